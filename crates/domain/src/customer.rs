@@ -1,0 +1,246 @@
+//! A customer: how to reach her, what she wants to hear, what rules may read.
+
+use serde_json::{Map, Value};
+
+use crate::address::{EmailAddress, Mobile};
+use crate::channel::{Channel, Channels};
+use crate::faults::Faults;
+use crate::fields::{Fields, Lines, kind};
+use crate::ids::CustomerId;
+
+/// Longest name, in characters.
+pub const NAME_LIMIT: usize = 200;
+/// Most attributes of one customer.
+pub const ATTRIBUTES_LIMIT: usize = 100;
+/// Most bytes that the attributes of one customer may have as JSON.
+pub const ATTRIBUTES_BYTES_LIMIT: usize = 16 * 1024;
+/// How deep lists and objects may nest in an attribute.
+const ATTRIBUTE_DEPTH_LIMIT: usize = 4;
+/// What DynamoDB stores as a number: up to 38 digits, magnitude below 1E+126
+/// (AWS, "Supported data types and naming rules in Amazon DynamoDB").
+const NUMBER_LIMIT: f64 = 9.9e125;
+
+/// The names under which rules and text reach a customer's own fields. No attribute may take them.
+pub const OWN_FIELDS: [&str; 4] = ["id", "name", "locale", "timeZone"];
+
+/// A customer of the bank.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Customer {
+    /// The bank's own id.
+    pub id: CustomerId,
+    /// As she is addressed. Personal data.
+    pub name: String,
+    /// Where e-mail goes.
+    pub email: Option<EmailAddress>,
+    /// Where text messages go.
+    pub mobile: Option<Mobile>,
+    /// The channels she consented to.
+    pub channels: Channels,
+    /// Language and region, such as `pt-PT`.
+    pub locale: Option<String>,
+    /// IANA time zone, such as `Europe/Lisbon`.
+    pub time_zone: Option<String>,
+    /// What eligibility rules and text may read, by name.
+    pub attributes: Map<String, Value>,
+}
+
+impl Customer {
+    const FIELDS: [&'static str; 7] = ["name", "email", "mobile", "channels", "locale", "timeZone", "attributes"];
+
+    /// Parses a customer as callers send one; `id` comes from the path.
+    ///
+    /// # Errors
+    /// Names every fault.
+    pub fn parse(id: &str, body: Value) -> Result<Self, Faults> {
+        let mut fields = Fields::of(body)?;
+        // An id in the body is welcome (it is there when a GET is sent back), as long as it is the same.
+        if fields.string("id").is_some_and(|own| own != id) {
+            fields.fault("id", "must be the id of the path");
+        }
+        Self::read(id, fields)
+    }
+
+    /// Parses a customer that carries its own `id`, as in a list of customers.
+    ///
+    /// # Errors
+    /// Names every fault.
+    pub fn parse_with_id(body: Value) -> Result<Self, Faults> {
+        let mut fields = Fields::of(body)?;
+        let id = fields.required("id", |f| f.string("id")).unwrap_or_default();
+        Self::read(&id, fields)
+    }
+
+    fn read(id: &str, mut fields: Fields) -> Result<Self, Faults> {
+        let id = id.parse::<CustomerId>();
+        if let Err(error) = &id {
+            fields.fault("id", error.to_string());
+        }
+        let name = fields.required("name", |f| f.text("name", NAME_LIMIT, Lines::One));
+        let email = fields.parsed("email", str::parse::<EmailAddress>);
+        let mobile = fields.parsed("mobile", str::parse::<Mobile>);
+        let channels = fields.required("channels", |f| f.list("channels", str::parse::<Channel>));
+        let locale = fields.parsed("locale", parse_locale);
+        let time_zone = fields.parsed("timeZone", parse_time_zone);
+        let attributes = fields.object("attributes").unwrap_or_default();
+        check_attributes(&mut fields, &attributes);
+        fields.finish(&Self::FIELDS)?;
+        match (id, name, channels) {
+            (Ok(id), Some(name), Some(channels)) => Ok(Self {
+                id,
+                name,
+                email,
+                mobile,
+                channels: channels.into_iter().collect(),
+                locale,
+                time_zone,
+                attributes: attributes.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+            }),
+            _ => unreachable!("a missing or wrong required field is a fault, and faults have been returned"),
+        }
+    }
+
+    /// Whether she wants to hear on this channel and can be reached there.
+    pub fn reachable_by(&self, channel: Channel) -> bool {
+        self.channels.contains(&channel)
+            && match channel {
+                Channel::Email => self.email.is_some(),
+                Channel::Sms => self.mobile.is_some(),
+            }
+    }
+
+    /// What a rule or a text reads as `customer.<field>`.
+    pub fn field(&self, field: &str) -> Option<Value> {
+        match field {
+            "id" => Some(self.id.as_str().into()),
+            "name" => Some(self.name.as_str().into()),
+            "locale" => self.locale.as_deref().map(Into::into),
+            "timeZone" => self.time_zone.as_deref().map(Into::into),
+            attribute => self.attributes.get(attribute).cloned(),
+        }
+    }
+}
+
+fn check_attributes(fields: &mut Fields, attributes: &Map<String, Value>) {
+    if attributes.len() > ATTRIBUTES_LIMIT {
+        fields.fault("attributes", format!("must have at most {ATTRIBUTES_LIMIT} entries, not {}", attributes.len()));
+    }
+    let bytes = serde_json::to_vec(attributes).map_or(0, |json| json.len());
+    if bytes > ATTRIBUTES_BYTES_LIMIT {
+        fields.fault("attributes", format!("must have at most {ATTRIBUTES_BYTES_LIMIT} bytes as JSON, not {bytes}"));
+    }
+    for (name, value) in attributes {
+        let field = format!("attributes.{name}");
+        if !is_attribute_name(name) {
+            fields.fault(&field, "must be named with letters, digits and _, not beginning with a digit, at most 64");
+        } else if OWN_FIELDS.contains(&name.as_str()) {
+            fields.fault(&field, "has the name of a field that every customer has; choose another");
+        }
+        if let Err(detail) = check_attribute(value, ATTRIBUTE_DEPTH_LIMIT) {
+            fields.fault(&field, detail);
+        }
+    }
+}
+
+/// Whether a rule or a text can name this attribute.
+pub(crate) fn is_attribute_name(name: &str) -> bool {
+    name.len() <= 64
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
+}
+
+fn check_attribute(value: &Value, depth: usize) -> Result<(), String> {
+    match value {
+        Value::Array(_) | Value::Object(_) if depth == 0 => {
+            Err(format!("must nest at most {ATTRIBUTE_DEPTH_LIMIT} deep"))
+        }
+        Value::Array(values) => values.iter().try_for_each(|value| check_attribute(value, depth - 1)),
+        Value::Object(values) => values.values().try_for_each(|value| check_attribute(value, depth - 1)),
+        Value::Number(number) if number.as_f64().is_none_or(|number| number.abs() > NUMBER_LIMIT) => {
+            Err(format!("must be a number between -{NUMBER_LIMIT:e} and {NUMBER_LIMIT:e}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn parse_locale(string: &str) -> Result<String, &'static str> {
+    let sound = (2..=35).contains(&string.len())
+        && string
+            .split('-')
+            .all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()));
+    sound.then(|| string.to_owned()).ok_or("must be a language tag such as pt-PT")
+}
+
+fn parse_time_zone(string: &str) -> Result<String, &'static str> {
+    let sound = (1..=64).contains(&string.len())
+        && string.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'-' | b'+'));
+    sound.then(|| string.to_owned()).ok_or("must be an IANA time zone such as Europe/Lisbon")
+}
+
+/// How an attribute reads within a sentence, if it can.
+pub(crate) fn spoken(value: &Value) -> Result<String, &'static str> {
+    match value {
+        Value::String(string) => Ok(string.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Bool(flag) => Ok(flag.to_string()),
+        other => Err(kind(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_customer_needs_a_name_and_her_consent() {
+        let customer = Customer::parse(
+            "c-1",
+            json!({"name": "Asha", "email": "asha@example.com", "channels": ["email"], "attributes": {"tier": "gold"}}),
+        )
+        .unwrap();
+        assert!(customer.reachable_by(Channel::Email));
+        assert!(!customer.reachable_by(Channel::Sms));
+
+        let faults = Customer::parse("c-1", json!({})).unwrap_err().into_vec();
+        let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
+        assert_eq!(fields, ["name", "channels"]);
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let faults = Customer::parse(
+            "no spaces",
+            json!({
+                "name": "line\nbreak", "email": "nobody", "mobile": "12", "channels": ["email", "pigeon"],
+                "locale": "!", "timeZone": "Not a zone", "attributes": {"id": 1, "2nd": 2, "deep": [[[[[1]]]]]}, "nick": "A"
+            }),
+        )
+        .unwrap_err()
+        .into_vec();
+        let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
+        assert_eq!(
+            fields,
+            [
+                "id",
+                "name",
+                "email",
+                "mobile",
+                "channels[1]",
+                "locale",
+                "timeZone",
+                "attributes.2nd",
+                "attributes.deep",
+                "attributes.id",
+                "nick"
+            ]
+        );
+    }
+
+    #[test]
+    fn consent_without_an_address_reaches_nobody() {
+        let customer = Customer::parse("c", json!({"name": "A", "channels": ["email", "sms"]})).unwrap();
+        assert!(!customer.reachable_by(Channel::Email));
+        assert!(!customer.reachable_by(Channel::Sms));
+    }
+}

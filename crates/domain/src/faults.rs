@@ -1,0 +1,60 @@
+//! What is wrong with an input, field by field, so that its sender can mend everything at once.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// One thing wrong with one field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// The field's name as the sender wrote it; `body` for the input as a whole.
+    pub field: String,
+    /// What is wrong and what would be right, to follow the field's name in a sentence.
+    pub detail: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.field, self.detail)
+    }
+}
+
+/// Everything that is wrong with one input. Never empty when it stands in an `Err`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, thiserror::Error)]
+pub struct Faults(Vec<Fault>);
+
+impl Faults {
+    /// A single fault.
+    pub fn one(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        let mut faults = Self::default();
+        faults.add(field, detail);
+        faults
+    }
+
+    /// Notes one more fault.
+    pub fn add(&mut self, field: impl Into<String>, detail: impl Into<String>) {
+        self.0.push(Fault { field: field.into(), detail: detail.into() });
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The faults in the order in which they were found.
+    pub fn into_vec(self) -> Vec<Fault> {
+        self.0
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, fault) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str("; ")?;
+            }
+            fault.fmt(f)?;
+        }
+        Ok(())
+    }
+}

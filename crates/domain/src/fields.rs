@@ -1,0 +1,167 @@
+//! Reads a JSON object field by field and collects every fault on the way.
+//!
+//! `serde` stops at the first mistake; a person who posts an offer wants to hear of all of them.
+
+use serde_json::{Map, Value};
+
+use crate::faults::Faults;
+
+/// Whether a text may run over several lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lines {
+    /// No control character at all: it becomes a header or a label.
+    One,
+    /// Line breaks and tabs are welcome, other control characters are not.
+    Many,
+}
+
+/// The fields of one JSON object, taken out one by one.
+#[derive(Debug)]
+pub struct Fields {
+    object: Map<String, Value>,
+    faults: Faults,
+}
+
+impl Fields {
+    /// # Errors
+    /// If `value` is not a JSON object.
+    pub fn of(value: Value) -> Result<Self, Faults> {
+        match value {
+            Value::Object(object) => Ok(Self { object, faults: Faults::default() }),
+            other => Err(Faults::one("body", format!("must be a JSON object, not {}", kind(&other)))),
+        }
+    }
+
+    /// Notes that something is wrong with `field`.
+    pub fn fault(&mut self, field: &str, detail: impl Into<String>) {
+        self.faults.add(field, detail);
+    }
+
+    /// The raw value of a field; `null` counts as absent.
+    pub fn take(&mut self, field: &str) -> Option<Value> {
+        self.object.remove(field).filter(|value| !value.is_null())
+    }
+
+    /// A string field. Absent or wrong is `None`; wrong is also noted.
+    pub fn string(&mut self, field: &str) -> Option<String> {
+        match self.take(field)? {
+            Value::String(string) => Some(string),
+            other => {
+                self.fault(field, format!("must be a string, not {}", kind(&other)));
+                None
+            }
+        }
+    }
+
+    /// A string field that `parse` turns into something better.
+    pub fn parsed<T, E: ToString>(&mut self, field: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
+        let string = self.string(field)?;
+        match parse(&string) {
+            Ok(parsed) => Some(parsed),
+            Err(error) => {
+                self.fault(field, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Text for people: not blank, at most `limit` characters, no control characters but what `lines` allows.
+    pub fn text(&mut self, field: &str, limit: usize, lines: Lines) -> Option<String> {
+        self.parsed(field, |string| check_text(string, limit, lines).map(|()| string.to_owned()))
+    }
+
+    /// A field that must be there: notes its absence.
+    pub fn required<T>(&mut self, field: &str, take: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        if self.object.get(field).is_none_or(Value::is_null) {
+            self.fault(field, "is required");
+        }
+        take(self)
+    }
+
+    /// A list of strings, each parsed by `parse`.
+    pub fn list<T, E: ToString>(&mut self, field: &str, parse: impl Fn(&str) -> Result<T, E>) -> Option<Vec<T>> {
+        let values = match self.take(field)? {
+            Value::Array(values) => values,
+            other => {
+                self.fault(field, format!("must be a list of strings, not {}", kind(&other)));
+                return None;
+            }
+        };
+        let mut parsed = Vec::with_capacity(values.len());
+        let mut sound = true;
+        for (i, value) in values.iter().enumerate() {
+            let entry = match value {
+                Value::String(string) => parse(string).map_err(|error| error.to_string()),
+                other => Err(format!("must be a string, not {}", kind(other))),
+            };
+            match entry {
+                Ok(entry) => parsed.push(entry),
+                Err(detail) => {
+                    sound = false;
+                    self.faults.add(format!("{field}[{i}]"), detail);
+                }
+            }
+        }
+        sound.then_some(parsed)
+    }
+
+    /// An object field, as it is.
+    pub fn object(&mut self, field: &str) -> Option<Map<String, Value>> {
+        match self.take(field)? {
+            Value::Object(object) => Some(object),
+            other => {
+                self.fault(field, format!("must be an object, not {}", kind(&other)));
+                None
+            }
+        }
+    }
+
+    /// What was found wrong, each field that nobody took among it. `known` is named to whoever misspelt one.
+    ///
+    /// # Errors
+    /// If there is any fault.
+    pub fn finish(mut self, known: &[&str]) -> Result<(), Faults> {
+        for field in self.object.keys().filter(|field| !known.contains(&field.as_str())) {
+            self.faults.add(field, format!("is not a known field; known are {}", known.join(", ")));
+        }
+        if self.faults.is_empty() { Ok(()) } else { Err(self.faults) }
+    }
+}
+
+/// Whether a text is fit to be shown to people.
+///
+/// # Errors
+/// Says what is wrong, to follow the field's name.
+pub fn check_text(string: &str, limit: usize, lines: Lines) -> Result<(), String> {
+    if string.trim().is_empty() {
+        return Err("must not be empty".to_owned());
+    }
+    let length = string.chars().count();
+    if length > limit {
+        return Err(format!("must have at most {limit} characters, not {length}"));
+    }
+    let forbidden = |c: &char| match lines {
+        // U+2028 and U+2029 break lines as well, though they are not control characters.
+        Lines::One => c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'),
+        Lines::Many => c.is_control() && !matches!(c, '\n' | '\r' | '\t'),
+    };
+    if let Some(found) = string.chars().find(forbidden) {
+        let place = string.chars().position(|c| c == found).unwrap_or_default() + 1;
+        let what =
+            if matches!(found, '\n' | '\r' | '\u{2028}' | '\u{2029}') { "line break" } else { "control character" };
+        return Err(format!("must not contain a {what} (character {place}, U+{:04X})", u32::from(found)));
+    }
+    Ok(())
+}
+
+/// The JSON name of a value's type.
+pub fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}

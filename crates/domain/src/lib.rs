@@ -1,0 +1,35 @@
+//! Offers, customers, eligibility, notifications and queue payloads: the rules of Offercast, with no AWS and no I/O.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | what an offer may hold, and its limits | [`offer`] |
+//! | what a customer may hold | [`customer`], [`address`], [`channel`] |
+//! | who an offer is for (CEL rules) | [`eligibility`] |
+//! | `{{ customer.name }}` in subject and description | [`text`] |
+//! | what travels in queues | [`queue`] |
+//! | a push, its states and its counts | [`push`] |
+//! | what becomes of one notification | [`notification`] |
+//! | how bad input is told to its sender | [`faults`], [`fields`] |
+
+pub mod address;
+pub mod channel;
+pub mod customer;
+pub mod eligibility;
+pub mod faults;
+pub mod fields;
+pub mod ids;
+pub mod notification;
+pub mod offer;
+pub mod push;
+pub mod queue;
+pub mod text;
+
+pub use address::{EmailAddress, Mobile};
+pub use channel::Channel;
+pub use customer::Customer;
+pub use eligibility::Rule;
+pub use faults::{Fault, Faults};
+pub use ids::{CustomerId, OfferId, PushId};
+pub use offer::Offer;
+pub use text::Text;

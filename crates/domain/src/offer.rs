@@ -1,0 +1,201 @@
+//! An offer: what is announced. Immutable once stored.
+
+use jiff::Timestamp;
+use jiff::Unit;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::channel::{Channel, Channels};
+use crate::eligibility::Rule;
+use crate::faults::Faults;
+use crate::fields::{Fields, Lines, check_text};
+use crate::ids::OfferId;
+use crate::text::Text;
+
+/// Longest code, in characters.
+pub const CODE_LIMIT: usize = 64;
+/// Longest subject, in characters, before names are filled in.
+pub const SUBJECT_LIMIT: usize = 200;
+/// Longest description, in characters, before names are filled in.
+pub const DESCRIPTION_LIMIT: usize = 10_000;
+
+/// What is announced.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Offer {
+    /// Its id.
+    pub id: OfferId,
+    /// The bank's own short code for it.
+    pub code: String,
+    /// The e-mail's subject.
+    pub subject: Text,
+    /// The message.
+    pub description: Text,
+    /// Who it is for; without a rule, everyone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eligibility: Option<Rule>,
+    /// The channels it may go out on.
+    pub channels: Channels,
+    /// Its push waits until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_from: Option<Timestamp>,
+    /// Nothing is sent after that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<Timestamp>,
+    /// When it was posted, in whole milliseconds.
+    pub created_at: Timestamp,
+    /// Who posted it: the caller's principal.
+    pub created_by: String,
+}
+
+impl Offer {
+    /// Parses an offer as callers post it.
+    ///
+    /// # Errors
+    /// Names every fault.
+    pub fn parse(body: Value, posted: &Posted<'_>) -> Result<Self, Faults> {
+        let mut fields = Fields::of(body)?;
+        let code = fields.required("code", |f| f.text("code", CODE_LIMIT, Lines::One));
+        let description = fields.required("description", |f| {
+            f.parsed("description", |string| parse_text(string, DESCRIPTION_LIMIT, Lines::Many))
+        });
+        let subject = fields
+            .parsed("subject", |string| parse_text(string, SUBJECT_LIMIT, Lines::One))
+            .unwrap_or_else(|| posted.default_subject.clone());
+        let eligibility = fields.parsed("eligibility", Rule::parse);
+        let channels = fields.list("channels", str::parse::<Channel>);
+        if channels.as_ref().is_some_and(Vec::is_empty) {
+            fields.fault("channels", "must name at least one channel; leave it out for every channel");
+        }
+        let valid_from = fields.parsed("validFrom", parse_time);
+        let valid_until = fields.parsed("validUntil", parse_time);
+        if valid_until.is_some_and(|until| until <= posted.at) {
+            fields.fault("validUntil", "must be in the future");
+        }
+        if let (Some(from), Some(until)) = (valid_from, valid_until)
+            && until <= from
+        {
+            fields.fault("validUntil", "must be after validFrom");
+        }
+        fields.finish(&["code", "description", "subject", "eligibility", "channels", "validFrom", "validUntil"])?;
+        match (code, description) {
+            (Some(code), Some(description)) => Ok(Self {
+                id: OfferId::generate(),
+                code,
+                subject,
+                description,
+                eligibility,
+                channels: channels.map_or_else(|| Channels::from(Channel::ALL), Channels::from_iter),
+                valid_from,
+                valid_until,
+                created_at: posted.at,
+                created_by: posted.by.to_owned(),
+            }),
+            _ => unreachable!("a missing or wrong required field is a fault, and faults have been returned"),
+        }
+    }
+
+    /// Whether nothing more may be sent at `now`.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.valid_until.is_some_and(|until| until <= now)
+    }
+
+    /// When its first push may start, if not at once.
+    pub fn waits_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.valid_from.filter(|from| *from > now)
+    }
+}
+
+/// What an offer gets from the act of posting it.
+#[derive(Debug)]
+pub struct Posted<'a> {
+    /// When, in whole milliseconds.
+    pub at: Timestamp,
+    /// The caller's principal.
+    pub by: &'a str,
+    /// The subject of an offer without one.
+    pub default_subject: &'a Text,
+}
+
+/// Now, in whole milliseconds: the precision of every time we store.
+pub fn now() -> Timestamp {
+    millis(Timestamp::now())
+}
+
+fn millis(at: Timestamp) -> Timestamp {
+    at.round(Unit::Millisecond).unwrap_or(at)
+}
+
+fn parse_text(string: &str, limit: usize, lines: Lines) -> Result<Text, String> {
+    check_text(string, limit, lines)?;
+    Text::parse(string).map_err(|error| error.to_string())
+}
+
+fn parse_time(string: &str) -> Result<Timestamp, &'static str> {
+    string.parse().map(millis).map_err(|_| "must be a time with its offset, such as 2026-12-24T18:00:00Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn post(body: Value) -> Result<Offer, Vec<String>> {
+        let default_subject = Text::parse("Save Cash On Transactions").unwrap();
+        let posted =
+            Posted { at: "2026-06-01T12:00:00Z".parse().unwrap(), by: "bank", default_subject: &default_subject };
+        Offer::parse(body, &posted).map_err(|faults| faults.into_vec().into_iter().map(|f| f.field).collect())
+    }
+
+    #[test]
+    fn code_and_description_are_enough() {
+        let offer = post(json!({"code": "CASHBK", "description": "Get 5% cashback on 5000 spent"})).unwrap();
+        assert_eq!(offer.subject.source(), "Save Cash On Transactions");
+        assert_eq!(offer.channels.len(), 2);
+        assert_eq!(offer.eligibility, None);
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let faults = post(json!({
+            "code": "", "subject": "two\nlines", "description": "{name}", "eligibility": "customer.tier ==",
+            "channels": ["pigeon"], "validFrom": "tomorrow", "validUntil": "2020-01-01T00:00:00Z", "prize": 1
+        }))
+        .unwrap_err();
+        assert_eq!(
+            faults,
+            ["code", "description", "subject", "eligibility", "channels[0]", "validFrom", "validUntil", "prize"]
+        );
+    }
+
+    #[test]
+    fn limits_hold_to_the_character() {
+        let of = |code: usize, subject: usize, description: usize| {
+            post(
+                json!({"code": "é".repeat(code), "subject": "é".repeat(subject), "description": "é".repeat(description)}),
+            )
+        };
+        assert!(of(CODE_LIMIT, SUBJECT_LIMIT, DESCRIPTION_LIMIT).is_ok());
+        assert_eq!(
+            of(CODE_LIMIT + 1, SUBJECT_LIMIT + 1, DESCRIPTION_LIMIT + 1).unwrap_err(),
+            ["code", "description", "subject"]
+        );
+    }
+
+    #[test]
+    fn an_offer_ends_after_it_begins() {
+        let faults = post(json!({
+            "code": "A", "description": "B", "validFrom": "2026-07-02T00:00:00Z", "validUntil": "2026-07-01T00:00:00+01:00"
+        }))
+        .unwrap_err();
+        assert_eq!(faults, ["validUntil"]);
+    }
+
+    #[test]
+    fn wrong_types_are_told_by_field() {
+        let faults = post(json!({"code": 1, "description": ["x"], "channels": "email"})).unwrap_err();
+        assert_eq!(faults, ["code", "description", "channels"]);
+        assert_eq!(post(json!(["not", "an", "object"])).unwrap_err(), ["body"]);
+    }
+}
