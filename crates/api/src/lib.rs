@@ -1,1 +1,19 @@
+//! What the HTTP functions share.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | what callers hear of errors, and what the log hears | [`problem`] |
+//! | how a body is read, and its limit | [`body`] |
+//! | who is calling | [`caller`] |
+//! | how lists are paged | [`paging`] |
 
+pub mod body;
+pub mod caller;
+pub mod paging;
+pub mod problem;
+
+pub use body::Body;
+pub use caller::Caller;
+pub use paging::Paging;
+pub use problem::Problem;

@@ -205,7 +205,7 @@ fn syntax_fault(source: &str, errors: &cel::ParseErrors) -> InvalidRule {
     });
     let message = if source.trim().is_empty() {
         "the rule is empty; leave it out for everyone".to_owned()
-    } else if message.contains("recursion") {
+    } else if message.contains("recursion") || message.contains("OtherError") {
         "it nests too deep".to_owned()
     } else {
         message.trim_start_matches("Syntax error: ").to_owned()

@@ -1,1 +1,20 @@
+//! What every function's `main.rs` shares.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | how settings are read from the environment | [`settings`] |
+//! | time-outs, retries and TLS of the AWS clients | [`clients`] |
+//! | how messages are put into queues | [`queue`] |
+//! | how long an invocation may go on | [`deadline`] |
+//! | what log lines look like | [`telemetry`] |
 
+pub mod clients;
+pub mod deadline;
+pub mod queue;
+pub mod settings;
+pub mod telemetry;
+
+pub use clients::Aws;
+pub use deadline::Deadline;
+pub use queue::Queue;

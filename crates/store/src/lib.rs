@@ -1,1 +1,61 @@
+//! The tables, one module each. Nothing outside this crate knows a key, an attribute or an index.
+//!
+//! # Layout
+//! | table | module | one item is |
+//! |---|---|---|
+//! | Offers | [`offers`] | an offer, a request for a push, or an idempotency key |
+//! | Pushes | [`pushes`] | a push's progress, or a slice's |
+//! | Customers | [`customers`] | a customer |
+//! | Deliveries | [`deliveries`] | what became of one notification |
+//!
+//! Every method makes one call, or says so. Errors are [`StoreError`]: the store is out of reach or holds something
+//! unreadable. What a caller must tell apart (lost a race, already done) is a value, not an error.
 
+pub mod customers;
+pub mod deliveries;
+pub mod offers;
+pub mod pushes;
+
+mod cursor;
+mod item;
+
+use aws_sdk_dynamodb::error::DisplayErrorContext;
+
+pub use cursor::{Cursor, InvalidCursor, Page};
+pub use customers::Customers;
+pub use deliveries::Deliveries;
+pub use offers::Offers;
+pub use pushes::Pushes;
+
+/// Why the store did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The call failed, after the client's own retries.
+    #[error("{operation} on {table} failed: {reason}")]
+    Unavailable {
+        /// The DynamoDB operation.
+        operation: &'static str,
+        /// The table's name.
+        table: String,
+        /// The client's words, with their causes.
+        reason: String,
+    },
+    /// An item does not have the form that this release writes.
+    #[error("an item of {table} cannot be read: {reason}")]
+    Unreadable {
+        /// The table's name.
+        table: String,
+        /// What is wrong with it. Names attributes, never their values.
+        reason: String,
+    },
+}
+
+impl StoreError {
+    fn unavailable(operation: &'static str, table: &str, error: &(impl std::error::Error + Send + Sync)) -> Self {
+        Self::Unavailable { operation, table: table.to_owned(), reason: DisplayErrorContext(error).to_string() }
+    }
+
+    fn unreadable(table: &str, error: impl ToString) -> Self {
+        Self::Unreadable { table: table.to_owned(), reason: error.to_string() }
+    }
+}

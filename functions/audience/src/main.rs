@@ -1,1 +1,50 @@
-fn main() {}
+//! Walks slices of the customer table, keeps the eligible and hands batches of notifications to the channels.
+
+mod walk;
+
+use std::collections::BTreeMap;
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use domain::Channel;
+use domain::queue::AudienceMessage;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use runtime::{Aws, Deadline, Queue, settings, telemetry};
+use store::{Customers, Pushes};
+use walk::{WalkError, Walker};
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    telemetry::init();
+    let aws = Aws::from_env().await;
+    let queue = |url: String| Queue::new(aws.sqs(), url);
+    let walker = Walker {
+        customers: Customers::new(aws.dynamodb(), settings::required::<String>("CUSTOMERS_TABLE")?),
+        pushes: Pushes::new(aws.dynamodb(), settings::required::<String>("PUSHES_TABLE")?),
+        slices: queue(settings::required("AUDIENCE_QUEUE_URL")?),
+        // A channel without a queue is not offered by this deployment, and nobody is notified on it.
+        channels: BTreeMap::from([(Channel::Email, queue(settings::required("EMAIL_QUEUE_URL")?))]),
+    };
+    let walker = &walker;
+    lambda_runtime::run(service_fn(async move |event: LambdaEvent<SqsEvent>| {
+        Ok::<_, Error>(handle(walker, event.payload, Deadline::of(&event.context)).await)
+    }))
+    .await
+}
+
+/// Each message is parsed, walked and reported on its own: a bad one never fails its neighbours.
+async fn handle(walker: &Walker, event: SqsEvent, deadline: Deadline) -> SqsBatchResponse {
+    let mut response = SqsBatchResponse::default();
+    for record in event.records {
+        let message_id = record.message_id.unwrap_or_default();
+        if let Err(error) = walk(walker, record.body.as_deref().unwrap_or_default(), deadline).await {
+            tracing::error!(sqs.message_id = message_id, error = %error, "a slice was not walked and is retried");
+            response.add_failure(message_id);
+        }
+    }
+    response
+}
+
+async fn walk(walker: &Walker, body: &str, deadline: Deadline) -> Result<(), WalkError> {
+    let AudienceMessage::SliceV1(slice) = serde_json::from_str(body)?;
+    walker.walk(&slice, deadline).await
+}

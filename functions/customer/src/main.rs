@@ -1,1 +1,33 @@
-fn main() {}
+//! The HTTP API of customers: put, read and delete them, one or many.
+
+mod customers;
+
+use std::sync::Arc;
+
+use api::problem::no_such_route;
+use axum::Router;
+use axum::routing::{get, post};
+use runtime::{Aws, settings, telemetry};
+use store::Customers;
+
+/// What every handler may use.
+struct App {
+    customers: Customers,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_http::Error> {
+    telemetry::init();
+    let aws = Aws::from_env().await;
+    let app = App { customers: Customers::new(aws.dynamodb(), settings::required::<String>("CUSTOMERS_TABLE")?) };
+    lambda_http::run(router(app)).await
+}
+
+fn router(app: App) -> Router {
+    Router::new()
+        .route("/customers", post(customers::put_many))
+        .route("/customers/{id}", get(customers::read).put(customers::put).delete(customers::delete))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_route)
+        .with_state(Arc::new(app))
+}

@@ -1,1 +1,50 @@
-fn main() {}
+//! The HTTP API of offers: create, read and list them; tell how far their pushes are.
+
+mod deliveries;
+mod offers;
+mod pushes;
+
+use std::sync::Arc;
+
+use api::problem::no_such_route;
+use axum::Router;
+use axum::routing::{get, post};
+use domain::Text;
+use runtime::{Aws, settings, telemetry};
+use serde_json::json;
+use store::{Deliveries, Offers, Pushes};
+
+/// What every handler may use.
+struct App {
+    offers: Offers,
+    pushes: Pushes,
+    deliveries: Deliveries,
+    default_subject: Text,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_http::Error> {
+    telemetry::init();
+    let aws = Aws::from_env().await;
+    let app = App {
+        offers: Offers::new(aws.dynamodb(), settings::required::<String>("OFFERS_TABLE")?),
+        pushes: Pushes::new(aws.dynamodb(), settings::required::<String>("PUSHES_TABLE")?),
+        deliveries: Deliveries::new(aws.dynamodb(), settings::required::<String>("DELIVERIES_TABLE")?),
+        default_subject: Text::parse(&settings::required::<String>("DEFAULT_SUBJECT")?)?,
+    };
+    lambda_http::run(router(app)).await
+}
+
+fn router(app: App) -> Router {
+    Router::new()
+        .route("/offer/create", post(offers::create))
+        .route("/offers", post(offers::create).get(offers::list))
+        .route("/offers/{id}", get(offers::read))
+        .route("/offers/{id}/deliveries", get(deliveries::list))
+        .route("/offers/{id}/pushes/{number}", get(pushes::read))
+        .route("/pushes", get(pushes::list))
+        .route("/health", get(async || axum::Json(json!({"status": "ok"}))))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_route)
+        .with_state(Arc::new(app))
+}

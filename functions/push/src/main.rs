@@ -1,1 +1,54 @@
-fn main() {}
+//! Cuts requested pushes into slices.
+//!
+//! Called by the stream of the Offers table, which is the outbox, and by a schedule each minute, which starts the
+//! pushes whose time has come.
+
+mod cut;
+mod event;
+
+use aws_lambda_events::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
+use cut::Cutter;
+use event::{Event, PushRecord};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use runtime::{Aws, Queue, settings, telemetry};
+use serde_json::{Value, json};
+use store::{Customers, Offers, Pushes};
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    telemetry::init();
+    let aws = Aws::from_env().await;
+    let cutter = Cutter {
+        offers: Offers::new(aws.dynamodb(), settings::required::<String>("OFFERS_TABLE")?),
+        pushes: Pushes::new(aws.dynamodb(), settings::required::<String>("PUSHES_TABLE")?),
+        customers: Customers::new(aws.dynamodb(), settings::required::<String>("CUSTOMERS_TABLE")?),
+        audience: Queue::new(aws.sqs(), settings::required::<String>("AUDIENCE_QUEUE_URL")?),
+    };
+    let cutter = &cutter;
+    lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| handle(cutter, event.payload).await)).await
+}
+
+async fn handle(cutter: &Cutter, payload: Value) -> Result<Value, Error> {
+    match Event::parse(payload)? {
+        Event::Stream(records) => Ok(serde_json::to_value(cut_requested(cutter, records).await)?),
+        Event::Schedule => Ok(json!({"started": cutter.start_due().await?})),
+    }
+}
+
+/// Cuts in the order of the stream. Stops at the first failure: Lambda goes on from there.
+async fn cut_requested(cutter: &Cutter, records: Vec<PushRecord>) -> DynamoDbEventResponse {
+    let mut response = DynamoDbEventResponse::default();
+    for record in records {
+        if let Err(error) = cutter.cut(record.push).await {
+            tracing::error!(
+                offer.id = %record.push.offer, push.number = record.push.number, error = %error,
+                "a push was not cut and is retried"
+            );
+            let mut failure = DynamoDbBatchItemFailure::default();
+            failure.item_identifier = Some(record.sequence_number);
+            response.batch_item_failures.push(failure);
+            break;
+        }
+    }
+    response
+}

@@ -1,0 +1,249 @@
+//! What an e-mail looks like. One [`lettre::Message`] serves every e-mail transport.
+
+use askama::Template;
+use data_encoding::HEXLOWER;
+use domain::{Channel, Customer, Offer};
+use lettre::Message;
+use lettre::address::AddressError;
+use lettre::message::{Mailbox, MultiPart};
+use sha2::{Digest, Sha256};
+
+use crate::transport::Compose;
+
+/// Who an e-mail is from and to, and what it says.
+#[derive(Debug)]
+pub struct Envelope<'a> {
+    /// From whom.
+    pub from: &'a Mailbox,
+    /// Whom an answer goes to.
+    pub reply_to: &'a Mailbox,
+    /// To whom: one mailbox, always.
+    pub to: Mailbox,
+    /// One line.
+    pub subject: &'a str,
+    /// Plain text of any number of lines.
+    pub content: &'a str,
+    /// Names the message for ever: the same for every attempt at it.
+    pub message_id: String,
+}
+
+#[derive(Template)]
+#[template(path = "offer.html")]
+struct Html<'a> {
+    subject: &'a str,
+    paragraphs: Vec<Vec<&'a str>>,
+    brand_name: &'a str,
+    postal_address: &'a str,
+}
+
+/// How the bank appears at the foot of an e-mail.
+#[derive(Debug, Clone)]
+pub struct Letterhead {
+    /// The bank's name.
+    pub brand_name: String,
+    /// Its postal address, which marketing e-mail must show.
+    pub postal_address: String,
+}
+
+impl Envelope<'_> {
+    /// The message: plain text and HTML, the reader's program chooses.
+    ///
+    /// # Errors
+    /// If it cannot be written as MIME. The text names no address.
+    pub fn message(self, letterhead: &Letterhead) -> Result<Message, String> {
+        let subject = one_line(self.subject);
+        let html = Html {
+            subject: &subject,
+            paragraphs: paragraphs(self.content),
+            brand_name: &letterhead.brand_name,
+            postal_address: &letterhead.postal_address,
+        }
+        .render()
+        .map_err(|error| format!("the e-mail's layout failed: {error}"))?;
+        Message::builder()
+            .from(self.from.clone())
+            .reply_to(self.reply_to.clone())
+            .to(self.to)
+            .subject(subject)
+            .message_id(Some(self.message_id))
+            .date_now()
+            .multipart(MultiPart::alternative_plain_html(self.content.to_owned(), html))
+            .map_err(|error| format!("the e-mail cannot be written: {error}"))
+    }
+}
+
+/// Writes offers as e-mail.
+#[derive(Debug, Clone)]
+pub struct EmailComposer {
+    from: Mailbox,
+    reply_to: Mailbox,
+    letterhead: Letterhead,
+}
+
+impl EmailComposer {
+    /// With the bank's own addresses: `offers@bank.example` or `A Bank <offers@bank.example>`.
+    ///
+    /// # Errors
+    /// If one is no mailbox.
+    pub fn new(from: &str, reply_to: &str, letterhead: Letterhead) -> Result<Self, AddressError> {
+        Ok(Self { from: from.parse()?, reply_to: reply_to.parse()?, letterhead })
+    }
+
+    /// How the bank appears.
+    pub fn letterhead(&self) -> &Letterhead {
+        &self.letterhead
+    }
+}
+
+impl Compose for EmailComposer {
+    type Message = Message;
+
+    fn channel(&self) -> Channel {
+        Channel::Email
+    }
+
+    fn address<'c>(&self, customer: &'c Customer) -> Option<&'c str> {
+        customer.email.as_ref().map(domain::EmailAddress::as_str)
+    }
+
+    fn compose(&self, offer: &Offer, customer: &Customer) -> Result<Message, String> {
+        let address = self.address(customer).unwrap_or_default();
+        let address = address.parse().map_err(|_| "the e-mail address cannot be written in a header".to_owned())?;
+        let subject = offer.subject.render(customer).map_err(|error| format!("subject: {error}"))?;
+        let content = offer.description.render(customer).map_err(|error| format!("description: {error}"))?;
+        let message_id = message_id(&format!("{}#{}", offer.id, customer.id), &self.from);
+        Envelope {
+            from: &self.from,
+            reply_to: &self.reply_to,
+            to: Mailbox::new(Some(one_line(&customer.name)), address),
+            subject: &subject,
+            content: &content,
+            message_id,
+        }
+        .message(&self.letterhead)
+    }
+}
+
+/// A `Message-ID` that depends on `what` alone and tells nothing of it.
+pub fn message_id(what: &str, from: &Mailbox) -> String {
+    let digest = Sha256::digest(what);
+    format!("<{}@{}>", HEXLOWER.encode(&digest[..16]), from.email.domain())
+}
+
+/// What stands in a header stands on one line, whatever an attribute of the customer holds.
+fn one_line(text: &str) -> String {
+    text.split(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Blank lines part paragraphs; other line breaks stay.
+fn paragraphs(content: &str) -> Vec<Vec<&str>> {
+    let lines: Vec<&str> = content.lines().map(str::trim_end).collect();
+    lines.split(|line| line.is_empty()).filter(|lines| !lines.is_empty()).map(<[&str]>::to_vec).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::Text;
+    use domain::offer::Posted;
+    use mail_parser::MessageParser;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn compose(offer: Value, customer: Value) -> Vec<u8> {
+        let composer = EmailComposer::new(
+            "Offers <offers@bank.example>",
+            "service@bank.example",
+            Letterhead { brand_name: "A <Bank>".into(), postal_address: "1 High Street".into() },
+        )
+        .unwrap();
+        let default_subject = Text::parse("Save Cash On Transactions").unwrap();
+        let posted = Posted { at: domain::offer::now(), by: "bank", default_subject: &default_subject };
+        let offer = Offer::parse(offer, &posted).unwrap();
+        let customer = Customer::parse("c-1", customer).unwrap();
+        composer.compose(&offer, &customer).unwrap().formatted()
+    }
+
+    fn parsed(raw: &[u8]) -> mail_parser::Message<'_> {
+        MessageParser::default().parse(raw).unwrap()
+    }
+
+    fn addresses(header: Option<&mail_parser::Address<'_>>) -> Vec<(String, String)> {
+        header
+            .unwrap()
+            .iter()
+            .map(|addr| (addr.name().unwrap_or_default().to_owned(), addr.address().unwrap_or_default().to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn the_worked_example_reads_as_the_bank_meant_it() {
+        let raw = compose(
+            json!({"code": "CASHBK", "description": "Get 5% cashback on 5000 spent"}),
+            json!({"name": "Asha", "email": "asha@example.com", "channels": ["email"]}),
+        );
+        let mail = parsed(&raw);
+        assert_eq!(addresses(mail.from()), [("Offers".into(), "offers@bank.example".into())]);
+        assert_eq!(addresses(mail.reply_to()), [(String::new(), "service@bank.example".into())]);
+        assert_eq!(addresses(mail.to()), [("Asha".into(), "asha@example.com".into())]);
+        assert_eq!(mail.subject(), Some("Save Cash On Transactions"));
+        assert_eq!(mail.body_text(0).unwrap().trim_end(), "Get 5% cashback on 5000 spent");
+        let html = mail.body_html(0).unwrap();
+        assert!(html.contains("Get 5% cashback on 5000 spent") && html.contains("A &#60;Bank&#62;"), "{html}");
+    }
+
+    #[test]
+    fn any_name_and_any_text_make_a_well_formed_message() {
+        for (name, text) in [
+            ("🎉 Ünï \"quoted\" O'Hara, Jr.", "Grüße 🎉 <script>alert(1)</script> & more"),
+            ("شيماء", "عرض خاص لك"),
+            ("Evil <evil@example.net>, c@d.example", "A\r\n.\r\nB\n\n\n.C"),
+            ("x", &"w".repeat(9_999)),
+            (&"name ".repeat(39), &"🎉".repeat(2_000)),
+        ] {
+            let raw = compose(
+                json!({"code": "A", "subject": text.lines().next().unwrap().chars().take(200).collect::<String>(), "description": text}),
+                json!({"name": name, "email": "asha@example.com", "channels": ["email"]}),
+            );
+            let mail = parsed(&raw);
+            let to = addresses(mail.to());
+            assert_eq!(to, [(name.trim().to_owned(), "asha@example.com".to_owned())], "{name}");
+            assert_eq!(mail.body_text(0).unwrap().lines().collect::<Vec<_>>(), text.lines().collect::<Vec<_>>());
+            assert!(!mail.body_html(0).unwrap().contains("<script>"));
+            // RFC 5322, 2.1.1: no line over 998 bytes; and 7-bit, so that every server takes it.
+            assert!(raw.split(|b| *b == b'\n').all(|line| line.len() <= 999), "{name}");
+            assert!(raw.is_ascii(), "{name}");
+        }
+    }
+
+    #[test]
+    fn nobody_can_add_a_header_or_a_recipient() {
+        let raw = compose(
+            json!({"code": "A", "subject": "For {{ customer.tier }}", "description": "Hello"}),
+            json!({"name": "Asha", "email": "asha@example.com", "channels": ["email"],
+                   "attributes": {"tier": "gold\r\nBcc: spy@example.net\r\n\r\nbody"}}),
+        );
+        let mail = parsed(&raw);
+        assert_eq!(mail.subject(), Some("For gold Bcc: spy@example.net body"));
+        assert!(mail.bcc().is_none());
+        let names: Vec<_> = mail.headers().iter().map(mail_parser::Header::name).collect();
+        assert_eq!(names, ["From", "Reply-To", "To", "Subject", "Message-ID", "Date", "MIME-Version", "Content-Type"]);
+    }
+
+    #[test]
+    fn the_message_id_is_the_same_for_every_attempt() {
+        let from: Mailbox = "offers@bank.example".parse().unwrap();
+        assert_eq!(message_id("a#1", &from), message_id("a#1", &from));
+        assert_ne!(message_id("a#1", &from), message_id("a#2", &from));
+        assert!(message_id("a#1", &from).ends_with("@bank.example>"));
+    }
+
+    #[test]
+    fn paragraphs_and_lines_stay() {
+        assert_eq!(paragraphs("a\r\nb\n\n\nc"), [vec!["a", "b"], vec!["c"]]);
+    }
+}

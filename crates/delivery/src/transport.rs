@@ -1,0 +1,55 @@
+//! What a transport is, and what its answers mean.
+
+use std::future::Future;
+
+use domain::{Channel, Customer, Offer};
+
+/// Writes an offer's message to one customer.
+pub trait Compose: Send + Sync {
+    /// What the channel's transports carry.
+    type Message: Send + Sync;
+
+    /// The channel it writes for.
+    fn channel(&self) -> Channel;
+
+    /// Where the customer is reached on this channel.
+    fn address<'c>(&self, customer: &'c Customer) -> Option<&'c str>;
+
+    /// The message.
+    ///
+    /// # Errors
+    /// Says why this customer cannot be written to, without her address or name.
+    fn compose(&self, offer: &Offer, customer: &Customer) -> Result<Self::Message, String>;
+}
+
+/// Carries messages to a provider. Each call is one attempt: trying again is the pipeline's business.
+pub trait Transport: Send + Sync {
+    /// What it carries.
+    type Message: Send + Sync;
+
+    /// Hands one message over.
+    fn send(&self, message: &Self::Message) -> impl Future<Output = Result<Accepted, SendError>> + Send;
+}
+
+/// The provider took the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// The provider's id of the message, or ours where it gives none.
+    pub message_id: String,
+}
+
+/// The provider did not take the message, sorted by what that means for the customer.
+///
+/// The texts are the provider's, cleared of addresses: they are stored and logged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// It refuses this recipient or this message, whenever asked.
+    #[error("refused: {0}")]
+    Rejected(String),
+    /// The message was handed over, but the answer was lost: the customer may or may not have it.
+    #[error("handed over, but the answer was lost: {0}")]
+    Unanswered(String),
+    /// The message was not taken, for a reason that is not this customer's.
+    #[error("not taken: {0}")]
+    Unavailable(String),
+}

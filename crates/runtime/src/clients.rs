@@ -1,0 +1,91 @@
+//! AWS clients, with time-outs and retries set on purpose.
+//!
+//! The SDK's defaults would let one call to an endpoint that does not answer outlive the function that made it.
+
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig};
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+
+/// To a connection; inside one region it takes milliseconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// For one attempt at a call. The slowest, a scan's page of 1 MB, takes a fraction of it.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+/// For a call with its retries: well within API Gateway's 29 seconds, so that a caller hears `503` from us.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
+/// The first attempt among them.
+const ATTEMPTS: u32 = 4;
+
+/// What all clients share. Made once, while a function starts.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    config: SdkConfig,
+}
+
+impl Aws {
+    /// Reads region, credentials and endpoint from the environment.
+    pub async fn from_env() -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_timeout(OPERATION_TIMEOUT)
+            .build();
+        let http_client =
+            aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https();
+        let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(http_client)
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .load()
+            .await;
+        Self { config }
+    }
+
+    /// For the tables.
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.config)
+    }
+
+    /// For the queues.
+    pub fn sqs(&self) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::new(&self.config)
+    }
+
+    /// The value of a secret.
+    ///
+    /// # Errors
+    /// If it cannot be read or is not text.
+    pub async fn secret(&self, arn: &str) -> Result<String, SecretError> {
+        aws_sdk_secretsmanager::Client::new(&self.config)
+            .get_secret_value()
+            .secret_id(arn)
+            .send()
+            .await
+            .map_err(|error| SecretError::Unavailable {
+                arn: arn.to_owned(),
+                reason: aws_sdk_secretsmanager::error::DisplayErrorContext(&error).to_string(),
+            })?
+            .secret_string
+            .ok_or_else(|| SecretError::NotText { arn: arn.to_owned() })
+    }
+}
+
+/// Why a secret could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The call failed.
+    #[error("cannot read the secret {arn}: {reason}")]
+    Unavailable {
+        /// Which secret.
+        arn: String,
+        /// The client's words.
+        reason: String,
+    },
+    /// It is binary.
+    #[error("the secret {arn} is not text")]
+    NotText {
+        /// Which secret.
+        arn: String,
+    },
+}

@@ -1,0 +1,29 @@
+//! How long an invocation may go on.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use lambda_runtime::Context;
+
+/// When Lambda ends this invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline(Timestamp);
+
+impl Deadline {
+    /// The deadline that Lambda gave.
+    pub fn of(context: &Context) -> Self {
+        let millis = i64::try_from(context.deadline).unwrap_or(i64::MAX);
+        Self(Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX))
+    }
+
+    /// The moment itself.
+    pub fn at(self) -> Timestamp {
+        self.0
+    }
+
+    /// Whether less than `margin` is left.
+    pub fn is_within(self, margin: Duration) -> bool {
+        let left = self.0.duration_since(Timestamp::now());
+        Duration::try_from(left).unwrap_or_default() < margin
+    }
+}

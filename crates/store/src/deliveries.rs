@@ -1,0 +1,437 @@
+//! The Deliveries table: what became of each notification, and who may send it now.
+//!
+//! A delivery is claimed with one conditional write before anything is sent, and its outcome written only by whoever
+//! holds the claim. That is what makes redelivered messages, retries and pushing again safe.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+use data_encoding::HEXLOWER;
+use domain::notification::{DeliveryState, Outcome};
+use domain::offer::Offer;
+use domain::{Channel, CustomerId, OfferId, PushId};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::StoreError;
+use crate::cursor::{Cursor, InvalidCursor, Page, fits};
+use crate::item::{Item, key, millis, millis_serde, number, text};
+
+/// Partitions of one offer's deliveries, so that none gets more writes than DynamoDB's 1,000 a second at our rates.
+const SHARDS: u8 = 16;
+/// How long after an offer's last push date its deliveries are kept.
+const KEEP_DAYS: i64 = 30;
+/// The last push date of an offer without `validUntil`, counted from its making.
+const LAST_PUSH_DAYS: i64 = 90;
+
+/// The Deliveries table.
+#[derive(Debug, Clone)]
+pub struct Deliveries {
+    client: Client,
+    table: String,
+}
+
+/// Which notification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryId {
+    /// The offer.
+    pub offer: OfferId,
+    /// To whom.
+    pub customer: CustomerId,
+    /// How.
+    pub channel: Channel,
+}
+
+impl DeliveryId {
+    fn key(&self) -> Item {
+        key(format!("{}#{:x}", self.offer, shard_of(&self.customer)), format!("{}#{}", self.customer, self.channel))
+    }
+}
+
+/// The right to send one notification until the lease ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// What may be sent.
+    pub id: DeliveryId,
+    /// Until when. Nothing may be sent after it.
+    pub lease_until: Timestamp,
+    /// How often it was handed over already without an answer, so that the customer may have it.
+    pub unanswered: u32,
+    token: String,
+}
+
+/// What became of trying to claim a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claiming {
+    /// It is ours.
+    Granted(Claim),
+    /// It is done, by the push with this number.
+    Final {
+        /// Which push of the offer did it.
+        push: u32,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// Somebody else holds it.
+    Leased {
+        /// Until then, if nothing becomes of it.
+        until: Timestamp,
+    },
+}
+
+/// Whether an outcome was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recording {
+    /// It stands in the table.
+    Recorded,
+    /// The lease had passed to somebody else, whose outcome counts.
+    LeaseLost,
+}
+
+/// In what state a claimed delivery is put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// Certainly not sent.
+    Unsent,
+    /// Handed over, but the answer was lost.
+    Unanswered,
+}
+
+/// How a claimed delivery ended, to be recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// How.
+    pub outcome: Outcome,
+    /// Why, if it was not sent. Never an address.
+    pub reason: Option<String>,
+    /// The provider's id of the message, if it was sent.
+    pub provider_message_id: Option<String>,
+    /// A hash of the address it went to, if it was sent or refused.
+    pub address_hash: Option<String>,
+}
+
+impl Ending {
+    /// An ending without sending.
+    pub fn unsent(outcome: Outcome, reason: impl Into<String>) -> Self {
+        Self { outcome, reason: Some(reason.into()), provider_message_id: None, address_hash: None }
+    }
+}
+
+/// A delivery as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// To whom.
+    pub customer: CustomerId,
+    /// How.
+    pub channel: Channel,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// The number of the push that brought it there.
+    pub push: u32,
+    /// How often it was claimed.
+    pub attempts: u32,
+    /// Why it was not sent.
+    pub reason: Option<String>,
+    /// The provider's id of the message.
+    pub provider_message_id: Option<String>,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DeliveryItem {
+    sk: String,
+    state: String,
+    push: u32,
+    #[serde(default)]
+    attempts: u32,
+    reason: Option<String>,
+    provider_message_id: Option<String>,
+    #[serde(with = "millis_serde")]
+    updated_at: Timestamp,
+    #[serde(default, with = "millis_serde::option")]
+    lease_until: Option<Timestamp>,
+    #[serde(default)]
+    unanswered: u32,
+}
+
+/// Not done, and held by nobody: absent, put back, or held by somebody whose lease has ended.
+const FREE: &str = "attribute_not_exists(pk) OR #state = :retry OR (#state = :claimed AND leaseUntil < :now)";
+
+impl Deliveries {
+    /// A handle on the table named `table`.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into() }
+    }
+
+    /// Claims a delivery until `lease_until`.
+    ///
+    /// # Errors
+    /// If the store is out of reach or the item unreadable.
+    pub async fn claim(
+        &self,
+        id: DeliveryId,
+        push: PushId,
+        offer: &Offer,
+        lease_until: Timestamp,
+    ) -> Result<Claiming, StoreError> {
+        // Unique for every claim that can ever meet this item: ids of this kind are 74 random bits and the time.
+        let token = OfferId::generate().to_string();
+        let call = self
+            .take_if_free(&id, push, offer)
+            .update_expression(
+                "SET #state = :claimed, push = :push, updatedAt = :now, expiresAt = :expiresAt, \
+                 leaseUntil = :leaseUntil, leaseToken = :token ADD attempts :one",
+            )
+            .expression_attribute_values(":leaseUntil", millis(lease_until))
+            .expression_attribute_values(":token", text(&token))
+            .expression_attribute_values(":one", number(1))
+            .return_values(ReturnValue::AllNew);
+        match call.send().await {
+            Ok(updated) => {
+                let unanswered = self.read(updated.attributes.unwrap_or_default())?.unanswered;
+                Ok(Claiming::Granted(Claim { id, lease_until, unanswered, token }))
+            }
+            Err(error) => self.taken(error),
+        }
+    }
+
+    /// Ends a delivery that nothing is sent for, in one step: claiming it first would be a write for nothing.
+    ///
+    /// # Errors
+    /// If the store is out of reach or the item unreadable.
+    pub async fn conclude(
+        &self,
+        id: &DeliveryId,
+        push: PushId,
+        offer: &Offer,
+        ending: &Ending,
+    ) -> Result<Claiming, StoreError> {
+        let call = self
+            .take_if_free(id, push, offer)
+            .update_expression(
+                "SET #state = :final, push = :push, updatedAt = :now, expiresAt = :expiresAt, reason = :reason \
+                 REMOVE leaseUntil, leaseToken",
+            )
+            .expression_attribute_values(":final", text(ending.outcome))
+            .expression_attribute_values(":reason", text(ending.reason.as_deref().unwrap_or_default()));
+        match call.send().await {
+            Ok(_) => Ok(Claiming::Final { push: push.number, outcome: ending.outcome }),
+            Err(error) => self.taken(error),
+        }
+    }
+
+    fn take_if_free(&self, id: &DeliveryId, push: PushId, offer: &Offer) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(id.key()))
+            .condition_expression(FREE)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":retry", text(DeliveryState::Retry.as_str()))
+            .expression_attribute_values(":claimed", text(DeliveryState::Claimed.as_str()))
+            .expression_attribute_values(":push", number(push.number))
+            .expression_attribute_values(":now", millis(Timestamp::now()))
+            .expression_attribute_values(":expiresAt", number(keep_until(offer).as_second()))
+    }
+
+    fn taken(&self, error: SdkError<UpdateItemError>) -> Result<Claiming, StoreError> {
+        let item = match error {
+            SdkError::ServiceError(error) => match error.into_err() {
+                UpdateItemError::ConditionalCheckFailedException(failed) => failed.item,
+                error => return Err(StoreError::unavailable("UpdateItem", &self.table, &error)),
+            },
+            error => return Err(StoreError::unavailable("UpdateItem", &self.table, &error)),
+        };
+        let item =
+            item.ok_or_else(|| StoreError::unreadable(&self.table, "a failed condition came without its item"))?;
+        let item = self.read(item)?;
+        match item.state.parse() {
+            Ok(DeliveryState::Final(outcome)) => Ok(Claiming::Final { push: item.push, outcome }),
+            // `retry` cannot stand here, unless the item changed since; then asking again is right as well.
+            Ok(DeliveryState::Claimed | DeliveryState::Retry) => {
+                Ok(Claiming::Leased { until: item.lease_until.unwrap_or_else(Timestamp::now) })
+            }
+            Err(error) => Err(StoreError::unreadable(&self.table, format!("state {error}"))),
+        }
+    }
+
+    /// Records how a claimed delivery ended. Final: no later write changes it.
+    ///
+    /// # Errors
+    /// If the store is out of reach.
+    pub async fn record(&self, claim: &Claim, ending: &Ending) -> Result<Recording, StoreError> {
+        let mut set = "SET #state = :state, updatedAt = :now".to_owned();
+        let mut call = self.held(claim).expression_attribute_values(":state", text(ending.outcome));
+        for (name, value) in [
+            ("reason", &ending.reason),
+            ("providerMessageId", &ending.provider_message_id),
+            ("addressHash", &ending.address_hash),
+        ] {
+            if let Some(value) = value {
+                set.push_str(&format!(", {name} = :{name}"));
+                call = call.expression_attribute_values(format!(":{name}"), text(value));
+            }
+        }
+        self.write_held(call.update_expression(set + " REMOVE leaseUntil, leaseToken")).await
+    }
+
+    /// Puts a claimed delivery back, to be tried again by whoever comes first.
+    ///
+    /// # Errors
+    /// If the store is out of reach.
+    pub async fn release(&self, claim: &Claim, reason: &str, release: Release) -> Result<Recording, StoreError> {
+        let unanswered = claim.unanswered + u32::from(release == Release::Unanswered);
+        let call = self
+            .held(claim)
+            .expression_attribute_values(":state", text(DeliveryState::Retry.as_str()))
+            .expression_attribute_values(":reason", text(reason))
+            .expression_attribute_values(":unanswered", number(unanswered))
+            .update_expression(
+                "SET #state = :state, updatedAt = :now, reason = :reason, unanswered = :unanswered \
+                 REMOVE leaseUntil, leaseToken",
+            );
+        self.write_held(call).await
+    }
+
+    fn held(&self, claim: &Claim) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(claim.id.key()))
+            .condition_expression("leaseToken = :token")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":token", text(&claim.token))
+            .expression_attribute_values(":now", millis(Timestamp::now()))
+    }
+
+    async fn write_held(&self, call: UpdateItemFluentBuilder) -> Result<Recording, StoreError> {
+        match call.send().await {
+            Ok(_) => Ok(Recording::Recorded),
+            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
+                Ok(Recording::LeaseLost)
+            }
+            Err(error) => Err(StoreError::unavailable("UpdateItem", &self.table, &error)),
+        }
+    }
+
+    /// An offer's deliveries to one customer: one for each channel.
+    ///
+    /// # Errors
+    /// If the store is out of reach or an item unreadable.
+    pub async fn of_customer(&self, offer: OfferId, customer: &CustomerId) -> Result<Vec<Delivery>, StoreError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :customer)")
+            .expression_attribute_values(":pk", text(format!("{offer}#{:x}", shard_of(customer))))
+            .expression_attribute_values(":customer", text(format!("{customer}#")))
+            .send()
+            .await
+            .map_err(|error| StoreError::unavailable("Query", &self.table, &error))?;
+        answer.items.unwrap_or_default().into_iter().map(|item| self.delivery(item)).collect()
+    }
+
+    /// An offer's deliveries, those in one state or all. A page may be short or empty and still have a next one. Up to
+    /// one call for each of the 16 shards.
+    ///
+    /// # Errors
+    /// If the store is out of reach or an item unreadable.
+    pub async fn list(
+        &self,
+        offer: OfferId,
+        state: Option<DeliveryState>,
+        limit: u16,
+        after: Option<Cursor>,
+    ) -> Result<Page<Delivery>, StoreError> {
+        let mut after = after.map(Cursor::into_key);
+        let first = after
+            .as_ref()
+            .and_then(|key| u8::from_str_radix(key.get("pk")?.as_s().ok()?.rsplit('#').next()?, 16).ok())
+            .unwrap_or(0);
+        let mut items = Vec::new();
+        for shard in first..SHARDS {
+            let mut call = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .key_condition_expression("pk = :pk")
+                .expression_attribute_values(":pk", text(format!("{offer}#{shard:x}")))
+                .limit(i32::from(limit))
+                .set_exclusive_start_key(after.take());
+            if let Some(state) = state {
+                call = call
+                    .filter_expression("#state = :state")
+                    .expression_attribute_names("#state", "state")
+                    .expression_attribute_values(":state", text(state.as_str()));
+            }
+            let answer = call.send().await.map_err(|error| StoreError::unavailable("Query", &self.table, &error))?;
+            for item in answer.items.unwrap_or_default() {
+                items.push(self.delivery(item)?);
+            }
+            if let Some(key) = answer.last_evaluated_key {
+                return Ok(Page { items, next: Some(Cursor::from_key(&key)) });
+            }
+            if items.len() >= usize::from(limit) && shard + 1 < SHARDS {
+                // The next page begins with the next shard: no sort key is smaller than this one.
+                let next = Cursor::from_key(&key(format!("{offer}#{:x}", shard + 1), " "));
+                return Ok(Page { items, next: Some(next) });
+            }
+        }
+        Ok(Page { items, next: None })
+    }
+
+    /// Checks that a cursor was given out by [`Deliveries::list`] for this offer.
+    ///
+    /// # Errors
+    /// If it was not.
+    pub fn check_cursor(cursor: &Cursor, offer: OfferId) -> Result<(), InvalidCursor> {
+        let of_offer = cursor.part("pk").is_some_and(|pk| pk.starts_with(&format!("{offer}#")));
+        (fits(cursor, &["pk", "sk"]) && of_offer).then_some(()).ok_or(InvalidCursor)
+    }
+
+    fn read(&self, item: Item) -> Result<DeliveryItem, StoreError> {
+        serde_dynamo::from_item(item).map_err(|error| StoreError::unreadable(&self.table, error))
+    }
+
+    fn delivery(&self, item: Item) -> Result<Delivery, StoreError> {
+        let item = self.read(item)?;
+        let malformed = || StoreError::unreadable(&self.table, "the key or the state is malformed");
+        let (customer, channel) = item.sk.split_once('#').ok_or_else(malformed)?;
+        Ok(Delivery {
+            customer: customer.parse().map_err(|_| malformed())?,
+            channel: channel.parse().map_err(|_| malformed())?,
+            state: item.state.parse().map_err(|_| malformed())?,
+            push: item.push,
+            attempts: item.attempts,
+            reason: item.reason.filter(|reason| !reason.is_empty()),
+            provider_message_id: item.provider_message_id,
+            updated_at: item.updated_at,
+        })
+    }
+}
+
+/// A hash of channel and address: what the tables other than Customers know of an address.
+pub fn address_hash(channel: Channel, address: &str) -> String {
+    HEXLOWER.encode(&Sha256::digest(format!("{channel}#{}", address.to_ascii_lowercase())))
+}
+
+/// The last day on which an offer may be pushed.
+pub fn last_push_date(offer: &Offer) -> Timestamp {
+    offer.valid_until.unwrap_or_else(|| offer.created_at + SignedDuration::from_hours(24 * LAST_PUSH_DAYS))
+}
+
+fn keep_until(offer: &Offer) -> Timestamp {
+    last_push_date(offer) + SignedDuration::from_hours(24 * KEEP_DAYS)
+}
+
+fn shard_of(customer: &CustomerId) -> u8 {
+    Sha256::digest(customer.as_str())[0] % SHARDS
+}

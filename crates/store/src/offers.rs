@@ -1,0 +1,370 @@
+//! The Offers table, append-only: offers, requests for pushes, and idempotency keys.
+//!
+//! Its stream is the transactional outbox. Whatever is told to anybody is told because an item stands here.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use domain::channel::Channels;
+use domain::offer::Offer;
+use domain::{OfferId, PushId, Rule, Text};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::StoreError;
+use crate::cursor::{Cursor, InvalidCursor, Page, fits};
+use crate::item::{Item, key, millis_serde, text};
+
+/// How long an idempotency key is remembered.
+pub const IDEMPOTENCY_HOURS: i64 = 24;
+
+const BY_TIME: &str = "byTime";
+const OFFER_SK: &str = "offer";
+const KIND: &str = "offer";
+const PUSH_PREFIX: &str = "push#";
+const IDEMPOTENCY_SK: &str = "idempotency";
+/// Tries of a transaction that met another one on the same key.
+const CONFLICT_TRIES: u32 = 3;
+
+/// The Offers table.
+#[derive(Debug, Clone)]
+pub struct Offers {
+    client: Client,
+    table: String,
+}
+
+/// A caller's promise that the same key means the same request.
+#[derive(Debug, Clone)]
+pub struct Idempotency {
+    /// The caller's `Idempotency-Key`.
+    pub key: String,
+    /// A hash of the request, to tell a repetition from a mix-up.
+    pub fingerprint: String,
+}
+
+/// What became of storing an offer.
+#[derive(Debug)]
+pub enum Creation {
+    /// It is stored, and its first push requested.
+    Stored,
+    /// The key was used before for the same request: this is what was stored then.
+    Replayed(Box<Offer>),
+    /// The key was used before for another request.
+    KeyReused,
+    /// Another request with the same key is under way.
+    Contended,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OfferItem {
+    pk: OfferId,
+    sk: String,
+    kind: String,
+    code: String,
+    subject: Text,
+    description: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eligibility: Option<Rule>,
+    channels: Channels,
+    #[serde(default, with = "millis_serde::option", skip_serializing_if = "Option::is_none")]
+    valid_from: Option<Timestamp>,
+    #[serde(default, with = "millis_serde::option", skip_serializing_if = "Option::is_none")]
+    valid_until: Option<Timestamp>,
+    #[serde(with = "millis_serde")]
+    created_at: Timestamp,
+    created_by: String,
+}
+
+impl From<&Offer> for OfferItem {
+    fn from(offer: &Offer) -> Self {
+        Self {
+            pk: offer.id,
+            sk: OFFER_SK.to_owned(),
+            kind: KIND.to_owned(),
+            code: offer.code.clone(),
+            subject: offer.subject.clone(),
+            description: offer.description.clone(),
+            eligibility: offer.eligibility.clone(),
+            channels: offer.channels.clone(),
+            valid_from: offer.valid_from,
+            valid_until: offer.valid_until,
+            created_at: offer.created_at,
+            created_by: offer.created_by.clone(),
+        }
+    }
+}
+
+impl From<OfferItem> for Offer {
+    fn from(item: OfferItem) -> Self {
+        Self {
+            id: item.pk,
+            code: item.code,
+            subject: item.subject,
+            description: item.description,
+            eligibility: item.eligibility,
+            channels: item.channels,
+            valid_from: item.valid_from,
+            valid_until: item.valid_until,
+            created_at: item.created_at,
+            created_by: item.created_by,
+        }
+    }
+}
+
+/// A request for a push: who asked, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushRequest {
+    /// Which push of which offer.
+    pub push: PushId,
+    /// The caller's principal.
+    pub requested_by: String,
+    /// When.
+    pub requested_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PushRequestItem {
+    pk: OfferId,
+    sk: String,
+    requested_by: String,
+    #[serde(with = "millis_serde")]
+    requested_at: Timestamp,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct IdempotencyItem {
+    fingerprint: String,
+    offer_id: OfferId,
+    /// Seconds since 1970, as DynamoDB's time to live wants it.
+    expires_at: i64,
+}
+
+impl Offers {
+    /// A handle on the table named `table`.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into() }
+    }
+
+    /// Stores an offer and requests its first push, both or neither.
+    ///
+    /// # Errors
+    /// If the store is out of reach. Then either nothing was stored, or all was and only the answer was lost; an
+    /// idempotency key makes it safe to ask again.
+    pub async fn create(&self, offer: &Offer, idempotency: Option<&Idempotency>) -> Result<Creation, StoreError> {
+        for attempt in 1.. {
+            let cancelled = match self.try_create(offer, idempotency).await {
+                Ok(()) => return Ok(Creation::Stored),
+                Err(SdkError::ServiceError(error)) => match error.into_err() {
+                    TransactWriteItemsError::TransactionCanceledException(cancelled) => cancelled,
+                    error => return Err(StoreError::unavailable("TransactWriteItems", &self.table, &error)),
+                },
+                Err(error) => return Err(StoreError::unavailable("TransactWriteItems", &self.table, &error)),
+            };
+            let because =
+                |code: &str| cancelled.cancellation_reasons().iter().any(|reason| reason.code() == Some(code));
+            if let Some(idempotency) = idempotency
+                && because("ConditionalCheckFailed")
+            {
+                return Ok(self.earlier(idempotency).await?.unwrap_or(Creation::Contended));
+            }
+            if !because("TransactionConflict") {
+                return Err(StoreError::unavailable("TransactWriteItems", &self.table, &cancelled));
+            }
+            if attempt == CONFLICT_TRIES {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20 << attempt)).await;
+        }
+        Ok(Creation::Contended)
+    }
+
+    async fn try_create(
+        &self,
+        offer: &Offer,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<(), SdkError<TransactWriteItemsError>> {
+        let mut call = self
+            .client
+            .transact_write_items()
+            .transact_items(self.insert(to_item(OfferItem::from(offer))))
+            .transact_items(self.insert(to_item(PushRequestItem {
+                pk: offer.id,
+                sk: push_sk(1),
+                requested_by: offer.created_by.clone(),
+                requested_at: offer.created_at,
+            })));
+        if let Some(idempotency) = idempotency {
+            let now = offer.created_at;
+            let put = Put::builder()
+                .table_name(&self.table)
+                .set_item(Some(key(format!("idempotency#{}", idempotency.key), IDEMPOTENCY_SK)))
+                .item("fingerprint", text(&idempotency.fingerprint))
+                .item("offerId", text(offer.id))
+                .item(
+                    "expiresAt",
+                    AttributeValue::N((now + SignedDuration::from_hours(IDEMPOTENCY_HOURS)).as_second().to_string()),
+                )
+                // DynamoDB removes expired items within days, not at once.
+                .condition_expression("attribute_not_exists(pk) OR expiresAt <= :now")
+                .expression_attribute_values(":now", AttributeValue::N(now.as_second().to_string()))
+                .build()
+                .expect("table and item are set");
+            call = call.transact_items(TransactWriteItem::builder().put(put).build());
+        }
+        call.send().await.map(|_| ())
+    }
+
+    fn insert(&self, item: Item) -> TransactWriteItem {
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk)")
+            .build()
+            .expect("table and item are set");
+        TransactWriteItem::builder().put(put).build()
+    }
+
+    /// What an earlier request with the same key stored, if there was one within [`IDEMPOTENCY_HOURS`]. Two calls.
+    ///
+    /// # Errors
+    /// If the store is out of reach or an item unreadable.
+    pub async fn earlier(&self, idempotency: &Idempotency) -> Result<Option<Creation>, StoreError> {
+        let Some(item) = self.get_item(format!("idempotency#{}", idempotency.key), IDEMPOTENCY_SK).await? else {
+            return Ok(None);
+        };
+        let item: IdempotencyItem =
+            serde_dynamo::from_item(item).map_err(|error| StoreError::unreadable(&self.table, error))?;
+        if item.expires_at <= Timestamp::now().as_second() {
+            return Ok(None);
+        }
+        if item.fingerprint != idempotency.fingerprint {
+            return Ok(Some(Creation::KeyReused));
+        }
+        let offer = self.get(item.offer_id).await?.ok_or_else(|| {
+            StoreError::unreadable(&self.table, "an idempotency key names an offer that is not there")
+        })?;
+        Ok(Some(Creation::Replayed(Box::new(offer))))
+    }
+
+    /// One offer.
+    ///
+    /// # Errors
+    /// If the store is out of reach or the item unreadable.
+    pub async fn get(&self, id: OfferId) -> Result<Option<Offer>, StoreError> {
+        self.get_item(id, OFFER_SK).await?.map(|item| self.offer(item)).transpose()
+    }
+
+    /// The request for a push.
+    ///
+    /// # Errors
+    /// If the store is out of reach or the item unreadable.
+    pub async fn push_request(&self, push: PushId) -> Result<Option<PushRequest>, StoreError> {
+        let Some(item) = self.get_item(push.offer, push_sk(push.number)).await? else {
+            return Ok(None);
+        };
+        let item: PushRequestItem =
+            serde_dynamo::from_item(item).map_err(|error| StoreError::unreadable(&self.table, error))?;
+        Ok(Some(PushRequest { push, requested_by: item.requested_by, requested_at: item.requested_at }))
+    }
+
+    /// Offers, newest first. A new one may take a moment to be listed.
+    ///
+    /// # Errors
+    /// If the store is out of reach or an item unreadable.
+    pub async fn list(&self, limit: u16, after: Option<Cursor>) -> Result<Page<Offer>, StoreError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(BY_TIME)
+            .key_condition_expression("kind = :kind")
+            .expression_attribute_values(":kind", text(KIND))
+            .scan_index_forward(false)
+            .limit(i32::from(limit))
+            .set_exclusive_start_key(after.map(Cursor::into_key))
+            .send()
+            .await
+            .map_err(|error| StoreError::unavailable("Query", &self.table, &error))?;
+        Ok(Page {
+            next: answer.last_evaluated_key.as_ref().map(Cursor::from_key),
+            items: answer
+                .items
+                .unwrap_or_default()
+                .into_iter()
+                .map(|item| self.offer(item))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Checks that a cursor was given out by [`Offers::list`].
+    ///
+    /// # Errors
+    /// If it was not.
+    pub fn check_cursor(cursor: &Cursor) -> Result<(), InvalidCursor> {
+        fits(cursor, &["kind", "pk", "sk"]).then_some(()).ok_or(InvalidCursor)
+    }
+
+    async fn get_item(&self, pk: impl ToString, sk: impl ToString) -> Result<Option<Item>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key(pk, sk)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| StoreError::unavailable("GetItem", &self.table, &error))?;
+        Ok(answer.item)
+    }
+
+    fn offer(&self, item: Item) -> Result<Offer, StoreError> {
+        serde_dynamo::from_item::<_, OfferItem>(item)
+            .map(Offer::from)
+            .map_err(|error| StoreError::unreadable(&self.table, error))
+    }
+}
+
+/// Which push a stream record's key requests; `None` for the other items of the table.
+pub fn push_of_key(pk: &str, sk: &str) -> Option<PushId> {
+    Some(PushId { offer: pk.parse().ok()?, number: sk.strip_prefix(PUSH_PREFIX)?.parse().ok()? })
+}
+
+fn push_sk(number: u32) -> String {
+    format!("{PUSH_PREFIX}{number:04}")
+}
+
+fn to_item(item: impl Serialize) -> Item {
+    let mut item: Item = serde_dynamo::to_item(item).expect("strings, numbers and lists of strings are attributes");
+    item.retain(|_, value| !value.is_null());
+    item
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_record_names_its_push() {
+        let offer = OfferId::generate();
+        let push = push_of_key(&offer.to_string(), "push#0012").unwrap();
+        assert_eq!((push.offer, push.number), (offer, 12));
+        assert_eq!(push_of_key(&offer.to_string(), "offer"), None);
+        assert_eq!(push_of_key("idempotency#1", "push#0001"), None);
+    }
+
+    #[test]
+    fn times_are_stored_as_milliseconds() {
+        let at: Timestamp = "2026-01-01T00:00:00.123Z".parse().unwrap();
+        let item = to_item(PushRequestItem {
+            pk: OfferId::generate(),
+            sk: push_sk(1),
+            requested_by: "b".into(),
+            requested_at: at,
+        });
+        assert_eq!(item["requestedAt"], crate::item::millis(at));
+    }
+}

@@ -1,0 +1,517 @@
+//! The Pushes table: how far each push is.
+//!
+//! One item tells of the push, one of each slice. Counts live on the slices, so that no item is written by everybody;
+//! a batch reports once, under the condition that its number is not yet among those done, so counts are exact however
+//! often a message is delivered.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use domain::push::{OutcomeCounts, PushState, WalkCounts};
+use domain::{CustomerId, PushId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::StoreError;
+use crate::cursor::{Cursor, InvalidCursor, Page, fits};
+use crate::item::{Item, key, millis, millis_serde, number, text};
+use crate::offers::PushRequest;
+
+const OPEN_PUSHES: &str = "openPushes";
+const OPEN: &str = "open";
+const PUSH_SK: &str = "push";
+const SLICE_PREFIX: &str = "slice#";
+
+/// The Pushes table.
+#[derive(Debug, Clone)]
+pub struct Pushes {
+    client: Client,
+    table: String,
+}
+
+/// A push as a whole, without its slices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Push {
+    /// Which.
+    pub id: PushId,
+    /// Where it stands.
+    pub state: PushState,
+    /// How many slices it was cut into; 0 while scheduled.
+    pub slices: u32,
+    /// How many of them are walked, with every batch reported.
+    pub slices_done: u32,
+    /// Who asked for it.
+    pub requested_by: String,
+    /// When.
+    pub requested_at: Timestamp,
+    /// When it may start, if not at once.
+    pub starts_at: Option<Timestamp>,
+    /// When it was cut.
+    pub started_at: Option<Timestamp>,
+    /// When its last notification had its outcome.
+    pub completed_at: Option<Timestamp>,
+}
+
+/// A push with the sums over its slices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The push as a whole.
+    pub push: Push,
+    /// What the walks found so far.
+    pub walk: WalkCounts,
+    /// What became of notifications so far.
+    pub outcomes: OutcomeCounts,
+    /// When a slice last moved.
+    pub last_progress_at: Option<Timestamp>,
+}
+
+impl Progress {
+    /// Notifications without an outcome.
+    pub fn pending(&self) -> u64 {
+        self.walk.notifications.saturating_sub(self.outcomes.total())
+    }
+}
+
+/// One slice's walk, opened by one walker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Walk {
+    /// Which push.
+    pub push: PushId,
+    /// Which slice of it.
+    pub slice: u32,
+    /// Which walk of the slice.
+    pub generation: u32,
+    /// After whom the next page begins.
+    pub after: Option<CustomerId>,
+    /// The number of the next batch.
+    pub next_batch: u32,
+    version: u64,
+}
+
+/// What became of opening a slice or turning its page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Walking {
+    /// Go on from here.
+    On(Walk),
+    /// The walk is at its end.
+    Over,
+    /// Another walker took the slice over: stop.
+    Lost,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PushItem {
+    pk: String,
+    sk: String,
+    state: PushState,
+    #[serde(default)]
+    slices: u32,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    slices_done: BTreeSet<u32>,
+    requested_by: String,
+    #[serde(with = "millis_serde")]
+    requested_at: Timestamp,
+    #[serde(default, with = "millis_serde::option", skip_serializing_if = "Option::is_none")]
+    starts_at: Option<Timestamp>,
+    #[serde(default, with = "millis_serde::option", skip_serializing_if = "Option::is_none")]
+    started_at: Option<Timestamp>,
+    #[serde(default, with = "millis_serde::option", skip_serializing_if = "Option::is_none")]
+    completed_at: Option<Timestamp>,
+    /// Present while the push is open: what makes the index sparse.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct SliceItem {
+    generation: u32,
+    version: u64,
+    cursor: Option<CustomerId>,
+    walked: bool,
+    batches: u32,
+    batches_done: BTreeSet<u32>,
+    #[serde(with = "millis_serde::option")]
+    heartbeat: Option<Timestamp>,
+    customers_read: u64,
+    customers_eligible: u64,
+    customers_unevaluable: u64,
+    notifications: u64,
+    sent: u64,
+    failed: u64,
+    suppressed: u64,
+    opted_out: u64,
+    expired: u64,
+    cancelled: u64,
+    already_served: u64,
+}
+
+impl SliceItem {
+    fn is_done(&self) -> bool {
+        self.walked && self.batches_done.len() == self.batches as usize
+    }
+}
+
+impl Pushes {
+    /// A handle on the table named `table`.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into() }
+    }
+
+    /// Notes a push, unless it is noted already; answers what stands then. Whoever replays the request finds the same
+    /// cut.
+    ///
+    /// # Errors
+    /// If the store is out of reach or the item unreadable.
+    pub async fn begin(&self, request: &PushRequest, plan: Plan) -> Result<Push, StoreError> {
+        let (state, slices, starts_at, started_at) = match plan {
+            Plan::At(starts_at) => (PushState::Scheduled, 0, Some(starts_at), None),
+            Plan::Now { slices } => (PushState::Running, slices, None, Some(domain::offer::now())),
+        };
+        let item = PushItem {
+            pk: request.push.to_string(),
+            sk: PUSH_SK.to_owned(),
+            state,
+            slices,
+            slices_done: BTreeSet::new(),
+            requested_by: request.requested_by.clone(),
+            requested_at: request.requested_at,
+            starts_at,
+            started_at,
+            completed_at: None,
+            open: Some(OPEN.to_owned()),
+        };
+        let written = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(serde_dynamo::to_item(&item).map_err(|error| StoreError::unreadable(&self.table, error))?))
+            .condition_expression("attribute_not_exists(pk)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match written {
+            Ok(_) => self.push(item),
+            Err(SdkError::ServiceError(error)) => match error.into_err() {
+                PutItemError::ConditionalCheckFailedException(failed) => self.push(self.read(failed.item)?),
+                error => Err(StoreError::unavailable("PutItem", &self.table, &error)),
+            },
+            Err(error) => Err(StoreError::unavailable("PutItem", &self.table, &error)),
+        }
+    }
+
+    /// Starts a scheduled push; answers what stands then, which is another cut if another caller was faster.
+    ///
+    /// # Errors
+    /// If the store is out of reach or the item unreadable.
+    pub async fn start(&self, push: PushId, slices: u32) -> Result<Option<Push>, StoreError> {
+        let call = self
+            .update(push, PUSH_SK)
+            .update_expression("SET #state = :running, slices = :slices, startedAt = :now")
+            .condition_expression("#state = :scheduled")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":running", text(PushState::Running))
+            .expression_attribute_values(":scheduled", text(PushState::Scheduled))
+            .expression_attribute_values(":slices", number(slices));
+        match self.conditionally(call).await? {
+            Conditional::Done(item) => self.push(self.read(item)?).map(Some),
+            Conditional::Refused(None) => Ok(None),
+            Conditional::Refused(item) => self.push(self.read(item)?).map(Some),
+        }
+    }
+
+    /// Opens a slice's walk, where it stands. Whoever opens it takes it over from an earlier walker.
+    ///
+    /// # Errors
+    /// If the store is out of reach or the item unreadable.
+    pub async fn open_slice(&self, push: PushId, slice: u32, generation: u32) -> Result<Walking, StoreError> {
+        let call = self
+            .update(push, slice_sk(slice))
+            .update_expression(
+                "SET generation = :generation, heartbeat = :now, walked = if_not_exists(walked, :false) ADD version :one",
+            )
+            .condition_expression("attribute_not_exists(pk) OR (generation = :generation AND walked = :false)")
+            .expression_attribute_values(":generation", number(generation))
+            .expression_attribute_values(":false", AttributeValue::Bool(false))
+            .expression_attribute_values(":one", number(1));
+        match self.conditionally(call).await? {
+            Conditional::Done(item) => {
+                let item: SliceItem = self.read(item)?;
+                Ok(Walking::On(Walk {
+                    push,
+                    slice,
+                    generation,
+                    after: item.cursor,
+                    next_batch: item.batches,
+                    version: item.version,
+                }))
+            }
+            Conditional::Refused(item) => {
+                let item: SliceItem = self.read(item)?;
+                Ok(if item.generation == generation { Walking::Over } else { Walking::Lost })
+            }
+        }
+    }
+
+    /// Turns the page: the batches of the last one are queued, the walk goes on after `next` or is over.
+    ///
+    /// # Errors
+    /// If the store is out of reach or the item unreadable.
+    pub async fn turn_page(
+        &self,
+        walk: &Walk,
+        found: WalkCounts,
+        next: Option<CustomerId>,
+    ) -> Result<Walking, StoreError> {
+        let cursor = if next.is_some() { "cursor = :cursor" } else { "walked = :true REMOVE cursor" };
+        let mut call = self
+            .update(walk.push, slice_sk(walk.slice))
+            .update_expression(format!(
+                "ADD version :one, customersRead :read, customersEligible :eligible, \
+                 customersUnevaluable :unevaluable, notifications :notifications, batches :batches \
+                 SET heartbeat = :now, {cursor}"
+            ))
+            .condition_expression("version = :version AND generation = :generation")
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":version", number(walk.version))
+            .expression_attribute_values(":generation", number(walk.generation))
+            .expression_attribute_values(":read", number(found.customers_read))
+            .expression_attribute_values(":eligible", number(found.customers_eligible))
+            .expression_attribute_values(":unevaluable", number(found.customers_unevaluable))
+            .expression_attribute_values(":notifications", number(found.notifications))
+            .expression_attribute_values(":batches", number(found.batches));
+        call = match &next {
+            Some(next) => call.expression_attribute_values(":cursor", text(next)),
+            None => call.expression_attribute_values(":true", AttributeValue::Bool(true)),
+        };
+        let Conditional::Done(item) = self.conditionally(call).await? else {
+            return Ok(Walking::Lost);
+        };
+        let item: SliceItem = self.read(item)?;
+        if item.walked {
+            self.close_slice_if_done(walk.push, walk.slice, &item).await?;
+            return Ok(Walking::Over);
+        }
+        Ok(Walking::On(Walk { after: next, next_batch: item.batches, version: item.version, ..walk.clone() }))
+    }
+
+    /// Reports a batch, all of whose notifications are final. Reporting it again changes nothing.
+    ///
+    /// # Errors
+    /// If the store is out of reach or the item unreadable.
+    pub async fn report(&self, report: &Report) -> Result<(), StoreError> {
+        let OutcomeCounts { sent, failed, suppressed, opted_out, expired, cancelled, already_served } = report.counts;
+        let call = self
+            .update(report.push, slice_sk(report.slice))
+            .update_expression(
+                "ADD batchesDone :batches, sent :sent, failed :failed, suppressed :suppressed, optedOut :optedOut, \
+                 expired :expired, cancelled :cancelled, alreadyServed :alreadyServed SET heartbeat = :now",
+            )
+            .condition_expression("generation = :generation AND NOT contains(batchesDone, :batch)")
+            .expression_attribute_values(":generation", number(report.generation))
+            .expression_attribute_values(":batch", number(report.batch))
+            .expression_attribute_values(":batches", AttributeValue::Ns(vec![report.batch.to_string()]))
+            .expression_attribute_values(":sent", number(sent))
+            .expression_attribute_values(":failed", number(failed))
+            .expression_attribute_values(":suppressed", number(suppressed))
+            .expression_attribute_values(":optedOut", number(opted_out))
+            .expression_attribute_values(":expired", number(expired))
+            .expression_attribute_values(":cancelled", number(cancelled))
+            .expression_attribute_values(":alreadyServed", number(already_served));
+        // Refused means reported before, perhaps by somebody who died before closing the slice: so look either way.
+        let (Conditional::Done(item) | Conditional::Refused(item)) = self.conditionally(call).await?;
+        self.close_slice_if_done(report.push, report.slice, &self.read(item)?).await
+    }
+
+    /// The slice that is done last completes the push. Every step may be repeated.
+    async fn close_slice_if_done(&self, push: PushId, slice: u32, item: &SliceItem) -> Result<(), StoreError> {
+        if !item.is_done() {
+            return Ok(());
+        }
+        let call = self
+            .update(push, PUSH_SK)
+            .update_expression("ADD slicesDone :slices")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":slices", AttributeValue::Ns(vec![slice.to_string()]));
+        let (Conditional::Done(item) | Conditional::Refused(item)) = self.conditionally_without_now(call).await?;
+        let item: PushItem = self.read(item)?;
+        if item.slices_done.len() < item.slices as usize {
+            return Ok(());
+        }
+        let call = self
+            .update(push, PUSH_SK)
+            .update_expression("SET #state = :completed, completedAt = :now REMOVE #open")
+            .condition_expression("#state = :running")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#open", "open")
+            .expression_attribute_values(":completed", text(PushState::Completed))
+            .expression_attribute_values(":running", text(PushState::Running));
+        self.conditionally(call).await.map(|_| ())
+    }
+
+    /// A push with its counts, as of now.
+    ///
+    /// # Errors
+    /// If the store is out of reach or an item unreadable.
+    pub async fn progress(&self, id: PushId) -> Result<Option<Progress>, StoreError> {
+        let mut push = None;
+        let mut walk = WalkCounts::default();
+        let mut outcomes = OutcomeCounts::default();
+        let mut last_progress_at = None;
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", text(id))
+            .into_paginator()
+            .items()
+            .send();
+        while let Some(item) = pages.next().await {
+            let item = item.map_err(|error| StoreError::unavailable("Query", &self.table, &error))?;
+            if item.get("sk").is_some_and(|sk| *sk == text(PUSH_SK)) {
+                push = Some(self.push(self.read(Some(item))?)?);
+                continue;
+            }
+            let slice: SliceItem = self.read(Some(item))?;
+            last_progress_at = last_progress_at.max(slice.heartbeat);
+            walk += WalkCounts {
+                customers_read: slice.customers_read,
+                customers_eligible: slice.customers_eligible,
+                customers_unevaluable: slice.customers_unevaluable,
+                notifications: slice.notifications,
+                batches: u64::from(slice.batches),
+            };
+            outcomes += OutcomeCounts {
+                sent: slice.sent,
+                failed: slice.failed,
+                suppressed: slice.suppressed,
+                opted_out: slice.opted_out,
+                expired: slice.expired,
+                cancelled: slice.cancelled,
+                already_served: slice.already_served,
+            };
+        }
+        Ok(push.map(|push| Progress { push, walk, outcomes, last_progress_at }))
+    }
+
+    /// Open pushes, oldest first. A new one may take a moment to be listed.
+    ///
+    /// # Errors
+    /// If the store is out of reach or an item unreadable.
+    pub async fn list_open(&self, limit: u16, after: Option<Cursor>) -> Result<Page<Push>, StoreError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(OPEN_PUSHES)
+            .key_condition_expression("#open = :open")
+            .expression_attribute_names("#open", "open")
+            .expression_attribute_values(":open", text(OPEN))
+            .limit(i32::from(limit))
+            .set_exclusive_start_key(after.map(Cursor::into_key))
+            .send()
+            .await
+            .map_err(|error| StoreError::unavailable("Query", &self.table, &error))?;
+        let items = answer.items.unwrap_or_default();
+        Ok(Page {
+            next: answer.last_evaluated_key.as_ref().map(Cursor::from_key),
+            items: items.into_iter().map(|item| self.push(self.read(Some(item))?)).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Checks that a cursor was given out by [`Pushes::list_open`].
+    ///
+    /// # Errors
+    /// If it was not.
+    pub fn check_cursor(cursor: &Cursor) -> Result<(), InvalidCursor> {
+        fits(cursor, &["open", "pk", "sk"]).then_some(()).ok_or(InvalidCursor)
+    }
+
+    fn update(&self, push: PushId, sk: impl ToString) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key(push, sk)))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+    }
+
+    /// Runs a conditional update that notes the time, and tells its refusal apart from an error.
+    async fn conditionally(&self, call: UpdateItemFluentBuilder) -> Result<Conditional, StoreError> {
+        self.conditionally_without_now(call.expression_attribute_values(":now", millis(Timestamp::now()))).await
+    }
+
+    async fn conditionally_without_now(&self, call: UpdateItemFluentBuilder) -> Result<Conditional, StoreError> {
+        match call.send().await {
+            Ok(updated) => Ok(Conditional::Done(updated.attributes)),
+            Err(SdkError::ServiceError(error)) => match error.into_err() {
+                UpdateItemError::ConditionalCheckFailedException(failed) => Ok(Conditional::Refused(failed.item)),
+                error => Err(StoreError::unavailable("UpdateItem", &self.table, &error)),
+            },
+            Err(error) => Err(StoreError::unavailable("UpdateItem", &self.table, &error)),
+        }
+    }
+
+    fn read<T: for<'de> Deserialize<'de>>(&self, item: Option<Item>) -> Result<T, StoreError> {
+        let item = item.ok_or_else(|| StoreError::unreadable(&self.table, "the item is missing"))?;
+        serde_dynamo::from_item(item).map_err(|error| StoreError::unreadable(&self.table, error))
+    }
+
+    fn push(&self, item: PushItem) -> Result<Push, StoreError> {
+        Ok(Push {
+            id: item.pk.parse().map_err(|error| StoreError::unreadable(&self.table, error))?,
+            state: item.state,
+            slices: item.slices,
+            slices_done: u32::try_from(item.slices_done.len()).unwrap_or(u32::MAX),
+            requested_by: item.requested_by,
+            requested_at: item.requested_at,
+            starts_at: item.starts_at,
+            started_at: item.started_at,
+            completed_at: item.completed_at,
+        })
+    }
+}
+
+/// When and how a push begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plan {
+    /// Not before then.
+    At(Timestamp),
+    /// Now, cut into this many slices.
+    Now {
+        /// At least 1.
+        slices: u32,
+    },
+}
+
+/// What a batch reports, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// Which push.
+    pub push: PushId,
+    /// Which slice of it.
+    pub slice: u32,
+    /// Which walk of the slice.
+    pub generation: u32,
+    /// Which batch of the walk.
+    pub batch: u32,
+    /// What became of its notifications.
+    pub counts: OutcomeCounts,
+}
+
+enum Conditional {
+    Done(Option<Item>),
+    Refused(Option<Item>),
+}
+
+fn slice_sk(slice: u32) -> String {
+    format!("{SLICE_PREFIX}{slice:04}")
+}

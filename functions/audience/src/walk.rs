@@ -1,0 +1,119 @@
+//! Walking a slice, page by page.
+//!
+//! The batches of a page are queued before the page is turned. Whoever dies in between leaves the page to be walked
+//! again, which queues its batches again; the Deliveries table keeps them from being sent again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use domain::channel::Channel;
+use domain::eligibility::{Evaluator, Verdict};
+use domain::push::WalkCounts;
+use domain::queue::{AudienceMessage, BATCH_LIMIT, Batch, ChannelMessage, Slice};
+use domain::{CustomerId, Rule};
+use runtime::queue::QueueError;
+use runtime::{Deadline, Queue};
+use store::customers::CustomersPage;
+use store::pushes::Walking;
+use store::{Customers, Pushes, StoreError};
+
+/// Customers of one page: enough to fill batches, few enough to walk in a second or two.
+const PAGE: u16 = 1_000;
+/// No page is begun with less than this left: the rest of the slice is handed on.
+const PAGE_TIME: Duration = Duration::from_secs(15);
+
+/// Walks slices.
+pub(crate) struct Walker {
+    pub(crate) customers: Customers,
+    pub(crate) pushes: Pushes,
+    /// The queue that slices come from.
+    pub(crate) slices: Queue,
+    /// Where the batches of each channel go.
+    pub(crate) channels: BTreeMap<Channel, Queue>,
+}
+
+/// Why a slice was not walked to its end. Walking it again is safe, and needed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WalkError {
+    #[error("the message is no slice: {0}")]
+    Message(#[from] serde_json::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("not everything was queued: {0}")]
+    Queue(#[from] QueueError),
+}
+
+impl Walker {
+    /// Walks a slice to its end, or hands on what is left when the deadline is near.
+    pub(crate) async fn walk(&self, slice: &Slice, deadline: Deadline) -> Result<(), WalkError> {
+        let mut walking = self.pushes.open_slice(slice.push, slice.slice, slice.generation).await?;
+        while let Walking::On(walk) = walking {
+            if deadline.is_within(PAGE_TIME) {
+                self.slices.send_all([AudienceMessage::SliceV1(slice.clone())]).await?;
+                break;
+            }
+            let page = self.customers.scan(slice.slice, slice.slices, walk.after.as_ref(), PAGE).await?;
+            let next = page.next.clone();
+            let (found, batches) = self.sort(slice, &page, walk.next_batch);
+            for (channel, queue) in &self.channels {
+                queue
+                    .send_all(batches.iter().filter(|ChannelMessage::BatchV1(batch)| batch.channel == *channel))
+                    .await?;
+            }
+            tracing::info!(
+                offer.id = %slice.push.offer, push.number = slice.push.number, slice = slice.slice,
+                customers = found.customers_read, notifications = found.notifications, batches = found.batches,
+                unreadable = page.unreadable, "page walked"
+            );
+            walking = self.pushes.turn_page(&walk, found, next).await?;
+        }
+        Ok(())
+    }
+
+    /// What a page holds for this offer, and the batches to queue for it.
+    fn sort(&self, slice: &Slice, page: &CustomersPage, first_batch: u32) -> (WalkCounts, Vec<ChannelMessage>) {
+        let mut found = WalkCounts {
+            customers_read: page.customers.len() as u64 + page.unreadable,
+            customers_unevaluable: page.unreadable,
+            ..WalkCounts::default()
+        };
+        let mut recipients: BTreeMap<Channel, Vec<CustomerId>> = BTreeMap::new();
+        let evaluator = slice.offer.eligibility.as_ref().map(Rule::evaluator);
+        for customer in &page.customers {
+            match evaluator.as_ref().map_or(Verdict::Eligible, |evaluator: &Evaluator<'_>| evaluator.verdict(customer))
+            {
+                Verdict::Eligible => found.customers_eligible += 1,
+                Verdict::NotEligible => continue,
+                Verdict::Unevaluable => {
+                    found.customers_unevaluable += 1;
+                    continue;
+                }
+            }
+            for channel in self.channels.keys().filter(|channel| slice.offer.channels.contains(channel)) {
+                if customer.reachable_by(*channel) {
+                    found.notifications += 1;
+                    recipients.entry(*channel).or_default().push(customer.id.clone());
+                }
+            }
+        }
+        let chunks = recipients
+            .iter()
+            .flat_map(|(channel, customers)| customers.chunks(BATCH_LIMIT).map(move |chunk| (*channel, chunk)));
+        let batches: Vec<_> = (first_batch..)
+            .zip(chunks)
+            .map(|(number, (channel, customers))| {
+                ChannelMessage::BatchV1(Batch {
+                    push: slice.push,
+                    offer: slice.offer.clone(),
+                    slice: slice.slice,
+                    generation: slice.generation,
+                    batch: number,
+                    channel,
+                    customers: customers.to_vec(),
+                })
+            })
+            .collect();
+        found.batches = batches.len() as u64;
+        (found, batches)
+    }
+}

@@ -1,0 +1,147 @@
+//! Put, read and delete customers.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use api::{Body, Problem};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use domain::channel::Channels;
+use domain::{Customer, CustomerId, Fault, Faults};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::App;
+
+/// Most customers of one `POST /customers`.
+const MANY_LIMIT: usize = 100;
+
+/// A customer as callers read her.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CustomerView<'a> {
+    id: &'a CustomerId,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mobile: Option<&'a str>,
+    channels: &'a Channels,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locale: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_zone: Option<&'a str>,
+    attributes: &'a Map<String, Value>,
+}
+
+impl<'a> From<&'a Customer> for CustomerView<'a> {
+    fn from(customer: &'a Customer) -> Self {
+        Self {
+            id: &customer.id,
+            name: &customer.name,
+            email: customer.email.as_ref().map(domain::EmailAddress::as_str),
+            mobile: customer.mobile.as_ref().map(domain::Mobile::as_str),
+            channels: &customer.channels,
+            locale: customer.locale.as_deref(),
+            time_zone: customer.time_zone.as_deref(),
+            attributes: &customer.attributes,
+        }
+    }
+}
+
+/// What became of one customer of many.
+#[derive(Serialize)]
+struct ResultView {
+    /// As it was sent; `null` if it was no text.
+    id: Value,
+    #[serde(flatten)]
+    result: PutResult,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "status", rename_all = "camelCase")]
+enum PutResult {
+    /// She is stored.
+    Stored,
+    /// Something is wrong with her.
+    Invalid { errors: Vec<Fault> },
+    /// The store was too busy: send her again.
+    Unavailable,
+}
+
+#[derive(Serialize)]
+struct ResultsView {
+    results: Vec<ResultView>,
+}
+
+/// `PUT /customers/{id}`.
+pub(crate) async fn put(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Body(body): Body,
+) -> Result<Response, Problem> {
+    let customer = Customer::parse(&id, body)?;
+    let is_new = app.customers.put(&customer).await?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(CustomerView::from(&customer))).into_response())
+}
+
+/// `POST /customers`: each customer is stored or refused on her own.
+pub(crate) async fn put_many(State(app): State<Arc<App>>, Body(body): Body) -> Result<Response, Problem> {
+    let Value::Array(bodies) = body else {
+        return Err(Faults::one("body", "must be a list of customers, each with its id").into());
+    };
+    if !(1..=MANY_LIMIT).contains(&bodies.len()) {
+        return Err(Faults::one("body", format!("must have 1 to {MANY_LIMIT} customers, not {}", bodies.len())).into());
+    }
+    let mut seen = HashSet::new();
+    let parsed: Vec<(Value, Result<Customer, Faults>)> = bodies
+        .into_iter()
+        .map(|body| {
+            let id = body.get("id").filter(|id| id.is_string()).cloned().unwrap_or(Value::Null);
+            let customer = Customer::parse_with_id(body).and_then(|customer| {
+                if seen.insert(customer.id.clone()) {
+                    Ok(customer)
+                } else {
+                    Err(Faults::one("id", "stands more than once in this list; the first was taken"))
+                }
+            });
+            (id, customer)
+        })
+        .collect();
+    let sound: Vec<Customer> = parsed.iter().filter_map(|(_, customer)| customer.as_ref().ok().cloned()).collect();
+    let left: HashSet<CustomerId> = app.customers.put_many(&sound).await?.into_iter().collect();
+    let results = parsed
+        .into_iter()
+        .map(|(id, customer)| ResultView {
+            id,
+            result: match customer {
+                Ok(customer) if left.contains(&customer.id) => PutResult::Unavailable,
+                Ok(_) => PutResult::Stored,
+                Err(faults) => PutResult::Invalid { errors: faults.into_vec() },
+            },
+        })
+        .collect();
+    Ok(Json(ResultsView { results }).into_response())
+}
+
+/// `GET /customers/{id}`.
+pub(crate) async fn read(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
+    // What is no id names no customer.
+    let Ok(id) = id.parse::<CustomerId>() else {
+        return Err(Problem::not_found("customer"));
+    };
+    let customer = app.customers.get(&id).await?.ok_or_else(|| Problem::not_found("customer"))?;
+    Ok(Json(CustomerView::from(&customer)).into_response())
+}
+
+/// `DELETE /customers/{id}`. Deleting who is not there is as good as deleting.
+pub(crate) async fn delete(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let Ok(id) = id.parse::<CustomerId>() else {
+        return Err(Problem::not_found("customer"));
+    };
+    app.customers.delete(&id).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

@@ -1,0 +1,94 @@
+//! One e-mail for whoever invokes the function directly: no record, no retry, the answer says what became of it.
+
+use delivery::email::message_id;
+use delivery::{Envelope, SendError, Transport};
+use domain::faults::Faults;
+use domain::fields::{Fields, Lines};
+use domain::offer::{DESCRIPTION_LIMIT, SUBJECT_LIMIT};
+use lettre::message::Mailbox;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::Email;
+
+/// Why the e-mail was not sent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DirectError {
+    #[error("bad request: {0}")]
+    Request(#[from] Faults),
+    #[error("{0}")]
+    Unwritable(String),
+    #[error(transparent)]
+    Send(#[from] SendError),
+}
+
+struct Request {
+    recipient: Mailbox,
+    from: Mailbox,
+    reply_to: Mailbox,
+    subject: String,
+    content: String,
+}
+
+impl Request {
+    fn parse(payload: Value) -> Result<Self, Faults> {
+        let mut fields = Fields::of(payload)?;
+        let mut mailbox = |field| {
+            fields.required(field, |f| {
+                f.parsed(field, |string| {
+                    string
+                        .parse::<Mailbox>()
+                        .ok()
+                        .filter(|_| !string.contains(char::is_control))
+                        .ok_or("is not an e-mail address; expected something like asha@example.com")
+                })
+            })
+        };
+        let recipient = mailbox("recipient");
+        let from = mailbox("emailFromAddress");
+        let reply_to = mailbox("emailReplyToAddress");
+        let subject = fields.required("subject", |f| f.text("subject", SUBJECT_LIMIT, Lines::One));
+        let content = fields.required("content", |f| f.text("content", DESCRIPTION_LIMIT, Lines::Many));
+        fields.finish(&["recipient", "emailFromAddress", "emailReplyToAddress", "subject", "content"])?;
+        match (recipient, from, reply_to, subject, content) {
+            (Some(recipient), Some(from), Some(reply_to), Some(subject), Some(content)) => {
+                Ok(Self { recipient, from, reply_to, subject, content })
+            }
+            _ => unreachable!("a missing or wrong required field is a fault, and faults have been returned"),
+        }
+    }
+}
+
+/// Sends `{recipient, emailFromAddress, emailReplyToAddress, subject, content}` and answers `{messageId}`.
+pub(crate) async fn send(email: &Email, payload: Value) -> Result<Value, DirectError> {
+    let request = Request::parse(payload)?;
+    let message = Envelope {
+        from: &request.from,
+        reply_to: &request.reply_to,
+        to: request.recipient,
+        subject: &request.subject,
+        content: &request.content,
+        message_id: message_id(&Uuid::now_v7().to_string(), &request.from),
+    }
+    .message(email.composer.letterhead())
+    .map_err(DirectError::Unwritable)?;
+    let accepted = email.transport.send(&message).await?;
+    Ok(json!({"messageId": accepted.message_id}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_request_names_every_fault() {
+        let faults = Request::parse(json!({
+            "recipient": "asha@example.com\r\nBcc: spy@example.net", "emailFromAddress": "x", "subject": "", "contents": "y"
+        }))
+        .map(|_| ())
+        .unwrap_err()
+        .into_vec();
+        let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
+        assert_eq!(fields, ["recipient", "emailFromAddress", "emailReplyToAddress", "subject", "content", "contents"]);
+    }
+}

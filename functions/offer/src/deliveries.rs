@@ -1,0 +1,97 @@
+//! What became of an offer's notifications.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use api::{Paging, Problem};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use domain::notification::DeliveryState;
+use domain::{Channel, CustomerId, Faults};
+use jiff::Timestamp;
+use serde::Serialize;
+use store::deliveries::Delivery;
+use store::{Deliveries, Page};
+
+use crate::{App, offers};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DeliveryView {
+    customer: CustomerId,
+    channel: Channel,
+    state: &'static str,
+    push: u32,
+    attempts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_message_id: Option<String>,
+    updated_at: Timestamp,
+}
+
+impl From<Delivery> for DeliveryView {
+    fn from(delivery: Delivery) -> Self {
+        Self {
+            customer: delivery.customer,
+            channel: delivery.channel,
+            state: delivery.state.as_str(),
+            push: delivery.push,
+            attempts: delivery.attempts,
+            reason: delivery.reason,
+            provider_message_id: delivery.provider_message_id,
+            updated_at: delivery.updated_at,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct DeliveriesView {
+    deliveries: Vec<DeliveryView>,
+    cursor: Option<String>,
+}
+
+/// `GET /offers/{id}/deliveries?customer=…|state=…`.
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Response, Problem> {
+    let offer = offers::find(&app, &id).await?.id;
+    let paging = Paging::parse(&query, &["customer", "state"], |cursor| Deliveries::check_cursor(cursor, offer))?;
+    let mut faults = Faults::default();
+    let customer = parse(&mut faults, &query, "customer", str::parse::<CustomerId>);
+    let state = parse(&mut faults, &query, "state", str::parse::<DeliveryState>);
+    if !faults.is_empty() {
+        return Err(faults.into());
+    }
+    let page = match customer {
+        Some(customer) => {
+            let mut items = app.deliveries.of_customer(offer, &customer).await?;
+            items.retain(|delivery| state.is_none_or(|state| delivery.state == state));
+            Page { items, next: None }
+        }
+        None => app.deliveries.list(offer, state, paging.limit, paging.cursor).await?,
+    };
+    Ok(Json(DeliveriesView {
+        deliveries: page.items.into_iter().map(DeliveryView::from).collect(),
+        cursor: page.next.map(|next| next.encode()),
+    })
+    .into_response())
+}
+
+fn parse<T, E: ToString>(
+    faults: &mut Faults,
+    query: &HashMap<String, String>,
+    name: &str,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> Option<T> {
+    match parse(query.get(name)?) {
+        Ok(parsed) => Some(parsed),
+        Err(error) => {
+            faults.add(name, error.to_string());
+            None
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Create, read and list offers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use api::{Body, Caller, Paging, Problem};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header::LOCATION};
+use axum::response::{IntoResponse, Response};
+use data_encoding::HEXLOWER;
+use domain::channel::Channels;
+use domain::offer::{self, Offer, Posted};
+use domain::{Faults, OfferId};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use store::Offers;
+use store::offers::{Creation, Idempotency};
+
+use crate::App;
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// Longest `Idempotency-Key`, in characters.
+const KEY_LIMIT: usize = 255;
+
+/// An offer as callers read it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OfferView<'a> {
+    id: OfferId,
+    code: &'a str,
+    description: &'a str,
+    subject: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eligibility: Option<&'a str>,
+    channels: &'a Channels,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_from: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_until: Option<Timestamp>,
+    created_at: Timestamp,
+    created_by: &'a str,
+}
+
+impl<'a> From<&'a Offer> for OfferView<'a> {
+    fn from(offer: &'a Offer) -> Self {
+        Self {
+            id: offer.id,
+            code: &offer.code,
+            description: offer.description.source(),
+            subject: offer.subject.source(),
+            eligibility: offer.eligibility.as_ref().map(domain::Rule::source),
+            channels: &offer.channels,
+            valid_from: offer.valid_from,
+            valid_until: offer.valid_until,
+            created_at: offer.created_at,
+            created_by: &offer.created_by,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct OffersView<'a> {
+    offers: Vec<OfferView<'a>>,
+    cursor: Option<String>,
+}
+
+/// `POST /offer/create`, `POST /offers`.
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    uri: Uri,
+    headers: HeaderMap,
+    Body(body): Body,
+) -> Result<Response, Problem> {
+    let created = |offer: &Offer| {
+        // Relative to the request, so that it is right behind every stage, domain and base path.
+        let base = if uri.path().ends_with("/create") { ".." } else { "." };
+        let location = [(LOCATION, format!("{base}/offers/{}", offer.id))];
+        (StatusCode::CREATED, location, Json(OfferView::from(offer))).into_response()
+    };
+    let replayed = |offer: &Offer| ([(IDEMPOTENT_REPLAYED, "true")], created(offer)).into_response();
+
+    let idempotency = idempotency(&headers, &body)?;
+    // Before looking at the body: what was right then may be past its validity now.
+    if let Some(idempotency) = &idempotency
+        && let Some(earlier) = app.offers.earlier(idempotency).await?
+    {
+        return answer_earlier(&earlier, replayed);
+    }
+    let offer = Offer::parse(body, &Posted { at: offer::now(), by: &caller, default_subject: &app.default_subject })?;
+    match app.offers.create(&offer, idempotency.as_ref()).await? {
+        Creation::Stored => {
+            tracing::info!(offer.id = %offer.id, offer.code = offer.code, "offer stored");
+            Ok(created(&offer))
+        }
+        earlier => answer_earlier(&earlier, replayed),
+    }
+}
+
+fn answer_earlier(earlier: &Creation, replayed: impl Fn(&Offer) -> Response) -> Result<Response, Problem> {
+    match earlier {
+        Creation::Replayed(offer) => Ok(replayed(offer)),
+        Creation::KeyReused => Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "This Idempotency-Key was used with another body. Use a new key for a new offer.",
+        )),
+        Creation::Contended | Creation::Stored => Err(Problem::busy(
+            "A request with the same Idempotency-Key is under way. Try again in a moment to get its offer.",
+        )),
+    }
+}
+
+fn idempotency(headers: &HeaderMap, body: &Value) -> Result<Option<Idempotency>, Faults> {
+    let Some(key) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
+    let key = key
+        .to_str()
+        .ok()
+        .filter(|key| (1..=KEY_LIMIT).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()))
+        .ok_or_else(|| {
+            Faults::one(
+                "Idempotency-Key",
+                format!("must be 1 to {KEY_LIMIT} printable ASCII characters without spaces"),
+            )
+        })?;
+    // Written anew, the body does not depend on white space or on the order of fields.
+    let fingerprint = HEXLOWER.encode(&Sha256::digest(body.to_string()));
+    Ok(Some(Idempotency { key: key.to_owned(), fingerprint }))
+}
+
+/// `GET /offers/{id}`.
+pub(crate) async fn read(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let offer = find(&app, &id).await?;
+    Ok(Json(OfferView::from(&offer)).into_response())
+}
+
+/// `GET /offers`.
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Response, Problem> {
+    let paging = Paging::parse(&query, &[], Offers::check_cursor)?;
+    let page = app.offers.list(paging.limit, paging.cursor).await?;
+    Ok(Json(OffersView {
+        offers: page.items.iter().map(OfferView::from).collect(),
+        cursor: page.next.map(|next| next.encode()),
+    })
+    .into_response())
+}
+
+/// The offer that a path names.
+pub(crate) async fn find(app: &App, id: &str) -> Result<Offer, Problem> {
+    // What is no id names no offer.
+    let Ok(id) = id.parse::<OfferId>() else {
+        return Err(Problem::not_found("offer"));
+    };
+    app.offers.get(id).await?.ok_or_else(|| Problem::not_found("offer"))
+}

@@ -1,0 +1,107 @@
+//! Cutting a push into slices.
+
+use domain::offer::now;
+use domain::push::PushState;
+use domain::queue::{AudienceMessage, Slice};
+use domain::{Offer, PushId};
+use runtime::Queue;
+use runtime::queue::QueueError;
+use store::pushes::{Plan, Push};
+use store::{Customers, Offers, Pushes, StoreError};
+
+/// Fewest slices: DynamoDB's count of the table may be six hours old, and few slices make a long push.
+const MIN_SLICES: u32 = 8;
+/// Most slices: their numbers must fit into one set of one item.
+const MAX_SLICES: u32 = 10_000;
+/// How many customers a slice should have, so that an invocation or a few walk it.
+const CUSTOMERS_PER_SLICE: u64 = 5_000;
+/// The generation of a slice's first walk.
+const FIRST_GENERATION: u32 = 1;
+/// Open pushes read at a time.
+const PAGE: u16 = 100;
+
+/// Cuts pushes.
+pub(crate) struct Cutter {
+    pub(crate) offers: Offers,
+    pub(crate) pushes: Pushes,
+    pub(crate) customers: Customers,
+    pub(crate) audience: Queue,
+}
+
+/// Why a push was not cut. Cutting it again is safe, and needed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CutError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the slices were not all queued: {0}")]
+    Queue(#[from] QueueError),
+    #[error("the push or its offer is not in the Offers table")]
+    Missing,
+}
+
+impl Cutter {
+    /// Cuts a requested push, or notes for when it is scheduled. May be repeated: the cut is stored once, before
+    /// anything is queued, and a slice that is queued twice is walked once.
+    pub(crate) async fn cut(&self, id: PushId) -> Result<(), CutError> {
+        let request = self.offers.push_request(id).await?.ok_or(CutError::Missing)?;
+        let offer = self.offers.get(id.offer).await?.ok_or(CutError::Missing)?;
+        let plan = match offer.waits_until(now()) {
+            Some(starts_at) => Plan::At(starts_at),
+            None => Plan::Now { slices: self.slices().await? },
+        };
+        let push = self.pushes.begin(&request, plan).await?;
+        match push.state {
+            PushState::Running => self.queue_slices(&push, &offer).await,
+            // `starts_at` may have passed since it was noted; the schedule sees to it within a minute.
+            PushState::Scheduled | PushState::Completed | PushState::Cancelled => Ok(()),
+        }
+    }
+
+    /// Starts every scheduled push whose time has come. Answers how many.
+    pub(crate) async fn start_due(&self) -> Result<u32, CutError> {
+        let mut started = 0;
+        let mut after = None;
+        loop {
+            let page = self.pushes.list_open(PAGE, after).await?;
+            for push in page.items {
+                let is_due = push.starts_at.is_some_and(|starts_at| starts_at <= now());
+                if push.state == PushState::Scheduled && is_due {
+                    self.start(push.id).await?;
+                    started += 1;
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(started);
+            }
+        }
+    }
+
+    async fn start(&self, id: PushId) -> Result<(), CutError> {
+        let offer = self.offers.get(id.offer).await?.ok_or(CutError::Missing)?;
+        let slices = self.slices().await?;
+        let push = self.pushes.start(id, slices).await?.ok_or(CutError::Missing)?;
+        if push.state == PushState::Running { self.queue_slices(&push, &offer).await } else { Ok(()) }
+    }
+
+    async fn slices(&self) -> Result<u32, CutError> {
+        let customers = self.customers.rough_count().await?;
+        let slices = u32::try_from(customers.div_ceil(CUSTOMERS_PER_SLICE)).unwrap_or(MAX_SLICES);
+        Ok(slices.clamp(MIN_SLICES, MAX_SLICES))
+    }
+
+    async fn queue_slices(&self, push: &Push, offer: &Offer) -> Result<(), CutError> {
+        let messages = (0..push.slices).map(|slice| {
+            AudienceMessage::SliceV1(Slice {
+                push: push.id,
+                offer: offer.clone(),
+                slice,
+                slices: push.slices,
+                generation: FIRST_GENERATION,
+            })
+        });
+        self.audience.send_all(messages).await?;
+        tracing::info!(offer.id = %push.id.offer, push.number = push.id.number, slices = push.slices, "push cut");
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! What the function may be called with.
+
+use aws_lambda_events::dynamodb::{Event as StreamEvent, EventRecord};
+use domain::PushId;
+use serde_json::Value;
+use store::offers::push_of_key;
+
+/// What the function may be called with.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// New items of the Offers table.
+    Stream(Vec<PushRecord>),
+    /// A minute has passed.
+    Schedule,
+}
+
+/// A request for a push, as the stream tells of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PushRecord {
+    /// Which push.
+    pub(crate) push: PushId,
+    /// Where in the stream.
+    pub(crate) sequence_number: String,
+}
+
+/// Why a call is not understood.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UnknownEvent {
+    #[error("the stream event is malformed: {0}")]
+    Stream(#[from] serde_json::Error),
+    #[error("expected an event of a DynamoDB stream (with Records) or of a schedule (with source aws.events)")]
+    Neither,
+}
+
+impl Event {
+    /// # Errors
+    /// If the event is of a kind that nothing sends.
+    pub(crate) fn parse(payload: Value) -> Result<Self, UnknownEvent> {
+        if payload.get("Records").is_some() {
+            let event: StreamEvent = serde_json::from_value(payload)?;
+            return Ok(Self::Stream(event.records.into_iter().filter_map(push_record).collect()));
+        }
+        match payload.get("source").and_then(Value::as_str) {
+            Some("aws.events" | "aws.scheduler") => Ok(Self::Schedule),
+            _ => Err(UnknownEvent::Neither),
+        }
+    }
+}
+
+/// The event source filters for inserted requests already; a stack that does not filter sends offers as well.
+fn push_record(record: EventRecord) -> Option<PushRecord> {
+    if record.event_name != "INSERT" {
+        return None;
+    }
+    let key = |name| match record.change.keys.get(name) {
+        Some(serde_dynamo::AttributeValue::S(value)) => Some(value.as_str()),
+        _ => None,
+    };
+    Some(PushRecord {
+        push: push_of_key(key("pk")?, key("sk")?)?,
+        sequence_number: record.change.sequence_number.clone().unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn record(name: &str, sk: &str) -> Value {
+        json!({
+            "eventID": "1", "eventName": name, "eventSource": "aws:dynamodb", "eventVersion": "1.1", "awsRegion": "eu-west-1",
+            "dynamodb": {
+                "ApproximateCreationDateTime": 1_750_000_000, "SequenceNumber": "111", "SizeBytes": 26, "StreamViewType": "NEW_IMAGE",
+                "Keys": {"pk": {"S": "01980000-0000-7000-8000-000000000001"}, "sk": {"S": sk}}
+            }
+        })
+    }
+
+    #[test]
+    fn a_stream_tells_of_inserted_requests_only() {
+        let payload = json!({"Records": [
+            record("INSERT", "push#0001"), record("INSERT", "offer"), record("REMOVE", "push#0001")
+        ]});
+        let Event::Stream(records) = Event::parse(payload).unwrap() else { panic!("not a stream event") };
+        assert_eq!(records.len(), 1);
+        assert_eq!((records[0].push.number, records[0].sequence_number.as_str()), (1, "111"));
+    }
+
+    #[test]
+    fn a_schedule_is_known_by_its_source() {
+        let payload = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
+        assert_eq!(Event::parse(payload).unwrap(), Event::Schedule);
+        assert!(Event::parse(json!({"hello": "world"})).is_err());
+    }
+}
