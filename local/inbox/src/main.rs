@@ -1,1 +1,37 @@
-fn main() {}
+//! Runs the inbox on loopback until it is told to end.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use inbox::{Messages, smtp, web};
+use tokio::net::TcpListener;
+
+/// An SMTP server that keeps what it gets, with a web page and a JSON API. Listens on loopback only.
+#[derive(Parser)]
+struct Arguments {
+    /// Where mail comes in.
+    #[arg(long)]
+    smtp_port: u16,
+    /// Where the page and the API are.
+    #[arg(long)]
+    web_port: u16,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let listen = async |port: u16| {
+        TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+            .await
+            .with_context(|| format!("cannot listen on port {port}"))
+    };
+    let smtp_listener = listen(arguments.smtp_port).await?;
+    let web_listener = listen(arguments.web_port).await?;
+    let messages = Messages::default();
+    tokio::select! {
+        ended = smtp::serve(smtp_listener, messages.clone()) => ended?,
+        ended = axum::serve(web_listener, web::router(messages)) => ended?,
+    }
+    Ok(())
+}

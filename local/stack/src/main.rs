@@ -1,1 +1,145 @@
-fn main() {}
+//! The local stack, and what one does with it. `cargo xtask` runs this after checking that the machine has what it
+//! needs.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | what `up` and `down` do, step by step | `up` |
+//! | how the AWS stack and the inbox are run and ended | `services`, `process` |
+//! | how `template.yaml` is deployed | `deploy` |
+//! | the sample customers and the sample offer | `sample` |
+//! | `load`, `logs`, `test` | `load`, `logs`, `test` |
+//! | where files go | `place` |
+
+mod build;
+mod deploy;
+mod load;
+mod logs;
+mod place;
+mod process;
+mod progress;
+mod sample;
+mod services;
+mod test;
+mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use client::{Api, Stack};
+use place::Place;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Runs Offercast on this machine: no AWS account, no Docker.", version = None)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build, start the local AWS stack and the inbox, deploy, and show a first e-mail.
+    Up {
+        /// Return when everything is up, and leave it running.
+        #[arg(long)]
+        detach: bool,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// End what `up` started.
+    Down,
+    /// Call the API with a signature: cargo xtask call GET /offers.
+    Call {
+        /// GET, POST, PUT or DELETE.
+        method: String,
+        /// The path, as in /offers/<id>.
+        path: String,
+        /// JSON, or @file.
+        body: Option<String>,
+    },
+    /// Put customers: from a CSV file (plain or .gz), or 2,000 made up.
+    Load {
+        /// Columns id, name, email, mobile, channels (separated by ;), locale, timeZone are a customer's own, missing ones are made up;
+        /// every other column is an attribute.
+        file: Option<PathBuf>,
+    },
+    /// Show what the functions log.
+    Logs {
+        /// One function: offer, customer, push, audience or email. All of them if left out.
+        function: Option<String>,
+        /// Go on showing what comes.
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Run every test, on a stack of its own.
+    Test {
+        #[command(flatten)]
+        options: Options,
+        /// Handed to `cargo test`, as in: cargo xtask test -- at_size
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+}
+
+#[derive(Args, Clone, Default)]
+pub(crate) struct Options {
+    /// `ministack`, or the URL of an AWS stack that runs already on this machine.
+    #[arg(long, default_value = "ministack")]
+    stack: String,
+    /// Deliver e-mail to this server instead of the built-in inbox, as in smtp://127.0.0.1:2525.
+    #[arg(long, value_name = "URL")]
+    smtp: Option<String>,
+    /// Override a parameter of template.yaml, as in --set BrandName=Acme.
+    #[arg(long = "set", value_name = "PARAMETER=VALUE", value_parser = parse_setting)]
+    set: Vec<(String, String)>,
+}
+
+fn parse_setting(setting: &str) -> Result<(String, String), String> {
+    let (name, value) = setting.split_once('=').ok_or("expected Parameter=Value")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse().command).await {
+        Ok(code) => code,
+        Err(error) => {
+            progress::failed(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<ExitCode> {
+    let place = Place::of_workspace("stack")?;
+    match command {
+        Command::Up { detach, options } => up::up(&place, &options, detach).await?,
+        Command::Down => up::down(&place)?,
+        Command::Call { method, path, body } => return call(&running(&place)?, &method, &path, body).await,
+        Command::Load { file } => load::load(&running(&place)?, file.as_deref()).await?,
+        Command::Logs { function, follow } => logs::show(&running(&place)?, function.as_deref(), follow).await?,
+        Command::Test { options, arguments } => return test::test(&options, &arguments).await,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn running(place: &Place) -> Result<Stack> {
+    Stack::read(&place.stack_file()).context("no stack is up; start one with: cargo xtask up --detach")
+}
+
+async fn call(stack: &Stack, method: &str, path: &str, body: Option<String>) -> Result<ExitCode> {
+    let body = match body.as_deref().map(|body| (body, body.strip_prefix('@'))) {
+        Some((_, Some(file))) => std::fs::read(file).with_context(|| format!("cannot read {file}"))?,
+        Some((body, None)) => body.as_bytes().to_vec(),
+        None => Vec::new(),
+    };
+    let answer = Api::new(stack).call(&method.to_uppercase(), path, &[], &body).await?;
+    eprintln!("{}", answer.status);
+    match answer.json() {
+        serde_json::Value::Null => println!("{}", answer.text),
+        json => println!("{json:#}"),
+    }
+    Ok(if answer.status < 400 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

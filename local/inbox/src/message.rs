@@ -1,0 +1,114 @@
+//! What arrived.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
+use mail_parser::MessageParser;
+use serde::Serialize;
+
+/// Most messages kept; older ones go first.
+const KEPT: usize = 200_000;
+
+/// One message, as the API shows it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mail {
+    /// Counts up from 1.
+    pub id: u64,
+    /// The sender's address, from the envelope if the header has none.
+    pub from: String,
+    /// The recipients' addresses, from the envelope: whom it really went to.
+    pub to: String,
+    /// Decoded.
+    pub subject: String,
+    /// The plain text, decoded.
+    pub text: String,
+    /// The HTML, decoded.
+    pub html: String,
+    /// Every header in its order, as it came.
+    pub headers: Vec<Header>,
+    /// When the server had all of it.
+    pub received_at: Timestamp,
+    /// The message as it came.
+    #[serde(skip)]
+    pub raw: Arc<[u8]>,
+}
+
+/// A header as it came.
+#[derive(Debug, Clone, Serialize)]
+pub struct Header {
+    /// As it was written.
+    pub name: String,
+    /// Neither unfolded nor decoded.
+    pub value: String,
+}
+
+/// Every message, newest last. A handle: clones share the messages.
+#[derive(Debug, Clone, Default)]
+pub struct Messages(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    last_id: u64,
+    mails: VecDeque<Arc<Mail>>,
+}
+
+impl Messages {
+    /// Keeps a message that came for `recipients`.
+    pub fn keep(&self, sender: &str, recipients: &[String], raw: Vec<u8>) {
+        let mut mail = read(sender, recipients, raw);
+        let mut kept = self.lock();
+        kept.last_id += 1;
+        mail.id = kept.last_id;
+        kept.mails.push_back(Arc::new(mail));
+        if kept.mails.len() > KEPT {
+            kept.mails.pop_front();
+        }
+    }
+
+    /// All of them, newest first.
+    pub fn all(&self) -> Vec<Arc<Mail>> {
+        self.lock().mails.iter().rev().cloned().collect()
+    }
+
+    /// One of them.
+    pub fn get(&self, id: u64) -> Option<Arc<Mail>> {
+        let kept = self.lock();
+        let found = kept.mails.binary_search_by_key(&id, |mail| mail.id).ok()?;
+        kept.mails.get(found).cloned()
+    }
+
+    /// Forgets all of them.
+    pub fn clear(&self) {
+        self.lock().mails.clear();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.0.lock().expect("nothing panics while it holds the messages")
+    }
+}
+
+fn read(sender: &str, recipients: &[String], raw: Vec<u8>) -> Mail {
+    let parsed = MessageParser::default().parse(&raw);
+    let body = |get: fn(&mail_parser::Message<'_>) -> Option<String>| parsed.as_ref().and_then(get).unwrap_or_default();
+    let address = |header: Option<&mail_parser::Address<'_>>| {
+        header.and_then(|header| header.first()).and_then(|addr| addr.address()).map(str::to_owned)
+    };
+    let headers = parsed.as_ref().map(|mail| {
+        mail.headers_raw()
+            .map(|(name, value)| Header { name: name.to_owned(), value: value.trim().to_owned() })
+            .collect()
+    });
+    Mail {
+        id: 0,
+        from: parsed.as_ref().and_then(|mail| address(mail.from())).unwrap_or_else(|| sender.to_owned()),
+        to: recipients.join(", "),
+        subject: body(|mail| mail.subject().map(str::to_owned)),
+        text: body(|mail| mail.body_text(0).map(std::borrow::Cow::into_owned)),
+        html: body(|mail| mail.body_html(0).map(std::borrow::Cow::into_owned)),
+        headers: headers.unwrap_or_default(),
+        received_at: Timestamp::now(),
+        raw: raw.into(),
+    }
+}

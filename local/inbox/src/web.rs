@@ -1,0 +1,43 @@
+//! The page and the JSON API.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse};
+use axum::routing::get;
+use axum::{Json, Router};
+
+use crate::message::{Mail, Messages};
+
+/// The page, `/api/messages`, and one message's HTML and source.
+pub fn router(messages: Messages) -> Router {
+    Router::new()
+        .route("/", get(async || Html(include_str!("page.html"))))
+        .route("/api/messages", get(all).delete(clear))
+        .route("/messages/{id}/html", get(html))
+        .route("/messages/{id}/source", get(source))
+        .with_state(messages)
+}
+
+async fn all(State(messages): State<Messages>) -> Json<Vec<Arc<Mail>>> {
+    Json(messages.all())
+}
+
+async fn clear(State(messages): State<Messages>) -> StatusCode {
+    messages.clear();
+    StatusCode::NO_CONTENT
+}
+
+async fn html(State(messages): State<Messages>, Path(id): Path<u64>) -> impl IntoResponse {
+    // What is mailed is not to be trusted, not even here: nothing runs, nothing is loaded.
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox";
+    let mail = messages.get(id).ok_or(StatusCode::NOT_FOUND)?;
+    Ok::<_, StatusCode>(([(header::CONTENT_SECURITY_POLICY, policy)], Html(mail.html.clone())))
+}
+
+async fn source(State(messages): State<Messages>, Path(id): Path<u64>) -> impl IntoResponse {
+    let mail = messages.get(id).ok_or(StatusCode::NOT_FOUND)?;
+    let text = String::from_utf8_lossy(&mail.raw).into_owned();
+    Ok::<_, StatusCode>(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text))
+}

@@ -1,0 +1,73 @@
+//! Building the functions, and packing them as Lambda wants them.
+
+use std::fs::{self, File};
+use std::io::{Cursor, Write};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+use zip::CompressionMethod;
+use zip::write::SimpleFileOptions;
+
+use crate::place::Place;
+
+/// A function, ready to be deployed.
+pub(crate) struct Package {
+    /// The folder under `functions/`.
+    pub(crate) function: String,
+    /// Names this content and no other.
+    pub(crate) hash: String,
+    /// The zip archive.
+    pub(crate) zip: Vec<u8>,
+}
+
+/// Every function: each has a folder under `functions/`.
+pub(crate) fn functions(place: &Place) -> Result<Vec<String>> {
+    let mut names: Vec<String> = fs::read_dir(place.workspace().join("functions"))?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Compiles the functions and the inbox; cargo shows how far it is.
+pub(crate) fn compile(place: &Place) -> Result<()> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(place.workspace()).args(["build", "--package", "inbox"]);
+    for function in functions(place)? {
+        command.args(["--package", &function]);
+    }
+    let status = command.status().context("cannot run cargo")?;
+    if !status.success() {
+        bail!("the functions do not compile; see above");
+    }
+    Ok(())
+}
+
+/// Packs every function.
+pub(crate) fn pack(place: &Place) -> Result<Vec<Package>> {
+    functions(place)?
+        .into_iter()
+        .map(|function| {
+            let program = place.program(&function)?;
+            let zip = zip_of(&program).with_context(|| format!("cannot pack {}", program.display()))?;
+            let hash = HEXLOWER.encode(&Sha256::digest(&zip));
+            Ok(Package { function, hash, zip })
+        })
+        .collect()
+}
+
+fn zip_of(program: &Path) -> Result<Vec<u8>> {
+    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    // Not compressed: it travels within this machine. No time stamp, so that equal programs make equal archives.
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(zip::DateTime::default())
+        .unix_permissions(0o755);
+    archive.start_file("bootstrap", options)?;
+    std::io::copy(&mut File::open(program)?, &mut archive)?;
+    archive.flush()?;
+    Ok(archive.finish()?.into_inner())
+}

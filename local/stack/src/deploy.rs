@@ -1,0 +1,193 @@
+//! Deploying `template.yaml`, the real one, as `sam deploy` would: packages to S3, then CloudFormation.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use aws_credential_types::Credentials;
+use aws_sdk_cloudformation::Client;
+use aws_sdk_cloudformation::error::DisplayErrorContext;
+use aws_sdk_cloudformation::types::{Capability, Output, Parameter, StackStatus};
+use client::{Call, Signer, sdk_config};
+
+use crate::build::Package;
+use crate::place::Place;
+use crate::progress;
+use crate::services::REGION;
+
+/// The stack's name.
+const STACK: &str = "offercast";
+const BUCKET: &str = "offercast-packages";
+/// The administrator of a local stack, whatever the secret.
+const ROOT_KEY: &str = "test";
+/// The user whom `stack.json` names.
+const USER: &str = "offercast-local";
+
+/// An AWS stack to deploy to.
+pub(crate) struct Aws {
+    endpoint: String,
+    signer: Signer,
+}
+
+/// The outputs of the template, by their names.
+pub(crate) type Outputs = BTreeMap<String, String>;
+
+impl Aws {
+    /// The stack that answers at `endpoint`.
+    pub(crate) fn at(endpoint: &str) -> Self {
+        Self { endpoint: endpoint.trim_end_matches('/').to_owned(), signer: Signer::new(REGION, root()) }
+    }
+
+    /// Deploys; a second time changes what is different and keeps the data.
+    pub(crate) async fn deploy(
+        &self,
+        place: &Place,
+        packages: &[Package],
+        settings: &BTreeMap<String, String>,
+    ) -> Result<Outputs> {
+        let mut step = progress::step("Deploying template.yaml");
+        self.put(&format!("/{BUCKET}"), &[]).await?;
+        let mut template = std::fs::read_to_string(place.workspace().join("template.yaml"))?;
+        for Package { function, hash, zip } in packages {
+            step.at(&format!("uploading {function}, {} MB", zip.len() >> 20));
+            let key = format!("{function}-{hash}.zip");
+            if !self.has(&format!("/{BUCKET}/{key}")).await? {
+                self.put(&format!("/{BUCKET}/{key}"), zip).await?;
+            }
+            let line = format!("CodeUri: functions/{function}\n");
+            if !template.contains(&line) {
+                bail!("template.yaml has no {}", line.trim_end());
+            }
+            template = template.replace(&line, &format!("CodeUri: s3://{BUCKET}/{key}\n"));
+        }
+        let cloudformation = Client::new(&sdk_config(&self.endpoint, REGION, root()));
+        let parameters: Vec<_> = settings
+            .iter()
+            .map(|(name, value)| Parameter::builder().parameter_key(name).parameter_value(value).build())
+            .collect();
+        step.at("creating resources");
+        let exists = cloudformation.describe_stacks().stack_name(STACK).send().await.is_ok();
+        if exists {
+            let updated = cloudformation
+                .update_stack()
+                .stack_name(STACK)
+                .template_body(template)
+                .set_parameters(Some(parameters))
+                .capabilities(Capability::CapabilityIam)
+                .capabilities(Capability::CapabilityAutoExpand)
+                .send()
+                .await;
+            if let Err(error) = updated {
+                let error = DisplayErrorContext(&error).to_string();
+                if !error.contains("No updates are to be performed") {
+                    bail!("cannot update the stack: {error}");
+                }
+            }
+        } else {
+            cloudformation
+                .create_stack()
+                .stack_name(STACK)
+                .template_body(template)
+                .set_parameters(Some(parameters))
+                .capabilities(Capability::CapabilityIam)
+                .capabilities(Capability::CapabilityAutoExpand)
+                .send()
+                .await
+                .map_err(|error| anyhow::anyhow!("cannot create the stack: {}", DisplayErrorContext(&error)))?;
+        }
+        let outputs = self.settled(&cloudformation).await?;
+        step.done(if exists { "updated" } else { "created" });
+        Ok(outputs)
+    }
+
+    async fn settled(&self, cloudformation: &Client) -> Result<Outputs> {
+        loop {
+            let answer = cloudformation.describe_stacks().stack_name(STACK).send().await?;
+            let stack = answer.stacks().first().context("the stack is gone")?;
+            match stack.stack_status() {
+                Some(StackStatus::CreateComplete | StackStatus::UpdateComplete) => {
+                    let pair = |output: &Output| Some((output.output_key.clone()?, output.output_value.clone()?));
+                    return Ok(stack.outputs().iter().filter_map(pair).collect());
+                }
+                Some(status) if status.as_str().ends_with("IN_PROGRESS") => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                status => bail!(
+                    "deploying failed ({}): {}\n{}",
+                    status.map_or("unknown state", StackStatus::as_str),
+                    stack.stack_status_reason().unwrap_or("no reason given"),
+                    self.failures(cloudformation).await
+                ),
+            }
+        }
+    }
+
+    async fn failures(&self, cloudformation: &Client) -> String {
+        let events = cloudformation.describe_stack_events().stack_name(STACK).send().await;
+        events
+            .iter()
+            .flat_map(aws_sdk_cloudformation::operation::describe_stack_events::DescribeStackEventsOutput::stack_events)
+            .filter(|event| event.resource_status().is_some_and(|status| status.as_str().ends_with("FAILED")))
+            .map(|event| {
+                let what = event.logical_resource_id().unwrap_or_default();
+                format!("  {what}: {}\n", event.resource_status_reason().unwrap_or_default())
+            })
+            .collect()
+    }
+
+    /// A user with a key of its own, so that a wrong signature is refused: the administrator's never is.
+    pub(crate) async fn make_user(&self) -> Result<Credentials> {
+        let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+        // There already after a first `up` on a stack that is not ours to start.
+        let _ = self.iam(&[("Action", "CreateUser"), ("UserName", USER)]).await;
+        self.iam(&[
+            ("Action", "PutUserPolicy"),
+            ("UserName", USER),
+            ("PolicyName", "everything"),
+            ("PolicyDocument", policy),
+        ])
+        .await?;
+        let answer = self.iam(&[("Action", "CreateAccessKey"), ("UserName", USER)]).await?;
+        let element = |name: &str| {
+            let (_, rest) = answer.split_once(&format!("<{name}>"))?;
+            rest.split_once('<').map(|(value, _)| value.to_owned())
+        };
+        let (id, secret) =
+            element("AccessKeyId").zip(element("SecretAccessKey")).context("the new key has no value")?;
+        Ok(Credentials::new(id, secret, None, None, "made for the local stack"))
+    }
+
+    async fn iam(&self, parameters: &[(&str, &str)]) -> Result<String> {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.append_pair("Version", "2010-05-08").extend_pairs(parameters);
+        let url = format!("{}/", self.endpoint);
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let body = form.finish();
+        let call = Call { method: "POST", url: &url, headers: &headers, body: body.as_bytes(), service: "iam" };
+        let answer = self.signer.send(&call).await?;
+        if answer.status >= 300 {
+            bail!("{} was refused ({}): {}", parameters[0].1, answer.status, answer.text);
+        }
+        Ok(answer.text)
+    }
+
+    async fn put(&self, path: &str, body: &[u8]) -> Result<()> {
+        let url = format!("{}{path}", self.endpoint);
+        let answer = self.signer.send(&Call { method: "PUT", url: &url, headers: &[], body, service: "s3" }).await?;
+        // 409: the bucket is ours already.
+        if answer.status >= 300 && answer.status != 409 {
+            bail!("PUT {path} was refused ({}): {}", answer.status, answer.text);
+        }
+        Ok(())
+    }
+
+    async fn has(&self, path: &str) -> Result<bool> {
+        let url = format!("{}{path}", self.endpoint);
+        let call = Call { method: "HEAD", url: &url, headers: &[], body: &[], service: "s3" };
+        Ok(self.signer.send(&call).await?.status == 200)
+    }
+}
+
+fn root() -> Credentials {
+    Credentials::new(ROOT_KEY, "any", None, None, "the local stack's administrator")
+}

@@ -1,0 +1,126 @@
+//! `load`: customers from a file, or made up.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use client::{Api, Stack};
+use flate2::read::GzDecoder;
+use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::{Map, Value, json};
+
+use crate::progress;
+
+/// Most customers of one call.
+const CHUNK: usize = 100;
+/// Calls at a time.
+const CONCURRENCY: usize = 4;
+/// How many customers are made up.
+const MADE_UP: usize = 2_000;
+
+/// Puts customers.
+pub(crate) async fn load(stack: &Stack, file: Option<&Path>) -> Result<()> {
+    let customers = match file {
+        Some(file) => read(file)?,
+        None => (1..=MADE_UP).map(made_up).collect(),
+    };
+    let mut step = progress::step(&format!("Loading {} customers", customers.len()));
+    let api = Api::new(stack);
+    let mut calls = stream::iter(customers.chunks(CHUNK).map(|chunk| put(&api, chunk))).buffer_unordered(CONCURRENCY);
+    let mut stored = 0;
+    while let Some(chunk) = calls.try_next().await? {
+        stored += chunk;
+        step.at(&format!("{stored} of {}", customers.len()));
+    }
+    step.done(&format!("{stored} customers stored"));
+    Ok(())
+}
+
+async fn put(api: &Api, customers: &[Value]) -> Result<usize> {
+    let answer = api.call("POST", "/customers", &[], &serde_json::to_vec(customers)?).await?;
+    if answer.status != 200 {
+        bail!("customers were refused ({}): {}", answer.status, answer.text);
+    }
+    let results = answer.json();
+    let refused = results["results"].as_array().and_then(|all| all.iter().find(|one| one["status"] != "stored"));
+    match refused {
+        Some(refused) => bail!("a customer was refused: {refused}"),
+        None => Ok(customers.len()),
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<Value>> {
+    let open = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let plain: Box<dyn Read> = if file.extension().is_some_and(|extension| extension == "gz") {
+        Box::new(GzDecoder::new(open))
+    } else {
+        Box::new(open)
+    };
+    let mut plain = std::io::BufReader::new(plain);
+    let delimiter = delimiter_of(std::io::BufRead::fill_buf(&mut plain)?);
+    let mut table = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(plain);
+    let columns = table.headers()?.clone();
+    table
+        .records()
+        .enumerate()
+        .map(|(row, record)| Ok(customer(row + 1, columns.iter().zip(record?.iter()))))
+        .collect::<Result<_, csv::Error>>()
+        .with_context(|| format!("{} is no CSV file", file.display()))
+}
+
+/// Comma, or semicolon where the first line has more of those.
+fn delimiter_of(start: &[u8]) -> u8 {
+    let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let count = |wanted| line.iter().filter(|byte| **byte == wanted).count();
+    if count(b';') > count(b',') { b';' } else { b',' }
+}
+
+/// A row as a customer; what every customer needs and the file lacks is made up.
+fn customer<'a>(row: usize, cells: impl Iterator<Item = (&'a str, &'a str)>) -> Value {
+    let mut customer = json!({
+        "id": format!("customer-{row}"),
+        "name": format!("Customer {row}"),
+        "email": format!("customer-{row}@example.com"),
+        "channels": ["email"],
+    });
+    let mut attributes = Map::new();
+    for (column, cell) in cells {
+        match column {
+            "id" | "name" | "email" | "mobile" | "locale" | "timeZone" => customer[column] = cell.into(),
+            "channels" => customer[column] = cell.split(';').filter(|channel| !channel.is_empty()).collect(),
+            attribute => {
+                attributes.insert(attribute.replace(['.', '-', ' '], "_"), typed(cell));
+            }
+        }
+    }
+    customer["attributes"] = attributes.into();
+    customer
+}
+
+/// Numbers and truth values as such, all else as text.
+fn typed(cell: &str) -> Value {
+    match serde_json::from_str(cell) {
+        Ok(value @ (Value::Number(_) | Value::Bool(_))) => value,
+        _ => cell.into(),
+    }
+}
+
+fn made_up(row: usize) -> Value {
+    let pick = |from: &[&'static str], salt: usize| from[(row * 7 + salt) % from.len()];
+    let first = pick(&["Asha", "Inês", "Tom", "Søren", "Zoë", "Mei", "Omar", "Łucja"], 0);
+    let last = pick(&["Rao", "Marques", "Baker", "Holm", "Müller", "Chen", "Haddad"], row / 8);
+    json!({
+        "id": format!("customer-{row}"),
+        "name": format!("{first} {last}"),
+        "email": format!("customer-{row}@example.com"),
+        "mobile": format!("+3519{:08}", row),
+        "channels": if row.is_multiple_of(10) { json!([]) } else if row.is_multiple_of(3) { json!(["email", "sms"]) } else { json!(["email"]) },
+        "locale": pick(&["en-GB", "pt-PT", "de-DE", "hi-IN"], 1),
+        "attributes": {
+            "tier": pick(&["basic", "silver", "gold", "platinum"], row / 3),
+            "monthly_spend": row * 37 % 9_000,
+            "age": 18 + row * 13 % 70,
+        },
+    })
+}

@@ -1,0 +1,101 @@
+//! `logs`: what the functions log, from where Lambda keeps it.
+
+use std::collections::HashSet;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Result, bail};
+use aws_sdk_cloudwatchlogs::Client;
+use aws_sdk_cloudwatchlogs::error::DisplayErrorContext;
+use client::Stack;
+
+/// How far back `logs` looks.
+const BACK: Duration = Duration::from_secs(15 * 60);
+/// How far back each look overlaps the one before: a line may be filed late.
+const OVERLAP: Duration = Duration::from_secs(10);
+/// How often `follow` looks.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Shows the last quarter of an hour of one function or all.
+pub(crate) async fn show(stack: &Stack, function: Option<&str>, follow_on: bool) -> Result<()> {
+    let mut tail = Tail::new(stack, function)?;
+    tail.look(SystemTime::now() - BACK).await?;
+    if follow_on { tail.follow().await } else { Ok(()) }
+}
+
+/// Shows what comes from here on.
+pub(crate) async fn follow(stack: &Stack, function: Option<&str>) -> Result<()> {
+    Tail::new(stack, function)?.follow().await
+}
+
+struct Tail {
+    logs: Client,
+    /// What each function does, and its log group.
+    groups: Vec<(String, String)>,
+    seen: HashSet<String>,
+}
+
+impl Tail {
+    fn new(stack: &Stack, function: Option<&str>) -> Result<Self> {
+        let groups: Vec<_> = stack
+            .functions
+            .iter()
+            .filter(|(name, _)| function.is_none_or(|function| function == *name))
+            .map(|(name, function)| (name.clone(), format!("/aws/lambda/{function}")))
+            .collect();
+        if groups.is_empty() {
+            let known: Vec<_> = stack.functions.keys().map(String::as_str).collect();
+            bail!("there is no such function; there are {}", known.join(", "));
+        }
+        let logs = Client::new(&stack.sdk_config());
+        Ok(Self { logs, groups, seen: HashSet::new() })
+    }
+
+    async fn follow(&mut self) -> Result<()> {
+        let mut since = SystemTime::now();
+        loop {
+            let next = SystemTime::now();
+            self.look(since - OVERLAP).await?;
+            since = next;
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    /// Prints what was logged since then and not printed yet, in the order of time.
+    async fn look(&mut self, since: SystemTime) -> Result<()> {
+        let since = i64::try_from(since.duration_since(UNIX_EPOCH)?.as_millis())?;
+        let mut lines = Vec::new();
+        for (name, group) in &self.groups {
+            let mut pages =
+                self.logs.filter_log_events().log_group_name(group).start_time(since).into_paginator().send();
+            while let Some(page) = pages.next().await {
+                let page = match page {
+                    Ok(page) => page,
+                    // A function that never ran has no log.
+                    Err(error) if DisplayErrorContext(&error).to_string().contains("ResourceNotFound") => break,
+                    Err(error) => bail!("cannot read the logs: {}", DisplayErrorContext(&error)),
+                };
+                for event in page.events() {
+                    let at = event.timestamp().unwrap_or_default();
+                    let message = event.message().unwrap_or_default().trim_end();
+                    let id = format!("{group} {} {at} {message}", event.event_id().unwrap_or_default());
+                    if self.seen.insert(id) {
+                        lines.push((at, name, message.to_owned()));
+                    }
+                }
+            }
+        }
+        lines.sort();
+        for (_, name, message) in lines {
+            for line in message.lines().filter(|line| is_worth_showing(line)) {
+                println!("{name:9} {line}");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lambda's own lines say nothing that ours do not.
+fn is_worth_showing(line: &str) -> bool {
+    let lambdas = ["START RequestId", "END RequestId", "REPORT RequestId", "INIT_START"];
+    !line.trim().is_empty() && !lambdas.iter().any(|start| line.starts_with(start))
+}

@@ -1,0 +1,58 @@
+//! Where files go: everything under the workspace's `target`, so that `cargo clean` removes all traces.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// Where one stack keeps its files.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    workspace: PathBuf,
+    name: &'static str,
+}
+
+impl Place {
+    /// The place named `name` in the workspace that this program was built from.
+    pub(crate) fn of_workspace(name: &'static str) -> Result<Self> {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .ancestors()
+            .nth(2)
+            .context("this program's sources are gone")?
+            .to_owned();
+        let place = Self { workspace, name };
+        std::fs::create_dir_all(place.files()).context("cannot make a folder under target")?;
+        Ok(place)
+    }
+
+    /// The repository's root.
+    pub(crate) fn workspace(&self) -> &Path {
+        &self.workspace
+    }
+
+    /// The stack's own folder.
+    pub(crate) fn files(&self) -> PathBuf {
+        self.workspace.join("target").join(self.name)
+    }
+
+    /// Says where everything is.
+    pub(crate) fn stack_file(&self) -> PathBuf {
+        self.files().join("stack.json")
+    }
+
+    /// Says what runs.
+    pub(crate) fn processes_file(&self) -> PathBuf {
+        self.files().join("processes.json")
+    }
+
+    /// Python and what is installed into it, shared by all stacks.
+    pub(crate) fn python(&self) -> PathBuf {
+        self.workspace.join("target/local/python")
+    }
+
+    /// Where cargo puts programs: beside this one.
+    pub(crate) fn program(&self, name: &str) -> Result<PathBuf> {
+        let own = env::current_exe().context("cannot tell where this program is")?;
+        Ok(own.with_file_name(name))
+    }
+}

@@ -1,0 +1,126 @@
+//! Processes that outlive this one, and how to end exactly those.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+/// How long a process may take to end when asked, before it is made to.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A process that we started, with all that it started: they form one process group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Running {
+    /// What it is.
+    pub(crate) name: String,
+    /// The process, which is also the group.
+    pid: i32,
+    /// When it started, as the system says: a process id may be another process's by now.
+    started: String,
+}
+
+impl Running {
+    /// Starts a process in a group of its own, logging to a file.
+    pub(crate) fn start(name: &str, mut command: Command, log: &Path) -> Result<Self> {
+        let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
+        let pid = i32::try_from(child.id()).context("a process id that is no process id")?;
+        let started = started(pid).with_context(|| format!("{name} ended at once; see {}", log.display()))?;
+        Ok(Self { name: name.to_owned(), pid, started })
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn is_alive(&self) -> bool {
+        started(self.pid).is_some_and(|started| started == self.started)
+    }
+
+    /// Ends it and all that it started.
+    pub(crate) fn end(&self) {
+        if !self.is_alive() {
+            return;
+        }
+        let group = Pid::from_raw(self.pid);
+        // The group may be gone between looking and asking; that is what was wanted.
+        let _ = killpg(group, Signal::SIGTERM);
+        let asked = Instant::now();
+        while killpg(group, None).is_ok() && asked.elapsed() < PATIENCE {
+            reap(self.pid);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = killpg(group, Signal::SIGKILL);
+        reap(self.pid);
+    }
+}
+
+/// Collects the process if it is our child; as anybody else's it is collected by them.
+fn reap(pid: i32) {
+    let _ = nix::sys::wait::waitpid(Pid::from_raw(pid), Some(nix::sys::wait::WaitPidFlag::WNOHANG));
+}
+
+/// When a process started, in whatever form the system tells it; `None` if there is none.
+fn started(pid: i32) -> Option<String> {
+    let (state, started) = if cfg!(target_os = "linux") {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // proc(5): the name stands in parentheses and may hold anything; state is field 3, start time field 22.
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+        (fields.next()?.to_owned(), fields.nth(18)?.to_owned())
+    } else {
+        let ps = Command::new("ps").args(["-o", "stat=,lstart=", "-p", &pid.to_string()]).output().ok()?;
+        let line = String::from_utf8_lossy(&ps.stdout).trim().to_owned();
+        let (state, started) = line.split_once(char::is_whitespace)?;
+        (state.to_owned(), started.trim().to_owned())
+    };
+    // A zombie has ended.
+    (!state.starts_with('Z')).then_some(started)
+}
+
+/// What runs, and where: on file, so that `down` and a second `up` find it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Run {
+    /// Every AWS service.
+    pub(crate) endpoint_url: String,
+    /// The inbox's page.
+    pub(crate) inbox_url: String,
+    /// The inbox's SMTP server.
+    pub(crate) inbox_smtp_url: String,
+    /// What was started.
+    pub(crate) processes: Vec<Running>,
+}
+
+impl Run {
+    /// What is on file. A missing or damaged file means that nothing is known to run.
+    pub(crate) fn load(file: &Path) -> Self {
+        fs::read(file).ok().and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
+    }
+
+    /// Notes it.
+    pub(crate) fn save(&self, file: &Path) -> Result<()> {
+        fs::write(file, serde_json::to_vec_pretty(self)?).with_context(|| format!("cannot write {}", file.display()))
+    }
+
+    /// Whether everything that was started still runs.
+    pub(crate) fn is_up(&self) -> bool {
+        !self.processes.is_empty() && self.processes.iter().all(Running::is_alive)
+    }
+
+    /// Ends what still runs. Answers how many processes that were.
+    pub(crate) fn end(&self) -> usize {
+        let alive: Vec<_> = self.processes.iter().filter(|running| running.is_alive()).collect();
+        for running in &alive {
+            running.end();
+        }
+        alive.len()
+    }
+}

@@ -1,0 +1,80 @@
+//! The first e-mail: a few sample customers, the sample offer, and what arrives.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use client::{Api, Stack};
+use serde_json::{Value, json};
+
+use crate::progress;
+
+/// How long the sample e-mail may take.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(60);
+/// A second `up` must not send the sample again.
+const KEY: &str = "offercast-sample-offer";
+
+const OFFER: &str = r#"{"code":"CASHBK","description":"Get 5% cashback on 5000 spent"}"#;
+
+/// Adds the sample customers, posts the sample offer, and shows an e-mail that arrived.
+pub(crate) async fn show(stack: &Stack, has_inbox: bool) -> Result<()> {
+    let api = Api::new(stack);
+    let step = progress::step("Adding three sample customers and posting the sample offer");
+    let customers = customers();
+    let answer = api.call("POST", "/customers", &[], customers.to_string().as_bytes()).await?;
+    if answer.status != 200 {
+        bail!("the sample customers were refused ({}): {}", answer.status, answer.text);
+    }
+    let answer = api.call("POST", "/offer/create", &[("idempotency-key", KEY)], OFFER.as_bytes()).await?;
+    if answer.status != 201 {
+        bail!("the sample offer was refused ({}): {}", answer.status, answer.text);
+    }
+    let offer = answer.json();
+    let id = offer["id"].as_str().context("the offer came back without an id")?;
+    if answer.headers.contains_key("idempotent-replayed") {
+        step.done("were here already");
+        return Ok(());
+    }
+    let sent = completed(&api, id).await?;
+    step.done(&format!("offer {id} sent to {sent} customers"));
+    if has_inbox {
+        let mails: Value = reqwest::get(format!("{}api/messages", stack.inbox_url)).await?.json().await?;
+        let mail = &mails[0];
+        let field = |name: &str| mail[name].as_str().unwrap_or_default();
+        println!();
+        for (label, name) in [("From", "from"), ("To", "to"), ("Subject", "subject")] {
+            println!("  │ {label:8} {}", field(name));
+        }
+        println!("  │");
+        for line in field("text").lines() {
+            println!("  │ {line}");
+        }
+    }
+    Ok(())
+}
+
+/// Waits until a push is completed; answers how many notifications it sent.
+async fn completed(api: &Api, offer: &str) -> Result<u64> {
+    let began = Instant::now();
+    loop {
+        let push = api.call("GET", &format!("/offers/{offer}/pushes/1"), &[], b"").await?.json();
+        if push["state"] == "completed" {
+            return Ok(push["sent"].as_u64().unwrap_or_default());
+        }
+        if began.elapsed() > ARRIVES_WITHIN {
+            bail!("the sample offer was not delivered within a minute; cargo xtask logs may tell why: {push}");
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn customers() -> Value {
+    json!([
+        {"id": "sample-1", "name": "Asha Rao", "email": "asha@example.com", "channels": ["email"],
+         "locale": "en-IN", "timeZone": "Asia/Kolkata", "attributes": {"tier": "gold", "monthly_spend": 7200}},
+        {"id": "sample-2", "name": "Inês Marques", "email": "ines@example.com", "mobile": "+351912345678",
+         "channels": ["email", "sms"], "locale": "pt-PT", "timeZone": "Europe/Lisbon",
+         "attributes": {"tier": "platinum", "monthly_spend": 5400.5}},
+        {"id": "sample-3", "name": "Tom Baker", "email": "tom@example.com", "channels": [],
+         "attributes": {"tier": "basic", "monthly_spend": 300}}
+    ])
+}

@@ -1,0 +1,214 @@
+//! `up` and `down`.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use client::Stack;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::deploy::{Aws, Outputs};
+use crate::place::Place;
+use crate::process::Run;
+use crate::services::{self, REGION};
+use crate::{Options, build, logs, progress, sample};
+
+/// The ports that are taken if they are free.
+const AWS_PORT: u16 = 4566;
+const SMTP_PORT: u16 = 1025;
+const INBOX_PORT: u16 = 8025;
+
+/// Brings the stack up, or up to date.
+pub(crate) async fn up(place: &Place, options: &Options, detach: bool) -> Result<()> {
+    let stopped = Stopped::listen()?;
+    let was_up = Run::load(&place.processes_file()).is_up();
+    let bring_up = async {
+        let stack = prepare(place, options).await?;
+        sample::show(&stack, options.smtp.is_none()).await?;
+        Ok(stack)
+    };
+    let stack = tokio::select! {
+        stack = bring_up => stack,
+        () = stopped.wait() => Err(anyhow::anyhow!("stopped")),
+    };
+    let stack = match stack {
+        Ok(stack) => stack,
+        Err(error) => {
+            // What was up before stays up.
+            if !was_up {
+                end(place)?;
+            }
+            return Err(error);
+        }
+    };
+    tell(&stack);
+    if detach {
+        println!("\n  End it with: cargo xtask down");
+        return Ok(());
+    }
+    println!("\n  The functions' logs follow. Ctrl-C ends everything.\n");
+    tokio::select! {
+        shown = logs::follow(&stack, None) => shown?,
+        () = stopped.wait() => {}
+    }
+    println!();
+    down(place)
+}
+
+/// Builds, starts and deploys; a stack that runs already is brought up to date.
+pub(crate) async fn prepare(place: &Place, options: &Options) -> Result<Stack> {
+    services::install(place)?;
+    let step = progress::step("Building the functions");
+    build::compile(place)?;
+    let packages = build::pack(place)?;
+    step.done("built");
+
+    let mut run = Run::load(&place.processes_file());
+    let before = Stack::read(&place.stack_file()).ok().filter(|_| run.is_up());
+    if before.is_none() {
+        run = start(place, options).await?;
+    }
+    let endpoint = run.endpoint_url;
+    let smtp_url = options.smtp.clone().unwrap_or(run.inbox_smtp_url);
+
+    let aws = Aws::at(&endpoint);
+    let mut settings = BTreeMap::from([("SmtpUrl".to_owned(), smtp_url.clone())]);
+    if cfg!(target_arch = "x86_64") {
+        settings.insert("Architecture".to_owned(), "x86_64".to_owned());
+    }
+    settings.extend(options.set.iter().cloned());
+    let outputs = aws.deploy(place, &packages, &settings).await?;
+    let credentials = match before {
+        Some(stack) => stack.credentials(),
+        None => aws.make_user().await?,
+    };
+    let output = |name: &str| outputs.get(name).with_context(|| format!("the template has no output {name}"));
+    let stack = Stack {
+        api_url: format!("{endpoint}/_aws/execute-api/{}/{}", output("ApiId")?, output("ApiStage")?),
+        endpoint_url: endpoint,
+        inbox_url: run.inbox_url,
+        status_url: None,
+        smtp_url,
+        region: REGION.to_owned(),
+        access_key_id: credentials.access_key_id().to_owned(),
+        secret_access_key: credentials.secret_access_key().to_owned(),
+        functions: named(&outputs, "FunctionName"),
+        tables: named(&outputs, "TableName"),
+        queues: named(&outputs, "Url").into_iter().filter(|(name, _)| name != "api").collect(),
+    };
+    std::fs::write(place.stack_file(), serde_json::to_vec_pretty(&stack)?)?;
+    Ok(stack)
+}
+
+async fn start(place: &Place, options: &Options) -> Result<Run> {
+    // What is left of a stack that is no longer whole.
+    end(place)?;
+    let step = progress::step("Starting the AWS stack and the inbox");
+    let mut run = Run::default();
+    // Noted at once after each start, so that nothing is left running whatever happens next.
+    if options.stack == "ministack" {
+        let port = services::free_port(AWS_PORT)?;
+        let aws = services::start_aws(place, port)?;
+        run.endpoint_url = format!("http://127.0.0.1:{port}");
+        run.processes.push(aws.clone());
+        run.save(&place.processes_file())?;
+        let ready = format!("{}/_ministack/ready", run.endpoint_url);
+        services::ready(&aws, &ready, &place.files().join("aws.log")).await?;
+    } else if options.stack.starts_with("http://") {
+        options.stack.trim_end_matches('/').clone_into(&mut run.endpoint_url);
+    } else {
+        bail!("--stack must be ministack or an http:// URL, not {}", options.stack);
+    }
+    let smtp_port = services::free_port(SMTP_PORT)?;
+    let inbox_port = services::free_port(INBOX_PORT)?;
+    let inbox = services::start_inbox(place, smtp_port, inbox_port)?;
+    run.inbox_smtp_url = format!("smtp://127.0.0.1:{smtp_port}");
+    run.inbox_url = format!("http://127.0.0.1:{inbox_port}/");
+    run.processes.push(inbox.clone());
+    run.save(&place.processes_file())?;
+    services::ready(&inbox, &run.inbox_url, &place.files().join("inbox.log")).await?;
+    step.done("ready");
+    Ok(run)
+}
+
+/// `OfferFunctionName: x` becomes `offer: x`.
+fn named(outputs: &Outputs, suffix: &str) -> BTreeMap<String, String> {
+    outputs
+        .iter()
+        .filter_map(|(name, value)| {
+            let name = name.strip_suffix(suffix)?;
+            let name = name.strip_suffix("Queue").unwrap_or(name);
+            let (first, rest) = name.split_at_checked(1)?;
+            Some((first.to_lowercase() + rest, value.clone()))
+        })
+        .collect()
+}
+
+/// Ends what `up` started, and says so.
+pub(crate) fn down(place: &Place) -> Result<()> {
+    match end(place)? {
+        0 => println!("Nothing was up."),
+        _ => println!("Everything is down."),
+    }
+    Ok(())
+}
+
+/// Ends what was started and forgets where it was. Answers how many processes ran.
+pub(crate) fn end(place: &Place) -> Result<usize> {
+    let ended = Run::load(&place.processes_file()).end();
+    for file in [place.stack_file(), place.processes_file()] {
+        if file.exists() {
+            std::fs::remove_file(file)?;
+        }
+    }
+    // The code that functions ran from; the next stack unpacks it anew.
+    let code = place.files().join("tmp");
+    if code.exists() {
+        std::fs::remove_dir_all(code)?;
+    }
+    Ok(ended)
+}
+
+fn tell(stack: &Stack) {
+    println!("\n  Inbox    {}", stack.inbox_url);
+    println!("  API      {}", stack.api_url);
+    println!("  All else target/stack/stack.json\n");
+    println!("  Try it:");
+    println!(
+        "    cargo xtask call POST /offer/create '{{\"code\":\"HELLO\",\"description\":\"Hello {{{{ customer.name }}}}\"}}'"
+    );
+    println!("  or, without our tools:");
+    println!(
+        "    curl --aws-sigv4 aws:amz:{}:execute-api --user {}:{} \\\n      --json '{{\"code\":\"HELLO\",\"description\":\"Hello\"}}' {}/offer/create",
+        stack.region, stack.access_key_id, stack.secret_access_key, stack.api_url
+    );
+}
+
+/// Ctrl-C, or being told to end.
+pub(crate) struct Stopped(tokio::sync::watch::Receiver<bool>);
+
+impl Stopped {
+    /// Listens from here on.
+    pub(crate) fn listen() -> Result<Self> {
+        let (sender, receiver) = tokio::sync::watch::channel(false);
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+            }
+            sender.send_replace(true);
+            // Who asks later must still find the sender.
+            std::future::pending::<()>().await;
+        });
+        Ok(Self(receiver))
+    }
+
+    /// Waits until it happens, or returns at once if it has.
+    pub(crate) async fn wait(&self) {
+        let mut receiver = self.0.clone();
+        receiver.wait_for(|stopped| *stopped).await.expect("the sender is never dropped");
+    }
+}
