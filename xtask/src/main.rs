@@ -9,8 +9,15 @@ use std::process::{Command, ExitCode, Stdio};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    // Only these start a stack.
-    if arguments.first().is_some_and(|command| command == "up" || command == "test") {
+    // The tool lies beside this program, whatever the target folder.
+    let tool = env::current_exe().map(|own| own.with_file_name("stack"));
+    let Ok(tool) = tool else {
+        eprintln!("cannot tell where this program is");
+        return ExitCode::FAILURE;
+    };
+    // These start a stack, from what is in the working tree. The others use the stack that is there, and the tool.
+    let starts = arguments.first().is_some_and(|command| command == "up" || command == "test");
+    if starts {
         let missing = missing();
         if !missing.is_empty() {
             eprintln!("This machine lacks something:\n");
@@ -19,17 +26,30 @@ fn main() -> ExitCode {
             }
             return ExitCode::FAILURE;
         }
-        eprintln!("\x1b[1m==>\x1b[0m Building the tools (the first time takes a few minutes)");
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the repository");
-    let error = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["run", "--quiet", "--manifest-path"])
-        .arg(root.join("Cargo.toml"))
-        .args(["--package", "stack", "--"])
-        .args(arguments)
-        .exec();
-    eprintln!("cannot run cargo: {error}");
+    if (starts || !tool.exists()) && !build() {
+        return ExitCode::FAILURE;
+    }
+    let error = Command::new(&tool).args(arguments).exec();
+    eprintln!("cannot run {}: {error}", tool.display());
     ExitCode::FAILURE
+}
+
+/// Builds everything at once: in parts, the parts would be built with other features, and then again.
+fn build() -> bool {
+    eprintln!("\x1b[1m==>\x1b[0m Building (the first time takes a few minutes)");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the repository");
+    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--workspace", "--bins", "--manifest-path"])
+        .arg(root.join("Cargo.toml"))
+        .status();
+    match status {
+        Ok(status) => status.success(),
+        Err(error) => {
+            eprintln!("cannot run cargo: {error}");
+            false
+        }
+    }
 }
 
 struct Missing {

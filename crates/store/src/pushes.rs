@@ -133,7 +133,7 @@ struct PushItem {
 struct SliceItem {
     generation: u32,
     version: u64,
-    cursor: Option<CustomerId>,
+    resume_after: Option<CustomerId>,
     walked: bool,
     batches: u32,
     batches_done: BTreeSet<u32>,
@@ -247,7 +247,7 @@ impl Pushes {
                     push,
                     slice,
                     generation,
-                    after: item.cursor,
+                    after: item.resume_after,
                     next_batch: item.batches,
                     version: item.version,
                 }))
@@ -269,13 +269,13 @@ impl Pushes {
         found: WalkCounts,
         next: Option<CustomerId>,
     ) -> Result<Walking, StoreError> {
-        let cursor = if next.is_some() { "cursor = :cursor" } else { "walked = :true REMOVE cursor" };
+        let place = if next.is_some() { "resumeAfter = :resumeAfter" } else { "walked = :true REMOVE resumeAfter" };
         let mut call = self
             .update(walk.push, slice_sk(walk.slice))
             .update_expression(format!(
                 "ADD version :one, customersRead :read, customersEligible :eligible, \
                  customersUnevaluable :unevaluable, notifications :notifications, batches :batches \
-                 SET heartbeat = :now, {cursor}"
+                 SET heartbeat = :now, {place}"
             ))
             .condition_expression("version = :version AND generation = :generation")
             .expression_attribute_values(":one", number(1))
@@ -287,7 +287,7 @@ impl Pushes {
             .expression_attribute_values(":notifications", number(found.notifications))
             .expression_attribute_values(":batches", number(found.batches));
         call = match &next {
-            Some(next) => call.expression_attribute_values(":cursor", text(next)),
+            Some(next) => call.expression_attribute_values(":resumeAfter", text(next)),
             None => call.expression_attribute_values(":true", AttributeValue::Bool(true)),
         };
         let Conditional::Done(item) = self.conditionally(call).await? else {

@@ -10,7 +10,7 @@ use aws_sdk_cloudformation::error::DisplayErrorContext;
 use aws_sdk_cloudformation::types::{Capability, Output, Parameter, StackStatus};
 use client::{Call, Signer, sdk_config};
 
-use crate::build::Package;
+use crate::package::Package;
 use crate::place::Place;
 use crate::progress;
 use crate::services::REGION;
@@ -46,7 +46,10 @@ impl Aws {
         settings: &BTreeMap<String, String>,
     ) -> Result<Outputs> {
         let mut step = progress::step("Deploying template.yaml");
-        self.put(&format!("/{BUCKET}"), &[]).await?;
+        let location = format!(
+            "<CreateBucketConfiguration><LocationConstraint>{REGION}</LocationConstraint></CreateBucketConfiguration>"
+        );
+        self.put(&format!("/{BUCKET}"), location.as_bytes()).await?;
         let mut template = std::fs::read_to_string(place.workspace().join("template.yaml"))?;
         for Package { function, hash, zip } in packages {
             step.at(&format!("uploading {function}, {} MB", zip.len() >> 20));

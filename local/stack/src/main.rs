@@ -6,15 +6,15 @@
 //! |---|---|
 //! | what `up` and `down` do, step by step | `up` |
 //! | how the AWS stack and the inbox are run and ended | `services`, `process` |
-//! | how `template.yaml` is deployed | `deploy` |
+//! | how functions are packed, and `template.yaml` deployed | `package`, `deploy` |
 //! | the sample customers and the sample offer | `sample` |
 //! | `load`, `logs`, `test` | `load`, `logs`, `test` |
 //! | where files go | `place` |
 
-mod build;
 mod deploy;
 mod load;
 mod logs;
+mod package;
 mod place;
 mod process;
 mod progress;

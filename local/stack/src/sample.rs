@@ -61,7 +61,7 @@ async fn completed(api: &Api, offer: &str) -> Result<u64> {
             return Ok(push["sent"].as_u64().unwrap_or_default());
         }
         if began.elapsed() > ARRIVES_WITHIN {
-            bail!("the sample offer was not delivered within a minute; cargo xtask logs may tell why: {push}");
+            bail!("the sample offer was not delivered within a minute; target/stack/aws.log may tell why: {push}");
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

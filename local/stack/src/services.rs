@@ -67,6 +67,9 @@ pub(crate) fn start_aws(place: &Place, port: u16) -> Result<Running> {
         .env("BIND_HOST", "127.0.0.1")
         .env("AUTH", "true")
         .env("MINISTACK_REGION", REGION)
+        // They would listen on ports of their own, and nothing here needs them.
+        .env("IOT_MTLS_ENABLED", "0")
+        .env("SFTP_ENABLED", "0")
         .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"))
         .env("TMPDIR", temporary);
     Running::start("the AWS stack", command, &place.files().join("aws.log"))

@@ -10,7 +10,7 @@ use crate::deploy::{Aws, Outputs};
 use crate::place::Place;
 use crate::process::Run;
 use crate::services::{self, REGION};
-use crate::{Options, build, logs, progress, sample};
+use crate::{Options, logs, package, progress, sample};
 
 /// The ports that are taken if they are free.
 const AWS_PORT: u16 = 4566;
@@ -57,11 +57,7 @@ pub(crate) async fn up(place: &Place, options: &Options, detach: bool) -> Result
 /// Builds, starts and deploys; a stack that runs already is brought up to date.
 pub(crate) async fn prepare(place: &Place, options: &Options) -> Result<Stack> {
     services::install(place)?;
-    let step = progress::step("Building the functions");
-    build::compile(place)?;
-    let packages = build::pack(place)?;
-    step.done("built");
-
+    let packages = package::all(place)?;
     let mut run = Run::load(&place.processes_file());
     let before = Stack::read(&place.stack_file()).ok().filter(|_| run.is_up());
     if before.is_none() {

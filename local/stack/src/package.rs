@@ -1,11 +1,10 @@
-//! Building the functions, and packing them as Lambda wants them.
+//! Packing the functions as Lambda wants them. `xtask` has compiled them.
 
 use std::fs::{self, File};
 use std::io::{Cursor, Write};
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use zip::CompressionMethod;
@@ -24,7 +23,7 @@ pub(crate) struct Package {
 }
 
 /// Every function: each has a folder under `functions/`.
-pub(crate) fn functions(place: &Place) -> Result<Vec<String>> {
+fn functions(place: &Place) -> Result<Vec<String>> {
     let mut names: Vec<String> = fs::read_dir(place.workspace().join("functions"))?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .collect();
@@ -32,22 +31,8 @@ pub(crate) fn functions(place: &Place) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Compiles the functions and the inbox; cargo shows how far it is.
-pub(crate) fn compile(place: &Place) -> Result<()> {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(place.workspace()).args(["build", "--package", "inbox"]);
-    for function in functions(place)? {
-        command.args(["--package", &function]);
-    }
-    let status = command.status().context("cannot run cargo")?;
-    if !status.success() {
-        bail!("the functions do not compile; see above");
-    }
-    Ok(())
-}
-
 /// Packs every function.
-pub(crate) fn pack(place: &Place) -> Result<Vec<Package>> {
+pub(crate) fn all(place: &Place) -> Result<Vec<Package>> {
     functions(place)?
         .into_iter()
         .map(|function| {
