@@ -324,9 +324,14 @@ impl Pushes {
             .expression_attribute_values(":expired", number(expired))
             .expression_attribute_values(":cancelled", number(cancelled))
             .expression_attribute_values(":alreadyServed", number(already_served));
-        // Refused means reported before, perhaps by somebody who died before closing the slice: so look either way.
-        let (Conditional::Done(item) | Conditional::Refused(item)) = self.conditionally(call).await?;
-        self.close_slice_if_done(report.push, report.slice, &self.read(item)?).await
+        match self.conditionally(call).await? {
+            // A batch that no walk of ours queued, such as a sample event's: nobody waits for its report.
+            Conditional::Refused(None) => Ok(()),
+            // Refused means reported before, perhaps by somebody who died before closing the slice: so look either way.
+            Conditional::Done(item) | Conditional::Refused(item) => {
+                self.close_slice_if_done(report.push, report.slice, &self.read(item)?).await
+            }
+        }
     }
 
     /// The slice that is done last completes the push. Every step may be repeated.

@@ -1,0 +1,292 @@
+//! A bank, as tests play it: it has customers, posts offers, and looks at what arrived.
+//!
+//! All tests share one stack. Each bank therefore has customers of its own, told apart by an attribute and by the
+//! domain of their addresses, and sees only their mail.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use client::{Answer, Api, Call, STACK_VARIABLE, Signer, Stack};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// How long anything that is waited for may take. Generous: it ends a hanging test, it is no promise of speed.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// One test's bank.
+pub struct Bank {
+    /// Where everything is.
+    pub stack: Stack,
+    api: Api,
+    /// What tells its customers from those of other tests.
+    pub name: String,
+}
+
+/// A message that arrived.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Mail {
+    pub from: String,
+    pub to: String,
+    pub subject: String,
+    pub text: String,
+    pub html: String,
+    pub headers: Vec<Header>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Header {
+    pub name: String,
+    pub value: String,
+}
+
+impl Mail {
+    /// The raw value of a header that stands once.
+    pub fn header(&self, name: &str) -> &str {
+        let mut found = self.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
+        let header = found.next().unwrap_or_else(|| panic!("the mail has no {name}"));
+        assert!(found.next().is_none(), "the mail has more than one {name}");
+        &header.value
+    }
+}
+
+impl Bank {
+    /// A new bank without customers.
+    pub fn open() -> Self {
+        let file = env::var_os(STACK_VARIABLE).unwrap_or_else(|| {
+            panic!("these tests need a stack of their own: run them with cargo xtask test");
+        });
+        let stack = Stack::read(&PathBuf::from(file)).expect("cargo xtask test wrote the file");
+        let name = format!("bank{}", Uuid::now_v7().simple());
+        Self { api: Api::new(&stack), stack, name }
+    }
+
+    // ---- Calls ----
+
+    /// Makes a signed call.
+    pub async fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
+        self.call_with(method, path, &[], body.to_string().as_bytes()).await
+    }
+
+    /// Makes a signed call with headers and any body.
+    pub async fn call_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        self.api.call(method, path, headers, body).await.expect("the API answers")
+    }
+
+    /// Reads what must be there.
+    pub async fn get(&self, path: &str) -> Value {
+        let answer = self.call_with("GET", path, &[], b"").await;
+        assert_eq!(answer.status, 200, "GET {path}: {}", answer.text);
+        answer.json()
+    }
+
+    // ---- Customers ----
+
+    /// The id of one of its customers.
+    pub fn id(&self, who: &str) -> String {
+        format!("{}-{who}", self.name)
+    }
+
+    /// The address of one of its customers.
+    pub fn address(&self, who: &str) -> String {
+        format!("{who}@{}.example", self.name)
+    }
+
+    /// A customer who wants e-mail; `change` what differs.
+    pub fn customer(&self, who: &str, change: &Value) -> Value {
+        let mut customer = json!({
+            "id": self.id(who), "name": who, "email": self.address(who), "channels": ["email"],
+            "attributes": {"bank": self.name},
+        });
+        for (field, value) in change.as_object().expect("a change is an object") {
+            match (field.as_str(), value) {
+                ("attributes", Value::Object(attributes)) => {
+                    for (name, value) in attributes {
+                        customer["attributes"][name] = value.clone();
+                    }
+                }
+                _ => customer[field] = value.clone(),
+            }
+        }
+        customer
+    }
+
+    /// Puts customers, all of whom must be stored.
+    pub async fn put_customers(&self, customers: &[Value]) {
+        for chunk in customers.chunks(100) {
+            let answer = self.call("POST", "/customers", &chunk.into()).await;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+            let results = answer.json();
+            let results = results["results"].as_array().expect("results");
+            assert!(results.iter().all(|result| result["status"] == "stored"), "{}", answer.text);
+        }
+    }
+
+    // ---- Offers ----
+
+    /// A moment from now, as offers name it.
+    pub fn in_seconds(&self, seconds: i64) -> String {
+        let at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
+        at.round(jiff::Unit::Millisecond).expect("now is within range").to_string()
+    }
+
+    /// A rule for its own customers only.
+    pub fn rule(&self, and: &str) -> String {
+        let own = format!("customer.bank == '{}'", self.name);
+        if and.is_empty() { own } else { format!("{own} && ({and})") }
+    }
+
+    /// Posts an offer for its own customers, which must be taken; answers it as it was stored.
+    pub async fn post_offer(&self, offer: &Value) -> Value {
+        let mut offer = offer.clone();
+        let rule = self.rule(offer["eligibility"].as_str().unwrap_or_default());
+        offer["eligibility"] = rule.into();
+        let answer = self.call("POST", "/offers", &offer).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        answer.json()
+    }
+
+    /// How far an offer's first push is.
+    pub async fn push(&self, offer: &Value) -> Value {
+        self.get(&format!("/offers/{}/pushes/1", id_of(offer))).await
+    }
+
+    /// Waits until an offer's first push is over; answers its counts.
+    pub async fn completed(&self, offer: &Value) -> Value {
+        wait_for("the push to complete", async || {
+            let push = self.push(offer).await;
+            check_sum(&push);
+            if push["state"] == "completed" { Ok(push) } else { bail!("{push}") }
+        })
+        .await
+    }
+
+    /// What became of an offer's notifications.
+    pub async fn deliveries(&self, offer: &Value, query: &str) -> Vec<Value> {
+        let mut deliveries = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = self.get(&format!("/offers/{}/deliveries?{query}{cursor}", id_of(offer))).await;
+            deliveries.extend(page["deliveries"].as_array().expect("deliveries").iter().cloned());
+            match page["cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return deliveries,
+            }
+        }
+    }
+
+    // ---- What arrived ----
+
+    /// The mail of its own customers, oldest first.
+    pub async fn mail(&self) -> Vec<Mail> {
+        let url = format!("{}api/messages", self.stack.inbox_url);
+        let mails: Vec<Mail> =
+            reqwest::get(url).await.expect("the inbox answers").json().await.expect("the inbox answers with messages");
+        let own = format!("@{}.example", self.name);
+        mails.into_iter().rev().filter(|mail| mail.to.ends_with(&own)).collect()
+    }
+
+    /// How many messages each of its own customers has, by who they are.
+    pub async fn mail_count(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for mail in self.mail().await {
+            let who = mail.to.split('@').next().unwrap_or_default().to_owned();
+            *counts.entry(who).or_default() += 1;
+        }
+        counts
+    }
+
+    // ---- Behind the scenes ----
+
+    /// Invokes a function directly, and answers what it answered.
+    ///
+    /// # Errors
+    /// With the function's own error.
+    pub async fn invoke(&self, function: &str, event: &Value) -> Result<Value> {
+        let answer = aws_sdk_lambda::Client::new(&self.stack.sdk_config())
+            .invoke()
+            .function_name(&self.stack.functions[function])
+            .payload(aws_sdk_lambda::primitives::Blob::new(event.to_string()))
+            .send()
+            .await
+            .context("Lambda does not answer")?;
+        let payload = answer.payload.map(aws_sdk_lambda::primitives::Blob::into_inner).unwrap_or_default();
+        let payload = String::from_utf8_lossy(&payload).into_owned();
+        match answer.function_error {
+            Some(_) => bail!("{payload}"),
+            None => Ok(serde_json::from_str(&payload).unwrap_or_default()),
+        }
+    }
+
+    /// The tables.
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.stack.sdk_config())
+    }
+
+    /// How many messages stand in each queue, waiting or in flight.
+    pub async fn queued(&self) -> BTreeMap<String, u64> {
+        use aws_sdk_sqs::types::QueueAttributeName as Name;
+        let sqs = aws_sdk_sqs::Client::new(&self.stack.sdk_config());
+        let mut queued = BTreeMap::new();
+        for (name, url) in &self.stack.queues {
+            let answer = sqs.get_queue_attributes().queue_url(url).attribute_names(Name::All).send().await;
+            let attributes = answer.expect("SQS answers").attributes.unwrap_or_default();
+            let count = |name: Name| attributes.get(&name).and_then(|n| n.parse::<u64>().ok()).unwrap_or_default();
+            let sum = count(Name::ApproximateNumberOfMessages)
+                + count(Name::ApproximateNumberOfMessagesNotVisible)
+                + count(Name::ApproximateNumberOfMessagesDelayed);
+            queued.insert(name.clone(), sum);
+        }
+        queued
+    }
+
+    /// Changes permissions, as an administrator would.
+    pub async fn iam(&self, parameters: &[(&str, &str)]) {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.append_pair("Version", "2010-05-08").extend_pairs(parameters);
+        let url = format!("{}/", self.stack.endpoint_url);
+        let body = form.finish();
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let call = Call { method: "POST", url: &url, headers: &headers, body: body.as_bytes(), service: "iam" };
+        let answer = Signer::new(&self.stack.region, self.stack.credentials()).send(&call).await.expect("IAM answers");
+        assert!(answer.status < 300, "{}", answer.text);
+    }
+
+    /// The name of a function's role.
+    pub async fn role_of(&self, function: &str) -> String {
+        let lambda = aws_sdk_lambda::Client::new(&self.stack.sdk_config());
+        let answer = lambda.get_function_configuration().function_name(&self.stack.functions[function]).send().await;
+        let arn = answer.expect("Lambda answers").role.expect("a function has a role");
+        arn.rsplit('/').next().expect("an ARN has a name").to_owned()
+    }
+}
+
+/// An offer's id.
+pub fn id_of(offer: &Value) -> &str {
+    offer["id"].as_str().expect("an offer has an id")
+}
+
+/// A push's counts add up at every moment.
+pub fn check_sum(push: &Value) {
+    let count = |name: &str| push[name].as_u64().unwrap_or_else(|| panic!("{name} in {push}"));
+    let sum: u64 = ["sent", "failed", "suppressed", "optedOut", "expired", "cancelled", "pending", "alreadyServed"]
+        .into_iter()
+        .map(count)
+        .sum();
+    assert_eq!(count("eligible"), sum, "{push}");
+}
+
+/// Waits until something can be had.
+pub async fn wait_for<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T>) -> T {
+    let began = Instant::now();
+    loop {
+        match look().await {
+            Ok(found) => return found,
+            Err(still) if began.elapsed() > PATIENCE => panic!("waited in vain for {what}: {still:#}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What callers may rely on: bad input, idempotency, paging, authentication.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeSet;
+
+use client::{Api, Stack};
+use end_to_end::{Bank, id_of};
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+/// Posts what is wrong; answers the fields that the problem names.
+async fn faults(bank: &Bank, method: &str, path: &str, body: &[u8]) -> BTreeSet<String> {
+    let answer = bank.call_with(method, path, &[], body).await;
+    let shown = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
+    assert_eq!(answer.status, 400, "{shown}: {}", answer.text);
+    assert_eq!(answer.headers["content-type"], "application/problem+json");
+    let problem = answer.json();
+    assert_eq!(problem["status"], 400);
+    assert!(!problem["detail"].as_str().unwrap().is_empty());
+    let errors = problem["errors"].as_array().unwrap_or_else(|| panic!("{problem}"));
+    assert!(errors.iter().all(|error| !error["detail"].as_str().unwrap().is_empty()));
+    errors.iter().map(|error| error["field"].as_str().unwrap().to_owned()).collect()
+}
+
+fn set(fields: &[&str]) -> BTreeSet<String> {
+    fields.iter().map(|field| (*field).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_bad_offer_is_refused_with_every_fault_and_nothing_is_stored() {
+    let bank = Bank::open();
+    let good = json!({"code": bank.name, "description": "D"});
+    let with = |field: &str, value: Value| {
+        let mut offer = good.clone();
+        offer[field] = value;
+        offer
+    };
+    let past = "2020-01-01T00:00:00Z";
+    let cases = [
+        (json!({}), set(&["code", "description"])),
+        (json!([]), set(&["body"])),
+        (json!({"code": 1, "description": {}}), set(&["code", "description"])),
+        (json!({"code": "", "description": "  "}), set(&["code", "description"])),
+        (with("code", "x".repeat(65).into()), set(&["code"])),
+        (with("code", "two\nlines".into()), set(&["code"])),
+        (with("description", "x".repeat(10_001).into()), set(&["description"])),
+        (with("description", "bell \u{7}".into()), set(&["description"])),
+        (with("description", "Dear {{ name }}".into()), set(&["description"])),
+        (with("subject", "x".repeat(201).into()), set(&["subject"])),
+        (with("subject", "a\r\nBcc: spy@example.net".into()), set(&["subject"])),
+        (with("subject", "{% if x %}".into()), set(&["subject"])),
+        (with("prize", 1.into()), set(&["prize"])),
+        (with("channels", json!(["pigeon"])), set(&["channels[0]"])),
+        (with("channels", json!([])), set(&["channels"])),
+        (with("channels", "email".into()), set(&["channels"])),
+        (with("validUntil", past.into()), set(&["validUntil"])),
+        (with("validFrom", "tomorrow".into()), set(&["validFrom"])),
+        (
+            json!({"code": "A", "description": "B", "validFrom": bank.in_seconds(600), "validUntil": bank.in_seconds(300)}),
+            set(&["validUntil"]),
+        ),
+        (with("eligibility", 5.into()), set(&["eligibility"])),
+        (with("eligibility", "account.open".into()), set(&["eligibility"])),
+        (with("eligibility", "now() > 1".into()), set(&["eligibility"])),
+        (with("eligibility", "customer.a.all(x, customer.b.all(y, true))".into()), set(&["eligibility"])),
+        (with("eligibility", format!("customer.a == '{}'", "x".repeat(2_000)).into()), set(&["eligibility"])),
+        (
+            json!({"code": "", "subject": "\n", "eligibility": "(", "channels": [1]}),
+            set(&["code", "description", "subject", "eligibility", "channels[0]"]),
+        ),
+    ];
+    for (offer, expected) in cases {
+        for path in ["/offers", "/offer/create"] {
+            assert_eq!(faults(&bank, "POST", path, offer.to_string().as_bytes()).await, expected, "{offer}");
+        }
+    }
+    assert_eq!(faults(&bank, "POST", "/offers", b"{\"code\": ").await, set(&["body"]));
+    assert_eq!(faults(&bank, "POST", "/offers", b"").await, set(&["body"]));
+
+    let listed = bank.get("/offers?limit=100").await;
+    let stored = listed["offers"].as_array().unwrap().iter().any(|offer| offer["code"] == bank.name);
+    assert!(!stored, "nothing is stored");
+}
+
+#[tokio::test]
+async fn a_rule_that_does_not_parse_is_refused_with_line_and_column() {
+    let bank = Bank::open();
+    let offer =
+        json!({"code": "A", "description": "B", "eligibility": "customer.tier == 'gold' &&\n  customer.spend >= >= 5"});
+    let answer = bank.call("POST", "/offers", &offer).await;
+    let problem = answer.json();
+    let detail = problem["errors"][0]["detail"].as_str().unwrap();
+    assert!(detail.contains("line 2, column 21"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_bad_customer_is_refused_with_every_fault() {
+    let bank = Bank::open();
+    let path = format!("/customers/{}", bank.id("bad"));
+    let bad =
+        json!({"name": "", "email": "nobody", "mobile": "0123", "channels": ["pigeon"], "nick": "x", "attributes": []});
+    let expected = set(&["name", "email", "mobile", "channels[0]", "nick", "attributes"]);
+    assert_eq!(faults(&bank, "PUT", &path, bad.to_string().as_bytes()).await, expected);
+    assert_eq!(bank.call_with("GET", &path, &[], b"").await.status, 404, "nothing is stored");
+
+    // One of many is refused alone.
+    let many = json!([
+        bank.customer("good", &json!({})),
+        bank.customer("worse", &json!({"email": "x"})),
+        bank.customer("good", &json!({})),
+        "x"
+    ]);
+    let answer = bank.call("POST", "/customers", &many).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let results = answer.json();
+    let status: Vec<_> = (0..4).map(|i| results["results"][i]["status"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(status, ["stored", "invalid", "invalid", "invalid"]);
+    assert_eq!(results["results"][1]["errors"][0]["field"], "email");
+    let too_many: Vec<_> = (0..101).map(|i| bank.customer(&format!("m{i}"), &json!({}))).collect();
+    assert_eq!(faults(&bank, "POST", "/customers", json!(too_many).to_string().as_bytes()).await, set(&["body"]));
+    assert_eq!(faults(&bank, "POST", "/customers", b"{}").await, set(&["body"]));
+}
+
+#[tokio::test]
+async fn a_customer_can_be_put_read_changed_and_deleted() {
+    let bank = Bank::open();
+    let path = format!("/customers/{}", bank.id("asha"));
+    let asha = json!({"name": "Asha", "email": bank.address("asha"), "mobile": "+351912345678", "channels": ["email", "sms"],
+        "locale": "en-IN", "timeZone": "Asia/Kolkata", "attributes": {"tier": "gold", "spend": 12.5, "cards": ["visa"], "vip": true}});
+    assert_eq!(bank.call("PUT", &path, &asha).await.status, 201);
+    let mut read = bank.get(&path).await;
+    assert_eq!(read["id"], bank.id("asha"));
+    // What was read can be put again.
+    assert_eq!(bank.call("PUT", &path, &read).await.status, 200);
+    read.as_object_mut().unwrap().remove("id");
+    assert_eq!(read, asha);
+    assert_eq!(bank.call_with("DELETE", &path, &[], b"").await.status, 204);
+    assert_eq!(bank.call_with("GET", &path, &[], b"").await.status, 404);
+    assert_eq!(bank.call_with("DELETE", &path, &[], b"").await.status, 204, "deleting twice is deleting");
+}
+
+#[tokio::test]
+async fn too_large_a_body_is_refused() {
+    let bank = Bank::open();
+    let body = json!({"code": "A", "description": "x".repeat(300 * 1024)}).to_string();
+    let answer = bank.call_with("POST", "/offers", &[], body.as_bytes()).await;
+    assert_eq!(answer.status, 413, "{}", answer.text);
+    assert_eq!(answer.headers["content-type"], "application/problem+json");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found() {
+    let bank = Bank::open();
+    let nowhere = "01980000-0000-7000-8000-00000000ffff";
+    for path in [
+        format!("/offers/{nowhere}"),
+        "/offers/no-id".to_owned(),
+        format!("/offers/{nowhere}/pushes/1"),
+        format!("/offers/{nowhere}/deliveries"),
+        "/customers/nobody".to_owned(),
+    ] {
+        let answer = bank.call_with("GET", &path, &[], b"").await;
+        assert_eq!(answer.status, 404, "{path}: {}", answer.text);
+        assert_eq!(answer.json()["status"], 404);
+    }
+    let offer = bank.post_offer(&json!({"code": "A", "description": "B"})).await;
+    let answer = bank.call_with("GET", &format!("/offers/{}/pushes/2", id_of(&offer)), &[], b"").await;
+    assert_eq!(answer.status, 404);
+}
+
+#[tokio::test]
+async fn nobody_gets_in_without_a_right_signature() {
+    let bank = Bank::open();
+    let url = |path: &str| format!("{}{path}", bank.stack.api_url);
+    let unsigned = reqwest::get(url("/offers")).await.unwrap();
+    assert_eq!(unsigned.status(), 403);
+    let forged = Api::new(&Stack { secret_access_key: "wrong".to_owned(), ..bank.stack.clone() });
+    let answer = forged.call("GET", "/offers", &[], b"").await.unwrap();
+    assert_eq!(answer.status, 403, "{}", answer.text);
+    let health = reqwest::get(url("/health")).await.unwrap();
+    assert_eq!(health.status(), 200);
+}
+
+#[tokio::test]
+async fn the_same_key_and_body_is_the_same_offer() {
+    let bank = Bank::open();
+    bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
+    let offer = json!({"code": "ONCE", "description": "Hello", "eligibility": bank.rule("")});
+    let post =
+        async |body: &str| bank.call_with("POST", "/offers", &[("Idempotency-Key", &bank.name)], body.as_bytes()).await;
+    let first = post(&offer.to_string()).await;
+    assert_eq!(first.status, 201);
+    assert!(!first.headers.contains_key("idempotent-replayed"));
+    // Another order of fields and other white space is the same body.
+    let reordered = format!(r#"{{ "eligibility": {}, "description": "Hello", "code": "ONCE" }}"#, offer["eligibility"]);
+    for body in [offer.to_string(), reordered] {
+        let again = post(&body).await;
+        assert_eq!((again.status, again.json()), (201, first.json()));
+        assert_eq!(again.headers["idempotent-replayed"], "true");
+    }
+    let other = post(&json!({"code": "OTHER", "description": "Hello"}).to_string()).await;
+    assert_eq!(other.status, 422, "{}", other.text);
+    let bad = bank.call_with("POST", "/offers", &[("Idempotency-Key", "")], offer.to_string().as_bytes()).await;
+    assert_eq!(bad.status, 400, "{}", bad.text);
+
+    bank.completed(&first.json()).await;
+    assert_eq!(bank.mail().await.len(), 1);
+}
+
+#[tokio::test]
+async fn when_many_requests_with_the_same_key_race_there_is_one_offer() {
+    let bank = Bank::open();
+    bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
+    let body = json!({"code": "RACE", "description": "Hello", "eligibility": bank.rule("")}).to_string();
+    let headers = [("Idempotency-Key", bank.name.as_str())];
+    let answers = join_all((0..20).map(|_| bank.call_with("POST", "/offers", &headers, body.as_bytes()))).await;
+    let taken: Vec<_> = answers.iter().filter(|answer| answer.status == 201).collect();
+    assert!(answers.iter().all(|answer| [201, 409].contains(&answer.status)), "{answers:?}");
+    let fresh = taken.iter().filter(|answer| !answer.headers.contains_key("idempotent-replayed")).count();
+    let ids: BTreeSet<_> = taken.iter().map(|answer| id_of(&answer.json()).to_owned()).collect();
+    assert_eq!((fresh, ids.len()), (1, 1), "{answers:?}");
+
+    bank.completed(&taken[0].json()).await;
+    assert_eq!(bank.mail().await.len(), 1);
+}
+
+#[tokio::test]
+async fn lists_come_in_pages() {
+    let bank = Bank::open();
+    let mut posted = BTreeSet::new();
+    for i in 0..5 {
+        let offer = bank.post_offer(&json!({"code": format!("PAGE{i}"), "description": "Hello"})).await;
+        posted.insert(id_of(&offer).to_owned());
+    }
+    let mut seen = Vec::new();
+    let mut cursor = String::new();
+    while !posted.iter().all(|id| seen.contains(id)) {
+        let page = bank.get(&format!("/offers?limit=2{cursor}")).await;
+        let offers = page["offers"].as_array().unwrap();
+        assert!(offers.len() <= 2);
+        seen.extend(offers.iter().map(|offer| id_of(offer).to_owned()));
+        cursor = format!("&cursor={}", page["cursor"].as_str().expect("there are more"));
+    }
+    let distinct: BTreeSet<_> = seen.iter().collect();
+    assert_eq!(distinct.len(), seen.len(), "none comes twice");
+    assert!(seen.is_sorted_by(|a, b| a > b), "newest first");
+    for query in ["limit=0", "limit=x", "cursor=x", "cursor=W10", "colour=red"] {
+        let answer = bank.call_with("GET", &format!("/offers?{query}"), &[], b"").await;
+        assert_eq!(answer.status, 400, "{query}: {}", answer.text);
+    }
+}

@@ -1,0 +1,138 @@
+//! The sample events: each way a function can be called has one, and each gets the right answer.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use end_to_end::{Bank, id_of};
+use serde_json::{Value, json};
+
+/// The ids that stand in the samples.
+const OFFER: &str = "01980000-0000-7000-8000-000000000001";
+const CUSTOMER: &str = "sample-1";
+
+fn folder() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../events"))
+}
+
+/// The samples as they are; where `offer` and `customer` are given, about those.
+struct Samples<'a> {
+    bank: &'a Bank,
+    offer: String,
+    customer: String,
+}
+
+impl Samples<'_> {
+    async fn invoke(&self, name: &str) -> Value {
+        let sample = fs::read_to_string(folder().join(format!("{name}.json"))).unwrap();
+        let sample = sample.replace(OFFER, &self.offer).replace(CUSTOMER, &self.customer);
+        let sample = sample.replace("asha@example.com", &self.bank.address("asha"));
+        let function = name.split('-').next().unwrap();
+        let answer = self.bank.invoke(function, &serde_json::from_str(&sample).unwrap()).await;
+        answer.unwrap_or_else(|error| panic!("{name}: {error:#}"))
+    }
+
+    /// The status and the body of an HTTP answer.
+    async fn http(&self, name: &str) -> (u64, Value) {
+        let answer = self.invoke(name).await;
+        let body = answer["body"].as_str().unwrap_or_default();
+        (answer["statusCode"].as_u64().unwrap(), serde_json::from_str(body).unwrap_or_default())
+    }
+}
+
+#[tokio::test]
+async fn every_sample_event_gets_the_right_answer() {
+    let bank = Bank::open();
+    bank.put_customers(&[bank.customer("other", &json!({}))]).await;
+    let offer = bank.post_offer(&json!({"code": "SAMPLE", "description": "Hello"})).await;
+    bank.completed(&offer).await;
+    let samples = Samples { bank: &bank, offer: id_of(&offer).to_owned(), customer: bank.id("asha") };
+    let mut left: BTreeSet<String> = fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    let mut tried = |name: &'static str| {
+        assert!(left.remove(name), "there is no events/{name}.json");
+        name
+    };
+
+    let (status, customer) = samples.http(tried("customer-put")).await;
+    assert_eq!((status, &customer["id"]), (201, &json!(bank.id("asha"))));
+    let (status, many) = samples.http(tried("customer-put-many")).await;
+    assert_eq!((status, &many["results"][1]["status"]), (200, &json!("stored")));
+    let (status, customer) = samples.http(tried("customer-read")).await;
+    assert_eq!((status, &customer["attributes"]["tier"]), (200, &json!("gold")));
+
+    let (status, health) = samples.http(tried("offer-health")).await;
+    assert_eq!((status, health), (200, json!({"status": "ok"})));
+    let (status, read) = samples.http(tried("offer-read")).await;
+    assert_eq!((status, &read), (200, &offer));
+    let (status, list) = samples.http(tried("offer-list")).await;
+    assert_eq!((status, list["offers"].as_array().unwrap().is_empty()), (200, false));
+    let (status, push) = samples.http(tried("offer-push")).await;
+    assert_eq!((status, &push["state"], &push["sent"]), (200, &json!("completed"), &json!(1)));
+    let (status, pushes) = samples.http(tried("offer-pushes")).await;
+    assert_eq!((status, pushes["pushes"].is_array()), (200, true));
+    let (status, deliveries) = samples.http(tried("offer-deliveries")).await;
+    assert_eq!((status, &deliveries["deliveries"][0]["customer"]), (200, &json!(bank.id("other"))));
+
+    // The stream tells of the push again: it is cut as before, and nobody hears of it twice.
+    assert_eq!(samples.invoke(tried("push-stream")).await, json!({"batchItemFailures": []}));
+    assert!(samples.invoke(tried("push-schedule")).await["started"].is_u64());
+    assert_eq!(samples.invoke(tried("audience-slice")).await, json!({"batchItemFailures": []}));
+    assert_eq!(samples.invoke(tried("email-batch")).await, json!({"batchItemFailures": []}));
+    let sent = samples.invoke(tried("email-direct")).await;
+    let mail = bank.mail().await;
+    let of = |who: &str| mail.iter().filter(|mail| mail.to == bank.address(who)).collect::<Vec<_>>();
+    assert_eq!(of("other").len(), 1, "served once, by the push itself");
+    let asha = of("asha");
+    assert_eq!(asha.len(), 2, "one from the batch, one directly");
+    assert_eq!(sent["messageId"], asha[1].header("Message-ID"));
+    assert_eq!(asha[1].header("Reply-To"), "service@bank.example");
+
+    let (status, _) = samples.http(tried("customer-delete")).await;
+    assert_eq!(status, 204);
+    // Last: these two are for customers of every bank that is open.
+    for name in ["offer-create", "offer-post"] {
+        let (status, created) = samples.http(tried(name)).await;
+        assert_eq!((status, &created["createdBy"]), (201, &json!("arn:aws:iam::123456789012:user/bank")), "{name}");
+    }
+    assert!(left.is_empty(), "events without a test: {left:?}");
+}
+
+#[tokio::test]
+async fn a_bad_direct_invocation_names_every_fault() {
+    let bank = Bank::open();
+    let error = bank.invoke("email", &json!({"recipient": "x", "subject": "S"})).await.unwrap_err().to_string();
+    for field in ["recipient", "emailFromAddress", "emailReplyToAddress", "content"] {
+        assert!(error.contains(field), "{error}");
+    }
+}
+
+/// Each route of the template has a sample.
+#[test]
+fn every_route_has_a_sample_event() {
+    let template = fs::read_to_string(folder().join("../template.yaml")).unwrap();
+    let routes: BTreeSet<(String, String)> = template
+        .lines()
+        .filter_map(|line| {
+            let (_, rest) = line.split_once("Method: ")?;
+            let (method, rest) = rest.split_once(", Path: ")?;
+            let path: String =
+                rest.trim_start_matches('"').chars().take_while(|c| !"\",} ".contains(*c) || *c == '}').collect();
+            // The flow mapping's own braces follow an unquoted path.
+            let path = if rest.starts_with('"') { path } else { path.trim_end_matches('}').to_owned() };
+            Some((method.to_owned(), path))
+        })
+        .collect();
+    let sampled: BTreeSet<(String, String)> = fs::read_dir(folder())
+        .unwrap()
+        .filter_map(|entry| {
+            let sample: Value = serde_json::from_slice(&fs::read(entry.unwrap().path()).unwrap()).unwrap();
+            Some((sample["httpMethod"].as_str()?.to_owned(), sample["resource"].as_str()?.to_owned()))
+        })
+        .collect();
+    assert!(routes.len() >= 12, "{routes:?}");
+    assert_eq!(routes, sampled);
+}

@@ -1,0 +1,214 @@
+//! From a posted offer to the customer's inbox.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeMap;
+
+use anyhow::bail;
+use end_to_end::{Bank, id_of, wait_for};
+use serde_json::{Value, json};
+
+/// The example that the product retells.
+#[tokio::test]
+async fn an_offer_reaches_every_consenting_customer_once() {
+    let bank = Bank::open();
+    bank.put_customers(&[
+        bank.customer("asha", &json!({})),
+        bank.customer("ines", &json!({"channels": ["email", "sms"], "mobile": "+351912345678"})),
+        bank.customer("tom", &json!({"channels": []})),
+        bank.customer("mei", &json!({"channels": ["sms"], "mobile": "+351912345679"})),
+    ])
+    .await;
+
+    let offer = json!({"code": "CASHBK", "description": "Get 5% cashback on 5000 spent"});
+    let answer = bank.call("POST", "/offer/create", &offer).await;
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    let stored = answer.json();
+    assert!(answer.headers["location"].ends_with(&format!("/offers/{}", id_of(&stored))));
+    bank.completed(&stored).await;
+
+    assert_eq!(bank.mail_count().await, counts(&["asha", "ines"]));
+    for mail in bank.mail().await {
+        assert_eq!(mail.from, "offers@bank.example");
+        assert_eq!(mail.header("Reply-To"), "service@bank.example");
+        assert_eq!(mail.subject, "Save Cash On Transactions");
+        assert_eq!(mail.text, "Get 5% cashback on 5000 spent");
+        assert!(mail.html.contains("Get 5% cashback on 5000 spent"));
+        assert!(mail.header("Content-Type").starts_with("multipart/alternative"));
+        assert!(mail.header("Message-ID").ends_with("@bank.example>"));
+    }
+}
+
+#[tokio::test]
+async fn at_size_exactly_the_eligible_hear_of_it() {
+    let bank = Bank::open();
+    let tiers = ["basic", "silver", "gold", "platinum"];
+    let customers: Vec<Value> = (0..2_000_usize)
+        .map(|i| {
+            let spend = i * 37 % 9_000;
+            let mut attributes = json!({"tier": tiers[i % 4], "monthly_spend": spend});
+            // Whole in DynamoDB whether it was sent as 5000 or as 5000.0; and now and then not there at all.
+            if i % 3 == 0 {
+                attributes["monthly_spend"] = json!(f64::from(u16::try_from(spend).unwrap()));
+            }
+            if i % 50 == 1 {
+                attributes.as_object_mut().unwrap().remove("tier");
+            }
+            let channels = if i % 5 == 0 { json!([]) } else { json!(["email"]) };
+            bank.customer(&format!("c{i}"), &json!({"channels": channels, "attributes": attributes}))
+        })
+        .collect();
+    bank.put_customers(&customers).await;
+    let eligible: Vec<&Value> = customers
+        .iter()
+        .filter(|c| {
+            let attributes = &c["attributes"];
+            matches!(attributes["tier"].as_str(), Some("gold" | "platinum"))
+                && attributes["monthly_spend"].as_f64().unwrap() * 1.5 >= 7_500.0
+        })
+        .collect();
+    let expected: BTreeMap<String, usize> = eligible
+        .iter()
+        .filter(|c| c["channels"] == json!(["email"]))
+        .map(|c| (c["name"].as_str().unwrap().to_owned(), 1))
+        .collect();
+    assert!(expected.len() > 300, "the test tests something");
+
+    let offer = bank
+        .post_offer(&json!({
+            "code": "GOLD", "description": "For those who spend",
+            "eligibility": "customer.tier in ['gold', 'platinum'] && customer.monthly_spend * 1.5 >= 7500",
+        }))
+        .await;
+    let push = bank.completed(&offer).await;
+
+    assert_eq!(bank.mail_count().await, expected);
+    assert_eq!(push["sent"], expected.len());
+    assert_eq!(push["eligible"], expected.len());
+    assert_eq!(push["customersEligible"], eligible.len());
+    assert_eq!(push["slicesDone"], push["slices"]);
+    assert_eq!(bank.deliveries(&offer, "state=sent&limit=100").await.len(), expected.len());
+}
+
+#[tokio::test]
+async fn a_customers_attributes_are_filled_in_and_who_lacks_one_is_failed_with_the_reason() {
+    let bank = Bank::open();
+    bank.put_customers(&[
+        bank.customer("asha", &json!({"name": "Asha Rao", "attributes": {"tier": "gold", "spend": 5000.5}})),
+        bank.customer("tom", &json!({"name": "Tom Baker", "attributes": {"tier": "basic"}})),
+    ])
+    .await;
+    let offer = bank
+        .post_offer(&json!({
+            "code": "TIER", "subject": "{{ customer.name }}, this is for {{customer.tier}}",
+            "description": "You spent {{ customer.spend }}.",
+        }))
+        .await;
+    let push = bank.completed(&offer).await;
+
+    let mail = bank.mail().await;
+    assert_eq!(mail.len(), 1);
+    assert_eq!(mail[0].subject, "Asha Rao, this is for gold");
+    assert_eq!(mail[0].text, "You spent 5000.5.");
+    assert_eq!((&push["sent"], &push["failed"]), (&json!(1), &json!(1)));
+    let deliveries = bank.deliveries(&offer, &format!("customer={}", bank.id("tom"))).await;
+    assert_eq!(deliveries[0]["state"], "failed");
+    assert!(deliveries[0]["reason"].as_str().unwrap().contains("spend"), "{deliveries:?}");
+}
+
+#[tokio::test]
+async fn any_name_and_any_text_arrive_as_they_were_written() {
+    let bank = Bank::open();
+    let names = ["🎉 Ünï \"quoted\" O'Hara, Jr.", "شيماء", "Evil <evil@example.net>, x"];
+    let customers: Vec<_> =
+        names.iter().enumerate().map(|(i, name)| bank.customer(&format!("c{i}"), &json!({"name": name}))).collect();
+    bank.put_customers(&customers).await;
+    let text = format!("عرض 🎁 for \"{{{{ customer.name }}}}\"\n.\nA word: {}\n<b>& more</b>", "w".repeat(3_000));
+    let offer =
+        bank.post_offer(&json!({"code": "ANY", "subject": "🎁 {{ customer.name }}", "description": text})).await;
+    bank.completed(&offer).await;
+
+    let mail = bank.mail().await;
+    assert_eq!(mail.len(), names.len());
+    for name in names {
+        let mail = mail.iter().find(|mail| mail.subject == format!("🎁 {name}")).expect("each name has its mail");
+        let expected = text.replace("{{ customer.name }}", name);
+        assert_eq!(mail.text.lines().collect::<Vec<_>>(), expected.lines().collect::<Vec<_>>());
+        assert!(mail.html.contains("&#60;b&#62;&#38; more"), "{}", mail.html);
+    }
+}
+
+#[tokio::test]
+async fn an_offer_with_valid_from_waits_for_it() {
+    let bank = Bank::open();
+    bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
+    let soon = bank.in_seconds(4);
+    let offer = bank.post_offer(&json!({"code": "SOON", "description": "Wait for it", "validFrom": soon})).await;
+    assert_eq!(bank.push(&offer).await["state"], "scheduled");
+    assert_eq!(bank.push(&offer).await["waitingFor"], "validFrom");
+    let open = wait_for("the push to be listed as open", async || {
+        let open = bank.get("/pushes?state=open&limit=100").await;
+        let found = open["pushes"].as_array().unwrap().iter().find(|push| push["offer"] == offer["id"]).cloned();
+        found.ok_or_else(|| anyhow::anyhow!("{open}"))
+    })
+    .await;
+    assert_eq!(open["state"], "scheduled");
+
+    // The schedule runs each minute; here it runs as often as we look.
+    let minute = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
+    wait_for("the schedule to start it", async || {
+        assert_eq!(bank.mail().await.len(), 0, "nothing is sent before its time");
+        bank.invoke("push", &minute).await?;
+        let push = bank.push(&offer).await;
+        if push["state"] == "scheduled" { bail!("{push}") } else { Ok(()) }
+    })
+    .await;
+    let push = bank.completed(&offer).await;
+    assert!(push["startedAt"].as_str().unwrap() >= soon.as_str(), "{push}");
+    assert_eq!(bank.mail_count().await, counts(&["asha"]));
+}
+
+#[tokio::test]
+async fn who_is_gone_when_the_batch_is_sent_is_not_written_to() {
+    let bank = Bank::open();
+    bank.put_customers(&[bank.customer("asha", &json!({})), bank.customer("left", &json!({"channels": []}))]).await;
+    let offer = bank.post_offer(&json!({"code": "GONE", "description": "Hello"})).await;
+    bank.completed(&offer).await;
+    // A batch that names them, as one queued before they left would.
+    let batch = json!({"type": "batch.v1", "push": {"offer": offer["id"], "number": 1}, "offer": offer,
+        "slice": 0, "generation": 1, "batch": 1_000_000, "channel": "email",
+        "customers": [bank.id("left"), bank.id("never-there"), bank.id("asha")]});
+    let answer = bank.invoke("email", &sqs_event(&[batch.to_string()])).await.unwrap();
+    assert_eq!(answer["batchItemFailures"], json!([]));
+
+    assert_eq!(bank.mail_count().await, counts(&["asha"]), "and who was served is not served again");
+    for who in ["left", "never-there"] {
+        let deliveries = bank.deliveries(&offer, &format!("customer={}", bank.id(who))).await;
+        assert_eq!(deliveries[0]["state"], "optedOut", "{deliveries:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_bad_message_does_not_fail_its_neighbours() {
+    let bank = Bank::open();
+    bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
+    let offer = bank.post_offer(&json!({"code": "BAD", "description": "Hello", "eligibility": "false"})).await;
+    let batch = json!({"type": "batch.v1", "push": {"offer": offer["id"], "number": 1}, "offer": offer,
+        "slice": 0, "generation": 1, "batch": 0, "channel": "email", "customers": [bank.id("asha")]});
+    let event = sqs_event(&["not json".to_owned(), batch.to_string(), r#"{"type":"batch.v9"}"#.to_owned()]);
+    let answer = bank.invoke("email", &event).await.unwrap();
+    assert_eq!(answer["batchItemFailures"], json!([{"itemIdentifier": "message-0"}, {"itemIdentifier": "message-2"}]));
+    assert_eq!(bank.mail_count().await, counts(&["asha"]));
+}
+
+fn counts(who: &[&str]) -> BTreeMap<String, usize> {
+    who.iter().map(|who| ((*who).to_owned(), 1)).collect()
+}
+
+fn sqs_event(bodies: &[String]) -> Value {
+    let records: Vec<_> = bodies
+        .iter()
+        .enumerate()
+        .map(|(i, body)| json!({"messageId": format!("message-{i}"), "body": body, "eventSource": "aws:sqs"}))
+        .collect();
+    json!({"Records": records})
+}
