@@ -269,6 +269,11 @@ pub fn id_of(offer: &Value) -> &str {
     offer["id"].as_str().expect("an offer has an id")
 }
 
+/// One message for each of these customers.
+pub fn counts(who: &[&str]) -> BTreeMap<String, usize> {
+    who.iter().map(|who| ((*who).to_owned(), 1)).collect()
+}
+
 /// A push's counts add up at every moment.
 pub fn check_sum(push: &Value) {
     let count = |name: &str| push[name].as_u64().unwrap_or_else(|| panic!("{name} in {push}"));

@@ -4,39 +4,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use end_to_end::{Bank, id_of, wait_for};
+use end_to_end::{Bank, counts, wait_for};
 use serde_json::{Value, json};
-
-/// The example that the product retells.
-#[tokio::test]
-async fn an_offer_reaches_every_consenting_customer_once() {
-    let bank = Bank::open();
-    bank.put_customers(&[
-        bank.customer("asha", &json!({})),
-        bank.customer("ines", &json!({"channels": ["email", "sms"], "mobile": "+351912345678"})),
-        bank.customer("tom", &json!({"channels": []})),
-        bank.customer("mei", &json!({"channels": ["sms"], "mobile": "+351912345679"})),
-    ])
-    .await;
-
-    let offer = json!({"code": "CASHBK", "description": "Get 5% cashback on 5000 spent"});
-    let answer = bank.call("POST", "/offer/create", &offer).await;
-    assert_eq!(answer.status, 201, "{}", answer.text);
-    let stored = answer.json();
-    assert!(answer.headers["location"].ends_with(&format!("/offers/{}", id_of(&stored))));
-    bank.completed(&stored).await;
-
-    assert_eq!(bank.mail_count().await, counts(&["asha", "ines"]));
-    for mail in bank.mail().await {
-        assert_eq!(mail.from, "offers@bank.example");
-        assert_eq!(mail.header("Reply-To"), "service@bank.example");
-        assert_eq!(mail.subject, "Save Cash On Transactions");
-        assert_eq!(mail.text, "Get 5% cashback on 5000 spent");
-        assert!(mail.html.contains("Get 5% cashback on 5000 spent"));
-        assert!(mail.header("Content-Type").starts_with("multipart/alternative"));
-        assert!(mail.header("Message-ID").ends_with("@bank.example>"));
-    }
-}
 
 #[tokio::test]
 async fn at_size_exactly_the_eligible_hear_of_it() {
@@ -198,10 +167,6 @@ async fn one_bad_message_does_not_fail_its_neighbours() {
     let answer = bank.invoke("email", &event).await.unwrap();
     assert_eq!(answer["batchItemFailures"], json!([{"itemIdentifier": "message-0"}, {"itemIdentifier": "message-2"}]));
     assert_eq!(bank.mail_count().await, counts(&["asha"]));
-}
-
-fn counts(who: &[&str]) -> BTreeMap<String, usize> {
-    who.iter().map(|who| ((*who).to_owned(), 1)).collect()
 }
 
 fn sqs_event(bodies: &[String]) -> Value {

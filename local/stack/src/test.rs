@@ -29,7 +29,7 @@ async fn run(place: &Place, options: &Options, arguments: &[String]) -> Result<E
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
         .current_dir(place.workspace())
-        .args(["test", "--workspace"])
+        .args(["test", "--workspace", "--no-fail-fast"])
         .args(arguments)
         .env(STACK_VARIABLE, place.stack_file());
     tokio::process::Command::from(command).kill_on_drop(true).status().await.context("cannot run cargo test")

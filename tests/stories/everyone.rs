@@ -1,0 +1,36 @@
+//! The example that the product retells: an offer without a rule is for every customer of every bank on the stack, so
+//! this runs alone.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use end_to_end::{Bank, counts, id_of};
+use serde_json::json;
+
+#[tokio::test]
+async fn an_offer_reaches_every_consenting_customer_once() {
+    let bank = Bank::open();
+    bank.put_customers(&[
+        bank.customer("asha", &json!({})),
+        bank.customer("ines", &json!({"channels": ["email", "sms"], "mobile": "+351912345678"})),
+        bank.customer("tom", &json!({"channels": []})),
+        bank.customer("mei", &json!({"channels": ["sms"], "mobile": "+351912345679"})),
+    ])
+    .await;
+
+    let offer = json!({"code": "CASHBK", "description": "Get 5% cashback on 5000 spent"});
+    let answer = bank.call("POST", "/offer/create", &offer).await;
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    let stored = answer.json();
+    assert!(answer.headers["location"].ends_with(&format!("/offers/{}", id_of(&stored))));
+    bank.completed(&stored).await;
+
+    assert_eq!(bank.mail_count().await, counts(&["asha", "ines"]));
+    for mail in bank.mail().await {
+        assert_eq!(mail.from, "offers@bank.example");
+        assert_eq!(mail.header("Reply-To"), "service@bank.example");
+        assert_eq!(mail.subject, "Save Cash On Transactions");
+        assert_eq!(mail.text, "Get 5% cashback on 5000 spent");
+        assert!(mail.html.contains("Get 5% cashback on 5000 spent"));
+        assert!(mail.header("Content-Type").starts_with("multipart/alternative"));
+        assert!(mail.header("Message-ID").ends_with("@bank.example>"));
+    }
+}
