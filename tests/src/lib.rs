@@ -151,17 +151,48 @@ impl Bank {
 
     /// How far an offer's first push is.
     pub async fn push(&self, offer: &Value) -> Value {
-        self.get(&format!("/offers/{}/pushes/1", id_of(offer))).await
+        self.push_number(offer, 1).await
     }
 
-    /// Waits until an offer's first push is over; answers its counts.
+    /// How far one of an offer's pushes is.
+    pub async fn push_number(&self, offer: &Value, number: u32) -> Value {
+        let push = self.get(&format!("/offers/{}/pushes/{number}", id_of(offer))).await;
+        check_sum(&push);
+        push
+    }
+
+    /// Waits until an offer's first push is completed; answers its counts.
     pub async fn completed(&self, offer: &Value) -> Value {
+        self.completed_number(offer, 1).await
+    }
+
+    /// Waits until one of an offer's pushes is completed; answers its counts.
+    pub async fn completed_number(&self, offer: &Value, number: u32) -> Value {
         wait_for("the push to complete", async || {
-            let push = self.push(offer).await;
-            check_sum(&push);
+            let push = self.push_number(offer, number).await;
             if push["state"] == "completed" { Ok(push) } else { bail!("{push}") }
         })
         .await
+    }
+
+    /// Waits until a push has at least so many of something.
+    pub async fn reached(&self, offer: &Value, what: &str, count: u64) -> Value {
+        wait_for(what, async || {
+            let push = self.push(offer).await;
+            if push[what].as_u64().is_some_and(|n| n >= count) { Ok(push) } else { bail!("{push}") }
+        })
+        .await
+    }
+
+    /// Sweeps up an offer's last push, as the schedule does once something is stale.
+    pub async fn sweep(&self, offer: &Value) -> Value {
+        self.invoke("push", &json!({"sweep": id_of(offer)})).await.expect("a sweep succeeds")
+    }
+
+    /// Puts `count` customers who want e-mail.
+    pub async fn put_many(&self, count: usize) {
+        let customers: Vec<_> = (0..count).map(|i| self.customer(&format!("c{i}"), &json!({}))).collect();
+        self.put_customers(&customers).await;
     }
 
     /// What became of an offer's notifications.
@@ -199,6 +230,27 @@ impl Bank {
         counts
     }
 
+    // ---- What goes wrong ----
+
+    /// Makes the SMTP server do wrong, to everybody: only for tests that run alone.
+    pub async fn smtp_faults(&self, faults: Value) {
+        let url = format!("{}api/faults", self.stack.inbox_url);
+        let answer = reqwest::Client::new().put(url).json(&faults).send().await.expect("the inbox answers");
+        assert_eq!(answer.status(), 204);
+    }
+
+    /// How many connections the SMTP server got since its faults were set.
+    pub async fn smtp_connections(&self) -> u64 {
+        let url = format!("{}api/faults", self.stack.inbox_url);
+        let state: Value = reqwest::get(url).await.expect("the inbox answers").json().await.expect("with JSON");
+        state["connections"].as_u64().expect("a count")
+    }
+
+    /// How many messages are dead, in all dead-letter queues.
+    pub async fn dead_letters(&self) -> u64 {
+        self.queued().await.iter().filter(|(name, _)| name.ends_with("DeadLetters")).map(|(_, count)| count).sum()
+    }
+
     // ---- Behind the scenes ----
 
     /// Invokes a function directly, and answers what it answered.
@@ -226,10 +278,15 @@ impl Bank {
         aws_sdk_dynamodb::Client::new(&self.stack.sdk_config())
     }
 
+    /// The queues.
+    pub fn sqs(&self) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::new(&self.stack.sdk_config())
+    }
+
     /// How many messages stand in each queue, waiting or in flight.
     pub async fn queued(&self) -> BTreeMap<String, u64> {
         use aws_sdk_sqs::types::QueueAttributeName as Name;
-        let sqs = aws_sdk_sqs::Client::new(&self.stack.sdk_config());
+        let sqs = self.sqs();
         let mut queued = BTreeMap::new();
         for (name, url) in &self.stack.queues {
             let answer = sqs.get_queue_attributes().queue_url(url).attribute_names(Name::All).send().await;
@@ -272,6 +329,16 @@ pub fn id_of(offer: &Value) -> &str {
 /// One message for each of these customers.
 pub fn counts(who: &[&str]) -> BTreeMap<String, usize> {
     who.iter().map(|who| ((*who).to_owned(), 1)).collect()
+}
+
+/// The event with which a queue brings these messages.
+pub fn sqs_event(bodies: &[String]) -> Value {
+    let records: Vec<_> = bodies
+        .iter()
+        .enumerate()
+        .map(|(i, body)| json!({"messageId": format!("message-{i}"), "body": body, "eventSource": "aws:sqs"}))
+        .collect();
+    json!({"Records": records})
 }
 
 /// A push's counts add up at every moment.

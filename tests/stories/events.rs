@@ -82,6 +82,13 @@ async fn every_sample_event_gets_the_right_answer() {
     assert!(samples.invoke(tried("push-schedule")).await["started"].is_u64());
     assert_eq!(samples.invoke(tried("audience-slice")).await, json!({"batchItemFailures": []}));
     assert_eq!(samples.invoke(tried("email-batch")).await, json!({"batchItemFailures": []}));
+    let swept = samples.invoke(tried("push-sweep")).await;
+    assert_eq!(swept, json!({"started": 0, "resumed": 0, "anew": 0, "closed": 0}), "nothing was left unfinished");
+    let (status, push) = samples.http(tried("offer-push-again")).await;
+    assert_eq!((status, &push["number"]), (202, &json!(2)));
+    // In time or too late, both are right.
+    let (status, _) = samples.http(tried("offer-cancel")).await;
+    assert!([202, 409].contains(&status));
     let sent = samples.invoke(tried("email-direct")).await;
     let mail = bank.mail().await;
     let of = |who: &str| mail.iter().filter(|mail| mail.to == bank.address(who)).collect::<Vec<_>>();

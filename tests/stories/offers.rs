@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use end_to_end::{Bank, counts, wait_for};
+use end_to_end::{Bank, counts, sqs_event, wait_for};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -167,13 +167,4 @@ async fn one_bad_message_does_not_fail_its_neighbours() {
     let answer = bank.invoke("email", &event).await.unwrap();
     assert_eq!(answer["batchItemFailures"], json!([{"itemIdentifier": "message-0"}, {"itemIdentifier": "message-2"}]));
     assert_eq!(bank.mail_count().await, counts(&["asha"]));
-}
-
-fn sqs_event(bodies: &[String]) -> Value {
-    let records: Vec<_> = bodies
-        .iter()
-        .enumerate()
-        .map(|(i, body)| json!({"messageId": format!("message-{i}"), "body": body, "eventSource": "aws:sqs"}))
-        .collect();
-    json!({"Records": records})
 }

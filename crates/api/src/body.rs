@@ -1,5 +1,6 @@
 //! A JSON body, whatever its content type says: `curl -d` says it is a form.
 
+use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use domain::Faults;
@@ -14,16 +15,34 @@ pub const BODY_LIMIT: usize = 256 * 1024;
 #[derive(Debug)]
 pub struct Body(pub Value);
 
+/// A body that is JSON, or no body at all.
+#[derive(Debug)]
+pub struct OptionalBody(pub Option<Value>);
+
 impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
-        // Lambda has the whole body in memory already, so the limit protects what comes after.
-        let too_large =
-            || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("The body must have at most {BODY_LIMIT} bytes."));
-        let bytes = axum::body::to_bytes(request.into_body(), BODY_LIMIT).await.map_err(|_| too_large())?;
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| Faults::one("body", format!("is not JSON: {error}")).into())
+        parse(&read(request).await?).map(Self)
     }
+}
+
+impl<S: Send + Sync> FromRequest<S> for OptionalBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        let bytes = read(request).await?;
+        if bytes.is_empty() { Ok(Self(None)) } else { parse(&bytes).map(|body| Self(Some(body))) }
+    }
+}
+
+async fn read(request: Request) -> Result<Bytes, Problem> {
+    // Lambda has the whole body in memory already, so the limit protects what comes after.
+    axum::body::to_bytes(request.into_body(), BODY_LIMIT).await.map_err(|_| {
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("The body must have at most {BODY_LIMIT} bytes."))
+    })
+}
+
+fn parse(bytes: &[u8]) -> Result<Value, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| Faults::one("body", format!("is not JSON: {error}")).into())
 }

@@ -13,7 +13,7 @@ pub mod caller;
 pub mod paging;
 pub mod problem;
 
-pub use body::Body;
+pub use body::{Body, OptionalBody};
 pub use caller::Caller;
 pub use paging::Paging;
 pub use problem::Problem;

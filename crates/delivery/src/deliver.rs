@@ -1,33 +1,40 @@
 //! The steps of delivering a batch.
 //!
-//! 1. What must not be sent is concluded with its reason: offer over, customer or consent gone, text that cannot be
-//!    written to her.
-//! 2. A delivery is claimed before anything is sent, so that nobody else sends it.
-//! 3. It is sent, several at a time, each with one attempt.
-//! 4. Its outcome is recorded at once, under the claim.
-//! 5. When every notification of the batch is final the batch is reported, once, with counts taken from the records.
+//! 1. While the transport is out of reach, nobody calls it: the batch is put off.
+//! 2. What must not be sent is concluded with its reason: push cancelled, offer over, customer or consent gone, text that
+//!    cannot be written to her.
+//! 3. A delivery is claimed before anything is sent, so that nobody else sends it.
+//! 4. It is sent, several at a time, each with one attempt.
+//! 5. Its outcome is recorded at once, under the claim.
+//! 6. When every notification of the batch is final the batch is reported, once, with counts taken from the records.
+//!    Otherwise it is put off: the caller sends it anew, to come again at a time of our choosing.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use domain::notification::Outcome;
-use domain::push::OutcomeCounts;
+use domain::offer::now;
+use domain::push::{OutcomeCounts, PushState};
 use domain::queue::Batch;
 use domain::{Customer, CustomerId};
 use futures::StreamExt;
 use futures::stream;
 use jiff::{SignedDuration, Timestamp};
-use store::deliveries::{Claim, Claiming, DeliveryId, Ending, Recording, Release, address_hash};
+use store::deliveries::{Claim, Claiming, DeliveryId, Ending, Recording, Release, TakeUp, address_hash};
+use store::pacing::{Gate, Probe};
 use store::pushes::Report;
-use store::{Customers, Deliveries, Pushes, StoreError};
+use store::{Customers, Deliveries, Pacing, Pushes, StoreError};
 
+use crate::backoff::{after_attempt, until};
 use crate::transport::{Compose, SendError, Transport};
 
 /// Sends of one batch at a time.
 const CONCURRENCY: usize = 10;
 /// A lease outlives the invocation that holds it by this much, so that clocks may differ a little.
 const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(5);
-/// Nothing is begun this close to the deadline: what is begun must be recorded.
-const LAST_START: Duration = Duration::from_secs(15);
+/// Nothing is begun this close to the deadline: what is begun must be recorded. Longer than the transport's own
+/// time-outs for one message take together with recording it.
+const LAST_START: SignedDuration = SignedDuration::from_secs(30);
 /// Handed over this often without an answer, a notification is not tried again.
 const UNANSWERED_LIMIT: u32 = 2;
 
@@ -40,6 +47,8 @@ pub struct Deliverer<C, T> {
     pub deliveries: Deliveries,
     /// Where batches report.
     pub pushes: Pushes,
+    /// Where a transport that is out of reach is blocked.
+    pub pacing: Pacing,
     /// Writes the messages.
     pub composer: C,
     /// Carries them.
@@ -47,15 +56,38 @@ pub struct Deliverer<C, T> {
 }
 
 /// What became of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivered {
     /// Every notification is final, and that is reported.
     Whole(OutcomeCounts),
     /// Some are not: the batch must come again.
-    Partly {
-        /// How many are not final.
-        left: usize,
-    },
+    PutOff(PutOff),
+}
+
+/// When and why a batch must come again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutOff {
+    /// How many of its notifications are not final.
+    pub left: usize,
+    /// Not before this has passed.
+    pub delay: Duration,
+    /// What it waits for.
+    pub why: Why,
+    /// The attempt that it comes as: how often in a row it was put off without any progress.
+    pub attempt: u32,
+}
+
+/// What a batch that is put off waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The transport is out of reach.
+    Blocked,
+    /// The provider did not take some for now, or did not answer.
+    Refused,
+    /// Somebody else holds some.
+    Leased,
+    /// This invocation's time is over.
+    Deadline,
 }
 
 /// Why a batch could not be delivered. It must come again.
@@ -66,16 +98,36 @@ pub enum DeliverError {
     Store(#[from] StoreError),
 }
 
-/// Where one notification stands after an attempt.
+/// Where one notification stands after its turn.
+#[derive(Debug, Clone, Copy)]
 enum Standing {
     Final(Tally),
-    Open,
+    /// The provider did not take it for now, or did not answer.
+    Refused,
+    /// Somebody else holds it until then.
+    Leased(Timestamp),
+    /// It had no turn: the transport is out of reach.
+    Blocked,
+    /// It had no turn: the deadline is near.
+    NoTime,
 }
 
 /// What a final record counts as.
+#[derive(Debug, Clone, Copy)]
 enum Tally {
-    ByThisPush(Outcome),
-    ByEarlierPush,
+    Outcome(Outcome),
+    AlreadyServed,
+}
+
+/// What all notifications of a batch have in common.
+struct Round<'b> {
+    batch: &'b Batch,
+    deadline: Timestamp,
+    push_is_cancelled: bool,
+    /// Set when the transport turns out to be out of reach: then no more are begun.
+    blocked: AtomicBool,
+    /// Set when a notification came to its end in this round.
+    progress: AtomicBool,
 }
 
 impl<C, T> Deliverer<C, T>
@@ -88,24 +140,56 @@ where
     /// # Errors
     /// If the store fails. What was sent until then is recorded; delivering the batch again is safe.
     pub async fn deliver(&self, batch: &Batch, deadline: Timestamp) -> Result<Delivered, DeliverError> {
+        let push = self.pushes.get(batch.push).await?;
+        let push_is_cancelled = push.is_some_and(|push| push.state == PushState::Cancelled);
+        let probe = if push_is_cancelled || batch.offer.is_over(now()) {
+            // Nothing will be sent, so it does not matter whether anything could be.
+            None
+        } else {
+            match self.pacing.gate(self.transport.name()).await? {
+                Gate::Open => None,
+                Gate::Probe(probe) => Some(probe),
+                Gate::Blocked { until: blocked } => {
+                    let left = batch.customers.len();
+                    return Ok(Delivered::PutOff(PutOff {
+                        left,
+                        delay: until(blocked),
+                        why: Why::Blocked,
+                        attempt: batch.attempt,
+                    }));
+                }
+            }
+        };
         let found = self.customers.get_many(&batch.customers).await?;
+        let round = Round {
+            batch,
+            deadline,
+            push_is_cancelled,
+            blocked: AtomicBool::new(false),
+            progress: AtomicBool::new(false),
+        };
+        // A probe is one attempt at a time, until one of them tells.
+        let concurrency = if probe.is_some() { 1 } else { CONCURRENCY };
         let standings: Vec<Result<Standing, StoreError>> = stream::iter(&batch.customers)
-            .map(|id| self.notify(batch, id, found.get(id), deadline))
-            .buffer_unordered(CONCURRENCY)
+            .map(|id| self.notify(&round, id, found.get(id), probe))
+            .buffer_unordered(concurrency)
             .collect()
             .await;
-        let mut counts = OutcomeCounts::default();
-        let mut left = 0;
         // Every notification had its turn before an error among them is told.
-        for standing in standings {
-            match standing? {
-                Standing::Final(Tally::ByThisPush(outcome)) => counts.count(outcome),
-                Standing::Final(Tally::ByEarlierPush) => counts.already_served += 1,
-                Standing::Open => left += 1,
-            }
+        let standings: Vec<Standing> = standings.into_iter().collect::<Result<_, _>>()?;
+        let attempt = if round.progress.load(Ordering::Relaxed) { 0 } else { batch.attempt };
+        if let Some(put_off) = put_off(attempt, &standings) {
+            return Ok(Delivered::PutOff(put_off));
         }
-        if left > 0 {
-            return Ok(Delivered::Partly { left });
+        let mut counts = OutcomeCounts::default();
+        for standing in standings {
+            match standing {
+                Standing::Final(Tally::Outcome(outcome)) => counts.count(outcome),
+                Standing::Final(Tally::AlreadyServed) => counts.already_served += 1,
+                Standing::Refused | Standing::Leased(_) | Standing::Blocked | Standing::NoTime => {
+                    unreachable!("what is not final puts the batch off")
+                }
+            }
         }
         self.pushes
             .report(&Report {
@@ -121,32 +205,42 @@ where
 
     async fn notify(
         &self,
-        batch: &Batch,
+        round: &Round<'_>,
         id: &CustomerId,
         customer: Option<&Customer>,
-        deadline: Timestamp,
+        probe: Option<Probe>,
     ) -> Result<Standing, StoreError> {
-        if Timestamp::now() + LAST_START > deadline {
-            return Ok(Standing::Open);
+        let Round { batch, deadline, .. } = *round;
+        if now() + LAST_START > deadline {
+            return Ok(Standing::NoTime);
         }
         let id = DeliveryId { offer: batch.offer.id, customer: id.clone(), channel: batch.channel };
-        let (message, address) = match self.message(batch, customer) {
+        let (message, address) = match self.message(round, customer) {
             Ok(message) => message,
             Err(ending) => {
                 let claiming = self.deliveries.conclude(&id, batch.push, &batch.offer, &ending).await?;
                 return Ok(standing(batch, &claiming));
             }
         };
-        match self.deliveries.claim(id, batch.push, &batch.offer, deadline + LEASE_MARGIN).await? {
-            Claiming::Granted(claim) => self.send(&claim, &message, address).await,
+        if round.blocked.load(Ordering::Relaxed) {
+            return Ok(Standing::Blocked);
+        }
+        let hash = address_hash(batch.channel, address);
+        let take_up = if batch.retry_rejected { TakeUp::Rejected } else { TakeUp::Unserved(&hash) };
+        match self.deliveries.claim(id, batch.push, &batch.offer, take_up, deadline + LEASE_MARGIN).await? {
+            Claiming::Granted(claim) => self.send(round, &claim, &message, hash, probe).await,
             taken => Ok(standing(batch, &taken)),
         }
     }
 
     /// The message and its address, or why there is none.
-    fn message<'c>(&self, batch: &Batch, customer: Option<&'c Customer>) -> Result<(C::Message, &'c str), Ending> {
-        if batch.offer.is_over(Timestamp::now()) {
-            return Err(Ending::unsent(Outcome::Expired, "the offer's validUntil has passed"));
+    fn message<'c>(&self, round: &Round<'_>, customer: Option<&'c Customer>) -> Result<(C::Message, &'c str), Ending> {
+        let batch = round.batch;
+        if round.push_is_cancelled {
+            return Err(Ending::unsent(Outcome::Cancelled, "the push was cancelled"));
+        }
+        if batch.offer.is_over(now()) {
+            return Err(Ending::unsent(Outcome::Expired, "the offer is over"));
         }
         let Some(customer) = customer else {
             return Err(Ending::unsent(Outcome::OptedOut, "the customer is gone"));
@@ -161,63 +255,135 @@ where
         Ok((message, address))
     }
 
-    async fn send(&self, claim: &Claim, message: &C::Message, address: &str) -> Result<Standing, StoreError> {
+    async fn send(
+        &self,
+        round: &Round<'_>,
+        claim: &Claim,
+        message: &C::Message,
+        address_hash: String,
+        probe: Option<Probe>,
+    ) -> Result<Standing, StoreError> {
+        // Claiming may have taken its time, and this process may have been stopped meanwhile.
+        if now() >= claim.lease_until {
+            return Ok(Standing::NoTime);
+        }
         let began = Timestamp::now();
         let sent = self.transport.send(message).await;
         let duration_ms = Timestamp::now().duration_since(began).as_millis();
-        let (state, recording) = match &sent {
-            Ok(accepted) => {
-                let ending = Ending {
-                    outcome: Outcome::Sent,
-                    reason: None,
-                    provider_message_id: Some(accepted.message_id.clone()),
-                    address_hash: Some(address_hash(claim.id.channel, address)),
-                };
-                (Some(ending.outcome), self.deliveries.record(claim, &ending).await?)
-            }
+
+        let ending = match &sent {
+            Ok(accepted) => Some(Ending {
+                outcome: Outcome::Sent,
+                reason: None,
+                provider_message_id: Some(accepted.message_id.clone()),
+                address_hash: Some(address_hash),
+            }),
             Err(SendError::Rejected(reason)) => {
-                let ending = Ending {
-                    address_hash: Some(address_hash(claim.id.channel, address)),
-                    ..Ending::unsent(Outcome::Failed, reason)
-                };
-                (Some(ending.outcome), self.deliveries.record(claim, &ending).await?)
+                Some(Ending { address_hash: Some(address_hash), ..Ending::unsent(Outcome::Failed, reason) })
             }
-            Err(SendError::Unanswered(reason)) if claim.unanswered + 1 >= UNANSWERED_LIMIT => {
-                let ending = Ending::unsent(Outcome::Failed, format!("the answer was lost again: {reason}"));
-                (Some(ending.outcome), self.deliveries.record(claim, &ending).await?)
-            }
-            Err(SendError::Unanswered(reason)) => {
-                (None, self.deliveries.release(claim, reason, Release::Unanswered).await?)
-            }
-            Err(SendError::Unavailable(reason)) => {
-                (None, self.deliveries.release(claim, reason, Release::Unsent).await?)
-            }
+            // She may have it: as with a refusal, pushing again does not try again by itself.
+            Err(SendError::Unanswered(reason)) if claim.unanswered + 1 >= UNANSWERED_LIMIT => Some(Ending {
+                address_hash: Some(address_hash),
+                ..Ending::unsent(Outcome::Failed, format!("the answer was lost twice: {reason}"))
+            }),
+            Err(SendError::Unanswered(_) | SendError::Throttled(_) | SendError::Unreachable(_)) => None,
         };
-        let DeliveryId { offer, customer, channel } = &claim.id;
-        match (&sent, recording) {
-            (_, Recording::LeaseLost) => tracing::warn!(
-                offer.id = %offer, customer.id = %customer, %channel, duration_ms,
-                "the lease ended while sending; whoever holds it now may send once more"
-            ),
-            (Ok(_), _) => tracing::debug!(
-                offer.id = %offer, customer.id = %customer, %channel, delivery.state = "sent", duration_ms, "sent"
-            ),
-            (Err(error), _) => tracing::warn!(
-                offer.id = %offer, customer.id = %customer, %channel,
-                delivery.state = state.map_or("retry", Outcome::as_str), duration_ms, error = %error, "not sent"
-            ),
-        }
-        Ok(match (state, recording) {
-            (Some(outcome), Recording::Recorded) => Standing::Final(Tally::ByThisPush(outcome)),
-            _ => Standing::Open,
+        let recording = match (&ending, &sent) {
+            (Some(ending), _) => self.deliveries.record(claim, ending).await?,
+            (None, Err(error @ SendError::Unanswered(_))) => {
+                self.deliveries.release(claim, &error.to_string(), Release::Unanswered).await?
+            }
+            (None, Err(error)) => self.deliveries.release(claim, &error.to_string(), Release::Unsent).await?,
+            (None, Ok(_)) => unreachable!("what was accepted has its ending"),
+        };
+        self.tell_the_gate(round, &sent, probe).await?;
+        log(claim, &sent, ending.as_ref(), recording, duration_ms);
+        Ok(match (ending, recording, &sent) {
+            (Some(ending), Recording::Recorded, _) => {
+                round.progress.store(true, Ordering::Relaxed);
+                Standing::Final(Tally::Outcome(ending.outcome))
+            }
+            (None, _, Err(SendError::Unreachable(_))) => Standing::Blocked,
+            _ => Standing::Refused,
         })
+    }
+
+    /// Blocks the transport for everybody if it is out of reach, and clears the block if a probe reached it.
+    async fn tell_the_gate(
+        &self,
+        round: &Round<'_>,
+        sent: &Result<crate::Accepted, SendError>,
+        probe: Option<Probe>,
+    ) -> Result<(), StoreError> {
+        if let Err(SendError::Unreachable(reason)) = sent {
+            if !round.blocked.swap(true, Ordering::Relaxed) {
+                let until = self.pacing.block(self.transport.name(), probe, reason).await?;
+                tracing::warn!(transport = self.transport.name(), %until, error = reason, "the transport is out of reach");
+            }
+        } else if let Some(probe) = probe {
+            self.pacing.clear(self.transport.name(), probe).await?;
+        }
+        Ok(())
+    }
+}
+
+fn log(
+    claim: &Claim,
+    sent: &Result<crate::Accepted, SendError>,
+    ending: Option<&Ending>,
+    recording: Recording,
+    duration_ms: i128,
+) {
+    let DeliveryId { offer, customer, channel } = &claim.id;
+    let state = ending.map_or("retry", |ending| ending.outcome.as_str());
+    match (sent, recording) {
+        (_, Recording::LeaseLost) => tracing::warn!(
+            offer.id = %offer, customer.id = %customer, %channel, duration_ms,
+            "the lease ended while sending; whoever holds it now may send once more"
+        ),
+        (Ok(_), _) => tracing::debug!(
+            offer.id = %offer, customer.id = %customer, %channel, delivery.state = state, duration_ms, "sent"
+        ),
+        // One line tells of a transport that is out of reach, not one for each customer.
+        (Err(SendError::Unreachable(_)), _) => {}
+        (Err(error), _) => tracing::warn!(
+            offer.id = %offer, customer.id = %customer, %channel, delivery.state = state, duration_ms,
+            error = %error, "not sent"
+        ),
     }
 }
 
 fn standing(batch: &Batch, claiming: &Claiming) -> Standing {
     match claiming {
-        Claiming::Final { push, outcome } if *push == batch.push.number => Standing::Final(Tally::ByThisPush(*outcome)),
-        Claiming::Final { .. } => Standing::Final(Tally::ByEarlierPush),
-        Claiming::Leased { .. } | Claiming::Granted(_) => Standing::Open,
+        // What an earlier push sent is served. What it ended otherwise, and this push may not take up, still counts.
+        Claiming::Final { push, outcome: Outcome::Sent } if *push != batch.push.number => {
+            Standing::Final(Tally::AlreadyServed)
+        }
+        Claiming::Final { outcome, .. } => Standing::Final(Tally::Outcome(*outcome)),
+        Claiming::Leased { until } => Standing::Leased(*until),
+        Claiming::Granted(_) => unreachable!("a granted claim is sent"),
     }
+}
+
+/// When and why the batch must come again, if it must.
+fn put_off(attempt: u32, standings: &[Standing]) -> Option<PutOff> {
+    let open: Vec<_> = standings.iter().filter(|standing| !matches!(standing, Standing::Final(_))).collect();
+    let left = open.len();
+    if left == 0 {
+        return None;
+    }
+    let lease = open.iter().filter_map(|standing| match standing {
+        Standing::Leased(until) => Some(*until),
+        _ => None,
+    });
+    let (delay, why) = if open.iter().any(|standing| matches!(standing, Standing::Blocked)) {
+        (after_attempt(0), Why::Blocked)
+    } else if open.iter().any(|standing| matches!(standing, Standing::NoTime)) {
+        (Duration::ZERO, Why::Deadline)
+    } else if open.iter().any(|standing| matches!(standing, Standing::Refused)) {
+        (after_attempt(attempt), Why::Refused)
+    } else {
+        (lease.max().map_or(Duration::ZERO, until), Why::Leased)
+    };
+    Some(PutOff { left, delay, why, attempt: attempt.saturating_add(1) })
 }

@@ -91,28 +91,28 @@ impl Server {
         match timeout(CONNECT_TIMEOUT, self.try_connect()).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(SendError::Unavailable("no connection within 5 s".to_owned())),
+            Err(_) => Err(SendError::Unreachable("no connection within 5 s".to_owned())),
         }
     }
 
     async fn try_connect(&self) -> Result<AsyncSmtpConnection, SendError> {
         let hello = ClientId::default();
         let at = (self.host.as_str(), self.port);
-        let tls = || TlsParameters::new(self.host.clone()).map_err(|error| unavailable("TLS", &error));
+        let tls = || TlsParameters::new(self.host.clone()).map_err(|error| unreachable("TLS", &error));
         let mut connection = if self.security == Security::Implicit {
             AsyncSmtpConnection::connect_tokio1(at, Some(CONNECT_TIMEOUT), &hello, Some(tls()?), None).await
         } else {
-            let no_connection = |error: std::io::Error| SendError::Unavailable(format!("no connection: {error}"));
+            let no_connection = |error: std::io::Error| SendError::Unreachable(format!("no connection: {error}"));
             let stream = TcpStream::connect(at).await.map_err(no_connection)?;
             stream.set_nodelay(true).map_err(no_connection)?;
             AsyncSmtpConnection::connect_with_transport(Box::new(stream), &hello).await
         }
-        .map_err(|error| unavailable("greeting", &error))?;
+        .map_err(|error| unreachable("greeting", &error))?;
         if self.security == Security::StartTls {
-            connection.starttls(tls()?, &hello).await.map_err(|error| unavailable("STARTTLS", &error))?;
+            connection.starttls(tls()?, &hello).await.map_err(|error| unreachable("STARTTLS", &error))?;
         }
         if let Some(credentials) = &self.credentials {
-            connection.auth(DEFAULT_MECHANISMS, credentials).await.map_err(|error| unavailable("AUTH", &error))?;
+            connection.auth(DEFAULT_MECHANISMS, credentials).await.map_err(|error| unreachable("AUTH", &error))?;
         }
         Ok(connection)
     }
@@ -191,7 +191,7 @@ impl SmtpTransport {
     async fn connection(&self) -> Result<Object<Connections>, SendError> {
         self.pool.get().await.map_err(|error| match error {
             managed::PoolError::Backend(error) => error,
-            other => SendError::Unavailable(other.to_string()),
+            other => SendError::Unreachable(other.to_string()),
         })
     }
 
@@ -204,10 +204,10 @@ impl SmtpTransport {
                 Some(error) if stage != "MAIL FROM" && error.is_permanent() => {
                     Failure::Before(SendError::Rejected(words(stage, &error)))
                 }
-                Some(error) if error.status().is_some() => Failure::Before(unavailable(stage, &error)),
+                Some(error) if error.status().is_some() => Failure::Before(temporary(stage, &error)),
                 Some(_) if reused => Failure::ConnectionGone,
-                Some(error) => Failure::Before(unavailable(stage, &error)),
-                None => Failure::Before(SendError::Unavailable(format!("{stage}: no answer in time"))),
+                Some(error) => Failure::Before(unreachable(stage, &error)),
+                None => Failure::Before(SendError::Unreachable(format!("{stage}: no answer in time"))),
             }
         };
         let mail = Mail::new(envelope.from().cloned(), vec![]);
@@ -219,7 +219,7 @@ impl SmtpTransport {
         answered(COMMAND_TIMEOUT, smtp.command(Data)).await.map_err(before("DATA"))?;
         answered(MESSAGE_TIMEOUT, smtp.message(raw)).await.map_err(|error| match error {
             Some(error) if error.is_permanent() => Failure::Before(SendError::Rejected(words("message", &error))),
-            Some(error) if error.status().is_some() => Failure::Before(unavailable("message", &error)),
+            Some(error) if error.status().is_some() => Failure::Before(temporary("message", &error)),
             Some(error) => Failure::After(SendError::Unanswered(words("message", &error))),
             None => Failure::After(SendError::Unanswered("message: no answer in time".to_owned())),
         })
@@ -228,6 +228,10 @@ impl SmtpTransport {
 
 impl Transport for SmtpTransport {
     type Message = Message;
+
+    fn name(&self) -> &'static str {
+        "smtp"
+    }
 
     async fn send(&self, message: &Message) -> Result<Accepted, SendError> {
         let raw = message.formatted();
@@ -276,8 +280,14 @@ async fn answered(
     timeout(limit, answer).await.map_err(|_| None)?.map_err(Some)
 }
 
-fn unavailable(stage: &str, error: &SmtpError) -> SendError {
-    SendError::Unavailable(words(stage, error))
+fn unreachable(stage: &str, error: &SmtpError) -> SendError {
+    SendError::Unreachable(words(stage, error))
+}
+
+/// A refusal for now. 421 means that the server is closing down (RFC 5321, 3.8), 5xx that it refuses the sender.
+fn temporary(stage: &str, error: &SmtpError) -> SendError {
+    let closing = error.status().is_some_and(|code| code.to_string() == "421");
+    if closing || error.is_permanent() { unreachable(stage, error) } else { SendError::Throttled(words(stage, error)) }
 }
 
 /// The server's words, cleared of addresses: many servers repeat the recipient's.

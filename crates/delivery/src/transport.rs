@@ -27,6 +27,9 @@ pub trait Transport: Send + Sync {
     /// What it carries.
     type Message: Send + Sync;
 
+    /// Its name, under which it is blocked when it is out of reach.
+    fn name(&self) -> &'static str;
+
     /// Hands one message over.
     fn send(&self, message: &Self::Message) -> impl Future<Output = Result<Accepted, SendError>> + Send;
 }
@@ -49,7 +52,10 @@ pub enum SendError {
     /// The message was handed over, but the answer was lost: the customer may or may not have it.
     #[error("handed over, but the answer was lost: {0}")]
     Unanswered(String),
-    /// The message was not taken, for a reason that is not this customer's.
-    #[error("not taken: {0}")]
-    Unavailable(String),
+    /// The provider is there, but does not take this message now: too many at once, a mailbox that is busy.
+    #[error("not taken for now: {0}")]
+    Throttled(String),
+    /// The provider takes no messages at all: no connection, no greeting, no TLS, wrong credentials, account paused.
+    #[error("out of reach: {0}")]
+    Unreachable(String),
 }

@@ -1,7 +1,6 @@
 //! An offer: what is announced. Immutable once stored.
 
-use jiff::Timestamp;
-use jiff::Unit;
+use jiff::{SignedDuration, Timestamp, Unit};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -18,6 +17,10 @@ pub const CODE_LIMIT: usize = 64;
 pub const SUBJECT_LIMIT: usize = 200;
 /// Longest description, in characters, before names are filled in.
 pub const DESCRIPTION_LIMIT: usize = 10_000;
+
+/// How long an offer without `validUntil` may be pushed, in days from its making. Its deliveries are kept longer, so
+/// that forgetting them never means sending twice.
+pub const LAST_PUSH_DAYS: i64 = 90;
 
 /// What is announced.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -95,9 +98,14 @@ impl Offer {
         }
     }
 
+    /// The last moment at which it may be pushed or sent.
+    pub fn last_push_date(&self) -> Timestamp {
+        self.valid_until.unwrap_or_else(|| self.created_at + SignedDuration::from_hours(24 * LAST_PUSH_DAYS))
+    }
+
     /// Whether nothing more may be sent at `now`.
     pub fn is_over(&self, now: Timestamp) -> bool {
-        self.valid_until.is_some_and(|until| until <= now)
+        self.last_push_date() <= now
     }
 
     /// When its first push may start, if not at once.

@@ -34,6 +34,9 @@ pub struct Slice {
     pub slices: u32,
     /// Which walk of the slice, from 1.
     pub generation: u32,
+    /// Whether to try again who was refused by an earlier push.
+    #[serde(default)]
+    pub retry_rejected: bool,
 }
 
 /// What a channel's queue carries.
@@ -66,6 +69,12 @@ pub struct Batch {
     pub channel: Channel,
     /// To whom.
     pub customers: Vec<CustomerId>,
+    /// Whether to try again who was refused by an earlier push.
+    #[serde(default)]
+    pub retry_rejected: bool,
+    /// How often in a row it was put off without any progress. Counted here, so that the queue's own count tells of crashes alone.
+    #[serde(default)]
+    pub attempt: u32,
 }
 
 #[cfg(test)]

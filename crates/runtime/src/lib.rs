@@ -6,12 +6,14 @@
 //! | how settings are read from the environment | [`settings`] |
 //! | time-outs, retries and TLS of the AWS clients | [`clients`] |
 //! | how messages are put into queues | [`queue`] |
+//! | how the messages of an event are handled | [`records`] |
 //! | how long an invocation may go on | [`deadline`] |
 //! | what log lines look like | [`telemetry`] |
 
 pub mod clients;
 pub mod deadline;
 pub mod queue;
+pub mod records;
 pub mod settings;
 pub mod telemetry;
 

@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::DisplayErrorContext;
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
+use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
 /// Most messages of one `SendMessageBatch` (SQS API reference).
 const BATCH_LIMIT: usize = 10;
 /// Most bytes of one `SendMessageBatch` (1 MiB, SQS quotas), less some room for what surrounds the bodies.
 const BATCH_BYTES: usize = (1 << 20) - (16 << 10);
+/// Calls at a time.
+const CONCURRENCY: usize = 8;
 /// Rounds in which entries that SQS did not take are sent again.
 const ROUNDS: u32 = 4;
 
@@ -28,7 +31,7 @@ pub enum QueueError {
     #[error("a message cannot be written as JSON: {0}")]
     Unwritable(#[from] serde_json::Error),
     /// The call failed, after the client's own retries.
-    #[error("SendMessageBatch failed: {0}")]
+    #[error("the queue is out of reach: {0}")]
     Unavailable(String),
     /// SQS took the call but not all entries.
     #[error("{left} messages were not taken: {reason}")]
@@ -46,17 +49,18 @@ impl Queue {
         Self { client, url: url.into() }
     }
 
-    /// Queues every message, in as few calls as may be.
+    /// Queues every message, in as few calls as may be, several at a time.
     ///
     /// # Errors
     /// If not every message is known to be queued.
     pub async fn send_all<T: Serialize>(&self, messages: impl IntoIterator<Item = T>) -> Result<(), QueueError> {
+        let mut batches = Vec::new();
         let mut entries = Vec::with_capacity(BATCH_LIMIT);
         let mut bytes = 0;
         for message in messages {
             let body = serde_json::to_string(&message)?;
             if entries.len() == BATCH_LIMIT || bytes + body.len() > BATCH_BYTES {
-                self.send_batch(std::mem::take(&mut entries)).await?;
+                batches.push(std::mem::take(&mut entries));
                 bytes = 0;
             }
             bytes += body.len();
@@ -67,7 +71,55 @@ impl Queue {
                 .expect("id and body are set");
             entries.push(entry);
         }
-        if entries.is_empty() { Ok(()) } else { self.send_batch(entries).await }
+        if !entries.is_empty() {
+            batches.push(entries);
+        }
+        stream::iter(batches)
+            .map(|entries| self.send_batch(entries))
+            .buffer_unordered(CONCURRENCY)
+            .try_collect::<()>()
+            .await
+    }
+
+    /// Queues a message that nobody sees before `delay` has passed, in whole seconds, 900 at most.
+    ///
+    /// # Errors
+    /// If it is not known to be queued.
+    pub async fn send_later<T: Serialize>(&self, message: &T, delay: Duration) -> Result<(), QueueError> {
+        let seconds = delay.as_secs_f64().ceil().min(900.0);
+        #[expect(clippy::cast_possible_truncation, reason = "it is at most 900")]
+        let seconds = seconds as i32;
+        self.client
+            .send_message()
+            .queue_url(&self.url)
+            .message_body(serde_json::to_string(message)?)
+            .delay_seconds(seconds)
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| QueueError::Unavailable(DisplayErrorContext(&error).to_string()))
+    }
+
+    /// How many messages the queue holds: waiting, delayed and in flight. SQS's own estimate.
+    ///
+    /// # Errors
+    /// If the queue is out of reach.
+    pub async fn depth(&self) -> Result<u64, QueueError> {
+        let names = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+            QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+        ];
+        let answer = self
+            .client
+            .get_queue_attributes()
+            .queue_url(&self.url)
+            .set_attribute_names(Some(names.to_vec()))
+            .send()
+            .await
+            .map_err(|error| QueueError::Unavailable(DisplayErrorContext(&error).to_string()))?;
+        let attributes = answer.attributes.unwrap_or_default();
+        Ok(names.iter().filter_map(|name| attributes.get(name)?.parse::<u64>().ok()).sum())
     }
 
     async fn send_batch(&self, mut entries: Vec<SendMessageBatchRequestEntry>) -> Result<(), QueueError> {

@@ -24,8 +24,6 @@ use crate::item::{Item, key, millis, millis_serde, number, text};
 const SHARDS: u8 = 16;
 /// How long after an offer's last push date its deliveries are kept.
 const KEEP_DAYS: i64 = 30;
-/// The last push date of an offer without `validUntil`, counted from its making.
-const LAST_PUSH_DAYS: i64 = 90;
 
 /// The Deliveries table.
 #[derive(Debug, Clone)]
@@ -161,6 +159,22 @@ struct DeliveryItem {
 
 /// Not done, and held by nobody: absent, put back, or held by somebody whose lease has ended.
 const FREE: &str = "attribute_not_exists(pk) OR #state = :retry OR (#state = :claimed AND leaseUntil < :now)";
+/// Ended without being sent by an earlier push, and not because it was refused.
+const UNSENT: &str = "push < :push AND (#state IN (:suppressed, :optedOut, :expired, :cancelled) \
+                      OR (#state = :failed AND attribute_not_exists(addressHash)))";
+/// Refused by an earlier push, at another address.
+const REFUSED_ELSEWHERE: &str = "push < :push AND #state = :failed AND addressHash <> :addressHash";
+/// Refused by an earlier push.
+const REFUSED: &str = "push < :push AND #state = :failed";
+
+/// What a push may take up of what an earlier push ended. What was sent is never taken up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakeUp<'a> {
+    /// What was not sent. What was refused only if it was at another address than this (as a hash).
+    Unserved(&'a str),
+    /// That, and what was refused at the same address.
+    Rejected,
+}
 
 impl Deliveries {
     /// A handle on the table named `table`.
@@ -177,20 +191,25 @@ impl Deliveries {
         id: DeliveryId,
         push: PushId,
         offer: &Offer,
+        take_up: TakeUp<'_>,
         lease_until: Timestamp,
     ) -> Result<Claiming, StoreError> {
         // Unique for every claim that can ever meet this item: ids of this kind are 74 random bits and the time.
         let token = OfferId::generate().to_string();
-        let call = self
-            .take_if_free(&id, push, offer)
-            .update_expression(
-                "SET #state = :claimed, push = :push, updatedAt = :now, expiresAt = :expiresAt, \
-                 leaseUntil = :leaseUntil, leaseToken = :token ADD attempts :one",
-            )
-            .expression_attribute_values(":leaseUntil", millis(lease_until))
-            .expression_attribute_values(":token", text(&token))
-            .expression_attribute_values(":one", number(1))
-            .return_values(ReturnValue::AllNew);
+        let call = match take_up {
+            TakeUp::Unserved(hash) => self
+                .take(&id, push, offer, &format!("{FREE} OR ({UNSENT}) OR ({REFUSED_ELSEWHERE})"))
+                .expression_attribute_values(":addressHash", text(hash)),
+            TakeUp::Rejected => self.take(&id, push, offer, &format!("{FREE} OR ({UNSENT}) OR ({REFUSED})")),
+        }
+        .update_expression(
+            "SET #state = :claimed, push = :push, updatedAt = :now, expiresAt = :expiresAt, \
+             leaseUntil = :leaseUntil, leaseToken = :token REMOVE reason ADD attempts :one",
+        )
+        .expression_attribute_values(":leaseUntil", millis(lease_until))
+        .expression_attribute_values(":token", text(&token))
+        .expression_attribute_values(":one", number(1))
+        .return_values(ReturnValue::AllNew);
         match call.send().await {
             Ok(updated) => {
                 let unanswered = self.read(updated.attributes.unwrap_or_default())?.unanswered;
@@ -212,7 +231,7 @@ impl Deliveries {
         ending: &Ending,
     ) -> Result<Claiming, StoreError> {
         let call = self
-            .take_if_free(id, push, offer)
+            .take(id, push, offer, &format!("{FREE} OR ({UNSENT})"))
             .update_expression(
                 "SET #state = :final, push = :push, updatedAt = :now, expiresAt = :expiresAt, reason = :reason \
                  REMOVE leaseUntil, leaseToken",
@@ -225,19 +244,26 @@ impl Deliveries {
         }
     }
 
-    fn take_if_free(&self, id: &DeliveryId, push: PushId, offer: &Offer) -> UpdateItemFluentBuilder {
-        self.client
+    fn take(&self, id: &DeliveryId, push: PushId, offer: &Offer, condition: &str) -> UpdateItemFluentBuilder {
+        let unsent = [Outcome::Suppressed, Outcome::OptedOut, Outcome::Expired, Outcome::Cancelled, Outcome::Failed];
+        let outcomes = unsent.map(|outcome| (format!(":{outcome}"), text(outcome)));
+        let mut call = self
+            .client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(id.key()))
-            .condition_expression(FREE)
+            .condition_expression(condition)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":retry", text(DeliveryState::Retry.as_str()))
             .expression_attribute_values(":claimed", text(DeliveryState::Claimed.as_str()))
             .expression_attribute_values(":push", number(push.number))
             .expression_attribute_values(":now", millis(Timestamp::now()))
-            .expression_attribute_values(":expiresAt", number(keep_until(offer).as_second()))
+            .expression_attribute_values(":expiresAt", number(keep_until(offer).as_second()));
+        for (name, value) in outcomes {
+            call = call.expression_attribute_values(name, value);
+        }
+        call
     }
 
     fn taken(&self, error: SdkError<UpdateItemError>) -> Result<Claiming, StoreError> {
@@ -423,13 +449,8 @@ pub fn address_hash(channel: Channel, address: &str) -> String {
     HEXLOWER.encode(&Sha256::digest(format!("{channel}#{}", address.to_ascii_lowercase())))
 }
 
-/// The last day on which an offer may be pushed.
-pub fn last_push_date(offer: &Offer) -> Timestamp {
-    offer.valid_until.unwrap_or_else(|| offer.created_at + SignedDuration::from_hours(24 * LAST_PUSH_DAYS))
-}
-
 fn keep_until(offer: &Offer) -> Timestamp {
-    last_push_date(offer) + SignedDuration::from_hours(24 * KEEP_DAYS)
+    offer.last_push_date() + SignedDuration::from_hours(24 * KEEP_DAYS)
 }
 
 fn shard_of(customer: &CustomerId) -> u8 {

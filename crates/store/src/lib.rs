@@ -7,6 +7,7 @@
 //! | Pushes | [`pushes`] | a push's progress, or a slice's |
 //! | Customers | [`customers`] | a customer |
 //! | Deliveries | [`deliveries`] | what became of one notification |
+//! | Pacing | [`pacing`] | whether a transport may be called now |
 //!
 //! Every method makes one call, or says so. Errors are [`StoreError`]: the store is out of reach or holds something
 //! unreadable. What a caller must tell apart (lost a race, already done) is a value, not an error.
@@ -14,6 +15,7 @@
 pub mod customers;
 pub mod deliveries;
 pub mod offers;
+pub mod pacing;
 pub mod pushes;
 
 mod cursor;
@@ -25,6 +27,7 @@ pub use cursor::{Cursor, InvalidCursor, Page};
 pub use customers::Customers;
 pub use deliveries::Deliveries;
 pub use offers::Offers;
+pub use pacing::Pacing;
 pub use pushes::Pushes;
 
 /// Why the store did not do as asked.

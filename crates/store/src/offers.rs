@@ -122,6 +122,8 @@ pub struct PushRequest {
     pub requested_by: String,
     /// When.
     pub requested_at: Timestamp,
+    /// Whether to try again who was refused by an earlier push.
+    pub retry_rejected: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -132,6 +134,8 @@ struct PushRequestItem {
     requested_by: String,
     #[serde(with = "millis_serde")]
     requested_at: Timestamp,
+    #[serde(default)]
+    retry_rejected: bool,
 }
 
 #[derive(Deserialize)]
@@ -196,6 +200,7 @@ impl Offers {
                 sk: push_sk(1),
                 requested_by: offer.created_by.clone(),
                 requested_at: offer.created_at,
+                retry_rejected: false,
             })));
         if let Some(idempotency) = idempotency {
             let now = offer.created_at;
@@ -268,7 +273,61 @@ impl Offers {
         };
         let item: PushRequestItem =
             serde_dynamo::from_item(item).map_err(|error| StoreError::unreadable(&self.table, error))?;
-        Ok(Some(PushRequest { push, requested_by: item.requested_by, requested_at: item.requested_at }))
+        Ok(Some(PushRequest {
+            push,
+            requested_by: item.requested_by,
+            requested_at: item.requested_at,
+            retry_rejected: item.retry_rejected,
+        }))
+    }
+
+    /// The number of the last push that was requested for an offer; `None` if there is no such offer.
+    ///
+    /// # Errors
+    /// If the store is out of reach.
+    pub async fn last_push_number(&self, offer: OfferId) -> Result<Option<u32>, StoreError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :push)")
+            .expression_attribute_values(":pk", text(offer))
+            .expression_attribute_values(":push", text(PUSH_PREFIX))
+            .scan_index_forward(false)
+            .limit(1)
+            .send()
+            .await
+            .map_err(|error| StoreError::unavailable("Query", &self.table, &error))?;
+        let key =
+            answer.items.unwrap_or_default().into_iter().next().and_then(|item| item.get("sk")?.as_s().ok().cloned());
+        Ok(key.and_then(|sk| push_of_key(&offer.to_string(), &sk)).map(|push| push.number))
+    }
+
+    /// Requests a further push. Answers whether it was; not if the number is taken.
+    ///
+    /// # Errors
+    /// If the store is out of reach.
+    pub async fn request_push(&self, request: &PushRequest) -> Result<bool, StoreError> {
+        let written = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(to_item(PushRequestItem {
+                pk: request.push.offer,
+                sk: push_sk(request.push.number),
+                requested_by: request.requested_by.clone(),
+                requested_at: request.requested_at,
+                retry_rejected: request.retry_rejected,
+            })))
+            .condition_expression("attribute_not_exists(pk)")
+            .send()
+            .await;
+        match written {
+            Ok(_) => Ok(true),
+            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(false),
+            Err(error) => Err(StoreError::unavailable("PutItem", &self.table, &error)),
+        }
     }
 
     /// Offers, newest first. A new one may take a moment to be listed.
@@ -364,6 +423,7 @@ mod tests {
             sk: push_sk(1),
             requested_by: "b".into(),
             requested_at: at,
+            retry_rejected: false,
         });
         assert_eq!(item["requestedAt"], crate::item::millis(at));
     }

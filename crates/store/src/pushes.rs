@@ -53,7 +53,9 @@ pub struct Push {
     pub starts_at: Option<Timestamp>,
     /// When it was cut.
     pub started_at: Option<Timestamp>,
-    /// When its last notification had its outcome.
+    /// Who called it off, if anybody did.
+    pub cancelled_by: Option<String>,
+    /// When its last notification had its outcome, or it was called off.
     pub completed_at: Option<Timestamp>,
 }
 
@@ -104,6 +106,37 @@ pub enum Walking {
     Lost,
 }
 
+/// Where a slice stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SliceStanding {
+    /// Which.
+    pub slice: u32,
+    /// Which walk of it; 0 before the first.
+    pub generation: u32,
+    /// When it last moved.
+    pub heartbeat: Option<Timestamp>,
+    /// How far it is.
+    pub walk: SliceWalk,
+}
+
+/// How far a slice is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SliceWalk {
+    /// Nobody began it.
+    Unopened,
+    /// Somebody walks it, or did.
+    Walking,
+    /// It is walked, but not every batch has reported.
+    Walked {
+        /// Changes with every page turned.
+        version: u64,
+        /// How many batches have reported.
+        batches_done: u64,
+    },
+    /// Every batch has reported.
+    Done,
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PushItem {
@@ -123,8 +156,10 @@ struct PushItem {
     started_at: Option<Timestamp>,
     #[serde(default, with = "millis_serde::option", skip_serializing_if = "Option::is_none")]
     completed_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cancelled_by: Option<String>,
     /// Present while the push is open: what makes the index sparse.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     open: Option<String>,
 }
 
@@ -185,6 +220,7 @@ impl Pushes {
             starts_at,
             started_at,
             completed_at: None,
+            cancelled_by: None,
             open: Some(OPEN.to_owned()),
         };
         let written = self
@@ -336,9 +372,134 @@ impl Pushes {
 
     /// The slice that is done last completes the push. Every step may be repeated.
     async fn close_slice_if_done(&self, push: PushId, slice: u32, item: &SliceItem) -> Result<(), StoreError> {
-        if !item.is_done() {
-            return Ok(());
+        if item.is_done() { self.close_slice(push, slice).await } else { Ok(()) }
+    }
+
+    /// A push as a whole, as of now.
+    ///
+    /// # Errors
+    /// If the store is out of reach or the item unreadable.
+    pub async fn get(&self, id: PushId) -> Result<Option<Push>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key(id, PUSH_SK)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| StoreError::unavailable("GetItem", &self.table, &error))?;
+        answer.item.map(|item| self.push(self.read(Some(item))?)).transpose()
+    }
+
+    /// Calls a push off, if it is open; one that was requested and not begun yet will not begin. Answers what stands
+    /// then.
+    ///
+    /// # Errors
+    /// If the store is out of reach or the item unreadable.
+    pub async fn cancel(&self, request: &PushRequest, by: &str) -> Result<Push, StoreError> {
+        let call = self
+            .update(request.push, PUSH_SK)
+            .update_expression(
+                "SET #state = :cancelled, cancelledBy = :by, completedAt = :now, \
+                 requestedBy = if_not_exists(requestedBy, :requestedBy), \
+                 requestedAt = if_not_exists(requestedAt, :requestedAt) REMOVE #open",
+            )
+            .condition_expression("attribute_not_exists(pk) OR #state IN (:scheduled, :running)")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#open", "open")
+            .expression_attribute_values(":cancelled", text(PushState::Cancelled))
+            .expression_attribute_values(":scheduled", text(PushState::Scheduled))
+            .expression_attribute_values(":running", text(PushState::Running))
+            .expression_attribute_values(":by", text(by))
+            .expression_attribute_values(":requestedBy", text(&request.requested_by))
+            .expression_attribute_values(":requestedAt", millis(request.requested_at));
+        let (Conditional::Done(item) | Conditional::Refused(item)) = self.conditionally(call).await?;
+        self.push(self.read(item)?)
+    }
+
+    /// Where each slice of a push stands, those that nobody opened yet among them.
+    ///
+    /// # Errors
+    /// If the store is out of reach or an item unreadable.
+    pub async fn slices(&self, push: &Push) -> Result<Vec<SliceStanding>, StoreError> {
+        let mut standings: Vec<_> = (0..push.slices)
+            .map(|slice| SliceStanding { slice, generation: 0, heartbeat: None, walk: SliceWalk::Unopened })
+            .collect();
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :slice)")
+            .expression_attribute_values(":pk", text(push.id))
+            .expression_attribute_values(":slice", text(SLICE_PREFIX))
+            .into_paginator()
+            .items()
+            .send();
+        while let Some(item) = pages.next().await {
+            let item = item.map_err(|error| StoreError::unavailable("Query", &self.table, &error))?;
+            let number =
+                item.get("sk").and_then(|sk| sk.as_s().ok()?.strip_prefix(SLICE_PREFIX)?.parse::<usize>().ok());
+            let slice: SliceItem = self.read(Some(item))?;
+            if let Some(standing) = number.and_then(|number| standings.get_mut(number)) {
+                standing.generation = slice.generation;
+                standing.heartbeat = slice.heartbeat;
+                standing.walk = match (slice.walked, slice.is_done()) {
+                    (_, true) => SliceWalk::Done,
+                    (true, false) => {
+                        SliceWalk::Walked { version: slice.version, batches_done: slice.batches_done.len() as u64 }
+                    }
+                    (false, false) => SliceWalk::Walking,
+                };
+            }
         }
+        Ok(standings)
+    }
+
+    /// Readies a walked slice to be walked anew: a new generation, without counts. Answers the generation, or `None` if
+    /// the slice has moved meanwhile.
+    ///
+    /// # Errors
+    /// If the store is out of reach.
+    pub async fn walk_anew(&self, push: PushId, standing: &SliceStanding) -> Result<Option<u32>, StoreError> {
+        let SliceWalk::Walked { version, batches_done } = standing.walk else {
+            return Ok(None);
+        };
+        let generation = standing.generation + 1;
+        let call = self
+            .update(push, slice_sk(standing.slice))
+            .update_expression(
+                "SET generation = :generation, walked = :false, heartbeat = :now \
+                 REMOVE resumeAfter, batches, batchesDone, customersRead, customersEligible, customersUnevaluable, \
+                 notifications, sent, failed, suppressed, optedOut, expired, cancelled, alreadyServed \
+                 ADD version :one",
+            )
+            // Nothing has reported since either: a slice that was done meanwhile is counted already.
+            .condition_expression(if batches_done == 0 {
+                "generation = :seen AND version = :version AND walked = :true AND attribute_not_exists(batchesDone)"
+            } else {
+                "generation = :seen AND version = :version AND walked = :true AND size(batchesDone) = :done"
+            })
+            .expression_attribute_values(":generation", number(generation))
+            .expression_attribute_values(":seen", number(standing.generation))
+            .expression_attribute_values(":version", number(version))
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .expression_attribute_values(":false", AttributeValue::Bool(false))
+            .expression_attribute_values(":one", number(1));
+        let call =
+            if batches_done == 0 { call } else { call.expression_attribute_values(":done", number(batches_done)) };
+        Ok(match self.conditionally(call).await? {
+            Conditional::Done(_) => Some(generation),
+            Conditional::Refused(_) => None,
+        })
+    }
+
+    /// Counts a slice that is done as done, should whoever finished it not have come to that.
+    ///
+    /// # Errors
+    /// If the store is out of reach.
+    pub async fn close_slice(&self, push: PushId, slice: u32) -> Result<(), StoreError> {
         let call = self
             .update(push, PUSH_SK)
             .update_expression("ADD slicesDone :slices")
@@ -481,6 +642,7 @@ impl Pushes {
             starts_at: item.starts_at,
             started_at: item.started_at,
             completed_at: item.completed_at,
+            cancelled_by: item.cancelled_by,
         })
     }
 }

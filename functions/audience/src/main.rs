@@ -8,9 +8,9 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use domain::Channel;
 use domain::queue::AudienceMessage;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use runtime::{Aws, Deadline, Queue, settings, telemetry};
+use runtime::{Aws, Deadline, Queue, records, settings, telemetry};
 use store::{Customers, Pushes};
-use walk::{WalkError, Walker};
+use walk::Walker;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -31,20 +31,10 @@ async fn main() -> Result<(), Error> {
     .await
 }
 
-/// Each message is parsed, walked and reported on its own: a bad one never fails its neighbours.
 async fn handle(walker: &Walker, event: SqsEvent, deadline: Deadline) -> SqsBatchResponse {
-    let mut response = SqsBatchResponse::default();
-    for record in event.records {
-        let message_id = record.message_id.unwrap_or_default();
-        if let Err(error) = walk(walker, record.body.as_deref().unwrap_or_default(), deadline).await {
-            tracing::error!(sqs.message_id = message_id, error = %error, "a slice was not walked and is retried");
-            response.add_failure(message_id);
-        }
-    }
-    response
-}
-
-async fn walk(walker: &Walker, body: &str, deadline: Deadline) -> Result<(), WalkError> {
-    let AudienceMessage::SliceV1(slice) = serde_json::from_str(body)?;
-    walker.walk(&slice, deadline).await
+    records::each(event, async |body| {
+        let AudienceMessage::SliceV1(slice) = serde_json::from_str(body)?;
+        walker.walk(&slice, deadline).await
+    })
+    .await
 }

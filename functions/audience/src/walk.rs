@@ -46,6 +46,11 @@ pub(crate) enum WalkError {
 impl Walker {
     /// Walks a slice to its end, or hands on what is left when the deadline is near.
     pub(crate) async fn walk(&self, slice: &Slice, deadline: Deadline) -> Result<(), WalkError> {
+        let push = self.pushes.get(slice.push).await?;
+        if push.is_some_and(|push| !push.state.is_open()) {
+            // Cancelled. Or completed, and this is an old message.
+            return Ok(());
+        }
         let mut walking = self.pushes.open_slice(slice.push, slice.slice, slice.generation).await?;
         while let Walking::On(walk) = walking {
             if deadline.is_within(PAGE_TIME) {
@@ -110,6 +115,8 @@ impl Walker {
                     batch: number,
                     channel,
                     customers: customers.to_vec(),
+                    retry_rejected: slice.retry_rejected,
+                    attempt: 0,
                 })
             })
             .collect();

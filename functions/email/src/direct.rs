@@ -9,13 +9,15 @@ use lettre::message::Mailbox;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::Email;
+use crate::Function;
 
 /// Why the e-mail was not sent.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DirectError {
     #[error("bad request: {0}")]
     Request(#[from] Faults),
+    #[error("sending is disabled (SendingEnabled=false); nothing was sent")]
+    Disabled,
     #[error("{0}")]
     Unwritable(String),
     #[error(transparent)]
@@ -60,8 +62,12 @@ impl Request {
 }
 
 /// Sends `{recipient, emailFromAddress, emailReplyToAddress, subject, content}` and answers `{messageId}`.
-pub(crate) async fn send(email: &Email, payload: Value) -> Result<Value, DirectError> {
+pub(crate) async fn send(function: &Function, payload: Value) -> Result<Value, DirectError> {
+    let Function { email, is_sending_enabled, .. } = function;
     let request = Request::parse(payload)?;
+    if !is_sending_enabled {
+        return Err(DirectError::Disabled);
+    }
     let message = Envelope {
         from: &request.from,
         reply_to: &request.reply_to,

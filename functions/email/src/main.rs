@@ -4,14 +4,24 @@ mod direct;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use delivery::email::Letterhead;
-use delivery::{DeliverError, Delivered, Deliverer, EmailComposer, SmtpTransport};
+use delivery::{DeliverError, Delivered, Deliverer, EmailComposer, PutOff, SmtpTransport};
 use domain::queue::{Batch, ChannelMessage};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use runtime::{Aws, Deadline, settings, telemetry};
+use runtime::queue::QueueError;
+use runtime::{Aws, Deadline, Queue, records, settings, telemetry};
 use serde_json::Value;
-use store::{Customers, Deliveries, Pushes};
+use store::{Customers, Deliveries, Pacing, Pushes};
 
 type Email = Deliverer<EmailComposer, SmtpTransport>;
+
+/// What every invocation may use.
+struct Function {
+    email: Email,
+    /// The queue that batches come from.
+    queue: Queue,
+    /// While false the queue is not read at all, and direct invocations are refused.
+    is_sending_enabled: bool,
+}
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -28,60 +38,65 @@ async fn main() -> Result<(), Error> {
         customers: Customers::new(aws.dynamodb(), settings::required::<String>("CUSTOMERS_TABLE")?),
         deliveries: Deliveries::new(aws.dynamodb(), settings::required::<String>("DELIVERIES_TABLE")?),
         pushes: Pushes::new(aws.dynamodb(), settings::required::<String>("PUSHES_TABLE")?),
+        pacing: Pacing::new(aws.dynamodb(), settings::required::<String>("PACING_TABLE")?),
         composer: EmailComposer::new(&from, &reply_to, letterhead)?,
         transport: SmtpTransport::new(&smtp_url)?,
     };
-    let email = &email;
+    let queue = Queue::new(aws.sqs(), settings::required::<String>("EMAIL_QUEUE_URL")?);
+    let is_sending_enabled = settings::required("SENDING_ENABLED")?;
+    let function = &Function { email, queue, is_sending_enabled };
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
-        handle(email, event.payload, Deadline::of(&event.context)).await
+        handle(function, event.payload, Deadline::of(&event.context)).await
     }))
     .await
 }
 
-async fn handle(email: &Email, payload: Value, deadline: Deadline) -> Result<Value, Error> {
+async fn handle(function: &Function, payload: Value, deadline: Deadline) -> Result<Value, Error> {
     if payload.get("Records").is_some() {
         let event: SqsEvent = serde_json::from_value(payload)?;
-        return Ok(serde_json::to_value(deliver_all(email, event, deadline).await)?);
+        return Ok(serde_json::to_value(deliver_all(function, event, deadline).await)?);
     }
-    Ok(direct::send(email, payload).await?)
+    Ok(direct::send(function, payload).await?)
 }
 
-/// Each message is parsed, delivered and reported on its own: a bad one never fails its neighbours.
-async fn deliver_all(email: &Email, event: SqsEvent, deadline: Deadline) -> SqsBatchResponse {
-    let mut response = SqsBatchResponse::default();
-    for record in event.records {
-        let message_id = record.message_id.unwrap_or_default();
-        if let Err(error) = deliver(email, record.body.as_deref().unwrap_or_default(), deadline).await {
-            tracing::error!(sqs.message_id = message_id, error = %error, "a batch was not delivered whole and is retried");
-            response.add_failure(message_id);
-        }
-    }
-    response
+async fn deliver_all(function: &Function, event: SqsEvent, deadline: Deadline) -> SqsBatchResponse {
+    records::each(event, async |body| {
+        let ChannelMessage::BatchV1(batch) = serde_json::from_str(body)?;
+        deliver(function, batch, deadline).await
+    })
+    .await
 }
 
-/// Why a batch must come again.
+/// Why a batch must come again by the queue's own means.
 #[derive(Debug, thiserror::Error)]
 enum BatchError {
     #[error("the message is no batch: {0}")]
     Message(#[from] serde_json::Error),
     #[error(transparent)]
     Deliver(#[from] DeliverError),
-    #[error("{left} of its notifications are not final")]
-    Partly { left: usize },
+    #[error("the batch could not be put off: {0}")]
+    Queue(#[from] QueueError),
 }
 
-async fn deliver(email: &Email, body: &str, deadline: Deadline) -> Result<(), BatchError> {
-    let ChannelMessage::BatchV1(batch) = serde_json::from_str(body)?;
+/// Delivers a batch. What is left of it is put off: sent anew, to come when it makes sense, so that the old message may
+/// go. The queue's own retries, and its dead-letter queue, are for crashes and for messages that can never succeed.
+async fn deliver(function: &Function, batch: Batch, deadline: Deadline) -> Result<(), BatchError> {
     let Batch { push, slice, batch: number, .. } = batch;
-    match email.deliver(&batch, deadline.at()).await? {
-        Delivered::Whole(counts) => {
+    match function.email.deliver(&batch, deadline.at()).await? {
+        Delivered::Whole(counts) => tracing::info!(
+            offer.id = %push.offer, push.number = push.number, slice, batch = number,
+            sent = counts.sent, failed = counts.failed, suppressed = counts.suppressed, opted_out = counts.opted_out,
+            expired = counts.expired, cancelled = counts.cancelled, already_served = counts.already_served,
+            "batch delivered"
+        ),
+        Delivered::PutOff(PutOff { left, delay, why, attempt }) => {
+            let again = ChannelMessage::BatchV1(Batch { attempt, ..batch });
+            function.queue.send_later(&again, delay).await?;
             tracing::info!(
-                offer.id = %push.offer, push.number = push.number, slice, batch = number,
-                sent = counts.sent, failed = counts.failed, opted_out = counts.opted_out, expired = counts.expired,
-                already_served = counts.already_served, "batch delivered"
+                offer.id = %push.offer, push.number = push.number, slice, batch = number, attempt, left, why = ?why,
+                delay_ms = delay.as_millis(), "batch put off"
             );
-            Ok(())
         }
-        Delivered::Partly { left } => Err(BatchError::Partly { left }),
     }
+    Ok(())
 }

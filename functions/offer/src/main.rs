@@ -1,4 +1,4 @@
-//! The HTTP API of offers: create, read and list them; tell how far their pushes are.
+//! The HTTP API of offers: create, read and list them; push them again, cancel pushes, tell how far they are.
 
 mod deliveries;
 mod offers;
@@ -41,7 +41,9 @@ fn router(app: App) -> Router {
         .route("/offers", post(offers::create).get(offers::list))
         .route("/offers/{id}", get(offers::read))
         .route("/offers/{id}/deliveries", get(deliveries::list))
+        .route("/offers/{id}/pushes", post(pushes::push_again))
         .route("/offers/{id}/pushes/{number}", get(pushes::read))
+        .route("/offers/{id}/pushes/{number}/cancel", post(pushes::cancel))
         .route("/pushes", get(pushes::list))
         .route("/health", get(async || axum::Json(json!({"status": "ok"}))))
         .fallback(no_such_route)

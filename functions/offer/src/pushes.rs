@@ -3,15 +3,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use api::{Paging, Problem};
+use api::{Caller, OptionalBody, Paging, Problem};
 use axum::Json;
 use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header::LOCATION};
 use axum::response::{IntoResponse, Response};
+use domain::fields::{Fields, kind};
+use domain::offer::now;
 use domain::push::{OutcomeCounts, PushState, WalkCounts};
 use domain::{Faults, OfferId, PushId};
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use store::Pushes;
+use store::offers::PushRequest;
 use store::pushes::{Progress, Push};
 
 use crate::{App, offers};
@@ -43,6 +48,7 @@ struct ProgressView {
     started_at: Option<Timestamp>,
     last_progress_at: Option<Timestamp>,
     completed_at: Option<Timestamp>,
+    cancelled_by: Option<String>,
     waiting_for: Option<&'static str>,
 }
 
@@ -75,6 +81,7 @@ impl From<Progress> for ProgressView {
             started_at: push.started_at,
             last_progress_at: last_progress_at.max(push.started_at),
             completed_at: push.completed_at,
+            cancelled_by: push.cancelled_by,
             waiting_for: (push.state == PushState::Scheduled).then_some("validFrom"),
         }
     }
@@ -122,10 +129,7 @@ pub(crate) async fn read(
     State(app): State<Arc<App>>,
     Path((offer, number)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let (Ok(offer), Ok(number)) = (offer.parse(), number.parse()) else {
-        return Err(Problem::not_found("push"));
-    };
-    let id = PushId { offer, number };
+    let id = parse_id(&offer, &number)?;
     let progress = match app.pushes.progress(id).await? {
         Some(progress) => progress,
         None => requested(&app, id).await?,
@@ -137,7 +141,7 @@ pub(crate) async fn read(
 async fn requested(app: &App, id: PushId) -> Result<Progress, Problem> {
     let request = app.offers.push_request(id).await?.ok_or_else(|| Problem::not_found("push"))?;
     let offer = offers::find(app, &id.offer.to_string()).await?;
-    let starts_at = offer.waits_until(Timestamp::now());
+    let starts_at = offer.waits_until(now());
     let push = Push {
         id,
         state: if starts_at.is_some() { PushState::Scheduled } else { PushState::Running },
@@ -148,8 +152,82 @@ async fn requested(app: &App, id: PushId) -> Result<Progress, Problem> {
         starts_at,
         started_at: None,
         completed_at: None,
+        cancelled_by: None,
     };
     Ok(Progress { push, walk: WalkCounts::default(), outcomes: OutcomeCounts::default(), last_progress_at: None })
+}
+
+/// `POST /offers/{id}/pushes` `{retryRejected?}`: push again to those not yet served.
+pub(crate) async fn push_again(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    Path(offer): Path<String>,
+    OptionalBody(body): OptionalBody,
+) -> Result<Response, Problem> {
+    let retry_rejected = parse_options(body)?;
+    let offer = offers::find(&app, &offer).await?;
+    if offer.is_over(now()) {
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            format!("The offer could be pushed until {}. Post a new offer.", offer.last_push_date()),
+        ));
+    }
+    let last = app.offers.last_push_number(offer.id).await?.ok_or_else(|| Problem::not_found("offer"))?;
+    let is_over =
+        app.pushes.get(PushId { offer: offer.id, number: last }).await?.is_some_and(|push| !push.state.is_open());
+    let one_at_a_time =
+        || Problem::new(StatusCode::CONFLICT, "A push of this offer is still open. Wait for it, or cancel it.");
+    if !is_over {
+        return Err(one_at_a_time());
+    }
+    let id = PushId { offer: offer.id, number: last + 1 };
+    let request = PushRequest { push: id, requested_by: caller, requested_at: now(), retry_rejected };
+    if !app.offers.request_push(&request).await? {
+        return Err(one_at_a_time());
+    }
+    tracing::info!(offer.id = %id.offer, push.number = id.number, retry_rejected, "push requested");
+    let location = [(LOCATION, format!("./pushes/{}", id.number))];
+    let progress = ProgressView::from(requested(&app, id).await?);
+    Ok((StatusCode::ACCEPTED, location, Json(progress)).into_response())
+}
+
+fn parse_options(body: Option<Value>) -> Result<bool, Faults> {
+    let mut fields = Fields::of(body.unwrap_or_else(|| Value::Object(Map::default())))?;
+    let retry_rejected = match fields.take("retryRejected") {
+        None => false,
+        Some(Value::Bool(retry_rejected)) => retry_rejected,
+        Some(other) => {
+            fields.fault("retryRejected", format!("must be true or false, not {}", kind(&other)));
+            false
+        }
+    };
+    fields.finish(&["retryRejected"])?;
+    Ok(retry_rejected)
+}
+
+/// `POST /offers/{id}/pushes/{number}/cancel`: what is not claimed yet is not sent. A push that is over stays as it is.
+pub(crate) async fn cancel(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    Path((offer, number)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let id = parse_id(&offer, &number)?;
+    let request = app.offers.push_request(id).await?.ok_or_else(|| Problem::not_found("push"))?;
+    let push = app.pushes.cancel(&request, &caller).await?;
+    if push.state != PushState::Cancelled {
+        return Err(Problem::new(StatusCode::CONFLICT, "The push is completed: there is nothing left to cancel."));
+    }
+    tracing::info!(offer.id = %id.offer, push.number = id.number, "push cancelled");
+    let progress = app.pushes.progress(id).await?.ok_or_else(|| Problem::not_found("push"))?;
+    Ok((StatusCode::ACCEPTED, Json(ProgressView::from(progress))).into_response())
+}
+
+/// What is no id names no push.
+fn parse_id(offer: &str, number: &str) -> Result<PushId, Problem> {
+    match (offer.parse(), number.parse()) {
+        (Ok(offer), Ok(number)) => Ok(PushId { offer, number }),
+        _ => Err(Problem::not_found("push")),
+    }
 }
 
 /// `GET /pushes?state=open`.

@@ -6,6 +6,7 @@ use domain::queue::{AudienceMessage, Slice};
 use domain::{Offer, PushId};
 use runtime::Queue;
 use runtime::queue::QueueError;
+use store::offers::PushRequest;
 use store::pushes::{Plan, Push};
 use store::{Customers, Offers, Pushes, StoreError};
 
@@ -17,8 +18,6 @@ const MAX_SLICES: u32 = 10_000;
 const CUSTOMERS_PER_SLICE: u64 = 5_000;
 /// The generation of a slice's first walk.
 const FIRST_GENERATION: u32 = 1;
-/// Open pushes read at a time.
-const PAGE: u16 = 100;
 
 /// Cuts pushes.
 pub(crate) struct Cutter {
@@ -43,45 +42,36 @@ impl Cutter {
     /// Cuts a requested push, or notes for when it is scheduled. May be repeated: the cut is stored once, before
     /// anything is queued, and a slice that is queued twice is walked once.
     pub(crate) async fn cut(&self, id: PushId) -> Result<(), CutError> {
-        let request = self.offers.push_request(id).await?.ok_or(CutError::Missing)?;
-        let offer = self.offers.get(id.offer).await?.ok_or(CutError::Missing)?;
+        let (request, offer) = self.request(id).await?;
         let plan = match offer.waits_until(now()) {
             Some(starts_at) => Plan::At(starts_at),
             None => Plan::Now { slices: self.slices().await? },
         };
         let push = self.pushes.begin(&request, plan).await?;
         match push.state {
-            PushState::Running => self.queue_slices(&push, &offer).await,
+            PushState::Running => self.queue_slices(&push, &offer, request.retry_rejected).await,
             // `starts_at` may have passed since it was noted; the schedule sees to it within a minute.
             PushState::Scheduled | PushState::Completed | PushState::Cancelled => Ok(()),
         }
     }
 
-    /// Starts every scheduled push whose time has come. Answers how many.
-    pub(crate) async fn start_due(&self) -> Result<u32, CutError> {
-        let mut started = 0;
-        let mut after = None;
-        loop {
-            let page = self.pushes.list_open(PAGE, after).await?;
-            for push in page.items {
-                let is_due = push.starts_at.is_some_and(|starts_at| starts_at <= now());
-                if push.state == PushState::Scheduled && is_due {
-                    self.start(push.id).await?;
-                    started += 1;
-                }
-            }
-            after = page.next;
-            if after.is_none() {
-                return Ok(started);
-            }
+    /// Starts a scheduled push.
+    pub(crate) async fn start(&self, id: PushId) -> Result<(), CutError> {
+        let (request, offer) = self.request(id).await?;
+        let slices = self.slices().await?;
+        let push = self.pushes.start(id, slices).await?.ok_or(CutError::Missing)?;
+        if push.state == PushState::Running {
+            self.queue_slices(&push, &offer, request.retry_rejected).await
+        } else {
+            Ok(())
         }
     }
 
-    async fn start(&self, id: PushId) -> Result<(), CutError> {
+    /// The request for a push, and its offer.
+    pub(crate) async fn request(&self, id: PushId) -> Result<(PushRequest, Offer), CutError> {
+        let request = self.offers.push_request(id).await?.ok_or(CutError::Missing)?;
         let offer = self.offers.get(id.offer).await?.ok_or(CutError::Missing)?;
-        let slices = self.slices().await?;
-        let push = self.pushes.start(id, slices).await?.ok_or(CutError::Missing)?;
-        if push.state == PushState::Running { self.queue_slices(&push, &offer).await } else { Ok(()) }
+        Ok((request, offer))
     }
 
     async fn slices(&self) -> Result<u32, CutError> {
@@ -90,18 +80,31 @@ impl Cutter {
         Ok(slices.clamp(MIN_SLICES, MAX_SLICES))
     }
 
-    async fn queue_slices(&self, push: &Push, offer: &Offer) -> Result<(), CutError> {
-        let messages = (0..push.slices).map(|slice| {
+    async fn queue_slices(&self, push: &Push, offer: &Offer, retry_rejected: bool) -> Result<(), CutError> {
+        let slices = (0..push.slices).map(|slice| (slice, FIRST_GENERATION));
+        self.queue(push, offer, retry_rejected, slices).await?;
+        tracing::info!(offer.id = %push.id.offer, push.number = push.id.number, slices = push.slices, "push cut");
+        Ok(())
+    }
+
+    /// Queues slices of a push, each with the generation in which it is to be walked.
+    pub(crate) async fn queue(
+        &self,
+        push: &Push,
+        offer: &Offer,
+        retry_rejected: bool,
+        slices: impl IntoIterator<Item = (u32, u32)>,
+    ) -> Result<(), CutError> {
+        let messages = slices.into_iter().map(|(slice, generation)| {
             AudienceMessage::SliceV1(Slice {
                 push: push.id,
                 offer: offer.clone(),
                 slice,
                 slices: push.slices,
-                generation: FIRST_GENERATION,
+                generation,
+                retry_rejected,
             })
         });
-        self.audience.send_all(messages).await?;
-        tracing::info!(offer.id = %push.id.offer, push.number = push.id.number, slices = push.slices, "push cut");
-        Ok(())
+        Ok(self.audience.send_all(messages).await?)
     }
 }

@@ -1,7 +1,7 @@
 //! What the function may be called with.
 
 use aws_lambda_events::dynamodb::{Event as StreamEvent, EventRecord};
-use domain::PushId;
+use domain::{OfferId, PushId};
 use serde_json::Value;
 use store::offers::push_of_key;
 
@@ -12,6 +12,8 @@ pub(crate) enum Event {
     Stream(Vec<PushRecord>),
     /// A minute has passed.
     Schedule,
+    /// Somebody wants one offer's pushes swept up now.
+    Sweep(OfferId),
 }
 
 /// A request for a push, as the stream tells of it.
@@ -28,8 +30,12 @@ pub(crate) struct PushRecord {
 pub(crate) enum UnknownEvent {
     #[error("the stream event is malformed: {0}")]
     Stream(#[from] serde_json::Error),
-    #[error("expected an event of a DynamoDB stream (with Records) or of a schedule (with source aws.events)")]
-    Neither,
+    #[error(
+        "expected an event of a DynamoDB stream (with Records), of a schedule (with source aws.events), or {{\"sweep\": \"<offer id>\"}}"
+    )]
+    Unknown,
+    #[error("sweep must be an offer's id")]
+    Sweep,
 }
 
 impl Event {
@@ -40,9 +46,13 @@ impl Event {
             let event: StreamEvent = serde_json::from_value(payload)?;
             return Ok(Self::Stream(event.records.into_iter().filter_map(push_record).collect()));
         }
+        if let Some(sweep) = payload.get("sweep") {
+            let offer = sweep.as_str().and_then(|offer| offer.parse().ok()).ok_or(UnknownEvent::Sweep)?;
+            return Ok(Self::Sweep(offer));
+        }
         match payload.get("source").and_then(Value::as_str) {
             Some("aws.events" | "aws.scheduler") => Ok(Self::Schedule),
-            _ => Err(UnknownEvent::Neither),
+            _ => Err(UnknownEvent::Unknown),
         }
     }
 }
@@ -89,9 +99,12 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_is_known_by_its_source() {
+    fn a_schedule_is_known_by_its_source_and_a_sweep_by_its_name() {
         let payload = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
         assert_eq!(Event::parse(payload).unwrap(), Event::Schedule);
         assert!(Event::parse(json!({"hello": "world"})).is_err());
+        let offer = "01980000-0000-7000-8000-000000000001";
+        assert_eq!(Event::parse(json!({"sweep": offer})).unwrap(), Event::Sweep(offer.parse().unwrap()));
+        assert!(Event::parse(json!({"sweep": 1})).is_err());
     }
 }

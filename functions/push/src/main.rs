@@ -1,18 +1,20 @@
 //! Cuts requested pushes into slices.
 //!
 //! Called by the stream of the Offers table, which is the outbox, and by a schedule each minute, which starts the
-//! pushes whose time has come.
+//! pushes whose time has come and sweeps up what was left unfinished.
 
 mod cut;
 mod event;
+mod sweep;
 
 use aws_lambda_events::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use cut::Cutter;
 use event::{Event, PushRecord};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::{Aws, Queue, settings, telemetry};
-use serde_json::{Value, json};
+use serde_json::Value;
 use store::{Customers, Offers, Pushes};
+use sweep::Sweeper;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -24,15 +26,17 @@ async fn main() -> Result<(), Error> {
         customers: Customers::new(aws.dynamodb(), settings::required::<String>("CUSTOMERS_TABLE")?),
         audience: Queue::new(aws.sqs(), settings::required::<String>("AUDIENCE_QUEUE_URL")?),
     };
-    let cutter = &cutter;
-    lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| handle(cutter, event.payload).await)).await
+    let channels = [Queue::new(aws.sqs(), settings::required::<String>("EMAIL_QUEUE_URL")?)];
+    let sweeper = &Sweeper { cutter: &cutter, channels: &channels };
+    lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| handle(sweeper, event.payload).await)).await
 }
 
-async fn handle(cutter: &Cutter, payload: Value) -> Result<Value, Error> {
-    match Event::parse(payload)? {
-        Event::Stream(records) => Ok(serde_json::to_value(cut_requested(cutter, records).await)?),
-        Event::Schedule => Ok(json!({"started": cutter.start_due().await?})),
-    }
+async fn handle(sweeper: &Sweeper<'_>, payload: Value) -> Result<Value, Error> {
+    Ok(match Event::parse(payload)? {
+        Event::Stream(records) => serde_json::to_value(cut_requested(sweeper.cutter, records).await)?,
+        Event::Schedule => serde_json::to_value(sweeper.all().await?)?,
+        Event::Sweep(offer) => serde_json::to_value(sweeper.offer(offer).await?)?,
+    })
 }
 
 /// Cuts in the order of the stream. Stops at the first failure: Lambda goes on from there.

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use inbox::{Messages, smtp, web};
+use inbox::{Faults, Messages, smtp, web};
 use tokio::net::TcpListener;
 
 /// An SMTP server that keeps what it gets, with a web page and a JSON API. Listens on loopback only.
@@ -29,9 +29,10 @@ async fn main() -> Result<()> {
     let smtp_listener = listen(arguments.smtp_port).await?;
     let web_listener = listen(arguments.web_port).await?;
     let messages = Messages::default();
+    let faults = Faults::default();
     tokio::select! {
-        ended = smtp::serve(smtp_listener, messages.clone()) => ended?,
-        ended = axum::serve(web_listener, web::router(messages)) => ended?,
+        ended = smtp::serve(smtp_listener, messages.clone(), faults.clone()) => ended?,
+        ended = axum::serve(web_listener, web::router(messages, faults)) => ended?,
     }
     Ok(())
 }

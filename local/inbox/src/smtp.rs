@@ -2,11 +2,14 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use mailin::{Action, Handler, Response, SessionBuilder, response};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::faults::{self, Faults, Point, Then};
 use crate::message::Messages;
 
 /// Longest line taken, in bytes: far over what RFC 5321 allows, so that what is wrong can be looked at.
@@ -16,30 +19,56 @@ const LINE_LIMIT: usize = 1 << 20;
 ///
 /// # Errors
 /// If the listener fails for good.
-pub async fn serve(listener: TcpListener, messages: Messages) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, messages: Messages, faults: Faults) -> io::Result<()> {
     loop {
         let (stream, peer) = listener.accept().await?;
-        let messages = messages.clone();
+        faults.connected();
+        let receiver = Receiver { messages: messages.clone(), faults: faults.clone(), ..Receiver::default() };
         tokio::spawn(async move {
             // A client that goes away in the middle is its own business.
-            let _ = converse(stream, peer.ip(), messages).await;
+            let _ = converse(stream, peer.ip(), receiver).await;
         });
     }
 }
 
-async fn converse(stream: TcpStream, peer: IpAddr, messages: Messages) -> io::Result<()> {
+async fn converse(stream: TcpStream, peer: IpAddr, receiver: Receiver) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
-    let mut session = SessionBuilder::new("inbox").build(peer, Receiver { messages, ..Receiver::default() });
+    let faults = receiver.faults.clone();
+    let then = receiver.then.clone();
+    let mut session = SessionBuilder::new("inbox").build(peer, receiver);
+    if let Some(action) = faults.at(Point::Connection, "") {
+        if let faults::Action::Reply(reply) = action {
+            writer.write_all(format!("{reply}\r\n").as_bytes()).await?;
+        }
+        return Ok(());
+    }
     writer.write_all(&session.greeting().buffer()?).await?;
     let mut line = Vec::with_capacity(1024);
+    let mut in_data = false;
     loop {
         line.clear();
         if reader.read_until(b'\n', &mut line).await? == 0 || line.len() > LINE_LIMIT {
             return Ok(());
         }
+        if !in_data && faults.at(Point::Connection, "").is_some() {
+            return Ok(());
+        }
         let response = session.process(&line);
+        // 354 asks for the message; nothing else is answered until it is over.
+        in_data = response.code == 354 || (in_data && response.action == Action::NoReply);
+        let next = std::mem::take(&mut *then.lock().expect("nothing panics while it holds this"));
+        match next {
+            Then::GoOn => {}
+            Then::Close => return Ok(()),
+            Then::Hang => std::future::pending().await,
+            Then::Wait(wait) => tokio::time::sleep(wait).await,
+            Then::Answer(reply) => {
+                writer.write_all(format!("{reply}\r\n").as_bytes()).await?;
+                continue;
+            }
+        }
         match response.action {
             Action::Reply => writer.write_all(&response.buffer()?).await?,
             Action::Close => {
@@ -55,26 +84,74 @@ async fn converse(stream: TcpStream, peer: IpAddr, messages: Messages) -> io::Re
 #[derive(Default)]
 struct Receiver {
     messages: Messages,
+    faults: Faults,
+    /// How the conversation goes on, which the session cannot say.
+    then: Arc<Mutex<Then>>,
     sender: String,
     recipients: Vec<String>,
     data: Vec<u8>,
+}
+
+impl Receiver {
+    /// The answer at a point: a fault's, or that all is well.
+    fn answer(&mut self, point: Point) -> Response {
+        let to = self.recipients.last().map(String::as_str).unwrap_or_default();
+        let Some(action) = self.faults.at(point, to) else {
+            if point == Point::Message {
+                self.keep();
+            }
+            return response::OK;
+        };
+        let then = match action {
+            // The session takes a message whose end is not answered with OK for unfinished.
+            faults::Action::Reply(reply) if point == Point::Message => Then::Answer(reply),
+            faults::Action::Reply(reply) => return custom(&reply),
+            faults::Action::Close => Then::Close,
+            faults::Action::KeepAndClose => {
+                self.keep();
+                Then::Close
+            }
+            faults::Action::KeepAndHang => {
+                self.keep();
+                Then::Hang
+            }
+            faults::Action::Wait(millis) => {
+                if point == Point::Message {
+                    self.keep();
+                }
+                Then::Wait(Duration::from_millis(millis))
+            }
+        };
+        *self.then.lock().expect("nothing panics while it holds this") = then;
+        response::OK
+    }
+
+    fn keep(&mut self) {
+        self.messages.keep(&self.sender, &self.recipients, std::mem::take(&mut self.data));
+    }
+}
+
+/// `550 no such user` as an answer.
+fn custom(reply: &str) -> Response {
+    let (code, text) = reply.split_once(' ').unwrap_or((reply, ""));
+    Response::custom(code.parse().unwrap_or(451), text.to_owned())
 }
 
 impl Handler for Receiver {
     fn mail(&mut self, _: IpAddr, _: &str, from: &str) -> Response {
         from.clone_into(&mut self.sender);
         self.recipients.clear();
-        response::OK
+        self.answer(Point::Mail)
     }
 
     fn rcpt(&mut self, to: &str) -> Response {
         self.recipients.push(to.to_owned());
-        response::OK
+        self.answer(Point::Rcpt)
     }
 
     fn data_start(&mut self, _: &str, _: &str, _: bool, _: &[String]) -> Response {
         self.data.clear();
-        response::OK
+        self.answer(Point::Data)
     }
 
     fn data(&mut self, buf: &[u8]) -> io::Result<()> {
@@ -83,7 +160,6 @@ impl Handler for Receiver {
     }
 
     fn data_end(&mut self) -> Response {
-        self.messages.keep(&self.sender, &self.recipients, std::mem::take(&mut self.data));
-        response::OK
+        self.answer(Point::Message)
     }
 }

@@ -8,16 +8,27 @@ use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use axum::{Json, Router};
 
+use crate::faults::{self, Fault, Faults};
 use crate::message::{Mail, Messages};
 
-/// The page, `/api/messages`, and one message's HTML and source.
-pub fn router(messages: Messages) -> Router {
+/// The page, `/api/messages`, one message's HTML and source, and `/api/faults`.
+pub fn router(messages: Messages, faults: Faults) -> Router {
     Router::new()
         .route("/", get(async || Html(include_str!("page.html"))))
         .route("/api/messages", get(all).delete(clear))
         .route("/messages/{id}/html", get(html))
         .route("/messages/{id}/source", get(source))
         .with_state(messages)
+        .merge(Router::new().route("/api/faults", get(faults_now).put(set_faults)).with_state(faults))
+}
+
+async fn faults_now(State(faults): State<Faults>) -> Json<faults::State> {
+    Json(faults.state())
+}
+
+async fn set_faults(State(faults): State<Faults>, Json(wanted): Json<Vec<Fault>>) -> StatusCode {
+    faults.set(wanted);
+    StatusCode::NO_CONTENT
 }
 
 async fn all(State(messages): State<Messages>) -> Json<Vec<Arc<Mail>>> {

@@ -1,0 +1,66 @@
+//! The records of a queue's event, each on its own: a bad one never fails its neighbours.
+
+use std::any::Any;
+use std::fmt::Display;
+use std::panic::AssertUnwindSafe;
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use futures::FutureExt;
+
+/// Handles each record, one after the other, and answers which of them must come again. An error or a panic is logged
+/// here, once.
+pub async fn each<E: Display>(event: SqsEvent, mut handle: impl AsyncFnMut(&str) -> Result<(), E>) -> SqsBatchResponse {
+    let mut response = SqsBatchResponse::default();
+    for record in event.records {
+        let message_id = record.message_id.unwrap_or_default();
+        let body = record.body.unwrap_or_default();
+        // What a panic leaves behind is this record's alone: it is parsed, handled and dropped here.
+        let failure = match AssertUnwindSafe(handle(&body)).catch_unwind().await {
+            Ok(Ok(())) => continue,
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => format!("panicked: {}", words(panic.as_ref())),
+        };
+        tracing::error!(sqs.message_id = message_id, error = failure, "a message was not handled and comes again");
+        response.add_failure(message_id);
+    }
+    response
+}
+
+fn words(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without words")
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lambda_events::sqs::SqsMessage;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_record_that_fails_or_panics_comes_again_alone() {
+        let mut event = SqsEvent::default();
+        for body in ["good", "bad", "mad", "good"] {
+            let mut message = SqsMessage::default();
+            message.message_id = Some(format!("{body}-{}", event.records.len()));
+            message.body = Some(body.to_owned());
+            event.records.push(message);
+        }
+        let mut handled = 0;
+        let response = each(event, async |body| match body {
+            "bad" => Err("it is bad"),
+            "mad" => panic!("it is mad"),
+            _ => {
+                handled += 1;
+                Ok(())
+            }
+        })
+        .await;
+        let failed: Vec<_> =
+            response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
+        assert_eq!((handled, failed), (2, vec!["bad-1", "mad-2"]));
+    }
+}

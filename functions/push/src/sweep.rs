@@ -1,0 +1,163 @@
+//! Sweeping up: what a killed function, a lost message or a restored table left unfinished.
+//!
+//! The tables say what is missing, so nothing here depends on who died where:
+//! - a push whose time has come is started;
+//! - a slice that has not moved for a while is queued again; whoever opens it takes it over where it stands;
+//! - a slice that is walked, but whose batches have not all reported though their queues are empty, is walked anew, in a
+//!   new generation. The Deliveries table keeps that from sending twice;
+//! - a slice that is done but not counted as done is counted.
+
+use domain::offer::now;
+use domain::push::PushState;
+use domain::{OfferId, PushId};
+use jiff::{SignedDuration, Timestamp};
+use runtime::Queue;
+use store::pushes::{Push, SliceStanding, SliceWalk};
+
+use crate::cut::{CutError, Cutter};
+
+/// A slice that has not moved for this long is looked at. An invocation of `audience` ends within a minute.
+const STALE: SignedDuration = SignedDuration::from_mins(3);
+/// The longest pause between two walks of a slice whose batches never report, as when one kills its function every time.
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(6);
+/// Open pushes read at a time.
+const PAGE: u16 = 100;
+
+/// Sweeps up.
+pub(crate) struct Sweeper<'c> {
+    pub(crate) cutter: &'c Cutter,
+    /// The queues of the channels: batches on their way stand in one of them.
+    pub(crate) channels: &'c [Queue],
+}
+
+/// What a sweep did.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Swept {
+    /// Pushes whose time had come.
+    pub(crate) started: u64,
+    /// Slices queued again.
+    pub(crate) resumed: u64,
+    /// Slices walked anew.
+    pub(crate) anew: u64,
+    /// Slices counted as done.
+    pub(crate) closed: u64,
+}
+
+/// How patient a sweep is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// What moved lately is left alone.
+    Usual,
+    /// Somebody says that something is missing.
+    None,
+}
+
+impl Sweeper<'_> {
+    /// Sweeps every open push. One that cannot be swept is logged and does not keep the others from it.
+    pub(crate) async fn all(&self) -> Result<Swept, CutError> {
+        let mut swept = Swept::default();
+        let mut failed = None;
+        let mut after = None;
+        loop {
+            let page = self.cutter.pushes.list_open(PAGE, after).await?;
+            for push in page.items {
+                if let Err(error) = self.push(&push, Patience::Usual, &mut swept).await {
+                    tracing::error!(
+                        offer.id = %push.id.offer, push.number = push.id.number, error = %error, "a push was not swept"
+                    );
+                    failed = Some(error);
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return failed.map_or(Ok(swept), Err);
+            }
+        }
+    }
+
+    /// Sweeps the last push of one offer, without waiting for anything to be stale.
+    pub(crate) async fn offer(&self, offer: OfferId) -> Result<Swept, CutError> {
+        let mut swept = Swept::default();
+        let number = self.cutter.offers.last_push_number(offer).await?.ok_or(CutError::Missing)?;
+        let id = PushId { offer, number };
+        match self.cutter.pushes.get(id).await? {
+            Some(push) => self.push(&push, Patience::None, &mut swept).await?,
+            // The stream has not brought it yet, or lost it.
+            None => {
+                self.cutter.cut(id).await?;
+                swept.started += 1;
+            }
+        }
+        Ok(swept)
+    }
+
+    async fn push(&self, push: &Push, patience: Patience, swept: &mut Swept) -> Result<(), CutError> {
+        match push.state {
+            PushState::Scheduled => {
+                if push.starts_at.is_some_and(|starts_at| starts_at <= now()) {
+                    self.cutter.start(push.id).await?;
+                    swept.started += 1;
+                }
+                Ok(())
+            }
+            PushState::Running => self.slices(push, patience, swept).await,
+            PushState::Completed | PushState::Cancelled => Ok(()),
+        }
+    }
+
+    async fn slices(&self, push: &Push, patience: Patience, swept: &mut Swept) -> Result<(), CutError> {
+        let now = now();
+        let mut again = Vec::new();
+        let mut silent = Vec::new();
+        for slice in self.cutter.pushes.slices(push).await? {
+            let idle = now.duration_since(slice.heartbeat.or(push.started_at).unwrap_or(Timestamp::MIN));
+            let due = patience == Patience::None || idle >= pause(&slice);
+            match slice.walk {
+                SliceWalk::Unopened if due => again.push((slice.slice, 1)),
+                SliceWalk::Walking if due => again.push((slice.slice, slice.generation)),
+                SliceWalk::Walked { .. } if due => silent.push(slice),
+                SliceWalk::Done => {
+                    if push.slices_done < push.slices {
+                        self.cutter.pushes.close_slice(push.id, slice.slice).await?;
+                        swept.closed += 1;
+                    }
+                }
+                SliceWalk::Unopened | SliceWalk::Walking | SliceWalk::Walked { .. } => {}
+            }
+        }
+        swept.resumed += again.len() as u64;
+        if !silent.is_empty() && self.nothing_is_on_its_way().await? {
+            for slice in silent {
+                if let Some(generation) = self.cutter.pushes.walk_anew(push.id, &slice).await? {
+                    again.push((slice.slice, generation));
+                    swept.anew += 1;
+                }
+            }
+        }
+        if again.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(
+            offer.id = %push.id.offer, push.number = push.id.number, slices = again.len(), "slices are queued again"
+        );
+        let (request, offer) = self.cutter.request(push.id).await?;
+        self.cutter.queue(push, &offer, request.retry_rejected, again).await
+    }
+
+    async fn nothing_is_on_its_way(&self) -> Result<bool, CutError> {
+        for queue in self.channels {
+            if queue.depth().await? > 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// How long a slice may be still: longer with every walk of it, so that a batch that never reports does not keep the
+/// pipeline busy.
+fn pause(slice: &SliceStanding) -> SignedDuration {
+    let doublings = slice.generation.saturating_sub(1).min(10);
+    (STALE * 2_i32.pow(doublings)).min(LONGEST_PAUSE)
+}

@@ -1,0 +1,95 @@
+//! Queues that lose messages, or hold what can never succeed. One test at a time: they share the queues.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeMap;
+
+use anyhow::ensure;
+use aws_sdk_sqs::types::QueueAttributeName;
+use end_to_end::{Bank, wait_for};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+static QUEUES: Mutex<()> = Mutex::const_new(());
+
+fn each_once(count: usize) -> BTreeMap<String, usize> {
+    (0..count).map(|i| (format!("c{i}"), 1)).collect()
+}
+
+/// Sweeps until the push is completed.
+async fn swept(bank: &Bank, offer: &Value) -> Value {
+    wait_for("the sweep to find what is missing", async || {
+        bank.sweep(offer).await;
+        let push = bank.push(offer).await;
+        ensure!(push["state"] == "completed", "{push}");
+        Ok(push)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn batches_that_a_queue_loses_are_found_missing_and_sent_once() {
+    let _guard = QUEUES.lock().await;
+    let bank = Bank::open();
+    bank.put_many(600).await;
+    let offer = bank.post_offer(&json!({"code": "PURGED", "description": "Hello"})).await;
+    bank.reached(&offer, "sent", 50).await;
+    bank.sqs().purge_queue().queue_url(&bank.stack.queues["email"]).send().await.unwrap();
+    assert!(bank.mail().await.len() < 600, "the purge is in the middle");
+
+    let push = swept(&bank, &offer).await;
+    assert_eq!((&push["sent"], &push["eligible"], &push["failed"]), (&json!(600), &json!(600), &json!(0)), "{push}");
+    assert_eq!(bank.mail_count().await, each_once(600));
+}
+
+#[tokio::test]
+async fn slices_that_a_queue_loses_are_walked_all_the_same() {
+    let _guard = QUEUES.lock().await;
+    let bank = Bank::open();
+    bank.put_many(100).await;
+    let offer = bank.post_offer(&json!({"code": "SLICES", "description": "Hello"})).await;
+    wait_for("the push to be cut", async || {
+        let push = bank.push(&offer).await;
+        ensure!(push["slices"] != 0);
+        Ok(())
+    })
+    .await;
+    bank.sqs().purge_queue().queue_url(&bank.stack.queues["audience"]).send().await.unwrap();
+    let push = swept(&bank, &offer).await;
+    assert_eq!((&push["sent"], &push["slicesDone"]), (&json!(100), &push["slices"]), "{push}");
+    assert_eq!(bank.mail_count().await, each_once(100));
+}
+
+#[tokio::test]
+async fn a_message_that_can_never_succeed_ends_in_the_dead_letter_queue_and_blocks_nobody() {
+    let _guard = QUEUES.lock().await;
+    let bank = Bank::open();
+    bank.put_many(100).await;
+    let sqs = bank.sqs();
+    let (email, dead) = (&bank.stack.queues["email"], &bank.stack.queues["emailDeadLetters"]);
+    // Retries come after the visibility time-out: in production six minutes, here as soon as may be.
+    let visibility = async |seconds: &str| {
+        let set =
+            sqs.set_queue_attributes().queue_url(email).attributes(QueueAttributeName::VisibilityTimeout, seconds);
+        set.send().await.unwrap();
+    };
+    visibility("1").await;
+    for body in ["not json", r#"{"type": "batch.v9"}"#] {
+        sqs.send_message().queue_url(email).message_body(body).send().await.unwrap();
+    }
+    let offer = bank.post_offer(&json!({"code": "POISON", "description": "Hello"})).await;
+    let push = bank.completed(&offer).await;
+    assert_eq!(push["sent"], 100);
+    let letters = wait_for("the bad messages to be dead", async || {
+        let received =
+            sqs.receive_message().queue_url(dead).max_number_of_messages(10).visibility_timeout(0).send().await?;
+        let bodies: Vec<_> =
+            received.messages().iter().filter_map(|message| message.body().map(str::to_owned)).collect();
+        ensure!(bodies.len() >= 2, "{bodies:?}");
+        Ok(bodies)
+    })
+    .await;
+    visibility("360").await;
+    assert!(letters.contains(&"not json".to_owned()));
+    assert_eq!(bank.mail_count().await, each_once(100));
+    sqs.purge_queue().queue_url(dead).send().await.unwrap();
+}

@@ -1,0 +1,156 @@
+//! What a mail server can do wrong, and what becomes of it. One test at a time: they share the mail server.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use end_to_end::{Bank, wait_for};
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard};
+
+/// The mail server, for one test at a time.
+static SERVER: Mutex<()> = Mutex::const_new(());
+
+async fn bank() -> (MutexGuard<'static, ()>, Bank) {
+    let guard = SERVER.lock().await;
+    let bank = Bank::open();
+    bank.smtp_faults(json!([])).await;
+    (guard, bank)
+}
+
+fn each_once(count: usize) -> BTreeMap<String, usize> {
+    (0..count).map(|i| (format!("c{i}"), 1)).collect()
+}
+
+#[tokio::test]
+async fn an_outage_is_waited_out_and_nobody_is_written_to_twice() {
+    let (_guard, bank) = bank().await;
+    bank.put_many(400).await;
+    let dead = bank.dead_letters().await;
+    let offer = bank.post_offer(&json!({"code": "OUTAGE", "description": "Hello"})).await;
+    bank.reached(&offer, "sent", 50).await;
+
+    bank.smtp_faults(json!([{"at": "connection", "do": "close"}])).await;
+    let down = Instant::now();
+    let sent = bank.mail().await.len();
+    assert!(sent < 400, "the outage is in the middle");
+    // A provider that is down for a minute; nothing can be waited for but the time.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let connections = bank.smtp_connections().await;
+    let seconds = down.elapsed().as_secs();
+    assert!(connections <= 3 * seconds, "{connections} connections in {seconds} s");
+    bank.smtp_faults(json!([])).await;
+
+    let push = bank.completed(&offer).await;
+    assert_eq!((&push["sent"], &push["failed"]), (&json!(400), &json!(0)), "{push}");
+    assert_eq!(bank.mail_count().await, each_once(400));
+    assert_eq!(bank.dead_letters().await, dead);
+    println!("{connections} connections in the {seconds} s that the server was down");
+}
+
+#[tokio::test]
+async fn a_refusal_for_now_is_no_failure() {
+    let (_guard, bank) = bank().await;
+    bank.put_many(90).await;
+    let third = |at: &str| json!({"at": at, "do": {"reply": "454 4.7.0 too many, come back later"}, "every": 3});
+    bank.smtp_faults(json!([third("mail"), third("rcpt"), third("data"), third("message")])).await;
+    let offer = bank.post_offer(&json!({"code": "LATER", "description": "Hello"})).await;
+    let push = bank.completed(&offer).await;
+    assert_eq!((&push["sent"], &push["failed"]), (&json!(90), &json!(0)), "{push}");
+    assert_eq!(bank.mail_count().await, each_once(90));
+}
+
+#[tokio::test]
+async fn who_is_refused_for_good_is_failed_with_the_servers_words_and_her_neighbours_are_served() {
+    let (_guard, bank) = bank().await;
+    bank.put_many(30).await;
+    let refused = ["c3", "c4", "c17"];
+    let refusals: Vec<Value> = refused
+        .iter()
+        .map(|who| json!({"at": "rcpt", "to": bank.address(who), "do": {"reply": format!("550 5.1.1 <{}> unknown", bank.address(who))}}))
+        .collect();
+    bank.smtp_faults(refusals.into()).await;
+    let offer = bank.post_offer(&json!({"code": "REFUSED", "description": "Hello"})).await;
+    let push = bank.completed(&offer).await;
+    assert_eq!((&push["sent"], &push["failed"]), (&json!(27), &json!(3)), "{push}");
+    let failed = bank.deliveries(&offer, "state=failed").await;
+    assert_eq!(failed.len(), 3);
+    for delivery in failed {
+        let reason = delivery["reason"].as_str().unwrap();
+        assert!(reason.contains("5.1.1") && reason.contains("unknown"), "{reason}");
+        assert!(!reason.contains('@'), "no address in a record: {reason}");
+        assert_eq!(delivery["attempts"], 1, "never retried");
+    }
+    let mut expected = each_once(30);
+    expected.retain(|who, _| !refused.contains(&who.as_str()));
+    assert_eq!(bank.mail_count().await, expected);
+}
+
+#[tokio::test]
+async fn a_server_that_closes_connections_is_recovered_from() {
+    let (_guard, bank) = bank().await;
+    bank.put_many(60).await;
+    // Idle ones, and in the middle of the message, before it is taken.
+    bank.smtp_faults(json!([
+        {"at": "connection", "do": "close", "every": 40, "times": 3},
+        {"at": "data", "do": "close", "every": 9, "times": 3},
+    ]))
+    .await;
+    let offer = bank.post_offer(&json!({"code": "CLOSED", "description": "Hello"})).await;
+    let push = bank.completed(&offer).await;
+    assert_eq!((&push["sent"], &push["failed"]), (&json!(60), &json!(0)), "{push}");
+    assert_eq!(bank.mail_count().await, each_once(60));
+}
+
+#[tokio::test]
+async fn a_lost_reply_costs_at_most_one_more_copy() {
+    let (_guard, bank) = bank().await;
+    bank.put_many(40).await;
+    bank.smtp_faults(json!([{"at": "message", "do": "keepAndClose", "every": 7, "times": 5}])).await;
+    let offer = bank.post_offer(&json!({"code": "LOST", "description": "Hello"})).await;
+    let push = bank.completed(&offer).await;
+    assert_eq!((&push["sent"], &push["failed"]), (&json!(40), &json!(0)), "{push}");
+    let count = bank.mail_count().await;
+    assert_eq!(count.len(), 40, "nobody is lost");
+    assert!(count.values().all(|copies| *copies <= 2), "{count:?}");
+    assert_eq!(count.values().sum::<usize>(), 45, "one more copy for each lost reply");
+    // Both copies are one message to whoever compares.
+    let mail = bank.mail().await;
+    let twice = mail.iter().find(|mail| count[mail.to.split('@').next().unwrap()] == 2).unwrap();
+    let ids: Vec<_> = mail.iter().filter(|mail| mail.to == twice.to).map(|mail| mail.header("Message-ID")).collect();
+    assert_eq!(ids[0], ids[1]);
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_us_altogether_fails_nobody() {
+    let (_guard, bank) = bank().await;
+    bank.put_many(20).await;
+    // As with a wrong password: every command is refused for good, and it is not the customers' fault.
+    bank.smtp_faults(json!([{"at": "mail", "do": {"reply": "535 5.7.8 authentication failed"}}])).await;
+    let offer = bank.post_offer(&json!({"code": "AUTH", "description": "Hello"})).await;
+    bank.reached(&offer, "eligible", 20).await;
+    wait_for("somebody to be refused", async || {
+        let waiting = bank.deliveries(&offer, "state=retry").await;
+        anyhow::ensure!(!waiting.is_empty());
+        Ok(())
+    })
+    .await;
+    assert_eq!(bank.push(&offer).await["failed"], 0);
+    bank.smtp_faults(json!([])).await;
+    let push = bank.completed(&offer).await;
+    assert_eq!((&push["sent"], &push["failed"]), (&json!(20), &json!(0)), "{push}");
+    assert_eq!(bank.mail_count().await, each_once(20));
+}
+
+#[tokio::test]
+async fn an_offer_that_ends_while_waiting_is_not_sent() {
+    let (_guard, bank) = bank().await;
+    bank.put_many(20).await;
+    bank.smtp_faults(json!([{"at": "connection", "do": "close"}])).await;
+    let offer =
+        bank.post_offer(&json!({"code": "OVER", "description": "Hello", "validUntil": bank.in_seconds(8)})).await;
+    let push = bank.completed(&offer).await;
+    assert_eq!((&push["expired"], &push["sent"]), (&json!(20), &json!(0)), "{push}");
+    bank.smtp_faults(json!([])).await;
+    assert!(bank.mail().await.is_empty());
+}
