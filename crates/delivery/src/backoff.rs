@@ -7,12 +7,15 @@ use jiff::Timestamp;
 
 /// The longest that SQS delays a message (SQS quotas).
 const LONGEST: Duration = Duration::from_secs(900);
-/// The first wait, doubled with every attempt.
+/// The first wait.
 const FIRST: Duration = Duration::from_secs(1);
+/// How much longer each wait is than the one before. Gentle: a provider that refuses one in three refuses the same
+/// customer ten times in a row now and then, and she should not wait for an hour.
+const GROWTH: f64 = 1.5;
 
-/// After this many attempts: 1 s, 2 s, 4 s, … up to 15 minutes, and up to half as much again.
+/// After this many attempts without progress: 1 s, 1.5 s, 2.3 s, … up to 15 minutes, and up to half as much again.
 pub fn after_attempt(attempt: u32) -> Duration {
-    let wait = FIRST.saturating_mul(2_u32.saturating_pow(attempt.min(16))).min(LONGEST);
+    let wait = FIRST.mul_f64(GROWTH.powi(i32::try_from(attempt).unwrap_or(i32::MAX).min(20))).min(LONGEST);
     (wait + wait.mul_f64(random() / 2.0)).min(LONGEST)
 }
 
@@ -34,9 +37,9 @@ mod tests {
 
     #[test]
     fn waits_grow_and_end() {
-        for (attempt, from) in [(0, 1), (1, 2), (5, 32), (9, 512)] {
+        for (attempt, from) in [(0, 1.0), (1, 1.5), (2, 2.25), (10, 57.6)] {
             let wait = after_attempt(attempt);
-            let from = Duration::from_secs(from);
+            let from = Duration::from_secs_f64(from);
             assert!(wait >= from && wait <= from.mul_f64(1.5), "{attempt}: {wait:?}");
         }
         assert_eq!(after_attempt(u32::MAX), LONGEST);
