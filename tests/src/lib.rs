@@ -251,6 +251,40 @@ impl Bank {
         self.queued().await.iter().filter(|(name, _)| name.ends_with("DeadLetters")).map(|(_, count)| count).sum()
     }
 
+    /// The processes that run a function at this moment, by their ids. On Linux, where the stack runs them as such.
+    pub fn processes(&self, function: &str) -> Vec<i32> {
+        let name = format!("AWS_LAMBDA_FUNCTION_NAME={}", self.stack.functions[function]);
+        let endpoint = format!("AWS_ENDPOINT_URL={}", self.stack.endpoint_url);
+        let runs_it = |pid: &i32| {
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            let has = |wanted: &str| environment.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes());
+            has(&name) && has(&endpoint)
+        };
+        let entries = std::fs::read_dir("/proc").expect("Linux has /proc");
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(runs_it).collect()
+    }
+
+    /// Kills every process of a function, as a host that fails would. Answers how many there were.
+    pub fn kill(&self, function: &str) -> usize {
+        let processes = self.processes(function);
+        let kill =
+            |pid: &&i32| nix::sys::signal::kill(nix::unistd::Pid::from_raw(**pid), nix::sys::signal::SIGKILL).is_ok();
+        processes.iter().filter(kill).count()
+    }
+
+    /// How long messages that a killed function held stay hidden from the others.
+    pub async fn hide_for(&self, seconds: u32) {
+        for queue in ["audience", "email"] {
+            self.sqs()
+                .set_queue_attributes()
+                .queue_url(&self.stack.queues[queue])
+                .attributes(aws_sdk_sqs::types::QueueAttributeName::VisibilityTimeout, seconds.to_string())
+                .send()
+                .await
+                .expect("SQS answers");
+        }
+    }
+
     // ---- Behind the scenes ----
 
     /// Invokes a function directly, and answers what it answered.
@@ -352,12 +386,17 @@ pub fn check_sum(push: &Value) {
 }
 
 /// Waits until something can be had.
-pub async fn wait_for<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T>) -> T {
+pub async fn wait_for<T>(what: &str, look: impl AsyncFnMut() -> Result<T>) -> T {
+    wait_long_for(what, PATIENCE, look).await
+}
+
+/// Waits until something can be had that takes its time.
+pub async fn wait_long_for<T>(what: &str, patience: Duration, mut look: impl AsyncFnMut() -> Result<T>) -> T {
     let began = Instant::now();
     loop {
         match look().await {
             Ok(found) => return found,
-            Err(still) if began.elapsed() > PATIENCE => panic!("waited in vain for {what}: {still:#}"),
+            Err(still) if began.elapsed() > patience => panic!("waited in vain for {what}: {still:#}"),
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }

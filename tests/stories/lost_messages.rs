@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use anyhow::ensure;
-use aws_sdk_sqs::types::QueueAttributeName;
 use end_to_end::{Bank, wait_for};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -67,12 +66,7 @@ async fn a_message_that_can_never_succeed_ends_in_the_dead_letter_queue_and_bloc
     let sqs = bank.sqs();
     let (email, dead) = (&bank.stack.queues["email"], &bank.stack.queues["emailDeadLetters"]);
     // Retries come after the visibility time-out: in production six minutes, here as soon as may be.
-    let visibility = async |seconds: &str| {
-        let set =
-            sqs.set_queue_attributes().queue_url(email).attributes(QueueAttributeName::VisibilityTimeout, seconds);
-        set.send().await.unwrap();
-    };
-    visibility("1").await;
+    bank.hide_for(1).await;
     for body in ["not json", r#"{"type": "batch.v9"}"#] {
         sqs.send_message().queue_url(email).message_body(body).send().await.unwrap();
     }
@@ -88,7 +82,7 @@ async fn a_message_that_can_never_succeed_ends_in_the_dead_letter_queue_and_bloc
         Ok(bodies)
     })
     .await;
-    visibility("360").await;
+    bank.hide_for(360).await;
     assert!(letters.contains(&"not json".to_owned()));
     assert_eq!(bank.mail_count().await, each_once(100));
     sqs.purge_queue().queue_url(dead).send().await.unwrap();

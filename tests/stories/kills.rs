@@ -1,0 +1,64 @@
+//! Functions killed at any moment: nobody is lost, and what may come twice is bounded by what was being sent.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use end_to_end::{Bank, wait_long_for};
+use serde_json::json;
+
+/// Sends of one email function at a time (`CONCURRENCY` in crates/delivery).
+const IN_FLIGHT: usize = 10;
+const CUSTOMERS: usize = 2_000;
+const KILLS: usize = 20;
+
+#[tokio::test]
+async fn functions_killed_at_random_lose_nobody() {
+    let bank = Bank::open();
+    bank.put_many(CUSTOMERS).await;
+    // What a killed function held comes back after this, instead of six minutes.
+    bank.hide_for(5).await;
+    // Each message takes a moment, as with a real server, so that kills meet sends.
+    bank.smtp_faults(json!([{"at": "message", "do": {"wait": 40}}])).await;
+    let offer = bank.post_offer(&json!({"code": "KILLED", "description": "Hello"})).await;
+
+    let mut killed = 0;
+    let mut email_killed = 0;
+    for round in 0.. {
+        // Every kind of function in turn, whenever it is there to be killed.
+        let function = ["email", "audience", "email", "push"][round % 4];
+        let count = bank.kill(function);
+        killed += count;
+        if function == "email" {
+            email_killed += count;
+        }
+        let push = bank.push(&offer).await;
+        if killed >= KILLS || push["state"] == "completed" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(150 + 97 * (round as u64 % 5))).await;
+    }
+    assert!(killed >= KILLS, "only {killed} functions were killed before the push was over");
+
+    // Leases of the killed run out after a minute.
+    let push = wait_long_for("the push to complete", Duration::from_secs(400), async || {
+        let push = bank.push(&offer).await;
+        ensure!(push["state"] == "completed", "{push}");
+        Ok(push)
+    })
+    .await;
+    bank.smtp_faults(json!([])).await;
+    bank.hide_for(360).await;
+
+    let count = bank.mail_count().await;
+    assert_eq!(count.len(), CUSTOMERS, "nobody is lost");
+    assert_eq!((&push["eligible"], &push["sent"]), (&json!(CUSTOMERS), &json!(CUSTOMERS)), "{push}");
+    assert_eq!(bank.deliveries(&offer, "state=sent&limit=100").await.len(), CUSTOMERS);
+    let twice = count.values().sum::<usize>() - CUSTOMERS;
+    let bound = email_killed * IN_FLIGHT;
+    assert!(twice <= bound, "{twice} copies too many, for {email_killed} email functions killed");
+    println!(
+        "{killed} functions killed, {email_killed} of them sending: {CUSTOMERS} served, {twice} copies too many (bound: {bound})"
+    );
+}
