@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use end_to_end::{Bank, wait_for};
+use end_to_end::{Bank, id_of, wait_for};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -83,6 +83,37 @@ async fn who_is_refused_for_good_is_failed_with_the_servers_words_and_her_neighb
     }
     let mut expected = each_once(30);
     expected.retain(|who, _| !refused.contains(&who.as_str()));
+    assert_eq!(bank.mail_count().await, expected);
+}
+
+#[tokio::test]
+async fn who_was_refused_is_tried_again_at_a_new_address_or_when_asked_for() {
+    let (_guard, bank) = bank().await;
+    bank.put_many(20).await;
+    let refusals: Vec<Value> = (0..10)
+        .map(|i| json!({"at": "rcpt", "to": bank.address(&format!("c{i}")), "do": {"reply": "550 5.1.1 unknown"}}))
+        .collect();
+    bank.smtp_faults(refusals.into()).await;
+    let offer = bank.post_offer(&json!({"code": "ADDRESS", "description": "Hello"})).await;
+    assert_eq!(bank.completed(&offer).await["failed"], 10);
+    let push_again = async |options: Value| {
+        let answer = bank.call("POST", &format!("/offers/{}/pushes", id_of(&offer)), &options).await;
+        assert_eq!(answer.status, 202, "{}", answer.text);
+        let number = u32::try_from(answer.json()["number"].as_u64().unwrap()).unwrap();
+        bank.completed_number(&offer, number).await
+    };
+
+    // One has a new address. The server would take the others now, but nobody asked for it.
+    bank.smtp_faults(json!([])).await;
+    bank.put_customers(&[bank.customer("c0", &json!({"email": bank.address("c0-new")}))]).await;
+    let second = push_again(json!({})).await;
+    assert_eq!((&second["sent"], &second["failed"], &second["alreadyServed"]), (&json!(1), &json!(9), &json!(10)));
+    let third = push_again(json!({"retryRejected": true})).await;
+    assert_eq!((&third["sent"], &third["failed"], &third["alreadyServed"]), (&json!(9), &json!(0), &json!(11)));
+
+    let mut expected = each_once(20);
+    expected.remove("c0");
+    expected.insert("c0-new".to_owned(), 1);
     assert_eq!(bank.mail_count().await, expected);
 }
 
