@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::ensure;
-use end_to_end::{Bank, wait_for};
+use aws_sdk_dynamodb::types::AttributeValue::S;
+use end_to_end::{Bank, id_of, wait_for};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -56,6 +57,45 @@ async fn slices_that_a_queue_loses_are_walked_all_the_same() {
     let push = swept(&bank, &offer).await;
     assert_eq!((&push["sent"], &push["slicesDone"]), (&json!(100), &push["slices"]), "{push}");
     assert_eq!(bank.mail_count().await, each_once(100));
+}
+
+#[tokio::test]
+async fn a_push_that_the_stream_did_not_bring_is_cut_all_the_same() {
+    let _guard = QUEUES.lock().await;
+    let bank = Bank::open();
+    bank.put_many(10).await;
+    // An offer of five minutes ago, written as the offer function writes it. The stream brings it at once …
+    let offer = bank.post_offer(&json!({"code": "UNTOLD", "description": "Hello", "eligibility": "false"})).await;
+    bank.completed(&offer).await;
+    let dynamodb = bank.dynamodb();
+    let (offers, pushes) = (&bank.stack.tables["offers"], &bank.stack.tables["pushes"]);
+    let key = |pk: String, sk: &str| Some([("pk".to_owned(), S(pk)), ("sk".to_owned(), S(sk.to_owned()))].into());
+    let earlier = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(5);
+    let earlier = format!("{}#{}", earlier.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"), id_of(&offer));
+    let update = dynamodb.update_item().table_name(offers).set_key(key(id_of(&offer).to_owned(), "push#0001"));
+    let update = update.update_expression("SET #at = :at").expression_attribute_names("#at", "at");
+    update.expression_attribute_values(":at", S(earlier)).send().await.unwrap();
+    // … so the test takes away what came of it.
+    let push = format!("{}#0001", id_of(&offer));
+    let items = dynamodb
+        .query()
+        .table_name(pushes)
+        .key_condition_expression("pk = :pk")
+        .expression_attribute_values(":pk", S(push.clone()))
+        .send()
+        .await
+        .unwrap();
+    for item in items.items() {
+        let sk = item["sk"].as_s().unwrap();
+        dynamodb.delete_item().table_name(pushes).set_key(key(push.clone(), sk)).send().await.unwrap();
+    }
+    assert_eq!(bank.push(&offer).await["slices"], 0, "requested, and not cut");
+
+    let minute = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
+    let swept = bank.invoke("push", &minute).await.unwrap();
+    assert!(swept["started"].as_u64().unwrap() >= 1, "{swept}");
+    let push = bank.completed(&offer).await;
+    assert_eq!(push["slicesDone"], push["slices"]);
 }
 
 #[tokio::test]

@@ -21,7 +21,9 @@ pub const IDEMPOTENCY_HOURS: i64 = 24;
 
 const BY_TIME: &str = "byTime";
 const OFFER_SK: &str = "offer";
-const KIND: &str = "offer";
+/// What the index tells apart.
+const OFFER_KIND: &str = "offer";
+const PUSH_KIND: &str = "push";
 const PUSH_PREFIX: &str = "push#";
 const IDEMPOTENCY_SK: &str = "idempotency";
 /// Tries of a transaction that met another one on the same key.
@@ -62,6 +64,7 @@ struct OfferItem {
     pk: OfferId,
     sk: String,
     kind: String,
+    at: String,
     code: String,
     subject: Text,
     description: Text,
@@ -82,7 +85,8 @@ impl From<&Offer> for OfferItem {
         Self {
             pk: offer.id,
             sk: OFFER_SK.to_owned(),
-            kind: KIND.to_owned(),
+            kind: OFFER_KIND.to_owned(),
+            at: sortable(offer.created_at, offer.id),
             code: offer.code.clone(),
             subject: offer.subject.clone(),
             description: offer.description.clone(),
@@ -131,6 +135,8 @@ pub struct PushRequest {
 struct PushRequestItem {
     pk: OfferId,
     sk: String,
+    kind: String,
+    at: String,
     requested_by: String,
     #[serde(with = "millis_serde")]
     requested_at: Timestamp,
@@ -145,6 +151,20 @@ struct IdempotencyItem {
     offer_id: OfferId,
     /// Seconds since 1970, as DynamoDB's time to live wants it.
     expires_at: i64,
+}
+
+impl From<&PushRequest> for PushRequestItem {
+    fn from(request: &PushRequest) -> Self {
+        Self {
+            pk: request.push.offer,
+            sk: push_sk(request.push.number),
+            kind: PUSH_KIND.to_owned(),
+            at: sortable(request.requested_at, request.push.offer),
+            requested_by: request.requested_by.clone(),
+            requested_at: request.requested_at,
+            retry_rejected: request.retry_rejected,
+        }
+    }
 }
 
 impl Offers {
@@ -195,13 +215,12 @@ impl Offers {
             .client
             .transact_write_items()
             .transact_items(self.insert(to_item(OfferItem::from(offer))))
-            .transact_items(self.insert(to_item(PushRequestItem {
-                pk: offer.id,
-                sk: push_sk(1),
+            .transact_items(self.insert(to_item(PushRequestItem::from(&PushRequest {
+                push: PushId { offer: offer.id, number: 1 },
                 requested_by: offer.created_by.clone(),
                 requested_at: offer.created_at,
                 retry_rejected: false,
-            })));
+            }))));
         if let Some(idempotency) = idempotency {
             let now = offer.created_at;
             let put = Put::builder()
@@ -313,13 +332,7 @@ impl Offers {
             .client
             .put_item()
             .table_name(&self.table)
-            .set_item(Some(to_item(PushRequestItem {
-                pk: request.push.offer,
-                sk: push_sk(request.push.number),
-                requested_by: request.requested_by.clone(),
-                requested_at: request.requested_at,
-                retry_rejected: request.retry_rejected,
-            })))
+            .set_item(Some(to_item(PushRequestItem::from(request))))
             .condition_expression("attribute_not_exists(pk)")
             .send()
             .await;
@@ -341,7 +354,7 @@ impl Offers {
             .table_name(&self.table)
             .index_name(BY_TIME)
             .key_condition_expression("kind = :kind")
-            .expression_attribute_values(":kind", text(KIND))
+            .expression_attribute_values(":kind", text(OFFER_KIND))
             .scan_index_forward(false)
             .limit(i32::from(limit))
             .set_exclusive_start_key(after.map(Cursor::into_key))
@@ -359,12 +372,39 @@ impl Offers {
         })
     }
 
+    /// The pushes that were requested between two moments, oldest first, as far as the index has them already.
+    ///
+    /// # Errors
+    /// If the store is out of reach.
+    pub async fn requested_between(&self, from: Timestamp, to: Timestamp) -> Result<Vec<PushId>, StoreError> {
+        let mut pushes = Vec::new();
+        let mut items = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(BY_TIME)
+            .key_condition_expression("kind = :kind AND #at BETWEEN :from AND :to")
+            .expression_attribute_names("#at", "at")
+            .expression_attribute_values(":kind", text(PUSH_KIND))
+            .expression_attribute_values(":from", text(sortable_time(from)))
+            .expression_attribute_values(":to", text(sortable_time(to)))
+            .into_paginator()
+            .items()
+            .send();
+        while let Some(item) = items.next().await {
+            let item = item.map_err(|error| StoreError::unavailable("Query", &self.table, &error))?;
+            let part = |name: &str| item.get(name).and_then(|part| part.as_s().ok());
+            pushes.extend(part("pk").zip(part("sk")).and_then(|(pk, sk)| push_of_key(pk, sk)));
+        }
+        Ok(pushes)
+    }
+
     /// Checks that a cursor was given out by [`Offers::list`].
     ///
     /// # Errors
     /// If it was not.
     pub fn check_cursor(cursor: &Cursor) -> Result<(), InvalidCursor> {
-        fits(cursor, &["kind", "pk", "sk"]).then_some(()).ok_or(InvalidCursor)
+        fits(cursor, &["kind", "at", "pk", "sk"]).then_some(()).ok_or(InvalidCursor)
     }
 
     async fn get_item(&self, pk: impl ToString, sk: impl ToString) -> Result<Option<Item>, StoreError> {
@@ -390,6 +430,16 @@ impl Offers {
 /// Which push a stream record's key requests; `None` for the other items of the table.
 pub fn push_of_key(pk: &str, sk: &str) -> Option<PushId> {
     Some(PushId { offer: pk.parse().ok()?, number: sk.strip_prefix(PUSH_PREFIX)?.parse().ok()? })
+}
+
+/// A time as text that sorts as time does: always three digits of seconds' fractions.
+fn sortable_time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+/// The index's sort key: by time, and by id within a millisecond.
+fn sortable(at: Timestamp, id: OfferId) -> String {
+    format!("{}#{id}", sortable_time(at))
 }
 
 fn push_sk(number: u32) -> String {
@@ -418,13 +468,11 @@ mod tests {
     #[test]
     fn times_are_stored_as_milliseconds() {
         let at: Timestamp = "2026-01-01T00:00:00.123Z".parse().unwrap();
-        let item = to_item(PushRequestItem {
-            pk: OfferId::generate(),
-            sk: push_sk(1),
-            requested_by: "b".into(),
-            requested_at: at,
-            retry_rejected: false,
-        });
+        let push = PushId { offer: OfferId::generate(), number: 1 };
+        let request = PushRequest { push, requested_by: "b".into(), requested_at: at, retry_rejected: false };
+        let item = to_item(PushRequestItem::from(&request));
         assert_eq!(item["requestedAt"], crate::item::millis(at));
+        assert_eq!(item["at"], text(format!("2026-01-01T00:00:00.123Z#{}", push.offer)));
+        assert!(sortable_time(at) < sortable_time("2026-01-01T00:00:00.2Z".parse().unwrap()));
     }
 }

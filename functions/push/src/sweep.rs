@@ -1,6 +1,7 @@
 //! Sweeping up: what a killed function, a lost message or a restored table left unfinished.
 //!
 //! The tables say what is missing, so nothing here depends on who died where:
+//! - a push that was requested, but that the stream did not bring, is cut;
 //! - a push whose time has come is started;
 //! - a slice that has not moved for a while is queued again; whoever opens it takes it over where it stands;
 //! - a slice that is walked, but whose batches have not all reported though their queues are empty, is walked anew, in a
@@ -20,6 +21,9 @@ use crate::cut::{CutError, Cutter};
 const STALE: SignedDuration = SignedDuration::from_mins(3);
 /// The longest pause between two walks of a slice whose batches never report, as when one kills its function every time.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(6);
+/// Requests are looked at for as long as the stream may hold them, and an hour more: what was not cut by then stands in
+/// the dead-letter queue, and somebody knows.
+const REQUESTS: SignedDuration = SignedDuration::from_hours(25);
 /// Open pushes read at a time.
 const PAGE: u16 = 100;
 
@@ -34,7 +38,7 @@ pub(crate) struct Sweeper<'c> {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Swept {
-    /// Pushes whose time had come.
+    /// Pushes that were cut: the stream had not brought them, or their time had come.
     pub(crate) started: u64,
     /// Slices queued again.
     pub(crate) resumed: u64,
@@ -58,6 +62,21 @@ impl Sweeper<'_> {
     pub(crate) async fn all(&self) -> Result<Swept, CutError> {
         let mut swept = Swept::default();
         let mut failed = None;
+        let now = now();
+        for push in self.cutter.offers.requested_between(now - REQUESTS, now - STALE).await? {
+            if self.cutter.pushes.get(push).await?.is_none() {
+                tracing::warn!(offer.id = %push.offer, push.number = push.number, "the stream did not bring this push");
+                match self.cutter.cut(push).await {
+                    Ok(()) => swept.started += 1,
+                    Err(error) => {
+                        tracing::error!(
+                            offer.id = %push.offer, push.number = push.number, error = %error, "a push was not cut"
+                        );
+                        failed = Some(error);
+                    }
+                }
+            }
+        }
         let mut after = None;
         loop {
             let page = self.cutter.pushes.list_open(PAGE, after).await?;
