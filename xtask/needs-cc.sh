@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs rustc, once a C compiler is known to be there. Without one not even xtask can be linked, so it cannot say so.
-if ! command -v "${CC:-cc}" >/dev/null 2>&1; then
+if ! command -v cc >/dev/null 2>&1; then
     echo "This machine lacks a C compiler (cc). Rust links with it. To install it:" >&2
     if [ "$(uname)" = Darwin ]; then
         echo "    xcode-select --install" >&2

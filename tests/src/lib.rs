@@ -170,7 +170,11 @@ impl Bank {
     pub async fn completed_number(&self, offer: &Value, number: u32) -> Value {
         wait_for("the push to complete", async || {
             let push = self.push_number(offer, number).await;
-            if push["state"] == "completed" { Ok(push) } else { bail!("{push}") }
+            if push["state"] != "completed" {
+                bail!("{push}");
+            }
+            assert_eq!(push["pending"], 0, "{push}");
+            Ok(push)
         })
         .await
     }
@@ -272,9 +276,18 @@ impl Bank {
         processes.iter().filter(kill).count()
     }
 
-    /// How long messages that a killed function held stay hidden from the others.
+    /// How long messages that a killed function held stay hidden from the others, in seconds.
     pub async fn hide_for(&self, seconds: u32) {
-        for queue in ["audience", "email"] {
+        self.hide([("audience", seconds), ("email", seconds)]).await;
+    }
+
+    /// As the template says: six times as long as the function may take.
+    pub async fn hide_as_deployed(&self) {
+        self.hide([("audience", 360), ("email", 900)]).await;
+    }
+
+    async fn hide(&self, queues: [(&str, u32); 2]) {
+        for (queue, seconds) in queues {
             self.sqs()
                 .set_queue_attributes()
                 .queue_url(&self.stack.queues[queue])

@@ -41,15 +41,15 @@ async fn functions_killed_at_random_lose_nobody() {
     }
     assert!(killed >= KILLS, "only {killed} functions were killed before the push was over");
 
-    // Leases of the killed run out after a minute.
-    let push = wait_long_for("the push to complete", Duration::from_secs(400), async || {
+    // Leases of the killed run out after two and a half minutes.
+    let push = wait_long_for("the push to complete", Duration::from_secs(600), async || {
         let push = bank.push(&offer).await;
         ensure!(push["state"] == "completed", "{push}");
         Ok(push)
     })
     .await;
     bank.smtp_faults(json!([])).await;
-    bank.hide_for(360).await;
+    bank.hide_as_deployed().await;
 
     let count = bank.mail_count().await;
     assert_eq!(count.len(), CUSTOMERS, "nobody is lost");

@@ -122,7 +122,7 @@ async fn a_message_that_can_never_succeed_ends_in_the_dead_letter_queue_and_bloc
         Ok(bodies)
     })
     .await;
-    bank.hide_for(360).await;
+    bank.hide_as_deployed().await;
     assert!(letters.contains(&"not json".to_owned()));
     assert_eq!(bank.mail_count().await, each_once(100));
     sqs.purge_queue().queue_url(dead).send().await.unwrap();

@@ -1,7 +1,7 @@
 //! Stored first: if storing fails, nobody is told.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use end_to_end::{Bank, id_of};
+use end_to_end::{Bank, id_of, wait_for};
 use serde_json::json;
 
 #[tokio::test]
@@ -11,7 +11,13 @@ async fn if_storing_fails_nobody_is_told_and_nothing_is_lost_by_trying_again() {
     let offer = json!({"code": bank.name, "description": "Hello", "eligibility": bank.rule("")});
     let body = offer.to_string();
     let post = async || bank.call_with("POST", "/offers", &[("idempotency-key", &bank.name)], body.as_bytes()).await;
-    let before = bank.queued().await;
+    // Earlier tests' messages are gone, so that a new one would show.
+    let before = wait_for("the queues to be empty", async || {
+        let queued = bank.queued().await;
+        anyhow::ensure!(queued["email"] + queued["audience"] == 0, "{queued:?}");
+        Ok(queued)
+    })
+    .await;
 
     // The table takes no more writes from the offer function.
     let role = bank.role_of("offer").await;

@@ -65,9 +65,9 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         tracing::error!(error = %error, "the store did not do as asked");
         match error {
-            StoreError::Unavailable { .. } => {
-                Self::unavailable("The store is out of reach. Nothing was sent; please try again.")
-            }
+            StoreError::Unavailable { .. } => Self::unavailable(
+                "The store is out of reach. Please try again; with an Idempotency-Key nothing is done twice.",
+            ),
             StoreError::Unreadable { .. } => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "What is stored cannot be read. We have been told.")
             }

@@ -12,17 +12,18 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use domain::CustomerId;
 use domain::notification::Outcome;
 use domain::offer::now;
 use domain::push::{OutcomeCounts, PushState};
 use domain::queue::Batch;
-use domain::{Customer, CustomerId};
 use futures::StreamExt;
 use futures::stream;
 use jiff::{SignedDuration, Timestamp};
+use store::customers::Found;
 use store::deliveries::{Claim, Claiming, DeliveryId, Ending, Recording, Release, TakeUp, address_hash};
 use store::pacing::{Gate, Probe};
-use store::pushes::Report;
+use store::pushes::{Report, Reporting};
 use store::{Customers, Deliveries, Pacing, Pushes, StoreError};
 
 use crate::backoff::{after_attempt, until};
@@ -32,9 +33,9 @@ use crate::transport::{Compose, SendError, Transport};
 const CONCURRENCY: usize = 10;
 /// A lease outlives the invocation that holds it by this much, so that clocks may differ a little.
 const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(5);
-/// Nothing is begun this close to the deadline: what is begun must be recorded. Longer than the transport's own
-/// time-outs for one message take together with recording it.
-const LAST_START: SignedDuration = SignedDuration::from_secs(30);
+/// Nothing is begun this close to the deadline: what is begun must be recorded. The longest that one notification may
+/// take: claiming 8 s, asking for the connection 5 s, a fresh one 5 s, four commands 20 s, the message 60 s, recording 8 s.
+const LAST_START: SignedDuration = SignedDuration::from_secs(106);
 /// Handed over this often without an answer, a notification is not tried again.
 const UNANSWERED_LIMIT: u32 = 2;
 
@@ -88,6 +89,8 @@ pub enum Why {
     Leased,
     /// This invocation's time is over.
     Deadline,
+    /// The walker has queued the batch, but not turned the page yet: it cannot be counted.
+    PageNotTurned,
 }
 
 /// Why a batch could not be delivered. It must come again.
@@ -171,7 +174,7 @@ where
         // A probe is one attempt at a time, until one of them tells.
         let concurrency = if probe.is_some() { 1 } else { CONCURRENCY };
         let standings: Vec<Result<Standing, StoreError>> = stream::iter(&batch.customers)
-            .map(|id| self.notify(&round, id, found.get(id), probe))
+            .map(|id| self.notify(&round, id, &found, probe))
             .buffer_unordered(concurrency)
             .collect()
             .await;
@@ -191,31 +194,31 @@ where
                 }
             }
         }
-        self.pushes
-            .report(&Report {
-                push: batch.push,
-                slice: batch.slice,
-                generation: batch.generation,
-                batch: batch.batch,
-                counts,
-            })
-            .await?;
-        Ok(Delivered::Whole(counts))
+        let report =
+            Report { push: batch.push, slice: batch.slice, generation: batch.generation, batch: batch.batch, counts };
+        Ok(match self.pushes.report(&report).await? {
+            Reporting::Settled => Delivered::Whole(counts),
+            // Faster than the walker that queued it.
+            Reporting::TooEarly => {
+                Delivered::PutOff(PutOff { left: 0, delay: after_attempt(0), why: Why::PageNotTurned, attempt: 0 })
+            }
+        })
     }
 
     async fn notify(
         &self,
         round: &Round<'_>,
         id: &CustomerId,
-        customer: Option<&Customer>,
+        found: &Found,
         probe: Option<Probe>,
     ) -> Result<Standing, StoreError> {
         let Round { batch, deadline, .. } = *round;
         if now() + LAST_START > deadline {
             return Ok(Standing::NoTime);
         }
+        let message = self.message(round, id, found);
         let id = DeliveryId { offer: batch.offer.id, customer: id.clone(), channel: batch.channel };
-        let (message, address) = match self.message(round, customer) {
+        let (message, address) = match message {
             Ok(message) => message,
             Err(ending) => {
                 let claiming = self.deliveries.conclude(&id, batch.push, &batch.offer, &ending).await?;
@@ -234,7 +237,12 @@ where
     }
 
     /// The message and its address, or why there is none.
-    fn message<'c>(&self, round: &Round<'_>, customer: Option<&'c Customer>) -> Result<(C::Message, &'c str), Ending> {
+    fn message<'c>(
+        &self,
+        round: &Round<'_>,
+        id: &CustomerId,
+        found: &'c Found,
+    ) -> Result<(C::Message, &'c str), Ending> {
         let batch = round.batch;
         if round.push_is_cancelled {
             return Err(Ending::unsent(Outcome::Cancelled, "the push was cancelled"));
@@ -242,7 +250,10 @@ where
         if batch.offer.is_over(now()) {
             return Err(Ending::unsent(Outcome::Expired, "the offer is over"));
         }
-        let Some(customer) = customer else {
+        if found.unreadable.contains(id) {
+            return Err(Ending::unsent(Outcome::Failed, "the customer's record cannot be read"));
+        }
+        let Some(customer) = found.customers.get(id) else {
             return Err(Ending::unsent(Outcome::OptedOut, "the customer is gone"));
         };
         let address = self

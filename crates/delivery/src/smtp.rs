@@ -1,7 +1,7 @@
 //! SMTP: one attempt for each message, over connections that are kept.
 //!
 //! lettre speaks the protocol. Its own pool is not used: it never sets `TCP_NODELAY`, so that each message waits
-//! 40 ms for a delayed acknowledgement, and it hides at which command a message was refused, which is what tells a
+//! 40 ms for a delayed acknowledgement (with `smtps://`, where lettre opens the connection, that is still so), and it hides at which command a message was refused, which is what tells a
 //! customer's fault from the server's.
 
 use std::time::{Duration, Instant};
@@ -26,8 +26,9 @@ const CONNECTIONS: usize = 10;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the answer to one command.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
-/// For the answer to a message, which the server may be scanning or forwarding.
-const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// For the answer to a message, which the server may be scanning or forwarding. RFC 5321, 4.5.3.2.6, would wait for ten
+/// minutes; a function cannot, and an answer that is not waited for costs a second copy.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A connection unused for this long is asked whether it is still there.
 const FRESH: Duration = Duration::from_secs(5);
 
@@ -128,6 +129,9 @@ struct Connection {
     used_at: Instant,
     /// Whether it carried a message before: then the server may have closed it since.
     reused: bool,
+    /// Whether a command may still be without its answer. The next command would take that answer for its own, and a
+    /// message could be taken for accepted that never was: such a connection is never used again.
+    amid: bool,
 }
 
 struct Connections {
@@ -140,19 +144,21 @@ impl managed::Manager for Connections {
 
     async fn create(&self) -> Result<Connection, SendError> {
         let smtp = self.server.connect().await?;
-        Ok(Connection { smtp, used_at: Instant::now(), reused: false })
+        Ok(Connection { smtp, used_at: Instant::now(), reused: false, amid: false })
     }
 
     async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<SendError> {
         let stale = || RecycleError::message("the connection is gone");
-        if connection.smtp.has_broken() {
+        if connection.amid || connection.smtp.has_broken() {
             return Err(stale());
         }
         if connection.used_at.elapsed() > FRESH {
+            connection.amid = true;
             let alive = timeout(COMMAND_TIMEOUT, connection.smtp.test_connected()).await;
             if !matches!(alive, Ok(true)) {
                 return Err(stale());
             }
+            connection.amid = false;
         }
         connection.reused = true;
         Ok(())
@@ -166,7 +172,9 @@ pub struct SmtpTransport {
 
 /// How far an attempt came before it failed.
 enum Failure {
-    /// Refused or broken before the message was handed over.
+    /// The server said no; the connection is as good as before.
+    Refused(SendError),
+    /// Broken, or without an answer, before the message was handed over.
     Before(SendError),
     /// As `Before`, because the connection was gone: another one may do.
     ConnectionGone,
@@ -198,13 +206,15 @@ impl SmtpTransport {
     async fn attempt(connection: &mut Connection, message: &Message, raw: &[u8]) -> Result<Response, Failure> {
         let envelope = message.envelope();
         let reused = connection.reused;
+        // Until the exchange is complete; so also if this future is dropped, or panics, in the middle.
+        connection.amid = true;
         let smtp = &mut connection.smtp;
         let before = |stage: &'static str| {
             move |error: Option<SmtpError>| match error {
                 Some(error) if stage != "MAIL FROM" && error.is_permanent() => {
-                    Failure::Before(SendError::Rejected(words(stage, &error)))
+                    Failure::Refused(SendError::Rejected(words(stage, &error)))
                 }
-                Some(error) if error.status().is_some() => Failure::Before(temporary(stage, &error)),
+                Some(error) if error.status().is_some() => Failure::Refused(temporary(stage, &error)),
                 Some(_) if reused => Failure::ConnectionGone,
                 Some(error) => Failure::Before(unreachable(stage, &error)),
                 None => Failure::Before(SendError::Unreachable(format!("{stage}: no answer in time"))),
@@ -216,13 +226,18 @@ impl SmtpTransport {
             let rcpt = Rcpt::new(recipient.clone(), vec![]);
             answered(COMMAND_TIMEOUT, smtp.command(rcpt)).await.map_err(before("RCPT TO"))?;
         }
-        answered(COMMAND_TIMEOUT, smtp.command(Data)).await.map_err(before("DATA"))?;
-        answered(MESSAGE_TIMEOUT, smtp.message(raw)).await.map_err(|error| match error {
-            Some(error) if error.is_permanent() => Failure::Before(SendError::Rejected(words("message", &error))),
-            Some(error) if error.status().is_some() => Failure::Before(temporary("message", &error)),
+        let go_ahead = answered(COMMAND_TIMEOUT, smtp.command(Data)).await.map_err(before("DATA"))?;
+        if !go_ahead.has_code(354) {
+            return Err(Failure::Before(SendError::Unreachable(format!("DATA was answered with {}", go_ahead.code()))));
+        }
+        let accepted = answered(MESSAGE_TIMEOUT, smtp.message(raw)).await.map_err(|error| match error {
+            Some(error) if error.is_permanent() => Failure::Refused(SendError::Rejected(words("message", &error))),
+            Some(error) if error.status().is_some() => Failure::Refused(temporary("message", &error)),
             Some(error) => Failure::After(SendError::Unanswered(words("message", &error))),
             None => Failure::After(SendError::Unanswered("message: no answer in time".to_owned())),
-        })
+        })?;
+        connection.amid = false;
+        Ok(accepted)
     }
 }
 
@@ -245,11 +260,11 @@ impl Transport for SmtpTransport {
                 }
                 // A server closes idle connections when it likes. Nothing was handed over: a fresh one may be used.
                 Err(Failure::ConnectionGone) => discard(connection),
-                Err(Failure::Before(error)) => {
+                Err(Failure::Refused(error)) => {
                     keep_or_discard(connection).await;
                     return Err(error);
                 }
-                Err(Failure::After(error)) => {
+                Err(Failure::Before(error) | Failure::After(error)) => {
                     discard(connection);
                     return Err(error);
                 }
@@ -261,6 +276,7 @@ impl Transport for SmtpTransport {
 /// After a refusal the connection is as good as before, if the server agrees.
 async fn keep_or_discard(mut connection: Object<Connections>) {
     if answered(COMMAND_TIMEOUT, connection.smtp.command(Rset)).await.is_ok() {
+        connection.amid = false;
         connection.used_at = Instant::now();
     } else {
         discard(connection);

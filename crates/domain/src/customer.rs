@@ -16,9 +16,9 @@ pub const ATTRIBUTES_LIMIT: usize = 100;
 pub const ATTRIBUTES_BYTES_LIMIT: usize = 16 * 1024;
 /// How deep lists and objects may nest in an attribute.
 const ATTRIBUTE_DEPTH_LIMIT: usize = 4;
-/// What DynamoDB stores as a number: up to 38 digits, magnitude below 1E+126
+/// What DynamoDB stores as a number: 0, and magnitudes from 1E-130 to below 1E+126
 /// (AWS, "Supported data types and naming rules in Amazon DynamoDB").
-const NUMBER_LIMIT: f64 = 9.9e125;
+const NUMBERS: std::ops::RangeInclusive<f64> = 1e-130..=9.9e125;
 
 /// The names under which rules and text reach a customer's own fields. No attribute may take them.
 pub const OWN_FIELDS: [&str; 4] = ["id", "name", "locale", "timeZone"];
@@ -155,8 +155,10 @@ fn check_attribute(value: &Value, depth: usize) -> Result<(), String> {
         }
         Value::Array(values) => values.iter().try_for_each(|value| check_attribute(value, depth - 1)),
         Value::Object(values) => values.values().try_for_each(|value| check_attribute(value, depth - 1)),
-        Value::Number(number) if number.as_f64().is_none_or(|number| number.abs() > NUMBER_LIMIT) => {
-            Err(format!("must be a number between -{NUMBER_LIMIT:e} and {NUMBER_LIMIT:e}"))
+        Value::Number(number)
+            if number.as_f64().is_none_or(|number| number != 0.0 && !NUMBERS.contains(&number.abs())) =>
+        {
+            Err(format!("must be 0 or a number of a size between {:e} and {:e}", NUMBERS.start(), NUMBERS.end()))
         }
         _ => Ok(()),
     }
@@ -213,7 +215,7 @@ mod tests {
             "no spaces",
             json!({
                 "name": "line\nbreak", "email": "nobody", "mobile": "12", "channels": ["email", "pigeon"],
-                "locale": "!", "timeZone": "Not a zone", "attributes": {"id": 1, "2nd": 2, "deep": [[[[[1]]]]]}, "nick": "A"
+                "locale": "!", "timeZone": "Not a zone", "attributes": {"id": 1, "2nd": 2, "deep": [[[[[1]]]]], "tiny": 1e-140}, "nick": "A"
             }),
         )
         .unwrap_err()
@@ -232,6 +234,7 @@ mod tests {
                 "attributes.2nd",
                 "attributes.deep",
                 "attributes.id",
+                "attributes.tiny",
                 "nick"
             ]
         );

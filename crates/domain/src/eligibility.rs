@@ -256,6 +256,14 @@ impl Check<'_> {
             }
             Expr::Select(select) if is_customer(&select.operand) => Ok(()),
             Expr::Select(select) => self.expression(&select.operand, scope, depth),
+            Expr::List(list)
+                if scope.within_macro() && list.elements.len() > 1 && !list.elements.iter().all(is_literal) =>
+            {
+                Err(self.refuse(expression, "builds a list within a macro, which could take very much memory"))
+            }
+            Expr::Map(_) if scope.within_macro() => {
+                Err(self.refuse(expression, "builds a map within a macro, which could take very much memory"))
+            }
             Expr::List(list) => list.elements.iter().try_for_each(|element| self.expression(element, scope, depth)),
             Expr::Map(map) => map.entries.iter().try_for_each(|entry| match &entry.expr {
                 EntryExpr::MapEntry(entry) => {
@@ -315,6 +323,10 @@ impl Check<'_> {
     }
 }
 
+fn is_literal(expression: &IdedExpr) -> bool {
+    matches!(expression.expr, Expr::Literal(_))
+}
+
 fn is_customer(expression: &IdedExpr) -> bool {
     matches!(&expression.expr, Expr::Ident(name) if name == CUSTOMER)
 }
@@ -334,13 +346,16 @@ const FREE_ARITHMETIC: [(&str, &str); 5] = [
     (operators::MODULO, "@modulo"),
 ];
 
+/// Within a macro, arithmetic is for numbers: joining texts or lists there could take very much memory.
+const NUMBERS_ONLY: &str = "_numbers";
+
 /// Redirects arithmetic to functions under which whole and fractional numbers mix.
 fn with_free_numbers(mut expression: IdedExpr) -> IdedExpr {
-    redirect(&mut expression);
+    redirect(&mut expression, false);
     expression
 }
 
-fn redirect(expression: &mut IdedExpr) {
+fn redirect(expression: &mut IdedExpr, within_macro: bool) {
     match &mut expression.expr {
         Expr::Call(call) => {
             // A macro's own bookkeeping (`@result + [x]`) stays as it is.
@@ -351,22 +366,25 @@ fn redirect(expression: &mut IdedExpr) {
                 && !bookkeeping
             {
                 call.func_name = (*free).to_owned();
+                if within_macro {
+                    call.func_name.push_str(NUMBERS_ONLY);
+                }
             }
-            call.target.as_deref_mut().into_iter().for_each(redirect);
-            call.args.iter_mut().for_each(redirect);
+            let parts = call.target.as_deref_mut().into_iter().chain(&mut call.args);
+            parts.for_each(|part| redirect(part, within_macro));
         }
-        Expr::Select(select) => redirect(&mut select.operand),
-        Expr::List(list) => list.elements.iter_mut().for_each(redirect),
+        Expr::Select(select) => redirect(&mut select.operand, within_macro),
+        Expr::List(list) => list.elements.iter_mut().for_each(|element| redirect(element, within_macro)),
         Expr::Map(map) => map.entries.iter_mut().for_each(|entry| {
             if let EntryExpr::MapEntry(entry) = &mut entry.expr {
-                redirect(&mut entry.key);
-                redirect(&mut entry.value);
+                redirect(&mut entry.key, within_macro);
+                redirect(&mut entry.value, within_macro);
             }
         }),
         Expr::Comprehension(comprehension) => {
-            redirect(&mut comprehension.loop_cond);
-            redirect(&mut comprehension.loop_step);
-            redirect(&mut comprehension.result);
+            redirect(&mut comprehension.loop_cond, true);
+            redirect(&mut comprehension.loop_step, true);
+            redirect(&mut comprehension.result, true);
         }
         Expr::Ident(_) | Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => {}
     }
@@ -375,8 +393,13 @@ fn redirect(expression: &mut IdedExpr) {
 /// The functions that rules run with.
 fn root() -> Context<'static, 'static> {
     let mut root = Context::with_env(Arc::new(Env::stdlib()));
-    let mut arithmetic = |name: &str, apply: fn(Value, Value) -> Result<Value, ExecutionError>| {
+    let mut arithmetic = |name: &'static str, apply: fn(Value, Value) -> Result<Value, ExecutionError>| {
         root.add_function(name, apply).expect("no standard function begins with @");
+        let numbers_only = move |a: Value, b: Value| match (number(&a), number(&b)) {
+            (Some(_), Some(_)) => apply(a, b),
+            _ => Err(ExecutionError::function_error(name, "takes numbers alone within a macro")),
+        };
+        root.add_function(&format!("{name}{NUMBERS_ONLY}"), numbers_only).expect("no standard function begins with @");
     };
     arithmetic("@add", |a, b| {
         let (a, b) = alike(a, b);
@@ -546,6 +569,11 @@ mod tests {
         assert!(refusal("[1, 2, 3].all(x, x > 0)").contains("not an attribute"));
         assert!(refusal("customer.a.map(x, [x, x]).all(y, true)").contains("not an attribute"));
         assert!(refusal("customer.all(x, true)").contains("not an attribute"));
+        assert!(refusal("customer.a.map(x, [customer.s, customer.s]) == []").contains("builds a list within a macro"));
+        assert!(refusal("customer.a.exists(x, {'k': x} == {})").contains("builds a map within a macro"));
+        let joins = "customer.a.map(x, customer.s + customer.s) == []";
+        assert_eq!(verdict(joins, json!({"a": [1], "s": "x"})), Verdict::Unevaluable);
+        assert_eq!(verdict("customer.a.exists(x, x in ['b', 'c'])", json!({"a": ["b"]})), Verdict::Eligible);
         let deep = |n: usize| format!("{}customer.a{}", "(1 + ".repeat(n), ")".repeat(n)) + " > 0";
         assert!(Rule::parse(&deep(20)).is_ok());
         // Deep, but allowed: it must also evaluate on the stack of a worker thread.

@@ -18,7 +18,10 @@ pub const SUBJECT_LIMIT: usize = 200;
 /// Longest description, in characters, before names are filled in.
 pub const DESCRIPTION_LIMIT: usize = 10_000;
 
-/// How long an offer without `validUntil` may be pushed, in days from its making. Its deliveries are kept longer, so
+/// How far ahead `validFrom` and `validUntil` may lie, in days: five years.
+pub const HORIZON_DAYS: i64 = 5 * 366;
+
+/// How long an offer without `validUntil` may be pushed, in days from its making or from `validFrom`. Its deliveries are kept longer, so
 /// that forgetting them never means sending twice.
 pub const LAST_PUSH_DAYS: i64 = 90;
 
@@ -72,6 +75,12 @@ impl Offer {
         }
         let valid_from = fields.parsed("validFrom", parse_time);
         let valid_until = fields.parsed("validUntil", parse_time);
+        let horizon = posted.at + SignedDuration::from_hours(24 * HORIZON_DAYS);
+        for (field, at) in [("validFrom", valid_from), ("validUntil", valid_until)] {
+            if at.is_some_and(|at| at > horizon) {
+                fields.fault(field, format!("must not be more than {HORIZON_DAYS} days ahead"));
+            }
+        }
         if valid_until.is_some_and(|until| until <= posted.at) {
             fields.fault("validUntil", "must be in the future");
         }
@@ -100,7 +109,10 @@ impl Offer {
 
     /// The last moment at which it may be pushed or sent.
     pub fn last_push_date(&self) -> Timestamp {
-        self.valid_until.unwrap_or_else(|| self.created_at + SignedDuration::from_hours(24 * LAST_PUSH_DAYS))
+        self.valid_until.unwrap_or_else(|| {
+            let from = self.valid_from.map_or(self.created_at, |from| from.max(self.created_at));
+            from + SignedDuration::from_hours(24 * LAST_PUSH_DAYS)
+        })
     }
 
     /// Whether nothing more may be sent at `now`.
@@ -198,6 +210,15 @@ mod tests {
         }))
         .unwrap_err();
         assert_eq!(faults, ["validUntil"]);
+    }
+
+    #[test]
+    fn an_offer_lies_within_five_years_and_its_last_push_date_follows_its_beginning() {
+        let far = "9999-12-15T00:00:00Z";
+        let offer = json!({"code": "A", "description": "B", "validFrom": far, "validUntil": far});
+        assert_eq!(post(offer).unwrap_err(), ["validFrom", "validUntil", "validUntil"]);
+        let offer = post(json!({"code": "A", "description": "B", "validFrom": "2027-06-01T00:00:00Z"})).unwrap();
+        assert_eq!(offer.last_push_date().to_string(), "2027-08-30T00:00:00Z");
     }
 
     #[test]

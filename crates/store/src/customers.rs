@@ -1,6 +1,6 @@
 //! The Customers table: one item a customer, and the only table that holds an address.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, PutRequest, ReturnValue, WriteRequest};
@@ -54,6 +54,15 @@ impl From<&Customer> for CustomerItem {
             attributes: customer.attributes.clone(),
         }
     }
+}
+
+/// What became of looking customers up.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Those who are there.
+    pub customers: HashMap<CustomerId, Customer>,
+    /// Those whose item cannot be read as a customer (written by something other than this product).
+    pub unreadable: HashSet<CustomerId>,
 }
 
 /// What one page of a walk over the table holds.
@@ -151,10 +160,10 @@ impl Customers {
     /// Up to 100 customers, as of now. Whoever does not exist is missing from the answer.
     ///
     /// # Errors
-    /// If the store is out of reach, still too busy after several rounds, or an item is unreadable.
-    pub async fn get_many(&self, ids: &[CustomerId]) -> Result<HashMap<CustomerId, Customer>, StoreError> {
+    /// If the store is out of reach, or still too busy after several rounds.
+    pub async fn get_many(&self, ids: &[CustomerId]) -> Result<Found, StoreError> {
         let mut keys: Vec<Item> = ids.iter().map(|id| Item::from([("pk".to_owned(), text(id))])).collect();
-        let mut found = HashMap::with_capacity(ids.len());
+        let mut found = Found::default();
         for round in 0..BATCH_ROUNDS {
             if keys.is_empty() {
                 break;
@@ -173,8 +182,13 @@ impl Customers {
                 .await
                 .map_err(|error| StoreError::unavailable("BatchGetItem", &self.table, &error))?;
             for item in answer.responses.and_then(|mut tables| tables.remove(&self.table)).unwrap_or_default() {
-                let customer = self.from_item(item)?;
-                found.insert(customer.id.clone(), customer);
+                let id = item.get("pk").and_then(|pk| pk.as_s().ok()?.parse::<CustomerId>().ok());
+                match self.from_item(item) {
+                    Ok(customer) => {
+                        found.customers.insert(customer.id.clone(), customer);
+                    }
+                    Err(_) => found.unreadable.extend(id),
+                }
             }
             keys = answer
                 .unprocessed_keys

@@ -153,6 +153,7 @@ struct DeliveryItem {
     updated_at: Timestamp,
     #[serde(default, with = "millis_serde::option")]
     lease_until: Option<Timestamp>,
+    lease_token: Option<String>,
     #[serde(default)]
     unanswered: u32,
 }
@@ -215,7 +216,14 @@ impl Deliveries {
                 let unanswered = self.read(updated.attributes.unwrap_or_default())?.unanswered;
                 Ok(Claiming::Granted(Claim { id, lease_until, unanswered, token }))
             }
-            Err(error) => self.taken(error),
+            Err(error) => {
+                let item = self.refused(error)?;
+                // Our own write, whose answer was lost, so that the client made it again.
+                if item.lease_token.as_ref() == Some(&token) {
+                    return Ok(Claiming::Granted(Claim { id, lease_until, unanswered: item.unanswered, token }));
+                }
+                self.taken(&item)
+            }
         }
     }
 
@@ -240,7 +248,7 @@ impl Deliveries {
             .expression_attribute_values(":reason", text(ending.reason.as_deref().unwrap_or_default()));
         match call.send().await {
             Ok(_) => Ok(Claiming::Final { push: push.number, outcome: ending.outcome }),
-            Err(error) => self.taken(error),
+            Err(error) => self.taken(&self.refused(error)?),
         }
     }
 
@@ -266,7 +274,8 @@ impl Deliveries {
         call
     }
 
-    fn taken(&self, error: SdkError<UpdateItemError>) -> Result<Claiming, StoreError> {
+    /// The item that did not meet a condition.
+    fn refused(&self, error: SdkError<UpdateItemError>) -> Result<DeliveryItem, StoreError> {
         let item = match error {
             SdkError::ServiceError(error) => match error.into_err() {
                 UpdateItemError::ConditionalCheckFailedException(failed) => failed.item,
@@ -276,7 +285,10 @@ impl Deliveries {
         };
         let item =
             item.ok_or_else(|| StoreError::unreadable(&self.table, "a failed condition came without its item"))?;
-        let item = self.read(item)?;
+        self.read(item)
+    }
+
+    fn taken(&self, item: &DeliveryItem) -> Result<Claiming, StoreError> {
         match item.state.parse() {
             Ok(DeliveryState::Final(outcome)) => Ok(Claiming::Final { push: item.push, outcome }),
             // `retry` cannot stand here, unless the item changed since; then asking again is right as well.
@@ -390,7 +402,7 @@ impl Deliveries {
                 .table_name(&self.table)
                 .key_condition_expression("pk = :pk")
                 .expression_attribute_values(":pk", text(format!("{offer}#{shard:x}")))
-                .limit(i32::from(limit))
+                .limit(i32::try_from(usize::from(limit) - items.len()).unwrap_or(i32::from(limit)))
                 .set_exclusive_start_key(after.take());
             if let Some(state) = state {
                 call = call

@@ -186,7 +186,13 @@ impl Offers {
                     TransactWriteItemsError::TransactionCanceledException(cancelled) => cancelled,
                     error => return Err(StoreError::unavailable("TransactWriteItems", &self.table, &error)),
                 },
-                Err(error) => return Err(StoreError::unavailable("TransactWriteItems", &self.table, &error)),
+                Err(error) => {
+                    // No answer is not a no: it may be stored.
+                    return match self.get(offer.id).await {
+                        Ok(Some(_)) => Ok(Creation::Stored),
+                        _ => Err(StoreError::unavailable("TransactWriteItems", &self.table, &error)),
+                    };
+                }
             };
             let because =
                 |code: &str| cancelled.cancellation_reasons().iter().any(|reason| reason.code() == Some(code));
@@ -404,7 +410,8 @@ impl Offers {
     /// # Errors
     /// If it was not.
     pub fn check_cursor(cursor: &Cursor) -> Result<(), InvalidCursor> {
-        fits(cursor, &["kind", "at", "pk", "sk"]).then_some(()).ok_or(InvalidCursor)
+        let of_offers = cursor.part("kind") == Some(OFFER_KIND);
+        (fits(cursor, &["kind", "at", "pk", "sk"]) && of_offers).then_some(()).ok_or(InvalidCursor)
     }
 
     async fn get_item(&self, pk: impl ToString, sk: impl ToString) -> Result<Option<Item>, StoreError> {

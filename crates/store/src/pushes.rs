@@ -1,8 +1,11 @@
 //! The Pushes table: how far each push is.
 //!
-//! One item tells of the push, one of each slice. Counts live on the slices, so that no item is written by everybody;
-//! a batch reports once, under the condition that its number is not yet among those done, so counts are exact however
-//! often a message is delivered.
+//! One item tells of the push, one of each slice. Counts live on the slices, so that no item is written by everybody.
+//!
+//! Turning a page adds the numbers of its batches to those that are open; a batch that reports takes its number out, under
+//! the condition that it is there. So counts are exact however often a message is delivered. A number holds the version of
+//! the walk: when a page is walked again (because its walker died, or another one took the slice over), its batches have
+//! other numbers, and those of the page that was never turned are not counted.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +16,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use domain::push::{OutcomeCounts, PushState, WalkCounts};
-use domain::{CustomerId, PushId};
+use domain::{CustomerId, OfferId, PushId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -90,9 +93,18 @@ pub struct Walk {
     pub generation: u32,
     /// After whom the next page begins.
     pub after: Option<CustomerId>,
-    /// The number of the next batch.
-    pub next_batch: u32,
-    version: u64,
+    version: u32,
+    walker: String,
+}
+
+/// Most batches of one page, so that numbers of different pages differ.
+pub const PAGE_BATCHES: u32 = 64;
+
+impl Walk {
+    /// The number of this page's first batch; the others follow, [`PAGE_BATCHES`] at most.
+    pub fn first_batch(&self) -> u32 {
+        self.version * PAGE_BATCHES
+    }
 }
 
 /// What became of opening a slice or turning its page.
@@ -129,9 +141,9 @@ pub enum SliceWalk {
     /// It is walked, but not every batch has reported.
     Walked {
         /// Changes with every page turned.
-        version: u64,
-        /// How many batches have reported.
-        batches_done: u64,
+        version: u32,
+        /// How many batches have not reported.
+        batches_open: usize,
     },
     /// Every batch has reported.
     Done,
@@ -167,11 +179,12 @@ struct PushItem {
 #[serde(rename_all = "camelCase", default)]
 struct SliceItem {
     generation: u32,
-    version: u64,
+    version: u32,
+    walker: String,
     resume_after: Option<CustomerId>,
     walked: bool,
-    batches: u32,
-    batches_done: BTreeSet<u32>,
+    batches: u64,
+    batches_open: BTreeSet<u32>,
     #[serde(with = "millis_serde::option")]
     heartbeat: Option<Timestamp>,
     customers_read: u64,
@@ -189,7 +202,7 @@ struct SliceItem {
 
 impl SliceItem {
     fn is_done(&self) -> bool {
-        self.walked && self.batches_done.len() == self.batches as usize
+        self.walked && self.batches_open.is_empty()
     }
 }
 
@@ -267,11 +280,15 @@ impl Pushes {
     /// # Errors
     /// If the store is out of reach or the item unreadable.
     pub async fn open_slice(&self, push: PushId, slice: u32, generation: u32) -> Result<Walking, StoreError> {
+        // Unique: ids of this kind are the time and 74 random bits.
+        let walker = OfferId::generate().to_string();
         let call = self
             .update(push, slice_sk(slice))
             .update_expression(
-                "SET generation = :generation, heartbeat = :now, walked = if_not_exists(walked, :false) ADD version :one",
+                "SET generation = :generation, heartbeat = :now, walker = :walker, \
+                 walked = if_not_exists(walked, :false) ADD version :one",
             )
+            .expression_attribute_values(":walker", text(&walker))
             .condition_expression("attribute_not_exists(pk) OR (generation = :generation AND walked = :false)")
             .expression_attribute_values(":generation", number(generation))
             .expression_attribute_values(":false", AttributeValue::Bool(false))
@@ -284,18 +301,24 @@ impl Pushes {
                     slice,
                     generation,
                     after: item.resume_after,
-                    next_batch: item.batches,
                     version: item.version,
+                    walker,
                 }))
             }
             Conditional::Refused(item) => {
                 let item: SliceItem = self.read(item)?;
-                Ok(if item.generation == generation { Walking::Over } else { Walking::Lost })
+                if item.generation != generation {
+                    return Ok(Walking::Lost);
+                }
+                // Whoever walked it to its end may not have come to closing it.
+                self.close_slice_if_done(push, slice, &item).await?;
+                Ok(Walking::Over)
             }
         }
     }
 
-    /// Turns the page: the batches of the last one are queued, the walk goes on after `next` or is over.
+    /// Turns the page: its batches are queued, the walk goes on after `next` or is over. The batches have the numbers from
+    /// [`Walk::first_batch`] on.
     ///
     /// # Errors
     /// If the store is out of reach or the item unreadable.
@@ -306,11 +329,12 @@ impl Pushes {
         next: Option<CustomerId>,
     ) -> Result<Walking, StoreError> {
         let place = if next.is_some() { "resumeAfter = :resumeAfter" } else { "walked = :true REMOVE resumeAfter" };
+        let open = if found.batches > 0 { ", batchesOpen :open" } else { "" };
         let mut call = self
             .update(walk.push, slice_sk(walk.slice))
             .update_expression(format!(
                 "ADD version :one, customersRead :read, customersEligible :eligible, \
-                 customersUnevaluable :unevaluable, notifications :notifications, batches :batches \
+                 customersUnevaluable :unevaluable, notifications :notifications, batches :batches{open} \
                  SET heartbeat = :now, {place}"
             ))
             .condition_expression("version = :version AND generation = :generation")
@@ -322,34 +346,47 @@ impl Pushes {
             .expression_attribute_values(":unevaluable", number(found.customers_unevaluable))
             .expression_attribute_values(":notifications", number(found.notifications))
             .expression_attribute_values(":batches", number(found.batches));
+        if found.batches > 0 {
+            let numbers = (u64::from(walk.first_batch())..).take(usize::try_from(found.batches).unwrap_or(usize::MAX));
+            let numbers = numbers.map(|number| number.to_string()).collect();
+            call = call.expression_attribute_values(":open", AttributeValue::Ns(numbers));
+        }
         call = match &next {
             Some(next) => call.expression_attribute_values(":resumeAfter", text(next)),
             None => call.expression_attribute_values(":true", AttributeValue::Bool(true)),
         };
-        let Conditional::Done(item) = self.conditionally(call).await? else {
-            return Ok(Walking::Lost);
+        let item: SliceItem = match self.conditionally(call).await? {
+            Conditional::Done(item) => self.read(item)?,
+            Conditional::Refused(item) => {
+                let item: SliceItem = self.read(item)?;
+                // Our own write, whose answer was lost, so that the client made it again.
+                if item.walker != walk.walker || item.version != walk.version + 1 {
+                    return Ok(Walking::Lost);
+                }
+                item
+            }
         };
-        let item: SliceItem = self.read(item)?;
         if item.walked {
             self.close_slice_if_done(walk.push, walk.slice, &item).await?;
             return Ok(Walking::Over);
         }
-        Ok(Walking::On(Walk { after: next, next_batch: item.batches, version: item.version, ..walk.clone() }))
+        Ok(Walking::On(Walk { after: next, version: item.version, ..walk.clone() }))
     }
 
     /// Reports a batch, all of whose notifications are final. Reporting it again changes nothing.
     ///
     /// # Errors
     /// If the store is out of reach or the item unreadable.
-    pub async fn report(&self, report: &Report) -> Result<(), StoreError> {
+    pub async fn report(&self, report: &Report) -> Result<Reporting, StoreError> {
         let OutcomeCounts { sent, failed, suppressed, opted_out, expired, cancelled, already_served } = report.counts;
         let call = self
             .update(report.push, slice_sk(report.slice))
             .update_expression(
-                "ADD batchesDone :batches, sent :sent, failed :failed, suppressed :suppressed, optedOut :optedOut, \
-                 expired :expired, cancelled :cancelled, alreadyServed :alreadyServed SET heartbeat = :now",
+                "DELETE batchesOpen :batches ADD sent :sent, failed :failed, suppressed :suppressed, \
+                 optedOut :optedOut, expired :expired, cancelled :cancelled, alreadyServed :alreadyServed \
+                 SET heartbeat = :now",
             )
-            .condition_expression("generation = :generation AND NOT contains(batchesDone, :batch)")
+            .condition_expression("generation = :generation AND contains(batchesOpen, :batch)")
             .expression_attribute_values(":generation", number(report.generation))
             .expression_attribute_values(":batch", number(report.batch))
             .expression_attribute_values(":batches", AttributeValue::Ns(vec![report.batch.to_string()]))
@@ -360,14 +397,21 @@ impl Pushes {
             .expression_attribute_values(":expired", number(expired))
             .expression_attribute_values(":cancelled", number(cancelled))
             .expression_attribute_values(":alreadyServed", number(already_served));
-        match self.conditionally(call).await? {
+        let item: SliceItem = match self.conditionally(call).await? {
             // A batch that no walk of ours queued, such as a sample event's: nobody waits for its report.
-            Conditional::Refused(None) => Ok(()),
-            // Refused means reported before, perhaps by somebody who died before closing the slice: so look either way.
-            Conditional::Done(item) | Conditional::Refused(item) => {
-                self.close_slice_if_done(report.push, report.slice, &self.read(item)?).await
+            Conditional::Refused(None) => return Ok(Reporting::Settled),
+            Conditional::Refused(item) => {
+                let item: SliceItem = self.read(item)?;
+                if item.generation == report.generation && item.version == report.batch / PAGE_BATCHES && !item.walked {
+                    return Ok(Reporting::TooEarly);
+                }
+                item
             }
-        }
+            Conditional::Done(item) => self.read(item)?,
+        };
+        // Reported before, perhaps by somebody who died before closing the slice: so look either way.
+        self.close_slice_if_done(report.push, report.slice, &item).await?;
+        Ok(Reporting::Settled)
     }
 
     /// The slice that is done last completes the push. Every step may be repeated.
@@ -448,7 +492,7 @@ impl Pushes {
                 standing.walk = match (slice.walked, slice.is_done()) {
                     (_, true) => SliceWalk::Done,
                     (true, false) => {
-                        SliceWalk::Walked { version: slice.version, batches_done: slice.batches_done.len() as u64 }
+                        SliceWalk::Walked { version: slice.version, batches_open: slice.batches_open.len() }
                     }
                     (false, false) => SliceWalk::Walking,
                 };
@@ -463,7 +507,7 @@ impl Pushes {
     /// # Errors
     /// If the store is out of reach.
     pub async fn walk_anew(&self, push: PushId, standing: &SliceStanding) -> Result<Option<u32>, StoreError> {
-        let SliceWalk::Walked { version, batches_done } = standing.walk else {
+        let SliceWalk::Walked { version, batches_open } = standing.walk else {
             return Ok(None);
         };
         let generation = standing.generation + 1;
@@ -471,24 +515,21 @@ impl Pushes {
             .update(push, slice_sk(standing.slice))
             .update_expression(
                 "SET generation = :generation, walked = :false, heartbeat = :now \
-                 REMOVE resumeAfter, batches, batchesDone, customersRead, customersEligible, customersUnevaluable, \
+                 REMOVE resumeAfter, batches, batchesOpen, customersRead, customersEligible, customersUnevaluable, \
                  notifications, sent, failed, suppressed, optedOut, expired, cancelled, alreadyServed \
                  ADD version :one",
             )
             // Nothing has reported since either: a slice that was done meanwhile is counted already.
-            .condition_expression(if batches_done == 0 {
-                "generation = :seen AND version = :version AND walked = :true AND attribute_not_exists(batchesDone)"
-            } else {
-                "generation = :seen AND version = :version AND walked = :true AND size(batchesDone) = :done"
-            })
+            .condition_expression(
+                "generation = :seen AND version = :version AND walked = :true AND size(batchesOpen) = :open",
+            )
+            .expression_attribute_values(":open", number(batches_open))
             .expression_attribute_values(":generation", number(generation))
             .expression_attribute_values(":seen", number(standing.generation))
             .expression_attribute_values(":version", number(version))
             .expression_attribute_values(":true", AttributeValue::Bool(true))
             .expression_attribute_values(":false", AttributeValue::Bool(false))
             .expression_attribute_values(":one", number(1));
-        let call =
-            if batches_done == 0 { call } else { call.expression_attribute_values(":done", number(batches_done)) };
         Ok(match self.conditionally(call).await? {
             Conditional::Done(_) => Some(generation),
             Conditional::Refused(_) => None,
@@ -553,7 +594,7 @@ impl Pushes {
                 customers_eligible: slice.customers_eligible,
                 customers_unevaluable: slice.customers_unevaluable,
                 notifications: slice.notifications,
-                batches: u64::from(slice.batches),
+                batches: slice.batches,
             };
             outcomes += OutcomeCounts {
                 sent: slice.sent,
@@ -598,7 +639,7 @@ impl Pushes {
     /// # Errors
     /// If it was not.
     pub fn check_cursor(cursor: &Cursor) -> Result<(), InvalidCursor> {
-        fits(cursor, &["open", "pk", "sk"]).then_some(()).ok_or(InvalidCursor)
+        (fits(cursor, &["open", "pk", "sk"]) && cursor.part("open") == Some(OPEN)).then_some(()).ok_or(InvalidCursor)
     }
 
     fn update(&self, push: PushId, sk: impl ToString) -> UpdateItemFluentBuilder {
@@ -657,6 +698,15 @@ pub enum Plan {
         /// At least 1.
         slices: u32,
     },
+}
+
+/// What became of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reporting {
+    /// It counts, or did before, or never will because its page was walked anew.
+    Settled,
+    /// Its page is not turned yet: report it again in a moment.
+    TooEarly,
 }
 
 /// What a batch reports, once.

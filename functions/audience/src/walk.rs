@@ -17,7 +17,8 @@ use store::customers::CustomersPage;
 use store::pushes::Walking;
 use store::{Customers, Pushes, StoreError};
 
-/// Customers of one page: enough to fill batches, few enough to walk in a second or two.
+/// Customers of one page: enough to fill batches, few enough to walk in a second or two. With two channels they make at
+/// most 40 batches (see [`store::pushes::PAGE_BATCHES`]).
 const PAGE: u16 = 1_000;
 /// No page is begun with less than this left: the rest of the slice is handed on.
 const PAGE_TIME: Duration = Duration::from_secs(15);
@@ -59,7 +60,7 @@ impl Walker {
             }
             let page = self.customers.scan(slice.slice, slice.slices, walk.after.as_ref(), PAGE).await?;
             let next = page.next.clone();
-            let (found, batches) = self.sort(slice, &page, walk.next_batch);
+            let (found, batches) = self.sort(slice, &page, walk.first_batch());
             for (channel, queue) in &self.channels {
                 queue
                     .send_all(batches.iter().filter(|ChannelMessage::BatchV1(batch)| batch.channel == *channel))

@@ -62,8 +62,7 @@ impl From<Progress> for ProgressView {
             state: push.state,
             slices: push.slices,
             slices_done: push.slices_done,
-            // A batch may report before its page is turned, so that its notifications are counted later.
-            eligible: pending + outcomes.total(),
+            eligible: walk.notifications,
             sent: outcomes.sent,
             failed: outcomes.failed,
             suppressed: outcomes.suppressed,

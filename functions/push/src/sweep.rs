@@ -3,7 +3,8 @@
 //! The tables say what is missing, so nothing here depends on who died where:
 //! - a push that was requested, but that the stream did not bring, is cut;
 //! - a push whose time has come is started;
-//! - a slice that has not moved for a while is queued again; whoever opens it takes it over where it stands;
+//! - a slice that has not moved for a while, though its queue is empty, is queued again; whoever opens it takes it over
+//!   where it stands;
 //! - a slice that is walked, but whose batches have not all reported though their queues are empty, is walked anew, in a
 //!   new generation. The Deliveries table keeps that from sending twice;
 //! - a slice that is done but not counted as done is counted.
@@ -144,6 +145,10 @@ impl Sweeper<'_> {
                 }
                 SliceWalk::Unopened | SliceWalk::Walking | SliceWalk::Walked { .. } => {}
             }
+        }
+        // A slice that stands in its queue, or is in some function's hands, comes by itself.
+        if !again.is_empty() && self.cutter.audience.depth().await? > 0 {
+            again.clear();
         }
         swept.resumed += again.len() as u64;
         if !silent.is_empty() && self.nothing_is_on_its_way().await? {

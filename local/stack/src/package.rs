@@ -25,7 +25,9 @@ pub(crate) struct Package {
 /// Every function: each has a folder under `functions/`.
 fn functions(place: &Place) -> Result<Vec<String>> {
     let mut names: Vec<String> = fs::read_dir(place.workspace().join("functions"))?
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter_map(Result::ok)
+        .filter(|entry| entry.path().join("Cargo.toml").exists())
+        .filter_map(|entry| entry.file_name().into_string().ok())
         .collect();
     names.sort();
     Ok(names)

@@ -48,7 +48,8 @@ impl Running {
 
     /// Ends it and all that it started.
     pub(crate) fn end(&self) {
-        if !self.is_alive() {
+        // Another process has the id by now; while one of the group lived, the system would not have given it away.
+        if started(self.pid).is_some_and(|started| started != self.started) {
             return;
         }
         let group = Pid::from_raw(self.pid);
@@ -117,10 +118,9 @@ impl Run {
 
     /// Ends what still runs. Answers how many processes that were.
     pub(crate) fn end(&self) -> usize {
-        let alive: Vec<_> = self.processes.iter().filter(|running| running.is_alive()).collect();
-        for running in &alive {
-            running.end();
-        }
-        alive.len()
+        let alive = self.processes.iter().filter(|running| running.is_alive()).count();
+        // One that crashed may have left others of its group behind.
+        self.processes.iter().for_each(Running::end);
+        alive
     }
 }

@@ -13,6 +13,9 @@ const ARRIVES_WITHIN: Duration = Duration::from_secs(60);
 /// A second `up` must not send the sample again.
 const KEY: &str = "offercast-sample-offer";
 
+/// Where the e-mail that is shown goes to.
+const ADDRESS: &str = "asha@example.com";
+
 const OFFER: &str = r#"{"code":"CASHBK","description":"Get 5% cashback on 5000 spent"}"#;
 
 /// Adds the sample customers, posts the sample offer, and shows an e-mail that arrived.
@@ -30,15 +33,18 @@ pub(crate) async fn show(stack: &Stack, has_inbox: bool) -> Result<()> {
     }
     let offer = answer.json();
     let id = offer["id"].as_str().context("the offer came back without an id")?;
+    let sent = completed(&api, id).await?;
     if answer.headers.contains_key("idempotent-replayed") {
         step.done("were here already");
+    } else {
+        step.done(&format!("offer {id} sent to {sent} customers"));
+    }
+    if !has_inbox {
         return Ok(());
     }
-    let sent = completed(&api, id).await?;
-    step.done(&format!("offer {id} sent to {sent} customers"));
-    if has_inbox {
-        let mails: Value = reqwest::get(format!("{}api/messages", stack.inbox_url)).await?.json().await?;
-        let mail = &mails[0];
+    let mails: Vec<Value> = reqwest::get(format!("{}api/messages", stack.inbox_url)).await?.json().await?;
+    // It may have been emptied since.
+    if let Some(mail) = mails.iter().find(|mail| mail["to"] == ADDRESS && mail["subject"] == offer["subject"]) {
         let field = |name: &str| mail[name].as_str().unwrap_or_default();
         println!();
         for (label, name) in [("From", "from"), ("To", "to"), ("Subject", "subject")] {
@@ -69,7 +75,7 @@ async fn completed(api: &Api, offer: &str) -> Result<u64> {
 
 fn customers() -> Value {
     json!([
-        {"id": "sample-1", "name": "Asha Rao", "email": "asha@example.com", "channels": ["email"],
+        {"id": "sample-1", "name": "Asha Rao", "email": ADDRESS, "channels": ["email"],
          "locale": "en-IN", "timeZone": "Asia/Kolkata", "attributes": {"tier": "gold", "monthly_spend": 7200}},
         {"id": "sample-2", "name": "Inês Marques", "email": "ines@example.com", "mobile": "+351912345678",
          "channels": ["email", "sms"], "locale": "pt-PT", "timeZone": "Europe/Lisbon",

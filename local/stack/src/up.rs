@@ -62,6 +62,8 @@ pub(crate) async fn prepare(place: &Place, options: &Options) -> Result<Stack> {
     let before = Stack::read(&place.stack_file()).ok().filter(|_| run.is_up());
     if before.is_none() {
         run = start(place, options).await?;
+    } else if options.stack.starts_with("http://") && options.stack.trim_end_matches('/') != run.endpoint_url {
+        bail!("a stack is up at {}; end it first with: cargo xtask down", run.endpoint_url);
     }
     let endpoint = run.endpoint_url;
     let smtp_url = options.smtp.clone().unwrap_or(run.inbox_smtp_url);
