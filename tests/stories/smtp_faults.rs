@@ -134,6 +134,22 @@ async fn a_server_that_closes_connections_is_recovered_from() {
 }
 
 #[tokio::test]
+async fn a_slow_answer_is_neither_taken_for_another_nor_for_a_lost_one() {
+    let (_guard, bank) = bank().await;
+    bank.put_many(30).await;
+    // Longer than we wait for a command; and as a scanner may take for a message.
+    bank.smtp_faults(json!([
+        {"at": "rcpt", "do": {"wait": 7_000}, "every": 6, "times": 3},
+        {"at": "message", "do": {"wait": 12_000}, "every": 5, "times": 2},
+    ]))
+    .await;
+    let offer = bank.post_offer(&json!({"code": "SLOW", "description": "Hello"})).await;
+    let push = bank.completed(&offer).await;
+    assert_eq!((&push["sent"], &push["failed"]), (&json!(30), &json!(0)), "{push}");
+    assert_eq!(bank.mail_count().await, each_once(30));
+}
+
+#[tokio::test]
 async fn a_lost_reply_costs_at_most_one_more_copy() {
     let (_guard, bank) = bank().await;
     bank.put_many(40).await;

@@ -18,8 +18,9 @@ pub const SUBJECT_LIMIT: usize = 200;
 /// Longest description, in characters, before names are filled in.
 pub const DESCRIPTION_LIMIT: usize = 10_000;
 
-/// How far ahead `validFrom` and `validUntil` may lie, in days: five years.
-pub const HORIZON_DAYS: i64 = 5 * 366;
+/// How far ahead `validFrom` and `validUntil` may lie, in days: a hundred years. Beyond the end of the calendar, dates
+/// reckoned from them could not be stored.
+pub const HORIZON_DAYS: i64 = 36_525;
 
 /// How long an offer without `validUntil` may be pushed, in days from its making or from `validFrom`. Its deliveries are kept longer, so
 /// that forgetting them never means sending twice.
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offer_lies_within_five_years_and_its_last_push_date_follows_its_beginning() {
+    fn an_offer_lies_within_a_hundred_years_and_its_last_push_date_follows_its_beginning() {
         let far = "9999-12-15T00:00:00Z";
         let offer = json!({"code": "A", "description": "B", "validFrom": far, "validUntil": far});
         assert_eq!(post(offer).unwrap_err(), ["validFrom", "validUntil", "validUntil"]);
