@@ -32,5 +32,22 @@ async fn run(place: &Place, options: &Options, arguments: &[String]) -> Result<E
         .args(["test", "--workspace", "--no-fail-fast"])
         .args(arguments)
         .env(STACK_VARIABLE, place.stack_file());
-    tokio::process::Command::from(command).kill_on_drop(true).status().await.context("cannot run cargo test")
+    let mut tests = tokio::process::Command::from(command).process_group(0).spawn().context("cannot run cargo test")?;
+    // Whoever is told to stop, ends cargo and the tests that it runs: they are one group.
+    let mut group = Group(tests.id().and_then(|id| i32::try_from(id).ok()));
+    let status = tests.wait().await.context("cannot wait for cargo test");
+    group.0 = None;
+    status
+}
+
+/// A process group that ends with this.
+struct Group(Option<i32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(id) = self.0 {
+            // It may be over already; that is what was wanted.
+            let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGKILL);
+        }
+    }
 }
