@@ -8,7 +8,7 @@
 //! | how the AWS stack and the inbox are run and ended | `services`, `process` |
 //! | how functions are packed, and `template.yaml` deployed | `package`, `deploy` |
 //! | the sample customers and the sample offer | `sample` |
-//! | `load`, `logs`, `test` | `load`, `logs`, `test` |
+//! | `load`, `logs`, `redrive`, `test` | `load`, `logs`, `redrive`, `test` |
 //! | where files go | `place` |
 
 mod deploy;
@@ -18,6 +18,7 @@ mod package;
 mod place;
 mod process;
 mod progress;
+mod redrive;
 mod sample;
 mod services;
 mod test;
@@ -73,6 +74,14 @@ enum Command {
         #[arg(long, short)]
         follow: bool,
     },
+    /// Look at dead letters, drop one, or send those of a queue again.
+    Redrive {
+        /// audience or email. Lists the letters of all queues if left out.
+        queue: Option<String>,
+        /// Drop this letter instead.
+        #[arg(long, value_name = "ID", requires = "queue")]
+        drop: Option<String>,
+    },
     /// Run every test, on a stack of its own.
     Test {
         #[command(flatten)]
@@ -120,6 +129,9 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Call { method, path, body } => return call(&running(&place)?, &method, &path, body).await,
         Command::Load { file } => load::load(&running(&place)?, file.as_deref()).await?,
         Command::Logs { function, follow } => logs::show(&running(&place)?, function.as_deref(), follow).await?,
+        Command::Redrive { queue, drop } => {
+            redrive::redrive(&running(&place)?, queue.as_deref(), drop.as_deref()).await?;
+        }
         Command::Test { options, arguments } => return test::test(&options, &arguments).await,
     }
     Ok(ExitCode::SUCCESS)
