@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use client::{Answer, Api, Call, STACK_VARIABLE, Signer, Stack};
+use client::{Answer, Api, STACK_VARIABLE, Signer, Stack};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -349,14 +349,13 @@ impl Bank {
 
     /// Changes permissions, as an administrator would.
     pub async fn iam(&self, parameters: &[(&str, &str)]) {
-        let mut form = url::form_urlencoded::Serializer::new(String::new());
-        form.append_pair("Version", "2010-05-08").extend_pairs(parameters);
-        let url = format!("{}/", self.stack.endpoint_url);
-        let body = form.finish();
-        let headers = [("content-type", "application/x-www-form-urlencoded")];
-        let call = Call { method: "POST", url: &url, headers: &headers, body: body.as_bytes(), service: "iam" };
-        let answer = Signer::new(&self.stack.region, self.stack.credentials()).send(&call).await.expect("IAM answers");
-        assert!(answer.status < 300, "{}", answer.text);
+        self.query("iam", &[parameters, &[("Version", "2010-05-08")]].concat()).await;
+    }
+
+    /// Makes a call of AWS's query protocol, which must succeed.
+    pub async fn query(&self, service: &str, parameters: &[(&str, &str)]) -> String {
+        let signer = Signer::new(&self.stack.region, self.stack.credentials());
+        signer.query(&self.stack.endpoint_url, service, parameters).await.expect("AWS does as asked")
     }
 
     /// The name of a function's role.

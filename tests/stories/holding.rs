@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use anyhow::ensure;
-use client::{Call, Signer};
 use end_to_end::{Bank, wait_for};
 use serde_json::json;
 
@@ -12,16 +11,8 @@ use serde_json::json;
 async fn deploy(bank: &Bank, sending_enabled: &str) {
     let stack = bank.stack.functions["email"].strip_suffix("-email").unwrap();
     let call = async |parameters: &[(&str, &str)]| {
-        let mut form = url::form_urlencoded::Serializer::new(String::new());
-        form.append_pair("Version", "2010-05-15").append_pair("StackName", stack).extend_pairs(parameters);
-        let body = form.finish();
-        let url = format!("{}/", bank.stack.endpoint_url);
-        let headers = [("content-type", "application/x-www-form-urlencoded")];
-        let call =
-            Call { method: "POST", url: &url, headers: &headers, body: body.as_bytes(), service: "cloudformation" };
-        let answer = Signer::new(&bank.stack.region, bank.stack.credentials()).send(&call).await.unwrap();
-        assert!(answer.status < 300, "{}", answer.text);
-        answer.text
+        let common = [("Version", "2010-05-15"), ("StackName", stack)];
+        bank.query("cloudformation", &[parameters, &common].concat()).await
     };
     let described = call(&[("Action", "DescribeStacks")]).await;
     let names: Vec<_> = described

@@ -124,6 +124,20 @@ impl Signer {
         Self { http: reqwest::Client::new(), region: region.to_owned(), credentials }
     }
 
+    /// Makes a call of AWS's query protocol (IAM, CloudFormation): parameters in, XML out.
+    ///
+    /// # Errors
+    /// If there is no answer, or the answer says no.
+    pub async fn query(&self, endpoint: &str, service: &str, parameters: &[(&str, &str)]) -> Result<String> {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+        let url = format!("{}/", endpoint.trim_end_matches('/'));
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let answer =
+            self.send(&Call { method: "POST", url: &url, headers: &headers, body: body.as_bytes(), service }).await?;
+        anyhow::ensure!(answer.status < 300, "{service} refused ({}): {}", answer.status, answer.text);
+        Ok(answer.text)
+    }
+
     /// Makes a call.
     ///
     /// # Errors

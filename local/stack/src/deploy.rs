@@ -161,17 +161,7 @@ impl Aws {
     }
 
     async fn iam(&self, parameters: &[(&str, &str)]) -> Result<String> {
-        let mut form = url::form_urlencoded::Serializer::new(String::new());
-        form.append_pair("Version", "2010-05-08").extend_pairs(parameters);
-        let url = format!("{}/", self.endpoint);
-        let headers = [("content-type", "application/x-www-form-urlencoded")];
-        let body = form.finish();
-        let call = Call { method: "POST", url: &url, headers: &headers, body: body.as_bytes(), service: "iam" };
-        let answer = self.signer.send(&call).await?;
-        if answer.status >= 300 {
-            bail!("{} was refused ({}): {}", parameters[0].1, answer.status, answer.text);
-        }
-        Ok(answer.text)
+        self.signer.query(&self.endpoint, "iam", &[parameters, &[("Version", "2010-05-08")]].concat()).await
     }
 
     async fn put(&self, path: &str, body: &[u8]) -> Result<()> {
