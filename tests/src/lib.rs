@@ -3,13 +3,16 @@
 //! All tests share one stack. Each bank therefore has customers of its own, told apart by an attribute and by the
 //! domain of their addresses, and sees only their mail.
 
+pub mod function;
+pub mod store_proxy;
+
 use std::collections::BTreeMap;
 use std::env;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use client::{Answer, Api, STACK_VARIABLE, Signer, Stack};
+use client::{Answer, Api, Call, STACK_VARIABLE, Signer, Stack};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -92,7 +95,12 @@ impl Bank {
 
     /// The address of one of its customers.
     pub fn address(&self, who: &str) -> String {
-        format!("{who}@{}.example", self.name)
+        format!("{who}@{}", self.domain())
+    }
+
+    /// Where all its customers have their addresses.
+    pub fn domain(&self) -> String {
+        format!("{}.example", self.name)
     }
 
     /// A customer who wants e-mail; `change` what differs.
@@ -220,7 +228,7 @@ impl Bank {
         let url = format!("{}api/messages", self.stack.inbox_url);
         let mails: Vec<Mail> =
             reqwest::get(url).await.expect("the inbox answers").json().await.expect("the inbox answers with messages");
-        let own = format!("@{}.example", self.name);
+        let own = format!("@{}", self.domain());
         mails.into_iter().rev().filter(|mail| mail.to.ends_with(&own)).collect()
     }
 
@@ -245,9 +253,38 @@ impl Bank {
 
     /// How many connections the SMTP server got since its faults were set.
     pub async fn smtp_connections(&self) -> u64 {
+        self.smtp_state().await["connections"].as_u64().expect("a count")
+    }
+
+    /// What the SMTP server still does wrong, and how often it came to it.
+    pub async fn smtp_faults_now(&self) -> Value {
+        self.smtp_state().await["faults"].take()
+    }
+
+    async fn smtp_state(&self) -> Value {
         let url = format!("{}api/faults", self.stack.inbox_url);
-        let state: Value = reqwest::get(url).await.expect("the inbox answers").json().await.expect("with JSON");
-        state["connections"].as_u64().expect("a count")
+        reqwest::get(url).await.expect("the inbox answers").json().await.expect("with JSON")
+    }
+
+    /// Makes the SMTP server ask for a password, or for none.
+    pub async fn smtp_password(&self, password: Option<&str>) {
+        let url = format!("{}api/password", self.stack.inbox_url);
+        let answer = reqwest::Client::new().put(url).json(&password).send().await.expect("the inbox answers");
+        assert_eq!(answer.status(), 204);
+    }
+
+    /// Changes the secret that names the SMTP server, as an operator would.
+    pub async fn set_smtp_url(&self, url: &str) {
+        let id = &self.environment_of("email").await["SMTP_URL_SECRET_ARN"];
+        let body = json!({"SecretId": id, "SecretString": url, "ClientRequestToken": Uuid::now_v7()}).to_string();
+        let headers =
+            [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", "secretsmanager.PutSecretValue")];
+        let url = format!("{}/", self.stack.endpoint_url);
+        let call =
+            Call { method: "POST", url: &url, headers: &headers, body: body.as_bytes(), service: "secretsmanager" };
+        let signer = Signer::new(&self.stack.region, self.stack.credentials());
+        let answer = signer.send(&call).await.expect("Secrets Manager answers");
+        assert_eq!(answer.status, 200, "{}", answer.text);
     }
 
     /// How many messages are dead, in all dead-letter queues.
@@ -299,6 +336,21 @@ impl Bank {
     }
 
     // ---- Behind the scenes ----
+
+    /// Runs `cargo xtask` with these arguments, on this stack; it must succeed. Answers what it printed.
+    pub fn xtask(&self, arguments: &[&str]) -> String {
+        let output = std::process::Command::new(program("stack"))
+            .args(arguments)
+            // Where it is told of AWS, AWS is this stack.
+            .env("AWS_ENDPOINT_URL", &self.stack.endpoint_url)
+            .env("AWS_REGION", &self.stack.region)
+            .env("AWS_ACCESS_KEY_ID", &self.stack.access_key_id)
+            .env("AWS_SECRET_ACCESS_KEY", &self.stack.secret_access_key)
+            .output()
+            .expect("the program runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
 
     /// Invokes a function directly, and answers what it answered.
     ///
@@ -358,6 +410,52 @@ impl Bank {
         signer.query(&self.stack.endpoint_url, service, parameters).await.expect("AWS does as asked")
     }
 
+    /// What a function reads from its environment, as deployed.
+    pub async fn environment_of(&self, function: &str) -> BTreeMap<String, String> {
+        let lambda = aws_sdk_lambda::Client::new(&self.stack.sdk_config());
+        let answer = lambda.get_function_configuration().function_name(&self.stack.functions[function]).send().await;
+        let environment = answer.expect("Lambda answers").environment.and_then(|environment| environment.variables);
+        environment.unwrap_or_default().into_iter().collect()
+    }
+
+    /// Changes what a function reads from its environment; the next invocation sees it.
+    pub async fn set_environment(&self, function: &str, name: &str, value: Option<&str>) {
+        let mut variables = self.environment_of(function).await;
+        match value {
+            Some(value) => variables.insert(name.to_owned(), value.to_owned()),
+            None => variables.remove(name),
+        };
+        let lambda = aws_sdk_lambda::Client::new(&self.stack.sdk_config());
+        let function = &self.stack.functions[function];
+        let environment =
+            aws_sdk_lambda::types::Environment::builder().set_variables(Some(variables.into_iter().collect())).build();
+        let update = lambda.update_function_configuration().function_name(function).environment(environment);
+        update.send().await.expect("Lambda does as asked");
+        wait_for("the function to be updated", async || {
+            let answer = lambda.get_function_configuration().function_name(function).send().await?;
+            let status = answer.last_update_status.context("no status")?;
+            anyhow::ensure!(status == aws_sdk_lambda::types::LastUpdateStatus::Successful, "{status:?}");
+            Ok(())
+        })
+        .await;
+    }
+
+    /// Changes how often a function's stream is tried again.
+    pub async fn set_stream_retries(&self, function: &str, retries: i32) {
+        let lambda = aws_sdk_lambda::Client::new(&self.stack.sdk_config());
+        let sources = lambda.list_event_source_mappings().function_name(&self.stack.functions[function]).send().await;
+        let source = sources.expect("Lambda answers").event_source_mappings.unwrap_or_default().remove(0);
+        let id = source.uuid.expect("an event source has an id");
+        let update = lambda.update_event_source_mapping().uuid(&id).maximum_retry_attempts(retries);
+        update.send().await.expect("Lambda does as asked");
+        wait_for("the event source to be updated", async || {
+            let state = lambda.get_event_source_mapping().uuid(&id).send().await?.state.unwrap_or_default();
+            anyhow::ensure!(state == "Enabled", "{state}");
+            Ok(())
+        })
+        .await;
+    }
+
     /// The name of a function's role.
     pub async fn role_of(&self, function: &str) -> String {
         let lambda = aws_sdk_lambda::Client::new(&self.stack.sdk_config());
@@ -365,6 +463,12 @@ impl Bank {
         let arn = answer.expect("Lambda answers").role.expect("a function has a role");
         arn.rsplit('/').next().expect("an ARN has a name").to_owned()
     }
+}
+
+/// A program of this workspace, built beside this test: target/debug/deps/story and target/debug/email.
+pub fn program(name: &str) -> PathBuf {
+    let own = env::current_exe().expect("a test has a file");
+    own.ancestors().nth(2).map(|folder| folder.join(name)).expect("it lies in the target folder")
 }
 
 /// An offer's id.

@@ -172,17 +172,21 @@ async fn what_is_not_there_is_not_found() {
     assert_eq!(answer.status, 404);
 }
 
-#[tokio::test]
-async fn nobody_gets_in_without_a_right_signature() {
-    let bank = Bank::open();
-    let url = |path: &str| format!("{}{path}", bank.stack.api_url);
-    let unsigned = reqwest::get(url("/offers")).await.unwrap();
-    assert_eq!(unsigned.status(), 403);
-    let forged = Api::new(&Stack { secret_access_key: "wrong".to_owned(), ..bank.stack.clone() });
-    let answer = forged.call("GET", "/offers", &[], b"").await.unwrap();
-    assert_eq!(answer.status, 403, "{}", answer.text);
-    let health = reqwest::get(url("/health")).await.unwrap();
-    assert_eq!(health.status(), 200);
+mod enforced_roles {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_gets_in_without_a_right_signature() {
+        let bank = Bank::open();
+        let url = |path: &str| format!("{}{path}", bank.stack.api_url);
+        let unsigned = reqwest::get(url("/offers")).await.unwrap();
+        assert_eq!(unsigned.status(), 403);
+        let forged = Api::new(&Stack { secret_access_key: "wrong".to_owned(), ..bank.stack.clone() });
+        let answer = forged.call("GET", "/offers", &[], b"").await.unwrap();
+        assert_eq!(answer.status, 403, "{}", answer.text);
+        let health = reqwest::get(url("/health")).await.unwrap();
+        assert_eq!(health.status(), 200);
+    }
 }
 
 #[tokio::test]

@@ -4,40 +4,48 @@
 use std::collections::BTreeMap;
 
 use anyhow::ensure;
+use aws_sdk_cloudformation::Client;
+use aws_sdk_cloudformation::types::{Capability, Parameter, StackStatus, TemplateStage};
 use end_to_end::{Bank, wait_for};
 use serde_json::json;
+use tokio::sync::Mutex;
+
+/// Held for one test at a time.
+static SENDING: Mutex<()> = Mutex::const_new(());
 
 /// Deploys the same template with another value of the parameter.
 async fn deploy(bank: &Bank, sending_enabled: &str) {
+    const PARAMETER: &str = "SendingEnabled";
     let stack = bank.stack.functions["email"].strip_suffix("-email").unwrap();
-    let call = async |parameters: &[(&str, &str)]| {
-        let common = [("Version", "2010-05-15"), ("StackName", stack)];
-        bank.query("cloudformation", &[parameters, &common].concat()).await
+    let cloudformation = Client::new(&bank.stack.sdk_config());
+    let described = async || {
+        let answer = cloudformation.describe_stacks().stack_name(stack).send().await.unwrap();
+        answer.stacks.unwrap_or_default().remove(0)
     };
-    let described = call(&[("Action", "DescribeStacks")]).await;
-    let names: Vec<_> = described
-        .split("<ParameterKey>")
-        .skip(1)
-        .map(|rest| rest.split('<').next().unwrap().to_owned())
-        .filter(|name| name != "SendingEnabled")
+    let template = cloudformation.get_template().stack_name(stack).template_stage(TemplateStage::Original);
+    let template = template.send().await.unwrap().template_body.unwrap();
+    let mut parameters: Vec<_> = described()
+        .await
+        .parameters()
+        .iter()
+        .filter_map(Parameter::parameter_key)
+        .filter(|name| *name != PARAMETER)
+        .map(|name| Parameter::builder().parameter_key(name).use_previous_value(true).build())
         .collect();
-    let mut parameters = vec![
-        ("Action".to_owned(), "UpdateStack".to_owned()),
-        ("UsePreviousTemplate".to_owned(), "true".to_owned()),
-        ("Capabilities.member.1".to_owned(), "CAPABILITY_IAM".to_owned()),
-        ("Capabilities.member.2".to_owned(), "CAPABILITY_AUTO_EXPAND".to_owned()),
-        ("Parameters.member.1.ParameterKey".to_owned(), "SendingEnabled".to_owned()),
-        ("Parameters.member.1.ParameterValue".to_owned(), sending_enabled.to_owned()),
-    ];
-    for (i, name) in names.iter().enumerate() {
-        parameters.push((format!("Parameters.member.{}.ParameterKey", i + 2), name.clone()));
-        parameters.push((format!("Parameters.member.{}.UsePreviousValue", i + 2), "true".to_owned()));
-    }
-    let parameters: Vec<_> = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    call(&parameters).await;
+    parameters.push(Parameter::builder().parameter_key(PARAMETER).parameter_value(sending_enabled).build());
+    cloudformation
+        .update_stack()
+        .stack_name(stack)
+        .template_body(template)
+        .set_parameters(Some(parameters))
+        .capabilities(Capability::CapabilityIam)
+        .capabilities(Capability::CapabilityAutoExpand)
+        .send()
+        .await
+        .unwrap();
     wait_for("the stack to be updated", async || {
-        let described = call(&[("Action", "DescribeStacks")]).await;
-        ensure!(described.contains("UPDATE_COMPLETE<"), "{described}");
+        let status = described().await.stack_status.unwrap();
+        ensure!(status == StackStatus::UpdateComplete, "{status}");
         Ok(())
     })
     .await;
@@ -45,6 +53,7 @@ async fn deploy(bank: &Bank, sending_enabled: &str) {
 
 #[tokio::test]
 async fn what_is_held_is_sent_when_sending_is_enabled_again() {
+    let _guard = SENDING.lock().await;
     let bank = Bank::open();
     bank.put_many(60).await;
     deploy(&bank, "false").await;
@@ -67,5 +76,48 @@ async fn what_is_held_is_sent_when_sending_is_enabled_again() {
     let push = bank.completed(&offer).await;
     assert_eq!(push["sent"], 60);
     let expected: BTreeMap<_, _> = (0..60).map(|i| (format!("c{i}"), 1)).collect();
+    assert_eq!(bank.mail_count().await, expected);
+}
+
+#[tokio::test]
+async fn messages_that_come_twice_and_out_of_order_are_sent_once() {
+    const CUSTOMERS: usize = 400;
+    let _guard = SENDING.lock().await;
+    let bank = Bank::open();
+    bank.put_many(CUSTOMERS).await;
+    deploy(&bank, "false").await;
+    let offer = bank.post_offer(&json!({"code": "SHUFFLED", "description": "Hello"})).await;
+    bank.reached(&offer, "eligible", CUSTOMERS as u64).await;
+
+    // Every message of the queue, taken out, and put back twice, the last one first.
+    let (sqs, queue) = (bank.sqs(), &bank.stack.queues["email"]);
+    let mut messages = Vec::new();
+    let mut seen = 0;
+    while seen < CUSTOMERS {
+        let received = sqs.receive_message().queue_url(queue).max_number_of_messages(10).wait_time_seconds(1).send();
+        for message in received.await.unwrap().messages.unwrap_or_default() {
+            let body = message.body.unwrap();
+            let batch: serde_json::Value = serde_json::from_str(&body).unwrap();
+            if batch["offer"]["id"] == offer["id"] {
+                seen += batch["customers"].as_array().unwrap().len();
+            }
+            messages.push(body);
+            sqs.delete_message().queue_url(queue).receipt_handle(message.receipt_handle.unwrap()).send().await.unwrap();
+        }
+    }
+    for body in messages.iter().rev().chain(messages.iter().rev()) {
+        sqs.send_message().queue_url(queue).message_body(body).send().await.unwrap();
+    }
+
+    deploy(&bank, "true").await;
+    let push = bank.completed(&offer).await;
+    assert_eq!((&push["sent"], &push["eligible"]), (&json!(CUSTOMERS), &json!(CUSTOMERS)), "{push}");
+    wait_for("the second copies to be gone", async || {
+        let queued = bank.queued().await["email"];
+        ensure!(queued == 0, "{queued} queued");
+        Ok(())
+    })
+    .await;
+    let expected: BTreeMap<_, _> = (0..CUSTOMERS).map(|i| (format!("c{i}"), 1)).collect();
     assert_eq!(bank.mail_count().await, expected);
 }

@@ -127,3 +127,39 @@ async fn a_message_that_can_never_succeed_ends_in_the_dead_letter_queue_and_bloc
     assert_eq!(bank.mail_count().await, each_once(100));
     sqs.purge_queue().queue_url(dead).send().await.unwrap();
 }
+
+#[tokio::test]
+async fn dead_letters_can_be_listed_dropped_one_by_one_and_sent_again() {
+    let _guard = QUEUES.lock().await;
+    let bank = Bank::open();
+    bank.put_many(10).await;
+    // A batch that was put aside though nothing is wrong with it, and one that can never succeed.
+    let offer = bank.post_offer(&json!({"code": "LETTER", "description": "Hello", "eligibility": "false"})).await;
+    bank.completed(&offer).await;
+    let customers: Vec<_> = (0..10).map(|i| bank.id(&format!("c{i}"))).collect();
+    let batch = json!({"type": "batch.v1", "push": {"offer": offer["id"], "number": 1}, "offer": offer,
+                       "slice": 9_999, "generation": 1, "batch": 0, "channel": "email", "customers": customers});
+    let dead = &bank.stack.queues["emailDeadLetters"];
+    let put = async |body: String| bank.sqs().send_message().queue_url(dead).message_body(body).send().await.unwrap();
+    let poison = put("not json".to_owned()).await.message_id.unwrap();
+    let good = put(batch.to_string()).await.message_id.unwrap();
+
+    // Locally by stack.json, on AWS by the name of the CloudFormation stack.
+    let name = bank.stack.functions["email"].strip_suffix("-email").unwrap();
+    for place in [&[][..], &["--on-aws", name]] {
+        let listed = bank.xtask(&[&["redrive"], place].concat());
+        assert!(listed.contains(&poison) && listed.contains("not json") && listed.contains(&good), "{listed}");
+    }
+    bank.xtask(&["redrive", "email", "--drop", &poison, "--on-aws", name]);
+    let listed = bank.xtask(&["redrive"]);
+    assert!(!listed.contains(&poison) && listed.contains(&good), "{listed}");
+    let sent = bank.xtask(&["redrive", "email", "--on-aws", name]);
+    assert!(sent.contains("sent to email again: 1"), "{sent}");
+    wait_for("the good one to be delivered", async || {
+        let count = bank.mail_count().await;
+        ensure!(count == each_once(10), "{count:?}");
+        Ok(())
+    })
+    .await;
+    assert!(bank.xtask(&["redrive"]).contains("There are no dead letters."));
+}

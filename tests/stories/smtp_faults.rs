@@ -172,9 +172,9 @@ async fn a_lost_reply_costs_at_most_one_more_copy() {
 async fn a_server_that_refuses_us_altogether_fails_nobody() {
     let (_guard, bank) = bank().await;
     bank.put_many(20).await;
-    // As with a wrong password: every command is refused for good, and it is not the customers' fault.
-    bank.smtp_faults(json!([{"at": "mail", "do": {"reply": "535 5.7.8 authentication failed"}}])).await;
-    let offer = bank.post_offer(&json!({"code": "AUTH", "description": "Hello"})).await;
+    // Every message is refused for good, and it is not the customers' fault.
+    bank.smtp_faults(json!([{"at": "mail", "do": {"reply": "550 5.7.1 sender refused"}}])).await;
+    let offer = bank.post_offer(&json!({"code": "SENDER", "description": "Hello"})).await;
     bank.reached(&offer, "eligible", 20).await;
     wait_for("somebody to be refused", async || {
         let waiting = bank.deliveries(&offer, "state=retry").await;
@@ -186,6 +186,32 @@ async fn a_server_that_refuses_us_altogether_fails_nobody() {
     bank.smtp_faults(json!([])).await;
     let push = bank.completed(&offer).await;
     assert_eq!((&push["sent"], &push["failed"]), (&json!(20), &json!(0)), "{push}");
+    assert_eq!(bank.mail_count().await, each_once(20));
+}
+
+#[tokio::test]
+async fn a_wrong_password_fails_nobody_and_the_right_one_is_taken_up_by_running_functions() {
+    let (_guard, bank) = bank().await;
+    bank.put_many(20).await;
+    let server = bank.stack.smtp_url.strip_prefix("smtp://").unwrap();
+    bank.set_smtp_url(&format!("smtp://bank:wrong@{server}")).await;
+    bank.smtp_password(Some("right")).await;
+    // Who is connected already must connect again.
+    bank.smtp_faults(json!([{"at": "mail", "do": {"reply": "530 5.7.0 authentication required"}, "times": 1}])).await;
+    let offer = bank.post_offer(&json!({"code": "AUTH", "description": "Hello"})).await;
+    let push = wait_for("the server to refuse the password", async || {
+        let push = bank.push(&offer).await;
+        anyhow::ensure!(push["lastError"].as_str().is_some_and(|error| error.contains("535")), "{push}");
+        Ok(push)
+    })
+    .await;
+    assert_eq!((&push["waitingFor"], &push["failed"]), (&json!("provider"), &json!(0)), "{push}");
+
+    bank.set_smtp_url(&format!("smtp://bank:right@{server}")).await;
+    let push = bank.completed(&offer).await;
+    bank.smtp_password(None).await;
+    bank.set_smtp_url(&bank.stack.smtp_url).await;
+    assert_eq!((&push["sent"], &push["failed"], &push["waitingFor"]), (&json!(20), &json!(0), &Value::Null), "{push}");
     assert_eq!(bank.mail_count().await, each_once(20));
 }
 

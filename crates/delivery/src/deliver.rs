@@ -274,12 +274,8 @@ where
         address_hash: String,
         probe: Option<Probe>,
     ) -> Result<Standing, StoreError> {
-        // Claiming may have taken its time, and this process may have been stopped meanwhile.
-        if now() >= claim.lease_until {
-            return Ok(Standing::NoTime);
-        }
         let began = Timestamp::now();
-        let sent = self.transport.send(message).await;
+        let sent = self.transport.send(message, claim.lease_until).await;
         let duration_ms = Timestamp::now().duration_since(began).as_millis();
 
         let ending = match &sent {
@@ -297,6 +293,8 @@ where
                 address_hash: Some(address_hash),
                 ..Ending::unsent(Outcome::Failed, format!("the answer was lost twice: {reason}"))
             }),
+            // Others may have taken over: there is nothing of ours to give back.
+            Err(SendError::TooLate) => return Ok(Standing::NoTime),
             Err(SendError::Unanswered(_) | SendError::Throttled(_) | SendError::Unreachable(_)) => None,
         };
         let recording = match (&ending, &sent) {

@@ -4,9 +4,13 @@
 //! 40 ms for a delayed acknowledgement (with `smtps://`, where lettre opens the connection, that is still so), and it hides at which command a message was refused, which is what tells a
 //! customer's fault from the server's.
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use deadpool::managed::{self, Metrics, Object, RecycleError, RecycleResult};
+use domain::offer::now;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
 use lettre::Message;
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
@@ -32,6 +36,9 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A connection unused for this long is asked whether it is still there.
 const FRESH: Duration = Duration::from_secs(5);
 
+/// Tells the server's URL, password and all, or why it cannot.
+pub type UrlSource = Box<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
+
 /// Where the server is and how to speak to it.
 #[derive(Clone)]
 struct Server {
@@ -54,7 +61,7 @@ enum Security {
 /// Why a URL names no SMTP server. Does not repeat the URL, which may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the SMTP URL {0}; expected smtps://user:password@host:465, smtp+starttls://host:587 or smtp://host:25")]
-pub struct InvalidSmtpUrl(String);
+struct InvalidSmtpUrl(String);
 
 impl Server {
     fn parse(url: &str) -> Result<Self, InvalidSmtpUrl> {
@@ -135,7 +142,28 @@ struct Connection {
 }
 
 struct Connections {
-    server: Server,
+    url: UrlSource,
+    /// As the URL said when it was last read; read again once the server could not be used.
+    server: Mutex<Option<Server>>,
+}
+
+impl Connections {
+    async fn server(&self) -> Result<Server, SendError> {
+        let known = self.server.lock().expect("nothing panics while it holds this").clone();
+        if let Some(server) = known {
+            return Ok(server);
+        }
+        // Nobody's fault but ours: what cannot be sent now waits until somebody has put it right.
+        let url = (self.url)().await.map_err(|error| SendError::Unreachable(format!("no SMTP URL: {error}")))?;
+        let server = Server::parse(&url).map_err(|error| SendError::Unreachable(error.to_string()))?;
+        *self.server.lock().expect("nothing panics while it holds this") = Some(server.clone());
+        Ok(server)
+    }
+
+    /// The password, or the server, may have changed.
+    fn forget_server(&self) {
+        *self.server.lock().expect("nothing panics while it holds this") = None;
+    }
 }
 
 impl managed::Manager for Connections {
@@ -143,7 +171,7 @@ impl managed::Manager for Connections {
     type Error = SendError;
 
     async fn create(&self) -> Result<Connection, SendError> {
-        let smtp = self.server.connect().await?;
+        let smtp = self.server().await?.connect().await.inspect_err(|_| self.forget_server())?;
         Ok(Connection { smtp, used_at: Instant::now(), reused: false, amid: false })
     }
 
@@ -183,17 +211,15 @@ enum Failure {
 }
 
 impl SmtpTransport {
-    /// To the server at `url`: `smtps://user:password@host:465`, `smtp+starttls://host:587` or `smtp://host:25`.
-    /// Connects when the first message is sent.
-    ///
-    /// # Errors
-    /// If the URL names no SMTP server, or would send a password unencrypted over a network.
-    pub fn new(url: &str) -> Result<Self, InvalidSmtpUrl> {
-        let pool = managed::Pool::builder(Connections { server: Server::parse(url)? })
+    /// To the server at the URL that `url` tells: `smtps://user:password@host:465`, `smtp+starttls://host:587` or
+    /// `smtp://host:25`; a password goes unencrypted to this machine alone. Asks for it when the first message is sent,
+    /// and again after the server could not be used.
+    pub fn new(url: UrlSource) -> Self {
+        let pool = managed::Pool::builder(Connections { url, server: Mutex::new(None) })
             .max_size(CONNECTIONS)
             .build()
             .expect("a pool without time-outs needs no runtime");
-        Ok(Self { pool })
+        Self { pool }
     }
 
     async fn connection(&self) -> Result<Object<Connections>, SendError> {
@@ -203,7 +229,12 @@ impl SmtpTransport {
         })
     }
 
-    async fn attempt(connection: &mut Connection, message: &Message, raw: &[u8]) -> Result<Response, Failure> {
+    async fn attempt(
+        connection: &mut Connection,
+        message: &Message,
+        raw: &[u8],
+        until: Timestamp,
+    ) -> Result<Response, Failure> {
         let envelope = message.envelope();
         let reused = connection.reused;
         // Until the exchange is complete; so also if this future is dropped, or panics, in the middle.
@@ -230,6 +261,11 @@ impl SmtpTransport {
         if !go_ahead.has_code(354) {
             return Err(Failure::Before(SendError::Unreachable(format!("DATA was answered with {}", go_ahead.code()))));
         }
+        // The conversation took its time, and this process may have been stopped meanwhile. Without its end the server drops
+        // the message.
+        if now() >= until {
+            return Err(Failure::Before(SendError::TooLate));
+        }
         let accepted = answered(MESSAGE_TIMEOUT, smtp.message(raw)).await.map_err(|error| match error {
             Some(error) if error.is_permanent() => Failure::Refused(SendError::Rejected(words("message", &error))),
             Some(error) if error.status().is_some() => Failure::Refused(temporary("message", &error)),
@@ -248,11 +284,11 @@ impl Transport for SmtpTransport {
         "smtp"
     }
 
-    async fn send(&self, message: &Message) -> Result<Accepted, SendError> {
+    async fn send(&self, message: &Message, until: Timestamp) -> Result<Accepted, SendError> {
         let raw = message.formatted();
         loop {
             let mut connection = self.connection().await?;
-            match Self::attempt(&mut connection, message, &raw).await {
+            match Self::attempt(&mut connection, message, &raw, until).await {
                 Ok(_) => {
                     connection.used_at = Instant::now();
                     let id = message.headers().get::<lettre::message::header::MessageId>();
@@ -261,7 +297,13 @@ impl Transport for SmtpTransport {
                 // A server closes idle connections when it likes. Nothing was handed over: a fresh one may be used.
                 Err(Failure::ConnectionGone) => discard(connection),
                 Err(Failure::Refused(error)) => {
-                    keep_or_discard(connection).await;
+                    if let SendError::Unreachable(_) = error {
+                        // It refuses us: signing in anew, as the URL says by now, may change its mind.
+                        self.pool.manager().forget_server();
+                        discard(connection);
+                    } else {
+                        keep_or_discard(connection).await;
+                    }
                     return Err(error);
                 }
                 Err(Failure::Before(error) | Failure::After(error)) => {

@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use domain::{Channel, Customer, Offer};
+use jiff::Timestamp;
 
 /// Writes an offer's message to one customer.
 pub trait Compose: Send + Sync {
@@ -30,8 +31,12 @@ pub trait Transport: Send + Sync {
     /// Its name, under which it is blocked when it is out of reach.
     fn name(&self) -> &'static str;
 
-    /// Hands one message over.
-    fn send(&self, message: &Self::Message) -> impl Future<Output = Result<Accepted, SendError>> + Send;
+    /// Hands one message over, before `until` or not at all: afterwards somebody else may send it.
+    fn send(
+        &self,
+        message: &Self::Message,
+        until: Timestamp,
+    ) -> impl Future<Output = Result<Accepted, SendError>> + Send;
 }
 
 /// The provider took the message.
@@ -55,6 +60,9 @@ pub enum SendError {
     /// The provider is there, but does not take this message now: too many at once, a mailbox that is busy.
     #[error("not taken for now: {0}")]
     Throttled(String),
+    /// The time was over before the message was handed over.
+    #[error("not handed over in time")]
+    TooLate,
     /// The provider takes no messages at all: no connection, no greeting, no TLS, wrong credentials, account paused.
     #[error("out of reach: {0}")]
     Unreachable(String),

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 use crate::StoreError;
-use crate::item::{Item, millis, millis_serde, number, text};
+use crate::item::{millis, millis_serde, number, text};
 
 /// The first block, doubled with every probe that fails.
 const FIRST_BLOCK: SignedDuration = SignedDuration::from_secs(1);
@@ -55,6 +55,17 @@ struct PacingItem {
     blocked_until: Option<Timestamp>,
     #[serde(default)]
     failures: u32,
+    #[serde(default)]
+    last_error: Option<String>,
+}
+
+/// A transport that is out of reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outage {
+    /// Nobody calls it before; then somebody probes.
+    pub blocked_until: Timestamp,
+    /// Why the last attempt failed.
+    pub last_error: Option<String>,
 }
 
 impl Pacing {
@@ -68,19 +79,9 @@ impl Pacing {
     /// # Errors
     /// If the store is out of reach or the item unreadable.
     pub async fn gate(&self, transport: &str) -> Result<Gate, StoreError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("pk", text(transport))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| StoreError::unavailable("GetItem", &self.table, &error))?;
-        let Some(item) = answer.item else {
+        let Some(item) = self.get(transport).await? else {
             return Ok(Gate::Open);
         };
-        let item = self.read(item)?;
         let Some(seen) = item.blocked_until else {
             return Ok(Gate::Open);
         };
@@ -100,6 +101,15 @@ impl Pacing {
         } else {
             Ok(Gate::Blocked { until })
         }
+    }
+
+    /// Whether a transport is out of reach, and why. Changes nothing.
+    ///
+    /// # Errors
+    /// If the store is out of reach or the item unreadable.
+    pub async fn outage(&self, transport: &str) -> Result<Option<Outage>, StoreError> {
+        let item = self.get(transport).await?;
+        Ok(item.and_then(|item| Some(Outage { blocked_until: item.blocked_until?, last_error: item.last_error })))
     }
 
     /// Blocks a transport that could not be reached; longer after a probe. Answers until when.
@@ -153,7 +163,10 @@ impl Pacing {
         }
     }
 
-    fn read(&self, item: Item) -> Result<PacingItem, StoreError> {
-        serde_dynamo::from_item(item).map_err(|error| StoreError::unreadable(&self.table, error))
+    async fn get(&self, transport: &str) -> Result<Option<PacingItem>, StoreError> {
+        let call = self.client.get_item().table_name(&self.table).key("pk", text(transport)).consistent_read(true);
+        let answer = call.send().await.map_err(|error| StoreError::unavailable("GetItem", &self.table, &error))?;
+        let item = answer.item.map(serde_dynamo::from_item).transpose();
+        item.map_err(|error| StoreError::unreadable(&self.table, error))
     }
 }

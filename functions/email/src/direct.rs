@@ -6,6 +6,7 @@ use domain::faults::Faults;
 use domain::fields::{Fields, Lines};
 use domain::offer::{DESCRIPTION_LIMIT, SUBJECT_LIMIT};
 use lettre::message::Mailbox;
+use runtime::Deadline;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -62,7 +63,7 @@ impl Request {
 }
 
 /// Sends `{recipient, emailFromAddress, emailReplyToAddress, subject, content}` and answers `{messageId}`.
-pub(crate) async fn send(function: &Function, payload: Value) -> Result<Value, DirectError> {
+pub(crate) async fn send(function: &Function, payload: Value, deadline: Deadline) -> Result<Value, DirectError> {
     let Function { email, is_sending_enabled, .. } = function;
     let request = Request::parse(payload)?;
     if !is_sending_enabled {
@@ -78,7 +79,7 @@ pub(crate) async fn send(function: &Function, payload: Value) -> Result<Value, D
     }
     .message(email.composer.letterhead())
     .map_err(DirectError::Unwritable)?;
-    let accepted = email.transport.send(&message).await?;
+    let accepted = email.transport.send(&message, deadline.at()).await?;
     Ok(json!({"messageId": accepted.message_id}))
 }
 

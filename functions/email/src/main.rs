@@ -4,8 +4,10 @@ mod direct;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use delivery::email::Letterhead;
+use delivery::smtp::UrlSource;
 use delivery::{DeliverError, Delivered, Deliverer, EmailComposer, PutOff, SmtpTransport};
 use domain::queue::{Batch, ChannelMessage};
+use futures::FutureExt;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::queue::QueueError;
 use runtime::{Aws, Deadline, Queue, records, settings, telemetry};
@@ -33,22 +35,32 @@ async fn main() -> Result<(), Error> {
     };
     let from: String = settings::required("FROM_ADDRESS")?;
     let reply_to: String = settings::required("REPLY_TO_ADDRESS")?;
-    let smtp_url = aws.secret(&settings::required::<String>("SMTP_URL_SECRET_ARN")?).await?;
+    let smtp_url: String = settings::required("SMTP_URL_SECRET_ARN")?;
     let email = Email {
         customers: Customers::new(aws.dynamodb(), settings::required::<String>("CUSTOMERS_TABLE")?),
         deliveries: Deliveries::new(aws.dynamodb(), settings::required::<String>("DELIVERIES_TABLE")?),
         pushes: Pushes::new(aws.dynamodb(), settings::required::<String>("PUSHES_TABLE")?),
         pacing: Pacing::new(aws.dynamodb(), settings::required::<String>("PACING_TABLE")?),
         composer: EmailComposer::new(&from, &reply_to, letterhead)?,
-        transport: SmtpTransport::new(&smtp_url)?,
+        transport: SmtpTransport::new(secret(&aws, smtp_url)),
     };
     let queue = Queue::new(aws.sqs(), settings::required::<String>("EMAIL_QUEUE_URL")?);
     let is_sending_enabled = settings::required("SENDING_ENABLED")?;
     let function = &Function { email, queue, is_sending_enabled };
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
-        handle(function, event.payload, Deadline::of(&event.context)).await
+        // Boxed: all its layers in one type are more than the compiler looks through.
+        Box::pin(handle(function, event.payload, Deadline::of(&event.context))).await
     }))
     .await
+}
+
+/// Reads a secret each time it is asked.
+fn secret(aws: &Aws, arn: String) -> UrlSource {
+    let aws = aws.clone();
+    Box::new(move || {
+        let (aws, arn) = (aws.clone(), arn.clone());
+        async move { aws.secret(&arn).await.map_err(|error| error.to_string()) }.boxed()
+    })
 }
 
 async fn handle(function: &Function, payload: Value, deadline: Deadline) -> Result<Value, Error> {
@@ -56,7 +68,7 @@ async fn handle(function: &Function, payload: Value, deadline: Deadline) -> Resu
         let event: SqsEvent = serde_json::from_value(payload)?;
         return Ok(serde_json::to_value(deliver_all(function, event, deadline).await)?);
     }
-    Ok(direct::send(function, payload).await?)
+    Ok(direct::send(function, payload, deadline).await?)
 }
 
 async fn deliver_all(function: &Function, event: SqsEvent, deadline: Deadline) -> SqsBatchResponse {

@@ -10,15 +10,18 @@ use api::problem::no_such_route;
 use axum::Router;
 use axum::routing::{get, post};
 use domain::Text;
-use runtime::{Aws, settings, telemetry};
+use runtime::{Aws, Queue, settings, telemetry};
 use serde_json::json;
-use store::{Deliveries, Offers, Pushes};
+use store::{Deliveries, Offers, Pacing, Pushes};
 
 /// What every handler may use.
 struct App {
     offers: Offers,
     pushes: Pushes,
     deliveries: Deliveries,
+    pacing: Pacing,
+    /// By the queues that they serve.
+    dead_letters: [(&'static str, Queue); 2],
     default_subject: Text,
 }
 
@@ -30,6 +33,11 @@ async fn main() -> Result<(), lambda_http::Error> {
         offers: Offers::new(aws.dynamodb(), settings::required::<String>("OFFERS_TABLE")?),
         pushes: Pushes::new(aws.dynamodb(), settings::required::<String>("PUSHES_TABLE")?),
         deliveries: Deliveries::new(aws.dynamodb(), settings::required::<String>("DELIVERIES_TABLE")?),
+        pacing: Pacing::new(aws.dynamodb(), settings::required::<String>("PACING_TABLE")?),
+        dead_letters: [
+            ("audience", Queue::new(aws.sqs(), settings::required::<String>("AUDIENCE_DEAD_LETTERS_URL")?)),
+            ("email", Queue::new(aws.sqs(), settings::required::<String>("EMAIL_DEAD_LETTERS_URL")?)),
+        ],
         default_subject: Text::parse(&settings::required::<String>("DEFAULT_SUBJECT")?)?,
     };
     lambda_http::run(router(app)).await

@@ -11,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use domain::fields::{Fields, kind};
 use domain::offer::now;
 use domain::push::{OutcomeCounts, PushState, WalkCounts};
-use domain::{Faults, OfferId, PushId};
-use jiff::Timestamp;
+use domain::{Channel, Faults, OfferId, PushId};
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use store::Pushes;
@@ -50,10 +50,52 @@ struct ProgressView {
     completed_at: Option<Timestamp>,
     cancelled_by: Option<String>,
     waiting_for: Option<&'static str>,
+    last_error: Option<String>,
 }
 
-impl From<Progress> for ProgressView {
-    fn from(progress: Progress) -> Self {
+/// No progress for this long, and a push may be waiting for somebody to look at dead letters: one minute after the sweep
+/// would have sent a lost message again.
+const STALLED_AFTER: SignedDuration = SignedDuration::from_mins(3);
+
+/// What holds a push up.
+#[derive(Default)]
+struct Wait {
+    reason: Option<&'static str>,
+    last_error: Option<String>,
+}
+
+impl Wait {
+    /// Looks for what holds it up, in what the pipeline has noted.
+    async fn of(app: &App, progress: &Progress) -> Result<Self, Problem> {
+        let wait = |reason, last_error| Ok(Self { reason: Some(reason), last_error });
+        match progress.push.state {
+            PushState::Scheduled => return wait("validFrom", None),
+            PushState::Running => {}
+            PushState::Completed | PushState::Cancelled => return Ok(Self::default()),
+        }
+        for transport in Channel::ALL.iter().flat_map(|channel| channel.transports()) {
+            if let Some(outage) = app.pacing.outage(transport).await? {
+                return wait("provider", outage.last_error.map(|error| format!("{transport}: {error}")));
+            }
+        }
+        let stalled =
+            progress.last_progress_at.max(progress.push.started_at).is_some_and(|at| at + STALLED_AFTER < now());
+        if stalled {
+            for (name, queue) in &app.dead_letters {
+                match queue.depth().await {
+                    Ok(0) => {}
+                    Ok(count) => return wait("deadLetters", Some(format!("{count} dead letters of the {name} queue"))),
+                    // How far the push is can be told all the same.
+                    Err(error) => tracing::warn!(queue = name, error = %error, "dead letters cannot be counted"),
+                }
+            }
+        }
+        Ok(Self::default())
+    }
+}
+
+impl ProgressView {
+    fn new(progress: Progress, wait: Wait) -> Self {
         let pending = progress.pending();
         let Progress { push, walk, outcomes, last_progress_at } = progress;
         Self {
@@ -81,7 +123,8 @@ impl From<Progress> for ProgressView {
             last_progress_at: last_progress_at.max(push.started_at),
             completed_at: push.completed_at,
             cancelled_by: push.cancelled_by,
-            waiting_for: (push.state == PushState::Scheduled).then_some("validFrom"),
+            waiting_for: wait.reason,
+            last_error: wait.last_error,
         }
     }
 }
@@ -133,7 +176,12 @@ pub(crate) async fn read(
         Some(progress) => progress,
         None => requested(&app, id).await?,
     };
-    Ok(Json(ProgressView::from(progress)).into_response())
+    Ok(Json(view(&app, progress).await?).into_response())
+}
+
+async fn view(app: &App, progress: Progress) -> Result<ProgressView, Problem> {
+    let wait = Wait::of(app, &progress).await?;
+    Ok(ProgressView::new(progress, wait))
 }
 
 /// A push that is requested, but that `push` has not come to yet.
@@ -186,7 +234,7 @@ pub(crate) async fn push_again(
     }
     tracing::info!(offer.id = %id.offer, push.number = id.number, retry_rejected, "push requested");
     let location = [(LOCATION, format!("./pushes/{}", id.number))];
-    let progress = ProgressView::from(requested(&app, id).await?);
+    let progress = view(&app, requested(&app, id).await?).await?;
     Ok((StatusCode::ACCEPTED, location, Json(progress)).into_response())
 }
 
@@ -218,7 +266,7 @@ pub(crate) async fn cancel(
     }
     tracing::info!(offer.id = %id.offer, push.number = id.number, "push cancelled");
     let progress = app.pushes.progress(id).await?.ok_or_else(|| Problem::not_found("push"))?;
-    Ok((StatusCode::ACCEPTED, Json(ProgressView::from(progress))).into_response())
+    Ok((StatusCode::ACCEPTED, Json(view(&app, progress).await?)).into_response())
 }
 
 /// What is no id names no push.

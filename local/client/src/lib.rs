@@ -1,5 +1,7 @@
 //! A running stack, as tools and tests see it: where everything is, and calls signed with AWS Signature Version 4.
 
+mod deployment;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::SystemTime;
@@ -15,6 +17,8 @@ use aws_sigv4::sign::v4::SigningParams;
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use deployment::{Deployment, Outputs};
 
 /// Names the file that says where the stack to test is.
 pub const STACK_VARIABLE: &str = "OFFERCAST_STACK";

@@ -76,17 +76,35 @@ pub struct State {
     pub faults: Vec<Fault>,
     /// Connections that came since the faults were set.
     pub connections: u64,
+    /// Whether every connection must name the password.
+    pub needs_password: bool,
+    #[serde(skip)]
+    password: Option<String>,
 }
 
 impl Faults {
     /// Does from here on what these say, and counts anew.
     pub fn set(&self, faults: Vec<Fault>) {
-        *self.lock() = State { faults, connections: 0 };
+        let mut state = self.lock();
+        state.faults = faults;
+        state.connections = 0;
     }
 
     /// What is set and what was counted.
     pub fn state(&self) -> State {
         self.lock().clone()
+    }
+
+    /// Serves, from here on, only connections that name this password; all of them without one.
+    pub fn set_password(&self, password: Option<String>) {
+        let mut state = self.lock();
+        state.needs_password = password.is_some();
+        state.password = password;
+    }
+
+    /// Whether a password is the right one.
+    pub(crate) fn admits(&self, password: &str) -> bool {
+        self.lock().password.as_deref().is_none_or(|right| right == password)
     }
 
     /// Counts a connection.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mailin::{Action, Handler, Response, SessionBuilder, response};
+use mailin::{Action, AuthMechanism, Handler, Response, SessionBuilder, response};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -37,7 +37,11 @@ async fn converse(stream: TcpStream, peer: IpAddr, receiver: Receiver) -> io::Re
     let mut reader = BufReader::new(reader);
     let faults = receiver.faults.clone();
     let then = receiver.then.clone();
-    let mut session = SessionBuilder::new("inbox").build(peer, receiver);
+    let mut session = SessionBuilder::new("inbox");
+    if faults.state().needs_password {
+        session.enable_auth(AuthMechanism::Plain).insecure_enable_plaintext_auth();
+    }
+    let mut session = session.build(peer, receiver);
     if let Some(action) = faults.at(Point::Connection, "") {
         if let faults::Action::Reply(reply) = action {
             writer.write_all(format!("{reply}\r\n").as_bytes()).await?;
@@ -147,6 +151,10 @@ impl Handler for Receiver {
     fn rcpt(&mut self, to: &str) -> Response {
         self.recipients.push(to.to_owned());
         self.answer(Point::Rcpt)
+    }
+
+    fn auth_plain(&mut self, _: &str, _: &str, password: &str) -> Response {
+        if self.faults.admits(password) { response::AUTH_OK } else { response::INVALID_CREDENTIALS }
     }
 
     fn data_start(&mut self, _: &str, _: &str, _: bool, _: &[String]) -> Response {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse};
-use axum::routing::get;
+use axum::routing::{get, put};
 use axum::{Json, Router};
 
 use crate::faults::{self, Fault, Faults};
 use crate::message::{Mail, Messages};
 
-/// The page, `/api/messages`, one message's HTML and source, and `/api/faults`.
+/// The page, `/api/messages`, one message's HTML and source, and what the SMTP server does wrong: `/api/faults`,
+/// `/api/password`.
 pub fn router(messages: Messages, faults: Faults) -> Router {
     Router::new()
         .route("/", get(async || Html(include_str!("page.html"))))
@@ -19,7 +20,12 @@ pub fn router(messages: Messages, faults: Faults) -> Router {
         .route("/messages/{id}/html", get(html))
         .route("/messages/{id}/source", get(source))
         .with_state(messages)
-        .merge(Router::new().route("/api/faults", get(faults_now).put(set_faults)).with_state(faults))
+        .merge(
+            Router::new()
+                .route("/api/faults", get(faults_now).put(set_faults))
+                .route("/api/password", put(set_password))
+                .with_state(faults),
+        )
 }
 
 async fn faults_now(State(faults): State<Faults>) -> Json<faults::State> {
@@ -28,6 +34,11 @@ async fn faults_now(State(faults): State<Faults>) -> Json<faults::State> {
 
 async fn set_faults(State(faults): State<Faults>, Json(wanted): Json<Vec<Fault>>) -> StatusCode {
     faults.set(wanted);
+    StatusCode::NO_CONTENT
+}
+
+async fn set_password(State(faults): State<Faults>, Json(password): Json<Option<String>>) -> StatusCode {
+    faults.set_password(password);
     StatusCode::NO_CONTENT
 }
 

@@ -8,7 +8,7 @@ use aws_credential_types::Credentials;
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::DisplayErrorContext;
 use aws_sdk_cloudformation::types::{Capability, Output, Parameter, StackStatus};
-use client::{Call, Signer, sdk_config};
+use client::{Call, Outputs, Signer, sdk_config};
 
 use crate::package::Package;
 use crate::place::Place;
@@ -28,9 +28,6 @@ pub(crate) struct Aws {
     endpoint: String,
     signer: Signer,
 }
-
-/// The outputs of the template, by their names.
-pub(crate) type Outputs = BTreeMap<String, String>;
 
 impl Aws {
     /// The stack that answers at `endpoint`.
@@ -141,8 +138,12 @@ impl Aws {
     /// A user with a key of its own, so that a wrong signature is refused: the administrator's never is.
     pub(crate) async fn make_user(&self) -> Result<Credentials> {
         let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
-        // There already after a first `up` on a stack that is not ours to start.
+        // There already, with a key, after a first `up` on a stack that is not ours to start.
         let _ = self.iam(&[("Action", "CreateUser"), ("UserName", USER)]).await;
+        let keys = self.iam(&[("Action", "ListAccessKeys"), ("UserName", USER)]).await?;
+        for key in elements(&keys, "AccessKeyId") {
+            self.iam(&[("Action", "DeleteAccessKey"), ("UserName", USER), ("AccessKeyId", key)]).await?;
+        }
         self.iam(&[
             ("Action", "PutUserPolicy"),
             ("UserName", USER),
@@ -151,10 +152,7 @@ impl Aws {
         ])
         .await?;
         let answer = self.iam(&[("Action", "CreateAccessKey"), ("UserName", USER)]).await?;
-        let element = |name: &str| {
-            let (_, rest) = answer.split_once(&format!("<{name}>"))?;
-            rest.split_once('<').map(|(value, _)| value.to_owned())
-        };
+        let element = |name| elements(&answer, name).next();
         let (id, secret) =
             element("AccessKeyId").zip(element("SecretAccessKey")).context("the new key has no value")?;
         Ok(Credentials::new(id, secret, None, None, "made for the local stack"))
@@ -179,6 +177,15 @@ impl Aws {
         let call = Call { method: "HEAD", url: &url, headers: &[], body: &[], service: "s3" };
         Ok(self.signer.send(&call).await?.status == 200)
     }
+}
+
+/// The texts of all elements of a name.
+fn elements<'a>(xml: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
+    xml.split(&format!("<{name}>"))
+        .skip(1)
+        .filter_map(|rest| Some(rest.split_once('<')?.0))
+        .collect::<Vec<_>>()
+        .into_iter()
 }
 
 fn root() -> Credentials {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Result, bail};
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::error::DisplayErrorContext;
-use client::Stack;
+use client::Deployment;
 
 /// How far back `logs` looks.
 const BACK: Duration = Duration::from_secs(15 * 60);
@@ -16,15 +16,15 @@ const OVERLAP: Duration = Duration::from_secs(10);
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Shows the last quarter of an hour of one function or all.
-pub(crate) async fn show(stack: &Stack, function: Option<&str>, follow_on: bool) -> Result<()> {
-    let mut tail = Tail::new(stack, function)?;
+pub(crate) async fn show(deployment: &Deployment, function: Option<&str>, follow_on: bool) -> Result<()> {
+    let mut tail = Tail::new(deployment, function)?;
     tail.look(SystemTime::now() - BACK).await?;
     if follow_on { tail.follow().await } else { Ok(()) }
 }
 
 /// Shows what comes from here on.
-pub(crate) async fn follow(stack: &Stack, function: Option<&str>) -> Result<()> {
-    Tail::new(stack, function)?.follow().await
+pub(crate) async fn follow(deployment: &Deployment, function: Option<&str>) -> Result<()> {
+    Tail::new(deployment, function)?.follow().await
 }
 
 struct Tail {
@@ -35,18 +35,18 @@ struct Tail {
 }
 
 impl Tail {
-    fn new(stack: &Stack, function: Option<&str>) -> Result<Self> {
-        let groups: Vec<_> = stack
+    fn new(deployment: &Deployment, function: Option<&str>) -> Result<Self> {
+        let groups: Vec<_> = deployment
             .functions
             .iter()
             .filter(|(name, _)| function.is_none_or(|function| function == *name))
             .map(|(name, function)| (name.clone(), format!("/aws/lambda/{function}")))
             .collect();
         if groups.is_empty() {
-            let known: Vec<_> = stack.functions.keys().map(String::as_str).collect();
+            let known: Vec<_> = deployment.functions.keys().map(String::as_str).collect();
             bail!("there is no such function; there are {}", known.join(", "));
         }
-        let logs = Client::new(&stack.sdk_config());
+        let logs = Client::new(&deployment.sdk);
         Ok(Self { logs, groups, seen: HashSet::new() })
     }
 

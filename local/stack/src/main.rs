@@ -5,13 +5,16 @@
 //! | to change | open |
 //! |---|---|
 //! | what `up` and `down` do, step by step | `up` |
-//! | how the AWS stack and the inbox are run and ended | `services`, `process` |
+//! | what answers for AWS: MiniStack, LocalStack | `emulator` |
+//! | how it and the inbox are run and ended | `services`, `process` |
 //! | how functions are packed, and `template.yaml` deployed | `package`, `deploy` |
 //! | the sample customers and the sample offer | `sample` |
-//! | `load`, `logs`, `redrive`, `test` | `load`, `logs`, `redrive`, `test` |
+//! | `load`, `logs`, `redrive`, `demo`, `test` | the module of that name |
 //! | where files go | `place` |
 
+mod demo;
 mod deploy;
+mod emulator;
 mod load;
 mod logs;
 mod package;
@@ -29,7 +32,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
-use client::{Api, Stack};
+use client::{Api, Deployment, STACK_VARIABLE, Stack};
+use emulator::Emulator;
 use place::Place;
 
 #[derive(Parser)]
@@ -73,6 +77,8 @@ enum Command {
         /// Go on showing what comes.
         #[arg(long, short)]
         follow: bool,
+        #[command(flatten)]
+        place: Deployed,
     },
     /// Look at dead letters, drop one, or send those of a queue again.
     Redrive {
@@ -81,6 +87,13 @@ enum Command {
         /// Drop this letter instead.
         #[arg(long, value_name = "ID", requires = "queue")]
         drop: Option<String>,
+        #[command(flatten)]
+        place: Deployed,
+    },
+    /// Stop the SMTP server and kill functions in the middle of a push to 2,000 customers, and count who was lost.
+    Demo {
+        #[command(flatten)]
+        options: Options,
     },
     /// Run every test, on a stack of its own.
     Test {
@@ -92,11 +105,28 @@ enum Command {
     },
 }
 
+#[derive(Args)]
+struct Deployed {
+    /// Of this CloudFormation stack on AWS, with the AWS CLI's credentials and region; of the local one if left out.
+    #[arg(long = "on-aws", value_name = "STACK")]
+    on_aws: Option<String>,
+}
+
+impl Deployed {
+    async fn find(&self, place: &Place) -> Result<Deployment> {
+        match &self.on_aws {
+            Some(name) => Deployment::on_aws(name).await,
+            None => Ok(Deployment::local(&running(place)?)),
+        }
+    }
+}
+
 #[derive(Args, Clone, Default)]
 pub(crate) struct Options {
-    /// `ministack`, or the URL of an AWS stack that runs already on this machine.
-    #[arg(long, default_value = "ministack")]
-    stack: String,
+    /// What answers for AWS: ministack (fast, enforces roles), localstack (faithful), or the URL of one that runs already
+    /// on this machine.
+    #[arg(long, value_name = "ministack|localstack|URL", default_value = "ministack")]
+    stack: Emulator,
     /// Deliver e-mail to this server instead of the built-in inbox, as in smtp://127.0.0.1:2525.
     #[arg(long, value_name = "URL")]
     smtp: Option<String>,
@@ -128,17 +158,21 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Down => up::down(&place)?,
         Command::Call { method, path, body } => return call(&running(&place)?, &method, &path, body).await,
         Command::Load { file } => load::load(&running(&place)?, file.as_deref()).await?,
-        Command::Logs { function, follow } => logs::show(&running(&place)?, function.as_deref(), follow).await?,
-        Command::Redrive { queue, drop } => {
-            redrive::redrive(&running(&place)?, queue.as_deref(), drop.as_deref()).await?;
+        Command::Logs { function, follow, place: deployed } => {
+            logs::show(&deployed.find(&place).await?, function.as_deref(), follow).await?;
         }
+        Command::Redrive { queue, drop, place: deployed } => {
+            redrive::redrive(&deployed.find(&place).await?, queue.as_deref(), drop.as_deref()).await?;
+        }
+        Command::Demo { options } => demo::demo(&options).await?,
         Command::Test { options, arguments } => return test::test(&options, &arguments).await,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn running(place: &Place) -> Result<Stack> {
-    Stack::read(&place.stack_file()).context("no stack is up; start one with: cargo xtask up --detach")
+    let file = std::env::var_os(STACK_VARIABLE).map_or_else(|| place.stack_file(), PathBuf::from);
+    Stack::read(&file).context("no stack is up; start one with: cargo xtask up --detach")
 }
 
 async fn call(stack: &Stack, method: &str, path: &str, body: Option<String>) -> Result<ExitCode> {

@@ -45,11 +45,6 @@ impl Place {
         self.files().join("processes.json")
     }
 
-    /// Python and what is installed into it, shared by all stacks.
-    pub(crate) fn python(&self) -> PathBuf {
-        self.workspace.join("target/local/python")
-    }
-
     /// Where cargo puts programs: beside this one.
     pub(crate) fn program(&self, name: &str) -> Result<PathBuf> {
         let own = env::current_exe().context("cannot tell where this program is")?;

@@ -11,6 +11,8 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use crate::emulator::Emulator;
+
 /// How long a process may take to end when asked, before it is made to.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -90,6 +92,8 @@ fn started(pid: i32) -> Option<String> {
 /// What runs, and where: on file, so that `down` and a second `up` find it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Run {
+    /// What answers for AWS.
+    pub(crate) emulator: Emulator,
     /// Every AWS service.
     pub(crate) endpoint_url: String,
     /// The inbox's page.
@@ -114,6 +118,21 @@ impl Run {
     /// Whether everything that was started still runs.
     pub(crate) fn is_up(&self) -> bool {
         !self.processes.is_empty() && self.processes.iter().all(Running::is_alive)
+    }
+
+    /// Kills every program of this name that our services started. Answers how many there were.
+    pub(crate) fn kill_programs(&self, name: &str) -> Result<usize> {
+        let listed = Command::new("ps").args(["-A", "-o", "pid=,pgid=,comm="]).output().context("cannot run ps")?;
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let ours = |line: &str| {
+            let mut fields = line.split_whitespace();
+            let (pid, group) = (fields.next()?.parse().ok()?, fields.next()?.parse::<i32>().ok()?);
+            let program = fields.next()?.rsplit('/').next()?;
+            (program == name && self.processes.iter().any(|running| running.pid == group)).then_some(Pid::from_raw(pid))
+        };
+        let killed =
+            listed.lines().filter_map(ours).filter(|pid| nix::sys::signal::kill(*pid, Signal::SIGKILL).is_ok());
+        Ok(killed.count())
     }
 
     /// Ends what still runs. Answers how many processes that were.

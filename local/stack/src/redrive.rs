@@ -3,69 +3,61 @@
 //! What is sent again may be sent twice, should this be stopped between sending and deleting: every queue's function
 //! bears that.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context, Result, bail};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::Message;
-use client::Stack;
+use client::Deployment;
 
 /// How queues for dead letters are named: after the queue that they serve.
 const SUFFIX: &str = "DeadLetters";
 /// Most messages of one call (SQS API reference).
 const BATCH: i32 = 10;
-/// How long letters stay hidden from others while we handle them, in seconds.
+/// How long letters stay hidden from others while we look through a queue, in seconds.
 const HIDDEN: i32 = 60;
+/// How long to wait for letters, in seconds: an answer at once may leave some out.
+const WAIT: i32 = 1;
+/// Letters that are listed of a queue; more are counted.
+const LISTED: usize = 50;
 /// Characters of a letter that are shown.
 const SHOWN: usize = 100;
 
 /// Lists, drops or sends again.
-pub(crate) async fn redrive(stack: &Stack, queue: Option<&str>, drop: Option<&str>) -> Result<()> {
-    let sqs = Client::new(&stack.sdk_config());
-    let Some(queue) = queue else {
-        return list(&sqs, stack).await;
+pub(crate) async fn redrive(deployment: &Deployment, queue: Option<&str>, drop: Option<&str>) -> Result<()> {
+    let sqs = Client::new(&deployment.sdk);
+    let Some(name) = queue else {
+        return list(&sqs, deployment).await;
     };
-    let Some(dead) = stack.queues.get(&format!("{queue}{SUFFIX}")) else {
-        let known: Vec<_> = stack.queues.keys().filter_map(|name| name.strip_suffix(SUFFIX)).collect();
-        bail!("there are no dead letters of {queue}; there are those of {}", known.join(", "));
+    let Some(dead) = deployment.queues.get(&format!("{name}{SUFFIX}")) else {
+        let known: Vec<_> = deployment.queues.keys().filter_map(|name| name.strip_suffix(SUFFIX)).collect();
+        bail!("there are no dead letters of {name}; there are those of {}", known.join(", "));
     };
-    let letters = letters(&sqs, dead).await?;
-    match drop {
-        Some(id) => {
-            let (wanted, others): (Vec<_>, Vec<_>) =
-                letters.into_iter().partition(|letter| letter.message_id() == Some(id));
-            show_again(&sqs, dead, &others).await?;
-            let letter = wanted.first().with_context(|| format!("there is no letter {id} of {queue}"))?;
-            delete(&sqs, dead, letter).await?;
-            println!("dropped {id}");
-        }
-        None => {
-            let Some(url) = stack.queues.get(queue) else {
-                show_again(&sqs, dead, &letters).await?;
-                bail!("{queue} has no queue of its own: the sweep has seen to these by now, so drop them");
-            };
-            for letter in &letters {
-                let body = letter.body().unwrap_or_default();
-                sqs.send_message().queue_url(url).message_body(body).send().await?;
-                delete(&sqs, dead, letter).await?;
-            }
-            println!("sent to {queue} again: {}", letters.len());
-        }
+    let letters = Letters { sqs: &sqs, url: dead };
+    if let Some(id) = drop {
+        letters.drop_one(id).await.with_context(|| format!("cannot drop {id} of {name}"))?;
+        println!("dropped {id}");
+    } else if let Some(queue) = deployment.queues.get(name) {
+        println!("sent to {name} again: {}", letters.send_again(queue).await?);
+    } else {
+        bail!("{name} has no queue of its own: the sweep has seen to these by now, so drop them");
     }
     Ok(())
 }
 
-async fn list(sqs: &Client, stack: &Stack) -> Result<()> {
+async fn list(sqs: &Client, deployment: &Deployment) -> Result<()> {
     let mut total = 0;
-    for (name, dead) in stack.queues.iter().filter(|(name, _)| name.ends_with(SUFFIX)) {
-        let letters = letters(sqs, dead).await?;
-        show_again(sqs, dead, &letters).await?;
-        total += letters.len();
-        for letter in letters {
+    for (name, url) in deployment.queues.iter().filter(|(name, _)| name.ends_with(SUFFIX)) {
+        let letters = Letters { sqs, url };
+        let queue = name.trim_end_matches(SUFFIX);
+        let found = letters.look(LISTED, |_| true).await?;
+        letters.show_again(&found).await?;
+        for letter in &found {
             let body: String = letter.body().unwrap_or_default().chars().take(SHOWN).collect();
-            let queue = name.trim_end_matches(SUFFIX);
             println!("{queue:9} {}  {body}", letter.message_id().unwrap_or_default());
         }
+        if found.len() >= LISTED {
+            println!("{queue:9} … and perhaps more");
+        }
+        total += found.len();
     }
     if total == 0 {
         println!("There are no dead letters.");
@@ -77,36 +69,68 @@ async fn list(sqs: &Client, stack: &Stack) -> Result<()> {
     Ok(())
 }
 
-/// Every letter of a queue, hidden from others for [`HIDDEN`] seconds.
-async fn letters(sqs: &Client, dead: &str) -> Result<Vec<Message>> {
-    let mut letters = BTreeMap::new();
-    loop {
-        let answer = sqs
-            .receive_message()
-            .queue_url(dead)
-            .max_number_of_messages(BATCH)
-            .visibility_timeout(HIDDEN)
-            .send()
-            .await?;
-        if answer.messages().is_empty() {
-            return Ok(letters.into_values().collect());
-        }
-        for letter in answer.messages.unwrap_or_default() {
-            letters.insert(letter.message_id().unwrap_or_default().to_owned(), letter);
-        }
-    }
+/// A dead-letter queue.
+struct Letters<'a> {
+    sqs: &'a Client,
+    url: &'a str,
 }
 
-async fn show_again(sqs: &Client, dead: &str, letters: &[Message]) -> Result<()> {
-    for letter in letters {
+impl Letters<'_> {
+    async fn receive(&self) -> Result<Vec<Message>> {
+        let call = self.sqs.receive_message().queue_url(self.url).max_number_of_messages(BATCH);
+        let answer = call.visibility_timeout(HIDDEN).wait_time_seconds(WAIT).send().await?;
+        Ok(answer.messages.unwrap_or_default())
+    }
+
+    /// Takes letters, hidden from others for [`HIDDEN`] seconds, until `enough` of those that are wanted are found.
+    async fn look(&self, enough: usize, wanted: impl Fn(&Message) -> bool) -> Result<Vec<Message>> {
+        let mut taken: Vec<Message> = Vec::new();
+        loop {
+            let received = self.receive().await?;
+            let is_over = received.is_empty();
+            taken.extend(received);
+            if is_over || taken.iter().filter(|letter| wanted(letter)).count() >= enough {
+                return Ok(taken);
+            }
+        }
+    }
+
+    async fn drop_one(&self, id: &str) -> Result<()> {
+        let is_wanted = |letter: &Message| letter.message_id() == Some(id);
+        let (wanted, others): (Vec<_>, Vec<_>) = self.look(1, is_wanted).await?.into_iter().partition(is_wanted);
+        self.show_again(&others).await?;
+        let letter = wanted.first().context("there is no such letter")?;
+        self.delete(letter).await
+    }
+
+    async fn send_again(&self, queue: &str) -> Result<usize> {
+        let mut sent = 0;
+        loop {
+            let letters = self.receive().await?;
+            if letters.is_empty() {
+                return Ok(sent);
+            }
+            for letter in &letters {
+                let body = letter.body().unwrap_or_default();
+                self.sqs.send_message().queue_url(queue).message_body(body).send().await?;
+                self.delete(letter).await?;
+                sent += 1;
+            }
+        }
+    }
+
+    async fn show_again(&self, letters: &[Message]) -> Result<()> {
+        for letter in letters {
+            let handle = letter.receipt_handle().unwrap_or_default();
+            let call = self.sqs.change_message_visibility().queue_url(self.url).receipt_handle(handle);
+            call.visibility_timeout(0).send().await?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, letter: &Message) -> Result<()> {
         let handle = letter.receipt_handle().unwrap_or_default();
-        sqs.change_message_visibility().queue_url(dead).receipt_handle(handle).visibility_timeout(0).send().await?;
+        self.sqs.delete_message().queue_url(self.url).receipt_handle(handle).send().await?;
+        Ok(())
     }
-    Ok(())
-}
-
-async fn delete(sqs: &Client, dead: &str, letter: &Message) -> Result<()> {
-    let handle = letter.receipt_handle().unwrap_or_default();
-    sqs.delete_message().queue_url(dead).receipt_handle(handle).send().await?;
-    Ok(())
 }

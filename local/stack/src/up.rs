@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
-use client::Stack;
+use client::{Deployment, Stack};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::deploy::{Aws, Outputs};
+use crate::deploy::Aws;
 use crate::place::Place;
 use crate::process::Run;
 use crate::services::{self, REGION};
@@ -45,9 +45,10 @@ pub(crate) async fn up(place: &Place, options: &Options, detach: bool) -> Result
         println!("\n  End it with: cargo xtask down");
         return Ok(());
     }
+    let deployment = Deployment::local(&stack);
     println!("\n  The functions' logs follow. Ctrl-C ends everything.\n");
     tokio::select! {
-        shown = logs::follow(&stack, None) => shown?,
+        shown = logs::follow(&deployment, None) => shown?,
         () = stopped.wait() => {}
     }
     println!();
@@ -56,14 +57,14 @@ pub(crate) async fn up(place: &Place, options: &Options, detach: bool) -> Result
 
 /// Builds, starts and deploys; a stack that runs already is brought up to date.
 pub(crate) async fn prepare(place: &Place, options: &Options) -> Result<Stack> {
-    services::install(place)?;
+    options.stack.install(place)?;
     let packages = package::all(place)?;
     let mut run = Run::load(&place.processes_file());
     let before = Stack::read(&place.stack_file()).ok().filter(|_| run.is_up());
     if before.is_none() {
         run = start(place, options).await?;
-    } else if options.stack.starts_with("http://") && options.stack.trim_end_matches('/') != run.endpoint_url {
-        bail!("a stack is up at {}; end it first with: cargo xtask down", run.endpoint_url);
+    } else if run.emulator != options.stack {
+        bail!("another stack is up, at {}; end it first with: cargo xtask down", run.endpoint_url);
     }
     let endpoint = run.endpoint_url;
     let smtp_url = options.smtp.clone().unwrap_or(run.inbox_smtp_url);
@@ -80,6 +81,8 @@ pub(crate) async fn prepare(place: &Place, options: &Options) -> Result<Stack> {
         None => aws.make_user().await?,
     };
     let output = |name: &str| outputs.get(name).with_context(|| format!("the template has no output {name}"));
+    let sdk = client::sdk_config(&endpoint, REGION, credentials.clone());
+    let Deployment { functions, tables, queues, .. } = Deployment::of(sdk, &outputs);
     let stack = Stack {
         api_url: format!("{endpoint}/_aws/execute-api/{}/{}", output("ApiId")?, output("ApiStage")?),
         endpoint_url: endpoint,
@@ -89,9 +92,9 @@ pub(crate) async fn prepare(place: &Place, options: &Options) -> Result<Stack> {
         region: REGION.to_owned(),
         access_key_id: credentials.access_key_id().to_owned(),
         secret_access_key: credentials.secret_access_key().to_owned(),
-        functions: named(&outputs, "FunctionName"),
-        tables: named(&outputs, "TableName"),
-        queues: named(&outputs, "Url").into_iter().filter(|(name, _)| name != "api").collect(),
+        functions,
+        tables,
+        queues,
     };
     std::fs::write(place.stack_file(), serde_json::to_vec_pretty(&stack)?)?;
     Ok(stack)
@@ -103,18 +106,13 @@ async fn start(place: &Place, options: &Options) -> Result<Run> {
     let step = progress::step("Starting the AWS stack and the inbox");
     let mut run = Run::default();
     // Noted at once after each start, so that nothing is left running whatever happens next.
-    if options.stack == "ministack" {
-        let port = services::free_port(AWS_PORT)?;
-        let aws = services::start_aws(place, port)?;
-        run.endpoint_url = format!("http://127.0.0.1:{port}");
+    let port = services::free_port(AWS_PORT)?;
+    run.emulator = options.stack.clone();
+    run.endpoint_url = run.emulator.url(port);
+    if let Some((aws, ready)) = run.emulator.start(place, port)? {
         run.processes.push(aws.clone());
         run.save(&place.processes_file())?;
-        let ready = format!("{}/_ministack/ready", run.endpoint_url);
         services::ready(&aws, &ready, &place.files().join("aws.log")).await?;
-    } else if options.stack.starts_with("http://") {
-        options.stack.trim_end_matches('/').clone_into(&mut run.endpoint_url);
-    } else {
-        bail!("--stack must be ministack or an http:// URL, not {}", options.stack);
     }
     let smtp_port = services::free_port(SMTP_PORT)?;
     let inbox_port = services::free_port(INBOX_PORT)?;
@@ -126,19 +124,6 @@ async fn start(place: &Place, options: &Options) -> Result<Run> {
     services::ready(&inbox, &run.inbox_url, &place.files().join("inbox.log")).await?;
     step.done("ready");
     Ok(run)
-}
-
-/// `OfferFunctionName: x` becomes `offer: x`.
-fn named(outputs: &Outputs, suffix: &str) -> BTreeMap<String, String> {
-    outputs
-        .iter()
-        .filter_map(|(name, value)| {
-            let name = name.strip_suffix(suffix)?;
-            let name = name.strip_suffix("Queue").unwrap_or(name);
-            let (first, rest) = name.split_at_checked(1)?;
-            Some((first.to_lowercase() + rest, value.clone()))
-        })
-        .collect()
 }
 
 /// Ends what `up` started, and says so.

@@ -1,0 +1,70 @@
+//! Offercast wherever it is deployed, as operators see it: functions, tables and queues, by what they do.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_cloudformation::error::DisplayErrorContext;
+use aws_sdk_cloudformation::types::Output;
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+
+use crate::Stack;
+
+/// The outputs of the template, by their names.
+pub type Outputs = BTreeMap<String, String>;
+
+/// Where Offercast is deployed.
+#[derive(Debug, Clone)]
+pub struct Deployment {
+    /// What an SDK client needs to talk to it.
+    pub sdk: SdkConfig,
+    /// Function names by what they do: `offer`, `push`, …
+    pub functions: BTreeMap<String, String>,
+    /// Table names: `offers`, `customers`, …
+    pub tables: BTreeMap<String, String>,
+    /// Queue URLs: `email`, `emailDeadLetters`, …
+    pub queues: BTreeMap<String, String>,
+}
+
+impl Deployment {
+    /// The local stack.
+    pub fn local(stack: &Stack) -> Self {
+        let Stack { functions, tables, queues, .. } = stack.clone();
+        Self { sdk: stack.sdk_config(), functions, tables, queues }
+    }
+
+    /// A CloudFormation stack on AWS, with the credentials and the region that the AWS CLI would use.
+    ///
+    /// # Errors
+    /// If there is no such stack, or it may not be looked at.
+    pub async fn on_aws(name: &str) -> Result<Self> {
+        let https =
+            aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https();
+        let sdk = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(https).load().await;
+        let described = aws_sdk_cloudformation::Client::new(&sdk).describe_stacks().stack_name(name).send().await;
+        let described = described
+            .map_err(|error| anyhow::anyhow!("cannot look at the stack {name}: {}", DisplayErrorContext(&error)))?;
+        let stack = described.stacks().first().with_context(|| format!("there is no stack {name}"))?;
+        let pair = |output: &Output| Some((output.output_key.clone()?, output.output_value.clone()?));
+        Ok(Self::of(sdk, &stack.outputs().iter().filter_map(pair).collect()))
+    }
+
+    /// What the outputs of the template name.
+    pub fn of(sdk: SdkConfig, outputs: &Outputs) -> Self {
+        let queues = named(outputs, "Url").into_iter().filter(|(name, _)| name != "api").collect();
+        Self { sdk, functions: named(outputs, "FunctionName"), tables: named(outputs, "TableName"), queues }
+    }
+}
+
+/// `OfferFunctionName: x` becomes `offer: x`.
+fn named(outputs: &Outputs, suffix: &str) -> BTreeMap<String, String> {
+    outputs
+        .iter()
+        .filter_map(|(name, value)| {
+            let name = name.strip_suffix(suffix)?;
+            let name = name.strip_suffix("Queue").unwrap_or(name);
+            let (first, rest) = name.split_at_checked(1)?;
+            Some((first.to_lowercase() + rest, value.clone()))
+        })
+        .collect()
+}

