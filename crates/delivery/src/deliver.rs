@@ -36,6 +36,8 @@ const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(5);
 /// Nothing is begun this close to the deadline: what is begun must be recorded. The longest that one notification may
 /// take: claiming 8 s, asking for the connection 5 s, a fresh one 5 s, four commands 20 s, the message 60 s, recording 8 s.
 const LAST_START: SignedDuration = SignedDuration::from_secs(106);
+/// The longest that one try at recording takes: the store client's operation time-out, and a wait before it.
+const RECORDING: SignedDuration = SignedDuration::from_secs(10);
 /// Handed over this often without an answer, a notification is not tried again.
 const UNANSWERED_LIMIT: u32 = 2;
 
@@ -57,7 +59,7 @@ pub struct Deliverer<C, T> {
 }
 
 /// What became of a batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Delivered {
     /// Every notification is final, and that is reported.
     Whole(OutcomeCounts),
@@ -66,16 +68,14 @@ pub enum Delivered {
 }
 
 /// When and why a batch must come again.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PutOff {
-    /// How many of its notifications are not final.
-    pub left: usize,
+    /// As it must come again: with what is left of it, and the counts of what is final.
+    pub again: Batch,
     /// Not before this has passed.
     pub delay: Duration,
     /// What it waits for.
     pub why: Why,
-    /// The attempt that it comes as: how often in a row it was put off without any progress.
-    pub attempt: u32,
 }
 
 /// What a batch that is put off waits for.
@@ -89,22 +89,22 @@ pub enum Why {
     Leased,
     /// This invocation's time is over.
     Deadline,
+    /// The store is out of reach, or too busy.
+    Store,
     /// The walker has queued the batch, but not turned the page yet: it cannot be counted.
     PageNotTurned,
-}
-
-/// Why a batch could not be delivered. It must come again.
-#[derive(Debug, thiserror::Error)]
-pub enum DeliverError {
-    /// The store is out of reach, or holds something unreadable.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 /// Where one notification stands after its turn.
 #[derive(Debug, Clone, Copy)]
 enum Standing {
     Final(Tally),
+    Open(Open),
+}
+
+/// Why a notification is not final yet.
+#[derive(Debug, Clone, Copy)]
+enum Open {
     /// The provider did not take it for now, or did not answer.
     Refused,
     /// Somebody else holds it until then.
@@ -113,6 +113,8 @@ enum Standing {
     Blocked,
     /// It had no turn: the deadline is near.
     NoTime,
+    /// The store did not do as asked; the claim, if there is one, ends with its lease.
+    StoreBusy,
 }
 
 /// What a final record counts as.
@@ -129,8 +131,6 @@ struct Round<'b> {
     push_is_cancelled: bool,
     /// Set when the transport turns out to be out of reach: then no more are begun.
     blocked: AtomicBool,
-    /// Set when a notification came to its end in this round.
-    progress: AtomicBool,
 }
 
 impl<C, T> Deliverer<C, T>
@@ -141,8 +141,20 @@ where
     /// Brings every notification of a batch as far as it will go before `deadline`.
     ///
     /// # Errors
-    /// If the store fails. What was sent until then is recorded; delivering the batch again is safe.
-    pub async fn deliver(&self, batch: &Batch, deadline: Timestamp) -> Result<Delivered, DeliverError> {
+    /// If the store holds something unreadable. What was sent until then is recorded; delivering the batch again is safe.
+    pub async fn deliver(&self, batch: &Batch, deadline: Timestamp) -> Result<Delivered, StoreError> {
+        match self.try_deliver(batch, deadline).await {
+            // No fault of the batch: the queue must not count it as one.
+            Err(error @ StoreError::Unavailable { .. }) => {
+                tracing::warn!(offer.id = %batch.offer.id, error = %error, "the store is out of reach");
+                let again = Batch { attempt: batch.attempt.saturating_add(1), ..batch.clone() };
+                Ok(Delivered::PutOff(PutOff { again, delay: after_attempt(batch.attempt), why: Why::Store }))
+            }
+            other => other,
+        }
+    }
+
+    async fn try_deliver(&self, batch: &Batch, deadline: Timestamp) -> Result<Delivered, StoreError> {
         let push = self.pushes.get(batch.push).await?;
         let push_is_cancelled = push.is_some_and(|push| push.state == PushState::Cancelled);
         let probe = if push_is_cancelled || batch.offer.is_over(now()) {
@@ -153,46 +165,42 @@ where
                 Gate::Open => None,
                 Gate::Probe(probe) => Some(probe),
                 Gate::Blocked { until: blocked } => {
-                    let left = batch.customers.len();
                     return Ok(Delivered::PutOff(PutOff {
-                        left,
+                        again: batch.clone(),
                         delay: until(blocked),
                         why: Why::Blocked,
-                        attempt: batch.attempt,
                     }));
                 }
             }
         };
         let found = self.customers.get_many(&batch.customers).await?;
-        let round = Round {
-            batch,
-            deadline,
-            push_is_cancelled,
-            blocked: AtomicBool::new(false),
-            progress: AtomicBool::new(false),
-        };
+        let round = Round { batch, deadline, push_is_cancelled, blocked: AtomicBool::new(false) };
         // A probe is one attempt at a time, until one of them tells.
         let concurrency = if probe.is_some() { 1 } else { CONCURRENCY };
-        let standings: Vec<Result<Standing, StoreError>> = stream::iter(&batch.customers)
-            .map(|id| self.notify(&round, id, &found, probe))
+        let standings: Vec<_> = stream::iter(&batch.customers)
+            .map(|id| {
+                let (round, found) = (&round, &found);
+                async move { (id, unless_busy(self.notify(round, id, found, probe).await)) }
+            })
             .buffer_unordered(concurrency)
             .collect()
             .await;
-        // Every notification had its turn before an error among them is told.
-        let standings: Vec<Standing> = standings.into_iter().collect::<Result<_, _>>()?;
-        let attempt = if round.progress.load(Ordering::Relaxed) { 0 } else { batch.attempt };
-        if let Some(put_off) = put_off(attempt, &standings) {
-            return Ok(Delivered::PutOff(put_off));
-        }
-        let mut counts = OutcomeCounts::default();
-        for standing in standings {
-            match standing {
+        let mut counts = batch.tally;
+        let mut left = Vec::new();
+        for (id, standing) in standings {
+            // Every notification had its turn before an error among them is told.
+            match standing? {
                 Standing::Final(Tally::Outcome(outcome)) => counts.count(outcome),
                 Standing::Final(Tally::AlreadyServed) => counts.already_served += 1,
-                Standing::Refused | Standing::Leased(_) | Standing::Blocked | Standing::NoTime => {
-                    unreachable!("what is not final puts the batch off")
-                }
+                Standing::Open(open) => left.push((id.clone(), open)),
             }
+        }
+        if !left.is_empty() {
+            let attempt = if left.len() < batch.customers.len() { 0 } else { batch.attempt };
+            let (delay, why) = put_off(attempt, &left);
+            let customers = left.into_iter().map(|(id, _)| id).collect();
+            let again = Batch { customers, tally: counts, attempt: attempt.saturating_add(1), ..batch.clone() };
+            return Ok(Delivered::PutOff(PutOff { again, delay, why }));
         }
         let report =
             Report { push: batch.push, slice: batch.slice, generation: batch.generation, batch: batch.batch, counts };
@@ -200,7 +208,8 @@ where
             Reporting::Settled => Delivered::Whole(counts),
             // Faster than the walker that queued it.
             Reporting::TooEarly => {
-                Delivered::PutOff(PutOff { left: 0, delay: after_attempt(0), why: Why::PageNotTurned, attempt: 0 })
+                let again = Batch { customers: Vec::new(), tally: counts, attempt: 0, ..batch.clone() };
+                Delivered::PutOff(PutOff { again, delay: after_attempt(0), why: Why::PageNotTurned })
             }
         })
     }
@@ -214,7 +223,7 @@ where
     ) -> Result<Standing, StoreError> {
         let Round { batch, deadline, .. } = *round;
         if now() + LAST_START > deadline {
-            return Ok(Standing::NoTime);
+            return Ok(Standing::Open(Open::NoTime));
         }
         let message = self.message(round, id, found);
         let id = DeliveryId { offer: batch.offer.id, customer: id.clone(), channel: batch.channel };
@@ -226,7 +235,7 @@ where
             }
         };
         if round.blocked.load(Ordering::Relaxed) {
-            return Ok(Standing::Blocked);
+            return Ok(Standing::Open(Open::Blocked));
         }
         let hash = address_hash(batch.channel, address);
         let take_up = if batch.retry_rejected { TakeUp::Rejected } else { TakeUp::Unserved(&hash) };
@@ -294,11 +303,11 @@ where
                 ..Ending::unsent(Outcome::Failed, format!("the answer was lost twice: {reason}"))
             }),
             // Others may have taken over: there is nothing of ours to give back.
-            Err(SendError::TooLate) => return Ok(Standing::NoTime),
+            Err(SendError::TooLate) => return Ok(Standing::Open(Open::NoTime)),
             Err(SendError::Unanswered(_) | SendError::Throttled(_) | SendError::Unreachable(_)) => None,
         };
         let recording = match (&ending, &sent) {
-            (Some(ending), _) => self.deliveries.record(claim, ending).await?,
+            (Some(ending), _) => self.record(claim, ending, round.deadline).await?,
             (None, Err(error @ SendError::Unanswered(_))) => {
                 self.deliveries.release(claim, &error.to_string(), Release::Unanswered).await?
             }
@@ -308,13 +317,24 @@ where
         self.tell_the_gate(round, &sent, probe).await?;
         log(claim, &sent, ending.as_ref(), recording, duration_ms);
         Ok(match (ending, recording, &sent) {
-            (Some(ending), Recording::Recorded, _) => {
-                round.progress.store(true, Ordering::Relaxed);
-                Standing::Final(Tally::Outcome(ending.outcome))
-            }
-            (None, _, Err(SendError::Unreachable(_))) => Standing::Blocked,
-            _ => Standing::Refused,
+            (Some(ending), Recording::Recorded, _) => Standing::Final(Tally::Outcome(ending.outcome)),
+            (None, _, Err(SendError::Unreachable(_))) => Standing::Open(Open::Blocked),
+            _ => Standing::Open(Open::Refused),
         })
+    }
+
+    /// Records an outcome; tries for as long as there is time, since what is sent and not recorded is sent again.
+    async fn record(&self, claim: &Claim, ending: &Ending, deadline: Timestamp) -> Result<Recording, StoreError> {
+        let mut wait = Duration::from_millis(100);
+        loop {
+            match self.deliveries.record(claim, ending).await {
+                Err(StoreError::Unavailable { .. }) if now() + RECORDING < deadline => {
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(Duration::from_secs(2));
+                }
+                recorded => return recorded,
+            }
+        }
     }
 
     /// Blocks the transport for everybody if it is out of reach, and clears the block if a probe reached it.
@@ -362,6 +382,17 @@ fn log(
     }
 }
 
+/// The store's being too busy for one notification is no reason to forget what became of the others.
+fn unless_busy(standing: Result<Standing, StoreError>) -> Result<Standing, StoreError> {
+    match standing {
+        Err(error @ StoreError::Unavailable { .. }) => {
+            tracing::warn!(error = %error, "the store is out of reach");
+            Ok(Standing::Open(Open::StoreBusy))
+        }
+        other => other,
+    }
+}
+
 fn standing(batch: &Batch, claiming: &Claiming) -> Standing {
     match claiming {
         // What an earlier push sent is served. What it ended otherwise, and this push may not take up, still counts.
@@ -369,30 +400,27 @@ fn standing(batch: &Batch, claiming: &Claiming) -> Standing {
             Standing::Final(Tally::AlreadyServed)
         }
         Claiming::Final { outcome, .. } => Standing::Final(Tally::Outcome(*outcome)),
-        Claiming::Leased { until } => Standing::Leased(*until),
+        Claiming::Leased { until } => Standing::Open(Open::Leased(*until)),
         Claiming::Granted(_) => unreachable!("a granted claim is sent"),
     }
 }
 
-/// When and why the batch must come again, if it must.
-fn put_off(attempt: u32, standings: &[Standing]) -> Option<PutOff> {
-    let open: Vec<_> = standings.iter().filter(|standing| !matches!(standing, Standing::Final(_))).collect();
-    let left = open.len();
-    if left == 0 {
-        return None;
-    }
-    let lease = open.iter().filter_map(|standing| match standing {
-        Standing::Leased(until) => Some(*until),
-        _ => None,
-    });
-    let (delay, why) = if open.iter().any(|standing| matches!(standing, Standing::Blocked)) {
+/// When the batch must come again, and what it waits for.
+fn put_off(attempt: u32, left: &[(CustomerId, Open)]) -> (Duration, Why) {
+    let any = |wanted: fn(&Open) -> bool| left.iter().any(|(_, open)| wanted(open));
+    if any(|open| matches!(open, Open::Blocked)) {
         (after_attempt(0), Why::Blocked)
-    } else if open.iter().any(|standing| matches!(standing, Standing::NoTime)) {
+    } else if any(|open| matches!(open, Open::NoTime)) {
         (Duration::ZERO, Why::Deadline)
-    } else if open.iter().any(|standing| matches!(standing, Standing::Refused)) {
+    } else if any(|open| matches!(open, Open::Refused)) {
         (after_attempt(attempt), Why::Refused)
+    } else if any(|open| matches!(open, Open::StoreBusy)) {
+        (after_attempt(attempt), Why::Store)
     } else {
+        let lease = left.iter().filter_map(|(_, open)| match open {
+            Open::Leased(until) => Some(*until),
+            _ => None,
+        });
         (lease.max().map_or(Duration::ZERO, until), Why::Leased)
-    };
-    Some(PutOff { left, delay, why, attempt: attempt.saturating_add(1) })
+    }
 }

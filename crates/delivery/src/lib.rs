@@ -15,7 +15,7 @@ pub mod email;
 pub mod smtp;
 pub mod transport;
 
-pub use deliver::{DeliverError, Delivered, Deliverer, PutOff, Why};
+pub use deliver::{Delivered, Deliverer, PutOff, Why};
 pub use email::{EmailComposer, Envelope};
 pub use smtp::SmtpTransport;
 pub use transport::{Accepted, Compose, SendError, Transport};

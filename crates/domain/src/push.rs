@@ -45,7 +45,8 @@ impl fmt::Display for PushState {
 }
 
 /// What became of the notifications of a batch, a slice or a push.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct OutcomeCounts {
     /// Accepted by the transport.
     pub sent: u64,
@@ -64,6 +65,11 @@ pub struct OutcomeCounts {
 }
 
 impl OutcomeCounts {
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Counts one notification that this push brought to its end.
     pub fn count(&mut self, outcome: Outcome) {
         *match outcome {

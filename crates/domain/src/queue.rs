@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::channel::Channel;
 use crate::ids::{CustomerId, PushId};
 use crate::offer::Offer;
+use crate::push::OutcomeCounts;
 
 /// Most notifications of one batch.
 pub const BATCH_LIMIT: usize = 50;
@@ -67,8 +68,11 @@ pub struct Batch {
     pub batch: u32,
     /// How its notifications go out.
     pub channel: Channel,
-    /// To whom.
+    /// To whom. A batch that was put off names those who are left.
     pub customers: Vec<CustomerId>,
+    /// What became of those whom it named before. Final, so that it need not be asked for again.
+    #[serde(default, skip_serializing_if = "OutcomeCounts::is_empty")]
+    pub tally: OutcomeCounts,
     /// Whether to try again who was refused by an earlier push.
     #[serde(default)]
     pub retry_rejected: bool,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use domain::channel::Channel;
 use domain::eligibility::{Evaluator, Verdict};
-use domain::push::WalkCounts;
+use domain::push::{OutcomeCounts, WalkCounts};
 use domain::queue::{AudienceMessage, BATCH_LIMIT, Batch, ChannelMessage, Slice};
 use domain::{CustomerId, Rule};
 use runtime::queue::QueueError;
@@ -22,6 +22,8 @@ use store::{Customers, Pushes, StoreError};
 const PAGE: u16 = 1_000;
 /// No page is begun with less than this left: the rest of the slice is handed on.
 const PAGE_TIME: Duration = Duration::from_secs(15);
+/// How long a slice waits when the store is out of reach or too busy.
+const STORE_BUSY: Duration = Duration::from_secs(5);
 
 /// Walks slices.
 pub(crate) struct Walker {
@@ -45,8 +47,19 @@ pub(crate) enum WalkError {
 }
 
 impl Walker {
-    /// Walks a slice to its end, or hands on what is left when the deadline is near.
+    /// Walks a slice to its end. What is left is handed on when the deadline is near, or the store is out of reach: that is
+    /// no fault of the slice, and the queue must not count it as one.
     pub(crate) async fn walk(&self, slice: &Slice, deadline: Deadline) -> Result<(), WalkError> {
+        match self.try_walk(slice, deadline).await {
+            Err(WalkError::Store(error @ StoreError::Unavailable { .. })) => {
+                tracing::warn!(offer.id = %slice.push.offer, slice = slice.slice, error = %error, "the store is out of reach");
+                Ok(self.slices.send_later(&AudienceMessage::SliceV1(slice.clone()), STORE_BUSY).await?)
+            }
+            walked => walked,
+        }
+    }
+
+    async fn try_walk(&self, slice: &Slice, deadline: Deadline) -> Result<(), WalkError> {
         let push = self.pushes.get(slice.push).await?;
         if push.is_some_and(|push| !push.state.is_open()) {
             // Cancelled. Or completed, and this is an old message.
@@ -116,6 +129,7 @@ impl Walker {
                     batch: number,
                     channel,
                     customers: customers.to_vec(),
+                    tally: OutcomeCounts::default(),
                     retry_rejected: slice.retry_rejected,
                     attempt: 0,
                 })

@@ -5,14 +5,14 @@ mod direct;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use delivery::email::Letterhead;
 use delivery::smtp::UrlSource;
-use delivery::{DeliverError, Delivered, Deliverer, EmailComposer, PutOff, SmtpTransport};
+use delivery::{Delivered, Deliverer, EmailComposer, PutOff, SmtpTransport};
 use domain::queue::{Batch, ChannelMessage};
 use futures::FutureExt;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::queue::QueueError;
 use runtime::{Aws, Deadline, Queue, records, settings, telemetry};
 use serde_json::Value;
-use store::{Customers, Deliveries, Pacing, Pushes};
+use store::{Customers, Deliveries, Pacing, Pushes, StoreError};
 
 type Email = Deliverer<EmailComposer, SmtpTransport>;
 
@@ -85,7 +85,7 @@ enum BatchError {
     #[error("the message is no batch: {0}")]
     Message(#[from] serde_json::Error),
     #[error(transparent)]
-    Deliver(#[from] DeliverError),
+    Store(#[from] StoreError),
     #[error("the batch could not be put off: {0}")]
     Queue(#[from] QueueError),
 }
@@ -101,9 +101,9 @@ async fn deliver(function: &Function, batch: Batch, deadline: Deadline) -> Resul
             expired = counts.expired, cancelled = counts.cancelled, already_served = counts.already_served,
             "batch delivered"
         ),
-        Delivered::PutOff(PutOff { left, delay, why, attempt }) => {
-            let again = ChannelMessage::BatchV1(Batch { attempt, ..batch });
-            function.queue.send_later(&again, delay).await?;
+        Delivered::PutOff(PutOff { again, delay, why }) => {
+            let (left, attempt) = (again.customers.len(), again.attempt);
+            function.queue.send_later(&ChannelMessage::BatchV1(again), delay).await?;
             tracing::info!(
                 offer.id = %push.offer, push.number = push.number, slice, batch = number, attempt, left, why = ?why,
                 delay_ms = delay.as_millis(), "batch put off"

@@ -80,6 +80,9 @@ pub struct State {
     pub needs_password: bool,
     #[serde(skip)]
     password: Option<String>,
+    /// How often the password was set.
+    #[serde(skip)]
+    pub(crate) password_version: u32,
 }
 
 impl Faults {
@@ -95,11 +98,13 @@ impl Faults {
         self.lock().clone()
     }
 
-    /// Serves, from here on, only connections that name this password; all of them without one.
+    /// Serves, from here on, only connections that name this password; all of them without one. Those that are there
+    /// are closed.
     pub fn set_password(&self, password: Option<String>) {
         let mut state = self.lock();
         state.needs_password = password.is_some();
         state.password = password;
+        state.password_version += 1;
     }
 
     /// Whether a password is the right one.

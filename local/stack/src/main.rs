@@ -152,7 +152,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> Result<ExitCode> {
-    let place = Place::of_workspace("stack")?;
+    let place = Place::of_workspace(place::PEOPLES)?;
     match command {
         Command::Up { detach, options } => up::up(&place, &options, detach).await?,
         Command::Down => up::down(&place)?,

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+/// The place of the stack that `up` starts.
+pub(crate) const PEOPLES: &str = "stack";
+
 /// Where one stack keeps its files.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
@@ -23,6 +26,11 @@ impl Place {
         let place = Self { workspace, name };
         std::fs::create_dir_all(place.files()).context("cannot make a folder under target")?;
         Ok(place)
+    }
+
+    /// Whether it is the stack that `up` starts, not one of a test's own.
+    pub(crate) fn is_for_people(&self) -> bool {
+        self.name == PEOPLES
     }
 
     /// The repository's root.

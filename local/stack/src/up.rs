@@ -106,16 +106,18 @@ async fn start(place: &Place, options: &Options) -> Result<Run> {
     let step = progress::step("Starting the AWS stack and the inbox");
     let mut run = Run::default();
     // Noted at once after each start, so that nothing is left running whatever happens next.
-    let port = services::free_port(AWS_PORT)?;
+    // Where people look for it; tests take any, since several stacks may start at the same moment.
+    let port = |usual| services::free_port(if place.is_for_people() { usual } else { 0 });
+    let aws_port = port(AWS_PORT)?;
     run.emulator = options.stack.clone();
-    run.endpoint_url = run.emulator.url(port);
-    if let Some((aws, ready)) = run.emulator.start(place, port)? {
+    run.endpoint_url = run.emulator.url(aws_port);
+    if let Some((aws, ready)) = run.emulator.start(place, aws_port)? {
         run.processes.push(aws.clone());
         run.save(&place.processes_file())?;
         services::ready(&aws, &ready, &place.files().join("aws.log")).await?;
     }
-    let smtp_port = services::free_port(SMTP_PORT)?;
-    let inbox_port = services::free_port(INBOX_PORT)?;
+    let smtp_port = port(SMTP_PORT)?;
+    let inbox_port = port(INBOX_PORT)?;
     let inbox = services::start_inbox(place, smtp_port, inbox_port)?;
     run.inbox_smtp_url = format!("smtp://127.0.0.1:{smtp_port}");
     run.inbox_url = format!("http://127.0.0.1:{inbox_port}/");
