@@ -64,7 +64,13 @@ pub enum Delivered {
     /// Every notification is final, and that is reported.
     Whole(OutcomeCounts),
     /// Some are not: the batch must come again.
-    PutOff(PutOff),
+    PutOff(Box<PutOff>),
+}
+
+impl Delivered {
+    fn put_off(again: Batch, delay: Duration, why: Why) -> Self {
+        Self::PutOff(Box::new(PutOff { again, delay, why }))
+    }
 }
 
 /// When and why a batch must come again.
@@ -148,7 +154,7 @@ where
             Err(error @ StoreError::Unavailable { .. }) => {
                 tracing::warn!(offer.id = %batch.offer.id, error = %error, "the store is out of reach");
                 let again = Batch { attempt: batch.attempt.saturating_add(1), ..batch.clone() };
-                Ok(Delivered::PutOff(PutOff { again, delay: after_attempt(batch.attempt), why: Why::Store }))
+                Ok(Delivered::put_off(again, after_attempt(batch.attempt), Why::Store))
             }
             other => other,
         }
@@ -165,11 +171,7 @@ where
                 Gate::Open => None,
                 Gate::Probe(probe) => Some(probe),
                 Gate::Blocked { until: blocked } => {
-                    return Ok(Delivered::PutOff(PutOff {
-                        again: batch.clone(),
-                        delay: until(blocked),
-                        why: Why::Blocked,
-                    }));
+                    return Ok(Delivered::put_off(batch.clone(), until(blocked), Why::Blocked));
                 }
             }
         };
@@ -200,7 +202,7 @@ where
             let (delay, why) = put_off(attempt, &left);
             let customers = left.into_iter().map(|(id, _)| id).collect();
             let again = Batch { customers, tally: counts, attempt: attempt.saturating_add(1), ..batch.clone() };
-            return Ok(Delivered::PutOff(PutOff { again, delay, why }));
+            return Ok(Delivered::put_off(again, delay, why));
         }
         let report =
             Report { push: batch.push, slice: batch.slice, generation: batch.generation, batch: batch.batch, counts };
@@ -209,7 +211,7 @@ where
             // Faster than the walker that queued it.
             Reporting::TooEarly => {
                 let again = Batch { customers: Vec::new(), tally: counts, attempt: 0, ..batch.clone() };
-                Delivered::PutOff(PutOff { again, delay: after_attempt(0), why: Why::PageNotTurned })
+                Delivered::put_off(again, after_attempt(0), Why::PageNotTurned)
             }
         })
     }

@@ -101,7 +101,8 @@ async fn deliver(function: &Function, batch: Batch, deadline: Deadline) -> Resul
             expired = counts.expired, cancelled = counts.cancelled, already_served = counts.already_served,
             "batch delivered"
         ),
-        Delivered::PutOff(PutOff { again, delay, why }) => {
+        Delivered::PutOff(put_off) => {
+            let PutOff { again, delay, why } = *put_off;
             let (left, attempt) = (again.customers.len(), again.attempt);
             function.queue.send_later(&ChannelMessage::BatchV1(again), delay).await?;
             tracing::info!(

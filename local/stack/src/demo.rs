@@ -130,7 +130,13 @@ impl Bank {
     }
 
     async fn push(&self, offer: &str) -> Result<Progress> {
-        let push = self.api.call("GET", &format!("/offers/{offer}/pushes/1"), &[], b"").await?.json();
+        let path = format!("/offers/{offer}/pushes/1");
+        let mut answer = self.api.call("GET", &path, &[], b"").await?;
+        // The function that answers is killed, too.
+        while answer.status >= 500 {
+            answer = self.api.call("GET", &path, &[], b"").await?;
+        }
+        let push = answer.json();
         let count = |name: &str| push[name].as_u64().with_context(|| format!("{name} is missing in {push}"));
         Ok(Progress {
             is_completed: push["state"] == "completed",
