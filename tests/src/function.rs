@@ -2,7 +2,7 @@
 //! The Runtime API: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
 
 use std::net::Ipv4Addr;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ impl Function {
             .env("AWS_ACCESS_KEY_ID", &bank.stack.access_key_id)
             .env("AWS_SECRET_ACCESS_KEY", &bank.stack.secret_access_key)
             .envs(environment.iter().copied());
-        let process = command.spawn().expect("the function starts");
+        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the function starts");
         Self { process, work, answers, server }
     }
 

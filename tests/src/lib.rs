@@ -38,6 +38,8 @@ pub struct Mail {
     pub text: String,
     pub html: String,
     pub headers: Vec<Header>,
+    #[serde(rename = "receivedAt")]
+    pub received_at: jiff::Timestamp,
 }
 
 #[derive(Debug, Clone, Deserialize)]

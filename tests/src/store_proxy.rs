@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -27,14 +28,16 @@ pub struct StoreProxy {
 }
 
 impl StoreProxy {
-    /// Starts one before the store at `endpoint`. `judge` hears of each call by its name, such as `UpdateItem`.
-    pub async fn start(endpoint: &str, judge: impl Fn(&str) -> Verdict + Send + Sync + 'static) -> Self {
+    /// Starts one before the store at `endpoint`. `judge` hears of each call by its name, such as `UpdateItem`, and table.
+    pub async fn start(endpoint: &str, judge: impl Fn(&str, &str) -> Verdict + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free");
         let url = format!("http://{}", listener.local_addr().expect("it listens"));
         let (endpoint, judge, http) = (endpoint.to_owned(), Arc::new(judge), reqwest::Client::new());
         let router = axum::Router::new().fallback(async move |uri: Uri, headers: HeaderMap, body: Bytes| {
             let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
-            let verdict = judge(target.rsplit('.').next().unwrap_or_default());
+            let arguments: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let table = arguments["TableName"].as_str().unwrap_or_default();
+            let verdict = judge(target.rsplit('.').next().unwrap_or_default(), table);
             if let Verdict::Throttle = verdict {
                 return throttled();
             }

@@ -24,7 +24,7 @@ mod faithful_event_sources {
         // The store refuses the push function everything, for more calls than one invocation makes.
         let calls = Arc::new(AtomicUsize::new(0));
         let counter = calls.clone();
-        let judge = move |_: &str| match counter.fetch_add(1, Ordering::Relaxed) {
+        let judge = move |_: &str, _: &str| match counter.fetch_add(1, Ordering::Relaxed) {
             0..8 => Verdict::Throttle,
             _ => Verdict::Pass,
         };

@@ -3,28 +3,32 @@
 //! 1. While the transport is out of reach, nobody calls it: the batch is put off.
 //! 2. What must not be sent is concluded with its reason: push cancelled, offer over, customer or consent gone, text that
 //!    cannot be written to her.
-//! 3. A delivery is claimed before anything is sent, so that nobody else sends it.
-//! 4. It is sent, several at a time, each with one attempt.
-//! 5. Its outcome is recorded at once, under the claim.
-//! 6. When every notification of the batch is final the batch is reported, once, with counts taken from the records.
+//! 3. A send is reserved from the transport's rate, which all functions share. What was read more than five seconds ago is
+//!    read and looked at again.
+//! 4. A delivery is claimed before anything is sent, so that nobody else sends it.
+//! 5. It is sent, several at a time, each with one attempt.
+//! 6. Its outcome is recorded at once, under the claim.
+//! 7. When every notification of the batch is final the batch is reported, once, with counts taken from the records.
 //!    Otherwise it is put off: the caller sends it anew, to come again at a time of our choosing.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use domain::CustomerId;
 use domain::notification::Outcome;
 use domain::offer::now;
 use domain::push::{OutcomeCounts, PushState};
 use domain::queue::Batch;
+use domain::{CustomerId, PushId};
 use futures::StreamExt;
 use futures::stream;
 use jiff::{SignedDuration, Timestamp};
 use store::customers::Found;
 use store::deliveries::{Claim, Claiming, DeliveryId, Ending, Recording, Release, TakeUp, address_hash};
-use store::pacing::{Gate, Probe};
+use store::pacing::{Gate, Probe, Reserving, Slot};
 use store::pushes::{Report, Reporting};
 use store::{Customers, Deliveries, Pacing, Pushes, StoreError};
+use tokio::sync::Mutex;
 
 use crate::backoff::{after_attempt, until};
 use crate::transport::{Compose, SendError, Transport};
@@ -38,6 +42,8 @@ const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(5);
 const LAST_START: SignedDuration = SignedDuration::from_secs(106);
 /// The longest that one try at recording takes: the store client's operation time-out, and a wait before it.
 const RECORDING: SignedDuration = SignedDuration::from_secs(10);
+/// What was read longer ago than this is read again before sending. Waits for a turn are no longer either.
+const FRESH: SignedDuration = SignedDuration::from_secs(5);
 /// Handed over this often without an answer, a notification is not tried again.
 const UNANSWERED_LIMIT: u32 = 2;
 
@@ -56,6 +62,8 @@ pub struct Deliverer<C, T> {
     pub composer: C,
     /// Carries them.
     pub transport: T,
+    /// Sends a second, of all functions together.
+    pub rate: NonZeroU32,
 }
 
 /// What became of a batch.
@@ -95,6 +103,8 @@ pub enum Why {
     Leased,
     /// This invocation's time is over.
     Deadline,
+    /// The transport's rate is used in full by others.
+    Rate,
     /// The store is out of reach, or too busy.
     Store,
     /// The walker has queued the batch, but not turned the page yet: it cannot be counted.
@@ -117,6 +127,8 @@ enum Open {
     Leased(Timestamp),
     /// It had no turn: the transport is out of reach.
     Blocked,
+    /// It had no turn: others use the transport's rate, until then at least.
+    Rate(Timestamp),
     /// It had no turn: the deadline is near.
     NoTime,
     /// The store did not do as asked; the claim, if there is one, ends with its lease.
@@ -135,6 +147,12 @@ struct Round<'b> {
     batch: &'b Batch,
     deadline: Timestamp,
     push_is_cancelled: bool,
+    /// When the push and the customers were read.
+    read_at: Timestamp,
+    /// Sends that are reserved.
+    slot: Mutex<Option<Slot>>,
+    /// How many notifications may still want one.
+    waiting: AtomicU32,
     /// Set when the transport turns out to be out of reach: then no more are begun.
     blocked: AtomicBool,
 }
@@ -161,8 +179,8 @@ where
     }
 
     async fn try_deliver(&self, batch: &Batch, deadline: Timestamp) -> Result<Delivered, StoreError> {
-        let push = self.pushes.get(batch.push).await?;
-        let push_is_cancelled = push.is_some_and(|push| push.state == PushState::Cancelled);
+        let read_at = now();
+        let push_is_cancelled = self.is_cancelled(batch.push).await?;
         let probe = if push_is_cancelled || batch.offer.is_over(now()) {
             // Nothing will be sent, so it does not matter whether anything could be.
             None
@@ -176,7 +194,15 @@ where
             }
         };
         let found = self.customers.get_many(&batch.customers).await?;
-        let round = Round { batch, deadline, push_is_cancelled, blocked: AtomicBool::new(false) };
+        let round = Round {
+            batch,
+            deadline,
+            push_is_cancelled,
+            read_at,
+            slot: Mutex::new(None),
+            waiting: AtomicU32::new(u32::try_from(batch.customers.len()).unwrap_or(u32::MAX)),
+            blocked: AtomicBool::new(false),
+        };
         // A probe is one attempt at a time, until one of them tells.
         let concurrency = if probe.is_some() { 1 } else { CONCURRENCY };
         let standings: Vec<_> = stream::iter(&batch.customers)
@@ -223,22 +249,46 @@ where
         found: &Found,
         probe: Option<Probe>,
     ) -> Result<Standing, StoreError> {
-        let Round { batch, deadline, .. } = *round;
-        if now() + LAST_START > deadline {
+        let batch = round.batch;
+        if now() + LAST_START > round.deadline {
             return Ok(Standing::Open(Open::NoTime));
         }
-        let message = self.message(round, id, found);
-        let id = DeliveryId { offer: batch.offer.id, customer: id.clone(), channel: batch.channel };
-        let (message, address) = match message {
-            Ok(message) => message,
-            Err(ending) => {
-                let claiming = self.deliveries.conclude(&id, batch.push, &batch.offer, &ending).await?;
-                return Ok(standing(batch, &claiming));
-            }
-        };
+        let written = self.message(batch, round.push_is_cancelled, id, found);
+        if let Err(ending) = &written {
+            round.waiting.fetch_sub(1, Ordering::Relaxed);
+            return self.conclude(batch, id, ending).await;
+        }
         if round.blocked.load(Ordering::Relaxed) {
             return Ok(Standing::Open(Open::Blocked));
         }
+        if let Err(open) = self.turn(round).await? {
+            return Ok(Standing::Open(open));
+        }
+        if now() < round.read_at + FRESH {
+            return self.claim(round, id, written, probe).await;
+        }
+        // Meanwhile she may have thought better of it, or the push been cancelled.
+        let push_is_cancelled = self.is_cancelled(batch.push).await?;
+        let found = self.customers.get_many(std::slice::from_ref(id)).await?;
+        self.claim(round, id, self.message(batch, push_is_cancelled, id, &found), probe).await
+    }
+
+    async fn claim(
+        &self,
+        round: &Round<'_>,
+        id: &CustomerId,
+        written: Result<(C::Message, &str), Ending>,
+        probe: Option<Probe>,
+    ) -> Result<Standing, StoreError> {
+        let Round { batch, deadline, .. } = *round;
+        let (message, address) = match written {
+            Ok(written) => written,
+            Err(ending) => return self.conclude(batch, id, &ending).await,
+        };
+        if now() + LAST_START > deadline {
+            return Ok(Standing::Open(Open::NoTime));
+        }
+        let id = delivery_id(batch, id);
         let hash = address_hash(batch.channel, address);
         let take_up = if batch.retry_rejected { TakeUp::Rejected } else { TakeUp::Unserved(&hash) };
         match self.deliveries.claim(id, batch.push, &batch.offer, take_up, deadline + LEASE_MARGIN).await? {
@@ -247,15 +297,65 @@ where
         }
     }
 
+    /// Records that nothing is sent, and why.
+    async fn conclude(&self, batch: &Batch, id: &CustomerId, ending: &Ending) -> Result<Standing, StoreError> {
+        let claiming = self.deliveries.conclude(&delivery_id(batch, id), batch.push, &batch.offer, ending).await?;
+        Ok(standing(batch, &claiming))
+    }
+
+    async fn is_cancelled(&self, push: PushId) -> Result<bool, StoreError> {
+        Ok(self.pushes.get(push).await?.is_some_and(|push| push.state == PushState::Cancelled))
+    }
+
+    /// Waits for a send at the transport's rate; or tells why there is none to be had soon.
+    async fn turn(&self, round: &Round<'_>) -> Result<Result<(), Open>, StoreError> {
+        let mut slot = round.slot.lock().await;
+        let at = match self.reserve(&mut slot, round.waiting.load(Ordering::Relaxed)).await? {
+            Ok(at) => at,
+            Err(full_until) => return Ok(Err(Open::Rate(full_until))),
+        };
+        round.waiting.fetch_sub(1, Ordering::Relaxed);
+        drop(slot);
+        sleep_until(at).await;
+        Ok(Ok(()))
+    }
+
+    /// Waits for one send at the transport's rate. Answers whether there was one to be had soon.
+    ///
+    /// # Errors
+    /// If the store is out of reach.
+    pub async fn turn_for_one(&self) -> Result<bool, StoreError> {
+        match self.reserve(&mut None, 1).await? {
+            Ok(at) => sleep_until(at).await,
+            Err(_) => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// When the next send may go; or until when others use the rate, if that is not soon.
+    async fn reserve(&self, slot: &mut Option<Slot>, wanted: u32) -> Result<Result<Timestamp, Timestamp>, StoreError> {
+        let patience = now() + FRESH;
+        loop {
+            if let Some(at) = slot.as_mut().and_then(Iterator::next) {
+                return Ok(Ok(at));
+            }
+            match self.pacing.reserve(self.transport.name(), self.rate, wanted).await? {
+                Reserving::Reserved(reserved) => *slot = Some(reserved),
+                Reserving::Full { until } if until > patience || now() > patience => return Ok(Err(until)),
+                Reserving::Full { until } => sleep_until(until).await,
+            }
+        }
+    }
+
     /// The message and its address, or why there is none.
     fn message<'c>(
         &self,
-        round: &Round<'_>,
+        batch: &Batch,
+        push_is_cancelled: bool,
         id: &CustomerId,
         found: &'c Found,
     ) -> Result<(C::Message, &'c str), Ending> {
-        let batch = round.batch;
-        if round.push_is_cancelled {
+        if push_is_cancelled {
             return Err(Ending::unsent(Outcome::Cancelled, "the push was cancelled"));
         }
         if batch.offer.is_over(now()) {
@@ -384,6 +484,16 @@ fn log(
     }
 }
 
+fn delivery_id(batch: &Batch, customer: &CustomerId) -> DeliveryId {
+    DeliveryId { offer: batch.offer.id, customer: customer.clone(), channel: batch.channel }
+}
+
+async fn sleep_until(moment: Timestamp) {
+    if let Ok(wait) = Duration::try_from(moment.duration_since(Timestamp::now())) {
+        tokio::time::sleep(wait).await;
+    }
+}
+
 /// The store's being too busy for one notification is no reason to forget what became of the others.
 fn unless_busy(standing: Result<Standing, StoreError>) -> Result<Standing, StoreError> {
     match standing {
@@ -416,6 +526,11 @@ fn put_off(attempt: u32, left: &[(CustomerId, Open)]) -> (Duration, Why) {
         (Duration::ZERO, Why::Deadline)
     } else if any(|open| matches!(open, Open::Refused)) {
         (after_attempt(attempt), Why::Refused)
+    } else if let Some(full) = left.iter().find_map(|(_, open)| match open {
+        Open::Rate(until) => Some(*until),
+        _ => None,
+    }) {
+        (until(full), Why::Rate)
     } else if any(|open| matches!(open, Open::StoreBusy)) {
         (after_attempt(attempt), Why::Store)
     } else {

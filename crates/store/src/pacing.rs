@@ -1,17 +1,24 @@
-//! The Pacing table: whether a transport may be called at all, for every function at once.
+//! The Pacing table: how fast a transport may be called, and whether at all, for every function at once.
+//!
+//! The rate is kept by GCRA, the generic cell rate algorithm (ITU-T I.371): one number, the time at which the next send may
+//! go. Who wants to send moves it on by as many sends, with one conditional write, and has the time in between for its own.
 //!
 //! When a transport cannot be reached, one write blocks it for all. When the time is over, one conditional write gives one
 //! caller the right to probe; it clears the block, or lengthens it. If that caller dies, its right runs out.
 
+use std::num::NonZeroU32;
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use domain::offer::now;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 use crate::StoreError;
-use crate::item::{millis, millis_serde, number, text};
+use crate::item::{Item, millis, millis_serde, number, text};
 
 /// The first block, doubled with every probe that fails.
 const FIRST_BLOCK: SignedDuration = SignedDuration::from_secs(1);
@@ -19,6 +26,11 @@ const FIRST_BLOCK: SignedDuration = SignedDuration::from_secs(1);
 const LONGEST_BLOCK: SignedDuration = SignedDuration::from_secs(60);
 /// How long a probe may take before somebody else may probe.
 const PROBE: SignedDuration = SignedDuration::from_secs(30);
+
+/// How far ahead sends are reserved: enough that the next reservation comes before the last one is used up.
+const HORIZON: SignedDuration = SignedDuration::from_secs(1);
+/// Tries at a reservation that others get ahead of.
+const RESERVE_TRIES: u32 = 5;
 
 /// The Pacing table.
 #[derive(Debug, Clone)]
@@ -48,9 +60,44 @@ pub struct Probe {
     level: u32,
 }
 
+/// What came of asking for sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reserving {
+    /// These are the caller's.
+    Reserved(Slot),
+    /// Others have reserved all there is for the moment.
+    Full {
+        /// Worth asking again then.
+        until: Timestamp,
+    },
+}
+
+/// Sends that are reserved, spread evenly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    next: Timestamp,
+    interval: SignedDuration,
+    left: u32,
+}
+
+impl Iterator for Slot {
+    type Item = Timestamp;
+
+    /// When the next of the reserved sends may go.
+    fn next(&mut self) -> Option<Timestamp> {
+        self.left = self.left.checked_sub(1)?;
+        let at = self.next;
+        self.next += self.interval;
+        Some(at)
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PacingItem {
+    /// In microseconds since 1970: at a thousand sends a second, milliseconds would be too coarse.
+    #[serde(default)]
+    next_send: Option<i64>,
     #[serde(default, with = "millis_serde::option")]
     blocked_until: Option<Timestamp>,
     #[serde(default)]
@@ -59,13 +106,16 @@ struct PacingItem {
     last_error: Option<String>,
 }
 
-/// A transport that is out of reach.
+/// What a transport makes its senders wait for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outage {
-    /// Nobody calls it before; then somebody probes.
-    pub blocked_until: Timestamp,
-    /// Why the last attempt failed.
-    pub last_error: Option<String>,
+pub enum Delay {
+    /// It is out of reach.
+    Outage {
+        /// Why the last attempt failed.
+        last_error: Option<String>,
+    },
+    /// Its rate is used in full.
+    Rate,
 }
 
 impl Pacing {
@@ -103,13 +153,78 @@ impl Pacing {
         }
     }
 
-    /// Whether a transport is out of reach, and why. Changes nothing.
+    /// Reserves up to `wanted` sends, a second's worth at most. Up to two calls if nobody else asks at that moment.
     ///
     /// # Errors
     /// If the store is out of reach or the item unreadable.
-    pub async fn outage(&self, transport: &str) -> Result<Option<Outage>, StoreError> {
-        let item = self.get(transport).await?;
-        Ok(item.and_then(|item| Some(Outage { blocked_until: item.blocked_until?, last_error: item.last_error })))
+    pub async fn reserve(&self, transport: &str, per_second: NonZeroU32, wanted: u32) -> Result<Reserving, StoreError> {
+        let interval = 1_000_000 / i64::from(per_second.get());
+        let count = wanted.clamp(1, per_second.get());
+        let worth = interval * i64::from(count);
+        let slot = |first: i64| {
+            let next =
+                Timestamp::from_microsecond(first).map_err(|error| StoreError::unreadable(&self.table, error))?;
+            Ok(Reserving::Reserved(Slot { next, interval: SignedDuration::from_micros(interval), left: count }))
+        };
+        let mut latest = 0;
+        for _ in 0..RESERVE_TRIES {
+            let now = Timestamp::now().as_microsecond();
+            latest = now + i64::try_from(HORIZON.as_micros()).expect("a second has few microseconds");
+            // Behind what is reserved already …
+            let behind = self
+                .update(transport)
+                .update_expression("SET nextSend = nextSend + :worth")
+                .condition_expression("nextSend BETWEEN :now AND :latest")
+                .expression_attribute_values(":worth", number(worth))
+                .expression_attribute_values(":now", number(now))
+                .expression_attribute_values(":latest", number(latest))
+                .return_values(ReturnValue::UpdatedNew)
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            let seen = match behind.send().await {
+                Ok(updated) => {
+                    let item = self.read(updated.attributes.unwrap_or_default())?;
+                    return slot(item.next_send.unwrap_or(now + worth) - worth);
+                }
+                Err(SdkError::ServiceError(error)) => match error.into_err() {
+                    UpdateItemError::ConditionalCheckFailedException(failed) => {
+                        self.read(failed.item.unwrap_or_default())?.next_send
+                    }
+                    error => return Err(StoreError::unavailable("UpdateItem", &self.table, &error)),
+                },
+                Err(error) => return Err(StoreError::unavailable("UpdateItem", &self.table, &error)),
+            };
+            if let Some(next) = seen.filter(|next| *next > latest) {
+                latest = next;
+                break;
+            }
+            // … or from now, where the time of the last one has passed: what was not used then is lost.
+            let from_now = self
+                .update(transport)
+                .update_expression("SET nextSend = :next")
+                .condition_expression("attribute_not_exists(nextSend) OR nextSend < :now")
+                .expression_attribute_values(":next", number(now + worth))
+                .expression_attribute_values(":now", number(now));
+            if self.write(from_now).await? {
+                return slot(now);
+            }
+        }
+        let until = Timestamp::from_microsecond(latest).map_err(|error| StoreError::unreadable(&self.table, error))?;
+        Ok(Reserving::Full { until: until - HORIZON })
+    }
+
+    /// What a transport makes its senders wait for, if anything. Changes nothing.
+    ///
+    /// # Errors
+    /// If the store is out of reach or the item unreadable.
+    pub async fn delay(&self, transport: &str) -> Result<Option<Delay>, StoreError> {
+        let Some(PacingItem { blocked_until, next_send, last_error, .. }) = self.get(transport).await? else {
+            return Ok(None);
+        };
+        if blocked_until.is_some() {
+            return Ok(Some(Delay::Outage { last_error }));
+        }
+        let is_ahead = next_send.is_some_and(|next| next > Timestamp::now().as_microsecond());
+        Ok(is_ahead.then_some(Delay::Rate))
     }
 
     /// Blocks a transport that could not be reached; longer after a probe. Answers until when.
@@ -166,7 +281,10 @@ impl Pacing {
     async fn get(&self, transport: &str) -> Result<Option<PacingItem>, StoreError> {
         let call = self.client.get_item().table_name(&self.table).key("pk", text(transport)).consistent_read(true);
         let answer = call.send().await.map_err(|error| StoreError::unavailable("GetItem", &self.table, &error))?;
-        let item = answer.item.map(serde_dynamo::from_item).transpose();
-        item.map_err(|error| StoreError::unreadable(&self.table, error))
+        answer.item.map(|item| self.read(item)).transpose()
+    }
+
+    fn read(&self, item: Item) -> Result<PacingItem, StoreError> {
+        serde_dynamo::from_item(item).map_err(|error| StoreError::unreadable(&self.table, error))
     }
 }

@@ -8,6 +8,7 @@ use domain::offer::{DESCRIPTION_LIMIT, SUBJECT_LIMIT};
 use lettre::message::Mailbox;
 use runtime::Deadline;
 use serde_json::{Value, json};
+use store::StoreError;
 use uuid::Uuid;
 
 use crate::Function;
@@ -21,6 +22,10 @@ pub(crate) enum DirectError {
     Disabled,
     #[error("{0}")]
     Unwritable(String),
+    #[error("the e-mail rate is used in full; nothing was sent, try again in a few seconds")]
+    Busy,
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error(transparent)]
     Send(#[from] SendError),
 }
@@ -79,6 +84,9 @@ pub(crate) async fn send(function: &Function, payload: Value, deadline: Deadline
     }
     .message(email.composer.letterhead())
     .map_err(DirectError::Unwritable)?;
+    if !email.turn_for_one().await? {
+        return Err(DirectError::Busy);
+    }
     let accepted = email.transport.send(&message, deadline.at()).await?;
     Ok(json!({"messageId": accepted.message_id}))
 }

@@ -43,6 +43,7 @@ async fn main() -> Result<(), Error> {
         pacing: Pacing::new(aws.dynamodb(), settings::required::<String>("PACING_TABLE")?),
         composer: EmailComposer::new(&from, &reply_to, letterhead)?,
         transport: SmtpTransport::new(secret(&aws, smtp_url)),
+        rate: settings::required("EMAIL_RATE_PER_SECOND")?,
     };
     let queue = Queue::new(aws.sqs(), settings::required::<String>("EMAIL_QUEUE_URL")?);
     let is_sending_enabled = settings::required("SENDING_ENABLED")?;

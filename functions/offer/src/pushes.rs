@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use store::Pushes;
 use store::offers::PushRequest;
+use store::pacing::Delay;
 use store::pushes::{Progress, Push};
 
 use crate::{App, offers};
@@ -73,9 +74,15 @@ impl Wait {
             PushState::Running => {}
             PushState::Completed | PushState::Cancelled => return Ok(Self::default()),
         }
-        for transport in Channel::ALL.iter().flat_map(|channel| channel.transports()) {
-            if let Some(outage) = app.pacing.outage(transport).await? {
-                return wait("provider", outage.last_error.map(|error| format!("{transport}: {error}")));
+        if progress.pending() > 0 {
+            for transport in Channel::ALL.iter().flat_map(|channel| channel.transports()) {
+                match app.pacing.delay(transport).await? {
+                    Some(Delay::Outage { last_error }) => {
+                        return wait("provider", last_error.map(|error| format!("{transport}: {error}")));
+                    }
+                    Some(Delay::Rate) => return wait("rate", None),
+                    None => {}
+                }
             }
         }
         let stalled =

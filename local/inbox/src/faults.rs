@@ -1,9 +1,12 @@
 //! Faults on demand: what a test, or somebody curious, wants the SMTP server to do wrong.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// One thing that goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +26,12 @@ pub struct Fault {
     /// How often it happens before it is over; for ever if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
+    /// Only beyond so many in the second before: a provider that takes no more than that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<usize>,
+    /// Those in the second before.
+    #[serde(skip)]
+    taken: VecDeque<Instant>,
     /// How often its point was come to.
     #[serde(default)]
     pub seen: u32,
@@ -62,6 +71,24 @@ pub enum Action {
     KeepAndHang,
     /// Waits this many milliseconds, and goes on as if nothing were.
     Wait(u64),
+}
+
+impl Fault {
+    /// Whether there were too many in the second before, if that matters. One that is refused does not count.
+    fn is_above(&mut self) -> bool {
+        let Some(above) = self.above else {
+            return true;
+        };
+        let now = Instant::now();
+        while self.taken.front().is_some_and(|taken| now.duration_since(*taken) >= SECOND) {
+            self.taken.pop_front();
+        }
+        if self.taken.len() >= above {
+            return true;
+        }
+        self.taken.push_back(now);
+        false
+    }
 }
 
 /// The faults that are set, and what was counted meanwhile. A handle: clones share them.
@@ -124,6 +151,9 @@ impl Faults {
             .faults
             .iter_mut()
             .find(|fault| fault.at == point && to.ends_with(&fault.to) && fault.times != Some(0))?;
+        if !fault.is_above() {
+            return None;
+        }
         fault.seen += 1;
         if !fault.seen.is_multiple_of(fault.every.max(1)) {
             return None;

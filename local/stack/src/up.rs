@@ -70,7 +70,11 @@ pub(crate) async fn prepare(place: &Place, options: &Options) -> Result<Stack> {
     let smtp_url = options.smtp.clone().unwrap_or(run.inbox_smtp_url);
 
     let aws = Aws::at(&endpoint);
-    let mut settings = BTreeMap::from([("SmtpUrl".to_owned(), smtp_url.clone())]);
+    let mut settings = BTreeMap::from([
+        ("SmtpUrl".to_owned(), smtp_url.clone()),
+        // More than a machine carries.
+        ("EmailRatePerSecond".to_owned(), "10000".to_owned()),
+    ]);
     if cfg!(target_arch = "x86_64") {
         settings.insert("Architecture".to_owned(), "x86_64".to_owned());
     }

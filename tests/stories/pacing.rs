@@ -1,0 +1,83 @@
+//! One rate for all functions together. Alone: it changes everybody's.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::ensure;
+use end_to_end::{Bank, wait_long_for};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+static RATE: Mutex<()> = Mutex::const_new(());
+const PARAMETER: &str = "EMAIL_RATE_PER_SECOND";
+
+/// Sends an offer to so many at a rate; answers the push and, second by second, how many messages arrived.
+async fn send_at(bank: &Bank, rate: &str, customers: usize) -> (Value, Vec<usize>) {
+    bank.put_many(customers).await;
+    let before = bank.environment_of("email").await[PARAMETER].clone();
+    bank.set_environment("email", PARAMETER, Some(rate)).await;
+    let offer = bank.post_offer(&json!({"code": "PACED", "description": "Hello"})).await;
+    let mut waits = Vec::new();
+    let push = wait_long_for("the push to complete", Duration::from_secs(300), async || {
+        let push = bank.push(&offer).await;
+        waits.extend(push["waitingFor"].as_str().map(str::to_owned));
+        ensure!(push["state"] == "completed", "{push}");
+        Ok(push)
+    })
+    .await;
+    bank.set_environment("email", PARAMETER, Some(&before)).await;
+    assert!(waits.iter().all(|wait| wait == "rate"), "{waits:?}");
+    let expected: BTreeMap<_, _> = (0..customers).map(|i| (format!("c{i}"), 1)).collect();
+    assert_eq!(bank.mail_count().await, expected);
+
+    let times: Vec<_> = bank.mail().await.iter().map(|mail| mail.received_at).collect();
+    let mut seconds = Vec::new();
+    for time in &times {
+        let second = usize::try_from(time.duration_since(times[0]).as_secs()).unwrap();
+        seconds.resize(seconds.len().max(second + 1), 0);
+        seconds[second] += 1;
+    }
+    (push, seconds)
+}
+
+#[tokio::test]
+async fn all_functions_together_use_the_whole_rate_and_no_more() {
+    const RATE_PER_SECOND: usize = 50;
+    /// What may come early or late by the way from the reserved moment to the server.
+    const BURST: usize = 10;
+    let _guard = RATE.lock().await;
+    let bank = Bank::open();
+    // A provider that refuses what is over its rate, with a little patience.
+    let limit = RATE_PER_SECOND + BURST;
+    bank.smtp_faults(json!([{"at": "rcpt", "above": limit, "do": {"reply": "454 4.7.0 rate exceeded"}}])).await;
+    let (push, seconds) = send_at(&bank, "50", 2_000).await;
+    let refused = bank.smtp_faults_now().await[0]["seen"].as_u64().unwrap();
+    bank.smtp_faults(json!([])).await;
+
+    assert_eq!((&push["sent"], &push["failed"]), (&json!(2_000), &json!(0)), "{push}");
+    assert!(seconds.iter().all(|count| *count <= limit), "{seconds:?}");
+    // Once it runs, and while there is enough to send: without the first second, until nine of ten are sent.
+    let mut sent = seconds[0];
+    let running: Vec<_> = seconds[1..]
+        .iter()
+        .take_while(|count| {
+            sent += **count;
+            sent < 1_800
+        })
+        .collect();
+    let (sent, could) = (running.iter().copied().sum::<usize>(), running.len() * RATE_PER_SECOND);
+    println!("{sent} of {could} at {RATE_PER_SECOND} a second, {refused} refused: {seconds:?}");
+    assert!(sent * 100 >= could * 95, "{sent} of {could}: {seconds:?}");
+    assert!(refused < 100, "{refused} were over the rate");
+}
+
+#[tokio::test]
+async fn at_a_rate_that_the_machine_hardly_carries_nothing_is_lost() {
+    const RATE_PER_SECOND: usize = 500;
+    let _guard = RATE.lock().await;
+    let bank = Bank::open();
+    let (push, seconds) = send_at(&bank, "500", 2_000).await;
+    assert_eq!((&push["sent"], &push["failed"]), (&json!(2_000), &json!(0)), "{push}");
+    println!("at {RATE_PER_SECOND} a second, as far as this machine carries it: {seconds:?}");
+}
