@@ -41,35 +41,39 @@ async fn send_at(bank: &Bank, rate: &str, customers: usize) -> (Value, Vec<usize
     (push, seconds)
 }
 
-#[tokio::test]
-async fn all_functions_together_use_the_whole_rate_and_no_more() {
-    const RATE_PER_SECOND: usize = 50;
-    /// What may come early or late by the way from the reserved moment to the server.
-    const BURST: usize = 10;
-    let _guard = RATE.lock().await;
-    let bank = Bank::open();
-    // A provider that refuses what is over its rate, with a little patience.
-    let limit = RATE_PER_SECOND + BURST;
-    bank.smtp_faults(json!([{"at": "rcpt", "above": limit, "do": {"reply": "454 4.7.0 rate exceeded"}}])).await;
-    let (push, seconds) = send_at(&bank, "50", 2_000).await;
-    let refused = bank.smtp_faults_now().await[0]["seen"].as_u64().unwrap();
-    bank.smtp_faults(json!([])).await;
+mod concurrent_functions {
+    use super::*;
 
-    assert_eq!((&push["sent"], &push["failed"]), (&json!(2_000), &json!(0)), "{push}");
-    assert!(seconds.iter().all(|count| *count <= limit), "{seconds:?}");
-    // Once it runs, and while there is enough to send: without the first second, until nine of ten are sent.
-    let mut sent = seconds[0];
-    let running: Vec<_> = seconds[1..]
-        .iter()
-        .take_while(|count| {
-            sent += **count;
-            sent < 1_800
-        })
-        .collect();
-    let (sent, could) = (running.iter().copied().sum::<usize>(), running.len() * RATE_PER_SECOND);
-    println!("{sent} of {could} at {RATE_PER_SECOND} a second, {refused} refused: {seconds:?}");
-    assert!(sent * 100 >= could * 95, "{sent} of {could}: {seconds:?}");
-    assert!(refused < 100, "{refused} were over the rate");
+    #[tokio::test]
+    async fn all_functions_together_use_the_whole_rate_and_no_more() {
+        const RATE_PER_SECOND: usize = 50;
+        /// What may come early or late by the way from the reserved moment to the server.
+        const BURST: usize = 10;
+        let _guard = RATE.lock().await;
+        let bank = Bank::open();
+        // A provider that refuses what is over its rate, with a little patience.
+        let limit = RATE_PER_SECOND + BURST;
+        bank.smtp_faults(json!([{"at": "rcpt", "above": limit, "do": {"reply": "454 4.7.0 rate exceeded"}}])).await;
+        let (push, seconds) = send_at(&bank, "50", 2_000).await;
+        let refused = bank.smtp_faults_now().await[0]["seen"].as_u64().unwrap();
+        bank.smtp_faults(json!([])).await;
+
+        assert_eq!((&push["sent"], &push["failed"]), (&json!(2_000), &json!(0)), "{push}");
+        assert!(seconds.iter().all(|count| *count <= limit), "{seconds:?}");
+        // Once it runs, and while there is enough to send: without the first second, until nine of ten are sent.
+        let mut sent = seconds[0];
+        let running: Vec<_> = seconds[1..]
+            .iter()
+            .take_while(|count| {
+                sent += **count;
+                sent < 1_800
+            })
+            .collect();
+        let (sent, could) = (running.iter().copied().sum::<usize>(), running.len() * RATE_PER_SECOND);
+        println!("{sent} of {could} at {RATE_PER_SECOND} a second, {refused} refused: {seconds:?}");
+        assert!(sent * 100 >= could * 95, "{sent} of {could}: {seconds:?}");
+        assert!(refused < 100, "{refused} were over the rate");
+    }
 }
 
 #[tokio::test]
