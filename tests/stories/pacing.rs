@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::ensure;
-use end_to_end::{Bank, wait_long_for};
+use end_to_end::{Bank, id_of, wait_long_for};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -84,4 +84,23 @@ async fn at_a_rate_that_the_machine_hardly_carries_nothing_is_lost() {
     let (push, seconds) = send_at(&bank, "500", 2_000).await;
     assert_eq!((&push["sent"], &push["failed"]), (&json!(2_000), &json!(0)), "{push}");
     println!("at {RATE_PER_SECOND} a second, as far as this machine carries it: {seconds:?}");
+}
+
+#[tokio::test]
+async fn pushing_again_spends_no_sends_on_those_who_are_served() {
+    const CUSTOMERS: usize = 300;
+    let _guard = RATE.lock().await;
+    let bank = Bank::open();
+    bank.put_many(CUSTOMERS).await;
+    let offer = bank.post_offer(&json!({"code": "SPENT", "description": "Hello"})).await;
+    assert_eq!(bank.completed(&offer).await["sent"], CUSTOMERS);
+    let before = bank.environment_of("email").await[PARAMETER].clone();
+    // At this rate, asking for a send for each would take longer than anything is waited for.
+    bank.set_environment("email", PARAMETER, Some("1")).await;
+    let again = bank.call("POST", &format!("/offers/{}/pushes", id_of(&offer)), &json!({})).await;
+    assert_eq!(again.status, 202, "{}", again.text);
+    let push = bank.completed_number(&offer, 2).await;
+    bank.set_environment("email", PARAMETER, Some(&before)).await;
+    assert_eq!((&push["alreadyServed"], &push["sent"]), (&json!(CUSTOMERS), &json!(0)), "{push}");
+    assert_eq!(bank.mail().await.len(), CUSTOMERS);
 }

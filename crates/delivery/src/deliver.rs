@@ -1,7 +1,7 @@
 //! The steps of delivering a batch.
 //!
 //! 1. While the transport is out of reach, nobody calls it: the batch is put off.
-//! 2. What must not be sent is concluded with its reason: push cancelled, offer over, customer or consent gone, text that
+//! 2. What is served already has no more turn. What must not be sent is concluded with its reason: push cancelled, offer over, customer or consent gone, text that
 //!    cannot be written to her.
 //! 3. A send is reserved from the transport's rate, which all functions share. What was read more than five seconds ago is
 //!    read and looked at again.
@@ -11,6 +11,7 @@
 //! 7. When every notification of the batch is final the batch is reported, once, with counts taken from the records.
 //!    Otherwise it is put off: the caller sends it anew, to come again at a time of our choosing.
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -145,6 +146,8 @@ enum Tally {
 /// What all notifications of a batch have in common.
 struct Round<'b> {
     batch: &'b Batch,
+    /// What needs no turn any more.
+    served: HashMap<CustomerId, Claiming>,
     deadline: Timestamp,
     push_is_cancelled: bool,
     /// When the push and the customers were read.
@@ -193,9 +196,12 @@ where
                 }
             }
         };
+        let ids: Vec<_> = batch.customers.iter().map(|customer| delivery_id(batch, customer)).collect();
+        let served = self.deliveries.served(batch.push, &ids).await?;
         let found = self.customers.get_many(&batch.customers).await?;
         let round = Round {
             batch,
+            served,
             deadline,
             push_is_cancelled,
             read_at,
@@ -227,7 +233,9 @@ where
             let attempt = if left.len() < batch.customers.len() { 0 } else { batch.attempt };
             let (delay, why) = put_off(attempt, &left);
             let customers = left.into_iter().map(|(id, _)| id).collect();
-            let again = Batch { customers, tally: counts, attempt: attempt.saturating_add(1), ..batch.clone() };
+            // Waiting for others, or for time, is no sign that the next attempt should wait longer.
+            let attempt = attempt.saturating_add(u32::from(matches!(why, Why::Refused | Why::Store)));
+            let again = Batch { customers, tally: counts, attempt, ..batch.clone() };
             return Ok(Delivered::put_off(again, delay, why));
         }
         let report =
@@ -250,6 +258,10 @@ where
         probe: Option<Probe>,
     ) -> Result<Standing, StoreError> {
         let batch = round.batch;
+        if let Some(served) = round.served.get(id) {
+            round.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Ok(standing(batch, served));
+        }
         if now() + LAST_START > round.deadline {
             return Ok(Standing::Open(Open::NoTime));
         }

@@ -3,20 +3,17 @@
 use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, PutRequest, ReturnValue, WriteRequest};
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, ReturnValue, WriteRequest};
 use domain::channel::Channels;
 use domain::{Customer, CustomerId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::StoreError;
 use crate::item::{Item, text};
+use crate::{StoreError, batch};
 
 /// Most items of one `BatchWriteItem` (DynamoDB API reference).
 const BATCH_WRITE_LIMIT: usize = 25;
-/// Rounds in which we send again what DynamoDB left unprocessed, with a growing pause between them.
-const BATCH_ROUNDS: u32 = 6;
-
 /// The Customers table.
 #[derive(Debug, Clone)]
 pub struct Customers {
@@ -115,8 +112,8 @@ impl Customers {
                     Ok(WriteRequest::builder().put_request(put).build())
                 })
                 .collect::<Result<Vec<_>, StoreError>>()?;
-            for round in 0..BATCH_ROUNDS {
-                pause(round).await;
+            for round in 0..batch::ROUNDS {
+                batch::pause(round).await;
                 requests = self
                     .client
                     .batch_write_item()
@@ -162,49 +159,18 @@ impl Customers {
     /// # Errors
     /// If the store is out of reach, or still too busy after several rounds.
     pub async fn get_many(&self, ids: &[CustomerId]) -> Result<Found, StoreError> {
-        let mut keys: Vec<Item> = ids.iter().map(|id| Item::from([("pk".to_owned(), text(id))])).collect();
+        let keys = ids.iter().map(|id| Item::from([("pk".to_owned(), text(id))])).collect();
         let mut found = Found::default();
-        for round in 0..BATCH_ROUNDS {
-            if keys.is_empty() {
-                break;
-            }
-            pause(round).await;
-            let wanted = KeysAndAttributes::builder()
-                .set_keys(Some(std::mem::take(&mut keys)))
-                .consistent_read(true)
-                .build()
-                .expect("the keys are set");
-            let answer = self
-                .client
-                .batch_get_item()
-                .request_items(&self.table, wanted)
-                .send()
-                .await
-                .map_err(|error| StoreError::unavailable("BatchGetItem", &self.table, &error))?;
-            for item in answer.responses.and_then(|mut tables| tables.remove(&self.table)).unwrap_or_default() {
-                let id = item.get("pk").and_then(|pk| pk.as_s().ok()?.parse::<CustomerId>().ok());
-                match self.from_item(item) {
-                    Ok(customer) => {
-                        found.customers.insert(customer.id.clone(), customer);
-                    }
-                    Err(_) => found.unreadable.extend(id),
+        for item in batch::get(&self.client, &self.table, keys, batch::Read::Consistent).await? {
+            let id = item.get("pk").and_then(|pk| pk.as_s().ok()?.parse::<CustomerId>().ok());
+            match self.from_item(item) {
+                Ok(customer) => {
+                    found.customers.insert(customer.id.clone(), customer);
                 }
+                Err(_) => found.unreadable.extend(id),
             }
-            keys = answer
-                .unprocessed_keys
-                .and_then(|mut tables| tables.remove(&self.table))
-                .map(|left| left.keys)
-                .unwrap_or_default();
         }
-        if keys.is_empty() {
-            Ok(found)
-        } else {
-            Err(StoreError::Unavailable {
-                operation: "BatchGetItem",
-                table: self.table.clone(),
-                reason: format!("{} keys left unprocessed", keys.len()),
-            })
-        }
+        Ok(found)
     }
 
     /// Removes a customer, if there.
@@ -300,12 +266,5 @@ impl Customers {
             time_zone: item.time_zone,
             attributes: item.attributes,
         })
-    }
-}
-
-/// 0, 50, 100, 200, … ms before each round.
-async fn pause(round: u32) {
-    if round > 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(25 << round)).await;
     }
 }

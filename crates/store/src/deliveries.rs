@@ -3,6 +3,8 @@
 //! A delivery is claimed with one conditional write before anything is sent, and its outcome written only by whoever
 //! holds the claim. That is what makes redelivered messages, retries and pushing again safe.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -16,9 +18,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::StoreError;
 use crate::cursor::{Cursor, InvalidCursor, Page, fits};
 use crate::item::{Item, key, millis, millis_serde, number, text};
+use crate::{StoreError, batch};
 
 /// Partitions of one offer's deliveries, so that none gets more writes than DynamoDB's 1,000 a second at our rates.
 const SHARDS: u8 = 16;
@@ -181,6 +183,29 @@ impl Deliveries {
     /// A handle on the table named `table`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self { client, table: table.into() }
+    }
+
+    /// What is known to be served, of one offer: sent, or ended otherwise by this push. What ended a moment ago may be
+    /// missing; claiming it will tell.
+    ///
+    /// # Errors
+    /// If the store is out of reach or an item unreadable.
+    pub async fn served(&self, push: PushId, ids: &[DeliveryId]) -> Result<HashMap<CustomerId, Claiming>, StoreError> {
+        let keys = ids.iter().map(DeliveryId::key).collect();
+        let items = batch::get(&self.client, &self.table, keys, batch::Read::Eventual).await?;
+        let mut served = HashMap::new();
+        for item in items {
+            let id = item.get("sk").and_then(|sk| sk.as_s().ok()?.split_once('#')?.0.parse().ok());
+            let item = self.read(item)?;
+            let Ok(DeliveryState::Final(outcome)) = item.state.parse() else {
+                continue;
+            };
+            // No push takes these up.
+            if let Some(id) = id.filter(|_| outcome == Outcome::Sent || item.push == push.number) {
+                served.insert(id, Claiming::Final { push: item.push, outcome });
+            }
+        }
+        Ok(served)
     }
 
     /// Claims a delivery until `lease_until`.

@@ -18,6 +18,7 @@ pub mod offers;
 pub mod pacing;
 pub mod pushes;
 
+mod batch;
 mod cursor;
 mod item;
 
