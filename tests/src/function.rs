@@ -41,6 +41,7 @@ impl Function {
         let router = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next_work))
             .route("/2018-06-01/runtime/invocation/{id}/response", post(answered))
+            .route("/2018-06-01/runtime/invocation/{id}/error", post(answered))
             .with_state(api);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free");
         let address = listener.local_addr().expect("it listens").to_string();
@@ -69,9 +70,10 @@ impl Function {
         self.work.send((event, jiff::Timestamp::now() + may_take)).await.expect("the function takes work");
     }
 
-    /// Its answer to what it was given.
+    /// Its answer to what it was given, or its error.
     pub async fn answer(&mut self) -> Value {
-        self.answers.recv().await.expect("the function answers")
+        let answer = tokio::time::timeout(Duration::from_secs(60), self.answers.recv());
+        answer.await.expect("the function answers in time").expect("the function answers")
     }
 
     /// Stops it where it is.

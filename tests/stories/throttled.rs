@@ -21,7 +21,7 @@ async fn throttled_writes_make_it_slower_and_not_wrong() {
     let counter = throttled.clone();
     // Runs of them: more than the clients' own attempts can hide.
     let judge = move |call: &str, _: &str| {
-        if !matches!(call, "PutItem" | "UpdateItem") || writes.fetch_add(1, Ordering::Relaxed) % 20 >= 12 {
+        if !matches!(call, "PutItem" | "UpdateItem") || writes.fetch_add(1, Ordering::Relaxed) % 20 >= 10 {
             return Verdict::Pass;
         }
         counter.fetch_add(1, Ordering::Relaxed);

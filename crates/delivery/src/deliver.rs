@@ -41,8 +41,9 @@ const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(5);
 /// Nothing is begun this close to the deadline: what is begun must be recorded. The longest that one notification may
 /// take: claiming 8 s, asking for the connection 5 s, a fresh one 5 s, four commands 20 s, the message 60 s, recording 8 s.
 const LAST_START: SignedDuration = SignedDuration::from_secs(106);
-/// The longest that one try at recording takes: the store client's operation time-out, and a wait before it.
-const RECORDING: SignedDuration = SignedDuration::from_secs(10);
+/// With less time than this, recording is not tried again: the longest that a try takes (the store client's operation
+/// time-out of 8 s, and a wait before it), and then the batch must be put off.
+const RECORDING: SignedDuration = SignedDuration::from_secs(20);
 /// What was read longer ago than this is read again before sending. Waits for a turn are no longer either.
 const FRESH: SignedDuration = SignedDuration::from_secs(5);
 /// Handed over this often without an answer, a notification is not tried again.
@@ -143,6 +144,15 @@ enum Tally {
     AlreadyServed,
 }
 
+/// What a round has of the transport's rate.
+#[derive(Default)]
+struct Share {
+    /// Sends that are reserved.
+    slot: Option<Slot>,
+    /// Set when others use all of it: then the rest of the batch is put off.
+    full_until: Option<Timestamp>,
+}
+
 /// What all notifications of a batch have in common.
 struct Round<'b> {
     batch: &'b Batch,
@@ -152,8 +162,8 @@ struct Round<'b> {
     push_is_cancelled: bool,
     /// When the push and the customers were read.
     read_at: Timestamp,
-    /// Sends that are reserved.
-    slot: Mutex<Option<Slot>>,
+    /// What this round has of the transport's rate.
+    share: Mutex<Share>,
     /// How many notifications may still want one.
     waiting: AtomicU32,
     /// Set when the transport turns out to be out of reach: then no more are begun.
@@ -205,7 +215,7 @@ where
             deadline,
             push_is_cancelled,
             read_at,
-            slot: Mutex::new(None),
+            share: Mutex::default(),
             waiting: AtomicU32::new(u32::try_from(batch.customers.len()).unwrap_or(u32::MAX)),
             blocked: AtomicBool::new(false),
         };
@@ -321,15 +331,28 @@ where
 
     /// Waits for a send at the transport's rate; or tells why there is none to be had soon.
     async fn turn(&self, round: &Round<'_>) -> Result<Result<(), Open>, StoreError> {
-        let mut slot = round.slot.lock().await;
-        let at = match self.reserve(&mut slot, round.waiting.load(Ordering::Relaxed)).await? {
+        let mut share = round.share.lock().await;
+        // Waiting for one's turn to ask took its time.
+        if now() + LAST_START > round.deadline {
+            return Ok(Err(Open::NoTime));
+        }
+        if round.blocked.load(Ordering::Relaxed) {
+            return Ok(Err(Open::Blocked));
+        }
+        if let Some(full_until) = share.full_until {
+            return Ok(Err(Open::Rate(full_until)));
+        }
+        let at = match self.reserve(&mut share.slot, round.waiting.load(Ordering::Relaxed)).await? {
             Ok(at) => at,
-            Err(full_until) => return Ok(Err(Open::Rate(full_until))),
+            Err(full_until) => {
+                share.full_until = Some(full_until);
+                return Ok(Err(Open::Rate(full_until)));
+            }
         };
         round.waiting.fetch_sub(1, Ordering::Relaxed);
-        drop(slot);
+        drop(share);
         sleep_until(at).await;
-        Ok(Ok(()))
+        Ok(if round.blocked.load(Ordering::Relaxed) { Err(Open::Blocked) } else { Ok(()) })
     }
 
     /// Waits for one send at the transport's rate. Answers whether there was one to be had soon.
@@ -353,7 +376,7 @@ where
             }
             match self.pacing.reserve(self.transport.name(), self.rate, wanted).await? {
                 Reserving::Reserved(reserved) => *slot = Some(reserved),
-                Reserving::Full { until } if until > patience || now() > patience => return Ok(Err(until)),
+                Reserving::Full { until } if now() > patience => return Ok(Err(until)),
                 Reserving::Full { until } => sleep_until(until).await,
             }
         }
@@ -421,9 +444,10 @@ where
             Err(SendError::Unanswered(_) | SendError::Throttled(_) | SendError::Unreachable(_)) => None,
         };
         let recording = match (&ending, &sent) {
-            (Some(ending), _) => self.record(claim, ending, round.deadline).await?,
+            (Some(ending), _) => surely(round.deadline, || self.deliveries.record(claim, ending)).await?,
             (None, Err(error @ SendError::Unanswered(_))) => {
-                self.deliveries.release(claim, &error.to_string(), Release::Unanswered).await?
+                let reason = error.to_string();
+                surely(round.deadline, || self.deliveries.release(claim, &reason, Release::Unanswered)).await?
             }
             (None, Err(error)) => self.deliveries.release(claim, &error.to_string(), Release::Unsent).await?,
             (None, Ok(_)) => unreachable!("what was accepted has its ending"),
@@ -435,20 +459,6 @@ where
             (None, _, Err(SendError::Unreachable(_))) => Standing::Open(Open::Blocked),
             _ => Standing::Open(Open::Refused),
         })
-    }
-
-    /// Records an outcome; tries for as long as there is time, since what is sent and not recorded is sent again.
-    async fn record(&self, claim: &Claim, ending: &Ending, deadline: Timestamp) -> Result<Recording, StoreError> {
-        let mut wait = Duration::from_millis(100);
-        loop {
-            match self.deliveries.record(claim, ending).await {
-                Err(StoreError::Unavailable { .. }) if now() + RECORDING < deadline => {
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(Duration::from_secs(2));
-                }
-                recorded => return recorded,
-            }
-        }
     }
 
     /// Blocks the transport for everybody if it is out of reach, and clears the block if a probe reached it.
@@ -493,6 +503,24 @@ fn log(
             offer.id = %offer, customer.id = %customer, %channel, delivery.state = state, duration_ms,
             error = %error, "not sent"
         ),
+    }
+}
+
+/// Writes what became of a message that was handed over. Tries for as long as there is time: what is not written down is
+/// sent again.
+async fn surely<F>(deadline: Timestamp, write: impl Fn() -> F) -> Result<Recording, StoreError>
+where
+    F: Future<Output = Result<Recording, StoreError>>,
+{
+    let mut wait = Duration::from_millis(100);
+    loop {
+        match write().await {
+            Err(StoreError::Unavailable { .. }) if now() + RECORDING < deadline => {
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(Duration::from_secs(2));
+            }
+            written => return written,
+        }
     }
 }
 

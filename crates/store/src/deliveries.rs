@@ -189,14 +189,17 @@ impl Deliveries {
     /// missing; claiming it will tell.
     ///
     /// # Errors
-    /// If the store is out of reach or an item unreadable.
+    /// If the store is out of reach.
     pub async fn served(&self, push: PushId, ids: &[DeliveryId]) -> Result<HashMap<CustomerId, Claiming>, StoreError> {
         let keys = ids.iter().map(DeliveryId::key).collect();
         let items = batch::get(&self.client, &self.table, keys, batch::Read::Eventual).await?;
         let mut served = HashMap::new();
         for item in items {
             let id = item.get("sk").and_then(|sk| sk.as_s().ok()?.split_once('#')?.0.parse().ok());
-            let item = self.read(item)?;
+            // One that cannot be read is told by the attempt to claim it, and is no reason to stop the others.
+            let Ok(item) = self.read(item) else {
+                continue;
+            };
             let Ok(DeliveryState::Final(outcome)) = item.state.parse() else {
                 continue;
             };

@@ -27,8 +27,12 @@ const LONGEST_BLOCK: SignedDuration = SignedDuration::from_secs(60);
 /// How long a probe may take before somebody else may probe.
 const PROBE: SignedDuration = SignedDuration::from_secs(30);
 
+/// Characters of a reason that are kept.
+const LONGEST_REASON: usize = 500;
 /// How far ahead sends are reserved: enough that the next reservation comes before the last one is used up.
 const HORIZON: SignedDuration = SignedDuration::from_secs(1);
+/// How late a reserved send may go.
+const LATE: SignedDuration = SignedDuration::from_millis(250);
 /// Tries at a reservation that others get ahead of.
 const RESERVE_TRIES: u32 = 5;
 
@@ -83,12 +87,18 @@ pub struct Slot {
 impl Iterator for Slot {
     type Item = Timestamp;
 
-    /// When the next of the reserved sends may go.
+    /// When the next of the reserved sends may go. Those whose time has passed are lost: made up for, they would go all at
+    /// once, beside what others have reserved since.
     fn next(&mut self) -> Option<Timestamp> {
-        self.left = self.left.checked_sub(1)?;
-        let at = self.next;
-        self.next += self.interval;
-        Some(at)
+        let lapsed = Timestamp::now() - LATE;
+        loop {
+            self.left = self.left.checked_sub(1)?;
+            let at = self.next;
+            self.next += self.interval;
+            if at >= lapsed {
+                return Some(at);
+            }
+        }
     }
 }
 
@@ -232,6 +242,7 @@ impl Pacing {
     /// # Errors
     /// If the store is out of reach.
     pub async fn block(&self, transport: &str, probe: Option<Probe>, reason: &str) -> Result<Timestamp, StoreError> {
+        let reason: String = reason.chars().take(LONGEST_REASON).collect();
         let level = probe.map_or(0, |probe| probe.level + 1);
         let now = now();
         let until = now + (FIRST_BLOCK * 2_i32.saturating_pow(level.min(16))).min(LONGEST_BLOCK);

@@ -76,12 +76,14 @@ impl Wait {
         }
         if progress.pending() > 0 {
             for transport in Channel::ALL.iter().flat_map(|channel| channel.transports()) {
-                match app.pacing.delay(transport).await? {
-                    Some(Delay::Outage { last_error }) => {
+                match app.pacing.delay(transport).await {
+                    Ok(Some(Delay::Outage { last_error })) => {
                         return wait("provider", last_error.map(|error| format!("{transport}: {error}")));
                     }
-                    Some(Delay::Rate) => return wait("rate", None),
-                    None => {}
+                    Ok(Some(Delay::Rate)) => return wait("rate", None),
+                    Ok(None) => {}
+                    // How far the push is can be told all the same.
+                    Err(error) => tracing::warn!(transport, error = %error, "the pace cannot be read"),
                 }
             }
         }
@@ -92,7 +94,6 @@ impl Wait {
                 match queue.depth().await {
                     Ok(0) => {}
                     Ok(count) => return wait("deadLetters", Some(format!("{count} dead letters of the {name} queue"))),
-                    // How far the push is can be told all the same.
                     Err(error) => tracing::warn!(queue = name, error = %error, "dead letters cannot be counted"),
                 }
             }

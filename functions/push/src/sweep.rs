@@ -137,13 +137,13 @@ impl Sweeper<'_> {
                 SliceWalk::Unopened if due => again.push((slice.slice, 1)),
                 SliceWalk::Walking if due => again.push((slice.slice, slice.generation)),
                 SliceWalk::Walked { .. } if due => silent.push(slice),
-                SliceWalk::Done => {
-                    if push.slices_done < push.slices {
-                        self.cutter.pushes.close_slice(push.id, slice.slice).await?;
-                        swept.closed += 1;
-                    }
+                // Where all are noted as done and the push is open all the same, whoever noted the last one died before
+                // completing the push: noting one again completes it.
+                SliceWalk::Done if push.slices_done < push.slices || slice.slice == 0 => {
+                    self.cutter.pushes.close_slice(push.id, slice.slice).await?;
+                    swept.closed += 1;
                 }
-                SliceWalk::Unopened | SliceWalk::Walking | SliceWalk::Walked { .. } => {}
+                SliceWalk::Unopened | SliceWalk::Walking | SliceWalk::Walked { .. } | SliceWalk::Done => {}
             }
         }
         // A slice that stands in its queue, or is in some function's hands, comes by itself.

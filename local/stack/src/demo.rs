@@ -134,6 +134,7 @@ impl Bank {
         let mut answer = self.api.call("GET", &path, &[], b"").await?;
         // The function that answers is killed, too.
         while answer.status >= 500 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
             answer = self.api.call("GET", &path, &[], b"").await?;
         }
         let push = answer.json();
