@@ -99,6 +99,30 @@ async fn a_push_that_the_stream_did_not_bring_is_cut_all_the_same() {
 }
 
 #[tokio::test]
+async fn a_push_whose_last_step_was_lost_is_completed_all_the_same() {
+    let _guard = QUEUES.lock().await;
+    let bank = Bank::open();
+    bank.put_many(10).await;
+    let offer = bank.post_offer(&json!({"code": "NEARLY", "description": "Hello"})).await;
+    bank.completed(&offer).await;
+    // As it is when the function dies between noting its last slice as done and completing the push.
+    let key = [("pk".to_owned(), S(format!("{}#0001", id_of(&offer)))), ("sk".to_owned(), S("push".to_owned()))];
+    let update = bank.dynamodb().update_item().table_name(&bank.stack.tables["pushes"]).set_key(Some(key.into()));
+    update
+        .update_expression("SET #state = :running, #open = :open REMOVE completedAt")
+        .expression_attribute_names("#state", "state")
+        .expression_attribute_names("#open", "open")
+        .expression_attribute_values(":running", S("running".to_owned()))
+        .expression_attribute_values(":open", S("open".to_owned()))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(bank.push(&offer).await["state"], "running");
+    let push = swept(&bank, &offer).await;
+    assert_eq!((&push["sent"], &push["slicesDone"]), (&json!(10), &push["slices"]), "{push}");
+}
+
+#[tokio::test]
 async fn a_message_that_can_never_succeed_ends_in_the_dead_letter_queue_and_blocks_nobody() {
     let _guard = QUEUES.lock().await;
     let bank = Bank::open();
