@@ -32,7 +32,10 @@ const OFFER: &str = r#"{"code":"DEMO","description":"Hello {{ customer.name }}, 
 /// Shows it, on a stack of its own.
 pub(crate) async fn demo(options: &Options) -> Result<()> {
     ensure!(options.smtp.is_none(), "the demo needs its own SMTP server: it stops it");
-    ensure!(!matches!(options.stack, Emulator::At(_)), "the demo needs a stack of its own: it kills its functions");
+    ensure!(
+        !matches!(options.stack, Some(Emulator::At(_))),
+        "the demo needs a stack of its own: it kills its functions"
+    );
     let place = Place::of_workspace("demo-stack")?;
     let stopped = Stopped::listen()?;
     end(&place)?;

@@ -124,9 +124,9 @@ impl Deployed {
 #[derive(Args, Clone, Default)]
 pub(crate) struct Options {
     /// What answers for AWS: ministack (fast, enforces roles), localstack (faithful), or the URL of one that runs already
-    /// on this machine.
-    #[arg(long, value_name = "ministack|localstack|URL", default_value = "ministack")]
-    stack: Emulator,
+    /// on this machine. If left out, the one that is up; if none is, ministack.
+    #[arg(long, value_name = "ministack|localstack|URL")]
+    stack: Option<Emulator>,
     /// Deliver e-mail to this server instead of the built-in inbox, as in smtp://127.0.0.1:2525.
     #[arg(long, value_name = "URL")]
     smtp: Option<String>,

@@ -14,8 +14,8 @@ use crate::{Options, progress};
 pub(crate) async fn test(options: &Options, arguments: &[String]) -> Result<ExitCode> {
     // Each kind of stack has a place of its own, so that both may be tested at the same time.
     let place = Place::of_workspace(match &options.stack {
-        Emulator::LocalStack => "test-localstack",
-        Emulator::MiniStack | Emulator::At(_) => "test-stack",
+        Some(Emulator::LocalStack) => "test-localstack",
+        None | Some(Emulator::MiniStack | Emulator::At(_)) => "test-stack",
     })?;
     let stopped = Stopped::listen()?;
     // Never on a stack that is up: tests may break theirs.
@@ -37,7 +37,7 @@ async fn run(place: &Place, options: &Options, arguments: &[String]) -> Result<E
     };
     // Modules of stories whose promise another kind of stack cannot show. LocalStack reads a queue one message at a time.
     // Unit tests need no second run.
-    let (targets, skipped) = match options.stack.enforces_roles().await {
+    let (targets, skipped) = match options.stack.clone().unwrap_or_default().enforces_roles().await {
         true => (&[][..], &["faithful_event_sources"][..]),
         false if cargo.is_empty() => (&["--test", "*"][..], &["enforced_roles", "concurrent_functions"][..]),
         false => (&[][..], &["enforced_roles", "concurrent_functions"][..]),

@@ -7,6 +7,7 @@ use client::{Deployment, Stack};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::deploy::Aws;
+use crate::emulator::Emulator;
 use crate::place::Place;
 use crate::process::Run;
 use crate::services::{self, REGION};
@@ -57,13 +58,14 @@ pub(crate) async fn up(place: &Place, options: &Options, detach: bool) -> Result
 
 /// Builds, starts and deploys; a stack that runs already is brought up to date.
 pub(crate) async fn prepare(place: &Place, options: &Options) -> Result<Stack> {
-    options.stack.install(place)?;
-    let packages = package::all(place)?;
     let mut run = Run::load(&place.processes_file());
+    let emulator = options.stack.clone().unwrap_or_else(|| run.emulator.clone());
+    emulator.install(place)?;
+    let packages = package::all(place)?;
     let before = Stack::read(&place.stack_file()).ok().filter(|_| run.is_up());
     if before.is_none() {
-        run = start(place, options).await?;
-    } else if run.emulator != options.stack {
+        run = start(place, emulator).await?;
+    } else if run.emulator != emulator {
         bail!("another stack is up, at {}; end it first with: cargo xtask down", run.endpoint_url);
     }
     let endpoint = run.endpoint_url;
@@ -104,7 +106,7 @@ pub(crate) async fn prepare(place: &Place, options: &Options) -> Result<Stack> {
     Ok(stack)
 }
 
-async fn start(place: &Place, options: &Options) -> Result<Run> {
+async fn start(place: &Place, emulator: Emulator) -> Result<Run> {
     // What is left of a stack that is no longer whole.
     end(place)?;
     let step = progress::step("Starting the AWS stack and the inbox");
@@ -113,7 +115,7 @@ async fn start(place: &Place, options: &Options) -> Result<Run> {
     // Where people look for it; tests take any, since several stacks may start at the same moment.
     let port = |usual| services::free_port(if place.is_for_people() { usual } else { 0 });
     let aws_port = port(AWS_PORT)?;
-    run.emulator = options.stack.clone();
+    run.emulator = emulator;
     run.endpoint_url = run.emulator.url(aws_port);
     if let Some((aws, ready)) = run.emulator.start(place, aws_port)? {
         run.processes.push(aws.clone());
