@@ -155,7 +155,11 @@ async fn a_slow_answer_is_neither_taken_for_another_nor_for_a_lost_one() {
 async fn a_lost_reply_costs_at_most_one_more_copy() {
     let (_guard, bank) = bank().await;
     bank.put_many(40).await;
-    bank.smtp_faults(json!([{"at": "message", "do": "keepAndClose", "every": 7, "times": 5}])).await;
+    // Of five customers the first reply each: lost twice, it would be final.
+    let lost: Vec<_> = (0..5)
+        .map(|i| json!({"at": "message", "to": bank.address(&format!("c{i}")), "do": "keepAndClose", "times": 1}))
+        .collect();
+    bank.smtp_faults(json!(lost)).await;
     let offer = bank.post_offer(&json!({"code": "LOST", "description": "Hello"})).await;
     let push = bank.completed(&offer).await;
     assert_eq!((&push["sent"], &push["failed"]), (&json!(40), &json!(0)), "{push}");

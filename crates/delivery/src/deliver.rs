@@ -1,8 +1,9 @@
 //! The steps of delivering a batch.
 //!
-//! 1. While the transport is out of reach, nobody calls it: the batch is put off.
-//! 2. What is served already has no more turn. What must not be sent is concluded with its reason: push cancelled, offer over, customer or consent gone, text that
-//!    cannot be written to her.
+//! 1. While a transport is out of reach, nobody calls it: the second one serves, and where there is none the batch is put
+//!    off.
+//! 2. What is served already has no more turn. What must not be sent is concluded with its reason: push cancelled, offer
+//!    over, customer or consent gone, unsubscribed, address suppressed, text that cannot be written to her.
 //! 3. A send is reserved from the transport's rate, which all functions share. What was read more than five seconds ago is
 //!    read and looked at again.
 //! 4. A delivery is claimed before anything is sent, so that nobody else sends it.
@@ -20,19 +21,20 @@ use domain::notification::Outcome;
 use domain::offer::now;
 use domain::push::{OutcomeCounts, PushState};
 use domain::queue::Batch;
-use domain::{CustomerId, PushId};
+use domain::{AddressHash, CustomerId, PushId};
 use futures::StreamExt;
 use futures::stream;
 use jiff::{SignedDuration, Timestamp};
 use store::customers::Found;
-use store::deliveries::{Claim, Claiming, DeliveryId, Ending, Recording, Release, TakeUp, address_hash};
+use store::deliveries::{Claim, Claiming, DeliveryId, Ending, Recording, Release, TakeUp, Via};
 use store::pacing::{Gate, Probe, Reserving, Slot};
 use store::pushes::{Report, Reporting};
-use store::{Customers, Deliveries, Pacing, Pushes, StoreError};
+use store::suppressions::Reason;
+use store::{Customers, Deliveries, Pacing, Pushes, StoreError, Suppressions};
 use tokio::sync::Mutex;
 
 use crate::backoff::{after_attempt, until};
-use crate::transport::{Compose, SendError, Transport};
+use crate::transport::{Accepted, Compose, SendError, Transport};
 
 /// Sends of one batch at a time.
 const CONCURRENCY: usize = 10;
@@ -54,6 +56,8 @@ const UNANSWERED_LIMIT: u32 = 2;
 pub struct Deliverer<C, T> {
     /// Where customers are read.
     pub customers: Customers,
+    /// Where it stands who must not be written to.
+    pub suppressions: Suppressions,
     /// Where claims and outcomes stand.
     pub deliveries: Deliveries,
     /// Where batches report.
@@ -63,9 +67,38 @@ pub struct Deliverer<C, T> {
     /// Writes the messages.
     pub composer: C,
     /// Carries them.
+    pub first: Paced<T>,
+    /// Carries them while the first is out of reach.
+    pub fallback: Option<Paced<T>>,
+}
+
+/// A transport, and how fast it may be called.
+#[derive(Debug)]
+pub struct Paced<T> {
+    /// What carries messages.
     pub transport: T,
     /// Sends a second, of all functions together.
     pub rate: NonZeroU32,
+}
+
+/// Why one message on its own was not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SendOneError {
+    /// Every transport was out of reach a moment ago.
+    #[error("every provider is out of reach until {until}; nothing was sent")]
+    Blocked {
+        /// Until then nobody calls.
+        until: Timestamp,
+    },
+    /// Others use the transport's rate.
+    #[error("the rate is used in full; nothing was sent, try again in a few seconds")]
+    Busy,
+    /// The transport's answer.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The store is out of reach, or holds something unreadable.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// What became of a batch.
@@ -109,6 +142,8 @@ pub enum Why {
     Rate,
     /// The store is out of reach, or too busy.
     Store,
+    /// Messages cannot be written: a secret is out of reach, or wrong.
+    Composer,
     /// The walker has queued the batch, but not turned the page yet: it cannot be counted.
     PageNotTurned,
 }
@@ -153,9 +188,29 @@ struct Share {
     full_until: Option<Timestamp>,
 }
 
+/// The transport that may be called now.
+struct Passed<'d, T> {
+    paced: &'d Paced<T>,
+    /// Its name, in the Pacing table and at deliveries.
+    name: &'static str,
+    /// The name of the other one, if there is one.
+    other: Option<&'static str>,
+    /// Set if it was out of reach, and this is the one attempt to find out whether it still is.
+    probe: Option<Probe>,
+    /// Set when somebody has told the gate how it is.
+    told: AtomicBool,
+}
+
+/// Who a batch is for, as a read found them.
+struct Recipients {
+    found: Found,
+    suppressed: HashMap<CustomerId, Reason>,
+}
+
 /// What all notifications of a batch have in common.
-struct Round<'b> {
+struct Round<'b, T> {
     batch: &'b Batch,
+    gate: Passed<'b, T>,
     /// What needs no turn any more.
     served: HashMap<CustomerId, Claiming>,
     deadline: Timestamp,
@@ -192,25 +247,28 @@ where
     }
 
     async fn try_deliver(&self, batch: &Batch, deadline: Timestamp) -> Result<Delivered, StoreError> {
+        if let Err(error) = self.composer.prepare().await {
+            tracing::error!(offer.id = %batch.offer.id, error, "messages cannot be written");
+            let again = Batch { attempt: batch.attempt.saturating_add(1), ..batch.clone() };
+            return Ok(Delivered::put_off(again, after_attempt(batch.attempt), Why::Composer));
+        }
         let read_at = now();
         let push_is_cancelled = self.is_cancelled(batch.push).await?;
-        let probe = if push_is_cancelled || batch.offer.is_over(now()) {
+        let gate = if push_is_cancelled || batch.offer.is_over(now()) {
             // Nothing will be sent, so it does not matter whether anything could be.
-            None
+            self.passed(&self.first, None)
         } else {
-            match self.pacing.gate(self.transport.name()).await? {
-                Gate::Open => None,
-                Gate::Probe(probe) => Some(probe),
-                Gate::Blocked { until: blocked } => {
-                    return Ok(Delivered::put_off(batch.clone(), until(blocked), Why::Blocked));
-                }
+            match self.gate().await? {
+                Ok(passed) => passed,
+                Err(blocked) => return Ok(Delivered::put_off(batch.clone(), until(blocked), Why::Blocked)),
             }
         };
         let ids: Vec<_> = batch.customers.iter().map(|customer| delivery_id(batch, customer)).collect();
         let served = self.deliveries.served(batch.push, &ids).await?;
-        let found = self.customers.get_many(&batch.customers).await?;
+        let recipients = self.recipients(batch, &batch.customers).await?;
         let round = Round {
             batch,
+            gate,
             served,
             deadline,
             push_is_cancelled,
@@ -220,15 +278,16 @@ where
             blocked: AtomicBool::new(false),
         };
         // A probe is one attempt at a time, until one of them tells.
-        let concurrency = if probe.is_some() { 1 } else { CONCURRENCY };
+        let concurrency = if round.gate.probe.is_some() { 1 } else { CONCURRENCY };
         let standings: Vec<_> = stream::iter(&batch.customers)
             .map(|id| {
-                let (round, found) = (&round, &found);
-                async move { (id, unless_busy(self.notify(round, id, found, probe).await)) }
+                let (round, recipients) = (&round, &recipients);
+                async move { (id, unless_busy(self.notify(round, id, recipients).await)) }
             })
             .buffer_unordered(concurrency)
             .collect()
             .await;
+        self.pass_on(&round.gate).await?;
         let mut counts = batch.tally;
         let mut left = Vec::new();
         for (id, standing) in standings {
@@ -243,8 +302,8 @@ where
             let attempt = if left.len() < batch.customers.len() { 0 } else { batch.attempt };
             let (delay, why) = put_off(attempt, &left);
             let customers = left.into_iter().map(|(id, _)| id).collect();
-            // Waiting for others, or for time, is no sign that the next attempt should wait longer.
-            let attempt = attempt.saturating_add(u32::from(matches!(why, Why::Refused | Why::Store)));
+            // Waiting for the provider's rate, or for time, is no sign that the next attempt should wait longer.
+            let attempt = attempt.saturating_add(u32::from(matches!(why, Why::Refused | Why::Leased | Why::Store)));
             let again = Batch { customers, tally: counts, attempt, ..batch.clone() };
             return Ok(Delivered::put_off(again, delay, why));
         }
@@ -262,10 +321,9 @@ where
 
     async fn notify(
         &self,
-        round: &Round<'_>,
+        round: &Round<'_, T>,
         id: &CustomerId,
-        found: &Found,
-        probe: Option<Probe>,
+        recipients: &Recipients,
     ) -> Result<Standing, StoreError> {
         let batch = round.batch;
         if let Some(served) = round.served.get(id) {
@@ -275,7 +333,7 @@ where
         if now() + LAST_START > round.deadline {
             return Ok(Standing::Open(Open::NoTime));
         }
-        let written = self.message(batch, round.push_is_cancelled, id, found);
+        let written = self.message(batch, round.push_is_cancelled, id, recipients);
         if let Err(ending) = &written {
             round.waiting.fetch_sub(1, Ordering::Relaxed);
             return self.conclude(batch, id, ending).await;
@@ -287,22 +345,30 @@ where
             return Ok(Standing::Open(open));
         }
         if now() < round.read_at + FRESH {
-            return self.claim(round, id, written, probe).await;
+            return self.claim(round, id, written).await;
         }
         // Meanwhile she may have thought better of it, or the push been cancelled.
         let push_is_cancelled = self.is_cancelled(batch.push).await?;
-        let found = self.customers.get_many(std::slice::from_ref(id)).await?;
-        self.claim(round, id, self.message(batch, push_is_cancelled, id, &found), probe).await
+        let recipients = self.recipients(batch, std::slice::from_ref(id)).await?;
+        self.claim(round, id, self.message(batch, push_is_cancelled, id, &recipients)).await
+    }
+
+    async fn recipients(&self, batch: &Batch, ids: &[CustomerId]) -> Result<Recipients, StoreError> {
+        let found = self.customers.get_many(ids).await?;
+        let address = |customer| Some(AddressHash::of(batch.channel, self.composer.address(customer)?));
+        let reachable: Vec<_> =
+            found.customers.iter().filter_map(|(id, customer)| Some((id.clone(), address(customer)?))).collect();
+        let suppressed = self.suppressions.among(batch.channel, &reachable).await?;
+        Ok(Recipients { found, suppressed })
     }
 
     async fn claim(
         &self,
-        round: &Round<'_>,
+        round: &Round<'_, T>,
         id: &CustomerId,
         written: Result<(C::Message, &str), Ending>,
-        probe: Option<Probe>,
     ) -> Result<Standing, StoreError> {
-        let Round { batch, deadline, .. } = *round;
+        let Round { batch, deadline, ref gate, .. } = *round;
         let (message, address) = match written {
             Ok(written) => written,
             Err(ending) => return self.conclude(batch, id, &ending).await,
@@ -311,10 +377,12 @@ where
             return Ok(Standing::Open(Open::NoTime));
         }
         let id = delivery_id(batch, id);
-        let hash = address_hash(batch.channel, address);
+        let hash = AddressHash::of(batch.channel, address);
         let take_up = if batch.retry_rejected { TakeUp::Rejected } else { TakeUp::Unserved(&hash) };
-        match self.deliveries.claim(id, batch.push, &batch.offer, take_up, deadline + LEASE_MARGIN).await? {
-            Claiming::Granted(claim) => self.send(round, &claim, &message, hash, probe).await,
+        let via = Via { transport: gate.name, other: gate.other };
+        let lease_until = deadline + LEASE_MARGIN;
+        match self.deliveries.claim(id, batch.push, &batch.offer, take_up, via, lease_until).await? {
+            Claiming::Granted(claim) => self.send(round, &claim, &message, hash).await,
             taken => Ok(standing(batch, &taken)),
         }
     }
@@ -330,7 +398,7 @@ where
     }
 
     /// Waits for a send at the transport's rate; or tells why there is none to be had soon.
-    async fn turn(&self, round: &Round<'_>) -> Result<Result<(), Open>, StoreError> {
+    async fn turn(&self, round: &Round<'_, T>) -> Result<Result<(), Open>, StoreError> {
         let mut share = round.share.lock().await;
         // Waiting for one's turn to ask took its time.
         if now() + LAST_START > round.deadline {
@@ -342,7 +410,8 @@ where
         if let Some(full_until) = share.full_until {
             return Ok(Err(Open::Rate(full_until)));
         }
-        let at = match self.reserve(&mut share.slot, round.waiting.load(Ordering::Relaxed)).await? {
+        let waiting = round.waiting.load(Ordering::Relaxed);
+        let at = match self.reserve(round.gate.paced, &mut share.slot, waiting, now() + FRESH).await? {
             Ok(at) => at,
             Err(full_until) => {
                 share.full_until = Some(full_until);
@@ -355,26 +424,67 @@ where
         Ok(if round.blocked.load(Ordering::Relaxed) { Err(Open::Blocked) } else { Ok(()) })
     }
 
-    /// Waits for one send at the transport's rate. Answers whether there was one to be had soon.
+    /// Sends one message on its own: no claim, no record. It waits for its turn as long as there is time.
     ///
     /// # Errors
-    /// If the store is out of reach.
-    pub async fn turn_for_one(&self) -> Result<bool, StoreError> {
-        match self.reserve(&mut None, 1).await? {
-            Ok(at) => sleep_until(at).await,
-            Err(_) => return Ok(false),
+    /// If it was not sent, or not certainly.
+    pub async fn send_one(&self, message: &C::Message, deadline: Timestamp) -> Result<Accepted, SendOneError> {
+        let gate = self.gate().await?.map_err(|until| SendOneError::Blocked { until })?;
+        let sent = match self.reserve(gate.paced, &mut None, 1, deadline - LAST_START).await {
+            Ok(Ok(at)) => {
+                sleep_until(at).await;
+                let sent = gate.paced.transport.send(message, deadline).await;
+                self.tell(&gate, &sent).await?;
+                sent.map_err(SendOneError::Send)
+            }
+            Ok(Err(_)) => Err(SendOneError::Busy),
+            Err(error) => Err(error.into()),
+        };
+        self.pass_on(&gate).await?;
+        sent
+    }
+
+    /// The transport that may be called now; or until when none may.
+    async fn gate(&self) -> Result<Result<Passed<'_, T>, Timestamp>, StoreError> {
+        let mut blocked = Timestamp::MAX;
+        for paced in std::iter::once(&self.first).chain(&self.fallback) {
+            match self.pacing.gate(paced.transport.name()).await? {
+                Gate::Open => return Ok(Ok(self.passed(paced, None))),
+                Gate::Probe(probe) => return Ok(Ok(self.passed(paced, Some(probe)))),
+                Gate::Blocked { until } => blocked = blocked.min(until),
+            }
         }
-        Ok(true)
+        Ok(Err(blocked))
+    }
+
+    fn passed<'d>(&'d self, paced: &'d Paced<T>, probe: Option<Probe>) -> Passed<'d, T> {
+        let name = paced.transport.name();
+        let names = std::iter::once(&self.first).chain(&self.fallback).map(|paced| paced.transport.name());
+        let other = names.into_iter().find(|other| *other != name);
+        Passed { paced, name, other, probe, told: AtomicBool::new(false) }
+    }
+
+    /// Gives back the right to probe, if nothing was there to probe with: the next caller finds out.
+    async fn pass_on(&self, gate: &Passed<'_, T>) -> Result<(), StoreError> {
+        match gate.probe {
+            Some(probe) if !gate.told.load(Ordering::Relaxed) => self.pacing.pass_on(gate.name, probe).await,
+            _ => Ok(()),
+        }
     }
 
     /// When the next send may go; or until when others use the rate, if that is not soon.
-    async fn reserve(&self, slot: &mut Option<Slot>, wanted: u32) -> Result<Result<Timestamp, Timestamp>, StoreError> {
-        let patience = now() + FRESH;
+    async fn reserve(
+        &self,
+        paced: &Paced<T>,
+        slot: &mut Option<Slot>,
+        wanted: u32,
+        patience: Timestamp,
+    ) -> Result<Result<Timestamp, Timestamp>, StoreError> {
         loop {
             if let Some(at) = slot.as_mut().and_then(Iterator::next) {
                 return Ok(Ok(at));
             }
-            match self.pacing.reserve(self.transport.name(), self.rate, wanted).await? {
+            match self.pacing.reserve(paced.transport.name(), paced.rate, wanted).await? {
                 Reserving::Reserved(reserved) => *slot = Some(reserved),
                 Reserving::Full { until } if now() > patience => return Ok(Err(until)),
                 Reserving::Full { until } => sleep_until(until).await,
@@ -388,7 +498,7 @@ where
         batch: &Batch,
         push_is_cancelled: bool,
         id: &CustomerId,
-        found: &'c Found,
+        Recipients { found, suppressed }: &'c Recipients,
     ) -> Result<(C::Message, &'c str), Ending> {
         if push_is_cancelled {
             return Err(Ending::unsent(Outcome::Cancelled, "the push was cancelled"));
@@ -407,6 +517,14 @@ where
             .address(customer)
             .filter(|_| customer.reachable_by(batch.channel))
             .ok_or_else(|| Ending::unsent(Outcome::OptedOut, "the customer's consent or address is gone"))?;
+        match suppressed.get(id) {
+            None => {}
+            Some(Reason::OptedOut) => return Err(Ending::unsent(Outcome::OptedOut, "the customer unsubscribed")),
+            Some(Reason::Bounced) => return Err(Ending::unsent(Outcome::Suppressed, "the address bounced")),
+            Some(Reason::Complained) => {
+                return Err(Ending::unsent(Outcome::Suppressed, "the address complained of our mail"));
+            }
+        }
         let message =
             self.composer.compose(&batch.offer, customer).map_err(|reason| Ending::unsent(Outcome::Failed, reason))?;
         Ok((message, address))
@@ -414,14 +532,13 @@ where
 
     async fn send(
         &self,
-        round: &Round<'_>,
+        round: &Round<'_, T>,
         claim: &Claim,
         message: &C::Message,
-        address_hash: String,
-        probe: Option<Probe>,
+        address_hash: AddressHash,
     ) -> Result<Standing, StoreError> {
         let began = Timestamp::now();
-        let sent = self.transport.send(message, claim.lease_until).await;
+        let sent = round.gate.paced.transport.send(message, claim.lease_until).await;
         let duration_ms = Timestamp::now().duration_since(began).as_millis();
 
         let ending = match &sent {
@@ -452,7 +569,10 @@ where
             (None, Err(error)) => self.deliveries.release(claim, &error.to_string(), Release::Unsent).await?,
             (None, Ok(_)) => unreachable!("what was accepted has its ending"),
         };
-        self.tell_the_gate(round, &sent, probe).await?;
+        if let Err(SendError::Unreachable(_)) = sent {
+            round.blocked.store(true, Ordering::Relaxed);
+        }
+        self.tell(&round.gate, &sent).await?;
         log(claim, &sent, ending.as_ref(), recording, duration_ms);
         Ok(match (ending, recording, &sent) {
             (Some(ending), Recording::Recorded, _) => Standing::Final(Tally::Outcome(ending.outcome)),
@@ -461,20 +581,22 @@ where
         })
     }
 
-    /// Blocks the transport for everybody if it is out of reach, and clears the block if a probe reached it.
-    async fn tell_the_gate(
-        &self,
-        round: &Round<'_>,
-        sent: &Result<crate::Accepted, SendError>,
-        probe: Option<Probe>,
-    ) -> Result<(), StoreError> {
-        if let Err(SendError::Unreachable(reason)) = sent {
-            if !round.blocked.swap(true, Ordering::Relaxed) {
-                let until = self.pacing.block(self.transport.name(), probe, reason).await?;
-                tracing::warn!(transport = self.transport.name(), %until, error = reason, "the transport is out of reach");
+    /// Blocks the transport for everybody if it is out of reach, and clears the block if a probe reached it. Once.
+    async fn tell(&self, gate: &Passed<'_, T>, sent: &Result<Accepted, SendError>) -> Result<(), StoreError> {
+        match sent {
+            Err(SendError::Unreachable(reason)) => {
+                if !gate.told.swap(true, Ordering::Relaxed) {
+                    let until = self.pacing.block(gate.name, gate.probe, reason).await?;
+                    tracing::warn!(transport = gate.name, %until, error = reason, "the transport is out of reach");
+                }
             }
-        } else if let Some(probe) = probe {
-            self.pacing.clear(self.transport.name(), probe).await?;
+            _ => {
+                if let Some(probe) = gate.probe
+                    && !gate.told.swap(true, Ordering::Relaxed)
+                {
+                    self.pacing.clear(gate.name, probe).await?;
+                }
+            }
         }
         Ok(())
     }
@@ -482,7 +604,7 @@ where
 
 fn log(
     claim: &Claim,
-    sent: &Result<crate::Accepted, SendError>,
+    sent: &Result<Accepted, SendError>,
     ending: Option<&Ending>,
     recording: Recording,
     duration_ms: i128,
@@ -574,10 +696,11 @@ fn put_off(attempt: u32, left: &[(CustomerId, Open)]) -> (Duration, Why) {
     } else if any(|open| matches!(open, Open::StoreBusy)) {
         (after_attempt(attempt), Why::Store)
     } else {
+        // Who holds them is done long before the lease ends, unless it died.
         let lease = left.iter().filter_map(|(_, open)| match open {
             Open::Leased(until) => Some(*until),
             _ => None,
         });
-        (lease.max().map_or(Duration::ZERO, until), Why::Leased)
+        (lease.max().map_or(Duration::ZERO, until).min(after_attempt(attempt)), Why::Leased)
     }
 }

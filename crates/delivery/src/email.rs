@@ -1,14 +1,29 @@
 //! What an e-mail looks like. One [`lettre::Message`] serves every e-mail transport.
 
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
 use askama::Template;
 use data_encoding::HEXLOWER;
-use domain::{Channel, Customer, Offer};
+use domain::unsubscribe::{KeyRing, Subscription};
+use domain::{AddressHash, Channel, Customer, Offer};
 use lettre::Message;
 use lettre::address::AddressError;
+use lettre::message::header::{Header, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 use sha2::{Digest, Sha256};
 
+use crate::SecretSource;
 use crate::transport::Compose;
+
+/// An e-mail, as every transport takes it.
+#[derive(Debug)]
+pub struct Email {
+    /// The message itself.
+    pub message: Message,
+    /// What a transport that tells later what became of it brings back: names and values of letters, digits, `-` and `_`.
+    pub tags: Vec<(&'static str, String)>,
+}
 
 /// Who an e-mail is from and to, and what it says.
 #[derive(Debug)]
@@ -25,6 +40,48 @@ pub struct Envelope<'a> {
     pub content: &'a str,
     /// Names the message for ever: the same for every attempt at it.
     pub message_id: String,
+    /// Where the reader unsubscribes, if it is mail that one can unsubscribe from.
+    pub unsubscribe_url: Option<String>,
+}
+
+/// Where a mail program unsubscribes its reader (RFC 2369).
+#[derive(Debug, Clone)]
+struct ListUnsubscribe(String);
+
+/// That it may do so with one POST, without asking anybody (RFC 8058).
+#[derive(Debug, Clone)]
+struct ListUnsubscribePost;
+
+type HeaderError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Header for ListUnsubscribe {
+    fn name() -> HeaderName {
+        HeaderName::new_from_ascii_str("List-Unsubscribe")
+    }
+
+    fn parse(value: &str) -> Result<Self, HeaderError> {
+        Ok(Self(value.trim_matches(['<', '>']).to_owned()))
+    }
+
+    fn display(&self) -> HeaderValue {
+        // As it is, on one line: folded, it has broken signatures (DKIM) on the way.
+        let value = format!("<{}>", self.0);
+        HeaderValue::dangerous_new_pre_encoded(Self::name(), value.clone(), value)
+    }
+}
+
+impl Header for ListUnsubscribePost {
+    fn name() -> HeaderName {
+        HeaderName::new_from_ascii_str("List-Unsubscribe-Post")
+    }
+
+    fn parse(_: &str) -> Result<Self, HeaderError> {
+        Ok(Self)
+    }
+
+    fn display(&self) -> HeaderValue {
+        HeaderValue::new(Self::name(), "List-Unsubscribe=One-Click".to_owned())
+    }
 }
 
 #[derive(Template)]
@@ -34,6 +91,7 @@ struct Html<'a> {
     paragraphs: Vec<Vec<&'a str>>,
     brand_name: &'a str,
     postal_address: &'a str,
+    unsubscribe_url: Option<&'a str>,
 }
 
 /// How the bank appears at the foot of an e-mail.
@@ -57,27 +115,100 @@ impl Envelope<'_> {
             paragraphs: paragraphs(self.content),
             brand_name: &letterhead.brand_name,
             postal_address: &letterhead.postal_address,
+            unsubscribe_url: self.unsubscribe_url.as_deref(),
         }
         .render()
         .map_err(|error| format!("the e-mail's layout failed: {error}"))?;
-        Message::builder()
+        let text = match &self.unsubscribe_url {
+            Some(url) => with_foot(self.content, letterhead, url),
+            None => self.content.to_owned(),
+        };
+        let mut message = Message::builder()
             .from(self.from.clone())
             .reply_to(self.reply_to.clone())
             .to(self.to)
             .subject(subject)
             .message_id(Some(self.message_id))
-            .date_now()
-            .multipart(MultiPart::alternative_plain_html(self.content.to_owned(), html))
+            .date_now();
+        if let Some(url) = self.unsubscribe_url {
+            message = message.header(ListUnsubscribe(url)).header(ListUnsubscribePost);
+        }
+        message
+            .multipart(MultiPart::alternative_plain_html(text, html))
             .map_err(|error| format!("the e-mail cannot be written: {error}"))
     }
 }
 
+/// The plain text of an offer: what there is to say, and below it who says so and how to hear no more.
+fn with_foot(content: &str, letterhead: &Letterhead, unsubscribe_url: &str) -> String {
+    let Letterhead { brand_name, postal_address } = letterhead;
+    // Mail programs know the line of two hyphens as what parts a text from its foot (RFC 3676, 4.3).
+    format!("{content}\n\n-- \n{brand_name}\n{postal_address}\n\nNo more offers by e-mail: {unsubscribe_url}\n")
+}
+
+/// How long a ring of keys is used before it is read again: a key that was taken out signs no longer than that.
+const RING_AGE: Duration = Duration::from_secs(300);
+
+/// The unsubscribe links of e-mails.
+pub struct Links {
+    /// Where customers reach the API, without a slash at the end.
+    base: String,
+    keys: SecretSource,
+    ring: Mutex<Option<(Instant, Arc<KeyRing>)>>,
+}
+
+impl std::fmt::Debug for Links {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Links").field("base", &self.base).finish_non_exhaustive()
+    }
+}
+
+impl Links {
+    /// To the API at `base`, signed with the keys that `keys` tells.
+    pub fn new(base: &str, keys: SecretSource) -> Self {
+        Self { base: base.trim_end_matches('/').to_owned(), keys, ring: Mutex::default() }
+    }
+
+    fn ring(&self) -> Option<(Instant, Arc<KeyRing>)> {
+        self.ring.lock().expect("nothing panics while it holds this").clone()
+    }
+
+    async fn prepare(&self) -> Result<(), String> {
+        let known = self.ring();
+        if known.as_ref().is_some_and(|(read_at, _)| read_at.elapsed() < RING_AGE) {
+            return Ok(());
+        }
+        let read = match (self.keys)().await {
+            Ok(secret) => KeyRing::parse(&secret).map_err(|error| error.to_string()),
+            Err(error) => Err(error),
+        };
+        match (read, known) {
+            (Ok(ring), _) => {
+                *self.ring.lock().expect("nothing panics while it holds this") = Some((Instant::now(), Arc::new(ring)));
+                Ok(())
+            }
+            // The links of the one that is known work as well as ever.
+            (Err(error), Some(_)) => {
+                tracing::warn!(error, "the signing keys cannot be read again; the known ones go on");
+                Ok(())
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    fn to(&self, subscription: &Subscription) -> Option<String> {
+        let (_, ring) = self.ring()?;
+        Some(format!("{}/unsubscribe/{}", self.base, ring.sign(subscription)))
+    }
+}
+
 /// Writes offers as e-mail.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct EmailComposer {
     from: Mailbox,
     reply_to: Mailbox,
     letterhead: Letterhead,
+    links: Links,
 }
 
 impl EmailComposer {
@@ -85,8 +216,8 @@ impl EmailComposer {
     ///
     /// # Errors
     /// If one is no mailbox.
-    pub fn new(from: &str, reply_to: &str, letterhead: Letterhead) -> Result<Self, AddressError> {
-        Ok(Self { from: from.parse()?, reply_to: reply_to.parse()?, letterhead })
+    pub fn new(from: &str, reply_to: &str, letterhead: Letterhead, links: Links) -> Result<Self, AddressError> {
+        Ok(Self { from: from.parse()?, reply_to: reply_to.parse()?, letterhead, links })
     }
 
     /// How the bank appears.
@@ -96,7 +227,7 @@ impl EmailComposer {
 }
 
 impl Compose for EmailComposer {
-    type Message = Message;
+    type Message = Email;
 
     fn channel(&self) -> Channel {
         Channel::Email
@@ -106,21 +237,34 @@ impl Compose for EmailComposer {
         customer.email.as_ref().map(domain::EmailAddress::as_str)
     }
 
-    fn compose(&self, offer: &Offer, customer: &Customer) -> Result<Message, String> {
+    async fn prepare(&self) -> Result<(), String> {
+        self.links.prepare().await
+    }
+
+    fn compose(&self, offer: &Offer, customer: &Customer) -> Result<Email, String> {
         let address = self.address(customer).unwrap_or_default();
+        let link = self.links.to(&Subscription {
+            customer: customer.id.clone(),
+            channel: Channel::Email,
+            address: AddressHash::of(Channel::Email, address),
+        });
+        let unsubscribe_url = Some(link.ok_or("there are no keys to sign its unsubscribe link with")?);
         let address = address.parse().map_err(|_| "the e-mail address cannot be written in a header".to_owned())?;
         let subject = offer.subject.render(customer).map_err(|error| format!("subject: {error}"))?;
         let content = offer.description.render(customer).map_err(|error| format!("description: {error}"))?;
         let message_id = message_id(&format!("{}#{}", offer.id, customer.id), &self.from);
-        Envelope {
+        let message = Envelope {
             from: &self.from,
             reply_to: &self.reply_to,
             to: Mailbox::new(Some(one_line(&customer.name)), address),
             subject: &subject,
             content: &content,
             message_id,
+            unsubscribe_url,
         }
-        .message(&self.letterhead)
+        .message(&self.letterhead)?;
+        let tags = vec![("offer", offer.id.to_string()), ("customer", customer.id.to_string())];
+        Ok(Email { message, tags })
     }
 }
 
@@ -149,23 +293,33 @@ fn paragraphs(content: &str) -> Vec<Vec<&str>> {
 mod tests {
     use domain::Text;
     use domain::offer::Posted;
+    use futures::FutureExt;
     use mail_parser::MessageParser;
     use serde_json::{Value, json};
 
     use super::*;
+
+    fn keys() -> SecretSource {
+        Box::new(|| {
+            let ring = json!({"current": "k1", "k1": "0123456789012345678901234567890123456789"});
+            std::future::ready(Ok(ring.to_string())).boxed()
+        })
+    }
 
     fn compose(offer: Value, customer: Value) -> Vec<u8> {
         let composer = EmailComposer::new(
             "Offers <offers@bank.example>",
             "service@bank.example",
             Letterhead { brand_name: "A <Bank>".into(), postal_address: "1 High Street".into() },
+            Links::new("https://offers.bank.example/v1/", keys()),
         )
         .unwrap();
+        composer.prepare().now_or_never().unwrap().unwrap();
         let default_subject = Text::parse("Save Cash On Transactions").unwrap();
         let posted = Posted { at: domain::offer::now(), by: "bank", default_subject: &default_subject };
         let offer = Offer::parse(offer, &posted).unwrap();
         let customer = Customer::parse("c-1", customer).unwrap();
-        composer.compose(&offer, &customer).unwrap().formatted()
+        composer.compose(&offer, &customer).unwrap().message.formatted()
     }
 
     fn parsed(raw: &[u8]) -> mail_parser::Message<'_> {
@@ -191,9 +345,20 @@ mod tests {
         assert_eq!(addresses(mail.reply_to()), [(String::new(), "service@bank.example".into())]);
         assert_eq!(addresses(mail.to()), [("Asha".into(), "asha@example.com".into())]);
         assert_eq!(mail.subject(), Some("Save Cash On Transactions"));
-        assert_eq!(mail.body_text(0).unwrap().trim_end(), "Get 5% cashback on 5000 spent");
+        let text = mail.body_text(0).unwrap();
+        let (said, foot) = text.split_once("-- ").unwrap();
+        assert_eq!(said.trim_end(), "Get 5% cashback on 5000 spent");
+        assert!(foot.contains("A <Bank>") && foot.contains("1 High Street"), "{foot}");
         let html = mail.body_html(0).unwrap();
         assert!(html.contains("Get 5% cashback on 5000 spent") && html.contains("A &#60;Bank&#62;"), "{html}");
+        assert!(html.contains("1 High Street"), "{html}");
+
+        let link = mail.list_unsubscribe().as_address().unwrap().first().unwrap().address().unwrap().to_owned();
+        assert!(link.starts_with("https://offers.bank.example/v1/unsubscribe/k1."), "{link}");
+        assert!(foot.contains(&link) && html.contains(&link), "the reader sees the same link: {link}");
+        // Unfolded, so that it is signed as it is sent; and the same for every attempt.
+        let line = format!("List-Unsubscribe: <{link}>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n");
+        assert!(String::from_utf8(raw.clone()).unwrap().contains(&line));
     }
 
     #[test]
@@ -212,7 +377,9 @@ mod tests {
             let mail = parsed(&raw);
             let to = addresses(mail.to());
             assert_eq!(to, [(name.trim().to_owned(), "asha@example.com".to_owned())], "{name}");
-            assert_eq!(mail.body_text(0).unwrap().lines().collect::<Vec<_>>(), text.lines().collect::<Vec<_>>());
+            let body = mail.body_text(0).unwrap();
+            let said = body.lines().take_while(|line| *line != "-- ").collect::<Vec<_>>();
+            assert_eq!(said[..said.len() - 1], text.lines().collect::<Vec<_>>());
             assert!(!mail.body_html(0).unwrap().contains("<script>"));
             // RFC 5322, 2.1.1: no line over 998 bytes; and 7-bit, so that every server takes it.
             assert!(raw.split(|b| *b == b'\n').all(|line| line.len() <= 999), "{name}");
@@ -231,7 +398,21 @@ mod tests {
         assert_eq!(mail.subject(), Some("For gold Bcc: spy@example.net body"));
         assert!(mail.bcc().is_none());
         let names: Vec<_> = mail.headers().iter().map(mail_parser::Header::name).collect();
-        assert_eq!(names, ["From", "Reply-To", "To", "Subject", "Message-ID", "Date", "MIME-Version", "Content-Type"]);
+        assert_eq!(
+            names,
+            [
+                "From",
+                "Reply-To",
+                "To",
+                "Subject",
+                "Message-ID",
+                "Date",
+                "List-Unsubscribe",
+                "List-Unsubscribe-Post",
+                "MIME-Version",
+                "Content-Type"
+            ]
+        );
     }
 
     #[test]

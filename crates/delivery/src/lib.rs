@@ -8,14 +8,20 @@
 //! | what a transport is, and how its answers are sorted | [`transport`] |
 //! | what an e-mail looks like | [`email`], `templates/offer.html` |
 //! | how SMTP is spoken, and its connections | [`smtp`] |
+//! | how SES is called, and its answers sorted | [`ses`] |
 
 pub mod backoff;
 pub mod deliver;
 pub mod email;
+pub mod ses;
 pub mod smtp;
 pub mod transport;
 
-pub use deliver::{Delivered, Deliverer, PutOff, Why};
-pub use email::{EmailComposer, Envelope};
+pub use deliver::{Delivered, Deliverer, Paced, PutOff, SendOneError, Why};
+pub use email::{Email, EmailComposer, Envelope};
+pub use ses::SesTransport;
 pub use smtp::SmtpTransport;
 pub use transport::{Accepted, Compose, SendError, Transport};
+
+/// Tells a secret's text, or why it cannot. Asked again whenever it may have changed.
+pub type SecretSource = Box<dyn Fn() -> futures::future::BoxFuture<'static, Result<String, String>> + Send + Sync>;

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use deadpool::managed::{self, Metrics, Object, RecycleError, RecycleResult};
 use domain::offer::now;
-use futures::future::BoxFuture;
 use jiff::Timestamp;
 use lettre::Message;
 use lettre::transport::smtp::Error as SmtpError;
@@ -22,7 +21,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::Url;
 
-use crate::transport::{Accepted, SendError, Transport};
+use crate::SecretSource;
+use crate::email::Email;
+use crate::transport::{self, Accepted, SendError, Transport};
 
 /// Connections of one function at a time.
 const CONNECTIONS: usize = 10;
@@ -35,9 +36,6 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A connection unused for this long is asked whether it is still there.
 const FRESH: Duration = Duration::from_secs(5);
-
-/// Tells the server's URL, password and all, or why it cannot.
-pub type UrlSource = Box<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
 
 /// Where the server is and how to speak to it.
 #[derive(Clone)]
@@ -142,7 +140,7 @@ struct Connection {
 }
 
 struct Connections {
-    url: UrlSource,
+    url: SecretSource,
     /// As the URL said when it was last read; read again once the server could not be used.
     server: Mutex<Option<Server>>,
 }
@@ -214,7 +212,7 @@ impl SmtpTransport {
     /// To the server at the URL that `url` tells: `smtps://user:password@host:465`, `smtp+starttls://host:587` or
     /// `smtp://host:25`; a password goes unencrypted to this machine alone. Asks for it when the first message is sent,
     /// and again after the server could not be used.
-    pub fn new(url: UrlSource) -> Self {
+    pub fn new(url: SecretSource) -> Self {
         let pool = managed::Pool::builder(Connections { url, server: Mutex::new(None) })
             .max_size(CONNECTIONS)
             .build()
@@ -278,13 +276,14 @@ impl SmtpTransport {
 }
 
 impl Transport for SmtpTransport {
-    type Message = Message;
+    type Message = Email;
 
     fn name(&self) -> &'static str {
         "smtp"
     }
 
-    async fn send(&self, message: &Message, until: Timestamp) -> Result<Accepted, SendError> {
+    async fn send(&self, email: &Email, until: Timestamp) -> Result<Accepted, SendError> {
+        let message = &email.message;
         let raw = message.formatted();
         loop {
             let mut connection = self.connection().await?;
@@ -356,15 +355,7 @@ fn words(stage: &str, error: &SmtpError) -> String {
         words = format!("{words}: {cause}");
         source = cause.source();
     }
-    words
-        .split(' ')
-        .map(|word| if word.contains('@') { "(address)" } else { word })
-        .collect::<Vec<_>>()
-        .join(" ")
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(500)
-        .collect()
+    transport::words(&words)
 }
 
 #[cfg(test)]

@@ -16,6 +16,12 @@ pub trait Compose: Send + Sync {
     /// Where the customer is reached on this channel.
     fn address<'c>(&self, customer: &'c Customer) -> Option<&'c str>;
 
+    /// Makes sure that it has what it writes with, before each batch.
+    ///
+    /// # Errors
+    /// If it has not: then nobody can be written to for now.
+    fn prepare(&self) -> impl Future<Output = Result<(), String>> + Send;
+
     /// The message.
     ///
     /// # Errors
@@ -66,4 +72,16 @@ pub enum SendError {
     /// The provider takes no messages at all: no connection, no greeting, no TLS, wrong credentials, account paused.
     #[error("out of reach: {0}")]
     Unreachable(String),
+}
+
+/// A provider's words, cleared of addresses, which many providers repeat, and no longer than a record should hold.
+pub(crate) fn words(said: &str) -> String {
+    said.split(' ')
+        .map(|word| if word.contains('@') { "(address)" } else { word })
+        .collect::<Vec<_>>()
+        .join(" ")
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(500)
+        .collect()
 }

@@ -20,14 +20,6 @@ impl Channel {
     /// Every channel there is.
     pub const ALL: [Self; 2] = [Self::Email, Self::Sms];
 
-    /// What may carry its notifications, by the names under which the Pacing table knows them.
-    pub const fn transports(self) -> &'static [&'static str] {
-        match self {
-            Self::Email => &["smtp"],
-            Self::Sms => &["sns"],
-        }
-    }
-
     /// The name used in JSON, in keys and in logs.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -10,6 +10,7 @@
 //! | what travels in queues | [`queue`] |
 //! | a push, its states and its counts | [`push`] |
 //! | what becomes of one notification | [`notification`] |
+//! | what an unsubscribe link says, and its signature | [`unsubscribe`] |
 //! | how bad input is told to its sender | [`faults`], [`fields`] |
 
 pub mod address;
@@ -24,8 +25,9 @@ pub mod offer;
 pub mod push;
 pub mod queue;
 pub mod text;
+pub mod unsubscribe;
 
-pub use address::{EmailAddress, Mobile};
+pub use address::{AddressHash, EmailAddress, Mobile};
 pub use channel::Channel;
 pub use customer::Customer;
 pub use eligibility::Rule;

@@ -9,7 +9,7 @@ use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 
 /// To a connection; inside one region it takes milliseconds.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// For one attempt at a call. The slowest, a scan's page of 1 MB, takes a fraction of it.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 /// For a call with its retries: well within API Gateway's 29 seconds, so that a caller hears `503` from us.
@@ -40,6 +40,11 @@ impl Aws {
             .load()
             .await;
         Self { config }
+    }
+
+    /// What a client of a service has in common with the others, for those that a single function needs.
+    pub fn config(&self) -> &SdkConfig {
+        &self.config
     }
 
     /// For the tables.

@@ -10,10 +10,9 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
-use data_encoding::HEXLOWER;
 use domain::notification::{DeliveryState, Outcome};
 use domain::offer::Offer;
-use domain::{Channel, CustomerId, OfferId, PushId};
+use domain::{AddressHash, Channel, CustomerId, OfferId, PushId};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -110,13 +109,48 @@ pub struct Ending {
     /// The provider's id of the message, if it was sent.
     pub provider_message_id: Option<String>,
     /// A hash of the address it went to, if it was sent or refused.
-    pub address_hash: Option<String>,
+    pub address_hash: Option<AddressHash>,
 }
 
 impl Ending {
     /// An ending without sending.
     pub fn unsent(outcome: Outcome, reason: impl Into<String>) -> Self {
         Self { outcome, reason: Some(reason.into()), provider_message_id: None, address_hash: None }
+    }
+}
+
+/// What the provider told later of a message that it had accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Feedback {
+    /// What happened.
+    pub kind: FeedbackKind,
+    /// The provider's words for it, without an address.
+    pub detail: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What may happen to a message after it was accepted, the weightiest last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FeedbackKind {
+    /// It could not be delivered at that time.
+    Delayed,
+    /// It can never be delivered.
+    Bounced,
+    /// Its reader called it spam.
+    Complained,
+}
+
+impl FeedbackKind {
+    const ALL: [Self; 3] = [Self::Delayed, Self::Bounced, Self::Complained];
+
+    /// The name used in JSON, in tables and in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delayed => "delayed",
+            Self::Bounced => "bounced",
+            Self::Complained => "complained",
+        }
     }
 }
 
@@ -139,6 +173,8 @@ pub struct Delivery {
     pub provider_message_id: Option<String>,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// What the provider told later. It changes nothing of the state.
+    pub feedback: Option<Feedback>,
 }
 
 #[derive(Deserialize)]
@@ -158,6 +194,11 @@ struct DeliveryItem {
     lease_token: Option<String>,
     #[serde(default)]
     unanswered: u32,
+    feedback: Option<String>,
+    #[serde(default)]
+    feedback_detail: String,
+    #[serde(default, with = "millis_serde::option")]
+    feedback_at: Option<Timestamp>,
 }
 
 /// Not done, and held by nobody: absent, put back, or held by somebody whose lease has ended.
@@ -174,9 +215,19 @@ const REFUSED: &str = "push < :push AND #state = :failed";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TakeUp<'a> {
     /// What was not sent. What was refused only if it was at another address than this (as a hash).
-    Unserved(&'a str),
+    Unserved(&'a AddressHash),
     /// That, and what was refused at the same address.
     Rejected,
+}
+
+/// What carries a notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Via {
+    /// The transport's name.
+    pub transport: &'static str,
+    /// The other one's, if there is one. What that was handed without an answer is for it alone to hand over once more: it
+    /// may know the message again.
+    pub other: Option<&'static str>,
 }
 
 impl Deliveries {
@@ -221,22 +272,37 @@ impl Deliveries {
         push: PushId,
         offer: &Offer,
         take_up: TakeUp<'_>,
+        via: Via,
         lease_until: Timestamp,
     ) -> Result<Claiming, StoreError> {
         // Unique for every claim that can ever meet this item: ids of this kind are 74 random bits and the time.
         let token = OfferId::generate().to_string();
+        let take = |refused: &str| {
+            let free = format!("{FREE} OR ({UNSENT}) OR ({refused})");
+            match via.other {
+                None => self.take(&id, push, offer, &free),
+                Some(other) => self
+                    .take(
+                        &id,
+                        push,
+                        offer,
+                        &format!("({free}) AND NOT (#state = :retry AND unanswered > :none AND transport = :other)"),
+                    )
+                    .expression_attribute_values(":none", number(0))
+                    .expression_attribute_values(":other", text(other)),
+            }
+        };
         let call = match take_up {
-            TakeUp::Unserved(hash) => self
-                .take(&id, push, offer, &format!("{FREE} OR ({UNSENT}) OR ({REFUSED_ELSEWHERE})"))
-                .expression_attribute_values(":addressHash", text(hash)),
-            TakeUp::Rejected => self.take(&id, push, offer, &format!("{FREE} OR ({UNSENT}) OR ({REFUSED})")),
+            TakeUp::Unserved(hash) => take(REFUSED_ELSEWHERE).expression_attribute_values(":addressHash", text(hash)),
+            TakeUp::Rejected => take(REFUSED),
         }
         .update_expression(
             "SET #state = :claimed, push = :push, updatedAt = :now, expiresAt = :expiresAt, \
-             leaseUntil = :leaseUntil, leaseToken = :token REMOVE reason ADD attempts :one",
+             leaseUntil = :leaseUntil, leaseToken = :token, transport = :transport REMOVE reason ADD attempts :one",
         )
         .expression_attribute_values(":leaseUntil", millis(lease_until))
         .expression_attribute_values(":token", text(&token))
+        .expression_attribute_values(":transport", text(via.transport))
         .expression_attribute_values(":one", number(1))
         .return_values(ReturnValue::AllNew);
         match call.send().await {
@@ -319,7 +385,7 @@ impl Deliveries {
     fn taken(&self, item: &DeliveryItem) -> Result<Claiming, StoreError> {
         match item.state.parse() {
             Ok(DeliveryState::Final(outcome)) => Ok(Claiming::Final { push: item.push, outcome }),
-            // `retry` cannot stand here, unless the item changed since; then asking again is right as well.
+            // `retry` stands here if the item changed since, or the other transport must hand it over: asking again is right.
             Ok(DeliveryState::Claimed | DeliveryState::Retry) => {
                 Ok(Claiming::Leased { until: item.lease_until.unwrap_or_else(Timestamp::now) })
             }
@@ -335,16 +401,16 @@ impl Deliveries {
         let mut set = "SET #state = :state, updatedAt = :now".to_owned();
         let mut call = self.held(claim).expression_attribute_values(":state", text(ending.outcome));
         for (name, value) in [
-            ("reason", &ending.reason),
-            ("providerMessageId", &ending.provider_message_id),
-            ("addressHash", &ending.address_hash),
+            ("reason", ending.reason.clone()),
+            ("providerMessageId", ending.provider_message_id.clone()),
+            ("addressHash", ending.address_hash.as_ref().map(ToString::to_string)),
         ] {
             if let Some(value) = value {
                 set.push_str(&format!(", {name} = :{name}"));
                 call = call.expression_attribute_values(format!(":{name}"), text(value));
             }
         }
-        self.write_held(call.update_expression(set + " REMOVE leaseUntil, leaseToken")).await
+        self.write_if(call.update_expression(set + " REMOVE leaseUntil, leaseToken")).await
     }
 
     /// Puts a claimed delivery back, to be tried again by whoever comes first.
@@ -362,7 +428,31 @@ impl Deliveries {
                 "SET #state = :state, updatedAt = :now, reason = :reason, unanswered = :unanswered \
                  REMOVE leaseUntil, leaseToken",
             );
-        self.write_held(call).await
+        self.write_if(call).await
+    }
+
+    /// Notes beside the state what the provider told later. A complaint stays, whatever is told after it. Answers whether
+    /// there is such a delivery to note it at.
+    ///
+    /// # Errors
+    /// If the store is out of reach.
+    pub async fn note(&self, id: &DeliveryId, feedback: &Feedback) -> Result<bool, StoreError> {
+        let weightier = FeedbackKind::ALL.into_iter().filter(|kind| *kind > feedback.kind).map(FeedbackKind::as_str);
+        let mut condition = "attribute_exists(pk)".to_owned();
+        let mut call = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(id.key()))
+            .update_expression("SET feedback = :kind, feedbackDetail = :detail, feedbackAt = :at")
+            .expression_attribute_values(":kind", text(feedback.kind.as_str()))
+            .expression_attribute_values(":detail", text(&feedback.detail))
+            .expression_attribute_values(":at", millis(feedback.at));
+        for kind in weightier {
+            condition.push_str(&format!(" AND (attribute_not_exists(feedback) OR feedback <> :{kind})"));
+            call = call.expression_attribute_values(format!(":{kind}"), text(kind));
+        }
+        Ok(self.write_if(call.condition_expression(condition)).await? == Recording::Recorded)
     }
 
     fn held(&self, claim: &Claim) -> UpdateItemFluentBuilder {
@@ -376,7 +466,7 @@ impl Deliveries {
             .expression_attribute_values(":now", millis(Timestamp::now()))
     }
 
-    async fn write_held(&self, call: UpdateItemFluentBuilder) -> Result<Recording, StoreError> {
+    async fn write_if(&self, call: UpdateItemFluentBuilder) -> Result<Recording, StoreError> {
         match call.send().await {
             Ok(_) => Ok(Recording::Recorded),
             Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
@@ -471,6 +561,10 @@ impl Deliveries {
         let item = self.read(item)?;
         let malformed = || StoreError::unreadable(&self.table, "the key or the state is malformed");
         let (customer, channel) = item.sk.split_once('#').ok_or_else(malformed)?;
+        let kind =
+            item.feedback.as_deref().and_then(|name| FeedbackKind::ALL.into_iter().find(|kind| kind.as_str() == name));
+        let feedback =
+            kind.zip(item.feedback_at).map(|(kind, at)| Feedback { kind, detail: item.feedback_detail.clone(), at });
         Ok(Delivery {
             customer: customer.parse().map_err(|_| malformed())?,
             channel: channel.parse().map_err(|_| malformed())?,
@@ -480,13 +574,9 @@ impl Deliveries {
             reason: item.reason.filter(|reason| !reason.is_empty()),
             provider_message_id: item.provider_message_id,
             updated_at: item.updated_at,
+            feedback,
         })
     }
-}
-
-/// A hash of channel and address: what the tables other than Customers know of an address.
-pub fn address_hash(channel: Channel, address: &str) -> String {
-    HEXLOWER.encode(&Sha256::digest(format!("{channel}#{}", address.to_ascii_lowercase())))
 }
 
 fn keep_until(offer: &Offer) -> Timestamp {

@@ -7,6 +7,7 @@
 //! | Pushes | [`pushes`] | a push's progress, or a slice's |
 //! | Customers | [`customers`] | a customer |
 //! | Deliveries | [`deliveries`] | what became of one notification |
+//! | Suppressions | [`suppressions`] | an address that must not be written to, or a customer's word that she wants no more |
 //! | Pacing | [`pacing`] | whether a transport may be called now |
 //!
 //! Every method makes one call, or says so. Errors are [`StoreError`]: the store is out of reach or holds something
@@ -17,6 +18,7 @@ pub mod deliveries;
 pub mod offers;
 pub mod pacing;
 pub mod pushes;
+pub mod suppressions;
 
 mod batch;
 mod cursor;
@@ -30,6 +32,7 @@ pub use deliveries::Deliveries;
 pub use offers::Offers;
 pub use pacing::Pacing;
 pub use pushes::Pushes;
+pub use suppressions::Suppressions;
 
 /// Why the store did not do as asked.
 #[derive(Debug, thiserror::Error)]

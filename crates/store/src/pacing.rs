@@ -276,6 +276,20 @@ impl Pacing {
         self.write(call).await.map(|_| ())
     }
 
+    /// Gives back the right to probe, unused: whoever asks next may have it.
+    ///
+    /// # Errors
+    /// If the store is out of reach.
+    pub async fn pass_on(&self, transport: &str, probe: Probe) -> Result<(), StoreError> {
+        let call = self
+            .update(transport)
+            .update_expression("SET blockedUntil = :now")
+            .condition_expression("blockedUntil = :probe")
+            .expression_attribute_values(":now", millis(now()))
+            .expression_attribute_values(":probe", millis(probe.until));
+        self.write(call).await.map(|_| ())
+    }
+
     fn update(&self, transport: &str) -> UpdateItemFluentBuilder {
         self.client.update_item().table_name(&self.table).key("pk", text(transport))
     }

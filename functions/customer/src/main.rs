@@ -1,6 +1,7 @@
-//! The HTTP API of customers: put, read and delete them, one or many.
+//! The HTTP API of customers: put, read and delete them, one or many; and of the addresses that must not be written to.
 
 mod customers;
+mod suppressions;
 
 use std::sync::Arc;
 
@@ -8,18 +9,22 @@ use api::problem::no_such_route;
 use axum::Router;
 use axum::routing::{get, post};
 use runtime::{Aws, settings, telemetry};
-use store::Customers;
+use store::{Customers, Suppressions};
 
 /// What every handler may use.
 struct App {
     customers: Customers,
+    suppressions: Suppressions,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_http::Error> {
     telemetry::init();
     let aws = Aws::from_env().await;
-    let app = App { customers: Customers::new(aws.dynamodb(), settings::required::<String>("CUSTOMERS_TABLE")?) };
+    let app = App {
+        customers: Customers::new(aws.dynamodb(), settings::required::<String>("CUSTOMERS_TABLE")?),
+        suppressions: Suppressions::new(aws.dynamodb(), settings::required::<String>("SUPPRESSIONS_TABLE")?),
+    };
     lambda_http::run(router(app)).await
 }
 
@@ -27,6 +32,7 @@ fn router(app: App) -> Router {
     Router::new()
         .route("/customers", post(customers::put_many))
         .route("/customers/{id}", get(customers::read).put(customers::put).delete(customers::delete))
+        .route("/suppressions/{channel}/{address}", get(suppressions::read).delete(suppressions::lift))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_route)
         .with_state(Arc::new(app))

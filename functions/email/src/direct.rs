@@ -1,14 +1,16 @@
 //! One e-mail for whoever invokes the function directly: no record, no retry, the answer says what became of it.
 
 use delivery::email::message_id;
-use delivery::{Envelope, SendError, Transport};
+use delivery::{Email, Envelope, SendOneError};
 use domain::faults::Faults;
 use domain::fields::{Fields, Lines};
 use domain::offer::{DESCRIPTION_LIMIT, SUBJECT_LIMIT};
+use domain::{AddressHash, Channel};
 use lettre::message::Mailbox;
 use runtime::Deadline;
 use serde_json::{Value, json};
 use store::StoreError;
+use store::suppressions::Reason;
 use uuid::Uuid;
 
 use crate::Function;
@@ -20,14 +22,14 @@ pub(crate) enum DirectError {
     Request(#[from] Faults),
     #[error("sending is disabled (SendingEnabled=false); nothing was sent")]
     Disabled,
+    #[error("the recipient's address is suppressed ({}); nothing was sent", .0.as_str())]
+    Suppressed(Reason),
     #[error("{0}")]
     Unwritable(String),
-    #[error("the e-mail rate is used in full; nothing was sent, try again in a few seconds")]
-    Busy,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Send(#[from] SendError),
+    Send(#[from] SendOneError),
 }
 
 struct Request {
@@ -74,20 +76,22 @@ pub(crate) async fn send(function: &Function, payload: Value, deadline: Deadline
     if !is_sending_enabled {
         return Err(DirectError::Disabled);
     }
+    let address = AddressHash::of(Channel::Email, request.recipient.email.as_ref());
+    if let Some(suppression) = email.suppressions.of_address(&address).await? {
+        return Err(DirectError::Suppressed(suppression.reason));
+    }
     let message = Envelope {
         from: &request.from,
         reply_to: &request.reply_to,
         to: request.recipient,
         subject: &request.subject,
         content: &request.content,
+        unsubscribe_url: None,
         message_id: message_id(&Uuid::now_v7().to_string(), &request.from),
     }
     .message(email.composer.letterhead())
     .map_err(DirectError::Unwritable)?;
-    if !email.turn_for_one().await? {
-        return Err(DirectError::Busy);
-    }
-    let accepted = email.transport.send(&message, deadline.at()).await?;
+    let accepted = email.send_one(&Email { message, tags: Vec::new() }, deadline.at()).await?;
     Ok(json!({"messageId": accepted.message_id}))
 }
 

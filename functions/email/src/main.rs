@@ -1,20 +1,22 @@
 //! Delivers e-mail: batches from its queue, or one e-mail for whoever invokes it directly.
 
+mod carrier;
 mod direct;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use delivery::email::Letterhead;
-use delivery::smtp::UrlSource;
-use delivery::{Delivered, Deliverer, EmailComposer, PutOff, SmtpTransport};
+use delivery::email::{Letterhead, Links};
+use delivery::{Delivered, Deliverer, EmailComposer, Paced, PutOff, SecretSource};
 use domain::queue::{Batch, ChannelMessage};
 use futures::FutureExt;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::queue::QueueError;
 use runtime::{Aws, Deadline, Queue, records, settings, telemetry};
 use serde_json::Value;
-use store::{Customers, Deliveries, Pacing, Pushes, StoreError};
+use store::{Customers, Deliveries, Pacing, Pushes, StoreError, Suppressions};
 
-type Email = Deliverer<EmailComposer, SmtpTransport>;
+use crate::carrier::{Carrier, Kind};
+
+type Email = Deliverer<EmailComposer, Carrier>;
 
 /// What every invocation may use.
 struct Function {
@@ -35,15 +37,27 @@ async fn main() -> Result<(), Error> {
     };
     let from: String = settings::required("FROM_ADDRESS")?;
     let reply_to: String = settings::required("REPLY_TO_ADDRESS")?;
-    let smtp_url: String = settings::required("SMTP_URL_SECRET_ARN")?;
+    let first: Kind = settings::required("EMAIL_TRANSPORT")?;
+    let fallback: Kind = settings::required("FALLBACK_EMAIL_TRANSPORT")?;
+    let keys = secret(&aws, settings::required("UNSUBSCRIBE_KEYS_SECRET_ARN")?);
+    // Where only the template knows the API's id.
+    let public_url =
+        settings::required::<String>("PUBLIC_URL")?.replace("{api}", &settings::required::<String>("API_ID")?);
     let email = Email {
         customers: Customers::new(aws.dynamodb(), settings::required::<String>("CUSTOMERS_TABLE")?),
+        suppressions: Suppressions::new(aws.dynamodb(), settings::required::<String>("SUPPRESSIONS_TABLE")?),
         deliveries: Deliveries::new(aws.dynamodb(), settings::required::<String>("DELIVERIES_TABLE")?),
         pushes: Pushes::new(aws.dynamodb(), settings::required::<String>("PUSHES_TABLE")?),
         pacing: Pacing::new(aws.dynamodb(), settings::required::<String>("PACING_TABLE")?),
-        composer: EmailComposer::new(&from, &reply_to, letterhead)?,
-        transport: SmtpTransport::new(secret(&aws, smtp_url)),
-        rate: settings::required("EMAIL_RATE_PER_SECOND")?,
+        composer: EmailComposer::new(&from, &reply_to, letterhead, Links::new(&public_url, keys))?,
+        first: Paced {
+            transport: Carrier::new(first, &aws)?.ok_or("EMAIL_TRANSPORT must name one")?,
+            rate: settings::required("EMAIL_RATE_PER_SECOND")?,
+        },
+        fallback: match Carrier::new(fallback, &aws)?.filter(|_| fallback != first) {
+            Some(transport) => Some(Paced { transport, rate: settings::required("FALLBACK_EMAIL_RATE_PER_SECOND")? }),
+            None => None,
+        },
     };
     let queue = Queue::new(aws.sqs(), settings::required::<String>("EMAIL_QUEUE_URL")?);
     let is_sending_enabled = settings::required("SENDING_ENABLED")?;
@@ -56,7 +70,7 @@ async fn main() -> Result<(), Error> {
 }
 
 /// Reads a secret each time it is asked.
-fn secret(aws: &Aws, arn: String) -> UrlSource {
+fn secret(aws: &Aws, arn: String) -> SecretSource {
     let aws = aws.clone();
     Box::new(move || {
         let (aws, arn) = (aws.clone(), arn.clone());

@@ -11,7 +11,7 @@ use domain::notification::DeliveryState;
 use domain::{Channel, CustomerId, Faults};
 use jiff::Timestamp;
 use serde::Serialize;
-use store::deliveries::Delivery;
+use store::deliveries::{Delivery, Feedback};
 use store::{Deliveries, Page};
 
 use crate::{App, offers};
@@ -29,6 +29,16 @@ struct DeliveryView {
     #[serde(skip_serializing_if = "Option::is_none")]
     provider_message_id: Option<String>,
     updated_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feedback: Option<FeedbackView>,
+}
+
+/// What the provider told after it had accepted the message.
+#[derive(Serialize)]
+struct FeedbackView {
+    kind: &'static str,
+    detail: String,
+    at: Timestamp,
 }
 
 impl From<Delivery> for DeliveryView {
@@ -42,6 +52,11 @@ impl From<Delivery> for DeliveryView {
             reason: delivery.reason,
             provider_message_id: delivery.provider_message_id,
             updated_at: delivery.updated_at,
+            feedback: delivery.feedback.map(|Feedback { kind, detail, at }| FeedbackView {
+                kind: kind.as_str(),
+                detail,
+                at,
+            }),
         }
     }
 }

@@ -4,6 +4,7 @@ mod deliveries;
 mod offers;
 mod pushes;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::problem::no_such_route;
@@ -22,6 +23,8 @@ struct App {
     pacing: Pacing,
     /// By the queues that they serve.
     dead_letters: [(&'static str, Queue); 2],
+    /// What carries e-mail, by the names in the Pacing table.
+    email_transports: BTreeSet<String>,
     default_subject: Text,
 }
 
@@ -38,6 +41,10 @@ async fn main() -> Result<(), lambda_http::Error> {
             ("audience", Queue::new(aws.sqs(), settings::required::<String>("AUDIENCE_DEAD_LETTERS_URL")?)),
             ("email", Queue::new(aws.sqs(), settings::required::<String>("EMAIL_DEAD_LETTERS_URL")?)),
         ],
+        email_transports: [settings::required("EMAIL_TRANSPORT")?, settings::required("FALLBACK_EMAIL_TRANSPORT")?]
+            .into_iter()
+            .filter(|transport| transport != "none")
+            .collect(),
         default_subject: Text::parse(&settings::required::<String>("DEFAULT_SUBJECT")?)?,
     };
     lambda_http::run(router(app)).await

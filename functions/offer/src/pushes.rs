@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use domain::fields::{Fields, kind};
 use domain::offer::now;
 use domain::push::{OutcomeCounts, PushState, WalkCounts};
-use domain::{Channel, Faults, OfferId, PushId};
+use domain::{Faults, OfferId, PushId};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -74,18 +74,22 @@ impl Wait {
             PushState::Running => {}
             PushState::Completed | PushState::Cancelled => return Ok(Self::default()),
         }
+        let (mut outages, mut is_paced) = (Vec::new(), false);
         if progress.pending() > 0 {
-            for transport in Channel::ALL.iter().flat_map(|channel| channel.transports()) {
+            for transport in &app.email_transports {
                 match app.pacing.delay(transport).await {
                     Ok(Some(Delay::Outage { last_error })) => {
-                        return wait("provider", last_error.map(|error| format!("{transport}: {error}")));
+                        outages.push(format!("{transport}: {}", last_error.unwrap_or_default()));
                     }
-                    Ok(Some(Delay::Rate)) => return wait("rate", None),
+                    Ok(Some(Delay::Rate)) => is_paced = true,
                     Ok(None) => {}
                     // How far the push is can be told all the same.
                     Err(error) => tracing::warn!(transport, error = %error, "the pace cannot be read"),
                 }
             }
+        }
+        if !outages.is_empty() && outages.len() == app.email_transports.len() {
+            return wait("provider", Some(outages.join("; ")));
         }
         let stalled =
             progress.last_progress_at.max(progress.push.started_at).is_some_and(|at| at + STALLED_AFTER < now());
@@ -98,7 +102,7 @@ impl Wait {
                 }
             }
         }
-        Ok(Self::default())
+        if is_paced { wait("rate", None) } else { Ok(Self::default()) }
     }
 }
 

@@ -73,7 +73,9 @@ pub(crate) async fn prepare(place: &Place, options: &Options) -> Result<Stack> {
 
     let aws = Aws::at(&endpoint);
     let mut settings = BTreeMap::from([
+        ("EmailTransport".to_owned(), "smtp".to_owned()),
         ("SmtpUrl".to_owned(), smtp_url.clone()),
+        ("PublicUrl".to_owned(), format!("{endpoint}/_aws/execute-api/{{api}}/v1")),
         // More than a machine carries.
         ("EmailRatePerSecond".to_owned(), "10000".to_owned()),
     ]);

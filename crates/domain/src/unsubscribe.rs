@@ -1,0 +1,222 @@
+//! The signed tokens of unsubscribe links.
+//!
+//! A token names a customer's channel, and is proof enough to change her wish for it: whoever has the mail may. It reads
+//! `key.payload.signature`, the latter two in base64url. The payload is the channel (one byte), the hash of the address
+//! that the mail went to (32 bytes) and the customer's id; the signature is HMAC-SHA256 (RFC 2104) over all before it, cut to
+//! its first 16 bytes. Tokens do not expire: a link in an old mail must work (CAN-SPAM asks for 30 days, readers for ever).
+
+use std::collections::BTreeMap;
+
+use data_encoding::BASE64URL_NOPAD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::Value;
+use sha2::Sha256;
+
+use crate::{AddressHash, Channel, CustomerId};
+
+/// Bytes of a signature that are kept: 128 bits.
+const SIGNATURE: usize = 16;
+/// Shortest key, in characters: the template makes 64.
+const SHORTEST_KEY: usize = 32;
+/// Longest token that is looked at, in characters. Ours have at most 32 + 130 + 22 and two dots.
+const LONGEST_TOKEN: usize = 256;
+/// Longest name of a key.
+const LONGEST_KEY_NAME: usize = 32;
+
+/// What an unsubscribe link is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// Who.
+    pub customer: CustomerId,
+    /// On which channel.
+    pub channel: Channel,
+    /// Where the message went, so that an operator finds her wish by her address.
+    pub address: AddressHash,
+}
+
+/// The keys that tokens are signed with: one that signs, and older ones whose links still work.
+#[derive(Clone)]
+pub struct KeyRing {
+    current: String,
+    keys: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyRing").field("current", &self.current).finish_non_exhaustive()
+    }
+}
+
+/// Why a secret is no ring of keys. Never repeats a key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the signing keys {0}; expected {{\"current\": \"k2\", \"k1\": \"…\", \"k2\": \"…\"}}")]
+pub struct InvalidKeyRing(&'static str);
+
+/// Why a token was not accepted. Callers hear neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InvalidToken {
+    /// It names a key that is not in the ring: it may be younger than the ring.
+    UnknownKey,
+    /// Somebody made it up, or changed or cut it.
+    Forged,
+}
+
+impl KeyRing {
+    /// Reads a ring: `{"current": "k2", "k1": "…", "k2": "…"}`.
+    ///
+    /// # Errors
+    /// If it is something else.
+    pub fn parse(secret: &str) -> Result<Self, InvalidKeyRing> {
+        let Ok(Value::Object(fields)) = serde_json::from_str(secret) else {
+            return Err(InvalidKeyRing("are no JSON object"));
+        };
+        let mut current = None;
+        let mut keys = BTreeMap::new();
+        for (name, value) in fields {
+            let Value::String(value) = value else {
+                return Err(InvalidKeyRing("hold something that is no text"));
+            };
+            if name == "current" {
+                current = Some(value);
+                continue;
+            }
+            if name.len() > LONGEST_KEY_NAME || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+                return Err(InvalidKeyRing("have a name with other than 32 letters, digits and hyphens"));
+            }
+            if value.len() < SHORTEST_KEY {
+                return Err(InvalidKeyRing("hold one of fewer than 32 characters"));
+            }
+            keys.insert(name, value);
+        }
+        let current = current.ok_or(InvalidKeyRing("do not say which one is current"))?;
+        if !keys.contains_key(&current) {
+            return Err(InvalidKeyRing("do not hold the current one"));
+        }
+        Ok(Self { current, keys })
+    }
+
+    /// The token for a link, signed with the current key.
+    pub fn sign(&self, subscription: &Subscription) -> String {
+        let Subscription { customer, channel, address } = subscription;
+        let mut payload = vec![code(*channel)];
+        payload.extend(address.as_bytes());
+        payload.extend(customer.as_str().bytes());
+        let signed = format!("{}.{}", self.current, BASE64URL_NOPAD.encode(&payload));
+        let signature = mac(&self.keys[&self.current], &signed).finalize().into_bytes();
+        format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature[..SIGNATURE]))
+    }
+
+    /// What a token is about, if one of the keys signed it.
+    ///
+    /// # Errors
+    /// If none did.
+    pub fn verify(&self, token: &str) -> Result<Subscription, InvalidToken> {
+        if token.len() > LONGEST_TOKEN {
+            return Err(InvalidToken::Forged);
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or(InvalidToken::Forged)?;
+        let (key, payload) = signed.split_once('.').ok_or(InvalidToken::Forged)?;
+        let key = self.keys.get(key).ok_or(InvalidToken::UnknownKey)?;
+        let decoded = |part: &str| BASE64URL_NOPAD.decode(part.as_bytes()).map_err(|_| InvalidToken::Forged);
+        let signature = decoded(signature)?;
+        // A shorter one would match more easily.
+        if signature.len() != SIGNATURE {
+            return Err(InvalidToken::Forged);
+        }
+        mac(key, signed).verify_truncated_left(&signature).map_err(|_| InvalidToken::Forged)?;
+        read(&decoded(payload)?).ok_or(InvalidToken::Forged)
+    }
+}
+
+fn mac(key: &str, signed: &str) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key.as_bytes()).expect("HMAC takes keys of any length").chain_update(signed)
+}
+
+fn read(payload: &[u8]) -> Option<Subscription> {
+    let (first, rest) = payload.split_first()?;
+    let (address, customer) = rest.split_first_chunk()?;
+    Some(Subscription {
+        customer: std::str::from_utf8(customer).ok()?.parse().ok()?,
+        channel: Channel::ALL.into_iter().find(|channel| code(*channel) == *first)?,
+        address: AddressHash::from(*address),
+    })
+}
+
+/// How a payload names a channel. Links that are mailed hold it: it never changes.
+const fn code(channel: Channel) -> u8 {
+    match channel {
+        Channel::Email => b'e',
+        Channel::Sms => b's',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = r#"{"current": "k1", "k1": "0123456789012345678901234567890123456789"}"#;
+    const NEW: &str = r#"{"current": "k2", "k1": "0123456789012345678901234567890123456789",
+                          "k2": "abcdefghijabcdefghijabcdefghijabcdefghij"}"#;
+
+    fn subscription(customer: &str) -> Subscription {
+        Subscription {
+            customer: customer.parse().unwrap(),
+            channel: Channel::Email,
+            address: AddressHash::of(Channel::Email, "asha@example.com"),
+        }
+    }
+
+    #[test]
+    fn a_token_comes_back_as_what_was_signed() {
+        let ring = KeyRing::parse(OLD).unwrap();
+        let longest = subscription(&"x".repeat(64));
+        let token = ring.sign(&longest);
+        assert_eq!(ring.verify(&token), Ok(longest));
+        assert!(token.len() <= LONGEST_TOKEN);
+        assert!(token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)), "fit for a URL: {token}");
+    }
+
+    #[test]
+    fn links_outlive_the_key_that_signed_them_as_long_as_the_ring_holds_it() {
+        let (old, new) = (KeyRing::parse(OLD).unwrap(), KeyRing::parse(NEW).unwrap());
+        let token = old.sign(&subscription("c-1"));
+        assert_eq!(new.verify(&token), Ok(subscription("c-1")));
+        assert_ne!(new.sign(&subscription("c-1")), token);
+        assert_eq!(old.verify(&new.sign(&subscription("c-1"))), Err(InvalidToken::UnknownKey));
+    }
+
+    #[test]
+    fn whatever_is_changed_or_cut_is_refused() {
+        let ring = KeyRing::parse(NEW).unwrap();
+        let token = ring.sign(&subscription("c-1"));
+        let other = ring.sign(&subscription("c-2"));
+        for length in 0..token.len() {
+            assert!(ring.verify(&token[..length]).is_err(), "cut to {length}");
+            let mut changed = token.clone().into_bytes();
+            changed[length] = if changed[length] == b'A' { b'B' } else { b'A' };
+            assert!(ring.verify(std::str::from_utf8(&changed).unwrap()).is_err(), "changed at {length}");
+        }
+        // One customer's signature under another's payload.
+        let (signed, _) = other.rsplit_once('.').unwrap();
+        let (_, signature) = token.rsplit_once('.').unwrap();
+        assert_eq!(ring.verify(&format!("{signed}.{signature}")), Err(InvalidToken::Forged));
+        // The right payload under another key's name.
+        assert_eq!(ring.verify(&token.replacen("k2", "k1", 1)), Err(InvalidToken::Forged));
+        assert!(ring.verify(&format!("{token}A")).is_err());
+    }
+
+    #[test]
+    fn what_is_no_ring_is_told_without_repeating_it() {
+        for secret in [
+            "",
+            "[]",
+            r#"{"k1": "secret-secret-secret-secret-secret-secret"}"#,
+            r#"{"current": "k1"}"#,
+            r#"{"current": "k1", "k1": "secret"}"#,
+            r#"{"current": "k.1", "k.1": "secret-secret-secret-secret-secret-secret"}"#,
+        ] {
+            let error = KeyRing::parse(secret).unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+}

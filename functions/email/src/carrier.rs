@@ -1,0 +1,82 @@
+//! What carries e-mail, as the template's parameters say.
+
+use std::str::FromStr;
+
+use delivery::{Accepted, Email, SendError, SesTransport, SmtpTransport, Transport, ses};
+use jiff::Timestamp;
+use lambda_runtime::Error;
+use runtime::{Aws, settings};
+
+use crate::secret;
+
+/// The kinds of transports, by the names that the template gives them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    None,
+    Ses,
+    Smtp,
+}
+
+impl FromStr for Kind {
+    type Err = &'static str;
+
+    fn from_str(string: &str) -> Result<Self, Self::Err> {
+        match string {
+            "none" => Ok(Self::None),
+            "ses" => Ok(Self::Ses),
+            "smtp" => Ok(Self::Smtp),
+            _ => Err("must be ses, smtp or none"),
+        }
+    }
+}
+
+/// One of them.
+pub(crate) enum Carrier {
+    Ses(SesTransport),
+    Smtp(SmtpTransport),
+}
+
+impl Carrier {
+    pub(crate) fn new(kind: Kind, aws: &Aws) -> Result<Option<Self>, Error> {
+        Ok(match kind {
+            Kind::None => None,
+            Kind::Ses => {
+                let config = aws_sdk_sesv2::config::Builder::from(aws.config())
+                    // Trying again is the pipeline's business: the client would hide that a message went twice.
+                    .retry_config(aws_sdk_sesv2::config::retry::RetryConfig::disabled())
+                    .timeout_config(
+                        aws_sdk_sesv2::config::timeout::TimeoutConfig::builder()
+                            .connect_timeout(runtime::clients::CONNECT_TIMEOUT)
+                            .operation_attempt_timeout(ses::ANSWER_TIMEOUT)
+                            .operation_timeout(ses::ANSWER_TIMEOUT)
+                            .build(),
+                    )
+                    .build();
+                let client = aws_sdk_sesv2::Client::from_conf(config);
+                Some(Self::Ses(SesTransport::new(client, settings::optional("SES_CONFIGURATION_SET")?)))
+            }
+            Kind::Smtp => {
+                let url = secret(aws, settings::required("SMTP_URL_SECRET_ARN")?);
+                Some(Self::Smtp(SmtpTransport::new(url)))
+            }
+        })
+    }
+}
+
+impl Transport for Carrier {
+    type Message = Email;
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Ses(ses) => ses.name(),
+            Self::Smtp(smtp) => smtp.name(),
+        }
+    }
+
+    async fn send(&self, email: &Email, until: Timestamp) -> Result<Accepted, SendError> {
+        match self {
+            Self::Ses(ses) => ses.send(email, until).await,
+            Self::Smtp(smtp) => smtp.send(email, until).await,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What SES tells through EventBridge, as far as we act on it (SES developer guide, "Examples of event data that Amazon SES
+//! publishes to EventBridge").
+
+use domain::{AddressHash, Channel, CustomerId, OfferId};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+use store::deliveries::{DeliveryId, Feedback, FeedbackKind};
+
+/// What came of mail that SES had accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) feedback: Feedback,
+    /// Whom it is about.
+    pub(crate) addresses: Vec<AddressHash>,
+    /// Which notification it was, if it was one: our tags say so.
+    pub(crate) delivery: Option<DeliveryId>,
+}
+
+#[derive(Deserialize)]
+struct Event {
+    detail: Detail,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Detail {
+    mail: Mail,
+    bounce: Option<Bounce>,
+    complaint: Option<Complaint>,
+}
+
+#[derive(Deserialize)]
+struct Mail {
+    #[serde(default)]
+    tags: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Bounce {
+    bounce_type: String,
+    #[serde(default)]
+    bounce_sub_type: String,
+    bounced_recipients: Vec<Recipient>,
+    timestamp: Timestamp,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Complaint {
+    complained_recipients: Vec<Recipient>,
+    #[serde(default)]
+    complaint_feedback_type: Option<String>,
+    timestamp: Timestamp,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Recipient {
+    email_address: String,
+}
+
+/// Reads an event; `None` if it is of a kind that we do not act on.
+pub(crate) fn read(event: Value) -> Result<Option<Told>, serde_json::Error> {
+    let Detail { mail, bounce, complaint } = serde_json::from_value::<Event>(event)?.detail;
+    let delivery = delivery(&mail.tags);
+    let told = |kind, detail, at, recipients: Vec<Recipient>| {
+        let address = |recipient: &Recipient| AddressHash::of(Channel::Email, bare(&recipient.email_address));
+        let addresses = recipients.iter().map(address).collect();
+        Told { feedback: Feedback { kind, detail, at }, addresses, delivery: delivery.clone() }
+    };
+    Ok(match (bounce, complaint) {
+        (Some(bounce), _) => {
+            // "Undetermined" may be anything; SES itself suppresses only what is permanent.
+            let is_permanent = bounce.bounce_type == "Permanent";
+            let kind = if is_permanent { FeedbackKind::Bounced } else { FeedbackKind::Delayed };
+            let detail = format!("{} {}", bounce.bounce_type, bounce.bounce_sub_type).trim_end().to_owned();
+            Some(told(kind, detail, bounce.timestamp, bounce.bounced_recipients))
+        }
+        (None, Some(complaint)) => {
+            let kind = complaint.complaint_feedback_type.unwrap_or_default();
+            // A reader who takes our mail out of the spam folder is reported in the same way (RFC 5965, 7.3).
+            if kind == "not-spam" {
+                return Ok(None);
+            }
+            Some(told(FeedbackKind::Complained, kind, complaint.timestamp, complaint.complained_recipients))
+        }
+        (None, None) => None,
+    })
+}
+
+/// `Asha <asha@example.com>` and `asha@example.com` are the same address.
+fn bare(address: &str) -> &str {
+    address.rsplit_once('<').map_or(address, |(_, rest)| rest.trim_end_matches('>')).trim()
+}
+
+fn delivery(tags: &Value) -> Option<DeliveryId> {
+    let tag = |name: &str| tags.get(name)?.get(0)?.as_str();
+    let offer: OfferId = tag("offer")?.parse().ok()?;
+    let customer: CustomerId = tag("customer")?.parse().ok()?;
+    Some(DeliveryId { offer, customer, channel: Channel::Email })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn bounce(kind: &str) -> Value {
+        json!({"source": "aws.ses", "detail-type": "Email Bounced", "detail": {
+            "eventType": "Bounce",
+            "mail": {"tags": {"offer": ["01980000-0000-7000-8000-000000000001"], "customer": ["c-1"]}},
+            "bounce": {"bounceType": kind, "bounceSubType": "General", "timestamp": "2026-11-24T01:02:03.456Z",
+                       "bouncedRecipients": [{"emailAddress": "Asha <Asha@Example.com>"}]},
+        }})
+    }
+
+    #[test]
+    fn only_a_permanent_bounce_is_one() {
+        let told = read(bounce("Permanent")).unwrap().unwrap();
+        assert_eq!(told.feedback.kind, FeedbackKind::Bounced);
+        assert_eq!(told.addresses, [AddressHash::of(Channel::Email, "asha@example.com")]);
+        assert_eq!(told.delivery.unwrap().customer.as_str(), "c-1");
+        for kind in ["Transient", "Undetermined"] {
+            assert_eq!(read(bounce(kind)).unwrap().unwrap().feedback.kind, FeedbackKind::Delayed, "{kind}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_complaint_or_no_bounce_is_passed_over() {
+        let complaint = |kind: &str| {
+            json!({"detail": {"mail": {}, "complaint": {"complaintFeedbackType": kind,
+                "timestamp": "2026-11-24T01:02:03Z", "complainedRecipients": [{"emailAddress": "asha@example.com"}]}}})
+        };
+        let told = read(complaint("abuse")).unwrap().unwrap();
+        assert_eq!((told.feedback.kind, told.delivery), (FeedbackKind::Complained, None));
+        assert_eq!(read(complaint("not-spam")).unwrap(), None);
+        assert_eq!(read(json!({"detail": {"mail": {}, "delivery": {}}})).unwrap(), None);
+        assert!(read(json!({"detail": {}})).is_err());
+    }
+}
