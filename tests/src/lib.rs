@@ -3,7 +3,9 @@
 //! All tests share one stack. Each bank therefore has customers of its own, told apart by an attribute and by the
 //! domain of their addresses, and sees only their mail.
 
+pub mod browser;
 pub mod function;
+pub mod ses;
 pub mod store_proxy;
 
 use std::collections::BTreeMap;
@@ -55,6 +57,18 @@ impl Mail {
         let header = found.next().unwrap_or_else(|| panic!("the mail has no {name}"));
         assert!(found.next().is_none(), "the mail has more than one {name}");
         &header.value
+    }
+
+    /// What the offer says, without the foot that every offer has.
+    pub fn said(&self) -> Vec<&str> {
+        let (said, _) = self.text.split_once("\r\n\r\n-- \r\n").expect("an offer has a foot");
+        said.lines().collect()
+    }
+
+    /// Where its reader unsubscribes, as a mail program reads it.
+    pub fn unsubscribe_link(&self) -> &str {
+        let link = self.header("List-Unsubscribe").strip_prefix('<').and_then(|link| link.strip_suffix('>'));
+        link.expect("List-Unsubscribe holds one address in angle brackets")
     }
 }
 
@@ -277,16 +291,24 @@ impl Bank {
 
     /// Changes the secret that names the SMTP server, as an operator would.
     pub async fn set_smtp_url(&self, url: &str) {
-        let id = &self.environment_of("email").await["SMTP_URL_SECRET_ARN"];
-        let body = json!({"SecretId": id, "SecretString": url, "ClientRequestToken": Uuid::now_v7()}).to_string();
-        let headers =
-            [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", "secretsmanager.PutSecretValue")];
-        let url = format!("{}/", self.stack.endpoint_url);
-        let call =
-            Call { method: "POST", url: &url, headers: &headers, body: body.as_bytes(), service: "secretsmanager" };
+        self.put_secret(&self.environment_of("email").await["SMTP_URL_SECRET_ARN"], url).await;
+    }
+
+    /// Changes a secret.
+    pub async fn put_secret(&self, id: &str, value: &str) {
+        let body = json!({"SecretId": id, "SecretString": value, "ClientRequestToken": Uuid::now_v7()});
+        self.aws("secretsmanager", "secretsmanager.PutSecretValue", &body).await;
+    }
+
+    /// Makes a call of AWS's JSON protocol, which must succeed.
+    pub async fn aws(&self, service: &str, target: &str, body: &Value) -> Value {
+        let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target)];
+        let (url, body) = (format!("{}/", self.stack.endpoint_url), body.to_string());
+        let call = Call { method: "POST", url: &url, headers: &headers, body: body.as_bytes(), service };
         let signer = Signer::new(&self.stack.region, self.stack.credentials());
-        let answer = signer.send(&call).await.expect("Secrets Manager answers");
-        assert_eq!(answer.status, 200, "{}", answer.text);
+        let answer = signer.send(&call).await.expect("AWS answers");
+        assert_eq!(answer.status, 200, "{target}: {}", answer.text);
+        answer.json()
     }
 
     /// How many messages are dead, in all dead-letter queues.
@@ -483,6 +505,11 @@ pub fn counts(who: &[&str]) -> BTreeMap<String, usize> {
     who.iter().map(|who| ((*who).to_owned(), 1)).collect()
 }
 
+/// One message for each customer of [`Bank::put_many`].
+pub fn each_once(count: usize) -> BTreeMap<String, usize> {
+    (0..count).map(|i| (format!("c{i}"), 1)).collect()
+}
+
 /// The event with which a queue brings these messages.
 pub fn sqs_event(bodies: &[String]) -> Value {
     let records: Vec<_> = bodies
@@ -491,6 +518,12 @@ pub fn sqs_event(bodies: &[String]) -> Value {
         .map(|(i, body)| json!({"messageId": format!("message-{i}"), "body": body, "eventSource": "aws:sqs"}))
         .collect();
     json!({"Records": records})
+}
+
+/// A port of this machine that nobody uses.
+pub(crate) fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("it is bound").port()
 }
 
 /// A push's counts add up at every moment.

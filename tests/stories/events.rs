@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 /// The ids that stand in the samples.
 const OFFER: &str = "01980000-0000-7000-8000-000000000001";
 const CUSTOMER: &str = "sample-1";
+const TOKEN: &str = "k1.sample.token";
 
 fn folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../events"))
@@ -21,15 +22,19 @@ struct Samples<'a> {
     bank: &'a Bank,
     offer: String,
     customer: String,
+    token: String,
 }
 
 impl Samples<'_> {
-    async fn invoke(&self, name: &str) -> Value {
+    fn read(&self, name: &str) -> Value {
         let sample = fs::read_to_string(folder().join(format!("{name}.json"))).unwrap();
-        let sample = sample.replace(OFFER, &self.offer).replace(CUSTOMER, &self.customer);
-        let sample = sample.replace("asha@example.com", &self.bank.address("asha"));
+        let sample = sample.replace(OFFER, &self.offer).replace(CUSTOMER, &self.customer).replace(TOKEN, &self.token);
+        serde_json::from_str(&sample.replace("asha@example.com", &self.bank.address("asha"))).unwrap()
+    }
+
+    async fn invoke(&self, name: &str) -> Value {
         let function = name.split('-').next().unwrap();
-        let answer = self.bank.invoke(function, &serde_json::from_str(&sample).unwrap()).await;
+        let answer = self.bank.invoke(function, &self.read(name)).await;
         answer.unwrap_or_else(|error| panic!("{name}: {error:#}"))
     }
 
@@ -47,7 +52,8 @@ async fn every_sample_event_gets_the_right_answer() {
     bank.put_customers(&[bank.customer("other", &json!({}))]).await;
     let offer = bank.post_offer(&json!({"code": "SAMPLE", "description": "Hello"})).await;
     bank.completed(&offer).await;
-    let samples = Samples { bank: &bank, offer: id_of(&offer).to_owned(), customer: bank.id("asha") };
+    let samples =
+        Samples { bank: &bank, offer: id_of(&offer).to_owned(), customer: bank.id("asha"), token: TOKEN.to_owned() };
     let mut left: BTreeSet<String> = fs::read_dir(folder())
         .unwrap()
         .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
@@ -97,6 +103,30 @@ async fn every_sample_event_gets_the_right_answer() {
     assert_eq!(asha.len(), 2, "one from the batch, one directly");
     assert_eq!(sent["messageId"], asha[1].header("Message-ID"));
     assert_eq!(asha[1].header("Reply-To"), "service@bank.example");
+
+    // What her mail's link does; the sample's own is signed by nobody.
+    let link = asha[0].unsubscribe_link();
+    let token = link.rsplit('/').next().unwrap();
+    assert_eq!(samples.invoke("preferences-page").await["statusCode"], 404);
+    let samples = Samples { token: token.to_owned(), ..samples };
+    let page = samples.invoke(tried("preferences-page")).await;
+    assert_eq!((&page["statusCode"], page["body"].as_str().unwrap().contains("Unsubscribe")), (&json!(200), true));
+    assert_eq!(samples.http("customer-suppression-read").await.0, 404, "looking changes nothing");
+    assert_eq!(samples.invoke(tried("preferences-unsubscribe")).await["statusCode"], 200);
+    let (status, suppression) = samples.http(tried("customer-suppression-read")).await;
+    assert_eq!((status, &suppression["reason"]), (200, &json!("optedOut")));
+    // What SES tells of it.
+    assert_eq!(samples.invoke(tried("feedback-bounce-transient")).await, json!({"actedOn": true}));
+    assert_eq!(samples.http("customer-suppression-read").await.1["reason"], "optedOut", "a full mailbox is no reason");
+    assert_eq!(samples.invoke(tried("feedback-bounce")).await, json!({"actedOn": true}));
+    assert_eq!(samples.http("customer-suppression-read").await.1["reason"], "bounced");
+    assert_eq!(samples.invoke(tried("feedback-complaint")).await, json!({"actedOn": true}));
+    assert_eq!(samples.invoke(tried("feedback-queue")).await, json!({"batchItemFailures": []}));
+    assert_eq!(samples.http("customer-suppression-read").await.1["reason"], "complained");
+    let refused = bank.invoke("email", &samples.read("email-direct")).await.unwrap_err().to_string();
+    assert!(refused.contains("suppressed (complained)"), "{refused}");
+    assert_eq!(samples.http(tried("customer-suppression-lift")).await.0, 204);
+    assert_eq!(samples.http("customer-suppression-read").await.0, 404);
 
     let (status, _) = samples.http(tried("customer-delete")).await;
     assert_eq!(status, 204);

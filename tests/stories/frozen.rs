@@ -2,14 +2,13 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::ensure;
 use end_to_end::function::Function;
 use end_to_end::store_proxy::{StoreProxy, Verdict};
-use end_to_end::{Bank, sqs_event, wait_for, wait_long_for};
+use end_to_end::{Bank, each_once, sqs_event, wait_for, wait_long_for};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
 
@@ -44,8 +43,11 @@ async fn another_takes_over(bank: &Bank, offer: &Value, event: &Value, frozen: &
     frozen.resume();
     frozen.answer().await;
 
-    let expected: BTreeMap<_, _> = (0..20).map(|i| (format!("c{i}"), 1)).collect();
-    assert_eq!(bank.mail_count().await, expected, "the frozen one held {held} claims, and sent nothing under them");
+    assert_eq!(
+        bank.mail_count().await,
+        each_once(20),
+        "the frozen one held {held} claims, and sent nothing under them"
+    );
     assert_eq!(bank.deliveries(offer, "state=sent").await.len(), 20);
 }
 

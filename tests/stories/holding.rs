@@ -1,12 +1,10 @@
 //! `SendingEnabled=false` holds everything, and loses nothing when it is lifted. Alone: it holds everybody's.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::BTreeMap;
-
 use anyhow::ensure;
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::types::{Capability, Parameter, StackStatus, TemplateStage};
-use end_to_end::{Bank, wait_for};
+use end_to_end::{Bank, each_once, wait_for};
 use serde_json::json;
 use tokio::sync::Mutex;
 
@@ -75,8 +73,7 @@ async fn what_is_held_is_sent_when_sending_is_enabled_again() {
     deploy(&bank, "true").await;
     let push = bank.completed(&offer).await;
     assert_eq!(push["sent"], 60);
-    let expected: BTreeMap<_, _> = (0..60).map(|i| (format!("c{i}"), 1)).collect();
-    assert_eq!(bank.mail_count().await, expected);
+    assert_eq!(bank.mail_count().await, each_once(60));
 }
 
 #[tokio::test]
@@ -118,6 +115,5 @@ async fn messages_that_come_twice_and_out_of_order_are_sent_once() {
         Ok(())
     })
     .await;
-    let expected: BTreeMap<_, _> = (0..CUSTOMERS).map(|i| (format!("c{i}"), 1)).collect();
-    assert_eq!(bank.mail_count().await, expected);
+    assert_eq!(bank.mail_count().await, each_once(CUSTOMERS));
 }

@@ -1,19 +1,13 @@
 //! Queues that lose messages, or hold what can never succeed. One test at a time: they share the queues.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::BTreeMap;
-
 use anyhow::ensure;
 use aws_sdk_dynamodb::types::AttributeValue::S;
-use end_to_end::{Bank, id_of, wait_for};
+use end_to_end::{Bank, each_once, id_of, wait_for};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 static QUEUES: Mutex<()> = Mutex::const_new(());
-
-fn each_once(count: usize) -> BTreeMap<String, usize> {
-    (0..count).map(|i| (format!("c{i}"), 1)).collect()
-}
 
 /// Sweeps until the push is completed.
 async fn swept(bank: &Bank, offer: &Value) -> Value {

@@ -77,7 +77,7 @@ async fn a_customers_attributes_are_filled_in_and_who_lacks_one_is_failed_with_t
     let mail = bank.mail().await;
     assert_eq!(mail.len(), 1);
     assert_eq!(mail[0].subject, "Asha Rao, this is for gold");
-    assert_eq!(mail[0].text, "You spent 5000.5.");
+    assert_eq!(mail[0].said(), ["You spent 5000.5."]);
     assert_eq!((&push["sent"], &push["failed"]), (&json!(1), &json!(1)));
     let deliveries = bank.deliveries(&offer, &format!("customer={}", bank.id("tom"))).await;
     assert_eq!(deliveries[0]["state"], "failed");
@@ -101,7 +101,7 @@ async fn any_name_and_any_text_arrive_as_they_were_written() {
     for name in names {
         let mail = mail.iter().find(|mail| mail.subject == format!("🎁 {name}")).expect("each name has its mail");
         let expected = text.replace("{{ customer.name }}", name);
-        assert_eq!(mail.text.lines().collect::<Vec<_>>(), expected.lines().collect::<Vec<_>>());
+        assert_eq!(mail.said(), expected.lines().collect::<Vec<_>>());
         assert!(mail.html.contains("&#60;b&#62;&#38; more"), "{}", mail.html);
     }
 }

@@ -1,11 +1,10 @@
 //! One rate for all functions together. Alone: it changes everybody's.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::ensure;
-use end_to_end::{Bank, id_of, wait_long_for};
+use end_to_end::{Bank, each_once, id_of, wait_long_for};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -28,8 +27,7 @@ async fn send_at(bank: &Bank, rate: &str, customers: usize) -> (Value, Vec<usize
     .await;
     bank.set_environment("email", PARAMETER, Some(&before)).await;
     assert!(waits.iter().all(|wait| wait == "rate"), "{waits:?}");
-    let expected: BTreeMap<_, _> = (0..customers).map(|i| (format!("c{i}"), 1)).collect();
-    assert_eq!(bank.mail_count().await, expected);
+    assert_eq!(bank.mail_count().await, each_once(customers));
 
     let times: Vec<_> = bank.mail().await.iter().map(|mail| mail.received_at).collect();
     let mut seconds = Vec::new();

@@ -1,10 +1,9 @@
 //! What a mail server can do wrong, and what becomes of it. One test at a time: they share the mail server.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use end_to_end::{Bank, id_of, wait_for};
+use end_to_end::{Bank, each_once, id_of, wait_for};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -18,10 +17,6 @@ async fn bank() -> (MutexGuard<'static, ()>, Bank) {
     bank.smtp_password(None).await;
     bank.set_smtp_url(&bank.stack.smtp_url).await;
     (guard, bank)
-}
-
-fn each_once(count: usize) -> BTreeMap<String, usize> {
-    (0..count).map(|i| (format!("c{i}"), 1)).collect()
 }
 
 #[tokio::test]

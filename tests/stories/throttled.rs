@@ -1,14 +1,13 @@
 //! A store that is too busy: slower, and not wrong. Alone: every function uses that store.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::ensure;
 use end_to_end::store_proxy::{StoreProxy, Verdict};
-use end_to_end::{Bank, id_of, wait_long_for};
+use end_to_end::{Bank, each_once, id_of, wait_long_for};
 use serde_json::json;
 
 const CUSTOMERS: usize = 300;
@@ -48,8 +47,7 @@ async fn throttled_writes_make_it_slower_and_not_wrong() {
     let throttled = throttled.load(Ordering::Relaxed);
     assert!(throttled > CUSTOMERS, "{throttled} calls were throttled");
     assert_eq!((&push["sent"], &push["failed"]), (&json!(CUSTOMERS), &json!(0)), "{push}");
-    let expected: BTreeMap<_, _> = (0..CUSTOMERS).map(|i| (format!("c{i}"), 1)).collect();
-    assert_eq!(bank.mail_count().await, expected);
+    assert_eq!(bank.mail_count().await, each_once(CUSTOMERS));
     assert_eq!(bank.deliveries(&offer, "state=sent&limit=100").await.len(), CUSTOMERS);
     assert_eq!(bank.dead_letters().await, dead, "no message is to blame");
     println!("{throttled} writes were throttled");

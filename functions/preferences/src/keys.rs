@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 /// How soon a ring is read again for a link whose key it does not hold. Anybody may come with such a link: the secret must
 /// not be read once for each.
-const READ_AGAIN: Duration = Duration::from_secs(10);
+const READ_AGAIN: Duration = Duration::from_secs(2);
 /// How long a ring is used before it is read again: a key that was taken out is honoured no longer than that.
 const RING_AGE: Duration = Duration::from_secs(300);
 

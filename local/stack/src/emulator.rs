@@ -129,6 +129,13 @@ impl Emulator {
     }
 }
 
+/// Makes sure that what stands for SES in tests is installed, which no emulator does as SES would. Answers its Python.
+pub(crate) fn install_moto(place: &Place) -> Result<PathBuf> {
+    let folder = folder(place, "moto");
+    install_once(&folder, include_str!("../moto/requirements.txt"), "moto (once, about 140 MB)", |_| Ok(()))?;
+    Ok(folder.join("bin/python"))
+}
+
 /// Python, and what is installed into it: shared by all stacks.
 fn folder(place: &Place, name: &str) -> PathBuf {
     place.workspace().join("target/local").join(name)

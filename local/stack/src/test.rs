@@ -5,10 +5,13 @@ use std::process::{Command, ExitCode, ExitStatus};
 use anyhow::{Context, Result};
 use client::STACK_VARIABLE;
 
-use crate::emulator::Emulator;
+use crate::emulator::{Emulator, install_moto};
 use crate::place::Place;
 use crate::up::{Stopped, end, prepare};
 use crate::{Options, progress};
+
+/// Tells the tests where moto is.
+const MOTO_VARIABLE: &str = "OFFERCAST_MOTO";
 
 /// Runs every test of the workspace.
 pub(crate) async fn test(options: &Options, arguments: &[String]) -> Result<ExitCode> {
@@ -29,6 +32,7 @@ pub(crate) async fn test(options: &Options, arguments: &[String]) -> Result<Exit
 }
 
 async fn run(place: &Place, options: &Options, arguments: &[String]) -> Result<ExitStatus> {
+    let moto = install_moto(place)?;
     prepare(place, options).await?;
     progress::step("Running the tests");
     let (cargo, libtest) = match arguments.iter().position(|argument| argument == "--") {
@@ -42,6 +46,11 @@ async fn run(place: &Place, options: &Options, arguments: &[String]) -> Result<E
         false if cargo.is_empty() => (&["--test", "*"][..], &["enforced_roles", "concurrent_functions"][..]),
         false => (&[][..], &["enforced_roles", "concurrent_functions"][..]),
     };
+    let mut skipped = skipped.to_vec();
+    if Command::new("chromedriver").arg("--version").output().is_err() {
+        println!("    without those in a browser: there is no chromedriver (Debian: apt-get install chromium-driver)");
+        skipped.push("in_a_browser");
+    }
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
         .current_dir(place.workspace())
@@ -51,7 +60,8 @@ async fn run(place: &Place, options: &Options, arguments: &[String]) -> Result<E
         .arg("--")
         .args(skipped.iter().flat_map(|skipped| ["--skip", skipped]))
         .args(libtest)
-        .env(STACK_VARIABLE, place.stack_file());
+        .env(STACK_VARIABLE, place.stack_file())
+        .env(MOTO_VARIABLE, moto);
     let mut tests = tokio::process::Command::from(command).process_group(0).spawn().context("cannot run cargo test")?;
     // Whoever is told to stop, ends cargo and the tests that it runs: they are one group.
     let mut group = Group(tests.id().and_then(|id| i32::try_from(id).ok()));

@@ -1,0 +1,65 @@
+//! Something that answers as SES does, and keeps the messages that it is given: moto.
+
+use std::env;
+use std::process::Stdio;
+
+use anyhow::Context;
+use aws_credential_types::Credentials;
+use client::{Call, Signer};
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+
+use crate::wait_for;
+
+/// Says where moto is installed; `cargo xtask test` does.
+const MOTO_VARIABLE: &str = "OFFERCAST_MOTO";
+
+/// It ends with this.
+pub struct Ses {
+    /// Where it answers.
+    pub url: String,
+    _process: Child,
+}
+
+impl Ses {
+    /// Starts it, on any port of this machine, with the identity that the template sends from.
+    pub async fn start() -> Self {
+        let python = env::var_os(MOTO_VARIABLE).expect("cargo xtask test says where moto is");
+        let port = crate::free_port();
+        let process = Command::new(python)
+            .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("moto starts");
+        let ses = Self { url: format!("http://127.0.0.1:{port}"), _process: process };
+        wait_for("moto to answer", async || {
+            let identity = json!({"EmailIdentity": "offers@bank.example"}).to_string();
+            let url = format!("{}/v2/email/identities", ses.url);
+            let headers = [("content-type", "application/json")];
+            let call = Call { method: "POST", url: &url, headers: &headers, body: identity.as_bytes(), service: "ses" };
+            let anybody = Credentials::new("test", "test", None, None, "whoever asks moto");
+            let answer = Signer::new("eu-west-1", anybody).send(&call).await?;
+            anyhow::ensure!(answer.status == 200, "{}", answer.text);
+            Ok(())
+        })
+        .await;
+        ses
+    }
+
+    /// The messages that it was given, as they were.
+    pub async fn messages(&self) -> Vec<String> {
+        let data: Value = wait_for("moto to tell", async || {
+            Ok(reqwest::get(format!("{}/moto-api/data.json", self.url)).await?.json().await?)
+        })
+        .await;
+        let messages = data["ses"]["RawMessage"].as_array().cloned().unwrap_or_default();
+        messages
+            .iter()
+            .map(|message| {
+                message["raw_data"].as_str().context("no raw data").expect("moto keeps raw messages").to_owned()
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,266 @@
+//! Only to those who want it: the unsubscribe link, bounces and complaints, and what lifts them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeMap;
+
+use end_to_end::{Bank, counts, id_of, wait_for};
+use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::sync::RwLock;
+
+/// The signing keys: one test changes them, and links of the others must not be too young to be known.
+static KEYS: RwLock<()> = RwLock::const_new(());
+
+/// As a mail program does it for its reader (RFC 8058, 3.2).
+async fn one_click(link: &str) -> Response {
+    let form = "List-Unsubscribe=One-Click";
+    let post = Client::new().post(link).header("content-type", "application/x-www-form-urlencoded").body(form);
+    post.send().await.unwrap()
+}
+
+/// Posts an offer to the bank's customers; answers its push when it is over.
+async fn push(bank: &Bank, code: &str) -> Value {
+    let offer = bank.post_offer(&json!({"code": code, "description": "Hello"})).await;
+    bank.completed(&offer).await
+}
+
+/// The link in the mail that somebody got.
+async fn link(bank: &Bank, who: &str) -> String {
+    let mail = bank.mail().await;
+    mail.iter().find(|mail| mail.to == bank.address(who)).unwrap().unsubscribe_link().to_owned()
+}
+
+async fn suppression(bank: &Bank, who: &str) -> Option<Value> {
+    let answer = bank.call_with("GET", &format!("/suppressions/email/{}", bank.address(who)), &[], b"").await;
+    assert!([200, 404].contains(&answer.status), "{}", answer.text);
+    (answer.status == 200).then(|| answer.json())
+}
+
+#[tokio::test]
+async fn a_link_changes_nothing_until_she_says_so_and_then_her_word_wins() {
+    let _keys = KEYS.read().await;
+    let bank = Bank::open();
+    bank.put_customers(&[bank.customer("asha", &json!({})), bank.customer("ines", &json!({}))]).await;
+    push(&bank, "FIRST").await;
+    let mail = bank.mail().await;
+    let asha = mail.iter().find(|mail| mail.to == bank.address("asha")).unwrap();
+    let link = asha.unsubscribe_link();
+    assert!(!asha.header("List-Unsubscribe").contains(['\r', '\n']), "one line");
+    assert_eq!(asha.header("List-Unsubscribe-Post"), "List-Unsubscribe=One-Click");
+    assert!(asha.text.contains(link) && asha.html.contains(link), "she sees it, too");
+    assert!(asha.text.contains("1 High Street, Springfield") && asha.html.contains("1 High Street, Springfield"));
+
+    // What follows every link changes nothing.
+    let page = Client::new().get(link).send().await.unwrap();
+    assert_eq!(page.status(), StatusCode::OK);
+    for (header, value) in [
+        ("content-type", "text/html; charset=utf-8"),
+        ("cache-control", "no-store"),
+        ("referrer-policy", "no-referrer"),
+        ("x-content-type-options", "nosniff"),
+    ] {
+        assert_eq!(page.headers()[header], value);
+    }
+    let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    assert!(page.text().await.unwrap().contains("Unsubscribe"));
+    assert_eq!(suppression(&bank, "asha").await, None);
+    assert_eq!(push(&bank, "SECOND").await["sent"], 2);
+
+    // One click, without cookie or login; and again, as some mail programs do.
+    let (first, again) = (one_click(link).await, one_click(link).await);
+    assert_eq!((first.status(), again.status()), (StatusCode::OK, StatusCode::OK));
+    assert_eq!(first.headers().get("set-cookie"), None);
+    assert_eq!(first.text().await.unwrap(), again.text().await.unwrap());
+    let noted = wait_for("her word to be found by her address", async || {
+        suppression(&bank, "asha").await.ok_or_else(|| anyhow::anyhow!("not yet"))
+    })
+    .await;
+    assert_eq!(noted["reason"], "optedOut");
+    let third = push(&bank, "THIRD").await;
+    assert_eq!((&third["sent"], &third["optedOut"]), (&json!(1), &json!(1)), "{third}");
+
+    // The nightly load says that she wants e-mail. She said otherwise. Nor does deleting her make it forgotten.
+    bank.call("DELETE", &format!("/customers/{}", bank.id("asha")), &Value::Null).await;
+    bank.put_customers(&[bank.customer("asha", &json!({"name": "Asha Rao"}))]).await;
+    let fourth = push(&bank, "FOURTH").await;
+    assert_eq!((&fourth["sent"], &fourth["optedOut"]), (&json!(1), &json!(1)), "{fourth}");
+
+    // Her own page says otherwise again.
+    let page = Client::new().get(link).send().await.unwrap().text().await.unwrap();
+    assert!(page.contains("You are unsubscribed") && page.contains("subscribe"), "{page}");
+    let form = [("subscribe", "again")];
+    let answer = Client::new().post(link).form(&form).send().await.unwrap();
+    assert!(answer.text().await.unwrap().contains("Welcome back"));
+    assert_eq!(push(&bank, "FIFTH").await["sent"], 2);
+    assert_eq!(bank.mail_count().await, BTreeMap::from([("asha".into(), 3), ("ines".into(), 5)]));
+}
+
+#[tokio::test]
+async fn an_operator_may_lift_what_a_customer_said() {
+    let _keys = KEYS.read().await;
+    let bank = Bank::open();
+    bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
+    push(&bank, "FIRST").await;
+    one_click(&link(&bank, "asha").await).await;
+    wait_for("her word to be found by her address", async || {
+        suppression(&bank, "asha").await.ok_or_else(|| anyhow::anyhow!("not yet"))
+    })
+    .await;
+    let path = format!("/suppressions/email/{}", bank.address("asha").to_uppercase());
+    for _ in 0..2 {
+        assert_eq!(bank.call("DELETE", &path, &Value::Null).await.status, 204);
+    }
+    assert_eq!(suppression(&bank, "asha").await, None);
+    assert_eq!(push(&bank, "SECOND").await["sent"], 1);
+    for path in
+        ["/suppressions/pigeon/asha@example.com", "/suppressions/email/asha", "/suppressions/sms/asha@example.com"]
+    {
+        assert_eq!(bank.call_with("GET", path, &[], b"").await.status, 400, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn who_unsubscribes_in_the_middle_of_a_push_hears_no_more_of_it() {
+    const CUSTOMERS: usize = 200;
+    let _keys = KEYS.read().await;
+    let bank = Bank::open();
+    bank.put_many(CUSTOMERS).await;
+    push(&bank, "FIRST").await;
+    let links: BTreeMap<_, _> =
+        bank.mail().await.iter().map(|mail| (mail.to.clone(), mail.unsubscribe_link().to_owned())).collect();
+
+    // The server takes some, and then makes the others wait.
+    bank.smtp_faults(json!([{"at": "rcpt", "to": format!("5@{}", bank.domain()), "do": {"reply": "451 4.7.1 later"}}]))
+        .await;
+    let offer = bank.post_offer(&json!({"code": "SECOND", "description": "Hello"})).await;
+    wait_for("the others to be sent, and these to wait", async || {
+        let sent = bank.deliveries(&offer, "state=sent&limit=100").await.len();
+        anyhow::ensure!(sent == CUSTOMERS - 20, "{sent}");
+        Ok(())
+    })
+    .await;
+    assert_eq!(one_click(&links[&bank.address("c5")]).await.status(), StatusCode::OK);
+    bank.smtp_faults(json!([])).await;
+    let push = bank.completed(&offer).await;
+    assert_eq!((&push["sent"], &push["optedOut"]), (&json!(CUSTOMERS - 1), &json!(1)), "{push}");
+    let count = bank.mail_count().await;
+    assert_eq!((count["c5"], count["c15"], count["c6"]), (1, 2, 2));
+    let delivery = &bank.deliveries(&offer, &format!("customer={}", bank.id("c5"))).await[0];
+    assert_eq!(delivery["reason"], "the customer unsubscribed");
+}
+
+#[tokio::test]
+async fn a_link_that_nobody_signed_is_refused_without_a_hint() {
+    let _keys = KEYS.read().await;
+    let bank = Bank::open();
+    bank.put_customers(&[bank.customer("asha", &json!({})), bank.customer("ines", &json!({}))]).await;
+    push(&bank, "FIRST").await;
+    let (asha, ines) = (link(&bank, "asha").await, link(&bank, "ines").await);
+    let (base, asha) = asha.rsplit_once('/').unwrap();
+    let (_, ines) = ines.rsplit_once('/').unwrap();
+    let (_, signature) = asha.rsplit_once('.').unwrap();
+    let (of_ines, _) = ines.rsplit_once('.').unwrap();
+    let mut answers = Vec::new();
+    for token in [
+        &asha[..asha.len() - 1],
+        &asha[..asha.len() - signature.len()],
+        &format!("{of_ines}.{signature}"),
+        &asha.replacen("k1.", "k9.", 1),
+        &format!("{asha}x"),
+        "x",
+        &"x".repeat(2_000),
+    ] {
+        let link = format!("{base}/{token}");
+        let shown = Client::new().get(&link).send().await.unwrap();
+        let posted = one_click(&link).await;
+        assert_eq!((shown.status(), posted.status()), (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND), "{token}");
+        answers.push(shown.text().await.unwrap());
+        answers.push(posted.text().await.unwrap());
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "one answer for all");
+    assert_eq!(push(&bank, "SECOND").await["sent"], 2, "nobody was unsubscribed");
+}
+
+#[tokio::test]
+async fn a_bounce_and_a_complaint_suppress_and_a_full_mailbox_does_not() {
+    let _keys = KEYS.read().await;
+    let bank = Bank::open();
+    bank.put_many(4).await;
+    let offer = bank.post_offer(&json!({"code": "FIRST", "description": "Hello"})).await;
+    bank.completed(&offer).await;
+    // As SES tells it. Nobody else may put such an event on a bus; so the rule is asked whether it lets it through, and the
+    // queue behind it is given what the rule would give it.
+    let rules = bank.aws("events", "AWSEvents.ListRules", &json!({"NamePrefix": "offercast"})).await;
+    let patterns: Vec<_> =
+        rules["Rules"].as_array().unwrap().iter().filter_map(|rule| rule["EventPattern"].as_str()).collect();
+    assert_eq!(patterns.len(), 1, "{rules}");
+    for (who, sample) in [("c0", "feedback-bounce"), ("c1", "feedback-complaint"), ("c2", "feedback-bounce-transient")]
+    {
+        let event = std::fs::read_to_string(format!("{}/../events/{sample}.json", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let event = event
+            .replace("asha@example.com", &bank.address(who))
+            .replace("sample-1", &bank.id(who))
+            .replace("01980000-0000-7000-8000-000000000001", id_of(&offer));
+        let event: Value = serde_json::from_str(&event).unwrap();
+        let test = json!({"EventPattern": patterns[0], "Event": event.to_string()});
+        assert_eq!(bank.aws("events", "AWSEvents.TestEventPattern", &test).await["Result"], true);
+        let queue = &bank.stack.queues["feedback"];
+        bank.sqs().send_message().queue_url(queue).message_body(event.to_string()).send().await.unwrap();
+    }
+    for (who, feedback) in [("c0", "bounced"), ("c1", "complained"), ("c2", "delayed")] {
+        let delivery = wait_for("the delivery to say so", async || {
+            let delivery = bank.deliveries(&offer, &format!("customer={}", bank.id(who))).await.remove(0);
+            anyhow::ensure!(delivery["feedback"].is_object(), "{delivery}");
+            Ok(delivery)
+        })
+        .await;
+        assert_eq!((&delivery["state"], &delivery["feedback"]["kind"]), (&json!("sent"), &json!(feedback)));
+    }
+    assert_eq!(suppression(&bank, "c0").await.unwrap()["reason"], "bounced");
+    assert_eq!(suppression(&bank, "c1").await.unwrap()["reason"], "complained");
+    assert_eq!(suppression(&bank, "c2").await, None);
+    let second = push(&bank, "SECOND").await;
+    assert_eq!((&second["sent"], &second["suppressed"]), (&json!(2), &json!(2)), "{second}");
+    let mut expected = counts(&["c0", "c1", "c2", "c3"]);
+    expected.extend([("c2".to_owned(), 2), ("c3".to_owned(), 2)]);
+    assert_eq!(bank.mail_count().await, expected);
+
+    // Pushing again changes nothing; an operator who knows better does.
+    assert_eq!(
+        bank.call("DELETE", &format!("/suppressions/email/{}", bank.address("c0")), &Value::Null).await.status,
+        204
+    );
+    assert_eq!(push(&bank, "THIRD").await["sent"], 3);
+}
+
+#[tokio::test]
+async fn links_outlive_the_key_that_signed_them() {
+    let _keys = KEYS.write().await;
+    let bank = Bank::open();
+    bank.put_customers(&[bank.customer("asha", &json!({})), bank.customer("ines", &json!({}))]).await;
+    push(&bank, "FIRST").await;
+    let old = link(&bank, "asha").await;
+    let secret = bank.environment_of("preferences").await["UNSUBSCRIBE_KEYS_SECRET_ARN"].clone();
+    let read = bank.aws("secretsmanager", "secretsmanager.GetSecretValue", &json!({"SecretId": secret})).await;
+    let mut ring: Value = serde_json::from_str(read["SecretString"].as_str().unwrap()).unwrap();
+    ring["current"] = json!("k2");
+    ring["k2"] = json!("x".repeat(64));
+    bank.put_secret(&secret, &ring.to_string()).await;
+    // A running function takes the new key up within minutes, a new one at once.
+    bank.set_environment("email", "KEYS_CHANGED", Some("yes")).await;
+    bank.put_customers(&[bank.customer("tom", &json!({}))]).await;
+    push(&bank, "SECOND").await;
+    let new = link(&bank, "tom").await;
+    assert!(old.contains("/k1.") && new.contains("/k2."), "{old} {new}");
+    assert_eq!(one_click(&old).await.status(), StatusCode::OK);
+    wait_for("the new key to be known to the page", async || {
+        let answer = one_click(&new).await;
+        anyhow::ensure!(answer.status() == StatusCode::OK, "{}", answer.status());
+        Ok(())
+    })
+    .await;
+    let third = push(&bank, "THIRD").await;
+    assert_eq!((&third["sent"], &third["optedOut"]), (&json!(1), &json!(2)), "{third}");
+}
