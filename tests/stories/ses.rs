@@ -94,7 +94,8 @@ async fn while_the_first_is_down_the_second_serves_and_then_the_first_again() {
         &[
             ("AWS_ENDPOINT_URL_SESV2", &ses.url),
             ("FALLBACK_EMAIL_TRANSPORT", "ses"),
-            // So that there is something left when the first is back.
+            // So that there is something left when the first goes down, and when it is back.
+            ("EMAIL_RATE_PER_SECOND", "50"),
             ("FALLBACK_EMAIL_RATE_PER_SECOND", "10"),
         ],
     )

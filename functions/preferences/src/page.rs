@@ -126,7 +126,8 @@ impl Pages {
 
 fn by(channel: Channel) -> &'static str {
     match channel {
-        Channel::Email => "by e-mail",
+        // A hyphen that no line breaks at.
+        Channel::Email => "by e\u{2011}mail",
         Channel::Sms => "by text message",
     }
 }
