@@ -8,6 +8,7 @@
 //! | what a transport is, and how its answers are sorted | [`transport`] |
 //! | what an e-mail looks like | [`email`], `templates/offer.html` |
 //! | how SMTP is spoken, and its connections | [`smtp`] |
+//! | whom TLS trusts | [`tls`] |
 //! | how SES is called, and its answers sorted | [`ses`] |
 
 pub mod backoff;
@@ -15,6 +16,7 @@ pub mod deliver;
 pub mod email;
 pub mod ses;
 pub mod smtp;
+pub mod tls;
 pub mod transport;
 
 pub use deliver::{Delivered, Deliverer, Paced, PutOff, SendOneError, Why};

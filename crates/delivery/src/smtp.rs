@@ -1,8 +1,8 @@
 //! SMTP: one attempt for each message, over connections that are kept.
 //!
-//! lettre speaks the protocol. Its own pool is not used: it never sets `TCP_NODELAY`, so that each message waits
-//! 40 ms for a delayed acknowledgement (with `smtps://`, where lettre opens the connection, that is still so), and it hides at which command a message was refused, which is what tells a
-//! customer's fault from the server's.
+//! lettre speaks the protocol. Its own pool is not used: it never sets `TCP_NODELAY`, so that each message waits 40 ms for
+//! a delayed acknowledgement, and it hides at which command a message was refused, which is what tells a customer's fault
+//! from the server's. For the same reason connections are opened here, TLS and all.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use lettre::Message;
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Response;
@@ -23,6 +23,7 @@ use url::Url;
 
 use crate::SecretSource;
 use crate::email::Email;
+use crate::tls::{self, Authority};
 use crate::transport::{self, Accepted, SendError, Transport};
 
 /// Connections of one function at a time.
@@ -93,29 +94,29 @@ impl Server {
         })
     }
 
-    async fn connect(&self) -> Result<AsyncSmtpConnection, SendError> {
-        match timeout(CONNECT_TIMEOUT, self.try_connect()).await {
+    async fn connect(&self, authority: Option<&Authority>) -> Result<AsyncSmtpConnection, SendError> {
+        match timeout(CONNECT_TIMEOUT, self.try_connect(authority)).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(SendError::Unreachable("no connection within 5 s".to_owned())),
         }
     }
 
-    async fn try_connect(&self) -> Result<AsyncSmtpConnection, SendError> {
+    async fn try_connect(&self, authority: Option<&Authority>) -> Result<AsyncSmtpConnection, SendError> {
         let hello = ClientId::default();
-        let at = (self.host.as_str(), self.port);
-        let tls = || TlsParameters::new(self.host.clone()).map_err(|error| unreachable("TLS", &error));
-        let mut connection = if self.security == Security::Implicit {
-            AsyncSmtpConnection::connect_tokio1(at, Some(CONNECT_TIMEOUT), &hello, Some(tls()?), None).await
+        let no_connection = |error: std::io::Error| SendError::Unreachable(format!("no connection: {error}"));
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(no_connection)?;
+        stream.set_nodelay(true).map_err(no_connection)?;
+        let stream: Box<dyn AsyncTokioStream> = if self.security == Security::Implicit {
+            Box::new(tls::connect(stream, &self.host, authority).await.map_err(SendError::Unreachable)?)
         } else {
-            let no_connection = |error: std::io::Error| SendError::Unreachable(format!("no connection: {error}"));
-            let stream = TcpStream::connect(at).await.map_err(no_connection)?;
-            stream.set_nodelay(true).map_err(no_connection)?;
-            AsyncSmtpConnection::connect_with_transport(Box::new(stream), &hello).await
-        }
-        .map_err(|error| unreachable("greeting", &error))?;
+            Box::new(stream)
+        };
+        let greeted = AsyncSmtpConnection::connect_with_transport(stream, &hello).await;
+        let mut connection = greeted.map_err(|error| unreachable("greeting", &error))?;
         if self.security == Security::StartTls {
-            connection.starttls(tls()?, &hello).await.map_err(|error| unreachable("STARTTLS", &error))?;
+            let parameters = tls::parameters(&self.host, authority).map_err(SendError::Unreachable)?;
+            connection.starttls(parameters, &hello).await.map_err(|error| unreachable("STARTTLS", &error))?;
         }
         if let Some(credentials) = &self.credentials {
             connection.auth(DEFAULT_MECHANISMS, credentials).await.map_err(|error| unreachable("AUTH", &error))?;
@@ -141,6 +142,7 @@ struct Connection {
 
 struct Connections {
     url: SecretSource,
+    authority: Option<Authority>,
     /// As the URL said when it was last read; read again once the server could not be used.
     server: Mutex<Option<Server>>,
 }
@@ -169,7 +171,7 @@ impl managed::Manager for Connections {
     type Error = SendError;
 
     async fn create(&self) -> Result<Connection, SendError> {
-        let smtp = self.server().await?.connect().await.inspect_err(|_| self.forget_server())?;
+        let smtp = self.server().await?.connect(self.authority.as_ref()).await.inspect_err(|_| self.forget_server())?;
         Ok(Connection { smtp, used_at: Instant::now(), reused: false, amid: false })
     }
 
@@ -211,9 +213,9 @@ enum Failure {
 impl SmtpTransport {
     /// To the server at the URL that `url` tells: `smtps://user:password@host:465`, `smtp+starttls://host:587` or
     /// `smtp://host:25`; a password goes unencrypted to this machine alone. Asks for it when the first message is sent,
-    /// and again after the server could not be used.
-    pub fn new(url: SecretSource) -> Self {
-        let pool = managed::Pool::builder(Connections { url, server: Mutex::new(None) })
+    /// and again after the server could not be used. Its certificate must come from a public authority, or from `authority`.
+    pub fn new(url: SecretSource, authority: Option<Authority>) -> Self {
+        let pool = managed::Pool::builder(Connections { url, authority, server: Mutex::new(None) })
             .max_size(CONNECTIONS)
             .build()
             .expect("a pool without time-outs needs no runtime");
@@ -297,8 +299,10 @@ impl Transport for SmtpTransport {
                 Err(Failure::ConnectionGone) => discard(connection),
                 Err(Failure::Refused(error)) => {
                     if let SendError::Unreachable(_) = error {
-                        // It refuses us: signing in anew, as the URL says by now, may change its mind.
+                        // It refuses us: signing in anew, as the URL says by now, may change its mind. The other
+                        // connections are signed in as this one was.
                         self.pool.manager().forget_server();
+                        self.pool.retain(|_, _| false);
                         discard(connection);
                     } else {
                         keep_or_discard(connection).await;

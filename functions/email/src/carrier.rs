@@ -57,7 +57,7 @@ impl Carrier {
             }
             Kind::Smtp => {
                 let url = secret(aws, settings::required("SMTP_URL_SECRET_ARN")?);
-                Some(Self::Smtp(SmtpTransport::new(url)))
+                Some(Self::Smtp(SmtpTransport::new(url, settings::optional("SMTP_CERTIFICATE_AUTHORITY")?)))
             }
         })
     }
