@@ -68,9 +68,10 @@ impl From<StoreError> for Problem {
             StoreError::Unavailable { .. } => Self::unavailable(
                 "The store is out of reach. Please try again; with an Idempotency-Key nothing is done twice.",
             ),
-            StoreError::Unreadable { .. } => {
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "What is stored cannot be read. We have been told.")
-            }
+            StoreError::Refused { .. } | StoreError::Unreadable { .. } => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "What is stored cannot be read or written. We have been told.",
+            ),
         }
     }
 }

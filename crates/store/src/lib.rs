@@ -10,8 +10,8 @@
 //! | Suppressions | [`suppressions`] | an address that must not be written to, or a customer's word that she wants no more |
 //! | Pacing | [`pacing`] | whether a transport may be called now |
 //!
-//! Every method makes one call, or says so. Errors are [`StoreError`]: the store is out of reach or holds something
-//! unreadable. What a caller must tell apart (lost a race, already done) is a value, not an error.
+//! Every method makes one call, or says so. Errors are [`StoreError`]: the store is out of reach, refuses a call for good or
+//! holds something unreadable. What a caller must tell apart (lost a race, already done) is a value, not an error.
 
 pub mod customers;
 pub mod deliveries;
@@ -24,7 +24,7 @@ mod batch;
 mod cursor;
 mod item;
 
-use aws_sdk_dynamodb::error::DisplayErrorContext;
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata};
 
 pub use cursor::{Cursor, InvalidCursor, Page};
 pub use customers::Customers;
@@ -47,6 +47,16 @@ pub enum StoreError {
         /// The client's words, with their causes.
         reason: String,
     },
+    /// DynamoDB calls it malformed, and always will: trying again is no use.
+    #[error("{operation} on {table} was refused: {reason}")]
+    Refused {
+        /// The DynamoDB operation.
+        operation: &'static str,
+        /// The table's name.
+        table: String,
+        /// The client's words, with their causes.
+        reason: String,
+    },
     /// An item does not have the form that this release writes.
     #[error("an item of {table} cannot be read: {reason}")]
     Unreadable {
@@ -58,8 +68,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    fn unavailable(operation: &'static str, table: &str, error: &(impl std::error::Error + Send + Sync)) -> Self {
-        Self::Unavailable { operation, table: table.to_owned(), reason: DisplayErrorContext(error).to_string() }
+    /// Sorts what a client says. A missing right or table is no fault of the call: it waits until that is put right.
+    fn unavailable(
+        operation: &'static str,
+        table: &str,
+        error: &(impl std::error::Error + ProvideErrorMetadata + Send + Sync),
+    ) -> Self {
+        let (table, reason) = (table.to_owned(), DisplayErrorContext(error).to_string());
+        match error.code() {
+            Some("ValidationException") => Self::Refused { operation, table, reason },
+            _ => Self::Unavailable { operation, table, reason },
+        }
     }
 
     fn unreadable(table: &str, error: impl ToString) -> Self {

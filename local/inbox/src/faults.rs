@@ -109,7 +109,7 @@ pub struct State {
     password: Option<String>,
     /// How often the password was set.
     #[serde(skip)]
-    pub(crate) password_version: u32,
+    password_version: u32,
 }
 
 impl Faults {
@@ -132,6 +132,16 @@ impl Faults {
         state.needs_password = password.is_some();
         state.password = password;
         state.password_version += 1;
+    }
+
+    /// Whether a connection must name a password.
+    pub(crate) fn needs_password(&self) -> bool {
+        self.lock().needs_password
+    }
+
+    /// Another number whenever the password was set.
+    pub(crate) fn password_version(&self) -> u32 {
+        self.lock().password_version
     }
 
     /// Whether a password is the right one.

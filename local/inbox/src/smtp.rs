@@ -9,7 +9,7 @@ use mailin::{Action, AuthMechanism, Handler, Response, SessionBuilder, response}
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::faults::{self, Faults, Point, State, Then};
+use crate::faults::{self, Faults, Point, Then};
 use crate::message::Messages;
 
 /// Longest line taken, in bytes: far over what RFC 5321 allows, so that what is wrong can be looked at.
@@ -38,8 +38,8 @@ async fn converse(stream: TcpStream, peer: IpAddr, receiver: Receiver) -> io::Re
     let faults = receiver.faults.clone();
     let then = receiver.then.clone();
     let mut session = SessionBuilder::new("inbox");
-    let State { needs_password, password_version, .. } = faults.state();
-    if needs_password {
+    let password_version = faults.password_version();
+    if faults.needs_password() {
         session.enable_auth(AuthMechanism::Plain).insecure_enable_plaintext_auth();
     }
     let mut session = session.build(peer, receiver);
@@ -57,7 +57,7 @@ async fn converse(stream: TcpStream, peer: IpAddr, receiver: Receiver) -> io::Re
         if reader.read_until(b'\n', &mut line).await? == 0 || line.len() > LINE_LIMIT {
             return Ok(());
         }
-        let is_outdated = || faults.state().password_version != password_version;
+        let is_outdated = || faults.password_version() != password_version;
         if !in_data && (is_outdated() || faults.at(Point::Connection, "").is_some()) {
             return Ok(());
         }

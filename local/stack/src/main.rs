@@ -72,7 +72,7 @@ enum Command {
     },
     /// Show what the functions log.
     Logs {
-        /// One function: offer, customer, push, audience or email. All of them if left out.
+        /// One function: offer, customer, preferences, push, audience, email or feedback. All of them if left out.
         function: Option<String>,
         /// Go on showing what comes.
         #[arg(long, short)]

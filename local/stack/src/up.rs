@@ -78,6 +78,7 @@ pub(crate) async fn prepare(place: &Place, options: &Options) -> Result<Stack> {
         ("PublicUrl".to_owned(), format!("{endpoint}/_aws/execute-api/{{api}}/v1")),
         // More than a machine carries.
         ("EmailRatePerSecond".to_owned(), "10000".to_owned()),
+        ("FallbackEmailRatePerSecond".to_owned(), "10000".to_owned()),
     ]);
     if cfg!(target_arch = "x86_64") {
         settings.insert("Architecture".to_owned(), "x86_64".to_owned());

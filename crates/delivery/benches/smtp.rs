@@ -1,0 +1,155 @@
+//! How many messages a second go through the SMTP transport, to postfix's `smtp-sink`, which throws them away. Beside it, in
+//! the same run: nodemailer's pool, if npm can fetch it, and postfix's own `smtp-source`, which shows what the sink can take.
+//!
+//!     cargo bench -p delivery --bench smtp
+//!
+//! `smtp-sink` is part of postfix (Debian: `apt-get install postfix`); `SMTP_SINK` names it where it is not found.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use delivery::{Email, SmtpTransport, Transport};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use lettre::Message;
+use lettre::message::MultiPart;
+
+const CONNECTIONS: usize = 10;
+const MESSAGES: usize = 20_000;
+const NODEMAILER: &str = "nodemailer@7";
+
+fn main() -> Result<()> {
+    let sink = Sink::start()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(ours(sink.port, MESSAGES / 10))?;
+    let ours = runtime.block_on(ours(sink.port, MESSAGES))?;
+    println!("offercast, {CONNECTIONS} connections: {ours:.0} messages a second");
+    match nodemailer(sink.port) {
+        Ok(theirs) => println!("nodemailer's pool, as many: {theirs:.0}; ours is {:.1} times that", ours / theirs),
+        Err(error) => println!("nodemailer's pool: not measured ({error:#})"),
+    }
+    match smtp_source(&sink) {
+        Ok(source) => println!("smtp-source, as many: {source:.0}; ours is {:.1} times that", ours / source),
+        Err(error) => println!("smtp-source: not measured ({error:#})"),
+    }
+    Ok(())
+}
+
+async fn ours(port: u16, messages: usize) -> Result<f64> {
+    let url = format!("smtp://127.0.0.1:{port}");
+    let transport = SmtpTransport::new(Box::new(move || std::future::ready(Ok(url.clone())).boxed()), None);
+    let emails: Vec<_> = (0..messages).map(email).collect::<Result<_>>()?;
+    let began = Instant::now();
+    stream::iter(&emails)
+        .map(|email| transport.send(email, Timestamp::MAX))
+        .buffer_unordered(CONNECTIONS)
+        .try_collect::<Vec<_>>()
+        .await?;
+    Ok(per_second(messages, began.elapsed()))
+}
+
+fn email(number: usize) -> Result<Email> {
+    let message = Message::builder()
+        .from("offers@bank.example".parse()?)
+        .to(format!("customer-{number}@example.com").parse()?)
+        .subject("Save Cash On Transactions")
+        .multipart(MultiPart::alternative_plain_html(text(), format!("<p>{}</p>", text())))?;
+    Ok(Email { message, tags: Vec::new() })
+}
+
+/// About 2 kB with both parts, as an offer has.
+fn text() -> String {
+    "Get 5% cashback on 5000 spent. ".repeat(30)
+}
+
+fn nodemailer(port: u16) -> Result<f64> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/local/nodemailer");
+    std::fs::create_dir_all(&folder)?;
+    if !folder.join("node_modules/nodemailer").exists() {
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--silent", "--no-audit", "--no-fund", NODEMAILER]).current_dir(&folder);
+        output(&mut npm)?;
+    }
+    let script = format!(
+        "const transport = require('nodemailer').createTransport(
+           {{host: '127.0.0.1', port: {port}, ignoreTLS: true, pool: true, maxConnections: {CONNECTIONS}, maxMessages: Infinity}});
+         const text = {text:?};
+         const send = (count) => Promise.all(Array.from({{length: count}}, (_, i) => transport.sendMail({{
+           from: 'offers@bank.example', to: `customer-${{i}}@example.com`, subject: 'Save Cash On Transactions',
+           text, html: `<p>${{text}}</p>`}})));
+         (async () => {{
+           await send({warm});
+           const began = process.hrtime.bigint();
+           await send({MESSAGES});
+           console.log(Number(process.hrtime.bigint() - began) / 1e9);
+           transport.close();
+         }})();",
+        text = text(),
+        warm = MESSAGES / 10
+    );
+    let seconds: f64 = output(Command::new("node").args(["-e", &script]).current_dir(&folder))?.trim().parse()?;
+    Ok(per_second(MESSAGES, Duration::from_secs_f64(seconds)))
+}
+
+fn smtp_source(sink: &Sink) -> Result<f64> {
+    let mut source = Command::new(sink.program.with_file_name("smtp-source"));
+    let length = email(0)?.message.formatted().len().to_string();
+    source.args(["-d", "-s", &CONNECTIONS.to_string(), "-m", &MESSAGES.to_string(), "-l", &length]);
+    source.args(["-f", "offers@bank.example", "-t", "customer@example.com", &format!("127.0.0.1:{}", sink.port)]);
+    let began = Instant::now();
+    output(&mut source)?;
+    Ok(per_second(MESSAGES, began.elapsed()))
+}
+
+fn output(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("there is no {}", command.get_program().display()))?;
+    if !output.status.success() {
+        bail!("{}: {}", command.get_program().display(), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "some thousand messages")]
+fn per_second(messages: usize, took: Duration) -> f64 {
+    messages as f64 / took.as_secs_f64()
+}
+
+/// `smtp-sink`. It ends with this.
+struct Sink {
+    program: PathBuf,
+    port: u16,
+    process: std::process::Child,
+}
+
+impl Sink {
+    fn start() -> Result<Self> {
+        let named = env::var_os("SMTP_SINK").map(PathBuf::from);
+        let program = named.unwrap_or_else(|| PathBuf::from("/usr/sbin/smtp-sink"));
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let process = Command::new(&program)
+            .args([format!("127.0.0.1:{port}"), "1000".to_owned()])
+            .stdout(Stdio::null())
+            .spawn()
+            .with_context(|| format!("there is no {}; it is part of postfix", program.display()))?;
+        let sink = Self { program, port, process };
+        let began = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if began.elapsed() > Duration::from_secs(5) {
+                bail!("smtp-sink does not answer");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(sink)
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        // It may have ended already, which is what is wanted.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
