@@ -1,19 +1,18 @@
 //! What an e-mail looks like. One [`lettre::Message`] serves every e-mail transport.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use askama::Template;
 use data_encoding::HEXLOWER;
 use domain::unsubscribe::{KeyRing, Subscription};
 use domain::{AddressHash, Channel, Customer, Offer};
+use futures::future::BoxFuture;
 use lettre::Message;
 use lettre::address::AddressError;
 use lettre::message::header::{Header, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 use sha2::{Digest, Sha256};
 
-use crate::SecretSource;
 use crate::transport::Compose;
 
 /// An e-mail, as every transport takes it.
@@ -146,15 +145,15 @@ fn with_foot(content: &str, letterhead: &Letterhead, unsubscribe_url: &str) -> S
     format!("{content}\n\n-- \n{brand_name}\n{postal_address}\n\nNo more offers by e-mail: {unsubscribe_url}\n")
 }
 
-/// How long a ring of keys is used before it is read again: a key that was taken out signs no longer than that.
-const RING_AGE: Duration = Duration::from_secs(300);
+/// Tells the ring of keys, or why it cannot. Asked before each batch.
+pub type RingSource = Box<dyn Fn() -> BoxFuture<'static, Result<Arc<KeyRing>, String>> + Send + Sync>;
 
 /// The unsubscribe links of e-mails.
 pub struct Links {
     /// Where customers reach the API, without a slash at the end.
     base: String,
-    keys: SecretSource,
-    ring: Mutex<Option<(Instant, Arc<KeyRing>)>>,
+    source: RingSource,
+    ring: Mutex<Option<Arc<KeyRing>>>,
 }
 
 impl std::fmt::Debug for Links {
@@ -164,40 +163,19 @@ impl std::fmt::Debug for Links {
 }
 
 impl Links {
-    /// To the API at `base`, signed with the keys that `keys` tells.
-    pub fn new(base: &str, keys: SecretSource) -> Self {
-        Self { base: base.trim_end_matches('/').to_owned(), keys, ring: Mutex::default() }
-    }
-
-    fn ring(&self) -> Option<(Instant, Arc<KeyRing>)> {
-        self.ring.lock().expect("nothing panics while it holds this").clone()
+    /// To the API at `base`, signed with the keys that `source` tells.
+    pub fn new(base: &str, source: RingSource) -> Self {
+        Self { base: base.trim_end_matches('/').to_owned(), source, ring: Mutex::default() }
     }
 
     async fn prepare(&self) -> Result<(), String> {
-        let known = self.ring();
-        if known.as_ref().is_some_and(|(read_at, _)| read_at.elapsed() < RING_AGE) {
-            return Ok(());
-        }
-        let read = match (self.keys)().await {
-            Ok(secret) => KeyRing::parse(&secret).map_err(|error| error.to_string()),
-            Err(error) => Err(error),
-        };
-        match (read, known) {
-            (Ok(ring), _) => {
-                *self.ring.lock().expect("nothing panics while it holds this") = Some((Instant::now(), Arc::new(ring)));
-                Ok(())
-            }
-            // The links of the one that is known work as well as ever.
-            (Err(error), Some(_)) => {
-                tracing::warn!(error, "the signing keys cannot be read again; the known ones go on");
-                Ok(())
-            }
-            (Err(error), None) => Err(error),
-        }
+        let ring = (self.source)().await?;
+        *self.ring.lock().expect("nothing panics while it holds this") = Some(ring);
+        Ok(())
     }
 
     fn to(&self, subscription: &Subscription) -> Option<String> {
-        let (_, ring) = self.ring()?;
+        let ring = self.ring.lock().expect("nothing panics while it holds this").clone()?;
         Some(format!("{}/unsubscribe/{}", self.base, ring.sign(subscription)))
     }
 }
@@ -299,11 +277,10 @@ mod tests {
 
     use super::*;
 
-    fn keys() -> SecretSource {
-        Box::new(|| {
-            let ring = json!({"current": "k1", "k1": "0123456789012345678901234567890123456789"});
-            std::future::ready(Ok(ring.to_string())).boxed()
-        })
+    fn keys() -> RingSource {
+        let ring = json!({"current": "k1", "k1": "0123456789012345678901234567890123456789"});
+        let ring = Arc::new(KeyRing::parse(&ring.to_string()).unwrap());
+        Box::new(move || std::future::ready(Ok(ring.clone())).boxed())
     }
 
     fn compose(offer: Value, customer: Value) -> Vec<u8> {

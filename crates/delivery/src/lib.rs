@@ -24,6 +24,3 @@ pub use email::{Email, EmailComposer, Envelope};
 pub use ses::SesTransport;
 pub use smtp::SmtpTransport;
 pub use transport::{Accepted, Compose, SendError, Transport};
-
-/// Tells a secret's text, or why it cannot. Asked again whenever it may have changed.
-pub type SecretSource = Box<dyn Fn() -> futures::future::BoxFuture<'static, Result<String, String>> + Send + Sync>;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use deadpool::managed::{self, Metrics, Object, RecycleError, RecycleResult};
 use domain::offer::now;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use lettre::Message;
 use lettre::transport::smtp::Error as SmtpError;
@@ -21,7 +22,6 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::Url;
 
-use crate::SecretSource;
 use crate::email::Email;
 use crate::tls::{self, Authority};
 use crate::transport::{self, Accepted, SendError, Transport};
@@ -37,6 +37,9 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A connection unused for this long is asked whether it is still there.
 const FRESH: Duration = Duration::from_secs(5);
+
+/// Tells the server's URL, password and all, or why it cannot.
+pub type UrlSource = Box<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
 
 /// Where the server is and how to speak to it.
 #[derive(Clone)]
@@ -141,7 +144,7 @@ struct Connection {
 }
 
 struct Connections {
-    url: SecretSource,
+    url: UrlSource,
     authority: Option<Authority>,
     /// As the URL said when it was last read; read again once the server could not be used.
     server: Mutex<Option<Server>>,
@@ -214,7 +217,7 @@ impl SmtpTransport {
     /// To the server at the URL that `url` tells: `smtps://user:password@host:465`, `smtp+starttls://host:587` or
     /// `smtp://host:25`; a password goes unencrypted to this machine alone. Asks for it when the first message is sent,
     /// and again after the server could not be used. Its certificate must come from a public authority, or from `authority`.
-    pub fn new(url: SecretSource, authority: Option<Authority>) -> Self {
+    pub fn new(url: UrlSource, authority: Option<Authority>) -> Self {
         let pool = managed::Pool::builder(Connections { url, authority, server: Mutex::new(None) })
             .max_size(CONNECTIONS)
             .build()

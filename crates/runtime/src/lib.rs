@@ -5,6 +5,7 @@
 //! |---|---|
 //! | how settings are read from the environment | [`settings`] |
 //! | time-outs, retries and TLS of the AWS clients | [`clients`] |
+//! | how the keys of unsubscribe links are read | [`keys`] |
 //! | how messages are put into queues | [`queue`] |
 //! | how the messages of an event are handled | [`records`] |
 //! | how long an invocation may go on | [`deadline`] |
@@ -12,6 +13,7 @@
 
 pub mod clients;
 pub mod deadline;
+pub mod keys;
 pub mod queue;
 pub mod records;
 pub mod settings;
@@ -19,4 +21,5 @@ pub mod telemetry;
 
 pub use clients::Aws;
 pub use deadline::Deadline;
+pub use keys::Keys;
 pub use queue::Queue;

@@ -2,12 +2,21 @@
 
 use std::str::FromStr;
 
+use delivery::smtp::UrlSource;
 use delivery::{Accepted, Email, SendError, SesTransport, SmtpTransport, Transport, ses};
+use futures::FutureExt;
 use jiff::Timestamp;
 use lambda_runtime::Error;
 use runtime::{Aws, settings};
 
-use crate::secret;
+/// Reads a secret each time it is asked.
+fn secret(aws: &Aws, arn: String) -> UrlSource {
+    let aws = aws.clone();
+    Box::new(move || {
+        let (aws, arn) = (aws.clone(), arn.clone());
+        async move { aws.secret(&arn).await.map_err(|error| error.to_string()) }.boxed()
+    })
+}
 
 /// The kinds of transports, by the names that the template gives them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

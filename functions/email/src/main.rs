@@ -3,14 +3,17 @@
 mod carrier;
 mod direct;
 
+use std::sync::Arc;
+
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use delivery::email::{Letterhead, Links};
-use delivery::{Delivered, Deliverer, EmailComposer, Paced, PutOff, SecretSource};
+use delivery::email::{Letterhead, Links, RingSource};
+use delivery::{Delivered, Deliverer, EmailComposer, Paced, PutOff};
 use domain::queue::{Batch, ChannelMessage};
 use futures::FutureExt;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use runtime::keys::RING_AGE;
 use runtime::queue::QueueError;
-use runtime::{Aws, Deadline, Queue, records, settings, telemetry};
+use runtime::{Aws, Deadline, Keys, Queue, records, settings, telemetry};
 use serde_json::Value;
 use store::{Customers, Deliveries, Pacing, Pushes, StoreError, Suppressions};
 
@@ -39,7 +42,11 @@ async fn main() -> Result<(), Error> {
     let reply_to: String = settings::required("REPLY_TO_ADDRESS")?;
     let first: Kind = settings::required("EMAIL_TRANSPORT")?;
     let fallback: Kind = settings::required("FALLBACK_EMAIL_TRANSPORT")?;
-    let keys = secret(&aws, settings::required("UNSUBSCRIBE_KEYS_SECRET_ARN")?);
+    let keys = Arc::new(Keys::new(aws.clone(), settings::required("UNSUBSCRIBE_KEYS_SECRET_ARN")?));
+    let ring: RingSource = Box::new(move || {
+        let keys = keys.clone();
+        async move { keys.ring(RING_AGE).await }.boxed()
+    });
     // Where only the template knows the API's id.
     let public_url =
         settings::required::<String>("PUBLIC_URL")?.replace("{api}", &settings::required::<String>("API_ID")?);
@@ -49,7 +56,7 @@ async fn main() -> Result<(), Error> {
         deliveries: Deliveries::new(aws.dynamodb(), settings::required::<String>("DELIVERIES_TABLE")?),
         pushes: Pushes::new(aws.dynamodb(), settings::required::<String>("PUSHES_TABLE")?),
         pacing: Pacing::new(aws.dynamodb(), settings::required::<String>("PACING_TABLE")?),
-        composer: EmailComposer::new(&from, &reply_to, letterhead, Links::new(&public_url, keys))?,
+        composer: EmailComposer::new(&from, &reply_to, letterhead, Links::new(&public_url, ring))?,
         first: Paced {
             transport: Carrier::new(first, &aws)?.ok_or("EMAIL_TRANSPORT must name one")?,
             rate: settings::required("EMAIL_RATE_PER_SECOND")?,
@@ -67,15 +74,6 @@ async fn main() -> Result<(), Error> {
         Box::pin(handle(function, event.payload, Deadline::of(&event.context))).await
     }))
     .await
-}
-
-/// Reads a secret each time it is asked.
-fn secret(aws: &Aws, arn: String) -> SecretSource {
-    let aws = aws.clone();
-    Box::new(move || {
-        let (aws, arn) = (aws.clone(), arn.clone());
-        async move { aws.secret(&arn).await.map_err(|error| error.to_string()) }.boxed()
-    })
 }
 
 async fn handle(function: &Function, payload: Value, deadline: Deadline) -> Result<Value, Error> {

@@ -3,7 +3,7 @@
 //! This function is open to everybody. It can read and write the Suppressions table and nothing else: neither her address
 //! nor her name can be had through it.
 
-mod keys;
+mod links;
 mod page;
 mod unsubscribe;
 
@@ -11,10 +11,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
-use runtime::{Aws, settings, telemetry};
+use runtime::{Aws, Keys, settings, telemetry};
 use store::Suppressions;
 
-use crate::keys::Keys;
 use crate::page::Pages;
 
 /// What every handler may use.

@@ -9,8 +9,8 @@ use domain::offer::now;
 use domain::unsubscribe::Subscription;
 use store::StoreError;
 
-use crate::App;
 use crate::page::Page;
+use crate::{App, links};
 
 /// What the page's own form sends to subscribe again.
 const SUBSCRIBE: (&str, &str) = ("subscribe", "again");
@@ -53,10 +53,13 @@ pub(crate) async fn change(State(app): State<Arc<App>>, Path(token): Path<String
 
 /// Whatever is wrong with a link, its reader hears the same.
 async fn subscription(app: &App, token: &str) -> Result<Subscription, Page> {
-    match app.keys.verify(token).await {
+    match links::verify(&app.keys, token).await {
         Ok(Some(subscription)) => Ok(subscription),
         Ok(None) => Err(Page::NotFound),
-        Err(crate::keys::NoKeys) => Err(Page::Unavailable),
+        Err(error) => {
+            tracing::error!(error, "the signing keys cannot be read");
+            Err(Page::Unavailable)
+        }
     }
 }
 
