@@ -129,7 +129,10 @@ impl Sink {
         let named = env::var_os("SMTP_SINK").map(PathBuf::from);
         let program = named.unwrap_or_else(|| PathBuf::from("/usr/sbin/smtp-sink"));
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        // It will not run as root.
+        let is_root = output(Command::new("id").arg("-u"))?.trim() == "0";
         let process = Command::new(&program)
+            .args(if is_root { &["-u", "nobody"][..] } else { &[] })
             .args([format!("127.0.0.1:{port}"), "1000".to_owned()])
             .stdout(Stdio::null())
             .spawn()
