@@ -32,7 +32,7 @@ async fn throttled_writes_make_it_slower_and_not_wrong() {
         bank.set_environment(function, "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
     }
     let offer = bank.post_offer(&json!({"code": "BUSY", "description": "Hello"})).await;
-    let push = wait_long_for("the push to complete", Duration::from_secs(300), async || {
+    let push = wait_long_for("the push to complete", Duration::from_secs(600), async || {
         // As each minute does; it may be refused as well.
         let swept = bank.invoke("push", &json!({"sweep": id_of(&offer)})).await;
         let push = bank.push(&offer).await;
