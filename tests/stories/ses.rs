@@ -135,3 +135,50 @@ async fn while_the_first_is_down_the_second_serves_and_then_the_first_again() {
     assert_eq!(bank.dead_letters().await, dead);
     println!("the second took over after {took_over:?}: {by_smtp} by SMTP, {by_ses} by SES, {again} by SMTP again");
 }
+
+#[tokio::test]
+async fn what_one_was_handed_without_an_answer_is_left_to_it() {
+    let _guard = TRANSPORT.lock().await;
+    let bank = Bank::open();
+    let ses = Ses::start().await;
+    let change = Change::to(&bank, &[("AWS_ENDPOINT_URL_SESV2", &ses.url), ("FALLBACK_EMAIL_TRANSPORT", "ses")]).await;
+    bank.put_many(20).await;
+    // The server takes her message and goes down before it says so.
+    let lost = json!({"at": "message", "to": bank.address("c0"), "do": "keepAndClose", "times": 1});
+    bank.smtp_faults(json!([lost])).await;
+    let offer = bank.post_offer(&json!({"code": "LEFT", "description": "Hello"})).await;
+    wait_for("her message to arrive", async || {
+        let count = bank.mail_count().await;
+        ensure!(count.contains_key("c0"), "{count:?}");
+        Ok(())
+    })
+    .await;
+    bank.smtp_faults(json!([{"at": "connection", "do": "close"}, {"at": "mail", "do": "close"}])).await;
+    // The second serves who was not handed over yet, and whoever comes now; not her.
+    bank.put_customers(&[bank.customer("later", &json!({}))]).await;
+    let delivery = async || bank.deliveries(&offer, &format!("customer={}", bank.id("c0"))).await.remove(0);
+    wait_for("her second try to fail, and the second to serve", async || {
+        let delivery = delivery().await;
+        ensure!(delivery["state"] == "retry" && delivery["attempts"].as_u64() >= Some(2), "{delivery}");
+        let push = bank.push(&bank.post_offer(&json!({"code": "NOW", "description": "Hello"})).await).await;
+        ensure!(!ses.messages().await.is_empty(), "{push}");
+        Ok(())
+    })
+    .await;
+    assert_eq!(delivery().await["state"], "retry", "she is left to the first");
+    bank.smtp_faults(json!([])).await;
+    let push = bank.completed(&offer).await;
+    change.back().await;
+    assert_eq!((&push["sent"], &push["failed"]), (&json!(20), &json!(0)), "{push}");
+    let copies = bank
+        .mail()
+        .await
+        .iter()
+        .filter(|mail| mail.to == bank.address("c0"))
+        .map(|mail| mail.header("Message-ID").to_owned())
+        .collect::<Vec<_>>();
+    assert!(copies.iter().filter(|id| **id == copies[0]).count() <= 2, "{copies:?}");
+    let of_offer = |raw: &&String| raw.contains(&copies[0]);
+    assert_eq!(ses.messages().await.iter().filter(of_offer).count(), 0, "the second never had it");
+    assert_eq!(delivery().await["state"], "sent");
+}

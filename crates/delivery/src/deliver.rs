@@ -210,7 +210,7 @@ struct Recipients {
 /// What all notifications of a batch have in common.
 struct Round<'b, T> {
     batch: &'b Batch,
-    gate: Passed<'b, T>,
+    gate: &'b Passed<'b, T>,
     /// What needs no turn any more.
     served: HashMap<CustomerId, Claiming>,
     deadline: Timestamp,
@@ -263,6 +263,22 @@ where
                 Err(blocked) => return Ok(Delivered::put_off(batch.clone(), until(blocked), Why::Blocked)),
             }
         };
+        let delivered = self.deliver_through(&gate, batch, push_is_cancelled, read_at, deadline).await;
+        // Whatever happened: the right to probe is nobody's until it is given back.
+        if let Err(error) = self.pass_on(&gate).await {
+            tracing::warn!(transport = gate.name, error = %error, "the right to probe could not be given back, and runs out");
+        }
+        delivered
+    }
+
+    async fn deliver_through(
+        &self,
+        gate: &Passed<'_, T>,
+        batch: &Batch,
+        push_is_cancelled: bool,
+        read_at: Timestamp,
+        deadline: Timestamp,
+    ) -> Result<Delivered, StoreError> {
         let ids: Vec<_> = batch.customers.iter().map(|customer| delivery_id(batch, customer)).collect();
         let served = self.deliveries.served(batch.push, &ids).await?;
         let recipients = self.recipients(batch, &batch.customers).await?;
@@ -287,7 +303,6 @@ where
             .buffer_unordered(concurrency)
             .collect()
             .await;
-        self.pass_on(&round.gate).await?;
         let mut counts = batch.tally;
         let mut left = Vec::new();
         for (id, standing) in standings {
@@ -368,7 +383,7 @@ where
         id: &CustomerId,
         written: Result<(C::Message, &str), Ending>,
     ) -> Result<Standing, StoreError> {
-        let Round { batch, deadline, ref gate, .. } = *round;
+        let Round { batch, deadline, gate, .. } = *round;
         let (message, address) = match written {
             Ok(written) => written,
             Err(ending) => return self.conclude(batch, id, &ending).await,
@@ -434,13 +449,21 @@ where
             Ok(Ok(at)) => {
                 sleep_until(at).await;
                 let sent = gate.paced.transport.send(message, deadline).await;
-                self.tell(&gate, &sent).await?;
+                // It may be this sender whom the provider refuses: that blocks nobody else.
+                let told =
+                    if let Err(SendError::Unreachable(_)) = sent { Ok(()) } else { self.tell(&gate, &sent).await };
+                if let Err(error) = told {
+                    tracing::warn!(transport = gate.name, error = %error, "the block could not be cleared, and runs out");
+                }
                 sent.map_err(SendOneError::Send)
             }
             Ok(Err(_)) => Err(SendOneError::Busy),
             Err(error) => Err(error.into()),
         };
-        self.pass_on(&gate).await?;
+        // What was sent is sent, whatever becomes of this.
+        if let Err(error) = self.pass_on(&gate).await {
+            tracing::warn!(transport = gate.name, error = %error, "the right to probe could not be given back, and runs out");
+        }
         sent
     }
 
@@ -572,7 +595,7 @@ where
         if let Err(SendError::Unreachable(_)) = sent {
             round.blocked.store(true, Ordering::Relaxed);
         }
-        self.tell(&round.gate, &sent).await?;
+        self.tell(round.gate, &sent).await?;
         log(claim, &sent, ending.as_ref(), recording, duration_ms);
         Ok(match (ending, recording, &sent) {
             (Some(ending), Recording::Recorded, _) => Standing::Final(Tally::Outcome(ending.outcome)),
@@ -583,20 +606,20 @@ where
 
     /// Blocks the transport for everybody if it is out of reach, and clears the block if a probe reached it. Once.
     async fn tell(&self, gate: &Passed<'_, T>, sent: &Result<Accepted, SendError>) -> Result<(), StoreError> {
-        match sent {
-            Err(SendError::Unreachable(reason)) => {
+        match (sent, gate.probe) {
+            // A probe that is not answered reached nobody.
+            (Err(SendError::Unreachable(reason)), _) | (Err(SendError::Unanswered(reason)), Some(_)) => {
                 if !gate.told.swap(true, Ordering::Relaxed) {
                     let until = self.pacing.block(gate.name, gate.probe, reason).await?;
                     tracing::warn!(transport = gate.name, %until, error = reason, "the transport is out of reach");
                 }
             }
-            _ => {
-                if let Some(probe) = gate.probe
-                    && !gate.told.swap(true, Ordering::Relaxed)
-                {
+            (_, Some(probe)) => {
+                if !gate.told.swap(true, Ordering::Relaxed) {
                     self.pacing.clear(gate.name, probe).await?;
                 }
             }
+            (_, None) => {}
         }
         Ok(())
     }

@@ -111,10 +111,9 @@ fn is_no_connection(error: &SdkError<SendEmailError>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_sesv2::operation::send_email::SendEmailOutput;
-    use aws_sdk_sesv2::types::error as ses;
-    use aws_smithy_mocks::{RuleMode, mock, mock_client};
     use lettre::Message;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
     use super::*;
 
@@ -128,102 +127,112 @@ mod tests {
         Email { message, tags: vec![("offer", "o-1".to_owned()), ("customer", "c-1".to_owned())] }
     }
 
-    async fn answered(error: impl Fn() -> SendEmailError + Send + Sync + 'static) -> SendError {
-        let rule = mock!(Client::send_email).then_error(error);
-        let client = mock_client!(aws_sdk_sesv2, RuleMode::Sequential, [&rule]);
-        SesTransport::new(client, None).send(&email(), Timestamp::MAX).await.unwrap_err()
+    fn ses_at(url: &str) -> SesTransport {
+        let config = aws_sdk_sesv2::Config::builder()
+            .behavior_version_latest()
+            .endpoint_url(url)
+            .region(aws_sdk_sesv2::config::Region::new("eu-west-1"))
+            .credentials_provider(aws_sdk_sesv2::config::Credentials::new("a", "b", None, None, "test"))
+            .retry_config(aws_sdk_sesv2::config::retry::RetryConfig::disabled())
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .build();
+        SesTransport::new(Client::from_conf(config), Some("offercast".to_owned()))
+    }
+
+    /// Something that takes one request and gives one answer, or none. Tells what was asked.
+    async fn ask(answer: Option<(u16, &str, &str)>) -> (Result<Accepted, SendError>, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ses = ses_at(&format!("http://{}", listener.local_addr().unwrap()));
+        let answer = answer.map(|(status, kind, body)| {
+            format!(
+                "HTTP/1.1 {status} x\r\nx-amzn-errortype: {kind}\r\ncontent-type: application/json\r\n\
+                 content-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            )
+        });
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = Vec::new();
+            // The body is the last object of the request.
+            while !asked.ends_with(b"}") {
+                assert_ne!(stream.read_buf(&mut asked).await.unwrap(), 0);
+            }
+            if let Some(answer) = answer {
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+            String::from_utf8(asked).unwrap()
+        });
+        let sent = ses.send(&email(), Timestamp::MAX).await;
+        (sent, server.await.unwrap())
+    }
+
+    async fn refused(status: u16, kind: &str, message: &str) -> SendError {
+        let body = serde_json::json!({"message": message}).to_string();
+        ask(Some((status, kind, &body))).await.0.unwrap_err()
     }
 
     #[tokio::test]
     async fn the_message_goes_as_it_is_with_its_tags_and_its_configuration_set() {
-        let email = email();
-        let raw = email.message.formatted();
-        let rule = mock!(Client::send_email)
-            .match_requests(move |call| {
-                let sent = call.content().and_then(EmailContent::raw).map(|raw| raw.data().as_ref());
-                let tags: Vec<_> = call.email_tags().iter().map(|tag| (tag.name(), tag.value())).collect();
-                sent == Some(&raw)
-                    && tags == [("offer", "o-1"), ("customer", "c-1")]
-                    && call.configuration_set_name() == Some("offercast")
-            })
-            .then_output(|| SendEmailOutput::builder().message_id("ses-1").build());
-        let client = mock_client!(aws_sdk_sesv2, RuleMode::Sequential, [&rule]);
-        let ses = SesTransport::new(client, Some("offercast".to_owned()));
-        assert_eq!(ses.send(&email, Timestamp::MAX).await.unwrap().message_id, "ses-1");
-        assert_eq!(ses.send(&email, Timestamp::MIN).await, Err(SendError::TooLate), "not after the lease");
+        let (sent, asked) = ask(Some((200, "", r#"{"MessageId": "ses-1"}"#))).await;
+        assert_eq!(sent.unwrap().message_id, "ses-1");
+        let (_, body) = asked.split_once("\r\n\r\n").unwrap();
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        let raw = data_encoding::BASE64.decode(body["Content"]["Raw"]["Data"].as_str().unwrap().as_bytes()).unwrap();
+        let raw = String::from_utf8(raw).unwrap();
+        assert!(raw.contains("To: asha@example.com\r\n") && raw.ends_with("\r\n\r\nHello"), "{raw}");
+        assert_eq!(body["ConfigurationSetName"], "offercast");
+        let tags = serde_json::json!([{"Name": "offer", "Value": "o-1"}, {"Name": "customer", "Value": "c-1"}]);
+        assert_eq!(body["EmailTags"], tags);
+    }
+
+    #[tokio::test]
+    async fn nothing_goes_after_the_lease() {
+        let nobody = ses_at("http://127.0.0.1:9");
+        assert_eq!(nobody.send(&email(), Timestamp::MIN).await, Err(SendError::TooLate));
     }
 
     #[tokio::test]
     async fn a_refused_message_is_the_customers_and_an_identity_that_is_not_verified_is_ours() {
-        let rejected = |words: &'static str| {
-            move || SendEmailError::MessageRejected(ses::MessageRejected::builder().message(words).build())
-        };
-        assert!(matches!(answered(rejected("Invalid content")).await, SendError::Rejected(_)));
+        assert!(matches!(refused(400, "MessageRejected", "Invalid content").await, SendError::Rejected(_)));
         let unverified = "Email address is not verified. The following identities failed: offers@bank.example";
-        let SendError::Unreachable(said) = answered(rejected(unverified)).await else { panic!("it is ours") };
-        assert!(!said.contains('@'), "no address is told: {said}");
-        let bad = || SendEmailError::BadRequestException(ses::BadRequestException::builder().message("Bad").build());
-        assert!(matches!(answered(bad).await, SendError::Rejected(_)));
+        let SendError::Unreachable(said) = refused(400, "MessageRejected", unverified).await else {
+            panic!("it is ours")
+        };
+        assert_eq!(said, "MessageRejected: Email address is not verified. The following identities failed: (address)");
+        let bad = refused(400, "BadRequestException", "Missing final '@domain'").await;
+        assert!(matches!(bad, SendError::Rejected(_)), "{bad:?}");
     }
 
     #[tokio::test]
     async fn too_many_a_second_waits_a_moment_and_too_many_a_day_waits_for_all() {
-        let many = |words: &'static str| {
-            move || {
-                let error = ses::TooManyRequestsException::builder().message(words).build();
-                SendEmailError::TooManyRequestsException(error)
-            }
-        };
-        assert!(matches!(answered(many("Maximum sending rate exceeded.")).await, SendError::Throttled(_)));
-        assert!(matches!(answered(many("Daily message quota exceeded.")).await, SendError::Unreachable(_)));
+        let second = refused(429, "TooManyRequestsException", "Maximum sending rate exceeded.").await;
+        assert!(matches!(second, SendError::Throttled(_)), "{second:?}");
+        let day = refused(429, "TooManyRequestsException", "Daily message quota exceeded.").await;
+        assert!(matches!(day, SendError::Unreachable(_)), "{day:?}");
     }
 
     #[tokio::test]
-    async fn trouble_with_the_account_is_no_customers_fault() {
-        let errors: [fn() -> SendEmailError; 6] = [
-            || SendEmailError::AccountSuspendedException(ses::AccountSuspendedException::builder().build()),
-            || SendEmailError::SendingPausedException(ses::SendingPausedException::builder().build()),
-            || SendEmailError::LimitExceededException(ses::LimitExceededException::builder().build()),
-            || SendEmailError::NotFoundException(ses::NotFoundException::builder().build()),
-            || {
-                let error = ses::MailFromDomainNotVerifiedException::builder().build();
-                SendEmailError::MailFromDomainNotVerifiedException(error)
-            },
-            || SendEmailError::unhandled("InternalFailure"),
-        ];
-        for error in errors {
-            let sorted = answered(error).await;
-            assert!(matches!(sorted, SendError::Unreachable(_)), "{sorted:?}");
+    async fn trouble_with_the_account_or_with_ses_is_no_customers_fault() {
+        for (status, kind) in [
+            (400, "AccountSuspendedException"),
+            (400, "SendingPausedException"),
+            (400, "LimitExceededException"),
+            (404, "NotFoundException"),
+            (400, "MailFromDomainNotVerifiedException"),
+            (403, "AccessDeniedException"),
+            (503, "ServiceUnavailable"),
+        ] {
+            let sorted = refused(status, kind, "words").await;
+            assert!(matches!(&sorted, SendError::Unreachable(said) if said.contains(kind)), "{sorted:?}");
         }
     }
 
     #[tokio::test]
     async fn no_connection_is_an_outage_and_a_lost_answer_is_not() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let at = format!("http://{}", listener.local_addr().unwrap());
-        let client = |at: &str| {
-            let config = aws_sdk_sesv2::Config::builder()
-                .behavior_version_latest()
-                .endpoint_url(at)
-                .region(aws_sdk_sesv2::config::Region::new("eu-west-1"))
-                .credentials_provider(aws_sdk_sesv2::config::Credentials::new("a", "b", None, None, "test"))
-                .retry_config(aws_sdk_sesv2::config::retry::RetryConfig::disabled())
-                .http_client(aws_smithy_http_client::Builder::new().build_http())
-                .build();
-            SesTransport::new(Client::from_conf(config), None)
-        };
-        let ses = client(&at);
-        let email = email();
-        // Takes the request, and closes without an answer.
-        let closing = tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut bytes = [0; 1 << 14];
-            tokio::io::AsyncReadExt::read(&mut stream, &mut bytes).await.unwrap();
-        });
-        let lost = ses.send(&email, Timestamp::MAX).await.unwrap_err();
-        closing.await.unwrap();
-        assert!(matches!(lost, SendError::Unanswered(_)), "{lost:?}");
-        let refused = client(&at).send(&email, Timestamp::MAX).await.unwrap_err();
-        assert!(matches!(refused, SendError::Unreachable(_)), "{refused:?}");
+        let (lost, _) = ask(None).await;
+        assert!(matches!(lost, Err(SendError::Unanswered(_))), "{lost:?}");
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let nobody = ses_at(&format!("http://{free}")).send(&email(), Timestamp::MAX).await;
+        assert!(matches!(nobody, Err(SendError::Unreachable(_))), "{nobody:?}");
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig};
+use aws_sdk_dynamodb::config::SharedHttpClient;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 
 /// To a connection; inside one region it takes milliseconds.
@@ -16,6 +17,15 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 /// The first attempt among them.
 const ATTEMPTS: u32 = 4;
+
+/// Speaks HTTPS; keeps a connection that is not used for `idle`, or for as long as the SDK does.
+pub fn https(idle: Option<Duration>) -> SharedHttpClient {
+    let mut builder = aws_smithy_http_client::Builder::new();
+    if let Some(idle) = idle {
+        builder = builder.pool_idle_timeout(idle);
+    }
+    builder.tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https()
+}
 
 /// What all clients share. Made once, while a function starts.
 #[derive(Debug, Clone)]
@@ -31,10 +41,8 @@ impl Aws {
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .operation_timeout(OPERATION_TIMEOUT)
             .build();
-        let http_client =
-            aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https();
         let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http_client)
+            .http_client(https(None))
             .timeout_config(timeouts)
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .load()

@@ -23,6 +23,8 @@ use crate::{StoreError, batch};
 
 /// Partitions of one offer's deliveries, so that none gets more writes than DynamoDB's 1,000 a second at our rates.
 const SHARDS: u8 = 16;
+/// How long what a transport left unanswered is left to that transport, where there are two.
+const HELD: SignedDuration = SignedDuration::from_mins(10);
 /// How long after an offer's last push date its deliveries are kept.
 const KEEP_DAYS: i64 = 30;
 
@@ -135,6 +137,8 @@ pub struct Feedback {
 pub enum FeedbackKind {
     /// It could not be delivered at that time.
     Delayed,
+    /// The provider would not deliver it after all: it found a virus in it.
+    Rejected,
     /// It can never be delivered.
     Bounced,
     /// Its reader called it spam.
@@ -142,12 +146,13 @@ pub enum FeedbackKind {
 }
 
 impl FeedbackKind {
-    const ALL: [Self; 3] = [Self::Delayed, Self::Bounced, Self::Complained];
+    const ALL: [Self; 4] = [Self::Delayed, Self::Rejected, Self::Bounced, Self::Complained];
 
     /// The name used in JSON, in tables and in logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Delayed => "delayed",
+            Self::Rejected => "rejected",
             Self::Bounced => "bounced",
             Self::Complained => "complained",
         }
@@ -225,8 +230,8 @@ pub enum TakeUp<'a> {
 pub struct Via {
     /// The transport's name.
     pub transport: &'static str,
-    /// The other one's, if there is one. What that was handed without an answer is for it alone to hand over once more: it
-    /// may know the message again.
+    /// The other one's, if there is one. What that was handed without an answer is left to it for ten minutes: it may know
+    /// the message again.
     pub other: Option<&'static str>,
 }
 
@@ -286,10 +291,11 @@ impl Deliveries {
                         &id,
                         push,
                         offer,
-                        &format!("({free}) AND NOT (#state = :retry AND unanswered > :none AND transport = :other)"),
+                        &format!("({free}) AND NOT (#state = :retry AND unanswered > :none AND transport = :other AND updatedAt > :held)"),
                     )
                     .expression_attribute_values(":none", number(0))
-                    .expression_attribute_values(":other", text(other)),
+                    .expression_attribute_values(":other", text(other))
+                    .expression_attribute_values(":held", millis(Timestamp::now() - HELD)),
             }
         };
         let call = match take_up {
@@ -386,6 +392,7 @@ impl Deliveries {
         match item.state.parse() {
             Ok(DeliveryState::Final(outcome)) => Ok(Claiming::Final { push: item.push, outcome }),
             // `retry` stands here if the item changed since, or the other transport must hand it over: asking again is right.
+            Ok(DeliveryState::Retry) if item.unanswered > 0 => Ok(Claiming::Leased { until: item.updated_at + HELD }),
             Ok(DeliveryState::Claimed | DeliveryState::Retry) => {
                 Ok(Claiming::Leased { until: item.lease_until.unwrap_or_else(Timestamp::now) })
             }

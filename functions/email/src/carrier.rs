@@ -1,6 +1,7 @@
 //! What carries e-mail, as the template's parameters say.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use delivery::smtp::UrlSource;
 use delivery::{Accepted, Email, SendError, SesTransport, SmtpTransport, Transport, ses};
@@ -17,6 +18,9 @@ fn secret(aws: &Aws, arn: String) -> UrlSource {
         async move { aws.secret(&arn).await.map_err(|error| error.to_string()) }.boxed()
     })
 }
+
+/// How long a connection to SES is kept unused.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// The kinds of transports, by the names that the template gives them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +57,8 @@ impl Carrier {
                 let config = aws_sdk_sesv2::config::Builder::from(aws.config())
                     // Trying again is the pipeline's business: the client would hide that a message went twice.
                     .retry_config(aws_sdk_sesv2::config::retry::RetryConfig::disabled())
+                    // A connection that was closed while the function slept looks like an answer that was lost.
+                    .http_client(runtime::clients::https(Some(IDLE)))
                     .timeout_config(
                         aws_sdk_sesv2::config::timeout::TimeoutConfig::builder()
                             .connect_timeout(runtime::clients::CONNECT_TIMEOUT)

@@ -28,12 +28,20 @@ struct Detail {
     mail: Mail,
     bounce: Option<Bounce>,
     complaint: Option<Complaint>,
+    reject: Option<Reject>,
 }
 
 #[derive(Deserialize)]
 struct Mail {
     #[serde(default)]
     tags: Value,
+    timestamp: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+struct Reject {
+    #[serde(default)]
+    reason: String,
 }
 
 #[derive(Deserialize)]
@@ -63,22 +71,22 @@ struct Recipient {
 
 /// Reads an event; `None` if it is of a kind that we do not act on.
 pub(crate) fn read(event: Value) -> Result<Option<Told>, serde_json::Error> {
-    let Detail { mail, bounce, complaint } = serde_json::from_value::<Event>(event)?.detail;
+    let Detail { mail, bounce, complaint, reject } = serde_json::from_value::<Event>(event)?.detail;
     let delivery = delivery(&mail.tags);
     let told = |kind, detail, at, recipients: Vec<Recipient>| {
         let address = |recipient: &Recipient| AddressHash::of(Channel::Email, bare(&recipient.email_address));
         let addresses = recipients.iter().map(address).collect();
         Told { feedback: Feedback { kind, detail, at }, addresses, delivery: delivery.clone() }
     };
-    Ok(match (bounce, complaint) {
-        (Some(bounce), _) => {
+    Ok(match (bounce, complaint, reject) {
+        (Some(bounce), ..) => {
             // "Undetermined" may be anything; SES itself suppresses only what is permanent.
             let is_permanent = bounce.bounce_type == "Permanent";
             let kind = if is_permanent { FeedbackKind::Bounced } else { FeedbackKind::Delayed };
             let detail = format!("{} {}", bounce.bounce_type, bounce.bounce_sub_type).trim_end().to_owned();
             Some(told(kind, detail, bounce.timestamp, bounce.bounced_recipients))
         }
-        (None, Some(complaint)) => {
+        (None, Some(complaint), _) => {
             let kind = complaint.complaint_feedback_type.unwrap_or_default();
             // A reader who takes our mail out of the spam folder is reported in the same way (RFC 5965, 7.3).
             if kind == "not-spam" {
@@ -86,7 +94,12 @@ pub(crate) fn read(event: Value) -> Result<Option<Told>, serde_json::Error> {
             }
             Some(told(FeedbackKind::Complained, kind, complaint.timestamp, complaint.complained_recipients))
         }
-        (None, None) => None,
+        // A virus in it: the text is at fault, and no address.
+        (None, None, Some(reject)) => {
+            let at = mail.timestamp.unwrap_or_else(Timestamp::now);
+            Some(told(FeedbackKind::Rejected, reject.reason, at, Vec::new()))
+        }
+        (None, None, None) => None,
     })
 }
 
@@ -138,6 +151,8 @@ mod tests {
         assert_eq!((told.feedback.kind, told.delivery), (FeedbackKind::Complained, None));
         assert_eq!(read(complaint("not-spam")).unwrap(), None);
         assert_eq!(read(json!({"detail": {"mail": {}, "delivery": {}}})).unwrap(), None);
+        let rejected = read(json!({"detail": {"mail": {}, "reject": {"reason": "Bad content"}}})).unwrap().unwrap();
+        assert_eq!((rejected.feedback.kind, rejected.addresses), (FeedbackKind::Rejected, Vec::new()));
         assert!(read(json!({"detail": {}})).is_err());
     }
 }

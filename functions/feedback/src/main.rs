@@ -59,7 +59,7 @@ async fn take(function: &Function, event: Value) -> Result<bool, FeedbackError> 
     let reason = match feedback.kind {
         FeedbackKind::Bounced => Some(Reason::Bounced),
         FeedbackKind::Complained => Some(Reason::Complained),
-        FeedbackKind::Delayed => None,
+        FeedbackKind::Delayed | FeedbackKind::Rejected => None,
     };
     if let Some(reason) = reason {
         for address in &addresses {
