@@ -36,6 +36,14 @@ async fn suppression(bank: &Bank, who: &str) -> Option<Value> {
     (answer.status == 200).then(|| answer.json())
 }
 
+/// The suppression, once it is found by the address: the index may lag behind.
+async fn found(bank: &Bank, who: &str) -> Value {
+    wait_for("her word to be found by her address", async || {
+        suppression(bank, who).await.ok_or_else(|| anyhow::anyhow!("not yet"))
+    })
+    .await
+}
+
 #[tokio::test]
 async fn a_link_changes_nothing_until_she_says_so_and_then_her_word_wins() {
     let _keys = KEYS.read().await;
@@ -72,10 +80,7 @@ async fn a_link_changes_nothing_until_she_says_so_and_then_her_word_wins() {
     assert_eq!((first.status(), again.status()), (StatusCode::OK, StatusCode::OK));
     assert_eq!(first.headers().get("set-cookie"), None);
     assert_eq!(first.text().await.unwrap(), again.text().await.unwrap());
-    let noted = wait_for("her word to be found by her address", async || {
-        suppression(&bank, "asha").await.ok_or_else(|| anyhow::anyhow!("not yet"))
-    })
-    .await;
+    let noted = found(&bank, "asha").await;
     assert_eq!(noted["reason"], "optedOut");
     let third = push(&bank, "THIRD").await;
     assert_eq!((&third["sent"], &third["optedOut"]), (&json!(1), &json!(1)), "{third}");
@@ -103,10 +108,7 @@ async fn an_operator_may_lift_what_a_customer_said() {
     bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
     push(&bank, "FIRST").await;
     one_click(&link(&bank, "asha").await).await;
-    wait_for("her word to be found by her address", async || {
-        suppression(&bank, "asha").await.ok_or_else(|| anyhow::anyhow!("not yet"))
-    })
-    .await;
+    found(&bank, "asha").await;
     let path = format!("/suppressions/email/{}", bank.address("asha").to_uppercase());
     for _ in 0..2 {
         assert_eq!(bank.call("DELETE", &path, &Value::Null).await.status, 204);

@@ -114,6 +114,12 @@ impl Delivered {
     fn put_off(again: Batch, delay: Duration, why: Why) -> Self {
         Self::PutOff(Box::new(PutOff { again, delay, why }))
     }
+
+    /// Of which nothing could be done.
+    fn put_off_whole(batch: &Batch, why: Why) -> Self {
+        let again = Batch { attempt: batch.attempt.saturating_add(1), ..batch.clone() };
+        Self::put_off(again, after_attempt(batch.attempt), why)
+    }
 }
 
 /// When and why a batch must come again.
@@ -239,8 +245,7 @@ where
             // No fault of the batch: the queue must not count it as one.
             Err(error @ StoreError::Unavailable { .. }) => {
                 tracing::warn!(offer.id = %batch.offer.id, error = %error, "the store is out of reach");
-                let again = Batch { attempt: batch.attempt.saturating_add(1), ..batch.clone() };
-                Ok(Delivered::put_off(again, after_attempt(batch.attempt), Why::Store))
+                Ok(Delivered::put_off_whole(batch, Why::Store))
             }
             other => other,
         }
@@ -249,8 +254,7 @@ where
     async fn try_deliver(&self, batch: &Batch, deadline: Timestamp) -> Result<Delivered, StoreError> {
         if let Err(error) = self.composer.prepare().await {
             tracing::error!(offer.id = %batch.offer.id, error, "messages cannot be written");
-            let again = Batch { attempt: batch.attempt.saturating_add(1), ..batch.clone() };
-            return Ok(Delivered::put_off(again, after_attempt(batch.attempt), Why::Composer));
+            return Ok(Delivered::put_off_whole(batch, Why::Composer));
         }
         let read_at = now();
         let push_is_cancelled = self.is_cancelled(batch.push).await?;
@@ -265,9 +269,7 @@ where
         };
         let delivered = self.deliver_through(&gate, batch, push_is_cancelled, read_at, deadline).await;
         // Whatever happened: the right to probe is nobody's until it is given back.
-        if let Err(error) = self.pass_on(&gate).await {
-            tracing::warn!(transport = gate.name, error = %error, "the right to probe could not be given back, and runs out");
-        }
+        self.pass_on(&gate).await;
         delivered
     }
 
@@ -460,10 +462,7 @@ where
             Ok(Err(_)) => Err(SendOneError::Busy),
             Err(error) => Err(error.into()),
         };
-        // What was sent is sent, whatever becomes of this.
-        if let Err(error) = self.pass_on(&gate).await {
-            tracing::warn!(transport = gate.name, error = %error, "the right to probe could not be given back, and runs out");
-        }
+        self.pass_on(&gate).await;
         sent
     }
 
@@ -482,16 +481,19 @@ where
 
     fn passed<'d>(&'d self, paced: &'d Paced<T>, probe: Option<Probe>) -> Passed<'d, T> {
         let name = paced.transport.name();
-        let names = std::iter::once(&self.first).chain(&self.fallback).map(|paced| paced.transport.name());
-        let other = names.into_iter().find(|other| *other != name);
+        let mut names = std::iter::once(&self.first).chain(&self.fallback).map(|paced| paced.transport.name());
+        let other = names.find(|other| *other != name);
         Passed { paced, name, other, probe, told: AtomicBool::new(false) }
     }
 
-    /// Gives back the right to probe, if nothing was there to probe with: the next caller finds out.
-    async fn pass_on(&self, gate: &Passed<'_, T>) -> Result<(), StoreError> {
-        match gate.probe {
-            Some(probe) if !gate.told.load(Ordering::Relaxed) => self.pacing.pass_on(gate.name, probe).await,
-            _ => Ok(()),
+    /// Gives back the right to probe, if nothing was there to probe with: the next caller finds out. What was sent is sent,
+    /// whatever becomes of this.
+    async fn pass_on(&self, gate: &Passed<'_, T>) {
+        let Some(probe) = gate.probe.filter(|_| !gate.told.load(Ordering::Relaxed)) else {
+            return;
+        };
+        if let Err(error) = self.pacing.pass_on(gate.name, probe).await {
+            tracing::warn!(transport = gate.name, error = %error, "the right to probe could not be given back, and runs out");
         }
     }
 

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::AttributeValue;
 use data_encoding::HEXLOWER;
 use domain::unsubscribe::Subscription;
 use domain::{AddressHash, Channel, CustomerId};
@@ -216,7 +215,7 @@ impl Suppressions {
         Ok(())
     }
 
-    fn read(&self, item: HashMap<String, AttributeValue>) -> Result<SuppressionItem, StoreError> {
+    fn read(&self, item: Item) -> Result<SuppressionItem, StoreError> {
         serde_dynamo::from_item(item).map_err(|error| StoreError::unreadable(&self.table, error))
     }
 }

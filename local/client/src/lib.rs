@@ -22,6 +22,8 @@ pub use deployment::{Deployment, Outputs};
 
 /// Names the file that says where the stack to test is.
 pub const STACK_VARIABLE: &str = "OFFERCAST_STACK";
+/// Tells the tests where the Python is that has moto.
+pub const MOTO_VARIABLE: &str = "OFFERCAST_MOTO";
 
 /// Where everything of a running stack is: the content of `stack.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,15 +3,12 @@
 use std::process::{Command, ExitCode, ExitStatus};
 
 use anyhow::{Context, Result};
-use client::STACK_VARIABLE;
+use client::{MOTO_VARIABLE, STACK_VARIABLE};
 
 use crate::emulator::{Emulator, install_moto};
 use crate::place::Place;
 use crate::up::{Stopped, end, prepare};
 use crate::{Options, progress};
-
-/// Tells the tests where moto is.
-const MOTO_VARIABLE: &str = "OFFERCAST_MOTO";
 
 /// Runs every test of the workspace.
 pub(crate) async fn test(options: &Options, arguments: &[String]) -> Result<ExitCode> {
