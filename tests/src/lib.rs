@@ -3,10 +3,10 @@
 //! All tests share one stack. Each bank therefore has customers of its own, told apart by an attribute and by the
 //! domain of their addresses, and sees only their mail.
 
+pub mod aws_proxy;
 pub mod browser;
 pub mod function;
 pub mod ses;
-pub mod store_proxy;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -29,6 +29,18 @@ pub struct Bank {
     api: Api,
     /// What tells its customers from those of other tests.
     pub name: String,
+}
+
+/// A text message that SNS was given.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TextMessage {
+    /// The number that it went to.
+    pub phone_number: String,
+    /// What it says.
+    pub message: String,
+    /// What it was sent with, by name: `{"DataType", "StringValue"}` or similar.
+    pub message_attributes: Value,
 }
 
 /// A message that arrived.
@@ -256,6 +268,33 @@ impl Bank {
             *counts.entry(who).or_default() += 1;
         }
         counts
+    }
+
+    /// The number of one of its customers, whom nobody else has.
+    pub fn mobile(&self, who: &str) -> String {
+        let number = Uuid::new_v5(&Uuid::NAMESPACE_OID, self.id(who).as_bytes()).as_u128() % 10_000_000_000;
+        format!("+3519{number:010}")
+    }
+
+    /// The text messages that its customers `who` have, in the order in which each of them got them.
+    pub async fn texts(&self, who: &[&str]) -> BTreeMap<String, Vec<TextMessage>> {
+        #[derive(Deserialize)]
+        struct Sent {
+            sms_messages: BTreeMap<String, Vec<TextMessage>>,
+        }
+        let Stack { endpoint_url, region, .. } = &self.stack;
+        let mut sent = None;
+        // MiniStack's way to tell, and LocalStack's.
+        for path in ["_ministack/sns/sms-messages", "_aws/sns/sms-messages"] {
+            let answer =
+                reqwest::get(format!("{endpoint_url}/{path}?region={region}")).await.expect("the stack answers");
+            if answer.status().is_success() {
+                sent = answer.json::<Sent>().await.ok();
+                break;
+            }
+        }
+        let mut sent = sent.expect("the stack tells what SNS was given").sms_messages;
+        who.iter().filter_map(|who| Some(((*who).to_owned(), sent.remove(&self.mobile(who))?))).collect()
     }
 
     // ---- What goes wrong ----

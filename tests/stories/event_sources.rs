@@ -7,7 +7,7 @@ mod faithful_event_sources {
 
     use anyhow::ensure;
     use aws_sdk_dynamodb::types::AttributeValue::S;
-    use end_to_end::store_proxy::{StoreProxy, Verdict};
+    use end_to_end::aws_proxy::{Asked, AwsProxy, Verdict};
     use end_to_end::{Bank, wait_for};
     use serde_json::{Value, json};
     use tokio::sync::Mutex;
@@ -24,11 +24,11 @@ mod faithful_event_sources {
         // The store refuses the push function everything, for more calls than one invocation makes.
         let calls = Arc::new(AtomicUsize::new(0));
         let counter = calls.clone();
-        let judge = move |_: &str, _: &str| match counter.fetch_add(1, Ordering::Relaxed) {
+        let judge = move |_: &Asked<'_>| match counter.fetch_add(1, Ordering::Relaxed) {
             0..8 => Verdict::Throttle,
             _ => Verdict::Pass,
         };
-        let store = StoreProxy::start(&bank.stack.endpoint_url, judge).await;
+        let store = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
         bank.set_environment("push", "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
         let offer = bank.post_offer(&json!({"code": "AGAIN", "description": "Hello"})).await;
         let push = bank.completed(&offer).await;

@@ -29,7 +29,8 @@ impl Samples<'_> {
     fn read(&self, name: &str) -> Value {
         let sample = fs::read_to_string(folder().join(format!("{name}.json"))).unwrap();
         let sample = sample.replace(OFFER, &self.offer).replace(CUSTOMER, &self.customer).replace(TOKEN, &self.token);
-        serde_json::from_str(&sample.replace("asha@example.com", &self.bank.address("asha"))).unwrap()
+        let sample = sample.replace("asha@example.com", &self.bank.address("asha"));
+        serde_json::from_str(&sample.replace("+351912345678", &self.bank.mobile("asha"))).unwrap()
     }
 
     async fn invoke(&self, name: &str) -> Value {
@@ -88,6 +89,7 @@ async fn every_sample_event_gets_the_right_answer() {
     assert!(samples.invoke(tried("push-schedule")).await["started"].is_u64());
     assert_eq!(samples.invoke(tried("audience-slice")).await, json!({"batchItemFailures": []}));
     assert_eq!(samples.invoke(tried("email-batch")).await, json!({"batchItemFailures": []}));
+    assert_eq!(samples.invoke(tried("sms-batch")).await, json!({"batchItemFailures": []}));
     let swept = samples.invoke(tried("push-sweep")).await;
     assert_eq!(swept, json!({"started": 0, "resumed": 0, "anew": 0, "closed": 0}), "nothing was left unfinished");
     let (status, push) = samples.http(tried("offer-push-again")).await;
@@ -103,6 +105,13 @@ async fn every_sample_event_gets_the_right_answer() {
     assert_eq!(asha.len(), 2, "one from the batch, one directly");
     assert_eq!(sent["messageId"], asha[1].header("Message-ID"));
     assert_eq!(asha[1].header("Reply-To"), "service@bank.example");
+
+    let sent = samples.invoke(tried("sms-direct")).await;
+    let texts = &bank.texts(&["asha"]).await["asha"];
+    assert_eq!(texts.len(), 2, "one from the batch, one directly");
+    assert!(texts[0].message.ends_with("Get 5% cashback on 5000 spent\nReply STOP to opt out"));
+    assert_eq!(texts[1].message, "Save Cash On Transactions: get 5% cashback on 5000 spent");
+    assert!(sent["messageId"].is_string());
 
     // What her mail's link does; the sample's own is signed by nobody.
     let link = asha[0].unsubscribe_link();
@@ -123,6 +132,9 @@ async fn every_sample_event_gets_the_right_answer() {
     assert_eq!(samples.invoke(tried("feedback-complaint")).await, json!({"actedOn": true}));
     assert_eq!(samples.invoke(tried("feedback-queue")).await, json!({"batchItemFailures": []}));
     assert_eq!(samples.http("customer-suppression-read").await.1["reason"], "complained");
+    // What SNS logs of a text.
+    assert_eq!(samples.invoke(tried("feedback-sms-log")).await, json!({"suppressed": 1}));
+    assert_eq!(bank.get("/suppressions/sms/%2B15550100999").await["reason"], "optedOut");
     let refused = bank.invoke("email", &samples.read("email-direct")).await.unwrap_err().to_string();
     assert!(refused.contains("suppressed (complained)"), "{refused}");
     assert_eq!(samples.http(tried("customer-suppression-lift")).await.0, 204);

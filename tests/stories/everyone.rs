@@ -10,9 +10,9 @@ async fn an_offer_reaches_every_consenting_customer_once() {
     let bank = Bank::open();
     bank.put_customers(&[
         bank.customer("asha", &json!({})),
-        bank.customer("ines", &json!({"channels": ["email", "sms"], "mobile": "+351912345678"})),
+        bank.customer("ines", &json!({"channels": ["email", "sms"], "mobile": bank.mobile("ines")})),
         bank.customer("tom", &json!({"channels": []})),
-        bank.customer("mei", &json!({"channels": ["sms"], "mobile": "+351912345679"})),
+        bank.customer("mei", &json!({"channels": ["sms"], "mobile": bank.mobile("mei")})),
     ])
     .await;
 
@@ -23,6 +23,13 @@ async fn an_offer_reaches_every_consenting_customer_once() {
     assert!(answer.headers["location"].ends_with(&format!("/offers/{}", id_of(&stored))));
     bank.completed(&stored).await;
 
+    let texts = bank.texts(&["asha", "ines", "tom", "mei"]).await;
+    assert_eq!(texts.keys().collect::<Vec<_>>(), ["ines", "mei"]);
+    for texts in texts.values() {
+        let [text] = &texts[..] else { panic!("one each: {texts:?}") };
+        let said = "Offercast Bank: Save Cash On Transactions\nGet 5% cashback on 5000 spent\nReply STOP to opt out";
+        assert_eq!(text.message, said);
+    }
     assert_eq!(bank.mail_count().await, counts(&["asha", "ines"]));
     for mail in bank.mail().await {
         assert_eq!(mail.from, "offers@bank.example");

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::ensure;
+use end_to_end::aws_proxy::{Asked, AwsProxy, Verdict};
 use end_to_end::function::Function;
-use end_to_end::store_proxy::{StoreProxy, Verdict};
 use end_to_end::{Bank, each_once, sqs_event, wait_for, wait_long_for};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
@@ -60,15 +60,15 @@ async fn a_function_frozen_while_claiming_sends_nothing_when_its_leases_are_over
     let judge = {
         let (claimed, release) = (claimed.clone(), release.clone());
         let deliveries = bank.stack.tables["deliveries"].clone();
-        move |call: &str, table: &str| {
-            if (call, table) != ("UpdateItem", &deliveries) {
+        move |asked: &Asked<'_>| {
+            if (asked.operation, asked.table) != ("UpdateItem", &*deliveries) {
                 return Verdict::Pass;
             }
             claimed.notify_one();
             Verdict::HoldAnswer(release.clone())
         }
     };
-    let store = StoreProxy::start(&bank.stack.endpoint_url, judge).await;
+    let store = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
     let mut frozen = Function::start(&bank, "email", &[("AWS_ENDPOINT_URL_DYNAMODB", &store.url)]).await;
     frozen.begin(event.clone(), MAY_TAKE).await;
     claimed.notified().await;

@@ -113,5 +113,5 @@ fn a_function_that_sends_to_its_own_queue_is_not_stopped_for_it() {
             assert_eq!(function["RecursiveLoop"], "Allow", "{name}");
         }
     }
-    assert_eq!(own, 2, "audience hands on its slices, email its batches");
+    assert_eq!(own, 3, "audience hands on its slices, email and sms their batches");
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::ensure;
-use end_to_end::store_proxy::{StoreProxy, Verdict};
+use end_to_end::aws_proxy::{Asked, AwsProxy, Verdict};
 use end_to_end::{Bank, each_once, id_of, wait_long_for};
 use serde_json::json;
 
@@ -19,14 +19,14 @@ async fn throttled_writes_make_it_slower_and_not_wrong() {
     let (writes, throttled) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
     let counter = throttled.clone();
     // Runs of them: more than the clients' own attempts can hide.
-    let judge = move |call: &str, _: &str| {
-        if !matches!(call, "PutItem" | "UpdateItem") || writes.fetch_add(1, Ordering::Relaxed) % 20 >= 10 {
+    let judge = move |asked: &Asked<'_>| {
+        if !matches!(asked.operation, "PutItem" | "UpdateItem") || writes.fetch_add(1, Ordering::Relaxed) % 20 >= 10 {
             return Verdict::Pass;
         }
         counter.fetch_add(1, Ordering::Relaxed);
         Verdict::Throttle
     };
-    let store = StoreProxy::start(&bank.stack.endpoint_url, judge).await;
+    let store = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
     let dead = bank.dead_letters().await;
     for function in ["push", "audience", "email"] {
         bank.set_environment(function, "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;

@@ -566,6 +566,9 @@ where
         let sent = round.gate.paced.transport.send(message, claim.lease_until).await;
         let duration_ms = Timestamp::now().duration_since(began).as_millis();
 
+        if let Err(SendError::OptedOut(_)) = &sent {
+            self.suppressions.suppress(&address_hash, Reason::OptedOut, now()).await?;
+        }
         let ending = match &sent {
             Ok(accepted) => Some(Ending {
                 outcome: Outcome::Sent,
@@ -576,6 +579,7 @@ where
             Err(SendError::Rejected(reason)) => {
                 Some(Ending { address_hash: Some(address_hash), ..Ending::unsent(Outcome::Failed, reason) })
             }
+            Err(SendError::OptedOut(reason)) => Some(Ending::unsent(Outcome::OptedOut, reason)),
             // She may have it: as with a refusal, pushing again does not try again by itself.
             Err(SendError::Unanswered(reason)) if claim.unanswered + 1 >= UNANSWERED_LIMIT => Some(Ending {
                 address_hash: Some(address_hash),

@@ -1,20 +1,15 @@
 //! Amazon SES, version 2 of its API: one attempt for each message, which goes as it is.
 
-use std::time::Duration;
-
 use aws_sdk_sesv2::Client;
-use aws_sdk_sesv2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_sesv2::operation::send_email::SendEmailError;
 use aws_sdk_sesv2::primitives::Blob;
 use aws_sdk_sesv2::types::{EmailContent, MessageTag, RawMessage};
 use domain::offer::now;
 use jiff::Timestamp;
 
+use crate::aws::{self, Refusal};
 use crate::email::Email;
-use crate::transport::{Accepted, SendError, Transport, words};
-
-/// For the answer. It takes 60 ms as a rule; one that is not waited for costs a second copy.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::transport::{Accepted, SendError, Transport};
 
 /// Carries e-mail through SES.
 #[derive(Debug)]
@@ -24,7 +19,7 @@ pub struct SesTransport {
 }
 
 impl SesTransport {
-    /// With a client that makes one attempt for each call, and waits [`ANSWER_TIMEOUT`] for it; events go where the
+    /// With a client that makes one attempt for each call, and waits [`aws::ANSWER_TIMEOUT`] for it; events go where the
     /// configuration set says.
     pub fn new(client: Client, configuration_set: Option<String>) -> Self {
         Self { client, configuration_set }
@@ -54,68 +49,34 @@ impl Transport for SesTransport {
         }
         match call.send().await {
             Ok(answer) => Ok(Accepted { message_id: answer.message_id.unwrap_or_default() }),
-            Err(error) => Err(sorted(&error)),
+            Err(error) => Err(aws::sorted(&error, refusal)),
         }
     }
 }
 
-/// What SES's answer means for the customer (SES API v2 reference, `SendEmail`; developer guide, "Errors related to the
-/// sending quotas for your account").
-fn sorted(error: &SdkError<SendEmailError>) -> SendError {
-    let said = match error {
-        SdkError::ServiceError(service) => {
-            let service = service.err();
-            match service.code().zip(service.message()) {
-                Some((code, message)) => words(&format!("{code}: {message}")),
-                None => words(&service.to_string()),
-            }
-        }
-        _ => words(&DisplayErrorContext(error).to_string()),
-    };
+/// What SES refuses (SES API v2 reference, `SendEmail`; developer guide, "Errors related to the sending quotas for your
+/// account").
+fn refusal(error: &SendEmailError, said: &str) -> Refusal {
     match error {
-        SdkError::ServiceError(service) => match service.err() {
-            // An address or a text that SES never takes. Of an identity that is not verified it says the same, and that is
-            // nobody's fault but ours: all mail waits until it is.
-            SendEmailError::MessageRejected(_) | SendEmailError::BadRequestException(_) => {
-                if said.contains("not verified") { SendError::Unreachable(said) } else { SendError::Rejected(said) }
-            }
-            // Too many a second: the next try may do. Too many a day: nobody's will.
-            SendEmailError::TooManyRequestsException(_) if !said.to_ascii_lowercase().contains("daily") => {
-                SendError::Throttled(said)
-            }
-            // The day's quota, an account that is suspended or paused, a domain or configuration set that is not there, a
-            // call that our role may not make, SES's own trouble.
-            _ => SendError::Unreachable(said),
-        },
-        // No credentials, no connection: nothing was handed over.
-        SdkError::ConstructionFailure(_) => SendError::Unreachable(said),
-        SdkError::DispatchFailure(failure) if failure.is_user() || failure.is_timeout() || is_no_connection(error) => {
-            SendError::Unreachable(said)
+        // An address or a text that SES never takes. Of an identity that is not verified it says the same, and that is
+        // nobody's fault but ours: all mail waits until it is.
+        SendEmailError::MessageRejected(_) | SendEmailError::BadRequestException(_) => {
+            if said.contains("not verified") { Refusal::Everything } else { Refusal::Message }
         }
-        // The request may have arrived.
-        _ => SendError::Unanswered(said),
+        // Too many a second: the next try may do. Too many a day: nobody's will.
+        SendEmailError::TooManyRequestsException(_) if !said.to_ascii_lowercase().contains("daily") => Refusal::Rate,
+        // The day's quota, an account that is suspended or paused, a domain or configuration set that is not there, a
+        // call that our role may not make, SES's own trouble.
+        _ => Refusal::Everything,
     }
-}
-
-/// Whether there was no connection, so that nothing can have gone over it.
-fn is_no_connection(error: &SdkError<SendEmailError>) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<hyper_util::client::legacy::Error>() {
-            return error.is_connect();
-        }
-        cause = error.source();
-    }
-    false
 }
 
 #[cfg(test)]
 mod tests {
     use lettre::Message;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
 
     use super::*;
+    use crate::aws::tests::{Answer, ask, closed_port, config};
 
     fn email() -> Email {
         let message = Message::builder()
@@ -128,52 +89,22 @@ mod tests {
     }
 
     fn ses_at(url: &str) -> SesTransport {
-        let config = aws_sdk_sesv2::Config::builder()
-            .behavior_version_latest()
-            .endpoint_url(url)
-            .region(aws_sdk_sesv2::config::Region::new("eu-west-1"))
-            .credentials_provider(aws_sdk_sesv2::config::Credentials::new("a", "b", None, None, "test"))
-            .retry_config(aws_sdk_sesv2::config::retry::RetryConfig::disabled())
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .build();
-        SesTransport::new(Client::from_conf(config), Some("offercast".to_owned()))
+        let client = Client::from_conf(aws_sdk_sesv2::config::Builder::from(&config(url)).build());
+        SesTransport::new(client, Some("offercast".to_owned()))
     }
 
-    /// Something that takes one request and gives one answer, or none. Tells what was asked.
-    async fn ask(answer: Option<(u16, &str, &str)>) -> (Result<Accepted, SendError>, String) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let ses = ses_at(&format!("http://{}", listener.local_addr().unwrap()));
-        let answer = answer.map(|(status, kind, body)| {
-            format!(
-                "HTTP/1.1 {status} x\r\nx-amzn-errortype: {kind}\r\ncontent-type: application/json\r\n\
-                 content-length: {}\r\nconnection: close\r\n\r\n{body}",
-                body.len()
-            )
-        });
-        let server = tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut asked = Vec::new();
-            // The body is the last object of the request.
-            while !asked.ends_with(b"}") {
-                assert_ne!(stream.read_buf(&mut asked).await.unwrap(), 0);
-            }
-            if let Some(answer) = answer {
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            }
-            String::from_utf8(asked).unwrap()
-        });
-        let sent = ses.send(&email(), Timestamp::MAX).await;
-        (sent, server.await.unwrap())
+    async fn send(answer: Option<Answer<'_>>) -> (Result<Accepted, SendError>, String) {
+        ask(answer, async |url| ses_at(&url).send(&email(), Timestamp::MAX).await).await
     }
 
     async fn refused(status: u16, kind: &str, message: &str) -> SendError {
         let body = serde_json::json!({"message": message}).to_string();
-        ask(Some((status, kind, &body))).await.0.unwrap_err()
+        send(Some(Answer { status, kind, body: &body })).await.0.unwrap_err()
     }
 
     #[tokio::test]
     async fn the_message_goes_as_it_is_with_its_tags_and_its_configuration_set() {
-        let (sent, asked) = ask(Some((200, "", r#"{"MessageId": "ses-1"}"#))).await;
+        let (sent, asked) = send(Some(Answer { status: 200, kind: "", body: r#"{"MessageId": "ses-1"}"# })).await;
         assert_eq!(sent.unwrap().message_id, "ses-1");
         let (_, body) = asked.split_once("\r\n\r\n").unwrap();
         let body: serde_json::Value = serde_json::from_str(body).unwrap();
@@ -229,10 +160,9 @@ mod tests {
 
     #[tokio::test]
     async fn no_connection_is_an_outage_and_a_lost_answer_is_not() {
-        let (lost, _) = ask(None).await;
+        let (lost, _) = send(None).await;
         assert!(matches!(lost, Err(SendError::Unanswered(_))), "{lost:?}");
-        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let nobody = ses_at(&format!("http://{free}")).send(&email(), Timestamp::MAX).await;
+        let nobody = ses_at(&closed_port().await).send(&email(), Timestamp::MAX).await;
         assert!(matches!(nobody, Err(SendError::Unreachable(_))), "{nobody:?}");
     }
 }

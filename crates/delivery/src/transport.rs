@@ -60,6 +60,9 @@ pub enum SendError {
     /// It refuses this recipient or this message, whenever asked.
     #[error("refused: {0}")]
     Rejected(String),
+    /// The recipient has told the provider that she wants no messages: nothing was handed over.
+    #[error("not wanted: {0}")]
+    OptedOut(String),
     /// The message was handed over, but the answer was lost: the customer may or may not have it.
     #[error("handed over, but the answer was lost: {0}")]
     Unanswered(String),
@@ -74,14 +77,24 @@ pub enum SendError {
     Unreachable(String),
 }
 
-/// A provider's words, cleared of addresses, which many providers repeat, and no longer than a record should hold.
+/// A provider's words, cleared of addresses and numbers, which many providers repeat, and no longer than a record should hold.
 pub(crate) fn words(said: &str) -> String {
     said.split(' ')
-        .map(|word| if word.contains('@') { "(address)" } else { word })
+        .map(|word| match word.contains('@') {
+            true => "(address)",
+            false if is_number(word) => "(number)",
+            false => word,
+        })
         .collect::<Vec<_>>()
         .join(" ")
         .chars()
         .filter(|c| !c.is_control())
         .take(500)
         .collect()
+}
+
+/// Whether a phone number in E.164 stands in it.
+fn is_number(word: &str) -> bool {
+    let after_plus = word.split('+').skip(1);
+    after_plus.map(|rest| rest.bytes().take_while(u8::is_ascii_digit).count()).any(|digits| digits >= 7)
 }

@@ -111,8 +111,6 @@ pub struct WalkCounts {
     pub customers_unevaluable: u64,
     /// Notifications: one for each channel that reaches an eligible customer.
     pub notifications: u64,
-    /// Batches queued.
-    pub batches: u64,
 }
 
 impl AddAssign for WalkCounts {
@@ -121,6 +119,5 @@ impl AddAssign for WalkCounts {
         self.customers_eligible += other.customers_eligible;
         self.customers_unevaluable += other.customers_unevaluable;
         self.notifications += other.notifications;
-        self.batches += other.batches;
     }
 }

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::config::SharedHttpClient;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 
 /// To a connection; inside one region it takes milliseconds.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// For one attempt at a call. The slowest, a scan's page of 1 MB, takes a fraction of it.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 /// For a call with its retries: well within API Gateway's 29 seconds, so that a caller hears `503` from us.
@@ -18,8 +18,12 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 /// The first attempt among them.
 const ATTEMPTS: u32 = 4;
 
+/// How long a connection that carries messages is kept unused: one that was closed while the function slept looks like an
+/// answer that was lost.
+const SENDING_IDLE: Duration = Duration::from_secs(5);
+
 /// Speaks HTTPS; keeps a connection that is not used for `idle`, or for as long as the SDK does.
-pub fn https(idle: Option<Duration>) -> SharedHttpClient {
+fn https(idle: Option<Duration>) -> SharedHttpClient {
     let mut builder = aws_smithy_http_client::Builder::new();
     if let Some(idle) = idle {
         builder = builder.pool_idle_timeout(idle);
@@ -53,6 +57,22 @@ impl Aws {
     /// What a client of a service has in common with the others, for those that a single function needs.
     pub fn config(&self) -> &SdkConfig {
         &self.config
+    }
+
+    /// For a client that carries messages: one attempt for each call, which waits so long for its answer. Trying again is
+    /// the pipeline's business, for a client that does so hides that a message went twice.
+    pub fn one_attempt(&self, answer: Duration) -> SdkConfig {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(answer)
+            .operation_timeout(answer)
+            .build();
+        self.config
+            .to_builder()
+            .http_client(https(Some(SENDING_IDLE)))
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::disabled())
+            .build()
     }
 
     /// For the tables.

@@ -5,7 +5,8 @@
 //! Turning a page adds the numbers of its batches to those that are open; a batch that reports takes its number out, under
 //! the condition that it is there. So counts are exact however often a message is delivered. A number holds the version of
 //! the walk: when a page is walked again (because its walker died, or another one took the slice over), its batches have
-//! other numbers, and those of the page that was never turned are not counted.
+//! other numbers, and those of the page that was never turned are not counted. It also tells the batch's channel, so that
+//! one channel's outage does not hide that the other one's batches are missing.
 
 use std::collections::BTreeSet;
 
@@ -15,6 +16,8 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use domain::Channel;
+use domain::channel::Channels;
 use domain::push::{OutcomeCounts, PushState, WalkCounts};
 use domain::{CustomerId, OfferId, PushId};
 use jiff::Timestamp;
@@ -73,6 +76,8 @@ pub struct Progress {
     pub outcomes: OutcomeCounts,
     /// When a slice last moved.
     pub last_progress_at: Option<Timestamp>,
+    /// The channels whose batches have not all reported.
+    pub channels_open: Channels,
 }
 
 impl Progress {
@@ -97,14 +102,27 @@ pub struct Walk {
     walker: String,
 }
 
-/// Most batches of one page, so that numbers of different pages differ.
-pub const PAGE_BATCHES: u32 = 64;
+/// Most batches of one page and channel.
+pub const PAGE_BATCHES: u32 = 32;
+const CHANNELS: u32 = 2;
+const _: () = assert!(Channel::ALL.len() == CHANNELS as usize);
 
 impl Walk {
-    /// The number of this page's first batch; the others follow, [`PAGE_BATCHES`] at most.
-    pub fn first_batch(&self) -> u32 {
-        self.version * PAGE_BATCHES
+    /// The numbers that this page has for batches of a channel, [`PAGE_BATCHES`] of them.
+    pub fn batch_numbers(&self, channel: Channel) -> impl Iterator<Item = u32> {
+        let first = self.version * PAGE_BATCHES * CHANNELS;
+        (first..first + PAGE_BATCHES * CHANNELS).filter(move |number| channel_of(*number) == channel)
     }
+}
+
+/// Which walk of its slice a batch's number comes from.
+fn version_of(number: u32) -> u32 {
+    number / (PAGE_BATCHES * CHANNELS)
+}
+
+/// Which channel a batch's number is of.
+fn channel_of(number: u32) -> Channel {
+    Channel::ALL[(number % CHANNELS) as usize]
 }
 
 /// What became of opening a slice or turning its page.
@@ -119,7 +137,7 @@ pub enum Walking {
 }
 
 /// Where a slice stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SliceStanding {
     /// Which.
     pub slice: u32,
@@ -132,7 +150,7 @@ pub struct SliceStanding {
 }
 
 /// How far a slice is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SliceWalk {
     /// Nobody began it.
     Unopened,
@@ -144,6 +162,8 @@ pub enum SliceWalk {
         version: u32,
         /// How many batches have not reported.
         batches_open: usize,
+        /// Of which channels they are.
+        channels_open: Channels,
     },
     /// Every batch has reported.
     Done,
@@ -183,7 +203,6 @@ struct SliceItem {
     walker: String,
     resume_after: Option<CustomerId>,
     walked: bool,
-    batches: u64,
     batches_open: BTreeSet<u32>,
     #[serde(with = "millis_serde::option")]
     heartbeat: Option<Timestamp>,
@@ -203,6 +222,10 @@ struct SliceItem {
 impl SliceItem {
     fn is_done(&self) -> bool {
         self.walked && self.batches_open.is_empty()
+    }
+
+    fn channels_open(&self) -> Channels {
+        self.batches_open.iter().map(|number| channel_of(*number)).collect()
     }
 }
 
@@ -317,8 +340,8 @@ impl Pushes {
         }
     }
 
-    /// Turns the page: its batches are queued, the walk goes on after `next` or is over. The batches have the numbers from
-    /// [`Walk::first_batch`] on.
+    /// Turns the page: its batches are queued, the walk goes on after `next` or is over. The batches have numbers of
+    /// [`Walk::batch_numbers`].
     ///
     /// # Errors
     /// If the store is out of reach or the item unreadable.
@@ -326,10 +349,11 @@ impl Pushes {
         &self,
         walk: &Walk,
         found: WalkCounts,
+        batches: &[u32],
         next: Option<CustomerId>,
     ) -> Result<Walking, StoreError> {
         let place = if next.is_some() { "resumeAfter = :resumeAfter" } else { "walked = :true REMOVE resumeAfter" };
-        let open = if found.batches > 0 { ", batchesOpen :open" } else { "" };
+        let open = if !batches.is_empty() { ", batchesOpen :open" } else { "" };
         let mut call = self
             .update(walk.push, slice_sk(walk.slice))
             .update_expression(format!(
@@ -345,10 +369,9 @@ impl Pushes {
             .expression_attribute_values(":eligible", number(found.customers_eligible))
             .expression_attribute_values(":unevaluable", number(found.customers_unevaluable))
             .expression_attribute_values(":notifications", number(found.notifications))
-            .expression_attribute_values(":batches", number(found.batches));
-        if found.batches > 0 {
-            let numbers = (u64::from(walk.first_batch())..).take(usize::try_from(found.batches).unwrap_or(usize::MAX));
-            let numbers = numbers.map(|number| number.to_string()).collect();
+            .expression_attribute_values(":batches", number(batches.len()));
+        if !batches.is_empty() {
+            let numbers = batches.iter().map(u32::to_string).collect();
             call = call.expression_attribute_values(":open", AttributeValue::Ns(numbers));
         }
         call = match &next {
@@ -402,7 +425,7 @@ impl Pushes {
             Conditional::Refused(None) => return Ok(Reporting::Settled),
             Conditional::Refused(item) => {
                 let item: SliceItem = self.read(item)?;
-                if item.generation == report.generation && item.version == report.batch / PAGE_BATCHES && !item.walked {
+                if item.generation == report.generation && item.version == version_of(report.batch) && !item.walked {
                     return Ok(Reporting::TooEarly);
                 }
                 item
@@ -491,9 +514,11 @@ impl Pushes {
                 standing.heartbeat = slice.heartbeat;
                 standing.walk = match (slice.walked, slice.is_done()) {
                     (_, true) => SliceWalk::Done,
-                    (true, false) => {
-                        SliceWalk::Walked { version: slice.version, batches_open: slice.batches_open.len() }
-                    }
+                    (true, false) => SliceWalk::Walked {
+                        version: slice.version,
+                        batches_open: slice.batches_open.len(),
+                        channels_open: slice.channels_open(),
+                    },
                     (false, false) => SliceWalk::Walking,
                 };
             }
@@ -507,7 +532,7 @@ impl Pushes {
     /// # Errors
     /// If the store is out of reach.
     pub async fn walk_anew(&self, push: PushId, standing: &SliceStanding) -> Result<Option<u32>, StoreError> {
-        let SliceWalk::Walked { version, batches_open } = standing.walk else {
+        let SliceWalk::Walked { version, batches_open, .. } = standing.walk else {
             return Ok(None);
         };
         let generation = standing.generation + 1;
@@ -571,6 +596,7 @@ impl Pushes {
         let mut walk = WalkCounts::default();
         let mut outcomes = OutcomeCounts::default();
         let mut last_progress_at = None;
+        let mut channels_open = Channels::new();
         let mut pages = self
             .client
             .query()
@@ -589,12 +615,12 @@ impl Pushes {
             }
             let slice: SliceItem = self.read(Some(item))?;
             last_progress_at = last_progress_at.max(slice.heartbeat);
+            channels_open.extend(slice.channels_open());
             walk += WalkCounts {
                 customers_read: slice.customers_read,
                 customers_eligible: slice.customers_eligible,
                 customers_unevaluable: slice.customers_unevaluable,
                 notifications: slice.notifications,
-                batches: slice.batches,
             };
             outcomes += OutcomeCounts {
                 sent: slice.sent,
@@ -606,7 +632,7 @@ impl Pushes {
                 already_served: slice.already_served,
             };
         }
-        Ok(push.map(|push| Progress { push, walk, outcomes, last_progress_at }))
+        Ok(push.map(|push| Progress { push, walk, outcomes, last_progress_at, channels_open }))
     }
 
     /// Open pushes, oldest first. A new one may take a moment to be listed.

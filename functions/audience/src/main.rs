@@ -21,8 +21,10 @@ async fn main() -> Result<(), Error> {
         customers: Customers::new(aws.dynamodb(), settings::required::<String>("CUSTOMERS_TABLE")?),
         pushes: Pushes::new(aws.dynamodb(), settings::required::<String>("PUSHES_TABLE")?),
         slices: queue(settings::required("AUDIENCE_QUEUE_URL")?),
-        // A channel without a queue is not offered by this deployment, and nobody is notified on it.
-        channels: BTreeMap::from([(Channel::Email, queue(settings::required("EMAIL_QUEUE_URL")?))]),
+        channels: BTreeMap::from([
+            (Channel::Email, queue(settings::required("EMAIL_QUEUE_URL")?)),
+            (Channel::Sms, queue(settings::required("SMS_QUEUE_URL")?)),
+        ]),
     };
     let walker = &walker;
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<SqsEvent>| {

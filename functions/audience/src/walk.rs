@@ -14,12 +14,13 @@ use domain::{CustomerId, Rule};
 use runtime::queue::QueueError;
 use runtime::{Deadline, Queue};
 use store::customers::CustomersPage;
-use store::pushes::Walking;
+use store::pushes::{PAGE_BATCHES, Walk, Walking};
 use store::{Customers, Pushes, StoreError};
 
-/// Customers of one page: enough to fill batches, few enough to walk in a second or two. With two channels they make at
-/// most 40 batches (see [`store::pushes::PAGE_BATCHES`]).
+/// Customers of one page: enough to fill batches, few enough to walk in a second or two. They make at most 20 batches of
+/// each channel (see [`store::pushes::PAGE_BATCHES`]).
 const PAGE: u16 = 1_000;
+const _: () = assert!(PAGE as usize <= PAGE_BATCHES as usize * BATCH_LIMIT);
 /// No page is begun with less than this left: the rest of the slice is handed on.
 const PAGE_TIME: Duration = Duration::from_secs(15);
 /// How long a slice waits when the store is out of reach or too busy.
@@ -73,7 +74,7 @@ impl Walker {
             }
             let page = self.customers.scan(slice.slice, slice.slices, walk.after.as_ref(), PAGE).await?;
             let next = page.next.clone();
-            let (found, batches) = self.sort(slice, &page, walk.first_batch());
+            let (found, batches) = self.sort(slice, &page, &walk);
             for (channel, queue) in &self.channels {
                 queue
                     .send_all(batches.iter().filter(|ChannelMessage::BatchV1(batch)| batch.channel == *channel))
@@ -81,16 +82,17 @@ impl Walker {
             }
             tracing::info!(
                 offer.id = %slice.push.offer, push.number = slice.push.number, slice = slice.slice,
-                customers = found.customers_read, notifications = found.notifications, batches = found.batches,
+                customers = found.customers_read, notifications = found.notifications, batches = batches.len(),
                 unreadable = page.unreadable, "page walked"
             );
-            walking = self.pushes.turn_page(&walk, found, next).await?;
+            let numbers: Vec<_> = batches.iter().map(|ChannelMessage::BatchV1(batch)| batch.batch).collect();
+            walking = self.pushes.turn_page(&walk, found, &numbers, next).await?;
         }
         Ok(())
     }
 
     /// What a page holds for this offer, and the batches to queue for it.
-    fn sort(&self, slice: &Slice, page: &CustomersPage, first_batch: u32) -> (WalkCounts, Vec<ChannelMessage>) {
+    fn sort(&self, slice: &Slice, page: &CustomersPage, walk: &Walk) -> (WalkCounts, Vec<ChannelMessage>) {
         let mut found = WalkCounts {
             customers_read: page.customers.len() as u64 + page.unreadable,
             customers_unevaluable: page.unreadable,
@@ -115,12 +117,11 @@ impl Walker {
                 }
             }
         }
-        let chunks = recipients
-            .iter()
-            .flat_map(|(channel, customers)| customers.chunks(BATCH_LIMIT).map(move |chunk| (*channel, chunk)));
-        let batches: Vec<_> = (first_batch..)
-            .zip(chunks)
-            .map(|(number, (channel, customers))| {
+        let numbered = recipients.iter().flat_map(|(channel, customers)| {
+            walk.batch_numbers(*channel).zip(customers.chunks(BATCH_LIMIT)).map(move |batch| (*channel, batch))
+        });
+        let batches = numbered
+            .map(|(channel, (number, customers))| {
                 ChannelMessage::BatchV1(Batch {
                     push: slice.push,
                     offer: slice.offer.clone(),
@@ -135,7 +136,6 @@ impl Walker {
                 })
             })
             .collect();
-        found.batches = batches.len() as u64;
         (found, batches)
     }
 }

@@ -1,10 +1,10 @@
 //! What carries e-mail, as the template's parameters say.
 
 use std::str::FromStr;
-use std::time::Duration;
 
+use delivery::aws::ANSWER_TIMEOUT;
 use delivery::smtp::UrlSource;
-use delivery::{Accepted, Email, SendError, SesTransport, SmtpTransport, Transport, ses};
+use delivery::{Accepted, Email, SendError, SesTransport, SmtpTransport, Transport};
 use futures::FutureExt;
 use jiff::Timestamp;
 use lambda_runtime::Error;
@@ -18,9 +18,6 @@ fn secret(aws: &Aws, arn: String) -> UrlSource {
         async move { aws.secret(&arn).await.map_err(|error| error.to_string()) }.boxed()
     })
 }
-
-/// How long a connection to SES is kept unused.
-const IDLE: Duration = Duration::from_secs(5);
 
 /// The kinds of transports, by the names that the template gives them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,20 +51,7 @@ impl Carrier {
         Ok(match kind {
             Kind::None => None,
             Kind::Ses => {
-                let config = aws_sdk_sesv2::config::Builder::from(aws.config())
-                    // Trying again is the pipeline's business: the client would hide that a message went twice.
-                    .retry_config(aws_sdk_sesv2::config::retry::RetryConfig::disabled())
-                    // A connection that was closed while the function slept looks like an answer that was lost.
-                    .http_client(runtime::clients::https(Some(IDLE)))
-                    .timeout_config(
-                        aws_sdk_sesv2::config::timeout::TimeoutConfig::builder()
-                            .connect_timeout(runtime::clients::CONNECT_TIMEOUT)
-                            .operation_attempt_timeout(ses::ANSWER_TIMEOUT)
-                            .operation_timeout(ses::ANSWER_TIMEOUT)
-                            .build(),
-                    )
-                    .build();
-                let client = aws_sdk_sesv2::Client::from_conf(config);
+                let client = aws_sdk_sesv2::Client::new(&aws.one_attempt(ANSWER_TIMEOUT));
                 Some(Self::Ses(SesTransport::new(client, settings::optional("SES_CONFIGURATION_SET")?)))
             }
             Kind::Smtp => {

@@ -71,7 +71,8 @@ impl Request {
 
 /// Sends `{recipient, emailFromAddress, emailReplyToAddress, subject, content}` and answers `{messageId}`.
 pub(crate) async fn send(function: &Function, payload: Value, deadline: Deadline) -> Result<Value, DirectError> {
-    let Function { email, is_sending_enabled, .. } = function;
+    let Function { batches, is_sending_enabled } = function;
+    let email = &batches.deliverer;
     let request = Request::parse(payload)?;
     if !is_sending_enabled {
         return Err(DirectError::Disabled);

@@ -5,27 +5,21 @@ mod direct;
 
 use std::sync::Arc;
 
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use aws_lambda_events::sqs::SqsEvent;
 use delivery::email::{Letterhead, Links, RingSource};
-use delivery::{Delivered, Deliverer, EmailComposer, Paced, PutOff};
-use domain::queue::{Batch, ChannelMessage};
+use delivery::{Batches, Deliverer, EmailComposer, Paced};
 use futures::FutureExt;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::keys::RING_AGE;
-use runtime::queue::QueueError;
-use runtime::{Aws, Deadline, Keys, Queue, records, settings, telemetry};
+use runtime::{Aws, Deadline, Keys, Queue, settings, telemetry};
 use serde_json::Value;
-use store::{Customers, Deliveries, Pacing, Pushes, StoreError, Suppressions};
+use store::{Customers, Deliveries, Pacing, Pushes, Suppressions};
 
 use crate::carrier::{Carrier, Kind};
 
-type Email = Deliverer<EmailComposer, Carrier>;
-
 /// What every invocation may use.
 struct Function {
-    email: Email,
-    /// The queue that batches come from.
-    queue: Queue,
+    batches: Batches<EmailComposer, Carrier>,
     /// While false the queue is not read at all, and direct invocations are refused.
     is_sending_enabled: bool,
 }
@@ -50,7 +44,7 @@ async fn main() -> Result<(), Error> {
     // Where only the template knows the API's id.
     let public_url =
         settings::required::<String>("PUBLIC_URL")?.replace("{api}", &settings::required::<String>("API_ID")?);
-    let email = Email {
+    let deliverer = Deliverer {
         customers: Customers::new(aws.dynamodb(), settings::required::<String>("CUSTOMERS_TABLE")?),
         suppressions: Suppressions::new(aws.dynamodb(), settings::required::<String>("SUPPRESSIONS_TABLE")?),
         deliveries: Deliveries::new(aws.dynamodb(), settings::required::<String>("DELIVERIES_TABLE")?),
@@ -68,7 +62,7 @@ async fn main() -> Result<(), Error> {
     };
     let queue = Queue::new(aws.sqs(), settings::required::<String>("EMAIL_QUEUE_URL")?);
     let is_sending_enabled = settings::required("SENDING_ENABLED")?;
-    let function = &Function { email, queue, is_sending_enabled };
+    let function = &Function { batches: Batches { deliverer, queue }, is_sending_enabled };
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
         // Boxed: all its layers in one type are more than the compiler looks through.
         Box::pin(handle(function, event.payload, Deadline::of(&event.context))).await
@@ -79,50 +73,7 @@ async fn main() -> Result<(), Error> {
 async fn handle(function: &Function, payload: Value, deadline: Deadline) -> Result<Value, Error> {
     if payload.get("Records").is_some() {
         let event: SqsEvent = serde_json::from_value(payload)?;
-        return Ok(serde_json::to_value(deliver_all(function, event, deadline).await)?);
+        return Ok(serde_json::to_value(function.batches.deliver_all(event, deadline).await)?);
     }
     Ok(direct::send(function, payload, deadline).await?)
-}
-
-async fn deliver_all(function: &Function, event: SqsEvent, deadline: Deadline) -> SqsBatchResponse {
-    records::each(event, async |body| {
-        let ChannelMessage::BatchV1(batch) = serde_json::from_str(body)?;
-        deliver(function, batch, deadline).await
-    })
-    .await
-}
-
-/// Why a batch must come again by the queue's own means.
-#[derive(Debug, thiserror::Error)]
-enum BatchError {
-    #[error("the message is no batch: {0}")]
-    Message(#[from] serde_json::Error),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("the batch could not be put off: {0}")]
-    Queue(#[from] QueueError),
-}
-
-/// Delivers a batch. What is left of it is put off: sent anew, to come when it makes sense, so that the old message may
-/// go. The queue's own retries, and its dead-letter queue, are for crashes and for messages that can never succeed.
-async fn deliver(function: &Function, batch: Batch, deadline: Deadline) -> Result<(), BatchError> {
-    let Batch { push, slice, batch: number, .. } = batch;
-    match function.email.deliver(&batch, deadline.at()).await? {
-        Delivered::Whole(counts) => tracing::info!(
-            offer.id = %push.offer, push.number = push.number, slice, batch = number,
-            sent = counts.sent, failed = counts.failed, suppressed = counts.suppressed, opted_out = counts.opted_out,
-            expired = counts.expired, cancelled = counts.cancelled, already_served = counts.already_served,
-            "batch delivered"
-        ),
-        Delivered::PutOff(put_off) => {
-            let PutOff { again, delay, why } = *put_off;
-            let (left, attempt) = (again.customers.len(), again.attempt);
-            function.queue.send_later(&ChannelMessage::BatchV1(again), delay).await?;
-            tracing::info!(
-                offer.id = %push.offer, push.number = push.number, slice, batch = number, attempt, left, why = ?why,
-                delay_ms = delay.as_millis(), "batch put off"
-            );
-        }
-    }
-    Ok(())
 }

@@ -1,8 +1,11 @@
-//! What came of e-mail that SES had accepted: addresses that bounced for good, or whose readers complained, are written to
-//! no more, and the deliveries say so.
+//! What came of messages that a provider had accepted: addresses that bounced for good, whose readers complained, and
+//! numbers that opted out, are written to no more. Of e-mail the deliveries say so; of text messages SNS does not tell whose
+//! they were.
 
 mod event;
+mod sms_log;
 
+use aws_lambda_events::cloudwatch_logs::LogsEvent;
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::{Aws, records, settings, telemetry};
@@ -39,8 +42,12 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| handle(function, event.payload).await)).await
 }
 
-/// From its queue, or one event as EventBridge brings it.
+/// From its queue, one event as EventBridge brings it, or what SNS logged.
 async fn handle(function: &Function, payload: Value) -> Result<Value, Error> {
+    if payload.get("awslogs").is_some() {
+        let logs: LogsEvent = serde_json::from_value(payload)?;
+        return Ok(json!({"suppressed": take_log(function, logs).await?}));
+    }
     if payload.get("Records").is_none() {
         let acted_on = take(function, payload).await?;
         return Ok(json!({"actedOn": acted_on}));
@@ -80,4 +87,22 @@ async fn take(function: &Function, event: Value) -> Result<bool, FeedbackError> 
         "the provider told what became of an e-mail"
     );
     Ok(true)
+}
+
+/// Suppresses the numbers that SNS will not reach any more; doing so again changes nothing. Answers how many there were.
+async fn take_log(function: &Function, logs: LogsEvent) -> Result<usize, StoreError> {
+    let told = logs.aws_logs.data.log_events.iter().filter_map(|entry| match sms_log::read(&entry.message) {
+        Ok(told) => told,
+        Err(error) => {
+            tracing::error!(error = %error, "a line of SNS's log cannot be read");
+            None
+        }
+    });
+    let mut suppressed = 0;
+    for (number, reason, at) in told {
+        function.suppressions.suppress(&number, reason, at).await?;
+        suppressed += 1;
+    }
+    tracing::info!(suppressed, "SNS told what became of text messages");
+    Ok(suppressed)
 }

@@ -4,13 +4,13 @@ mod deliveries;
 mod offers;
 mod pushes;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use api::problem::no_such_route;
 use axum::Router;
 use axum::routing::{get, post};
-use domain::Text;
+use domain::{Channel, Text};
 use runtime::{Aws, Queue, settings, telemetry};
 use serde_json::json;
 use store::{Deliveries, Offers, Pacing, Pushes};
@@ -22,9 +22,9 @@ struct App {
     deliveries: Deliveries,
     pacing: Pacing,
     /// By the queues that they serve.
-    dead_letters: [(&'static str, Queue); 2],
-    /// What carries e-mail, by the names in the Pacing table.
-    email_transports: BTreeSet<String>,
+    dead_letters: [(&'static str, Queue); 3],
+    /// What carries each channel, by the names in the Pacing table.
+    transports: BTreeMap<Channel, BTreeSet<String>>,
     default_subject: Text,
 }
 
@@ -32,6 +32,10 @@ struct App {
 async fn main() -> Result<(), lambda_http::Error> {
     telemetry::init();
     let aws = Aws::from_env().await;
+    let email_transports = [settings::required("EMAIL_TRANSPORT")?, settings::required("FALLBACK_EMAIL_TRANSPORT")?]
+        .into_iter()
+        .filter(|transport: &String| transport != "none")
+        .collect();
     let app = App {
         offers: Offers::new(aws.dynamodb(), settings::required::<String>("OFFERS_TABLE")?),
         pushes: Pushes::new(aws.dynamodb(), settings::required::<String>("PUSHES_TABLE")?),
@@ -40,11 +44,9 @@ async fn main() -> Result<(), lambda_http::Error> {
         dead_letters: [
             ("audience", Queue::new(aws.sqs(), settings::required::<String>("AUDIENCE_DEAD_LETTERS_URL")?)),
             ("email", Queue::new(aws.sqs(), settings::required::<String>("EMAIL_DEAD_LETTERS_URL")?)),
+            ("sms", Queue::new(aws.sqs(), settings::required::<String>("SMS_DEAD_LETTERS_URL")?)),
         ],
-        email_transports: [settings::required("EMAIL_TRANSPORT")?, settings::required("FALLBACK_EMAIL_TRANSPORT")?]
-            .into_iter()
-            .filter(|transport| transport != "none")
-            .collect(),
+        transports: BTreeMap::from([(Channel::Email, email_transports), (Channel::Sms, ["sns".to_owned()].into())]),
         default_subject: Text::parse(&settings::required::<String>("DEFAULT_SUBJECT")?)?,
     };
     lambda_http::run(router(app)).await

@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header::LOCATION};
 use axum::response::{IntoResponse, Response};
+use domain::channel::Channels;
 use domain::fields::{Fields, kind};
 use domain::offer::now;
 use domain::push::{OutcomeCounts, PushState, WalkCounts};
@@ -75,20 +76,28 @@ impl Wait {
             PushState::Completed | PushState::Cancelled => return Ok(Self::default()),
         }
         let (mut outages, mut is_paced) = (Vec::new(), false);
-        if progress.pending() > 0 {
-            for transport in &app.email_transports {
+        for channel in &progress.channels_open {
+            let transports = app.transports.get(channel).into_iter().flatten();
+            let mut out = Some(Vec::new());
+            for transport in transports {
                 match app.pacing.delay(transport).await {
                     Ok(Some(Delay::Outage { last_error })) => {
-                        outages.push(format!("{transport}: {}", last_error.unwrap_or_default()));
+                        if let Some(out) = &mut out {
+                            out.push(format!("{transport}: {}", last_error.unwrap_or_default()));
+                        }
+                        continue;
                     }
                     Ok(Some(Delay::Rate)) => is_paced = true,
                     Ok(None) => {}
                     // How far the push is can be told all the same.
                     Err(error) => tracing::warn!(transport, error = %error, "the pace cannot be read"),
                 }
+                // One that is not out serves for the other.
+                out = None;
             }
+            outages.extend(out.unwrap_or_default());
         }
-        if !outages.is_empty() && outages.len() == app.email_transports.len() {
+        if !outages.is_empty() {
             return wait("provider", Some(outages.join("; ")));
         }
         let stalled =
@@ -109,7 +118,7 @@ impl Wait {
 impl ProgressView {
     fn new(progress: Progress, wait: Wait) -> Self {
         let pending = progress.pending();
-        let Progress { push, walk, outcomes, last_progress_at } = progress;
+        let Progress { push, walk, outcomes, last_progress_at, .. } = progress;
         Self {
             offer: push.id.offer,
             number: push.id.number,
@@ -213,7 +222,13 @@ async fn requested(app: &App, id: PushId) -> Result<Progress, Problem> {
         completed_at: None,
         cancelled_by: None,
     };
-    Ok(Progress { push, walk: WalkCounts::default(), outcomes: OutcomeCounts::default(), last_progress_at: None })
+    Ok(Progress {
+        push,
+        walk: WalkCounts::default(),
+        outcomes: OutcomeCounts::default(),
+        last_progress_at: None,
+        channels_open: Channels::new(),
+    })
 }
 
 /// `POST /offers/{id}/pushes` `{retryRejected?}`: push again to those not yet served.

@@ -7,8 +7,11 @@ mod cut;
 mod event;
 mod sweep;
 
+use std::collections::BTreeMap;
+
 use aws_lambda_events::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use cut::Cutter;
+use domain::Channel;
 use event::{Event, PushRecord};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::{Aws, Queue, settings, telemetry};
@@ -26,7 +29,10 @@ async fn main() -> Result<(), Error> {
         customers: Customers::new(aws.dynamodb(), settings::required::<String>("CUSTOMERS_TABLE")?),
         audience: Queue::new(aws.sqs(), settings::required::<String>("AUDIENCE_QUEUE_URL")?),
     };
-    let channels = [Queue::new(aws.sqs(), settings::required::<String>("EMAIL_QUEUE_URL")?)];
+    let channels = BTreeMap::from([
+        (Channel::Email, Queue::new(aws.sqs(), settings::required::<String>("EMAIL_QUEUE_URL")?)),
+        (Channel::Sms, Queue::new(aws.sqs(), settings::required::<String>("SMS_QUEUE_URL")?)),
+    ]);
     let sweeper = &Sweeper { cutter: &cutter, channels: &channels };
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| handle(sweeper, event.payload).await)).await
 }

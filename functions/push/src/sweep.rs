@@ -5,13 +5,16 @@
 //! - a push whose time has come is started;
 //! - a slice that has not moved for a while, though its queue is empty, is queued again; whoever opens it takes it over
 //!   where it stands;
-//! - a slice that is walked, but whose batches have not all reported though their queues are empty, is walked anew, in a
-//!   new generation. The Deliveries table keeps that from sending twice;
+//! - a slice that is walked, but whose batches have not all reported though their channel's queue is empty, is walked anew,
+//!   in a new generation. The Deliveries table keeps that from sending twice;
 //! - a slice that is done but not counted as done is counted.
 
+use std::collections::BTreeMap;
+
+use domain::channel::Channels;
 use domain::offer::now;
 use domain::push::PushState;
-use domain::{OfferId, PushId};
+use domain::{Channel, OfferId, PushId};
 use jiff::{SignedDuration, Timestamp};
 use runtime::Queue;
 use store::pushes::{Push, SliceStanding, SliceWalk};
@@ -31,8 +34,8 @@ const PAGE: u16 = 100;
 /// Sweeps up.
 pub(crate) struct Sweeper<'c> {
     pub(crate) cutter: &'c Cutter,
-    /// The queues of the channels: batches on their way stand in one of them.
-    pub(crate) channels: &'c [Queue],
+    /// The queue of each channel: its batches on their way stand there.
+    pub(crate) channels: &'c BTreeMap<Channel, Queue>,
 }
 
 /// What a sweep did.
@@ -133,7 +136,7 @@ impl Sweeper<'_> {
         for slice in self.cutter.pushes.slices(push).await? {
             let idle = now.duration_since(slice.heartbeat.or(push.started_at).unwrap_or(Timestamp::MIN));
             let due = patience == Patience::None || idle >= pause(&slice);
-            match slice.walk {
+            match &slice.walk {
                 SliceWalk::Unopened if due => again.push((slice.slice, 1)),
                 SliceWalk::Walking if due => again.push((slice.slice, slice.generation)),
                 SliceWalk::Walked { .. } if due => silent.push(slice),
@@ -151,8 +154,13 @@ impl Sweeper<'_> {
             again.clear();
         }
         swept.resumed += again.len() as u64;
-        if !silent.is_empty() && self.nothing_is_on_its_way().await? {
-            for slice in silent {
+        if !silent.is_empty() {
+            let idle = self.idle_channels().await?;
+            let is_lost = |slice: &SliceStanding| match &slice.walk {
+                SliceWalk::Walked { channels_open, .. } => !channels_open.is_disjoint(&idle),
+                _ => false,
+            };
+            for slice in silent.into_iter().filter(is_lost) {
                 if let Some(generation) = self.cutter.pushes.walk_anew(push.id, &slice).await? {
                     again.push((slice.slice, generation));
                     swept.anew += 1;
@@ -169,13 +177,15 @@ impl Sweeper<'_> {
         self.cutter.queue(push, &offer, request.retry_rejected, again).await
     }
 
-    async fn nothing_is_on_its_way(&self) -> Result<bool, CutError> {
-        for queue in self.channels {
-            if queue.depth().await? > 0 {
-                return Ok(false);
+    /// The channels of which nothing is on its way.
+    async fn idle_channels(&self) -> Result<Channels, CutError> {
+        let mut idle = Channels::new();
+        for (channel, queue) in self.channels {
+            if queue.depth().await? == 0 {
+                idle.insert(*channel);
             }
         }
-        Ok(true)
+        Ok(idle)
     }
 }
 

@@ -27,7 +27,8 @@ const IN_FLIGHT: usize = 10;
 /// How long all of it may take.
 const WITHIN: Duration = Duration::from_secs(15 * 60);
 
-const OFFER: &str = r#"{"code":"DEMO","description":"Hello {{ customer.name }}, get 5% cashback"}"#;
+const OFFER: &str =
+    r#"{"code":"DEMO","description":"Hello {{ customer.name }}, get 5% cashback","channels":["email"]}"#;
 
 /// Shows it, on a stack of its own.
 pub(crate) async fn demo(options: &Options) -> Result<()> {

@@ -84,6 +84,11 @@ impl Emulator {
         }
     }
 
+    /// Whether its SNS can be asked who opted out of text messages.
+    pub(crate) fn knows_opt_outs(&self) -> bool {
+        matches!(self, Self::LocalStack)
+    }
+
     /// Starts it. Answers what runs, and the URL that answers once it is ready; nothing if it is not ours to start.
     pub(crate) fn start(&self, place: &Place, port: u16) -> Result<Option<(Running, String)>> {
         let temporary = place.files().join("tmp");

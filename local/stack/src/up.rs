@@ -69,7 +69,7 @@ pub(crate) async fn prepare(place: &Place, options: &Options) -> Result<Stack> {
         bail!("another stack is up, at {}; end it first with: cargo xtask down", run.endpoint_url);
     }
     let endpoint = run.endpoint_url;
-    let smtp_url = options.smtp.clone().unwrap_or(run.inbox_smtp_url);
+    let smtp_url = options.smtp.clone().unwrap_or_else(|| run.inbox_smtp_url.clone());
 
     let aws = Aws::at(&endpoint);
     let mut settings = BTreeMap::from([
@@ -79,7 +79,11 @@ pub(crate) async fn prepare(place: &Place, options: &Options) -> Result<Stack> {
         // More than a machine carries.
         ("EmailRatePerSecond".to_owned(), "10000".to_owned()),
         ("FallbackEmailRatePerSecond".to_owned(), "10000".to_owned()),
+        ("SmsRatePerSecond".to_owned(), "10000".to_owned()),
     ]);
+    if !run.emulator.knows_opt_outs() {
+        settings.insert("CheckSmsOptOuts".to_owned(), "false".to_owned());
+    }
     if cfg!(target_arch = "x86_64") {
         settings.insert("Architecture".to_owned(), "x86_64".to_owned());
     }

@@ -1,0 +1,109 @@
+//! What a text message looks like.
+
+use domain::{Channel, Customer, Offer};
+
+use crate::segments::{fit, plain};
+use crate::transport::Compose;
+
+/// A text message.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TextMessage {
+    /// The number that it goes to, in E.164.
+    pub to: String,
+    /// What it says.
+    pub text: String,
+}
+
+/// Without the number, so that none reaches a log by accident.
+impl std::fmt::Debug for TextMessage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TextMessage").finish_non_exhaustive()
+    }
+}
+
+/// Writes offers as text messages: who it is from, subject, description, and how to hear no more.
+#[derive(Debug, Clone)]
+pub struct SmsComposer {
+    /// The bank's name, in front.
+    pub brand_name: String,
+    /// How to hear no more, on a line of its own; never cut.
+    pub opt_out: String,
+    /// Most segments of a message.
+    pub segments: usize,
+}
+
+impl SmsComposer {
+    /// What the customer reads.
+    ///
+    /// # Errors
+    /// Says why she cannot be written to, without her number or name.
+    pub fn text(&self, offer: &Offer, customer: &Customer) -> Result<String, String> {
+        let subject = offer.subject.render(customer).map_err(|error| format!("subject: {error}"))?;
+        let description = offer.description.render(customer).map_err(|error| format!("description: {error}"))?;
+        let body = plain(&format!("{}: {subject}\n{description}", self.brand_name));
+        fit(&body, &plain(&format!("\n{}", self.opt_out)), self.segments)
+            .ok_or_else(|| "the opt-out wording leaves no room; see SmsOptOutText and SmsSegments".to_owned())
+    }
+}
+
+impl Compose for SmsComposer {
+    type Message = TextMessage;
+
+    fn channel(&self) -> Channel {
+        Channel::Sms
+    }
+
+    fn address<'c>(&self, customer: &'c Customer) -> Option<&'c str> {
+        customer.mobile.as_ref().map(domain::Mobile::as_str)
+    }
+
+    async fn prepare(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn compose(&self, offer: &Offer, customer: &Customer) -> Result<TextMessage, String> {
+        let to = self.address(customer).unwrap_or_default().to_owned();
+        Ok(TextMessage { to, text: self.text(offer, customer)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::Text;
+    use domain::offer::Posted;
+    use serde_json::json;
+
+    use super::*;
+
+    fn text(subject: &str, description: &str, segments: usize) -> Result<String, String> {
+        let composer = SmsComposer { brand_name: "A Bank".into(), opt_out: "Reply STOP to opt out".into(), segments };
+        let default_subject = Text::parse("Save Cash On Transactions").unwrap();
+        let posted = Posted { at: domain::offer::now(), by: "bank", default_subject: &default_subject };
+        let offer = json!({"code": "X", "subject": subject, "description": description});
+        let customer = json!({"name": "Asha", "mobile": "+351912345678", "channels": ["sms"]});
+        let customer = Customer::parse("c-1", customer).unwrap();
+        composer.compose(&Offer::parse(offer, &posted).unwrap(), &customer).map(|message| {
+            assert_eq!(message.to, "+351912345678");
+            assert!(!format!("{message:?}").contains("351"));
+            message.text
+        })
+    }
+
+    #[test]
+    fn a_text_says_who_what_and_how_to_hear_no_more() {
+        let said = text("Save", "Dear {{ customer.name }}, get 5%", 1).unwrap();
+        assert_eq!(said, "A Bank: Save\nDear Asha, get 5%\nReply STOP to opt out");
+    }
+
+    #[test]
+    fn a_long_offer_is_cut_and_its_foot_is_not() {
+        let said = text("Save", &"Get 5% cashback. ".repeat(40), 2).unwrap();
+        assert!(said.ends_with("...\nReply STOP to opt out"), "{said}");
+        assert_eq!(crate::segments::count(&said), 2);
+    }
+
+    #[test]
+    fn who_lacks_what_the_text_names_is_told_apart() {
+        assert!(text("Save", "{{ customer.city }}", 1).unwrap_err().contains("no city"));
+    }
+}

@@ -1,0 +1,78 @@
+//! A line of SNS's log of text messages (SNS developer guide, "Amazon SNS SMS delivery logs" and "SMS delivery failure
+//! reasons").
+
+use domain::{AddressHash, Channel};
+use jiff::civil::DateTime;
+use jiff::{Timestamp, tz::TimeZone};
+use serde::Deserialize;
+use store::suppressions::Reason;
+
+#[derive(Deserialize)]
+struct Line {
+    notification: Notification,
+    delivery: Delivery,
+    status: String,
+}
+
+#[derive(Deserialize)]
+struct Notification {
+    timestamp: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Delivery {
+    destination: String,
+    #[serde(default)]
+    provider_response: String,
+}
+
+/// Reads a line; `None` if the message arrived, or failed for a reason that may pass.
+///
+/// # Errors
+/// If it is no such line. The error shows nothing of it.
+pub(crate) fn read(line: &str) -> Result<Option<(AddressHash, Reason, Timestamp)>, serde_json::Error> {
+    let Line { notification, delivery, status } = serde_json::from_str(line)?;
+    let reason = match delivery.provider_response.to_ascii_lowercase().as_str() {
+        _ if status != "FAILURE" => return Ok(None),
+        "phone number is opted out" => Reason::OptedOut,
+        "invalid phone number" => Reason::Bounced,
+        // Out of reach, out of money, taken for spam: the next one may arrive.
+        _ => return Ok(None),
+    };
+    // In UTC, with a space where others have a T.
+    let at = notification.timestamp.parse::<DateTime>().and_then(|at| TimeZone::UTC.to_timestamp(at));
+    let at = at.unwrap_or_else(|_| Timestamp::now());
+    Ok(Some((AddressHash::of(Channel::Sms, &delivery.destination), reason, at)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read_response(status: &str, response: &str) -> Option<(AddressHash, Reason, Timestamp)> {
+        let line = json!({
+            "notification": {"messageId": "m-1", "timestamp": "2026-11-24 01:02:03.456"},
+            "delivery": {"destination": "+351912345678", "smsType": "Promotional", "providerResponse": response},
+            "status": status,
+        });
+        read(&line.to_string()).unwrap()
+    }
+
+    #[test]
+    fn who_opted_out_or_does_not_exist_is_written_to_no_more() {
+        let (number, reason, at) = read_response("FAILURE", "Phone number is opted out").unwrap();
+        assert_eq!((number, reason), (AddressHash::of(Channel::Sms, "+351912345678"), Reason::OptedOut));
+        assert_eq!(at, "2026-11-24T01:02:03.456Z".parse().unwrap());
+        assert_eq!(read_response("FAILURE", "Invalid phone number").unwrap().1, Reason::Bounced);
+    }
+
+    #[test]
+    fn what_may_pass_suppresses_nobody() {
+        assert_eq!(read_response("FAILURE", "Phone is currently unreachable/unavailable"), None);
+        assert_eq!(read_response("SUCCESS", "Message has been accepted by phone carrier"), None);
+        assert!(read("START RequestId").is_err());
+    }
+}

@@ -1,0 +1,60 @@
+//! Delivers text messages: batches from its queue, or one message for whoever invokes it directly.
+
+mod direct;
+
+use aws_lambda_events::sqs::SqsEvent;
+use delivery::aws::ANSWER_TIMEOUT;
+use delivery::{Batches, Deliverer, Paced, SmsComposer, SnsOptions, SnsTransport};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use runtime::{Aws, Deadline, Queue, settings, telemetry};
+use serde_json::Value;
+use store::{Customers, Deliveries, Pacing, Pushes, Suppressions};
+
+/// What every invocation may use.
+struct Function {
+    batches: Batches<SmsComposer, SnsTransport>,
+    /// While false the queue is not read at all, and direct invocations are refused.
+    is_sending_enabled: bool,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    telemetry::init();
+    let aws = Aws::from_env().await;
+    let options = SnsOptions {
+        sender_id: settings::optional("SMS_SENDER_ID")?,
+        message_type: settings::required("SMS_TYPE")?,
+        check_opt_outs: settings::required("CHECK_SMS_OPT_OUTS")?,
+    };
+    let transport = SnsTransport::new(aws_sdk_sns::Client::new(&aws.one_attempt(ANSWER_TIMEOUT)), options);
+    let deliverer = Deliverer {
+        customers: Customers::new(aws.dynamodb(), settings::required::<String>("CUSTOMERS_TABLE")?),
+        suppressions: Suppressions::new(aws.dynamodb(), settings::required::<String>("SUPPRESSIONS_TABLE")?),
+        deliveries: Deliveries::new(aws.dynamodb(), settings::required::<String>("DELIVERIES_TABLE")?),
+        pushes: Pushes::new(aws.dynamodb(), settings::required::<String>("PUSHES_TABLE")?),
+        pacing: Pacing::new(aws.dynamodb(), settings::required::<String>("PACING_TABLE")?),
+        composer: SmsComposer {
+            brand_name: settings::required("BRAND_NAME")?,
+            opt_out: settings::required("SMS_OPT_OUT_TEXT")?,
+            segments: settings::required("SMS_SEGMENTS")?,
+        },
+        first: Paced { transport, rate: settings::required("SMS_RATE_PER_SECOND")? },
+        fallback: None,
+    };
+    let queue = Queue::new(aws.sqs(), settings::required::<String>("SMS_QUEUE_URL")?);
+    let is_sending_enabled = settings::required("SENDING_ENABLED")?;
+    let function = &Function { batches: Batches { deliverer, queue }, is_sending_enabled };
+    lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
+        // Boxed: all its layers in one type are more than the compiler looks through.
+        Box::pin(handle(function, event.payload, Deadline::of(&event.context))).await
+    }))
+    .await
+}
+
+async fn handle(function: &Function, payload: Value, deadline: Deadline) -> Result<Value, Error> {
+    if payload.get("Records").is_some() {
+        let event: SqsEvent = serde_json::from_value(payload)?;
+        return Ok(serde_json::to_value(function.batches.deliver_all(event, deadline).await)?);
+    }
+    Ok(direct::send(function, payload, deadline).await?)
+}

@@ -1,0 +1,195 @@
+//! To the phone as well: each channel for itself. One test at a time: they change what carries text messages.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use end_to_end::aws_proxy::{Asked, AwsProxy, Verdict};
+use end_to_end::{Bank, counts, each_once, wait_for, wait_long_for};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+static SNS: Mutex<()> = Mutex::const_new(());
+
+/// An SNS of our own in front of the stack's, for as long as `during` takes.
+async fn with_sns<T>(
+    bank: &Bank,
+    judge: impl Fn(&Asked<'_>) -> Verdict + Send + Sync + 'static,
+    during: impl AsyncFnOnce() -> T,
+) -> T {
+    let sns = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
+    bank.set_environment("sms", "AWS_ENDPOINT_URL_SNS", Some(&sns.url)).await;
+    let done = during().await;
+    bank.set_environment("sms", "AWS_ENDPOINT_URL_SNS", None).await;
+    done
+}
+
+fn refusal(code: &str, words: &str) -> String {
+    format!(
+        "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{words}</Message></Error></ErrorResponse>"
+    )
+}
+
+#[tokio::test]
+async fn each_hears_once_on_each_channel_that_she_wants_and_can_be_reached_on() {
+    let _guard = SNS.lock().await;
+    let bank = Bank::open();
+    let mobile = |who: &str| json!(bank.mobile(who));
+    bank.put_customers(&[
+        bank.customer("both", &json!({"channels": ["email", "sms"], "mobile": mobile("both")})),
+        bank.customer("phone", &json!({"channels": ["sms", "email"], "mobile": mobile("phone"), "email": null})),
+        bank.customer("mail", &json!({"channels": ["email"], "mobile": mobile("mail")})),
+        bank.customer("neither", &json!({"channels": [], "mobile": mobile("neither")})),
+    ])
+    .await;
+    let everybody = ["both", "phone", "mail", "neither"];
+
+    let offer = json!({"code": "BOTH", "subject": "🎁 {{ customer.name }}", "description": "Get 5% “cashback”"});
+    let offer = bank.post_offer(&offer).await;
+    let push = bank.completed(&offer).await;
+    assert_eq!((&push["eligible"], &push["sent"]), (&json!(4), &json!(4)), "{push}");
+    assert_eq!((&push["customersRead"].as_u64() >= &Some(4), &push["customersEligible"]), (true, &json!(4)));
+    assert_eq!(bank.mail_count().await, counts(&["both", "mail"]));
+    let texts = bank.texts(&everybody).await;
+    assert_eq!(texts.keys().collect::<Vec<_>>(), ["both", "phone"]);
+    for (who, texts) in &texts {
+        let [text] = &texts[..] else { panic!("one each: {texts:?}") };
+        let said = format!("Offercast Bank: 🎁 {who}\nGet 5% \"cashback\"\nReply STOP to opt out");
+        assert_eq!(text.message, said);
+        assert_eq!(text.message_attributes["AWS.SNS.SMS.SMSType"]["StringValue"], "Promotional", "{text:?}");
+    }
+    let mut recorded: Vec<_> = bank
+        .deliveries(&offer, "state=sent")
+        .await
+        .iter()
+        .map(|delivery| format!("{} {}", delivery["customer"].as_str().unwrap(), delivery["channel"].as_str().unwrap()))
+        .collect();
+    recorded.sort();
+    let wanted = [("both", "email"), ("both", "sms"), ("mail", "email"), ("phone", "sms")];
+    assert_eq!(recorded, wanted.map(|(who, channel)| format!("{} {channel}", bank.id(who))));
+
+    // The offer itself may go out on one channel only.
+    let offer = bank.post_offer(&json!({"code": "SMS", "description": "Hello", "channels": ["sms"]})).await;
+    assert_eq!(bank.completed(&offer).await["sent"], 2);
+    assert_eq!(bank.mail_count().await, counts(&["both", "mail"]), "no more e-mail");
+    assert!(bank.texts(&["both", "phone"]).await.values().all(|texts| texts.len() == 2));
+}
+
+#[tokio::test]
+async fn while_sns_is_down_for_a_minute_email_goes_on_and_texts_arrive_later_once() {
+    const CUSTOMERS: usize = 120;
+    const DOWN: Duration = Duration::from_secs(60);
+    let _guard = SNS.lock().await;
+    let bank = Bank::open();
+    let is_down = Arc::new(AtomicBool::new(true));
+    let judge = {
+        let is_down = is_down.clone();
+        move |_: &Asked<'_>| match is_down.load(Ordering::Relaxed) {
+            true => Verdict::Answer(503, refusal("ServiceUnavailable", "Service is temporarily unavailable")),
+            false => Verdict::Pass,
+        }
+    };
+    let names: Vec<_> = (0..CUSTOMERS).map(|i| format!("c{i}")).collect();
+    let both = |who: &String| bank.customer(who, &json!({"channels": ["email", "sms"], "mobile": bank.mobile(who)}));
+    bank.put_customers(&names.iter().map(both).collect::<Vec<_>>()).await;
+    let dead = bank.dead_letters().await;
+
+    with_sns(&bank, judge, async || {
+        let began = Instant::now();
+        let offer = bank.post_offer(&json!({"code": "DOWN", "description": "Hello"})).await;
+        wait_for("all e-mail to arrive, whatever SNS does", async || {
+            let count = bank.mail_count().await;
+            ensure!(count == each_once(CUSTOMERS), "{} of {CUSTOMERS}", count.len());
+            Ok(())
+        })
+        .await;
+        let took = began.elapsed();
+        assert!(took < DOWN, "the e-mail is there while SNS is still down: {took:?}");
+        let push = wait_for("the push to say what it waits for", async || {
+            let push = bank.push(&offer).await;
+            ensure!(push["waitingFor"] == "provider", "{push}");
+            Ok(push)
+        })
+        .await;
+        assert!(push["lastError"].as_str().unwrap().starts_with("sns: ServiceUnavailable"), "{push}");
+        assert_eq!(push["failed"], 0, "{push}");
+        // The minute is the fault itself.
+        tokio::time::sleep_until((began + DOWN).into()).await;
+        assert_eq!(bank.texts(&names.iter().map(String::as_str).collect::<Vec<_>>()).await.len(), 0);
+        is_down.store(false, Ordering::Relaxed);
+        let push = wait_long_for("the texts to arrive", Duration::from_secs(300), async || {
+            let push = bank.push(&offer).await;
+            ensure!(push["state"] == "completed", "{push}");
+            Ok(push)
+        })
+        .await;
+        assert_eq!((&push["sent"], &push["failed"]), (&json!(2 * CUSTOMERS), &json!(0)), "{push}");
+    })
+    .await;
+    let texts = bank.texts(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    assert_eq!(texts.len(), CUSTOMERS, "nobody is lost");
+    assert!(texts.values().all(|texts| texts.len() == 1), "nobody hears twice");
+    assert_eq!(bank.mail_count().await, each_once(CUSTOMERS));
+    assert_eq!(bank.dead_letters().await, dead);
+}
+
+#[tokio::test]
+async fn a_number_that_opted_out_is_suppressed_and_one_that_sns_refuses_is_failed() {
+    let _guard = SNS.lock().await;
+    let bank = Bank::open();
+    let texted = |who: &str| bank.customer(who, &json!({"channels": ["sms"], "mobile": bank.mobile(who)}));
+    bank.put_customers(&[texted("gone"), texted("wrong"), texted("good")]).await;
+    let (gone, wrong) = (bank.mobile("gone"), bank.mobile("wrong"));
+    let (gone_digits, wrong_digits) = (gone[1..].to_owned(), wrong[1..].to_owned());
+    let judge = move |asked: &Asked<'_>| match asked.operation {
+        "CheckIfPhoneNumberIsOptedOut" => {
+            let is_out = asked.body.contains(&gone_digits);
+            let result = format!(
+                "<CheckIfPhoneNumberIsOptedOutResult><isOptedOut>{is_out}</isOptedOut></CheckIfPhoneNumberIsOptedOutResult>"
+            );
+            Verdict::Answer(
+                200,
+                format!("<CheckIfPhoneNumberIsOptedOutResponse>{result}</CheckIfPhoneNumberIsOptedOutResponse>"),
+            )
+        }
+        "Publish" if asked.body.contains(&wrong_digits) => {
+            let words = format!("Invalid parameter: PhoneNumber Reason: +{wrong_digits} is not valid to publish to");
+            Verdict::Answer(400, refusal("InvalidParameter", &words))
+        }
+        _ => Verdict::Pass,
+    };
+    let before = bank.environment_of("sms").await.get("CHECK_SMS_OPT_OUTS").cloned();
+    bank.set_environment("sms", "CHECK_SMS_OPT_OUTS", Some("true")).await;
+    let (offer, push) = with_sns(&bank, judge, async || {
+        let offer = bank.post_offer(&json!({"code": "OUT", "description": "Hello"})).await;
+        let push = bank.completed(&offer).await;
+        (offer, push)
+    })
+    .await;
+    bank.set_environment("sms", "CHECK_SMS_OPT_OUTS", before.as_deref()).await;
+
+    assert_eq!((&push["sent"], &push["failed"], &push["optedOut"]), (&json!(1), &json!(1), &json!(1)), "{push}");
+    let texts = bank.texts(&["gone", "wrong", "good"]).await;
+    assert_eq!(texts.keys().collect::<Vec<_>>(), ["good"]);
+    let delivery = |who: &str| {
+        let query = format!("customer={}", bank.id(who));
+        let (bank, offer) = (&bank, &offer);
+        async move { bank.deliveries(offer, &query).await.remove(0) }
+    };
+    let failed = delivery("wrong").await;
+    let reason = failed["reason"].as_str().unwrap();
+    assert!(reason.contains("(number) is not valid to publish to") && !reason.contains(&wrong[1..]), "{reason}");
+    assert_eq!(delivery("gone").await["state"], "optedOut");
+
+    // From now on without asking: it is noted, and an operator sees it, and may lift it.
+    let path = format!("/suppressions/sms/{}", gone.replace('+', "%2B"));
+    assert_eq!(bank.get(&path).await["reason"], "optedOut");
+    let again = bank.post_offer(&json!({"code": "AGAIN", "description": "Hello"})).await;
+    assert_eq!(bank.completed(&again).await["optedOut"], 1);
+    let lifted = bank.call("DELETE", &path, &Value::Null).await;
+    assert_eq!(lifted.status, 204, "{}", lifted.text);
+    let lifted = bank.post_offer(&json!({"code": "BACK", "description": "Hello"})).await;
+    assert_eq!(bank.completed(&lifted).await["sent"], 3);
+}
