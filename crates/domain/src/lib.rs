@@ -11,12 +11,14 @@
 //! | a push, its states and its counts | [`push`] |
 //! | what becomes of one notification | [`notification`] |
 //! | what an unsubscribe link says, and its signature | [`unsubscribe`] |
+//! | what other services may subscribe to | [`event`] |
 //! | how bad input is told to its sender | [`faults`], [`fields`] |
 
 pub mod address;
 pub mod channel;
 pub mod customer;
 pub mod eligibility;
+pub mod event;
 pub mod faults;
 pub mod fields;
 pub mod ids;

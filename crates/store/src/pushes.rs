@@ -18,6 +18,7 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use domain::Channel;
 use domain::channel::Channels;
+use domain::event::EventKind;
 use domain::push::{OutcomeCounts, PushState, WalkCounts};
 use domain::{CustomerId, OfferId, PushId};
 use jiff::Timestamp;
@@ -29,6 +30,9 @@ use crate::item::{Item, key, millis, millis_serde, number, text};
 use crate::offers::PushRequest;
 
 const OPEN_PUSHES: &str = "openPushes";
+const UNPUBLISHED_PUSHES: &str = "unpublishedPushes";
+/// What the sparse index of those with something to tell holds.
+const UNPUBLISHED: &str = "yes";
 const OPEN: &str = "open";
 const PUSH_SK: &str = "push";
 const SLICE_PREFIX: &str = "slice#";
@@ -63,6 +67,15 @@ pub struct Push {
     pub cancelled_by: Option<String>,
     /// When its last notification had its outcome, or it was called off.
     pub completed_at: Option<Timestamp>,
+    /// What the bus was told of it.
+    pub published: BTreeSet<EventKind>,
+}
+
+impl Push {
+    /// What the bus has yet to be told of it, in order.
+    pub fn unpublished(&self) -> impl Iterator<Item = EventKind> {
+        EventKind::of(self.id, self.state).filter(|kind| !self.published.contains(kind))
+    }
 }
 
 /// A push with the sums over its slices.
@@ -193,6 +206,11 @@ struct PushItem {
     /// Present while the push is open: what makes the index sparse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     open: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    published: BTreeSet<String>,
+    /// Present while the bus has yet to be told something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unpublished: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -258,6 +276,9 @@ impl Pushes {
             completed_at: None,
             cancelled_by: None,
             open: Some(OPEN.to_owned()),
+            published: BTreeSet::new(),
+            // Of the first push: that there is an offer.
+            unpublished: (request.push.number == 1).then(|| UNPUBLISHED.to_owned()),
         };
         let written = self
             .client
@@ -470,8 +491,9 @@ impl Pushes {
             .update_expression(
                 "SET #state = :cancelled, cancelledBy = :by, completedAt = :now, \
                  requestedBy = if_not_exists(requestedBy, :requestedBy), \
-                 requestedAt = if_not_exists(requestedAt, :requestedAt) REMOVE #open",
+                 requestedAt = if_not_exists(requestedAt, :requestedAt), unpublished = :unpublished REMOVE #open",
             )
+            .expression_attribute_values(":unpublished", text(UNPUBLISHED))
             .condition_expression("attribute_not_exists(pk) OR #state IN (:scheduled, :running)")
             .expression_attribute_names("#state", "state")
             .expression_attribute_names("#open", "open")
@@ -578,7 +600,8 @@ impl Pushes {
         }
         let call = self
             .update(push, PUSH_SK)
-            .update_expression("SET #state = :completed, completedAt = :now REMOVE #open")
+            .update_expression("SET #state = :completed, completedAt = :now, unpublished = :unpublished REMOVE #open")
+            .expression_attribute_values(":unpublished", text(UNPUBLISHED))
             .condition_expression("#state = :running")
             .expression_attribute_names("#state", "state")
             .expression_attribute_names("#open", "open")
@@ -660,6 +683,55 @@ impl Pushes {
         })
     }
 
+    /// Notes that the bus was told these events of a push as it was read.
+    ///
+    /// # Errors
+    /// If the store is out of reach.
+    pub async fn mark_published(&self, push: &Push, kinds: &[EventKind]) -> Result<(), StoreError> {
+        if kinds.is_empty() {
+            return Ok(());
+        }
+        let call = |expression: &str| {
+            self.update(push.id, PUSH_SK).update_expression(expression).expression_attribute_values(
+                ":kinds",
+                AttributeValue::Ss(kinds.iter().map(ToString::to_string).collect()),
+            )
+        };
+        let is_all = push.unpublished().all(|kind| kinds.contains(&kind));
+        if is_all {
+            // If it has not moved on since, there is nothing more to tell.
+            let all = call("ADD published :kinds REMOVE unpublished")
+                .condition_expression("#state = :state")
+                .expression_attribute_names("#state", "state")
+                .expression_attribute_values(":state", text(push.state));
+            if let Conditional::Done(_) = self.conditionally_without_now(all).await? {
+                return Ok(());
+            }
+        }
+        let some = call("ADD published :kinds").condition_expression("attribute_exists(pk)");
+        self.conditionally_without_now(some).await.map(|_| ())
+    }
+
+    /// Pushes of which the bus has yet to be told something, as far as the index has them already.
+    ///
+    /// # Errors
+    /// If the store is out of reach or an item unreadable.
+    pub async fn list_unpublished(&self, limit: u16) -> Result<Vec<PushId>, StoreError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(UNPUBLISHED_PUSHES)
+            .key_condition_expression("unpublished = :unpublished")
+            .expression_attribute_values(":unpublished", text(UNPUBLISHED))
+            .limit(i32::from(limit))
+            .send()
+            .await
+            .map_err(|error| StoreError::unavailable("Query", &self.table, &error))?;
+        let id = |item: Item| item.get("pk")?.as_s().ok()?.parse().ok();
+        Ok(answer.items.unwrap_or_default().into_iter().filter_map(id).collect())
+    }
+
     /// Checks that a cursor was given out by [`Pushes::list_open`].
     ///
     /// # Errors
@@ -710,8 +782,15 @@ impl Pushes {
             started_at: item.started_at,
             completed_at: item.completed_at,
             cancelled_by: item.cancelled_by,
+            // One that a later release told is none of ours.
+            published: item.published.iter().filter_map(|kind| kind.parse().ok()).collect(),
         })
     }
+}
+
+/// Which push a stream record's key tells of; `None` for its slices.
+pub fn push_of_key(pk: &str, sk: &str) -> Option<PushId> {
+    (sk == PUSH_SK).then(|| pk.parse().ok())?
 }
 
 /// When and how a push begins.

@@ -45,7 +45,8 @@ async fn main() -> Result<(), Error> {
 /// From its queue, one event as EventBridge brings it, or what SNS logged.
 async fn handle(function: &Function, payload: Value) -> Result<Value, Error> {
     if payload.get("awslogs").is_some() {
-        let logs: LogsEvent = serde_json::from_value(payload)?;
+        // It borrows its fields' names, which a `Value` does not lend.
+        let logs: LogsEvent = serde_json::from_str(&payload.to_string())?;
         return Ok(json!({"suppressed": take_log(function, logs).await?}));
     }
     if payload.get("Records").is_none() {

@@ -1,6 +1,6 @@
 //! How far a push is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use api::{Caller, OptionalBody, Paging, Problem};
@@ -221,6 +221,7 @@ async fn requested(app: &App, id: PushId) -> Result<Progress, Problem> {
         started_at: None,
         completed_at: None,
         cancelled_by: None,
+        published: BTreeSet::new(),
     };
     Ok(Progress {
         push,

@@ -10,6 +10,8 @@ use store::offers::PushRequest;
 use store::pushes::{Plan, Push};
 use store::{Customers, Offers, Pushes, StoreError};
 
+use crate::publish::PublishError;
+
 /// Fewest slices: DynamoDB's count of the table may be six hours old, and few slices make a long push.
 const MIN_SLICES: u32 = 8;
 /// Most slices: their numbers must fit into one set of one item.
@@ -36,6 +38,8 @@ pub(crate) enum CutError {
     Queue(#[from] QueueError),
     #[error("the push or its offer is not in the Offers table")]
     Missing,
+    #[error(transparent)]
+    Publish(#[from] PublishError),
 }
 
 impl Cutter {

@@ -3,13 +3,15 @@
 use aws_lambda_events::dynamodb::{Event as StreamEvent, EventRecord};
 use domain::{OfferId, PushId};
 use serde_json::Value;
-use store::offers::push_of_key;
+use store::{offers, pushes};
 
 /// What the function may be called with.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// New items of the Offers table.
     Stream(Vec<PushRecord>),
+    /// Items of the Pushes table that changed: there is something to publish.
+    Changed(Vec<PushId>),
     /// A minute has passed.
     Schedule,
     /// Somebody wants one offer's pushes swept up now.
@@ -44,7 +46,13 @@ impl Event {
     pub(crate) fn parse(payload: Value) -> Result<Self, UnknownEvent> {
         if payload.get("Records").is_some() {
             let event: StreamEvent = serde_json::from_value(payload)?;
-            return Ok(Self::Stream(event.records.into_iter().filter_map(push_record).collect()));
+            // Each stream comes in events of its own.
+            let changed: Vec<_> =
+                event.records.iter().filter_map(|record| of_key(record, pushes::push_of_key)).collect();
+            if !changed.is_empty() {
+                return Ok(Self::Changed(changed));
+            }
+            return Ok(Self::Stream(event.records.iter().filter_map(push_record).collect()));
         }
         if let Some(sweep) = payload.get("sweep") {
             let offer = sweep.as_str().and_then(|offer| offer.parse().ok()).ok_or(UnknownEvent::Sweep)?;
@@ -58,18 +66,22 @@ impl Event {
 }
 
 /// The event source filters for inserted requests already; a stack that does not filter sends offers as well.
-fn push_record(record: EventRecord) -> Option<PushRecord> {
+fn push_record(record: &EventRecord) -> Option<PushRecord> {
     if record.event_name != "INSERT" {
         return None;
     }
+    Some(PushRecord {
+        push: of_key(record, offers::push_of_key)?,
+        sequence_number: record.change.sequence_number.clone().unwrap_or_default(),
+    })
+}
+
+fn of_key(record: &EventRecord, read: impl Fn(&str, &str) -> Option<PushId>) -> Option<PushId> {
     let key = |name| match record.change.keys.get(name) {
         Some(serde_dynamo::AttributeValue::S(value)) => Some(value.as_str()),
         _ => None,
     };
-    Some(PushRecord {
-        push: push_of_key(key("pk")?, key("sk")?)?,
-        sequence_number: record.change.sequence_number.clone().unwrap_or_default(),
-    })
+    read(key("pk")?, key("sk")?)
 }
 
 #[cfg(test)]
@@ -96,6 +108,18 @@ mod tests {
         let Event::Stream(records) = Event::parse(payload).unwrap() else { panic!("not a stream event") };
         assert_eq!(records.len(), 1);
         assert_eq!((records[0].push.number, records[0].sequence_number.as_str()), (1, "111"));
+    }
+
+    #[test]
+    fn a_push_that_changed_is_told_from_its_request_and_its_slices() {
+        let changed = |sk: &str| {
+            let mut record = record("MODIFY", sk);
+            record["dynamodb"]["Keys"]["pk"]["S"] = json!("01980000-0000-7000-8000-000000000001#0002");
+            record
+        };
+        let payload = json!({"Records": [changed("push"), changed("slice#0001")]});
+        let Event::Changed(pushes) = Event::parse(payload).unwrap() else { panic!("nothing changed") };
+        assert_eq!(pushes.iter().map(|push| push.number).collect::<Vec<_>>(), [2]);
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! Cuts requested pushes into slices.
+//! Cuts requested pushes into slices, and publishes what became of them.
 //!
-//! Called by the stream of the Offers table, which is the outbox, and by a schedule each minute, which starts the
-//! pushes whose time has come and sweeps up what was left unfinished.
+//! Called by the stream of the Offers table, which is the outbox; by the stream of the Pushes table, which tells of what is
+//! to be published; and by a schedule each minute, which starts the pushes whose time has come and sweeps up what was left
+//! unfinished or untold.
 
 mod cut;
 mod event;
+mod publish;
 mod sweep;
 
 use std::collections::BTreeMap;
@@ -14,6 +16,7 @@ use cut::Cutter;
 use domain::Channel;
 use event::{Event, PushRecord};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use publish::Publisher;
 use runtime::{Aws, Queue, settings, telemetry};
 use serde_json::Value;
 use store::{Customers, Offers, Pushes};
@@ -33,13 +36,24 @@ async fn main() -> Result<(), Error> {
         (Channel::Email, Queue::new(aws.sqs(), settings::required::<String>("EMAIL_QUEUE_URL")?)),
         (Channel::Sms, Queue::new(aws.sqs(), settings::required::<String>("SMS_QUEUE_URL")?)),
     ]);
-    let sweeper = &Sweeper { cutter: &cutter, channels: &channels };
+    let publisher = Publisher {
+        offers: cutter.offers.clone(),
+        pushes: cutter.pushes.clone(),
+        bus: aws_sdk_eventbridge::Client::new(aws.config()),
+        bus_name: settings::required("EVENT_BUS")?,
+    };
+    let sweeper = &Sweeper { cutter: &cutter, channels: &channels, publisher: &publisher };
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| handle(sweeper, event.payload).await)).await
 }
 
 async fn handle(sweeper: &Sweeper<'_>, payload: Value) -> Result<Value, Error> {
     Ok(match Event::parse(payload)? {
         Event::Stream(records) => serde_json::to_value(cut_requested(sweeper.cutter, records).await)?,
+        Event::Changed(pushes) => {
+            // What is not told now, the sweep tells within minutes: the stream need not come again for it.
+            sweeper.publisher.publish_each(pushes).await;
+            serde_json::to_value(DynamoDbEventResponse::default())?
+        }
         Event::Schedule => serde_json::to_value(sweeper.all().await?)?,
         Event::Sweep(offer) => serde_json::to_value(sweeper.offer(offer).await?)?,
     })

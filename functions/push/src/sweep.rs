@@ -7,7 +7,8 @@
 //!   where it stands;
 //! - a slice that is walked, but whose batches have not all reported though their channel's queue is empty, is walked anew,
 //!   in a new generation. The Deliveries table keeps that from sending twice;
-//! - a slice that is done but not counted as done is counted.
+//! - a slice that is done but not counted as done is counted;
+//! - an event that was not published is.
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,7 @@ use runtime::Queue;
 use store::pushes::{Push, SliceStanding, SliceWalk};
 
 use crate::cut::{CutError, Cutter};
+use crate::publish::Publisher;
 
 /// A slice that has not moved for this long is looked at. An invocation of `audience` ends within a minute.
 const STALE: SignedDuration = SignedDuration::from_mins(3);
@@ -28,6 +30,8 @@ const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(6);
 /// Requests are looked at for as long as the stream may hold them, and an hour more: what was not cut by then stands in
 /// the dead-letter queue, and somebody knows.
 const REQUESTS: SignedDuration = SignedDuration::from_hours(25);
+/// What is untold for this long, the stream did not bring.
+const UNTOLD: SignedDuration = SignedDuration::from_mins(1);
 /// Open pushes read at a time.
 const PAGE: u16 = 100;
 
@@ -36,6 +40,7 @@ pub(crate) struct Sweeper<'c> {
     pub(crate) cutter: &'c Cutter,
     /// The queue of each channel: its batches on their way stand there.
     pub(crate) channels: &'c BTreeMap<Channel, Queue>,
+    pub(crate) publisher: &'c Publisher,
 }
 
 /// What a sweep did.
@@ -50,6 +55,8 @@ pub(crate) struct Swept {
     pub(crate) anew: u64,
     /// Slices counted as done.
     pub(crate) closed: u64,
+    /// Events published that were left untold.
+    pub(crate) published: u64,
 }
 
 /// How patient a sweep is.
@@ -94,9 +101,11 @@ impl Sweeper<'_> {
             }
             after = page.next;
             if after.is_none() {
-                return failed.map_or(Ok(swept), Err);
+                break;
             }
         }
+        swept.published += self.publisher.publish_left(now - UNTOLD).await?;
+        failed.map_or(Ok(swept), Err)
     }
 
     /// Sweeps the last push of one offer, without waiting for anything to be stale.
@@ -112,6 +121,7 @@ impl Sweeper<'_> {
                 swept.started += 1;
             }
         }
+        swept.published += self.publisher.publish(id).await?;
         Ok(swept)
     }
 

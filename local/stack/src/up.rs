@@ -80,6 +80,8 @@ pub(crate) async fn prepare(place: &Place, options: &Options) -> Result<Stack> {
         ("EmailRatePerSecond".to_owned(), "10000".to_owned()),
         ("FallbackEmailRatePerSecond".to_owned(), "10000".to_owned()),
         ("SmsRatePerSecond".to_owned(), "10000".to_owned()),
+        // No local stack has archives.
+        ("EventArchiveDays".to_owned(), "0".to_owned()),
     ]);
     if !run.emulator.knows_opt_outs() {
         settings.insert("CheckSmsOptOuts".to_owned(), "false".to_owned());

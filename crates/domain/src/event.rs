@@ -1,0 +1,179 @@
+//! What other services may subscribe to: events on the bus, each with a version and a JSON schema (`docs/events`).
+//!
+//! They name offers and pushes and hold counts; never a customer. Fields are only ever added within a version.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::channel::Channels;
+use crate::ids::{OfferId, PushId};
+use crate::offer::Offer;
+use crate::push::{OutcomeCounts, PushState};
+
+/// What all events name as their source.
+pub const SOURCE: &str = "offercast";
+/// The version of every event so far.
+const VERSION: u32 = 1;
+
+/// What may happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum EventKind {
+    /// An offer was stored.
+    OfferCreated,
+    /// Every notification of a push has its outcome.
+    PushCompleted,
+    /// A push was called off.
+    PushCancelled,
+}
+
+impl EventKind {
+    /// Every kind there is.
+    pub const ALL: [Self; 3] = [Self::OfferCreated, Self::PushCompleted, Self::PushCancelled];
+
+    /// The event's `detail-type`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OfferCreated => "offer.created",
+            Self::PushCompleted => "push.completed",
+            Self::PushCancelled => "push.cancelled",
+        }
+    }
+
+    /// What there is to tell of a push, in order. The first push of an offer tells of the offer, too.
+    pub fn of(push: PushId, state: PushState) -> impl Iterator<Item = Self> {
+        let created = (push.number == 1).then_some(Self::OfferCreated);
+        let ended = match state {
+            PushState::Scheduled | PushState::Running => None,
+            PushState::Completed => Some(Self::PushCompleted),
+            PushState::Cancelled => Some(Self::PushCancelled),
+        };
+        created.into_iter().chain(ended)
+    }
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for EventKind {
+    type Err = UnknownEventKind;
+
+    fn from_str(string: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == string).ok_or(UnknownEventKind)
+    }
+}
+
+/// Why a string is no kind of event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is no kind of event")]
+pub struct UnknownEventKind;
+
+/// An event's detail, as subscribers read it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    version: u32,
+    /// The same however often the event is published, so that a subscriber knows what it has seen.
+    id: String,
+    offer: OfferDetail,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    push: Option<PushDetail>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OfferDetail {
+    id: OfferId,
+    code: String,
+    subject: String,
+    description: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eligibility: Option<String>,
+    channels: Channels,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_from: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_until: Option<Timestamp>,
+    created_at: Timestamp,
+    created_by: String,
+}
+
+/// How a push ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PushDetail {
+    /// From 1.
+    pub number: u32,
+    /// The caller's principal.
+    pub requested_by: String,
+    /// When it was asked for.
+    pub requested_at: Timestamp,
+    /// When it was cut, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When its last notification had its outcome, or it was called off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// Who called it off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancelled_by: Option<String>,
+    /// What became of its notifications, when the event was published.
+    pub counts: Counts,
+}
+
+/// Notifications: `eligible` is the sum of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// All that were found.
+    pub eligible: u64,
+    /// Those by their outcome.
+    #[serde(flatten)]
+    pub outcomes: OutcomeCounts,
+    /// Those without one: of a cancelled push, what was on its way.
+    pub pending: u64,
+}
+
+impl Event {
+    /// That an offer was stored.
+    pub fn offer_created(offer: &Offer) -> Self {
+        Self {
+            version: VERSION,
+            id: format!("{}/{}", offer.id, EventKind::OfferCreated),
+            offer: offer.into(),
+            push: None,
+        }
+    }
+
+    /// That a push has ended.
+    pub fn push_ended(kind: EventKind, offer: &Offer, push: PushDetail) -> Self {
+        Self {
+            version: VERSION,
+            id: format!("{}/{}/{kind}", offer.id, push.number),
+            offer: offer.into(),
+            push: Some(push),
+        }
+    }
+}
+
+impl From<&Offer> for OfferDetail {
+    fn from(offer: &Offer) -> Self {
+        Self {
+            id: offer.id,
+            code: offer.code.clone(),
+            subject: offer.subject.source().to_owned(),
+            description: offer.description.source().to_owned(),
+            eligibility: offer.eligibility.as_ref().map(|rule| rule.source().to_owned()),
+            channels: offer.channels.clone(),
+            valid_from: offer.valid_from,
+            valid_until: offer.valid_until,
+            created_at: offer.created_at,
+            created_by: offer.created_by.clone(),
+        }
+    }
+}
