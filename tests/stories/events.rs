@@ -75,6 +75,9 @@ async fn every_sample_event_gets_the_right_answer() {
     assert_eq!((status, health), (200, json!({"status": "ok"})));
     let (status, read) = samples.http(tried("offer-read")).await;
     assert_eq!((status, &read), (200, &offer));
+    let (status, preview) = samples.http(tried("offer-preview")).await;
+    assert_eq!((status, &preview["audience"]["customers"]), (200, &json!(1)), "{preview}");
+    assert!(preview["messages"]["email"]["text"].as_str().unwrap().starts_with("Get 5% cashback on 5000 spent, Asha"));
     let (status, list) = samples.http(tried("offer-list")).await;
     assert_eq!((status, list["offers"].as_array().unwrap().is_empty()), (200, false));
     let (status, push) = samples.http(tried("offer-push")).await;
@@ -105,9 +108,9 @@ async fn every_sample_event_gets_the_right_answer() {
     let of = |who: &str| mail.iter().filter(|mail| mail.to == bank.address(who)).collect::<Vec<_>>();
     assert_eq!(of("other").len(), 1, "served once, by the push itself");
     let asha = of("asha");
-    assert_eq!(asha.len(), 2, "one from the batch, one directly");
-    assert_eq!(sent["messageId"], asha[1].header("Message-ID"));
-    assert_eq!(asha[1].header("Reply-To"), "service@bank.example");
+    assert_eq!(asha.len(), 3, "one from the preview, one from the batch, one directly");
+    assert_eq!(sent["messageId"], asha[2].header("Message-ID"));
+    assert_eq!(asha[2].header("Reply-To"), "service@bank.example");
 
     let sent = samples.invoke(tried("sms-direct")).await;
     let texts = &bank.texts(&["asha"]).await["asha"];
@@ -117,7 +120,7 @@ async fn every_sample_event_gets_the_right_answer() {
     assert!(sent["messageId"].is_string());
 
     // What her mail's link does; the sample's own is signed by nobody.
-    let link = asha[0].unsubscribe_link();
+    let link = asha[1].unsubscribe_link();
     let token = link.rsplit('/').next().unwrap();
     assert_eq!(samples.invoke("preferences-page").await["statusCode"], 404);
     let samples = Samples { token: token.to_owned(), ..samples };

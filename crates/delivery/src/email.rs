@@ -24,6 +24,17 @@ pub struct Email {
     pub tags: Vec<(&'static str, String)>,
 }
 
+/// What an e-mail says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// One line.
+    pub subject: String,
+    /// Plain text.
+    pub text: String,
+    /// The same as HTML.
+    pub html: String,
+}
+
 /// Who an e-mail is from and to, and what it says.
 #[derive(Debug)]
 pub struct Envelope<'a> {
@@ -33,10 +44,8 @@ pub struct Envelope<'a> {
     pub reply_to: &'a Mailbox,
     /// To whom: one mailbox, always.
     pub to: Mailbox,
-    /// One line.
-    pub subject: &'a str,
-    /// Plain text of any number of lines.
-    pub content: &'a str,
+    /// What it says.
+    pub content: Content,
     /// Names the message for ever: the same for every attempt at it.
     pub message_id: String,
     /// Where the reader unsubscribes, if it is mail that one can unsubscribe from.
@@ -102,26 +111,47 @@ pub struct Letterhead {
     pub postal_address: String,
 }
 
+impl Letterhead {
+    /// An e-mail: `content` is plain text of any number of lines. One that can be unsubscribed from says how.
+    ///
+    /// # Errors
+    /// If the layout fails.
+    pub fn write(&self, subject: &str, content: &str, unsubscribe_url: Option<&str>) -> Result<Content, String> {
+        let subject = one_line(subject);
+        let html = Html {
+            subject: &subject,
+            paragraphs: paragraphs(content),
+            brand_name: &self.brand_name,
+            postal_address: &self.postal_address,
+            unsubscribe_url,
+        }
+        .render()
+        .map_err(|error| format!("the e-mail's layout failed: {error}"))?;
+        let text = match unsubscribe_url {
+            Some(url) => with_foot(content, self, url),
+            None => content.to_owned(),
+        };
+        Ok(Content { subject, text, html })
+    }
+
+    /// An offer's e-mail to one customer.
+    ///
+    /// # Errors
+    /// Says why it cannot be written to her, without her address or name.
+    pub fn write_offer(&self, offer: &Offer, customer: &Customer, unsubscribe_url: &str) -> Result<Content, String> {
+        let subject = offer.subject.render(customer).map_err(|error| format!("subject: {error}"))?;
+        let content = offer.description.render(customer).map_err(|error| format!("description: {error}"))?;
+        self.write(&subject, &content, Some(unsubscribe_url))
+    }
+}
+
 impl Envelope<'_> {
     /// The message: plain text and HTML, the reader's program chooses.
     ///
     /// # Errors
     /// If it cannot be written as MIME. The text names no address.
-    pub fn message(self, letterhead: &Letterhead) -> Result<Message, String> {
-        let subject = one_line(self.subject);
-        let html = Html {
-            subject: &subject,
-            paragraphs: paragraphs(self.content),
-            brand_name: &letterhead.brand_name,
-            postal_address: &letterhead.postal_address,
-            unsubscribe_url: self.unsubscribe_url.as_deref(),
-        }
-        .render()
-        .map_err(|error| format!("the e-mail's layout failed: {error}"))?;
-        let text = match &self.unsubscribe_url {
-            Some(url) => with_foot(self.content, letterhead, url),
-            None => self.content.to_owned(),
-        };
+    pub fn message(self) -> Result<Message, String> {
+        let Content { subject, text, html } = self.content;
         let mut message = Message::builder()
             .from(self.from.clone())
             .reply_to(self.reply_to.clone())
@@ -226,21 +256,18 @@ impl Compose for EmailComposer {
             channel: Channel::Email,
             address: AddressHash::of(Channel::Email, address),
         });
-        let unsubscribe_url = Some(link.ok_or("there are no keys to sign its unsubscribe link with")?);
+        let unsubscribe_url = link.ok_or("there are no keys to sign its unsubscribe link with")?;
         let address = address.parse().map_err(|_| "the e-mail address cannot be written in a header".to_owned())?;
-        let subject = offer.subject.render(customer).map_err(|error| format!("subject: {error}"))?;
-        let content = offer.description.render(customer).map_err(|error| format!("description: {error}"))?;
         let message_id = message_id(&format!("{}#{}", offer.id, customer.id), &self.from);
         let message = Envelope {
             from: &self.from,
             reply_to: &self.reply_to,
             to: Mailbox::new(Some(one_line(&customer.name)), address),
-            subject: &subject,
-            content: &content,
+            content: self.letterhead.write_offer(offer, customer, &unsubscribe_url)?,
             message_id,
-            unsubscribe_url,
+            unsubscribe_url: Some(unsubscribe_url),
         }
-        .message(&self.letterhead)?;
+        .message()?;
         let tags = vec![("offer", offer.id.to_string()), ("customer", customer.id.to_string())];
         Ok(Email { message, tags })
     }

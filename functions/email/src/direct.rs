@@ -11,6 +11,7 @@ use runtime::Deadline;
 use serde_json::{Value, json};
 use store::StoreError;
 use store::suppressions::Reason;
+use url::Url;
 use uuid::Uuid;
 
 use crate::Function;
@@ -38,6 +39,7 @@ struct Request {
     reply_to: Mailbox,
     subject: String,
     content: String,
+    unsubscribe_url: Option<String>,
 }
 
 impl Request {
@@ -59,17 +61,23 @@ impl Request {
         let reply_to = mailbox("emailReplyToAddress");
         let subject = fields.required("subject", |f| f.text("subject", SUBJECT_LIMIT, Lines::One));
         let content = fields.required("content", |f| f.text("content", DESCRIPTION_LIMIT, Lines::Many));
-        fields.finish(&["recipient", "emailFromAddress", "emailReplyToAddress", "subject", "content"])?;
+        let unsubscribe_url = fields.parsed("unsubscribeUrl", |string| match Url::parse(string) {
+            // As the URL's own characters, none of which breaks a header.
+            Ok(url) if url.scheme() == "https" => Ok(String::from(url)),
+            _ => Err("must be an https:// URL"),
+        });
+        let known = ["recipient", "emailFromAddress", "emailReplyToAddress", "subject", "content", "unsubscribeUrl"];
+        fields.finish(&known)?;
         match (recipient, from, reply_to, subject, content) {
             (Some(recipient), Some(from), Some(reply_to), Some(subject), Some(content)) => {
-                Ok(Self { recipient, from, reply_to, subject, content })
+                Ok(Self { recipient, from, reply_to, subject, content, unsubscribe_url })
             }
             _ => unreachable!("a missing or wrong required field is a fault, and faults have been returned"),
         }
     }
 }
 
-/// Sends `{recipient, emailFromAddress, emailReplyToAddress, subject, content}` and answers `{messageId}`.
+/// Sends `{recipient, emailFromAddress, emailReplyToAddress, subject, content, unsubscribeUrl?}` and answers `{messageId}`.
 pub(crate) async fn send(function: &Function, payload: Value, deadline: Deadline) -> Result<Value, DirectError> {
     let Function { batches, is_sending_enabled } = function;
     let email = &batches.deliverer;
@@ -81,16 +89,19 @@ pub(crate) async fn send(function: &Function, payload: Value, deadline: Deadline
     if let Some(suppression) = email.suppressions.of_address(&address).await? {
         return Err(DirectError::Suppressed(suppression.reason));
     }
+    let letterhead = email.composer.letterhead();
+    let content = letterhead
+        .write(&request.subject, &request.content, request.unsubscribe_url.as_deref())
+        .map_err(DirectError::Unwritable)?;
     let message = Envelope {
         from: &request.from,
         reply_to: &request.reply_to,
         to: request.recipient,
-        subject: &request.subject,
-        content: &request.content,
-        unsubscribe_url: None,
+        content,
+        unsubscribe_url: request.unsubscribe_url,
         message_id: message_id(&Uuid::now_v7().to_string(), &request.from),
     }
-    .message(email.composer.letterhead())
+    .message()
     .map_err(DirectError::Unwritable)?;
     let accepted = email.send_one(&Email { message, tags: Vec::new() }, deadline.at()).await?;
     Ok(json!({"messageId": accepted.message_id}))

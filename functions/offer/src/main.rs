@@ -1,7 +1,8 @@
-//! The HTTP API of offers: create, read and list them; push them again, cancel pushes, tell how far they are.
+//! The HTTP API of offers: preview, create, read and list them; push them again, cancel pushes, tell how far they are.
 
 mod deliveries;
 mod offers;
+mod preview;
 mod pushes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,10 +11,13 @@ use std::sync::Arc;
 use api::problem::no_such_route;
 use axum::Router;
 use axum::routing::{get, post};
+use delivery::SmsComposer;
+use delivery::email::Letterhead;
 use domain::{Channel, Text};
+use preview::{Previewer, Tester};
 use runtime::{Aws, Queue, settings, telemetry};
 use serde_json::json;
-use store::{Deliveries, Offers, Pacing, Pushes};
+use store::{Customers, Deliveries, Offers, Pacing, Pushes};
 
 /// What every handler may use.
 struct App {
@@ -26,6 +30,7 @@ struct App {
     /// What carries each channel, by the names in the Pacing table.
     transports: BTreeMap<Channel, BTreeSet<String>>,
     default_subject: Text,
+    preview: Previewer,
 }
 
 #[tokio::main]
@@ -48,6 +53,25 @@ async fn main() -> Result<(), lambda_http::Error> {
         ],
         transports: BTreeMap::from([(Channel::Email, email_transports), (Channel::Sms, ["sns".to_owned()].into())]),
         default_subject: Text::parse(&settings::required::<String>("DEFAULT_SUBJECT")?)?,
+        preview: Previewer {
+            customers: Customers::new(aws.dynamodb(), settings::required::<String>("CUSTOMERS_TABLE")?),
+            letterhead: Letterhead {
+                brand_name: settings::required("BRAND_NAME")?,
+                postal_address: settings::required("POSTAL_ADDRESS")?,
+            },
+            sms: SmsComposer {
+                brand_name: settings::required("BRAND_NAME")?,
+                opt_out: settings::required("SMS_OPT_OUT_TEXT")?,
+                segments: settings::required("SMS_SEGMENTS")?,
+            },
+            tester: Tester {
+                lambda: aws_sdk_lambda::Client::new(&aws.one_attempt(preview::TEST_TIME)),
+                email_function: settings::required("EMAIL_FUNCTION")?,
+                sms_function: settings::required("SMS_FUNCTION")?,
+                from: settings::required("FROM_ADDRESS")?,
+                reply_to: settings::required("REPLY_TO_ADDRESS")?,
+            },
+        },
     };
     lambda_http::run(router(app)).await
 }
@@ -56,6 +80,7 @@ fn router(app: App) -> Router {
     Router::new()
         .route("/offer/create", post(offers::create))
         .route("/offers", post(offers::create).get(offers::list))
+        .route("/offers/preview", post(preview::preview))
         .route("/offers/{id}", get(offers::read))
         .route("/offers/{id}/deliveries", get(deliveries::list))
         .route("/offers/{id}/pushes", post(pushes::push_again))

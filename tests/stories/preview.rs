@@ -1,0 +1,121 @@
+//! What an offer would do, before it is posted.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeMap;
+
+use end_to_end::{Bank, each_once};
+use serde_json::{Value, json};
+
+async fn preview(bank: &Bank, mut offer: Value) -> Value {
+    offer["eligibility"] = bank.rule(offer["eligibility"].as_str().unwrap_or_default()).into();
+    let answer = bank.call("POST", "/offers/preview", &offer).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.json()
+}
+
+#[tokio::test]
+async fn it_counts_the_audience_shows_the_messages_and_tells_test_recipients_alone() {
+    let bank = Bank::open();
+    let customers: Vec<_> = (0..1_500)
+        .map(|i| {
+            let name = format!("c{i:04}");
+            let channels = if i % 3 == 0 { json!(["email", "sms"]) } else { json!(["email"]) };
+            let attributes = if i % 100 == 99 { json!({}) } else { json!({"spend": i * 10}) };
+            let change = json!({"channels": channels, "mobile": bank.mobile(&name), "attributes": attributes});
+            bank.customer(&name, &change)
+        })
+        .collect();
+    bank.put_customers(&customers).await;
+    let offer = json!({
+        "code": "TRY", "subject": "For {{ customer.name }}", "description": "You spent {{ customer.spend }}",
+        "eligibility": "customer.spend >= 5000",
+    });
+    let mut tried = offer.clone();
+    tried["testRecipients"] = json!([bank.address("tester"), bank.mobile("tester")]);
+    let seen = preview(&bank, tried).await;
+
+    // From the 500th on, every hundredth apart, who has no such attribute.
+    let audience = &seen["audience"];
+    assert_eq!((&audience["customers"], &audience["exact"]), (&json!(990), &json!(true)), "{audience}");
+    assert!(audience["unevaluable"].as_u64() >= Some(15), "{audience}");
+    let with_sms = (500..1_500).filter(|i| i % 100 != 99 && i % 3 == 0).count();
+    assert_eq!(audience["notifications"], json!({"email": 990, "sms": with_sms}));
+    let email = &seen["messages"]["email"];
+    assert_eq!((&email["customer"], &email["subject"]), (&json!(bank.id("c0500")), &json!("For c0500")));
+    assert!(email["text"].as_str().unwrap().starts_with("You spent 5000\n\n-- \n"), "{email}");
+    assert!(email["html"].as_str().unwrap().contains("You spent 5000"));
+    let sms = &seen["messages"]["sms"];
+    let said = "Offercast Bank: For c0501\nYou spent 5010\nReply STOP to opt out";
+    assert_eq!(*sms, json!({"customer": bank.id("c0501"), "text": said, "segments": 1}));
+
+    // The test recipients have exactly that, and nobody else has anything.
+    for test in seen["tests"].as_array().unwrap() {
+        assert!(test["messageId"].as_str().is_some_and(|id| !id.is_empty()), "{test}");
+    }
+    assert_eq!(bank.mail_count().await, BTreeMap::from([("tester".to_owned(), 1)]));
+    let mail = &bank.mail().await[0];
+    assert_eq!(mail.subject, "For c0500");
+    assert_eq!(mail.text.replace("\r\n", "\n"), email["text"].as_str().unwrap());
+    let texts = bank.texts(&["tester", "c0501", "c0504"]).await;
+    assert_eq!(texts.keys().collect::<Vec<_>>(), ["tester"]);
+    assert_eq!(texts["tester"][0].message, said);
+    let stored = bank.get("/offers?limit=100").await;
+    let rule = bank.rule("customer.spend >= 5000");
+    assert!(stored["offers"].as_array().unwrap().iter().all(|stored| stored["eligibility"] != rule.as_str()));
+    // Posted, it does what was seen.
+    let posted =
+        bank.post_offer(&json!({"code": "TRY", "description": "Hello", "eligibility": offer["eligibility"]})).await;
+    assert_eq!(bank.completed(&posted).await["sent"], 990 + with_sms);
+    assert_eq!(bank.mail_count().await.len(), 991);
+}
+
+#[tokio::test]
+async fn an_offer_for_nobody_is_shown_all_the_same_and_what_cannot_be_written_says_why() {
+    let bank = Bank::open();
+    let seen =
+        preview(&bank, json!({"code": "NONE", "description": "Hello {{ customer.name }}", "channels": ["email"]}))
+            .await;
+    assert_eq!((&seen["audience"]["customers"], &seen["audience"]["notifications"]), (&json!(0), &json!({"email": 0})));
+    assert!(seen["messages"]["email"]["text"].as_str().unwrap().starts_with("Hello Somebody\n"));
+    assert_eq!(seen["messages"].as_object().unwrap().len(), 1);
+
+    bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
+    let tried = json!({
+        "code": "LACK", "description": "For {{ customer.tier }}", "channels": ["email"],
+        "testRecipients": [bank.address("tester"), bank.mobile("tester")],
+    });
+    let seen = preview(&bank, tried).await;
+    assert!(seen["messages"]["email"]["error"].as_str().unwrap().contains("no tier"), "{seen}");
+    let errors: Vec<_> = seen["tests"].as_array().unwrap().iter().map(|test| test["error"].as_str().unwrap()).collect();
+    assert!(errors[0].contains("no tier") && errors[1].contains("does not go out on this channel"), "{errors:?}");
+    assert!(bank.mail().await.is_empty());
+}
+
+#[tokio::test]
+async fn every_fault_is_named_and_nobody_is_told() {
+    let bank = Bank::open();
+    let tried = json!({"code": "", "eligibility": "(", "description": "x",
+                       "testRecipients": [bank.address("tester"), "nobody"]});
+    let answer = bank.call("POST", "/offers/preview", &tried).await;
+    assert_eq!(answer.status, 400, "{}", answer.text);
+    let faults = answer.json();
+    let fields: Vec<_> =
+        faults["errors"].as_array().unwrap().iter().map(|fault| fault["field"].as_str().unwrap()).collect();
+    assert_eq!(fields, ["code", "eligibility", "testRecipients[1]"]);
+    assert!(bank.mail().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_test_recipient_who_is_suppressed_is_left_alone() {
+    let bank = Bank::open();
+    bank.put_many(2).await;
+    let offer = bank.post_offer(&json!({"code": "FIRST", "description": "Hello"})).await;
+    bank.completed(&offer).await;
+    let link = bank.mail().await[0].unsubscribe_link().to_owned();
+    let to = bank.mail().await[0].to.clone();
+    let left = reqwest::Client::new().post(link).form(&[("List-Unsubscribe", "One-Click")]).send().await.unwrap();
+    assert_eq!(left.status(), 200);
+    let seen = preview(&bank, json!({"code": "AGAIN", "description": "Hello", "testRecipients": [to]})).await;
+    assert!(seen["tests"][0]["error"].as_str().unwrap().contains("suppressed (optedOut)"), "{seen}");
+    assert_eq!(bank.mail_count().await, each_once(2));
+}
