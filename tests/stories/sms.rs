@@ -26,6 +26,14 @@ async fn with_sns<T>(
     done
 }
 
+/// Out of reach while that is so.
+fn down_while(is_down: Arc<AtomicBool>) -> impl Fn(&Asked<'_>) -> Verdict {
+    move |_| match is_down.load(Ordering::Relaxed) {
+        true => Verdict::Answer(503, refusal("ServiceUnavailable", "Service is temporarily unavailable")),
+        false => Verdict::Pass,
+    }
+}
+
 fn refusal(code: &str, words: &str) -> String {
     format!(
         "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{words}</Message></Error></ErrorResponse>"
@@ -84,19 +92,12 @@ async fn while_sns_is_down_for_a_minute_email_goes_on_and_texts_arrive_later_onc
     let _guard = SNS.lock().await;
     let bank = Bank::open();
     let is_down = Arc::new(AtomicBool::new(true));
-    let judge = {
-        let is_down = is_down.clone();
-        move |_: &Asked<'_>| match is_down.load(Ordering::Relaxed) {
-            true => Verdict::Answer(503, refusal("ServiceUnavailable", "Service is temporarily unavailable")),
-            false => Verdict::Pass,
-        }
-    };
     let names: Vec<_> = (0..CUSTOMERS).map(|i| format!("c{i}")).collect();
     let both = |who: &String| bank.customer(who, &json!({"channels": ["email", "sms"], "mobile": bank.mobile(who)}));
     bank.put_customers(&names.iter().map(both).collect::<Vec<_>>()).await;
     let dead = bank.dead_letters().await;
 
-    with_sns(&bank, judge, async || {
+    with_sns(&bank, down_while(is_down.clone()), async || {
         let began = Instant::now();
         let offer = bank.post_offer(&json!({"code": "DOWN", "description": "Hello"})).await;
         wait_for("all e-mail to arrive, whatever SNS does", async || {
@@ -133,6 +134,38 @@ async fn while_sns_is_down_for_a_minute_email_goes_on_and_texts_arrive_later_onc
     assert!(texts.values().all(|texts| texts.len() == 1), "nobody hears twice");
     assert_eq!(bank.mail_count().await, each_once(CUSTOMERS));
     assert_eq!(bank.dead_letters().await, dead);
+}
+
+#[tokio::test]
+async fn what_the_email_queue_loses_is_missed_though_texts_are_waiting() {
+    const CUSTOMERS: usize = 600;
+    let _guard = SNS.lock().await;
+    let bank = Bank::open();
+    let is_down = Arc::new(AtomicBool::new(true));
+    bank.put_many(CUSTOMERS - 1).await;
+    let last = format!("c{}", CUSTOMERS - 1);
+    let both = json!({"channels": ["email", "sms"], "mobile": bank.mobile(&last)});
+    bank.put_customers(&[bank.customer(&last, &both)]).await;
+    with_sns(&bank, down_while(is_down.clone()), async || {
+        let offer = bank.post_offer(&json!({"code": "LOST", "description": "Hello"})).await;
+        bank.reached(&offer, "sent", 50).await;
+        bank.sqs().purge_queue().queue_url(&bank.stack.queues["email"]).send().await.unwrap();
+        assert!(bank.mail().await.len() < CUSTOMERS, "the purge is in the middle");
+        wait_for("the sweep to find what is missing", async || {
+            bank.sweep(&offer).await;
+            let count = bank.mail_count().await;
+            ensure!(count == each_once(CUSTOMERS), "{} of {CUSTOMERS}", count.len());
+            Ok(())
+        })
+        .await;
+        assert_eq!(bank.push(&offer).await["state"], "running", "her text still waits");
+        is_down.store(false, Ordering::Relaxed);
+        let push = bank.completed(&offer).await;
+        assert_eq!((&push["eligible"], &push["failed"]), (&json!(CUSTOMERS + 1), &json!(0)), "{push}");
+    })
+    .await;
+    assert_eq!(bank.texts(&[&last]).await[&last].len(), 1);
+    assert_eq!(bank.mail_count().await, each_once(CUSTOMERS));
 }
 
 #[tokio::test]

@@ -24,8 +24,8 @@ use store::{Customers, StoreError};
 
 use crate::App;
 
-/// How long customers are counted. API Gateway waits 29 seconds for everything.
-const COUNTING_TIME: Duration = Duration::from_secs(18);
+/// For counting and for test messages. API Gateway waits 29 seconds for the whole answer.
+const ANSWER_TIME: Duration = Duration::from_secs(26);
 /// How long the answer to a test message is waited for.
 pub(crate) const TEST_TIME: Duration = Duration::from_secs(8);
 /// Segments counted at a time: what stays in memory is a page of each.
@@ -189,7 +189,8 @@ pub(crate) async fn preview(
     };
 
     let Previewer { tester, .. } = &app.preview;
-    let audience = app.preview.count(&offer).await?;
+    let counting_time = if recipients.is_empty() { ANSWER_TIME } else { ANSWER_TIME - TEST_TIME };
+    let audience = app.preview.count(&offer, Instant::now() + counting_time).await?;
     let samples: BTreeMap<_, _> = offer
         .channels
         .iter()
@@ -262,9 +263,8 @@ impl Audience {
 }
 
 impl Previewer {
-    /// Reads customers for as long as there is time.
-    async fn count(&self, offer: &Offer) -> Result<Audience, StoreError> {
-        let until = Instant::now() + COUNTING_TIME;
+    /// Reads customers until the time is over.
+    async fn count(&self, offer: &Offer, until: Instant) -> Result<Audience, StoreError> {
         let mut audience = Audience::default();
         for segment in try_join_all((0..SEGMENTS).map(|segment| self.count_segment(offer, segment, until))).await? {
             audience.add(segment);
