@@ -69,7 +69,13 @@ impl Messages {
 
     /// All of them, newest first.
     pub fn all(&self) -> Vec<Arc<Mail>> {
-        self.lock().mails.iter().rev().cloned().collect()
+        self.newest(usize::MAX).1
+    }
+
+    /// How many there are, and the newest of them, newest first.
+    pub fn newest(&self, limit: usize) -> (usize, Vec<Arc<Mail>>) {
+        let kept = self.lock();
+        (kept.mails.len(), kept.mails.iter().rev().take(limit).cloned().collect())
     }
 
     /// One of them.

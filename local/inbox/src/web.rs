@@ -1,15 +1,16 @@
 //! The page and the JSON API.
 
-use std::sync::Arc;
-
-use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{Html, IntoResponse};
 use axum::routing::{get, put};
 use axum::{Json, Router};
+use serde::Deserialize;
 
 use crate::faults::{self, Fault, Faults};
-use crate::message::{Mail, Messages};
+use crate::message::Messages;
+
+const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 
 /// The page, `/api/messages`, one message's HTML and source, and what the SMTP server does wrong: `/api/faults`,
 /// `/api/password`.
@@ -42,8 +43,15 @@ async fn set_password(State(faults): State<Faults>, Json(password): Json<Option<
     StatusCode::NO_CONTENT
 }
 
-async fn all(State(messages): State<Messages>) -> Json<Vec<Arc<Mail>>> {
-    Json(messages.all())
+/// The newest `?limit=` messages, or all; `X-Total-Count` says how many there are.
+async fn all(State(messages): State<Messages>, Query(Newest { limit }): Query<Newest>) -> impl IntoResponse {
+    let (total, newest) = messages.newest(limit.unwrap_or(usize::MAX));
+    ([(TOTAL_COUNT, total.to_string())], Json(newest))
+}
+
+#[derive(Deserialize)]
+struct Newest {
+    limit: Option<usize>,
 }
 
 async fn clear(State(messages): State<Messages>) -> StatusCode {

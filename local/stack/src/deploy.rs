@@ -60,6 +60,9 @@ impl Aws {
             }
             template = template.replace(&line, &format!("CodeUri: s3://{BUCKET}/{key}\n"));
         }
+        // In a call, a template may be no longer than 51,200 bytes; in a bucket, a million (CloudFormation quotas).
+        self.put(&format!("/{BUCKET}/template.yaml"), template.as_bytes()).await?;
+        let template = format!("{}/{BUCKET}/template.yaml", self.endpoint);
         let cloudformation = Client::new(&sdk_config(&self.endpoint, REGION, root()));
         let parameters: Vec<_> = settings
             .iter()
@@ -71,7 +74,7 @@ impl Aws {
             let updated = cloudformation
                 .update_stack()
                 .stack_name(STACK)
-                .template_body(template)
+                .template_url(template)
                 .set_parameters(Some(parameters))
                 .capabilities(Capability::CapabilityIam)
                 .capabilities(Capability::CapabilityAutoExpand)
@@ -87,7 +90,7 @@ impl Aws {
             cloudformation
                 .create_stack()
                 .stack_name(STACK)
-                .template_body(template)
+                .template_url(template)
                 .set_parameters(Some(parameters))
                 .capabilities(Capability::CapabilityIam)
                 .capabilities(Capability::CapabilityAutoExpand)

@@ -147,6 +147,10 @@ fn folder(place: &Place, name: &str) -> PathBuf {
 }
 
 fn install_once(folder: &Path, packages: &str, what: &str, more: impl Fn(&Path) -> Result<()>) -> Result<()> {
+    // Another stack may be about to install the same: both kinds may be tested at the same time.
+    std::fs::create_dir_all(folder)?;
+    let lock = std::fs::File::create(folder.with_extension("lock"))?;
+    lock.lock().context("cannot lock what is installed once")?;
     let installed = folder.join(INSTALLED);
     if std::fs::read_to_string(&installed).is_ok_and(|installed| installed == packages) {
         return Ok(());

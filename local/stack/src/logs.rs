@@ -40,7 +40,7 @@ impl Tail {
             .functions
             .iter()
             .filter(|(name, _)| function.is_none_or(|function| function == *name))
-            .map(|(name, function)| (name.clone(), format!("/aws/lambda/{function}")))
+            .map(|(name, function)| (name.clone(), group(function)))
             .collect();
         if groups.is_empty() {
             let known: Vec<_> = deployment.functions.keys().map(String::as_str).collect();
@@ -70,8 +70,7 @@ impl Tail {
             while let Some(page) = pages.next().await {
                 let page = match page {
                     Ok(page) => page,
-                    // A function that never ran has no log.
-                    Err(error) if DisplayErrorContext(&error).to_string().contains("ResourceNotFound") => break,
+                    Err(error) if never_ran(&error) => break,
                     Err(error) => bail!("cannot read the logs: {}", DisplayErrorContext(&error)),
                 };
                 for event in page.events() {
@@ -94,8 +93,19 @@ impl Tail {
     }
 }
 
-/// Lambda's own lines say nothing that ours do not.
+/// Where Lambda keeps a function's logs.
+pub(crate) fn group(function: &str) -> String {
+    format!("/aws/lambda/{function}")
+}
+
+/// Whether a call failed because there is no such log group: a function that never ran has none.
+pub(crate) fn never_ran(error: &(impl std::error::Error + Send + Sync)) -> bool {
+    DisplayErrorContext(error).to_string().contains("ResourceNotFound")
+}
+
+/// Lambda's own lines say nothing that ours do not, and metrics are for CloudWatch.
 fn is_worth_showing(line: &str) -> bool {
     let lambdas = ["START RequestId", "END RequestId", "REPORT RequestId", "INIT_START"];
-    !line.trim().is_empty() && !lambdas.iter().any(|start| line.starts_with(start))
+    let is_metrics = line.starts_with('{') && line.contains(r#""_aws":"#);
+    !line.trim().is_empty() && !is_metrics && !lambdas.iter().any(|start| line.starts_with(start))
 }

@@ -9,6 +9,7 @@
 //! | how it and the inbox are run and ended | `services`, `process` |
 //! | how functions are packed, and `template.yaml` deployed | `package`, `deploy` |
 //! | the sample customers and the sample offer | `sample` |
+//! | what `status` and the status page show | `status` |
 //! | `load`, `logs`, `redrive`, `demo`, `test` | the module of that name |
 //! | where files go | `place` |
 
@@ -24,6 +25,7 @@ mod progress;
 mod redrive;
 mod sample;
 mod services;
+mod status;
 mod test;
 mod up;
 
@@ -35,6 +37,7 @@ use clap::{Args, Parser, Subcommand};
 use client::{Api, Deployment, STACK_VARIABLE, Stack};
 use emulator::Emulator;
 use place::Place;
+use status::Observed;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Runs Offercast on this machine: no AWS account, no Docker.", version = None)]
@@ -55,6 +58,26 @@ enum Command {
     },
     /// End what `up` started.
     Down,
+    /// Show what runs, and how it is: pushes, functions, queues, tables, what arrived.
+    Status {
+        /// Go on showing it.
+        #[arg(long, short)]
+        watch: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Deployed,
+    },
+    /// Serve the status page, as `up` has it done.
+    #[command(hide = true)]
+    ServeStatus {
+        /// Says where the stack is; read anew whenever it changes.
+        stack_file: PathBuf,
+        /// Of this machine.
+        #[arg(long)]
+        port: u16,
+    },
     /// Call the API with a signature: cargo xtask call GET /offers.
     Call {
         /// GET, POST, PUT or DELETE.
@@ -72,7 +95,7 @@ enum Command {
     },
     /// Show what the functions log.
     Logs {
-        /// One function: offer, customer, preferences, push, audience, email or feedback. All of them if left out.
+        /// One function: offer, customer, preferences, push, audience, email, sms or feedback. All of them if left out.
         function: Option<String>,
         /// Go on showing what comes.
         #[arg(long, short)]
@@ -82,7 +105,7 @@ enum Command {
     },
     /// Look at dead letters, drop one, or send those of a queue again.
     Redrive {
-        /// audience or email. Lists the letters of all queues if left out.
+        /// push, audience, email, sms or feedback. Lists the letters of all queues if left out.
         queue: Option<String>,
         /// Drop this letter instead.
         #[arg(long, value_name = "ID", requires = "queue")]
@@ -114,10 +137,17 @@ struct Deployed {
 
 impl Deployed {
     async fn find(&self, place: &Place) -> Result<Deployment> {
-        match &self.on_aws {
-            Some(name) => Deployment::on_aws(name).await,
-            None => Ok(Deployment::local(&running(place)?)),
-        }
+        Ok(match self.observed(place).await? {
+            Observed::Local(stack) => Deployment::local(&stack),
+            Observed::OnAws(_, deployment) => *deployment,
+        })
+    }
+
+    async fn observed(&self, place: &Place) -> Result<Observed> {
+        Ok(match &self.on_aws {
+            Some(name) => Observed::OnAws(name.clone(), Box::new(Deployment::on_aws(name).await?)),
+            None => Observed::Local(Box::new(running(place)?)),
+        })
     }
 }
 
@@ -156,6 +186,10 @@ async fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Up { detach, options } => up::up(&place, &options, detach).await?,
         Command::Down => up::down(&place)?,
+        Command::Status { watch, json, place: deployed } => {
+            status::show(deployed.observed(&place).await?, json, watch).await?;
+        }
+        Command::ServeStatus { stack_file, port } => status::serve(stack_file, port).await?,
         Command::Call { method, path, body } => return call(&running(&place)?, &method, &path, body).await,
         Command::Load { file } => load::load(&running(&place)?, file.as_deref()).await?,
         Command::Logs { function, follow, place: deployed } => {

@@ -100,6 +100,8 @@ pub(crate) struct Run {
     pub(crate) inbox_url: String,
     /// The inbox's SMTP server.
     pub(crate) inbox_smtp_url: String,
+    /// The status page.
+    pub(crate) status_url: String,
     /// What was started.
     pub(crate) processes: Vec<Running>,
 }

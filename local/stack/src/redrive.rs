@@ -9,7 +9,7 @@ use aws_sdk_sqs::types::Message;
 use client::Deployment;
 
 /// How queues for dead letters are named: after the queue that they serve.
-const SUFFIX: &str = "DeadLetters";
+pub(crate) const DEAD_LETTERS: &str = "DeadLetters";
 /// Most messages of one call (SQS API reference).
 const BATCH: i32 = 10;
 /// How long letters stay hidden from others while we look through a queue, in seconds.
@@ -27,8 +27,8 @@ pub(crate) async fn redrive(deployment: &Deployment, queue: Option<&str>, drop: 
     let Some(name) = queue else {
         return list(&sqs, deployment).await;
     };
-    let Some(dead) = deployment.queues.get(&format!("{name}{SUFFIX}")) else {
-        let known: Vec<_> = deployment.queues.keys().filter_map(|name| name.strip_suffix(SUFFIX)).collect();
+    let Some(dead) = deployment.queues.get(&format!("{name}{DEAD_LETTERS}")) else {
+        let known: Vec<_> = deployment.queues.keys().filter_map(|name| name.strip_suffix(DEAD_LETTERS)).collect();
         bail!("there are no dead letters of {name}; there are those of {}", known.join(", "));
     };
     let letters = Letters { sqs: &sqs, url: dead };
@@ -45,9 +45,9 @@ pub(crate) async fn redrive(deployment: &Deployment, queue: Option<&str>, drop: 
 
 async fn list(sqs: &Client, deployment: &Deployment) -> Result<()> {
     let mut total = 0;
-    for (name, url) in deployment.queues.iter().filter(|(name, _)| name.ends_with(SUFFIX)) {
+    for (name, url) in deployment.queues.iter().filter(|(name, _)| name.ends_with(DEAD_LETTERS)) {
         let letters = Letters { sqs, url };
-        let queue = name.trim_end_matches(SUFFIX);
+        let queue = name.trim_end_matches(DEAD_LETTERS);
         let found = letters.look(LISTED, |_| true).await?;
         letters.show_again(&found).await?;
         for letter in &found {

@@ -37,7 +37,7 @@ pub(crate) async fn show(stack: &Stack, has_inbox: bool) -> Result<()> {
     if answer.headers.contains_key("idempotent-replayed") {
         step.done("were here already");
     } else {
-        step.done(&format!("offer {id} sent to {sent} customers"));
+        step.done(&format!("offer {id} brought {sent} messages"));
     }
     if !has_inbox {
         return Ok(());

@@ -31,6 +31,13 @@ pub(crate) fn start_inbox(place: &Place, smtp_port: u16, web_port: u16) -> Resul
     Running::start("the inbox", command, &place.files().join("inbox.log"))
 }
 
+/// Starts the status page.
+pub(crate) fn start_status(place: &Place, port: u16) -> Result<Running> {
+    let mut command = Command::new(place.program("stack")?);
+    command.arg("serve-status").arg(place.stack_file()).args(["--port", &port.to_string()]);
+    Running::start("the status page", command, &place.files().join("status.log"))
+}
+
 /// Waits until a service answers at `url`.
 pub(crate) async fn ready(running: &Running, url: &str, log: &Path) -> Result<()> {
     let began = Instant::now();

@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::deploy::Aws;
 use crate::emulator::Emulator;
 use crate::place::Place;
-use crate::process::Run;
+use crate::process::{Run, Running};
 use crate::services::{self, REGION};
 use crate::{Options, logs, package, progress, sample};
 
@@ -17,6 +17,7 @@ use crate::{Options, logs, package, progress, sample};
 const AWS_PORT: u16 = 4566;
 const SMTP_PORT: u16 = 1025;
 const INBOX_PORT: u16 = 8025;
+const STATUS_PORT: u16 = 8030;
 
 /// Brings the stack up, or up to date.
 pub(crate) async fn up(place: &Place, options: &Options, detach: bool) -> Result<()> {
@@ -80,6 +81,8 @@ pub(crate) async fn prepare(place: &Place, options: &Options) -> Result<Stack> {
         ("EmailRatePerSecond".to_owned(), "10000".to_owned()),
         ("FallbackEmailRatePerSecond".to_owned(), "10000".to_owned()),
         ("SmsRatePerSecond".to_owned(), "10000".to_owned()),
+        ("ApiRatePerSecond".to_owned(), "10000".to_owned()),
+        ("PublicRatePerSecond".to_owned(), "10000".to_owned()),
         // No local stack has archives.
         ("EventArchiveDays".to_owned(), "0".to_owned()),
     ]);
@@ -102,7 +105,7 @@ pub(crate) async fn prepare(place: &Place, options: &Options) -> Result<Stack> {
         api_url: format!("{endpoint}/_aws/execute-api/{}/{}", output("ApiId")?, output("ApiStage")?),
         endpoint_url: endpoint,
         inbox_url: run.inbox_url,
-        status_url: None,
+        status_url: Some(run.status_url),
         smtp_url,
         region: REGION.to_owned(),
         access_key_id: credentials.access_key_id().to_owned(),
@@ -118,29 +121,37 @@ pub(crate) async fn prepare(place: &Place, options: &Options) -> Result<Stack> {
 async fn start(place: &Place, emulator: Emulator) -> Result<Run> {
     // What is left of a stack that is no longer whole.
     end(place)?;
-    let step = progress::step("Starting the AWS stack and the inbox");
+    let step = progress::step("Starting the AWS stack, the inbox and the status page");
     let mut run = Run::default();
-    // Noted at once after each start, so that nothing is left running whatever happens next.
     // Where people look for it; tests take any, since several stacks may start at the same moment.
     let port = |usual| services::free_port(if place.is_for_people() { usual } else { 0 });
     let aws_port = port(AWS_PORT)?;
     run.emulator = emulator;
     run.endpoint_url = run.emulator.url(aws_port);
     if let Some((aws, ready)) = run.emulator.start(place, aws_port)? {
-        run.processes.push(aws.clone());
-        run.save(&place.processes_file())?;
-        services::ready(&aws, &ready, &place.files().join("aws.log")).await?;
+        note(place, &mut run, aws, &ready, "aws.log").await?;
     }
     let smtp_port = port(SMTP_PORT)?;
     let inbox_port = port(INBOX_PORT)?;
     let inbox = services::start_inbox(place, smtp_port, inbox_port)?;
     run.inbox_smtp_url = format!("smtp://127.0.0.1:{smtp_port}");
-    run.inbox_url = format!("http://127.0.0.1:{inbox_port}/");
-    run.processes.push(inbox.clone());
-    run.save(&place.processes_file())?;
-    services::ready(&inbox, &run.inbox_url, &place.files().join("inbox.log")).await?;
+    let inbox_url = format!("http://127.0.0.1:{inbox_port}/");
+    run.inbox_url.clone_from(&inbox_url);
+    note(place, &mut run, inbox, &inbox_url, "inbox.log").await?;
+    let status_port = port(STATUS_PORT)?;
+    let status = services::start_status(place, status_port)?;
+    let status_url = format!("http://127.0.0.1:{status_port}/");
+    run.status_url.clone_from(&status_url);
+    note(place, &mut run, status, &status_url, "status.log").await?;
     step.done("ready");
     Ok(run)
+}
+
+/// Notes what was started, at once, so that nothing is left running whatever happens next; then waits until it answers.
+async fn note(place: &Place, run: &mut Run, started: Running, url: &str, log: &str) -> Result<()> {
+    run.processes.push(started.clone());
+    run.save(&place.processes_file())?;
+    services::ready(&started, url, &place.files().join(log)).await
 }
 
 /// Ends what `up` started, and says so.
@@ -169,7 +180,8 @@ pub(crate) fn end(place: &Place) -> Result<usize> {
 }
 
 fn tell(stack: &Stack) {
-    println!("\n  Inbox    {}", stack.inbox_url);
+    println!("\n  Status   {}", stack.status_url.as_deref().unwrap_or_default());
+    println!("  Inbox    {}", stack.inbox_url);
     println!("  API      {}", stack.api_url);
     println!("  All else target/stack/stack.json\n");
     println!("  Try it:");

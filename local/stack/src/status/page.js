@@ -1,0 +1,98 @@
+"use strict";
+const EVERY = 1000;
+const $ = id => document.getElementById(id);
+const el = (tag, props = {}, ...children) => { const e = Object.assign(document.createElement(tag), props); e.append(...children); return e; };
+const number = n => n.toLocaleString("en");
+const age = s => s === null ? "" : s < 120 ? `${s} s` : s < 7200 ? `${Math.floor(s / 60)} min` : s < 172800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} days`;
+const counted = (n, one, many) => `${number(n)} ${n === 1 ? one : many}`;
+const cell = (n, className = "") => el("td", { className: `n ${n ? className : "zero"}`, textContent: number(n) });
+
+const WAITS = { validFrom: "the offer to be valid", rate: "the rate", provider: "the provider", deadLetters: "somebody to look at dead letters" };
+const LEFT_OUT = [["suppressed", "suppressed"], ["optedOut", "opted out"], ["expired", "expired"], ["cancelled", "cancelled"], ["alreadyServed", "served already"]];
+
+// Elements stay where they are, so that bars move and what is open stays open.
+function keyed(list, items, key, make, fill) {
+  const old = new Map([...list.children].map(e => [e.dataset.key, e]));
+  const wanted = items.map(item => {
+    const k = key(item), e = old.get(k) || make(item);
+    e.dataset.key = k;
+    fill(e, item);
+    return e;
+  });
+  for (const e of list.children) if (!wanted.includes(e)) e.remove();
+  wanted.forEach((e, i) => { if (list.children[i] !== e) list.insertBefore(e, list.children[i] || null); });
+}
+
+function makePush() {
+  const bar = el("div", { className: "bar", role: "progressbar" }, el("i", { className: "sent" }), el("i", { className: "failed" }), el("i", { className: "left-out" }));
+  bar.setAttribute("aria-valuemin", 0);
+  bar.setAttribute("aria-valuemax", 100);
+  return el("div", { className: "push" }, el("span", { className: "code" }), bar, el("span", { className: "percent" }), el("span", { className: "when" }), el("span", { className: "counts" }));
+}
+
+function fillPush(e, p) {
+  const [code, bar, percent, when, counts] = e.children;
+  code.replaceChildren(p.code, el("small", { textContent: ` #${p.number}` }));
+  code.title = p.offer;
+  const done = p.eligible - p.pending, leftOut = LEFT_OUT.reduce((sum, [name]) => sum + p[name], 0);
+  [p.sent, p.failed, leftOut].forEach((n, i) => { bar.children[i].style.width = `${done ? p.percent * n / done : 0}%`; });
+  bar.setAttribute("aria-valuenow", p.percent);
+  bar.setAttribute("aria-label", `Push ${p.number} of ${p.code}`);
+  percent.textContent = `${p.percent} %`;
+  when.textContent = p.state === "running" ? `since ${new Date(p.requestedAt).toLocaleTimeString()}` : p.completedAt ? `${p.state} ${new Date(p.completedAt).toLocaleTimeString()}` : p.state;
+  const said = p.eligible ? [`${number(p.sent)} sent`] : [];
+  if (p.failed) said.push(`${number(p.failed)} failed`);
+  for (const [name, words] of LEFT_OUT) if (p[name]) said.push(`${number(p[name])} ${words}`);
+  if (p.pending) said.push(`${number(p.pending)} pending`);
+  counts.replaceChildren(...(said.length ? [`${counted(p.eligible, "notification", "notifications")}: ${said.join(", ")}`] : []));
+  if (p.waitingFor) counts.append(said.length ? " · " : "", el("span", { className: "wait", textContent: `waits for ${WAITS[p.waitingFor]}${p.lastError ? `: ${p.lastError}` : ""}` }));
+}
+
+function draw(status) {
+  $("faults").replaceChildren(...status.faults.map(fault => el("p", { className: "fault", textContent: fault })));
+  if (status.pushes.length) {
+    $("pushes").querySelector(".empty")?.remove();
+    keyed($("pushes"), status.pushes, p => `${p.offer}#${p.number}`, makePush, fillPush);
+  } else {
+    $("pushes").replaceChildren(el("p", { className: "empty", textContent: "No offer yet. Post one, and watch it being pushed." }));
+  }
+  $("functions").replaceChildren(...status.functions.map(f => el("tr", { title: f.function }, el("td", { textContent: f.name }),
+    el("td", { className: f.state === "Active" ? "good" : "wait", textContent: f.state.toLowerCase() }), cell(f.invocations), cell(f.errors, "bad"))));
+  const [dead, queues] = [true, false].map(wanted => status.queues.filter(q => q.isDeadLetters === wanted));
+  $("queues").replaceChildren(...queues.map(q => el("tr", {}, el("td", { textContent: q.name }), cell(q.waiting), cell(q.inFlight), cell(q.delayed), el("td", { className: "n", textContent: age(q.oldest) }))));
+  $("dead-letters").replaceChildren(...dead.map(q => {
+    const n = q.waiting + q.inFlight + q.delayed, name = q.name.replace(/DeadLetters$/, "");
+    return el("tr", {}, el("td", { textContent: name }), el("td", { className: "bad", textContent: n ? "cargo xtask redrive" : "" }), el("td", { className: "n", textContent: age(q.oldest) }), cell(n, "bad"));
+  }));
+  keyed($("tables"), status.tables, t => t.name, () => el("details", {}, el("summary", {}, el("span"), el("span")), el("pre")), (e, t) => {
+    const [name, items] = e.firstChild.children, first = t.first.map(item => JSON.stringify(item, null, 1)).join("\n") || "empty";
+    name.textContent = t.name;
+    items.textContent = number(t.items);
+    e.title = t.table;
+    if (e.lastChild.textContent !== first) e.lastChild.textContent = first;
+  });
+  const inbox = status.inbox;
+  $("inbox").hidden = $("inbox-link").hidden = !inbox;
+  if (inbox) {
+    $("inbox-link").href = inbox.url;
+    $("emails").textContent = counted(inbox.emails, "e-mail", "e-mails");
+    $("newest-emails").replaceChildren(...inbox.newestEmails.map(m => el("li", {}, el("span", { textContent: m.to }), el("span", { textContent: m.subject, dir: "auto" }))));
+    $("texts").textContent = counted(inbox.texts, "text message", "text messages");
+    $("some-texts").replaceChildren(...inbox.someTexts.map(m => el("li", {}, el("span", { textContent: m.to }), el("span", { textContent: m.text, dir: "auto", title: m.text }))));
+  }
+}
+
+async function refresh() {
+  try {
+    const answer = await fetch("api/status"), status = await answer.json();
+    if (!answer.ok) throw new Error(status.detail);
+    draw(status);
+    $("live").className = "";
+    $("live").textContent = `live, ${new Date(status.at).toLocaleTimeString()}`;
+  } catch (error) {
+    $("live").className = "lost";
+    $("live").textContent = error instanceof TypeError ? "the status page has ended; start it again with: cargo xtask up" : error.message;
+  }
+  setTimeout(refresh, EVERY);
+}
+refresh();

@@ -1,0 +1,109 @@
+//! The terminal's view.
+
+use std::fmt::Write;
+
+use domain::push::PushState;
+use store::waiting::WaitingFor;
+
+use super::{Function, Push, Queue, Status};
+
+/// Characters of a push's bar.
+const BAR: usize = 20;
+/// Moves to the upper left corner and clears from there.
+const CLEAR: &str = "\x1b[H\x1b[2J";
+
+/// Prints how everything is; over what was there if it goes on.
+pub(super) fn print(status: &Status, goes_on: bool) {
+    // At once, so that it does not flicker.
+    print!("{}{}", if goes_on { CLEAR } else { "" }, written(status));
+    let _ = std::io::Write::flush(&mut std::io::stdout());
+}
+
+fn written(status: &Status) -> String {
+    let mut text = String::new();
+    // Writing into a string cannot fail.
+    let _ = write(&mut text, status);
+    text
+}
+
+fn write(text: &mut String, status: &Status) -> std::fmt::Result {
+    for fault in &status.faults {
+        writeln!(text, "! {fault}")?;
+    }
+    writeln!(text, "Pushes")?;
+    if status.pushes.is_empty() {
+        writeln!(text, "  none yet")?;
+    }
+    for push in &status.pushes {
+        write_push(text, push)?;
+    }
+    writeln!(text, "\n{:14} {:>9} {:>11} {:>7}", "Functions", "state", "invocations", "errors")?;
+    for Function { name, state, invocations, errors, .. } in &status.functions {
+        writeln!(text, "  {name:12} {state:>9} {invocations:>11} {errors:>7}")?;
+    }
+    writeln!(text, "  counted over the last hour")?;
+    writeln!(text, "\n{:14} {:>9} {:>11} {:>7} {:>8}", "Queues", "waiting", "in flight", "delayed", "oldest")?;
+    let is_shown = |queue: &&Queue| !queue.is_dead_letters || queue.depth() > 0;
+    for queue in status.queues.iter().filter(is_shown) {
+        let Queue { name, is_dead_letters, waiting, in_flight, delayed, oldest } = queue;
+        let mark = if *is_dead_letters { "  <- cargo xtask redrive" } else { "" };
+        let oldest = oldest.map(age).unwrap_or_default();
+        writeln!(text, "  {name:20} {waiting:>3} {in_flight:>11} {delayed:>7} {oldest:>8}{mark}")?;
+    }
+    if status.queues.iter().all(|queue| !queue.is_dead_letters || queue.depth() == 0) {
+        writeln!(text, "  no dead letters")?;
+    }
+    writeln!(text, "\n{:14} {:>9}", "Tables", "items")?;
+    for table in &status.tables {
+        writeln!(text, "  {:12} {:>9}", table.name, table.items)?;
+    }
+    if let Some(inbox) = &status.inbox {
+        writeln!(text, "\nInbox  {} e-mails, {} text messages  {}", inbox.emails, inbox.texts, inbox.url)?;
+    }
+    Ok(())
+}
+
+fn write_push(text: &mut String, push: &Push) -> std::fmt::Result {
+    let done = usize::from(push.percent) * BAR / 100;
+    let bar = "█".repeat(done) + &"░".repeat(BAR - done);
+    let done = push.eligible - push.pending;
+    write!(text, "  {:12} #{} {bar} {:>3} %  {done} of {}", push.code, push.number, push.percent, push.eligible)?;
+    let outcomes = &push.outcomes;
+    let named = [
+        ("sent", outcomes.sent),
+        ("failed", outcomes.failed),
+        ("suppressed", outcomes.suppressed),
+        ("opted out", outcomes.opted_out),
+        ("expired", outcomes.expired),
+        ("cancelled", outcomes.cancelled),
+        ("served already", outcomes.already_served),
+    ];
+    for (name, count) in named.into_iter().filter(|(_, count)| *count > 0) {
+        write!(text, ", {count} {name}")?;
+    }
+    if push.state != PushState::Running {
+        write!(text, "  {}", push.state)?;
+    }
+    if let Some(waiting_for) = push.waiting_for {
+        let what = match waiting_for {
+            WaitingFor::ValidFrom => "the offer to be valid",
+            WaitingFor::Rate => "the rate",
+            WaitingFor::Provider => "the provider",
+            WaitingFor::DeadLetters => "somebody to look at dead letters",
+        };
+        write!(text, "\n               waits for {what}")?;
+        if let Some(error) = &push.last_error {
+            write!(text, ": {error}")?;
+        }
+    }
+    writeln!(text)
+}
+
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86400),
+    }
+}

@@ -1,0 +1,166 @@
+//! What operators see: the status page, and the same in a terminal.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use end_to_end::{Bank, wait_for};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn the_status_tells_what_each_push_waits_for_and_what_there_is() {
+    let bank = Bank::open();
+    bank.put_many(3).await;
+    let served = bank.post_offer(&json!({"code": "SERVED", "description": "Hello"})).await;
+    let counts = bank.completed(&served).await;
+    let waits = json!({"code": "WAITS", "description": "Hello", "validFrom": bank.in_seconds(3600)});
+    let waiting = bank.post_offer(&waits).await;
+    let status = wait_for("the scheduled push to be listed", async || {
+        let status: Value = serde_json::from_str(&bank.xtask(&["status", "--json"]))?;
+        anyhow::ensure!(of(&status["pushes"], "offer", &waiting["id"]).is_some(), "{status}");
+        Ok(status)
+    })
+    .await;
+    assert_eq!(status["faults"], json!([]));
+
+    let push = of(&status["pushes"], "offer", &served["id"]).unwrap();
+    for count in ["eligible", "sent", "failed", "pending", "state", "completedAt"] {
+        assert_eq!(push[count], counts[count], "{count}");
+    }
+    assert_eq!(push["percent"], 100);
+    let push = of(&status["pushes"], "offer", &waiting["id"]).unwrap();
+    assert_eq!(
+        (&push["state"], &push["waitingFor"], &push["percent"]),
+        (&json!("scheduled"), &json!("validFrom"), &json!(0))
+    );
+
+    let names = |list: &Value| -> Vec<String> {
+        list.as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert!(bank.stack.functions.keys().eq(names(&status["functions"]).iter()));
+    assert!(bank.stack.tables.keys().eq(names(&status["tables"]).iter()));
+    let mut queues = names(&status["queues"]);
+    queues.sort();
+    assert!(bank.stack.queues.keys().eq(queues.iter()));
+    let email = of(&status["functions"], "name", &json!("email")).unwrap();
+    assert!(email["state"] == "Active" && email["invocations"].as_u64().unwrap() > 0, "{email}");
+    let customers = of(&status["tables"], "name", &json!("customers")).unwrap();
+    assert!(!customers["first"].as_array().unwrap().is_empty());
+
+    let printed = bank.xtask(&["status"]);
+    let line = printed.lines().find(|line| line.contains("SERVED")).unwrap();
+    assert!(line.contains("100 %  3 of 3, 3 sent"), "{line}");
+    assert!(printed.contains("waits for the offer to be valid"), "{printed}");
+}
+
+#[tokio::test]
+async fn dead_letters_stand_out_with_their_age() {
+    let bank = Bank::open();
+    let letters = &bank.stack.queues["feedbackDeadLetters"];
+    bank.sqs().send_message().queue_url(letters).message_body("{}").send().await.unwrap();
+    let status: Value = serde_json::from_str(&bank.xtask(&["status", "--json"])).unwrap();
+    let queue = of(&status["queues"], "name", &json!("feedbackDeadLetters")).unwrap();
+    assert_eq!((&queue["waiting"], &queue["isDeadLetters"]), (&json!(1), &json!(true)));
+    assert!(queue["oldest"].as_u64().is_some_and(|age| age < 600), "{queue}");
+    let printed = bank.xtask(&["status"]);
+    let line = printed.lines().find(|line| line.contains("feedbackDeadLetters")).unwrap();
+    assert!(line.ends_with("cargo xtask redrive"), "{line}");
+    bank.sqs().purge_queue().queue_url(letters).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_on_aws_is_shown_without_its_customers() {
+    let bank = Bank::open();
+    bank.put_many(1).await;
+    let name = "offercast";
+    let status: Value = serde_json::from_str(&bank.xtask(&["status", "--json", "--on-aws", name])).unwrap();
+    assert_eq!(status["faults"], json!([]));
+    assert_eq!((&status["onAws"], &status["inbox"]), (&json!(name), &Value::Null));
+    let tables = status["tables"].as_array().unwrap();
+    assert!(tables.len() == bank.stack.tables.len() && tables.iter().all(|table| table["first"] == json!([])));
+    assert!(!status.to_string().contains(".example"), "no address is shown");
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_reads_nothing() {
+    let bank = Bank::open();
+    let url = format!("{}api/status", bank.stack.status_url.as_deref().unwrap());
+    let ask = async |host: &str| {
+        let answer = reqwest::Client::new().get(&url).header("host", host).send().await.unwrap();
+        answer.status().as_u16()
+    };
+    assert_eq!(ask("rebound.example:8030").await, 421);
+    assert_eq!(ask("localhost:8030").await, 200);
+}
+
+/// The entry of a list that has this under a name.
+fn of<'a>(list: &'a Value, name: &str, wanted: &Value) -> Option<&'a Value> {
+    list.as_array().unwrap().iter().find(|entry| entry[name] == *wanted)
+}
+
+mod in_a_browser {
+    use std::collections::BTreeSet;
+
+    use end_to_end::browser::Browser;
+    use end_to_end::{Bank, wait_for};
+    use fantoccini::Locator;
+    use serde_json::json;
+
+    /// Screens, in CSS pixels.
+    const DESK: (u32, u32) = (1280, 1060);
+    const PHONE: (u32, u32) = (390, 844);
+
+    #[tokio::test]
+    async fn a_push_to_2000_customers_is_watched_on_the_status_page() {
+        let bank = Bank::open();
+        let nothing = json!({});
+        let customers: Vec<_> = (0..2_000)
+            .map(|i| {
+                let who = format!("c{i}");
+                let both = json!({"mobile": bank.mobile(&who), "channels": ["email", "sms"]});
+                bank.customer(&who, if i % 5 == 0 { &both } else { &nothing })
+            })
+            .collect();
+        bank.put_customers(&customers).await;
+        // Slow enough to be watched.
+        bank.smtp_faults(json!([{"at": "message", "do": {"wait": 150}}])).await;
+
+        let browser = Browser::start(DESK).await;
+        let page = &browser.page;
+        page.goto(bank.stack.status_url.as_deref().unwrap()).await.unwrap();
+        page.wait().for_element(Locator::XPath("//*[@id='functions']//td[text()='email']")).await.unwrap();
+        let offer = bank.post_offer(&json!({"code": "WATCHED", "description": "Hello {{ customer.name }}"})).await;
+        let push =
+            page.wait().for_element(Locator::XPath("//div[@class='push'][span[text()='WATCHED']]")).await.unwrap();
+        let bar = push.find(Locator::Css("[role=progressbar]")).await.unwrap();
+
+        let mut seen = BTreeSet::new();
+        wait_for("the bar to reach its end", async || {
+            let percent: u8 = bar.attr("aria-valuenow").await?.unwrap_or_default().parse()?;
+            seen.insert(percent);
+            if (40..70).contains(&percent) {
+                browser.keep_screenshot("status").await;
+            }
+            anyhow::ensure!(percent == 100, "{seen:?}");
+            Ok(())
+        })
+        .await;
+        bank.smtp_faults(json!([])).await;
+        println!("the bar stood at {seen:?}");
+        assert!(seen.range(1..100).count() >= 3, "it moves: {seen:?}");
+
+        let counts = bank.completed(&offer).await;
+        assert_eq!((&counts["eligible"], &counts["sent"]), (&json!(2_400), &json!(2_400)));
+        let said = push.find(Locator::Css(".counts")).await.unwrap().text().await.unwrap();
+        assert_eq!(said, "2,400 notifications: 2,400 sent");
+        assert_eq!(browser.overflow().await, 0, "nothing is cut off");
+        page.find(Locator::XPath("//summary[span[text()='customers']]")).await.unwrap().click().await.unwrap();
+        let items = page.find(Locator::XPath("//details[@open]/pre")).await.unwrap().text().await.unwrap();
+        assert!(items.contains("\"channels\""), "{items}");
+        browser.end().await;
+
+        let phone = Browser::start(PHONE).await;
+        phone.page.goto(bank.stack.status_url.as_deref().unwrap()).await.unwrap();
+        phone.page.wait().for_element(Locator::Css(".push")).await.unwrap();
+        assert_eq!(phone.overflow().await, 0, "nothing is cut off");
+        phone.keep_screenshot("status-phone").await;
+        phone.end().await;
+    }
+}
