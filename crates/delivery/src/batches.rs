@@ -1,7 +1,9 @@
 //! What a channel's function does with the messages of its queue.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use domain::offer::now;
 use domain::queue::{Batch, ChannelMessage};
+use runtime::metrics::{self, Unit};
 use runtime::queue::QueueError;
 use runtime::{Deadline, Queue, records};
 use store::StoreError;
@@ -48,12 +50,29 @@ where
     async fn deliver(&self, batch: Batch, deadline: Deadline) -> Result<(), BatchError> {
         let Batch { push, slice, batch: number, channel, .. } = batch;
         match self.deliverer.deliver(&batch, deadline.at()).await? {
-            Delivered::Whole(counts) => tracing::info!(
-                offer.id = %push.offer, push.number = push.number, %channel, slice, batch = number,
-                sent = counts.sent, failed = counts.failed, suppressed = counts.suppressed, opted_out = counts.opted_out,
-                expired = counts.expired, cancelled = counts.cancelled, already_served = counts.already_served,
-                "batch delivered"
-            ),
+            Delivered::Whole(counts) => {
+                tracing::info!(
+                    offer.id = %push.offer, push.number = push.number, %channel, slice, batch = number,
+                    sent = counts.sent, failed = counts.failed, suppressed = counts.suppressed,
+                    opted_out = counts.opted_out, expired = counts.expired, cancelled = counts.cancelled,
+                    already_served = counts.already_served, "batch delivered"
+                );
+                let posted = batch.offer.created_at;
+                let begins = batch.offer.valid_from.map_or(posted, |from| from.max(posted));
+                let age = u64::try_from(now().duration_since(begins).as_secs()).unwrap_or_default();
+                metrics::emit(
+                    &[("channel", channel.as_str())],
+                    &[
+                        ("Sent", Unit::Count, counts.sent),
+                        ("Failed", Unit::Count, counts.failed),
+                        ("Suppressed", Unit::Count, counts.suppressed),
+                        ("OptedOut", Unit::Count, counts.opted_out),
+                        ("Expired", Unit::Count, counts.expired),
+                        ("Cancelled", Unit::Count, counts.cancelled),
+                        ("Age", Unit::Seconds, age),
+                    ],
+                );
+            }
             Delivered::PutOff(put_off) => {
                 let PutOff { again, delay, why } = *put_off;
                 let (left, attempt) = (again.customers.len(), again.attempt);
@@ -61,6 +80,10 @@ where
                 tracing::info!(
                     offer.id = %push.offer, push.number = push.number, %channel, slice, batch = number, attempt, left,
                     why = ?why, delay_ms = delay.as_millis(), "batch put off"
+                );
+                metrics::emit(
+                    &[("channel", channel.as_str()), ("why", why.as_str())],
+                    &[("PutOff", Unit::Count, 1), ("Delay", Unit::Seconds, delay.as_secs())],
                 );
             }
         }

@@ -25,6 +25,7 @@ use domain::{AddressHash, CustomerId, PushId};
 use futures::StreamExt;
 use futures::stream;
 use jiff::{SignedDuration, Timestamp};
+use runtime::metrics::{self, Unit};
 use store::customers::Found;
 use store::deliveries::{Claim, Claiming, DeliveryId, Ending, Recording, Release, TakeUp, Via};
 use store::pacing::{Gate, Probe, Reserving, Slot};
@@ -152,6 +153,22 @@ pub enum Why {
     Composer,
     /// The walker has queued the batch, but not turned the page yet: it cannot be counted.
     PageNotTurned,
+}
+
+impl Why {
+    /// The name used in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Blocked => "blocked",
+            Self::Refused => "refused",
+            Self::Leased => "leased",
+            Self::Deadline => "deadline",
+            Self::Rate => "rate",
+            Self::Store => "store",
+            Self::Composer => "composer",
+            Self::PageNotTurned => "pageNotTurned",
+        }
+    }
 }
 
 /// Where one notification stands after its turn.
@@ -618,6 +635,7 @@ where
                 if !gate.told.swap(true, Ordering::Relaxed) {
                     let until = self.pacing.block(gate.name, gate.probe, reason).await?;
                     tracing::warn!(transport = gate.name, %until, error = reason, "the transport is out of reach");
+                    metrics::emit(&[("transport", gate.name)], &[("Blocked", Unit::Count, 1)]);
                 }
             }
             (_, Some(probe)) => {

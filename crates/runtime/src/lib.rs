@@ -10,10 +10,12 @@
 //! | how the messages of an event are handled | [`records`] |
 //! | how long an invocation may go on | [`deadline`] |
 //! | what log lines look like | [`telemetry`] |
+//! | what is measured | [`metrics`] |
 
 pub mod clients;
 pub mod deadline;
 pub mod keys;
+pub mod metrics;
 pub mod queue;
 pub mod records;
 pub mod settings;

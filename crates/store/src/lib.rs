@@ -10,6 +10,8 @@
 //! | Suppressions | [`suppressions`] | an address that must not be written to, or a customer's word that she wants no more |
 //! | Pacing | [`pacing`] | whether a transport may be called now |
 //!
+//! [`waiting`] tells from them what holds a push up.
+//!
 //! Every method makes one call, or says so. Errors are [`StoreError`]: the store is out of reach, refuses a call for good or
 //! holds something unreadable. What a caller must tell apart (lost a race, already done) is a value, not an error.
 
@@ -19,6 +21,7 @@ pub mod offers;
 pub mod pacing;
 pub mod pushes;
 pub mod suppressions;
+pub mod waiting;
 
 mod batch;
 mod cursor;

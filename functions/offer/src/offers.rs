@@ -13,6 +13,7 @@ use domain::channel::Channels;
 use domain::offer::{self, Offer, Posted};
 use domain::{Faults, OfferId};
 use jiff::Timestamp;
+use runtime::metrics::{self, Unit};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -95,6 +96,7 @@ pub(crate) async fn create(
     match app.offers.create(&offer, idempotency.as_ref()).await? {
         Creation::Stored => {
             tracing::info!(offer.id = %offer.id, offer.code = offer.code, "offer stored");
+            metrics::emit(&[], &[("Offers", Unit::Count, 1)]);
             Ok(created(&offer))
         }
         earlier => answer_earlier(&earlier, replayed),

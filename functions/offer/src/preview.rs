@@ -196,6 +196,8 @@ pub(crate) async fn preview(
         .iter()
         .map(|channel| (*channel, app.preview.sample(*channel, &offer, audience.samples.get(channel))))
         .collect();
+    let view = app.preview.reckon(&offer, &audience).await?;
+    // Last: whoever is told of a failure tries again, and the tests would go out again.
     let tests =
         join_all(recipients.iter().map(|recipient| tester.test(recipient, samples.get(&recipient.channel())))).await;
     tracing::info!(
@@ -206,8 +208,7 @@ pub(crate) async fn preview(
         "offer previewed"
     );
     let messages = samples.iter().map(|(channel, sample)| (*channel, sample.into())).collect();
-    let audience = app.preview.reckon(&offer, audience).await?;
-    Ok(Json(json!(PreviewView { audience, messages, tests })))
+    Ok(Json(json!(PreviewView { audience: view, messages, tests })))
 }
 
 fn test_recipients(value: Option<Value>) -> Result<Vec<TestRecipient>, Faults> {
@@ -309,7 +310,7 @@ impl Previewer {
     }
 
     /// The size of the audience: counted, or reckoned up from what was read.
-    async fn reckon(&self, offer: &Offer, audience: Audience) -> Result<AudienceView, StoreError> {
+    async fn reckon(&self, offer: &Offer, audience: &Audience) -> Result<AudienceView, StoreError> {
         let exact = !audience.is_cut_short;
         let all = if exact { audience.read } else { self.customers.rough_count().await?.max(audience.read) };
         let reckon = |count: u64| if exact { count } else { in_proportion(count, all, audience.read) };

@@ -13,13 +13,13 @@ use domain::fields::{Fields, kind};
 use domain::offer::now;
 use domain::push::{OutcomeCounts, PushState, WalkCounts};
 use domain::{Faults, OfferId, PushId};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use store::Pushes;
 use store::offers::PushRequest;
-use store::pacing::Delay;
 use store::pushes::{Progress, Push};
+use store::waiting::{Delays, Wait, WaitingFor};
 
 use crate::{App, offers};
 
@@ -51,68 +51,35 @@ struct ProgressView {
     last_progress_at: Option<Timestamp>,
     completed_at: Option<Timestamp>,
     cancelled_by: Option<String>,
-    waiting_for: Option<&'static str>,
+    waiting_for: Option<WaitingFor>,
     last_error: Option<String>,
 }
 
-/// No progress for this long, and a push may be waiting for somebody to look at dead letters: one minute after the sweep
-/// would have sent a lost message again.
-const STALLED_AFTER: SignedDuration = SignedDuration::from_mins(3);
-
-/// What holds a push up.
-#[derive(Default)]
-struct Wait {
-    reason: Option<&'static str>,
-    last_error: Option<String>,
-}
-
-impl Wait {
-    /// Looks for what holds it up, in what the pipeline has noted.
-    async fn of(app: &App, progress: &Progress) -> Result<Self, Problem> {
-        let wait = |reason, last_error| Ok(Self { reason: Some(reason), last_error });
-        match progress.push.state {
-            PushState::Scheduled => return wait("validFrom", None),
-            PushState::Running => {}
-            PushState::Completed | PushState::Cancelled => return Ok(Self::default()),
-        }
-        let (mut outages, mut is_paced) = (Vec::new(), false);
+/// Looks for what holds a push up, in what the pipeline has noted.
+async fn wait(app: &App, progress: &Progress) -> Wait {
+    let mut delays = Delays::new();
+    if progress.push.state == PushState::Running {
         for channel in &progress.channels_open {
-            let transports = app.transports.get(channel).into_iter().flatten();
-            let mut out = Some(Vec::new());
-            for transport in transports {
-                match app.pacing.delay(transport).await {
-                    Ok(Some(Delay::Outage { last_error })) => {
-                        if let Some(out) = &mut out {
-                            out.push(format!("{transport}: {}", last_error.unwrap_or_default()));
-                        }
-                        continue;
-                    }
-                    Ok(Some(Delay::Rate)) => is_paced = true,
-                    Ok(None) => {}
-                    // How far the push is can be told all the same.
-                    Err(error) => tracing::warn!(transport, error = %error, "the pace cannot be read"),
-                }
-                // One that is not out serves for the other.
-                out = None;
-            }
-            outages.extend(out.unwrap_or_default());
-        }
-        if !outages.is_empty() {
-            return wait("provider", Some(outages.join("; ")));
-        }
-        let stalled =
-            progress.last_progress_at.max(progress.push.started_at).is_some_and(|at| at + STALLED_AFTER < now());
-        if stalled {
-            for (name, queue) in &app.dead_letters {
-                match queue.depth().await {
-                    Ok(0) => {}
-                    Ok(count) => return wait("deadLetters", Some(format!("{count} dead letters of the {name} queue"))),
-                    Err(error) => tracing::warn!(queue = name, error = %error, "dead letters cannot be counted"),
-                }
+            for transport in app.transports.get(channel).into_iter().flatten() {
+                // How far the push is can be told all the same.
+                let delay = app.pacing.delay(transport).await.unwrap_or_else(|error| {
+                    tracing::warn!(transport, error = %error, "the pace cannot be read");
+                    None
+                });
+                delays.entry(*channel).or_default().insert(transport.clone(), delay);
             }
         }
-        if is_paced { wait("rate", None) } else { Ok(Self::default()) }
     }
+    let mut dead_letters = Vec::new();
+    if progress.is_stalled(now()) {
+        for (name, queue) in &app.dead_letters {
+            match queue.depth().await {
+                Ok(count) => dead_letters.push((*name, count)),
+                Err(error) => tracing::warn!(queue = name, error = %error, "dead letters cannot be counted"),
+            }
+        }
+    }
+    progress.wait(&delays, &dead_letters, now())
 }
 
 impl ProgressView {
@@ -197,12 +164,12 @@ pub(crate) async fn read(
         Some(progress) => progress,
         None => requested(&app, id).await?,
     };
-    Ok(Json(view(&app, progress).await?).into_response())
+    Ok(Json(view(&app, progress).await).into_response())
 }
 
-async fn view(app: &App, progress: Progress) -> Result<ProgressView, Problem> {
-    let wait = Wait::of(app, &progress).await?;
-    Ok(ProgressView::new(progress, wait))
+async fn view(app: &App, progress: Progress) -> ProgressView {
+    let wait = wait(app, &progress).await;
+    ProgressView::new(progress, wait)
 }
 
 /// A push that is requested, but that `push` has not come to yet.
@@ -262,7 +229,7 @@ pub(crate) async fn push_again(
     }
     tracing::info!(offer.id = %id.offer, push.number = id.number, retry_rejected, "push requested");
     let location = [(LOCATION, format!("./pushes/{}", id.number))];
-    let progress = view(&app, requested(&app, id).await?).await?;
+    let progress = view(&app, requested(&app, id).await?).await;
     Ok((StatusCode::ACCEPTED, location, Json(progress)).into_response())
 }
 
@@ -294,7 +261,7 @@ pub(crate) async fn cancel(
     }
     tracing::info!(offer.id = %id.offer, push.number = id.number, "push cancelled");
     let progress = app.pushes.progress(id).await?.ok_or_else(|| Problem::not_found("push"))?;
-    Ok((StatusCode::ACCEPTED, Json(view(&app, progress).await?)).into_response())
+    Ok((StatusCode::ACCEPTED, Json(view(&app, progress).await)).into_response())
 }
 
 /// What is no id names no push.

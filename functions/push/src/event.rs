@@ -47,8 +47,13 @@ impl Event {
         if payload.get("Records").is_some() {
             let event: StreamEvent = serde_json::from_value(payload)?;
             // Each stream comes in events of its own.
-            let changed: Vec<_> =
-                event.records.iter().filter_map(|record| of_key(record, pushes::push_of_key)).collect();
+            let mut changed = Vec::new();
+            for push in event.records.iter().filter_map(|record| of_key(record, pushes::push_of_key)) {
+                // Of many changes, the table tells the last.
+                if !changed.contains(&push) {
+                    changed.push(push);
+                }
+            }
             if !changed.is_empty() {
                 return Ok(Self::Changed(changed));
             }

@@ -9,6 +9,7 @@ use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use domain::PushId;
 use domain::event::{Counts, Event, EventKind, PushDetail, SOURCE};
 use jiff::Timestamp;
+use runtime::metrics::{self, Unit};
 use store::pushes::{Progress, Push};
 use store::{Offers, Pushes, StoreError};
 
@@ -45,9 +46,15 @@ impl Publisher {
         for push in pushes {
             match self.publish(push).await {
                 Ok(count) => published += count,
-                Err(error) => tracing::error!(
-                    offer.id = %push.offer, push.number = push.number, error = %error, "an event is not published yet"
-                ),
+                Err(error) => {
+                    tracing::error!(
+                        offer.id = %push.offer, push.number = push.number, error = %error, "an event is not published yet"
+                    );
+                    // To ask for each again, and wait for each, would take longer than a function may.
+                    if matches!(error, PublishError::Unavailable(_)) {
+                        break;
+                    }
+                }
             }
         }
         published
@@ -97,6 +104,7 @@ impl Publisher {
         self.pushes.mark_published(&progress.push, &taken).await?;
         for kind in &taken {
             tracing::info!(offer.id = %id.offer, push.number = id.number, event = %kind, "published");
+            metrics::emit(&[("event", kind.as_str())], &[("Published", Unit::Count, 1)]);
         }
         match kinds.iter().enumerate().find(|(at, _)| !is_taken(*at)) {
             None => Ok(taken.len() as u64),

@@ -18,6 +18,7 @@ use domain::push::PushState;
 use domain::{Channel, OfferId, PushId};
 use jiff::{SignedDuration, Timestamp};
 use runtime::Queue;
+use runtime::metrics::{self, Unit};
 use store::pushes::{Push, SliceStanding, SliceWalk};
 
 use crate::cut::{CutError, Cutter};
@@ -89,9 +90,11 @@ impl Sweeper<'_> {
             }
         }
         let mut after = None;
+        let mut begun = now;
         loop {
             let page = self.cutter.pushes.list_open(PAGE, after).await?;
             for push in page.items {
+                begun = begun.min(push.started_at.unwrap_or(now));
                 if let Err(error) = self.push(&push, Patience::Usual, &mut swept).await {
                     tracing::error!(
                         offer.id = %push.id.offer, push.number = push.id.number, error = %error, "a push was not swept"
@@ -104,6 +107,9 @@ impl Sweeper<'_> {
                 break;
             }
         }
+        // Told each time: that it is missing means that nobody sweeps.
+        let unfinished = u64::try_from(now.duration_since(begun).as_secs()).unwrap_or_default();
+        metrics::emit(&[], &[("OldestOpenPush", Unit::Seconds, unfinished)]);
         swept.published += self.publisher.publish_left(now - UNTOLD).await?;
         failed.map_or(Ok(swept), Err)
     }
