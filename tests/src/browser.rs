@@ -41,6 +41,13 @@ impl Browser {
         Self { page, _driver: driver }
     }
 
+    /// By how many CSS pixels the page is wider than the screen, so that one must scroll sideways.
+    pub async fn overflow(&self) -> i64 {
+        let width = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+        let overflow = self.page.execute(width, vec![]).await.expect("the browser measures");
+        overflow.as_i64().expect("a number of pixels")
+    }
+
     /// Keeps what the page looks like in `target/screenshots`, for whoever wants to see it.
     pub async fn keep_screenshot(&self, name: &str) {
         let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/screenshots"));

@@ -8,19 +8,20 @@ pub mod browser;
 pub mod function;
 pub mod ses;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
 use client::{Answer, Api, Call, STACK_VARIABLE, Signer, Stack};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// How long anything that is waited for may take. Generous: it ends a hanging test, it is no promise of speed.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// One test's bank.
 pub struct Bank {
@@ -519,6 +520,27 @@ impl Bank {
         .await;
     }
 
+    /// Everything that a function logged so far.
+    pub async fn log_of(&self, function: &str) -> Vec<String> {
+        let logs = aws_sdk_cloudwatchlogs::Client::new(&self.stack.sdk_config());
+        let group = format!("/aws/lambda/{}", self.stack.functions[function]);
+        let mut pages = logs.filter_log_events().log_group_name(group).into_paginator().send();
+        let mut lines = Vec::new();
+        while let Some(page) = pages.next().await {
+            match page {
+                Ok(page) => lines.extend(page.events.unwrap_or_default().into_iter().filter_map(|event| event.message)),
+                // A function that never ran may have no log.
+                Err(error)
+                    if error.as_service_error().is_some_and(FilterLogEventsError::is_resource_not_found_exception) =>
+                {
+                    break;
+                }
+                Err(error) => panic!("the logs cannot be read: {error}"),
+            }
+        }
+        lines
+    }
+
     /// The name of a function's role.
     pub async fn role_of(&self, function: &str) -> String {
         let lambda = aws_sdk_lambda::Client::new(&self.stack.sdk_config());
@@ -532,6 +554,46 @@ impl Bank {
 pub fn program(name: &str) -> PathBuf {
     let own = env::current_exe().expect("a test has a file");
     own.ancestors().nth(2).map(|folder| folder.join(name)).expect("it lies in the target folder")
+}
+
+/// Unsubscribes as a mail program does it for its reader (RFC 8058, 3.2).
+pub async fn one_click(link: &str) -> reqwest::Response {
+    let form = "List-Unsubscribe=One-Click";
+    let post = reqwest::Client::new().post(link).header("content-type", "application/x-www-form-urlencoded");
+    post.body(form).send().await.expect("the page answers")
+}
+
+/// A file of this repository.
+pub fn in_repository(file: &str) -> String {
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(file);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A route of the API, as the template has it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// With its variables in braces.
+    pub path: String,
+    /// `GET`, `POST`, …
+    pub method: String,
+    /// Whether it is called without credentials.
+    pub is_open: bool,
+}
+
+/// All routes.
+pub fn routes() -> BTreeSet<Route> {
+    let template: serde_yaml_ng::Value =
+        serde_yaml_ng::from_str(&in_repository("template.yaml")).expect("the template is YAML");
+    let resources = template["Resources"].as_mapping().expect("it has resources");
+    let events = resources.values().filter_map(|resource| resource["Properties"]["Events"].as_mapping());
+    let routes = events.flat_map(serde_yaml_ng::Mapping::values).filter(|event| event["Type"] == "Api");
+    routes
+        .map(|route| {
+            let route = &route["Properties"];
+            let text = |name: &str| route[name].as_str().expect("a route has a path and a method").to_owned();
+            Route { path: text("Path"), method: text("Method"), is_open: route["Auth"]["Authorizer"] == "NONE" }
+        })
+        .collect()
 }
 
 /// An offer's id.

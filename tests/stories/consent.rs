@@ -3,20 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use end_to_end::{Bank, counts, id_of, wait_for};
-use reqwest::{Client, Response, StatusCode};
+use end_to_end::{Bank, counts, id_of, one_click, wait_for};
+use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::RwLock;
 
 /// The signing keys: one test changes them, and links of the others must not be too young to be known.
 static KEYS: RwLock<()> = RwLock::const_new(());
-
-/// As a mail program does it for its reader (RFC 8058, 3.2).
-async fn one_click(link: &str) -> Response {
-    let form = "List-Unsubscribe=One-Click";
-    let post = Client::new().post(link).header("content-type", "application/x-www-form-urlencoded").body(form);
-    post.send().await.unwrap()
-}
 
 /// Posts an offer to the bank's customers; answers its push when it is over.
 async fn push(bank: &Bank, code: &str) -> Value {
@@ -143,13 +136,20 @@ async fn who_unsubscribes_in_the_middle_of_a_push_hears_no_more_of_it() {
     })
     .await;
     assert_eq!(one_click(&links[&bank.address("c5")]).await.status(), StatusCode::OK);
+    // Whoever had looked at her consent before, and is about to send, is refused as well.
+    let delivery = async || bank.deliveries(&offer, &format!("customer={}", bank.id("c5"))).await.remove(0);
+    wait_for("her word to be heeded", async || {
+        let delivery = delivery().await;
+        anyhow::ensure!(delivery["state"] == "optedOut", "{delivery}");
+        Ok(())
+    })
+    .await;
     bank.smtp_faults(json!([])).await;
     let push = bank.completed(&offer).await;
     assert_eq!((&push["sent"], &push["optedOut"]), (&json!(CUSTOMERS - 1), &json!(1)), "{push}");
     let count = bank.mail_count().await;
     assert_eq!((count["c5"], count["c15"], count["c6"]), (1, 2, 2));
-    let delivery = &bank.deliveries(&offer, &format!("customer={}", bank.id("c5"))).await[0];
-    assert_eq!(delivery["reason"], "the customer unsubscribed");
+    assert_eq!(delivery().await["reason"], "the customer unsubscribed");
 }
 
 #[tokio::test]

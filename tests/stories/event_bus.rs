@@ -63,9 +63,13 @@ impl<'a> Subscriber<'a> {
                 sqs.delete_message().queue_url(&self.queue).receipt_handle(handle).send().await.unwrap();
             }
         }
-        let mut by_kind = BTreeMap::<_, Vec<_>>::new();
+        // As the documentation asks of subscribers: one that comes again has the same id.
+        let mut by_kind = BTreeMap::<_, Vec<Value>>::new();
         for event in self.heard.iter().filter(|event| event["detail"]["offer"]["id"] == offer) {
-            by_kind.entry(event["detail-type"].as_str().unwrap().to_owned()).or_default().push(event["detail"].clone());
+            let heard = by_kind.entry(event["detail-type"].as_str().unwrap().to_owned()).or_default();
+            if heard.iter().all(|earlier| earlier["id"] != event["detail"]["id"]) {
+                heard.push(event["detail"].clone());
+            }
         }
         by_kind
     }

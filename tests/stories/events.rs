@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use end_to_end::{Bank, id_of};
+use end_to_end::{Bank, id_of, routes};
 use serde_json::{Value, json};
 
 /// The ids that stand in the samples.
@@ -169,19 +169,7 @@ async fn a_bad_direct_invocation_names_every_fault() {
 /// Each route of the template has a sample.
 #[test]
 fn every_route_has_a_sample_event() {
-    let template = fs::read_to_string(folder().join("../template.yaml")).unwrap();
-    let routes: BTreeSet<(String, String)> = template
-        .lines()
-        .filter_map(|line| {
-            let (_, rest) = line.split_once("Method: ")?;
-            let (method, rest) = rest.split_once(", Path: ")?;
-            let path: String =
-                rest.trim_start_matches('"').chars().take_while(|c| !"\",} ".contains(*c) || *c == '}').collect();
-            // The flow mapping's own braces follow an unquoted path.
-            let path = if rest.starts_with('"') { path } else { path.trim_end_matches('}').to_owned() };
-            Some((method.to_owned(), path))
-        })
-        .collect();
+    let routes: BTreeSet<_> = routes().into_iter().map(|route| (route.method, route.path)).collect();
     let sampled: BTreeSet<(String, String)> = fs::read_dir(folder())
         .unwrap()
         .filter_map(|entry| {

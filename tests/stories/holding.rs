@@ -3,7 +3,7 @@
 
 use anyhow::ensure;
 use aws_sdk_cloudformation::Client;
-use aws_sdk_cloudformation::types::{Capability, Parameter, StackStatus, TemplateStage};
+use aws_sdk_cloudformation::types::{Capability, Parameter, StackStatus};
 use end_to_end::{Bank, each_once, wait_for};
 use serde_json::json;
 use tokio::sync::Mutex;
@@ -20,8 +20,6 @@ async fn deploy(bank: &Bank, sending_enabled: &str) {
         let answer = cloudformation.describe_stacks().stack_name(stack).send().await.unwrap();
         answer.stacks.unwrap_or_default().remove(0)
     };
-    let template = cloudformation.get_template().stack_name(stack).template_stage(TemplateStage::Original);
-    let template = template.send().await.unwrap().template_body.unwrap();
     let mut parameters: Vec<_> = described()
         .await
         .parameters()
@@ -34,7 +32,8 @@ async fn deploy(bank: &Bank, sending_enabled: &str) {
     cloudformation
         .update_stack()
         .stack_name(stack)
-        .template_body(template)
+        // Where deploying put it: it is too long for a call.
+        .template_url(format!("{}/offercast-packages/template.yaml", bank.stack.endpoint_url))
         .set_parameters(Some(parameters))
         .capabilities(Capability::CapabilityIam)
         .capabilities(Capability::CapabilityAutoExpand)

@@ -32,8 +32,7 @@ mod in_a_browser {
         let (wide, high) = (f64::from(PHONE.0), f64::from(PHONE.1));
         assert!(height >= 44.0 && width > wide / 2.0, "a thumb hits it: {width} × {height}");
         assert!(x >= 0.0 && x + width <= wide && y + height <= high, "it is in view");
-        let overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
-        assert_eq!(page.execute(overflow, vec![]).await.unwrap(), 0, "nothing is cut off");
+        assert_eq!(browser.overflow().await, 0, "nothing is cut off");
         browser.keep_screenshot("unsubscribe").await;
 
         button.click().await.unwrap();

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use end_to_end::{Bank, each_once};
+use end_to_end::{Bank, each_once, one_click};
 use serde_json::{Value, json};
 
 async fn preview(bank: &Bank, mut offer: Value) -> Value {
@@ -113,7 +113,7 @@ async fn a_test_recipient_who_is_suppressed_is_left_alone() {
     bank.completed(&offer).await;
     let link = bank.mail().await[0].unsubscribe_link().to_owned();
     let to = bank.mail().await[0].to.clone();
-    let left = reqwest::Client::new().post(link).form(&[("List-Unsubscribe", "One-Click")]).send().await.unwrap();
+    let left = one_click(&link).await;
     assert_eq!(left.status(), 200);
     let seen = preview(&bank, json!({"code": "AGAIN", "description": "Hello", "testRecipients": [to]})).await;
     assert!(seen["tests"][0]["error"].as_str().unwrap().contains("suppressed (optedOut)"), "{seen}");

@@ -145,7 +145,9 @@ async fn what_one_was_handed_without_an_answer_is_left_to_it() {
     bank.put_many(20).await;
     // The server takes her message and goes down before it says so.
     let lost = json!({"at": "message", "to": bank.address("c0"), "do": "keepAndClose", "times": 1});
-    bank.smtp_faults(json!([lost])).await;
+    // Should she be tried again before all are refused.
+    let again = json!({"at": "rcpt", "to": bank.address("c0"), "do": {"reply": "451 4.7.1 later"}, "every": 2});
+    bank.smtp_faults(json!([lost, again])).await;
     let offer = bank.post_offer(&json!({"code": "LEFT", "description": "Hello"})).await;
     wait_for("her message to arrive", async || {
         let count = bank.mail_count().await;

@@ -115,3 +115,87 @@ fn a_function_that_sends_to_its_own_queue_is_not_stopped_for_it() {
     }
     assert_eq!(own, 3, "audience hands on its slices, email and sms their batches");
 }
+
+/// CloudWatch gives an account's first dashboards away if they show 50 metrics at most.
+const DASHBOARD_METRICS: usize = 50;
+
+#[test]
+fn the_dashboard_shows_every_queue_function_and_table() {
+    let resources = resources();
+    let (_, dashboard) = of_type(&resources, "AWS::CloudWatch::Dashboard")[0];
+    let body = dashboard["DashboardBody"].as_str().unwrap();
+    for (kind, shown) in
+        [("AWS::SQS::Queue", "${*.QueueName}"), ("AWS::Serverless::Function", "${*}"), ("AWS::DynamoDB::Table", "${*}")]
+    {
+        for (name, _) in of_type(&resources, kind) {
+            assert!(body.contains(&shown.replace('*', name)), "{name}");
+        }
+    }
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    let metrics = |widget: &serde_json::Value| widget["properties"]["metrics"].as_array().map_or(0, Vec::len);
+    assert!(body["widgets"].as_array().unwrap().iter().map(metrics).sum::<usize>() <= DASHBOARD_METRICS);
+}
+
+#[test]
+fn every_route_without_credentials_has_a_limit_of_its_own() {
+    let resources = resources();
+    let limits = &of_type(&resources, "AWS::Serverless::Api")[0].1["MethodSettings"];
+    let limits = limits.as_sequence().unwrap();
+    let limit_of = |method: &str, path: &str| {
+        let limit = limits.iter().find(|limit| limit["HttpMethod"] == method && limit["ResourcePath"] == path);
+        limit.map(|limit| (limit["ThrottlingRateLimit"].clone(), limit["ThrottlingBurstLimit"].clone()))
+    };
+    let everybody = limit_of("*", "/*").unwrap();
+    let mut public = 0;
+    for (name, _, event) in events(&resources, "Api") {
+        if event["Auth"]["Authorizer"] == "NONE" {
+            // CloudFormation writes the slashes within a path as ~1.
+            let path = event["Path"].as_str().unwrap().strip_prefix('/').unwrap().replace('/', "~1");
+            let own = limit_of(event["Method"].as_str().unwrap(), &format!("/~1{path}"));
+            assert!(own.is_some_and(|own| own != everybody), "{name}: {path}");
+            public += 1;
+        }
+    }
+    assert_eq!(public, 3, "the page, its button, and health");
+}
+
+#[test]
+fn somebody_is_woken_by_dead_letters_and_by_what_waits_too_long_and_by_functions_that_fail() {
+    let resources = resources();
+    let alarms = of_type(&resources, "AWS::CloudWatch::Alarm");
+    let is_watched = |metric: &str, of: &str| {
+        alarms.iter().any(|(_, alarm)| alarm["MetricName"] == metric && named(&alarm["Dimensions"][0]["Value"]) == of)
+    };
+    for (name, _) in of_type(&resources, "AWS::SQS::Queue") {
+        let metric = match name.ends_with("DeadLetters") {
+            true => "ApproximateNumberOfMessagesVisible",
+            false => "ApproximateAgeOfOldestMessage",
+        };
+        assert!(is_watched(metric, name), "{name}");
+    }
+    for (name, _) in of_type(&resources, "AWS::Serverless::Function") {
+        assert!(is_watched("Errors", name), "{name}");
+    }
+}
+
+#[test]
+fn the_operations_guide_says_what_to_do_about_each_alarm() {
+    let guide = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md"));
+    let guide = fs::read_to_string(guide).unwrap();
+    let resources = resources();
+    for (_, alarm) in of_type(&resources, "AWS::CloudWatch::Alarm") {
+        let name = alarm["AlarmName"].as_str().unwrap().strip_prefix("${AWS::StackName}-").unwrap();
+        assert!(guide.contains(&format!("`{name}`")), "{name}");
+        assert!(!alarm["AlarmDescription"].as_str().unwrap().is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn every_function_has_a_log_that_ends_some_day() {
+    let resources = resources();
+    let logs = of_type(&resources, "AWS::Logs::LogGroup");
+    for (name, function) in of_type(&resources, "AWS::Serverless::Function") {
+        let own = named(&function["LoggingConfig"]["LogGroup"]);
+        assert!(logs.iter().any(|(log, log_group)| *log == own && !log_group["RetentionInDays"].is_null()), "{name}");
+    }
+}

@@ -1,0 +1,145 @@
+//! `docs/openapi.yaml` says what the API does, no more and no less.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeSet;
+
+use client::Answer;
+use end_to_end::{Bank, Route, id_of, in_repository, routes};
+use serde_json::{Value, json};
+
+const METHODS: [&str; 4] = ["get", "post", "put", "delete"];
+
+struct Description(Value);
+
+impl Description {
+    fn read() -> Self {
+        Self(serde_yaml_ng::from_str(&in_repository("docs/openapi.yaml")).unwrap())
+    }
+
+    /// Follows a reference within the description.
+    fn resolved<'d>(&'d self, value: &'d Value) -> &'d Value {
+        match value["$ref"].as_str() {
+            Some(reference) => self.0.pointer(reference.strip_prefix('#').unwrap()).unwrap(),
+            None => value,
+        }
+    }
+
+    /// Checks an answer against what is written of it.
+    fn check(&self, method: &str, path: &str, answer: &Answer) {
+        let what = format!("{method} {path}: {} {}", answer.status, answer.text);
+        let answers = &self.0["paths"][path][method.to_lowercase()]["responses"];
+        assert!(answers.is_object(), "not described: {what}");
+        let own = &answers[answer.status.to_string()];
+        let described = self.resolved(if own.is_null() { &answers["default"] } else { own });
+        assert!(described.is_object(), "not described: {what}");
+        let Some(content) = described["content"].as_object() else {
+            assert_eq!(answer.text, "", "{what}");
+            return;
+        };
+        let content_type = answer.headers["content-type"].split(';').next().unwrap();
+        let mut schema =
+            content.get(content_type).unwrap_or_else(|| panic!("{content_type}: {what}"))["schema"].clone();
+        if content_type.ends_with("json") {
+            schema["components"] = self.0["components"].clone();
+            let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+            let faults: Vec<_> = validator.iter_errors(&answer.json()).map(|fault| fault.to_string()).collect();
+            assert!(faults.is_empty(), "{faults:?} in {what}");
+        }
+    }
+}
+
+#[test]
+fn every_route_is_described_and_nothing_else() {
+    let description = Description::read();
+    let mut described = BTreeSet::new();
+    for (path, operations) in description.0["paths"].as_object().unwrap() {
+        for method in METHODS.into_iter().filter(|method| operations[method].is_object()) {
+            let is_open = operations[method]["security"] == json!([]);
+            described.insert(Route { path: path.clone(), method: method.to_uppercase(), is_open });
+        }
+    }
+    assert_eq!(described, routes());
+}
+
+#[tokio::test]
+async fn every_answer_is_as_described() {
+    let bank = Bank::open();
+    let description = Description::read();
+    // Calls a route, with these in the place of its variables, and checks the answer.
+    let call = async |method: &str, path: &str, values: &[&str], query: &str, body: &Value| {
+        let mut at = path.to_owned();
+        for value in values {
+            let (before, rest) = at.split_once('{').unwrap();
+            at = format!("{before}{value}{}", rest.split_once('}').unwrap().1);
+        }
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let answer = bank.call_with(method, &format!("{at}{query}"), &[], body.as_bytes()).await;
+        description.check(method, path, &answer);
+        answer
+    };
+    let none = &Value::Null;
+    let asha = bank.customer("asha", &json!({"mobile": bank.mobile("asha"), "channels": ["email", "sms"]}));
+    let id = bank.id("asha");
+    let mut hers = asha.clone();
+    hers.as_object_mut().unwrap().remove("id");
+    for status in [201, 200] {
+        assert_eq!(call("PUT", "/customers/{id}", &[&id], "", &hers).await.status, status);
+    }
+    assert_eq!(call("PUT", "/customers/{id}", &[&id], "", &json!({"name": 7})).await.status, 400);
+    let many = json!([asha, {"id": bank.id("ines"), "name": "Inês", "channels": []}, {"name": "nobody"}]);
+    assert_eq!(call("POST", "/customers", &[], "", &many).await.status, 200);
+    assert_eq!(call("GET", "/customers/{id}", &[&id], "", none).await.status, 200);
+    assert_eq!(call("GET", "/customers/{id}", &["nobody"], "", none).await.status, 404);
+
+    let offer = json!({"code": "API", "description": "Hello {{ customer.name }}", "eligibility": bank.rule(""),
+                       "validUntil": bank.in_seconds(3_600)});
+    let mut tested = offer.clone();
+    tested["testRecipients"] = json!([bank.address("tester"), "nonsense@"]);
+    assert_eq!(call("POST", "/offers/preview", &[], "", &tested).await.status, 400);
+    tested["testRecipients"] = json!([bank.address("tester")]);
+    assert_eq!(call("POST", "/offers/preview", &[], "", &tested).await.status, 200);
+    assert_eq!(call("POST", "/offer/create", &[], "", &json!({"code": "NO TEXT"})).await.status, 400);
+    assert_eq!(call("POST", "/offer/create", &[], "", &offer).await.status, 201);
+    let posted = call("POST", "/offers", &[], "", &offer).await.json();
+    let offer = id_of(&posted);
+    bank.completed(&posted).await;
+    assert_eq!(call("GET", "/offers", &[], "?limit=2", none).await.status, 200);
+    assert_eq!(call("GET", "/offers", &[], "?limit=none", none).await.status, 400);
+    assert_eq!(call("GET", "/offers/{id}", &[offer], "", none).await.status, 200);
+    assert_eq!(call("GET", "/offers/{id}/deliveries", &[offer], "?state=sent", none).await.status, 200);
+    assert_eq!(call("GET", "/offers/{id}/pushes/{number}", &[offer, "1"], "", none).await.status, 200);
+    assert_eq!(call("GET", "/offers/{id}/pushes/{number}", &[offer, "9"], "", none).await.status, 404);
+    assert_eq!(call("POST", "/offers/{id}/pushes", &[offer], "", &json!({"retryRejected": true})).await.status, 202);
+    bank.completed_number(&posted, 2).await;
+    assert_eq!(call("POST", "/offers/{id}/pushes/{number}/cancel", &[offer, "2"], "", none).await.status, 409);
+    let later = json!({"code": "LATER", "description": "Hello", "validFrom": bank.in_seconds(600)});
+    let later = bank.post_offer(&later).await;
+    end_to_end::wait_for("the scheduled push to be listed", async || {
+        let listed = call("GET", "/pushes", &[], "?state=open", none).await.json();
+        let pushes = listed["pushes"].as_array().unwrap();
+        anyhow::ensure!(pushes.iter().any(|push| push["offer"] == later["id"]), "{listed}");
+        Ok(())
+    })
+    .await;
+    let cancel = "/offers/{id}/pushes/{number}/cancel";
+    assert_eq!(call("POST", cancel, &[id_of(&later), "1"], "", none).await.status, 202);
+
+    let suppression = "/suppressions/{channel}/{address}";
+    assert_eq!(call("GET", suppression, &["email", &bank.address("asha")], "", none).await.status, 404);
+    assert_eq!(call("GET", suppression, &["fax", "1"], "", none).await.status, 400);
+    let mail = bank.mail().await;
+    let link = mail.iter().find(|mail| mail.to == bank.address("asha")).unwrap().unsubscribe_link();
+    let token = link.rsplit('/').next().unwrap();
+    for (method, token, status) in [("GET", token, 200), ("POST", token, 200), ("GET", "forged", 404)] {
+        assert_eq!(call(method, "/unsubscribe/{token}", &[token], "", none).await.status, status);
+    }
+    end_to_end::wait_for("her word to be found by her address", async || {
+        let answer = call("GET", suppression, &["email", &bank.address("asha")], "", none).await;
+        anyhow::ensure!(answer.status == 200, "{}", answer.text);
+        Ok(())
+    })
+    .await;
+    assert_eq!(call("DELETE", suppression, &["email", &bank.address("asha")], "", none).await.status, 204);
+    assert_eq!(call("DELETE", "/customers/{id}", &[&id], "", none).await.status, 204);
+    assert_eq!(call("GET", "/health", &[], "", none).await.status, 200);
+}

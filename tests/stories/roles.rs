@@ -1,0 +1,104 @@
+//! Each function can do what its job needs, and no more.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+/// That what it needs is enough, every other story shows.
+mod enforced_roles {
+    use aws_credential_types::Credentials;
+    use client::{Call, Signer, Stack};
+    use end_to_end::{Bank, wait_for};
+    use serde_json::{Value, json};
+
+    /// Somebody who got hold of a function, and calls AWS with its role.
+    struct Intruder<'a> {
+        stack: &'a Stack,
+        signer: Signer,
+    }
+
+    impl<'a> Intruder<'a> {
+        async fn into(bank: &'a Bank, function: &str) -> Self {
+            let role = bank.role_of(function).await;
+            let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole",
+                "Principal":{"AWS":"*","Service":"lambda.amazonaws.com"}}]}"#;
+            let parameters = [("Action", "UpdateAssumeRolePolicy"), ("RoleName", &role), ("PolicyDocument", trust)];
+            bank.iam(&parameters).await;
+            let arn = format!("arn:aws:iam::000000000000:role/{role}");
+            let answer = bank
+                .query(
+                    "sts",
+                    &[
+                        ("Action", "AssumeRole"),
+                        ("Version", "2011-06-15"),
+                        ("RoleArn", &arn),
+                        ("RoleSessionName", function),
+                    ],
+                )
+                .await;
+            let element = |name: &str| {
+                let (_, rest) = answer.split_once(&format!("<{name}>")).unwrap();
+                rest.split_once('<').unwrap().0.to_owned()
+            };
+            let token = Some(element("SessionToken"));
+            let credentials =
+                Credentials::new(element("AccessKeyId"), element("SecretAccessKey"), token, None, "a function's role");
+            Self { stack: &bank.stack, signer: Signer::new(&bank.stack.region, credentials) }
+        }
+
+        /// Whether AWS does it.
+        async fn may(&self, target: &str, body: &Value) -> bool {
+            let service = if target.starts_with("DynamoDB") { "dynamodb" } else { "sqs" };
+            let (url, body) = (format!("{}/", self.stack.endpoint_url), body.to_string());
+            let headers = [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", target)];
+            let call = Call { method: "POST", url: &url, headers: &headers, body: body.as_bytes(), service };
+            let answer = self.signer.send(&call).await.unwrap();
+            let is_denied = answer.text.contains("AccessDenied") || answer.text.contains("not authorized");
+            assert!(is_denied || answer.status == 200, "{target}: {}", answer.text);
+            !is_denied
+        }
+    }
+
+    #[tokio::test]
+    async fn a_function_that_somebody_got_hold_of_can_do_its_job_and_no_more() {
+        let bank = Bank::open();
+        bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
+        let table = |name: &str| bank.stack.tables[name].clone();
+        let get = |name: &str, key: Value| ("DynamoDB_20120810.GetItem", json!({"TableName": table(name), "Key": key}));
+        let pk = |pk: &str| json!({"pk": {"S": pk}});
+        let both = |pk: &str, sk: &str| json!({"pk": {"S": pk}, "sk": {"S": sk}});
+        let batch = |name: &str, key: Value| {
+            ("DynamoDB_20120810.BatchGetItem", json!({"RequestItems": {table(name): {"Keys": [key]}}}))
+        };
+        let delete =
+            |name: &str, key: Value| ("DynamoDB_20120810.DeleteItem", json!({"TableName": table(name), "Key": key}));
+        let scan = |name: &str| ("DynamoDB_20120810.Scan", json!({"TableName": table(name), "Limit": 1}));
+        let send =
+            |queue: &str| ("AmazonSQS.SendMessage", json!({"QueueUrl": bank.stack.queues[queue], "MessageBody": "{}"}));
+        let depth = |queue: &str| {
+            ("AmazonSQS.GetQueueAttributes", json!({"QueueUrl": bank.stack.queues[queue], "AttributeNames": ["All"]}))
+        };
+        let asha = bank.id("asha");
+        // What each may, and what it must not: the first is there to show that a refusal is one of the role.
+        let calls = [
+            ("offer", get("offers", both("none", "offer")), delete("offers", both("none", "offer"))),
+            ("customer", get("customers", pk(&asha)), scan("customers")),
+            // The page that everybody can reach knows no address.
+            ("preferences", get("suppressions", pk("customer#none")), get("customers", pk(&asha))),
+            ("push", depth("email"), send("email")),
+            ("audience", scan("customers"), get("deliveries", both("none", "none"))),
+            ("email", batch("customers", pk(&asha)), scan("customers")),
+            ("email", batch("deliveries", both("none", "none")), send("sms")),
+            ("sms", batch("customers", pk(&asha)), send("email")),
+            ("feedback", ("", Value::Null), get("customers", pk(&asha))),
+        ];
+        for (function, (allowed, with), (refused, on)) in &calls {
+            let intruder = Intruder::into(&bank, function).await;
+            if !allowed.is_empty() {
+                wait_for("the role to be assumed", async || {
+                    anyhow::ensure!(intruder.may(allowed, with).await, "{function} may {allowed}: {with}");
+                    Ok(())
+                })
+                .await;
+            }
+            assert!(!intruder.may(refused, on).await, "{function} must not {refused}: {on}");
+        }
+    }
+}
