@@ -1,12 +1,15 @@
 //! What a channel's function does with the messages of its queue.
 
+use std::time::Instant;
+
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use domain::offer::now;
 use domain::queue::{Batch, ChannelMessage};
 use runtime::metrics::{self, Unit};
 use runtime::queue::QueueError;
-use runtime::{Deadline, Queue, records};
+use runtime::{Deadline, Queue, records, telemetry};
 use store::StoreError;
+use tracing::Span;
 
 use crate::deliver::{Delivered, Deliverer, PutOff};
 use crate::transport::{Compose, Transport};
@@ -48,18 +51,34 @@ where
     /// Delivers a batch. What is left of it is put off: sent anew, to come when it makes sense, so that the old message may
     /// go. The queue's own retries, and its dead-letter queue, are for crashes and for messages that can never succeed.
     async fn deliver(&self, batch: Batch, deadline: Deadline) -> Result<(), BatchError> {
-        let Batch { push, slice, batch: number, channel, .. } = batch;
-        match self.deliverer.deliver(&batch, deadline.at()).await? {
+        let Batch { push, slice, batch: number, channel, origin, .. } = batch;
+        telemetry::of_push(push, origin.as_ref());
+        Span::current().record("channel", channel.as_str());
+        // When it could be sent at the earliest.
+        let begins = origin
+            .map(|origin| batch.offer.valid_from.map_or(origin.requested_at, |from| from.max(origin.requested_at)));
+        let began = Instant::now();
+        let delivered = self.deliverer.deliver(&batch, deadline.at()).await?;
+        let duration_ms = telemetry::millis_since(began);
+        match delivered {
+            // Somebody else has told of it.
+            Delivered::Before => {
+                tracing::info!(slice, batch = number, duration_ms, "batch was delivered before");
+            }
             Delivered::Whole(counts) => {
                 tracing::info!(
-                    offer.id = %push.offer, push.number = push.number, %channel, slice, batch = number,
-                    sent = counts.sent, failed = counts.failed, suppressed = counts.suppressed,
-                    opted_out = counts.opted_out, expired = counts.expired, cancelled = counts.cancelled,
-                    already_served = counts.already_served, "batch delivered"
+                    slice,
+                    batch = number,
+                    duration_ms,
+                    sent = counts.sent,
+                    failed = counts.failed,
+                    suppressed = counts.suppressed,
+                    optedOut = counts.opted_out,
+                    expired = counts.expired,
+                    cancelled = counts.cancelled,
+                    alreadyServed = counts.already_served,
+                    "batch delivered"
                 );
-                let posted = batch.offer.created_at;
-                let begins = batch.offer.valid_from.map_or(posted, |from| from.max(posted));
-                let age = u64::try_from(now().duration_since(begins).as_secs()).unwrap_or_default();
                 metrics::emit(
                     &[("channel", channel.as_str())],
                     &[
@@ -69,20 +88,22 @@ where
                         ("OptedOut", Unit::Count, counts.opted_out),
                         ("Expired", Unit::Count, counts.expired),
                         ("Cancelled", Unit::Count, counts.cancelled),
-                        ("Age", Unit::Seconds, age),
+                        ("AlreadyServed", Unit::Count, counts.already_served),
                     ],
                 );
+                if let Some(begins) = begins.filter(|_| counts.sent > 0) {
+                    let age = u64::try_from(now().duration_since(begins).as_secs()).unwrap_or_default();
+                    metrics::emit(&[("channel", channel.as_str())], &[("Age", Unit::Seconds, age)]);
+                }
             }
             Delivered::PutOff(put_off) => {
                 let PutOff { again, delay, why } = *put_off;
-                let (left, attempt) = (again.customers.len(), again.attempt);
+                let (left, attempt, why) = (again.customers.len(), again.attempt, why.as_str());
                 self.queue.send_later(&ChannelMessage::BatchV1(again), delay).await?;
-                tracing::info!(
-                    offer.id = %push.offer, push.number = push.number, %channel, slice, batch = number, attempt, left,
-                    why = ?why, delay_ms = delay.as_millis(), "batch put off"
-                );
+                let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+                tracing::info!(slice, batch = number, duration_ms, attempt, left, why, delay_ms, "batch put off");
                 metrics::emit(
-                    &[("channel", channel.as_str()), ("why", why.as_str())],
+                    &[("channel", channel.as_str()), ("why", why)],
                     &[("PutOff", Unit::Count, 1), ("Delay", Unit::Seconds, delay.as_secs())],
                 );
             }

@@ -14,18 +14,19 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use domain::notification::Outcome;
 use domain::offer::now;
 use domain::push::{OutcomeCounts, PushState};
 use domain::queue::Batch;
 use domain::{AddressHash, CustomerId, PushId};
-use futures::StreamExt;
-use futures::stream;
+use futures::{FutureExt, StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use runtime::metrics::{self, Unit};
+use runtime::telemetry;
 use store::customers::Found;
 use store::deliveries::{Claim, Claiming, DeliveryId, Ending, Recording, Release, TakeUp, Via};
 use store::pacing::{Gate, Probe, Reserving, Slot};
@@ -51,6 +52,11 @@ const RECORDING: SignedDuration = SignedDuration::from_secs(20);
 const FRESH: SignedDuration = SignedDuration::from_secs(5);
 /// Handed over this often without an answer, a notification is not tried again.
 const UNANSWERED_LIMIT: u32 = 2;
+/// This many messages in a row without an answer are no accident: the provider is out of reach, and nobody else is tried.
+const SILENT: u32 = 3;
+/// How often a batch of a cancelled push waits for its page to be turned: for well over half an hour, in which its slice
+/// came again as often as it may.
+const WALKER_GONE: u32 = 16;
 
 /// Delivers batches of one channel.
 #[derive(Debug)]
@@ -107,6 +113,8 @@ pub enum SendOneError {
 pub enum Delivered {
     /// Every notification is final, and that is reported.
     Whole(OutcomeCounts),
+    /// The same, but it was reported before, or is of a walk that no longer counts.
+    Before,
     /// Some are not: the batch must come again.
     PutOff(Box<PutOff>),
 }
@@ -246,6 +254,14 @@ struct Round<'b, T> {
     waiting: AtomicU32,
     /// Set when the transport turns out to be out of reach: then no more are begun.
     blocked: AtomicBool,
+    /// How many messages in a row were not answered.
+    silent: AtomicU32,
+    /// The provider's words when it last did not take one for now.
+    refusal: Mutex<Option<String>>,
+    /// How long the provider took for each answer, in milliseconds.
+    latencies: Mutex<Vec<u64>>,
+    /// How long notifications waited for their turn, in milliseconds, all together.
+    waited_ms: AtomicU64,
 }
 
 impl<C, T> Deliverer<C, T>
@@ -261,7 +277,7 @@ where
         match self.try_deliver(batch, deadline).await {
             // No fault of the batch: the queue must not count it as one.
             Err(error @ StoreError::Unavailable { .. }) => {
-                tracing::warn!(offer.id = %batch.offer.id, error = %error, "the store is out of reach");
+                tracing::warn!(error = %error, "the store is out of reach");
                 Ok(Delivered::put_off_whole(batch, Why::Store))
             }
             other => other,
@@ -270,7 +286,7 @@ where
 
     async fn try_deliver(&self, batch: &Batch, deadline: Timestamp) -> Result<Delivered, StoreError> {
         if let Err(error) = self.composer.prepare().await {
-            tracing::error!(offer.id = %batch.offer.id, error, "messages cannot be written");
+            tracing::error!(error, "messages cannot be written");
             return Ok(Delivered::put_off_whole(batch, Why::Composer));
         }
         let read_at = now();
@@ -281,7 +297,10 @@ where
         } else {
             match self.gate().await? {
                 Ok(passed) => passed,
-                Err(blocked) => return Ok(Delivered::put_off(batch.clone(), until(blocked), Why::Blocked)),
+                Err(blocked) => {
+                    measure_breaker(self.first.transport.name(), true);
+                    return Ok(Delivered::put_off(batch.clone(), until(blocked), Why::Blocked));
+                }
             }
         };
         let delivered = self.deliver_through(&gate, batch, push_is_cancelled, read_at, deadline).await;
@@ -311,22 +330,28 @@ where
             share: Mutex::default(),
             waiting: AtomicU32::new(u32::try_from(batch.customers.len()).unwrap_or(u32::MAX)),
             blocked: AtomicBool::new(false),
+            silent: AtomicU32::new(0),
+            refusal: Mutex::default(),
+            latencies: Mutex::default(),
+            waited_ms: AtomicU64::new(0),
         };
         // A probe is one attempt at a time, until one of them tells.
         let concurrency = if round.gate.probe.is_some() { 1 } else { CONCURRENCY };
         let standings: Vec<_> = stream::iter(&batch.customers)
             .map(|id| {
-                let (round, recipients) = (&round, &recipients);
-                async move { (id, unless_busy(self.notify(round, id, recipients).await)) }
+                // Nothing of a turn that panics is used again.
+                let turn = AssertUnwindSafe(self.notify(&round, id, &recipients)).catch_unwind();
+                async move { (id, turn.await.map(unless_busy)) }
             })
             .buffer_unordered(concurrency)
             .collect()
             .await;
+        round.measure().await;
         let mut counts = batch.tally;
         let mut left = Vec::new();
         for (id, standing) in standings {
-            // Every notification had its turn before an error among them is told.
-            match standing? {
+            // Every notification had its turn before an error or a panic among them is told.
+            match standing.unwrap_or_else(|panic| resume_unwind(panic))? {
                 Standing::Final(Tally::Outcome(outcome)) => counts.count(outcome),
                 Standing::Final(Tally::AlreadyServed) => counts.already_served += 1,
                 Standing::Open(open) => left.push((id.clone(), open)),
@@ -335,6 +360,9 @@ where
         if !left.is_empty() {
             let attempt = if left.len() < batch.customers.len() { 0 } else { batch.attempt };
             let (delay, why) = put_off(attempt, &left);
+            if let Some(refusal) = round.refusal.into_inner() {
+                self.pacing.refused(gate.name, &refusal).await?;
+            }
             let customers = left.into_iter().map(|(id, _)| id).collect();
             // Waiting for the provider's rate, or for time, is no sign that the next attempt should wait longer.
             let attempt = attempt.saturating_add(u32::from(matches!(why, Why::Refused | Why::Leased | Why::Store)));
@@ -344,11 +372,17 @@ where
         let report =
             Report { push: batch.push, slice: batch.slice, generation: batch.generation, batch: batch.batch, counts };
         Ok(match self.pushes.report(&report).await? {
-            Reporting::Settled => Delivered::Whole(counts),
-            // Faster than the walker that queued it.
+            Reporting::Counted => Delivered::Whole(counts),
+            Reporting::Settled => Delivered::Before,
+            // Faster than the walker that queued it; or that has died, and its slice comes again.
             Reporting::TooEarly => {
-                let again = Batch { customers: Vec::new(), tally: counts, attempt: 0, ..batch.clone() };
-                Delivered::put_off(again, after_attempt(0), Why::PageNotTurned)
+                // Until now it may have waited for something else.
+                let waited = if batch.customers.is_empty() { batch.attempt } else { 0 };
+                if push_is_cancelled && waited >= WALKER_GONE {
+                    return Ok(Delivered::Before);
+                }
+                let again = Batch { customers: Vec::new(), tally: counts, attempt: waited + 1, ..batch.clone() };
+                Delivered::put_off(again, after_attempt(waited), Why::PageNotTurned)
             }
         })
     }
@@ -375,7 +409,10 @@ where
         if round.blocked.load(Ordering::Relaxed) {
             return Ok(Standing::Open(Open::Blocked));
         }
-        if let Err(open) = self.turn(round).await? {
+        let asked = Instant::now();
+        let turn = self.turn(round).await?;
+        round.waited_ms.fetch_add(telemetry::millis_since(asked), Ordering::Relaxed);
+        if let Err(open) = turn {
             return Ok(Standing::Open(open));
         }
         if now() < round.read_at + FRESH {
@@ -469,8 +506,11 @@ where
                 sleep_until(at).await;
                 let sent = gate.paced.transport.send(message, deadline).await;
                 // It may be this sender whom the provider refuses: that blocks nobody else.
-                let told =
-                    if let Err(SendError::Unreachable(_)) = sent { Ok(()) } else { self.tell(&gate, &sent).await };
+                let told = if let Err(SendError::Unreachable(_)) = sent {
+                    Ok(false)
+                } else {
+                    self.tell(&gate, &sent, false).await
+                };
                 if let Err(error) = told {
                     tracing::warn!(transport = gate.name, error = %error, "the block could not be cleared, and runs out");
                 }
@@ -579,10 +619,10 @@ where
         message: &C::Message,
         address_hash: AddressHash,
     ) -> Result<Standing, StoreError> {
-        let began = Timestamp::now();
+        let began = Instant::now();
         let sent = round.gate.paced.transport.send(message, claim.lease_until).await;
-        let duration_ms = Timestamp::now().duration_since(began).as_millis();
-
+        let duration_ms = telemetry::millis_since(began);
+        round.latencies.lock().await.push(duration_ms);
         if let Err(SendError::OptedOut(_)) = &sent {
             self.suppressions.suppress(&address_hash, Reason::OptedOut, now()).await?;
         }
@@ -615,10 +655,19 @@ where
             (None, Err(error)) => self.deliveries.release(claim, &error.to_string(), Release::Unsent).await?,
             (None, Ok(_)) => unreachable!("what was accepted has its ending"),
         };
-        if let Err(SendError::Unreachable(_)) = sent {
+        let is_silent = match &sent {
+            Err(SendError::Unanswered(_)) => round.silent.fetch_add(1, Ordering::Relaxed) + 1 >= SILENT,
+            _ => {
+                round.silent.store(0, Ordering::Relaxed);
+                false
+            }
+        };
+        if let Err(SendError::Throttled(reason) | SendError::Unanswered(reason)) = &sent {
+            *round.refusal.lock().await = Some(reason.clone());
+        }
+        if self.tell(round.gate, &sent, is_silent).await? {
             round.blocked.store(true, Ordering::Relaxed);
         }
-        self.tell(round.gate, &sent).await?;
         log(claim, &sent, ending.as_ref(), recording, duration_ms);
         Ok(match (ending, recording, &sent) {
             (Some(ending), Recording::Recorded, _) => Standing::Final(Tally::Outcome(ending.outcome)),
@@ -627,25 +676,55 @@ where
         })
     }
 
-    /// Blocks the transport for everybody if it is out of reach, and clears the block if a probe reached it. Once.
-    async fn tell(&self, gate: &Passed<'_, T>, sent: &Result<Accepted, SendError>) -> Result<(), StoreError> {
-        match (sent, gate.probe) {
+    /// Blocks the transport for everybody if it is out of reach, and clears the block if a probe reached it. Once. Answers
+    /// whether it is out of reach.
+    async fn tell(
+        &self,
+        gate: &Passed<'_, T>,
+        sent: &Result<Accepted, SendError>,
+        is_silent: bool,
+    ) -> Result<bool, StoreError> {
+        let reason = match (sent, gate.probe) {
+            (Err(SendError::Unreachable(reason)), _) => Some(reason),
             // A probe that is not answered reached nobody.
-            (Err(SendError::Unreachable(reason)), _) | (Err(SendError::Unanswered(reason)), Some(_)) => {
+            (Err(SendError::Unanswered(reason)), probe) if is_silent || probe.is_some() => Some(reason),
+            _ => None,
+        };
+        match (reason, gate.probe) {
+            (Some(reason), _) => {
                 if !gate.told.swap(true, Ordering::Relaxed) {
                     let until = self.pacing.block(gate.name, gate.probe, reason).await?;
                     tracing::warn!(transport = gate.name, %until, error = reason, "the transport is out of reach");
-                    metrics::emit(&[("transport", gate.name)], &[("Blocked", Unit::Count, 1)]);
+                    measure_breaker(gate.name, true);
                 }
             }
-            (_, Some(probe)) => {
+            (None, Some(probe)) => {
                 if !gate.told.swap(true, Ordering::Relaxed) {
                     self.pacing.clear(gate.name, probe).await?;
+                    tracing::info!(transport = gate.name, "the transport is within reach again");
+                    measure_breaker(gate.name, false);
                 }
             }
-            (_, None) => {}
+            (None, None) => {}
         }
-        Ok(())
+        Ok(reason.is_some())
+    }
+}
+
+/// Told whenever somebody finds out, so that an outage shows for as long as it lasts.
+fn measure_breaker(transport: &str, is_open: bool) {
+    metrics::emit(&[("transport", transport)], &[("BreakerOpen", Unit::Count, u64::from(is_open))]);
+}
+
+impl<T> Round<'_, T> {
+    /// Tells how the provider took it, and how long its rate made us wait.
+    async fn measure(&self) {
+        let latencies = self.latencies.lock().await;
+        metrics::emit_each(&[("transport", self.gate.name)], "ProviderLatency", Unit::Milliseconds, &latencies);
+        if !latencies.is_empty() {
+            let waited = self.waited_ms.load(Ordering::Relaxed);
+            metrics::emit(&[("channel", self.batch.channel.as_str())], &[("RateWait", Unit::Milliseconds, waited)]);
+        }
     }
 }
 
@@ -654,22 +733,22 @@ fn log(
     sent: &Result<Accepted, SendError>,
     ending: Option<&Ending>,
     recording: Recording,
-    duration_ms: i128,
+    duration_ms: u64,
 ) {
-    let DeliveryId { offer, customer, channel } = &claim.id;
+    let customer = &claim.id.customer;
     let state = ending.map_or("retry", |ending| ending.outcome.as_str());
     match (sent, recording) {
         (_, Recording::LeaseLost) => tracing::warn!(
-            offer.id = %offer, customer.id = %customer, %channel, duration_ms,
+            customer.id = %customer, delivery.state = "unknown", duration_ms,
             "the lease ended while sending; whoever holds it now may send once more"
         ),
         (Ok(_), _) => tracing::debug!(
-            offer.id = %offer, customer.id = %customer, %channel, delivery.state = state, duration_ms, "sent"
+            customer.id = %customer, delivery.state = state, duration_ms, "sent"
         ),
         // One line tells of a transport that is out of reach, not one for each customer.
         (Err(SendError::Unreachable(_)), _) => {}
         (Err(error), _) => tracing::warn!(
-            offer.id = %offer, customer.id = %customer, %channel, delivery.state = state, duration_ms,
+            customer.id = %customer, delivery.state = state, duration_ms,
             error = %error, "not sent"
         ),
     }

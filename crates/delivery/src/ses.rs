@@ -54,20 +54,26 @@ impl Transport for SesTransport {
     }
 }
 
+/// Words of a refusal that mean the sender, not the recipient.
+const OURS: [&str; 5] = ["not verified", "suspended", "paused", "disabled", "configuration set"];
+
 /// What SES refuses (SES API v2 reference, `SendEmail`; developer guide, "Errors related to the sending quotas for your
 /// account").
 fn refusal(error: &SendEmailError, said: &str) -> Refusal {
+    let said = said.to_ascii_lowercase();
     match error {
-        // An address or a text that SES never takes. Of an identity that is not verified it says the same, and that is
-        // nobody's fault but ours: all mail waits until it is.
+        // An address or a text that SES never takes. Of an identity that is not verified, and of an account that may not
+        // send, it says the same, and that is nobody's fault but ours: all mail waits until it is put right.
         SendEmailError::MessageRejected(_) | SendEmailError::BadRequestException(_) => {
-            if said.contains("not verified") { Refusal::Everything } else { Refusal::Message }
+            let is_ours = OURS.iter().any(|words| said.contains(words));
+            if is_ours { Refusal::Everything } else { Refusal::Message }
         }
         // Too many a second: the next try may do. Too many a day: nobody's will.
-        SendEmailError::TooManyRequestsException(_) if !said.to_ascii_lowercase().contains("daily") => Refusal::Rate,
-        // The day's quota, an account that is suspended or paused, a domain or configuration set that is not there, a
-        // call that our role may not make, SES's own trouble.
-        _ => Refusal::Everything,
+        _ if said.contains("daily") => Refusal::Everything,
+        SendEmailError::TooManyRequestsException(_) => Refusal::Rate,
+        // An account that is suspended or paused, a domain or configuration set that is not there, a call that our role may
+        // not make, SES's own trouble; or throttling under another name.
+        _ => aws::throttling(error, &said),
     }
 }
 

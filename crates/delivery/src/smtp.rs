@@ -248,9 +248,15 @@ impl SmtpTransport {
                 Some(error) if stage != "MAIL FROM" && error.is_permanent() => {
                     Failure::Refused(SendError::Rejected(words(stage, &error)))
                 }
+                // A server ends a session when it likes, after so many messages or so long.
+                Some(error) if reused && is_closing(&error) => Failure::ConnectionGone,
                 Some(error) if error.status().is_some() => Failure::Refused(temporary(stage, &error)),
                 Some(_) if reused => Failure::ConnectionGone,
                 Some(error) => Failure::Before(unreachable(stage, &error)),
+                // It answered the sender, so it is there: looking at this recipient or message takes it long.
+                None if stage != "MAIL FROM" => {
+                    Failure::Before(SendError::Throttled(format!("{stage}: no answer in time")))
+                }
                 None => Failure::Before(SendError::Unreachable(format!("{stage}: no answer in time"))),
             }
         };
@@ -348,10 +354,15 @@ fn unreachable(stage: &str, error: &SmtpError) -> SendError {
     SendError::Unreachable(words(stage, error))
 }
 
-/// A refusal for now. 421 means that the server is closing down (RFC 5321, 3.8), 5xx that it refuses the sender.
+/// A refusal for now. 5xx means that the server refuses the sender.
 fn temporary(stage: &str, error: &SmtpError) -> SendError {
-    let closing = error.status().is_some_and(|code| code.to_string() == "421");
-    if closing || error.is_permanent() { unreachable(stage, error) } else { SendError::Throttled(words(stage, error)) }
+    let is_ours = is_closing(error) || error.is_permanent();
+    if is_ours { unreachable(stage, error) } else { SendError::Throttled(words(stage, error)) }
+}
+
+/// Whether the server ends the session, or is about to close down (RFC 5321, 3.8).
+fn is_closing(error: &SmtpError) -> bool {
+    error.status().is_some_and(|code| code.to_string() == "421")
 }
 
 /// The server's words, cleared of addresses: many servers repeat the recipient's.

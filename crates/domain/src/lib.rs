@@ -12,6 +12,7 @@
 //! | what becomes of one notification | [`notification`] |
 //! | what an unsubscribe link says, and its signature | [`unsubscribe`] |
 //! | what other services may subscribe to | [`event`] |
+//! | what ties log lines together | [`trace`] |
 //! | how bad input is told to its sender | [`faults`], [`fields`] |
 
 pub mod address;
@@ -27,6 +28,7 @@ pub mod offer;
 pub mod push;
 pub mod queue;
 pub mod text;
+pub mod trace;
 pub mod unsubscribe;
 
 pub use address::{AddressHash, EmailAddress, Mobile};
@@ -37,3 +39,4 @@ pub use faults::{Fault, Faults};
 pub use ids::{CustomerId, OfferId, PushId};
 pub use offer::Offer;
 pub use text::Text;
+pub use trace::TraceId;

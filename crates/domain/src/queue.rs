@@ -2,12 +2,14 @@
 //!
 //! Add a variant for a new version and keep reading the old one until no queue can hold it any more (14 days).
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::channel::Channel;
 use crate::ids::{CustomerId, PushId};
 use crate::offer::Offer;
 use crate::push::OutcomeCounts;
+use crate::trace::TraceId;
 
 /// Most notifications of one batch.
 pub const BATCH_LIMIT: usize = 50;
@@ -19,6 +21,17 @@ pub enum AudienceMessage {
     /// Walk a slice, from where its item in Pushes says.
     #[serde(rename = "slice.v1")]
     SliceV1(Slice),
+}
+
+/// The call that a message goes back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Origin {
+    /// When the push was asked for.
+    pub requested_at: Timestamp,
+    /// What ties its log lines together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceId>,
 }
 
 /// One share of the customer table.
@@ -38,6 +51,9 @@ pub struct Slice {
     /// Whether to try again who was refused by an earlier push.
     #[serde(default)]
     pub retry_rejected: bool,
+    /// The call behind it, for the log and the metrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 /// What a channel's queue carries.
@@ -79,6 +95,9 @@ pub struct Batch {
     /// How often in a row it was put off without any progress. Counted here, so that the queue's own count tells of crashes alone.
     #[serde(default)]
     pub attempt: u32,
+    /// The call behind it, for the log and the metrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 #[cfg(test)]

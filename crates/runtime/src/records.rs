@@ -6,6 +6,9 @@ use std::panic::AssertUnwindSafe;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures::FutureExt;
+use tracing::Instrument;
+
+use crate::telemetry;
 
 /// Handles each record, one after the other, and answers which of them must come again. An error or a panic is logged
 /// here, once.
@@ -14,12 +17,14 @@ pub async fn each<E: Display>(event: SqsEvent, mut handle: impl AsyncFnMut(&str)
     for record in event.records {
         let message_id = record.message_id.unwrap_or_default();
         let body = record.body.unwrap_or_default();
+        let span = telemetry::work();
         // What a panic leaves behind is this record's alone: it is parsed, handled and dropped here.
-        let failure = match AssertUnwindSafe(handle(&body)).catch_unwind().await {
+        let failure = match AssertUnwindSafe(handle(&body)).catch_unwind().instrument(span.clone()).await {
             Ok(Ok(())) => continue,
             Ok(Err(error)) => error.to_string(),
             Err(panic) => format!("panicked: {}", words(panic.as_ref())),
         };
+        let _of_it = span.entered();
         tracing::error!(sqs.message_id = message_id, error = failure, "a message was not handled and comes again");
         response.add_failure(message_id);
     }

@@ -199,6 +199,9 @@ struct DeliveryItem {
     lease_token: Option<String>,
     #[serde(default)]
     unanswered: u32,
+    /// When it was last handed over without an answer.
+    #[serde(default, with = "millis_serde::option")]
+    unanswered_at: Option<Timestamp>,
     feedback: Option<String>,
     #[serde(default)]
     feedback_detail: String,
@@ -291,9 +294,10 @@ impl Deliveries {
                         &id,
                         push,
                         offer,
-                        &format!("({free}) AND NOT (#state = :retry AND unanswered > :none AND transport = :other AND updatedAt > :held)"),
+                        &format!(
+                            "({free}) AND NOT (#state = :retry AND unansweredVia = :other AND unansweredAt > :held)"
+                        ),
                     )
-                    .expression_attribute_values(":none", number(0))
                     .expression_attribute_values(":other", text(other))
                     .expression_attribute_values(":held", millis(Timestamp::now() - HELD)),
             }
@@ -392,9 +396,9 @@ impl Deliveries {
         match item.state.parse() {
             Ok(DeliveryState::Final(outcome)) => Ok(Claiming::Final { push: item.push, outcome }),
             // `retry` stands here if the item changed since, or the other transport must hand it over: asking again is right.
-            Ok(DeliveryState::Retry) if item.unanswered > 0 => Ok(Claiming::Leased { until: item.updated_at + HELD }),
             Ok(DeliveryState::Claimed | DeliveryState::Retry) => {
-                Ok(Claiming::Leased { until: item.lease_until.unwrap_or_else(Timestamp::now) })
+                let held_until = item.unanswered_at.map(|at| at + HELD);
+                Ok(Claiming::Leased { until: item.lease_until.or(held_until).unwrap_or_else(Timestamp::now) })
             }
             Err(error) => Err(StoreError::unreadable(&self.table, format!("state {error}"))),
         }
@@ -425,17 +429,20 @@ impl Deliveries {
     /// # Errors
     /// If the store is out of reach.
     pub async fn release(&self, claim: &Claim, reason: &str, release: Release) -> Result<Recording, StoreError> {
-        let unanswered = claim.unanswered + u32::from(release == Release::Unanswered);
         let call = self
             .held(claim)
             .expression_attribute_values(":state", text(DeliveryState::Retry.as_str()))
-            .expression_attribute_values(":reason", text(reason))
-            .expression_attribute_values(":unanswered", number(unanswered))
-            .update_expression(
-                "SET #state = :state, updatedAt = :now, reason = :reason, unanswered = :unanswered \
-                 REMOVE leaseUntil, leaseToken",
-            );
-        self.write_if(call).await
+            .expression_attribute_values(":reason", text(reason));
+        let (noted, call) = match release {
+            Release::Unsent => ("", call),
+            Release::Unanswered => (
+                ", unanswered = :unanswered, unansweredAt = :now, unansweredVia = transport",
+                call.expression_attribute_values(":unanswered", number(claim.unanswered + 1)),
+            ),
+        };
+        let update =
+            format!("SET #state = :state, updatedAt = :now, reason = :reason{noted} REMOVE leaseUntil, leaseToken");
+        self.write_if(call.update_expression(update)).await
     }
 
     /// Notes beside the state what the provider told later. A complaint stays, whatever is told after it. Answers whether

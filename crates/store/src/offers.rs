@@ -8,7 +8,8 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use domain::channel::Channels;
 use domain::offer::Offer;
-use domain::{OfferId, PushId, Rule, Text};
+use domain::queue::Origin;
+use domain::{OfferId, PushId, Rule, Text, TraceId};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +129,15 @@ pub struct PushRequest {
     pub requested_at: Timestamp,
     /// Whether to try again who was refused by an earlier push.
     pub retry_rejected: bool,
+    /// What ties the log lines of this push together.
+    pub trace: Option<TraceId>,
+}
+
+impl PushRequest {
+    /// What the messages of this push say of where they come from.
+    pub fn origin(&self) -> Origin {
+        Origin { requested_at: self.requested_at, trace: self.trace }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -142,6 +152,8 @@ struct PushRequestItem {
     requested_at: Timestamp,
     #[serde(default)]
     retry_rejected: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace: Option<TraceId>,
 }
 
 #[derive(Deserialize)]
@@ -163,6 +175,7 @@ impl From<&PushRequest> for PushRequestItem {
             requested_by: request.requested_by.clone(),
             requested_at: request.requested_at,
             retry_rejected: request.retry_rejected,
+            trace: request.trace,
         }
     }
 }
@@ -178,9 +191,14 @@ impl Offers {
     /// # Errors
     /// If the store is out of reach. Then either nothing was stored, or all was and only the answer was lost; an
     /// idempotency key makes it safe to ask again.
-    pub async fn create(&self, offer: &Offer, idempotency: Option<&Idempotency>) -> Result<Creation, StoreError> {
+    pub async fn create(
+        &self,
+        offer: &Offer,
+        idempotency: Option<&Idempotency>,
+        trace: TraceId,
+    ) -> Result<Creation, StoreError> {
         for attempt in 1.. {
-            let cancelled = match self.try_create(offer, idempotency).await {
+            let cancelled = match self.try_create(offer, idempotency, trace).await {
                 Ok(()) => return Ok(Creation::Stored),
                 Err(SdkError::ServiceError(error)) => match error.into_err() {
                     TransactWriteItemsError::TransactionCanceledException(cancelled) => cancelled,
@@ -216,6 +234,7 @@ impl Offers {
         &self,
         offer: &Offer,
         idempotency: Option<&Idempotency>,
+        trace: TraceId,
     ) -> Result<(), SdkError<TransactWriteItemsError>> {
         let mut call = self
             .client
@@ -226,6 +245,7 @@ impl Offers {
                 requested_by: offer.created_by.clone(),
                 requested_at: offer.created_at,
                 retry_rejected: false,
+                trace: Some(trace),
             }))));
         if let Some(idempotency) = idempotency {
             let now = offer.created_at;
@@ -303,6 +323,7 @@ impl Offers {
             requested_by: item.requested_by,
             requested_at: item.requested_at,
             retry_rejected: item.retry_rejected,
+            trace: item.trace,
         }))
     }
 
@@ -476,7 +497,8 @@ mod tests {
     fn times_are_stored_as_milliseconds() {
         let at: Timestamp = "2026-01-01T00:00:00.123Z".parse().unwrap();
         let push = PushId { offer: OfferId::generate(), number: 1 };
-        let request = PushRequest { push, requested_by: "b".into(), requested_at: at, retry_rejected: false };
+        let request =
+            PushRequest { push, requested_by: "b".into(), requested_at: at, retry_rejected: false, trace: None };
         let item = to_item(PushRequestItem::from(&request));
         assert_eq!(item["requestedAt"], crate::item::millis(at));
         assert_eq!(item["at"], text(format!("2026-01-01T00:00:00.123Z#{}", push.offer)));

@@ -114,6 +114,8 @@ struct PacingItem {
     failures: u32,
     #[serde(default)]
     last_error: Option<String>,
+    #[serde(default, with = "millis_serde::option")]
+    refused_at: Option<Timestamp>,
 }
 
 /// What a transport makes its senders wait for.
@@ -126,6 +128,13 @@ pub enum Delay {
     },
     /// Its rate is used in full.
     Rate,
+    /// It is there, but did not take some messages when they were last tried.
+    Refusals {
+        /// When that was.
+        at: Timestamp,
+        /// Why.
+        last_error: Option<String>,
+    },
 }
 
 impl Pacing {
@@ -227,14 +236,30 @@ impl Pacing {
     /// # Errors
     /// If the store is out of reach or the item unreadable.
     pub async fn delay(&self, transport: &str) -> Result<Option<Delay>, StoreError> {
-        let Some(PacingItem { blocked_until, next_send, last_error, .. }) = self.get(transport).await? else {
+        let Some(PacingItem { blocked_until, next_send, last_error, refused_at, .. }) = self.get(transport).await?
+        else {
             return Ok(None);
         };
         if blocked_until.is_some() {
             return Ok(Some(Delay::Outage { last_error }));
         }
-        let is_ahead = next_send.is_some_and(|next| next > Timestamp::now().as_microsecond());
-        Ok(is_ahead.then_some(Delay::Rate))
+        if next_send.is_some_and(|next| next > Timestamp::now().as_microsecond()) {
+            return Ok(Some(Delay::Rate));
+        }
+        Ok(refused_at.map(|at| Delay::Refusals { at, last_error }))
+    }
+
+    /// Notes that a transport, though within reach, did not take some messages for now.
+    ///
+    /// # Errors
+    /// If the store is out of reach.
+    pub async fn refused(&self, transport: &str, reason: &str) -> Result<(), StoreError> {
+        let call = self
+            .update(transport)
+            .update_expression("SET refusedAt = :now, lastError = :reason")
+            .expression_attribute_values(":now", millis(now()))
+            .expression_attribute_values(":reason", text(kept(reason)));
+        self.write(call).await.map(|_| ())
     }
 
     /// Blocks a transport that could not be reached; longer after a probe. Answers until when.
@@ -242,7 +267,6 @@ impl Pacing {
     /// # Errors
     /// If the store is out of reach.
     pub async fn block(&self, transport: &str, probe: Option<Probe>, reason: &str) -> Result<Timestamp, StoreError> {
-        let reason: String = reason.chars().take(LONGEST_REASON).collect();
         let level = probe.map_or(0, |probe| probe.level + 1);
         let now = now();
         let until = now + (FIRST_BLOCK * 2_i32.saturating_pow(level.min(16))).min(LONGEST_BLOCK);
@@ -251,7 +275,7 @@ impl Pacing {
             .update_expression("SET blockedUntil = :until, failures = :failures, lastError = :reason")
             .expression_attribute_values(":until", millis(until))
             .expression_attribute_values(":failures", number(level))
-            .expression_attribute_values(":reason", text(reason));
+            .expression_attribute_values(":reason", text(kept(reason)));
         let call = match probe {
             Some(probe) => call
                 .condition_expression("blockedUntil = :probe")
@@ -312,4 +336,9 @@ impl Pacing {
     fn read(&self, item: Item) -> Result<PacingItem, StoreError> {
         serde_dynamo::from_item(item).map_err(|error| StoreError::unreadable(&self.table, error))
     }
+}
+
+/// As much of a reason as is kept.
+fn kept(reason: &str) -> String {
+    reason.chars().take(LONGEST_REASON).collect()
 }

@@ -8,7 +8,7 @@
 //! other numbers, and those of the page that was never turned are not counted. It also tells the batch's channel, so that
 //! one channel's outage does not hide that the other one's batches are missing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
@@ -173,10 +173,8 @@ pub enum SliceWalk {
     Walked {
         /// Changes with every page turned.
         version: u32,
-        /// How many batches have not reported.
-        batches_open: usize,
-        /// Of which channels they are.
-        channels_open: Channels,
+        /// How many batches of each channel have not reported; of a channel that is not named, all have.
+        batches_open: BTreeMap<Channel, usize>,
     },
     /// Every batch has reported.
     Done,
@@ -242,8 +240,12 @@ impl SliceItem {
         self.walked && self.batches_open.is_empty()
     }
 
-    fn channels_open(&self) -> Channels {
-        self.batches_open.iter().map(|number| channel_of(*number)).collect()
+    fn open_by_channel(&self) -> BTreeMap<Channel, usize> {
+        let mut open = BTreeMap::new();
+        for number in &self.batches_open {
+            *open.entry(channel_of(*number)).or_default() += 1;
+        }
+        open
     }
 }
 
@@ -361,6 +363,14 @@ impl Pushes {
         }
     }
 
+    /// Whether somebody has opened a slice, in whatever generation.
+    ///
+    /// # Errors
+    /// If the store is out of reach.
+    pub async fn is_opened(&self, push: PushId, slice: u32) -> Result<bool, StoreError> {
+        Ok(self.item(push, slice_sk(slice)).await?.is_some())
+    }
+
     /// Turns the page: its batches are queued, the walk goes on after `next` or is over. The batches have numbers of
     /// [`Walk::batch_numbers`].
     ///
@@ -451,7 +461,10 @@ impl Pushes {
                 }
                 item
             }
-            Conditional::Done(item) => self.read(item)?,
+            Conditional::Done(item) => {
+                self.close_slice_if_done(report.push, report.slice, &self.read(item)?).await?;
+                return Ok(Reporting::Counted);
+            }
         };
         // Reported before, perhaps by somebody who died before closing the slice: so look either way.
         self.close_slice_if_done(report.push, report.slice, &item).await?;
@@ -468,16 +481,12 @@ impl Pushes {
     /// # Errors
     /// If the store is out of reach or the item unreadable.
     pub async fn get(&self, id: PushId) -> Result<Option<Push>, StoreError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(key(id, PUSH_SK)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| StoreError::unavailable("GetItem", &self.table, &error))?;
-        answer.item.map(|item| self.push(self.read(Some(item))?)).transpose()
+        self.item(id, PUSH_SK).await?.map(|item| self.push(self.read(Some(item))?)).transpose()
+    }
+
+    async fn item(&self, push: PushId, sk: impl ToString) -> Result<Option<Item>, StoreError> {
+        let call = self.client.get_item().table_name(&self.table).set_key(Some(key(push, sk))).consistent_read(true);
+        Ok(call.send().await.map_err(|error| StoreError::unavailable("GetItem", &self.table, &error))?.item)
     }
 
     /// Calls a push off, if it is open; one that was requested and not begun yet will not begin. Answers what stands
@@ -536,11 +545,9 @@ impl Pushes {
                 standing.heartbeat = slice.heartbeat;
                 standing.walk = match (slice.walked, slice.is_done()) {
                     (_, true) => SliceWalk::Done,
-                    (true, false) => SliceWalk::Walked {
-                        version: slice.version,
-                        batches_open: slice.batches_open.len(),
-                        channels_open: slice.channels_open(),
-                    },
+                    (true, false) => {
+                        SliceWalk::Walked { version: slice.version, batches_open: slice.open_by_channel() }
+                    }
                     (false, false) => SliceWalk::Walking,
                 };
             }
@@ -554,7 +561,7 @@ impl Pushes {
     /// # Errors
     /// If the store is out of reach.
     pub async fn walk_anew(&self, push: PushId, standing: &SliceStanding) -> Result<Option<u32>, StoreError> {
-        let SliceWalk::Walked { version, batches_open, .. } = standing.walk else {
+        let SliceWalk::Walked { version, batches_open } = &standing.walk else {
             return Ok(None);
         };
         let generation = standing.generation + 1;
@@ -570,7 +577,7 @@ impl Pushes {
             .condition_expression(
                 "generation = :seen AND version = :version AND walked = :true AND size(batchesOpen) = :open",
             )
-            .expression_attribute_values(":open", number(batches_open))
+            .expression_attribute_values(":open", number(batches_open.values().sum::<usize>()))
             .expression_attribute_values(":generation", number(generation))
             .expression_attribute_values(":seen", number(standing.generation))
             .expression_attribute_values(":version", number(version))
@@ -638,7 +645,7 @@ impl Pushes {
             }
             let slice: SliceItem = self.read(Some(item))?;
             last_progress_at = last_progress_at.max(slice.heartbeat);
-            channels_open.extend(slice.channels_open());
+            channels_open.extend(slice.open_by_channel().into_keys());
             walk += WalkCounts {
                 customers_read: slice.customers_read,
                 customers_eligible: slice.customers_eligible,
@@ -808,7 +815,9 @@ pub enum Plan {
 /// What became of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reporting {
-    /// It counts, or did before, or never will because its page was walked anew.
+    /// It counts.
+    Counted,
+    /// It did before, or never will because its page was walked anew.
     Settled,
     /// Its page is not turned yet: report it again in a moment.
     TooEarly,

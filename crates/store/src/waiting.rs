@@ -25,7 +25,8 @@ pub enum WaitingFor {
     ValidFrom,
     /// A transport's rate, which is used in full.
     Rate,
-    /// Every transport of a channel is out of reach, or refuses us.
+    /// Every transport of a channel is out of reach, or refuses us; or one did not take what it was given, and nothing has
+    /// moved since.
     Provider,
     /// Somebody who looks at dead letters.
     DeadLetters,
@@ -63,7 +64,7 @@ impl Progress {
                 Some(Delay::Outage { last_error }) => {
                     Some(format!("{transport}: {}", last_error.as_deref().unwrap_or_default()))
                 }
-                Some(Delay::Rate) | None => None,
+                Some(Delay::Rate | Delay::Refusals { .. }) | None => None,
             };
             transports.iter().map(words).collect()
         };
@@ -75,6 +76,15 @@ impl Progress {
             && let Some((queue, count)) = dead_letters.iter().find(|(_, count)| *count > 0)
         {
             return wait(WaitingFor::DeadLetters, Some(format!("{count} dead letters of the {queue} queue")));
+        }
+        let refusals = open().flatten().find_map(|(transport, delay)| match delay {
+            Some(Delay::Refusals { at, last_error }) if self.last_progress_at.is_none_or(|moved| moved < *at) => {
+                Some(format!("{transport}: {}", last_error.as_deref().unwrap_or_default()))
+            }
+            _ => None,
+        });
+        if refusals.is_some() {
+            return wait(WaitingFor::Provider, refusals);
         }
         let is_paced = open().flat_map(BTreeMap::values).any(|delay| *delay == Some(Delay::Rate));
         if is_paced { wait(WaitingFor::Rate, None) } else { Wait::default() }

@@ -4,15 +4,15 @@
 //! again, which queues its batches again; the Deliveries table keeps them from being sent again.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::channel::Channel;
 use domain::eligibility::{Evaluator, Verdict};
-use domain::push::{OutcomeCounts, WalkCounts};
+use domain::push::{OutcomeCounts, PushState, WalkCounts};
 use domain::queue::{AudienceMessage, BATCH_LIMIT, Batch, ChannelMessage, Slice};
 use domain::{CustomerId, Rule};
 use runtime::queue::QueueError;
-use runtime::{Deadline, Queue};
+use runtime::{Deadline, Queue, telemetry};
 use store::customers::CustomersPage;
 use store::pushes::{PAGE_BATCHES, Walk, Walking};
 use store::{Customers, Pushes, StoreError};
@@ -51,9 +51,10 @@ impl Walker {
     /// Walks a slice to its end. What is left is handed on when the deadline is near, or the store is out of reach: that is
     /// no fault of the slice, and the queue must not count it as one.
     pub(crate) async fn walk(&self, slice: &Slice, deadline: Deadline) -> Result<(), WalkError> {
+        telemetry::of_push(slice.push, slice.origin.as_ref());
         match self.try_walk(slice, deadline).await {
             Err(WalkError::Store(error @ StoreError::Unavailable { .. })) => {
-                tracing::warn!(offer.id = %slice.push.offer, slice = slice.slice, error = %error, "the store is out of reach");
+                tracing::warn!(slice = slice.slice, error = %error, "the store is out of reach");
                 Ok(self.slices.send_later(&AudienceMessage::SliceV1(slice.clone()), STORE_BUSY).await?)
             }
             walked => walked,
@@ -61,9 +62,14 @@ impl Walker {
     }
 
     async fn try_walk(&self, slice: &Slice, deadline: Deadline) -> Result<(), WalkError> {
-        let push = self.pushes.get(slice.push).await?;
-        if push.is_some_and(|push| !push.state.is_open()) {
-            // Cancelled. Or completed, and this is an old message.
+        let is_needed = match self.pushes.get(slice.push).await?.map(|push| push.state) {
+            // An old message.
+            Some(PushState::Completed) => false,
+            // What was queued of a slice before it died is counted only once its page is turned. Nothing of it is sent.
+            Some(PushState::Cancelled) => self.pushes.is_opened(slice.push, slice.slice).await?,
+            Some(PushState::Scheduled | PushState::Running) | None => true,
+        };
+        if !is_needed {
             return Ok(());
         }
         let mut walking = self.pushes.open_slice(slice.push, slice.slice, slice.generation).await?;
@@ -72,6 +78,7 @@ impl Walker {
                 self.slices.send_all([AudienceMessage::SliceV1(slice.clone())]).await?;
                 break;
             }
+            let began = Instant::now();
             let page = self.customers.scan(slice.slice, slice.slices, walk.after.as_ref(), PAGE).await?;
             let next = page.next.clone();
             let (found, batches) = self.sort(slice, &page, &walk);
@@ -81,9 +88,13 @@ impl Walker {
                     .await?;
             }
             tracing::info!(
-                offer.id = %slice.push.offer, push.number = slice.push.number, slice = slice.slice,
-                customers = found.customers_read, notifications = found.notifications, batches = batches.len(),
-                unreadable = page.unreadable, "page walked"
+                slice = slice.slice,
+                duration_ms = telemetry::millis_since(began),
+                customers = found.customers_read,
+                notifications = found.notifications,
+                batches = batches.len(),
+                unreadable = page.unreadable,
+                "page walked"
             );
             let numbers: Vec<_> = batches.iter().map(|ChannelMessage::BatchV1(batch)| batch.batch).collect();
             walking = self.pushes.turn_page(&walk, found, &numbers, next).await?;
@@ -133,6 +144,7 @@ impl Walker {
                     tally: OutcomeCounts::default(),
                     retry_rejected: slice.retry_rejected,
                     attempt: 0,
+                    origin: slice.origin,
                 })
             })
             .collect();

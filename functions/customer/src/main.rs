@@ -6,7 +6,9 @@ mod suppressions;
 use std::sync::Arc;
 
 use api::problem::no_such_route;
+use api::traced;
 use axum::Router;
+use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use runtime::{Aws, settings, telemetry};
 use store::{Customers, Suppressions};
@@ -35,5 +37,6 @@ fn router(app: App) -> Router {
         .route("/suppressions/{channel}/{address}", get(suppressions::read).delete(suppressions::lift))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_route)
+        .route_layer(from_fn(traced))
         .with_state(Arc::new(app))
 }

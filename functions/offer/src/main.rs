@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use api::problem::no_such_route;
+use api::traced;
 use axum::Router;
+use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use delivery::SmsComposer;
 use delivery::email::Letterhead;
@@ -90,5 +92,6 @@ fn router(app: App) -> Router {
         .route("/health", get(async || axum::Json(json!({"status": "ok"}))))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_route)
+        .route_layer(from_fn(traced))
         .with_state(Arc::new(app))
 }

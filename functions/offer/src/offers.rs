@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use api::{Body, Caller, Paging, Problem};
+use api::{Body, Caller, Paging, Problem, Trace};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header::LOCATION};
@@ -73,6 +73,7 @@ struct OffersView<'a> {
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
+    Trace(trace): Trace,
     uri: Uri,
     headers: HeaderMap,
     Body(body): Body,
@@ -93,9 +94,9 @@ pub(crate) async fn create(
         return answer_earlier(&earlier, replayed);
     }
     let offer = Offer::parse(body, &Posted { at: offer::now(), by: &caller, default_subject: &app.default_subject })?;
-    match app.offers.create(&offer, idempotency.as_ref()).await? {
+    match app.offers.create(&offer, idempotency.as_ref(), trace).await? {
         Creation::Stored => {
-            tracing::info!(offer.id = %offer.id, offer.code = offer.code, "offer stored");
+            tracing::info!(offer.id = %offer.id, offer.code = offer.code, by = offer.created_by, "offer stored");
             metrics::emit(&[], &[("Offers", Unit::Count, 1)]);
             Ok(created(&offer))
         }

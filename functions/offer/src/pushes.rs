@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use api::{Caller, OptionalBody, Paging, Problem};
+use api::{Caller, OptionalBody, Paging, Problem, Trace};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header::LOCATION};
@@ -203,6 +203,7 @@ async fn requested(app: &App, id: PushId) -> Result<Progress, Problem> {
 pub(crate) async fn push_again(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
+    Trace(trace): Trace,
     Path(offer): Path<String>,
     OptionalBody(body): OptionalBody,
 ) -> Result<Response, Problem> {
@@ -223,11 +224,12 @@ pub(crate) async fn push_again(
         return Err(one_at_a_time());
     }
     let id = PushId { offer: offer.id, number: last + 1 };
-    let request = PushRequest { push: id, requested_by: caller, requested_at: now(), retry_rejected };
+    let request =
+        PushRequest { push: id, requested_by: caller, requested_at: now(), retry_rejected, trace: Some(trace) };
     if !app.offers.request_push(&request).await? {
         return Err(one_at_a_time());
     }
-    tracing::info!(offer.id = %id.offer, push.number = id.number, retry_rejected, "push requested");
+    tracing::info!(offer.id = %id.offer, push.number = id.number, retry_rejected, by = request.requested_by, "push requested");
     let location = [(LOCATION, format!("./pushes/{}", id.number))];
     let progress = view(&app, requested(&app, id).await?).await;
     Ok((StatusCode::ACCEPTED, location, Json(progress)).into_response())
@@ -259,7 +261,7 @@ pub(crate) async fn cancel(
     if push.state != PushState::Cancelled {
         return Err(Problem::new(StatusCode::CONFLICT, "The push is completed: there is nothing left to cancel."));
     }
-    tracing::info!(offer.id = %id.offer, push.number = id.number, "push cancelled");
+    tracing::info!(offer.id = %id.offer, push.number = id.number, by = caller, "push cancelled");
     let progress = app.pushes.progress(id).await?.ok_or_else(|| Problem::not_found("push"))?;
     Ok((StatusCode::ACCEPTED, Json(view(&app, progress).await)).into_response())
 }

@@ -10,6 +10,7 @@ mod unsubscribe;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn;
 use axum::routing::get;
 use runtime::{Aws, Keys, settings, telemetry};
 use store::Suppressions;
@@ -40,5 +41,6 @@ fn router(app: App) -> Router {
         .route("/unsubscribe/{token}", get(unsubscribe::show).post(unsubscribe::change))
         .fallback(unsubscribe::no_such_page)
         .method_not_allowed_fallback(unsubscribe::no_such_page)
+        .route_layer(from_fn(api::traced))
         .with_state(Arc::new(app))
 }

@@ -4,8 +4,9 @@ use domain::offer::now;
 use domain::push::PushState;
 use domain::queue::{AudienceMessage, Slice};
 use domain::{Offer, PushId};
-use runtime::Queue;
+use runtime::metrics::{self, Unit};
 use runtime::queue::QueueError;
+use runtime::{Queue, telemetry};
 use store::offers::PushRequest;
 use store::pushes::{Plan, Push};
 use store::{Customers, Offers, Pushes, StoreError};
@@ -38,6 +39,8 @@ pub(crate) enum CutError {
     Queue(#[from] QueueError),
     #[error("the push or its offer is not in the Offers table")]
     Missing,
+    #[error("{0} pushes could not be seen to; each is logged, and has its turn again in a minute")]
+    Sweep(u32),
     #[error(transparent)]
     Publish(#[from] PublishError),
 }
@@ -53,7 +56,7 @@ impl Cutter {
         };
         let push = self.pushes.begin(&request, plan).await?;
         match push.state {
-            PushState::Running => self.queue_slices(&push, &offer, request.retry_rejected).await,
+            PushState::Running => self.queue_slices(&push, &offer, &request).await,
             // `starts_at` may have passed since it was noted; the schedule sees to it within a minute.
             PushState::Scheduled | PushState::Completed | PushState::Cancelled => Ok(()),
         }
@@ -64,16 +67,13 @@ impl Cutter {
         let (request, offer) = self.request(id).await?;
         let slices = self.slices().await?;
         let push = self.pushes.start(id, slices).await?.ok_or(CutError::Missing)?;
-        if push.state == PushState::Running {
-            self.queue_slices(&push, &offer, request.retry_rejected).await
-        } else {
-            Ok(())
-        }
+        if push.state == PushState::Running { self.queue_slices(&push, &offer, &request).await } else { Ok(()) }
     }
 
     /// The request for a push, and its offer.
     pub(crate) async fn request(&self, id: PushId) -> Result<(PushRequest, Offer), CutError> {
         let request = self.offers.push_request(id).await?.ok_or(CutError::Missing)?;
+        telemetry::of_push(id, Some(&request.origin()));
         let offer = self.offers.get(id.offer).await?.ok_or(CutError::Missing)?;
         Ok((request, offer))
     }
@@ -84,10 +84,11 @@ impl Cutter {
         Ok(slices.clamp(MIN_SLICES, MAX_SLICES))
     }
 
-    async fn queue_slices(&self, push: &Push, offer: &Offer, retry_rejected: bool) -> Result<(), CutError> {
+    async fn queue_slices(&self, push: &Push, offer: &Offer, request: &PushRequest) -> Result<(), CutError> {
         let slices = (0..push.slices).map(|slice| (slice, FIRST_GENERATION));
-        self.queue(push, offer, retry_rejected, slices).await?;
-        tracing::info!(offer.id = %push.id.offer, push.number = push.id.number, slices = push.slices, "push cut");
+        self.queue(push, offer, request, slices).await?;
+        tracing::info!(slices = push.slices, "push cut");
+        metrics::emit(&[], &[("Pushes", Unit::Count, 1)]);
         Ok(())
     }
 
@@ -96,7 +97,7 @@ impl Cutter {
         &self,
         push: &Push,
         offer: &Offer,
-        retry_rejected: bool,
+        request: &PushRequest,
         slices: impl IntoIterator<Item = (u32, u32)>,
     ) -> Result<(), CutError> {
         let messages = slices.into_iter().map(|(slice, generation)| {
@@ -106,7 +107,8 @@ impl Cutter {
                 slice,
                 slices: push.slices,
                 generation,
-                retry_rejected,
+                retry_rejected: request.retry_rejected,
+                origin: Some(request.origin()),
             })
         });
         Ok(self.audience.send_all(messages).await?)

@@ -17,10 +17,12 @@ use domain::Channel;
 use event::{Event, PushRecord};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use publish::Publisher;
-use runtime::{Aws, Queue, settings, telemetry};
+use runtime::{Aws, Deadline, Queue, settings, telemetry};
 use serde_json::Value;
 use store::{Customers, Offers, Pushes};
 use sweep::Sweeper;
+use tokio::sync::Mutex;
+use tracing::Instrument;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -42,11 +44,14 @@ async fn main() -> Result<(), Error> {
         bus: aws_sdk_eventbridge::Client::new(aws.config()),
         bus_name: settings::required("EVENT_BUS")?,
     };
-    let sweeper = &Sweeper { cutter: &cutter, channels: &channels, publisher: &publisher };
-    lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| handle(sweeper, event.payload).await)).await
+    let sweeper = &Sweeper { cutter: &cutter, channels: &channels, publisher: &publisher, left_at: Mutex::default() };
+    lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
+        handle(sweeper, event.payload, Deadline::of(&event.context)).await
+    }))
+    .await
 }
 
-async fn handle(sweeper: &Sweeper<'_>, payload: Value) -> Result<Value, Error> {
+async fn handle(sweeper: &Sweeper<'_>, payload: Value, deadline: Deadline) -> Result<Value, Error> {
     Ok(match Event::parse(payload)? {
         Event::Stream(records) => serde_json::to_value(cut_requested(sweeper.cutter, records).await)?,
         Event::Changed(pushes) => {
@@ -54,7 +59,7 @@ async fn handle(sweeper: &Sweeper<'_>, payload: Value) -> Result<Value, Error> {
             sweeper.publisher.publish_each(pushes).await;
             serde_json::to_value(DynamoDbEventResponse::default())?
         }
-        Event::Schedule => serde_json::to_value(sweeper.all().await?)?,
+        Event::Schedule => serde_json::to_value(sweeper.all(deadline).await?)?,
         Event::Sweep(offer) => serde_json::to_value(sweeper.offer(offer).await?)?,
     })
 }
@@ -63,11 +68,11 @@ async fn handle(sweeper: &Sweeper<'_>, payload: Value) -> Result<Value, Error> {
 async fn cut_requested(cutter: &Cutter, records: Vec<PushRecord>) -> DynamoDbEventResponse {
     let mut response = DynamoDbEventResponse::default();
     for record in records {
-        if let Err(error) = cutter.cut(record.push).await {
-            tracing::error!(
-                offer.id = %record.push.offer, push.number = record.push.number, error = %error,
-                "a push was not cut and is retried"
-            );
+        let work = telemetry::work();
+        if let Err(error) = cutter.cut(record.push).instrument(work.clone()).await {
+            let _of_it = work.entered();
+            telemetry::of_push(record.push, None);
+            tracing::error!(error = %error, "a push was not cut and is retried");
             let mut failure = DynamoDbBatchItemFailure::default();
             failure.item_identifier = Some(record.sequence_number);
             response.batch_item_failures.push(failure);

@@ -7,25 +7,38 @@
 //!   where it stands;
 //! - a slice that is walked, but whose batches have not all reported though their channel's queue is empty, is walked anew,
 //!   in a new generation. The Deliveries table keeps that from sending twice;
+//! - so is one that has been still for long, while its channel's queue holds fewer messages than batches are missing in all:
+//!   one message that waits for weeks must not hide that others are lost;
 //! - a slice that is done but not counted as done is counted;
 //! - an event that was not published is.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use domain::channel::Channels;
 use domain::offer::now;
 use domain::push::PushState;
 use domain::{Channel, OfferId, PushId};
 use jiff::{SignedDuration, Timestamp};
-use runtime::Queue;
 use runtime::metrics::{self, Unit};
+use runtime::{Deadline, Queue, telemetry};
+use store::Cursor;
 use store::pushes::{Push, SliceStanding, SliceWalk};
+use tokio::sync::Mutex;
+use tracing::Instrument;
 
 use crate::cut::{CutError, Cutter};
 use crate::publish::Publisher;
 
 /// A slice that has not moved for this long is looked at. An invocation of `audience` ends within a minute.
 const STALE: SignedDuration = SignedDuration::from_mins(3);
+/// A slice that has been still for this long may have lost a batch although its queue is not empty: three times as long as
+/// the longest that a batch is put off.
+const SILENT: SignedDuration = SignedDuration::from_mins(45);
+/// Slices walked anew in one sweep although their queue is not empty: a queue tells its depth only roughly.
+const SILENT_AT_A_TIME: usize = 10;
+/// With less time than this left, the rest is left to the next sweep.
+const PUSH_TIME: Duration = Duration::from_secs(15);
 /// The longest pause between two walks of a slice whose batches never report, as when one kills its function every time.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(6);
 /// Requests are looked at for as long as the stream may hold them, and an hour more: what was not cut by then stands in
@@ -42,6 +55,17 @@ pub(crate) struct Sweeper<'c> {
     /// The queue of each channel: its batches on their way stand there.
     pub(crate) channels: &'c BTreeMap<Channel, Queue>,
     pub(crate) publisher: &'c Publisher,
+    /// Where the last sweep ran out of time: the next one goes on there, so that the last pushes have their turn too.
+    pub(crate) left_at: Mutex<Option<Cursor>>,
+}
+
+/// What open pushes wait for.
+#[derive(Debug, Default)]
+struct Awaited {
+    /// Batches that have not reported, by channel.
+    batches: BTreeMap<Channel, usize>,
+    /// Slices that have been still for long.
+    silent: Vec<(Push, SliceStanding)>,
 }
 
 /// What a sweep did.
@@ -71,47 +95,68 @@ enum Patience {
 
 impl Sweeper<'_> {
     /// Sweeps every open push. One that cannot be swept is logged and does not keep the others from it.
-    pub(crate) async fn all(&self) -> Result<Swept, CutError> {
+    /// Ends in time: what is left is the next one's.
+    pub(crate) async fn all(&self, deadline: Deadline) -> Result<Swept, CutError> {
         let mut swept = Swept::default();
-        let mut failed = None;
+        let mut failed = 0;
         let now = now();
         for push in self.cutter.offers.requested_between(now - REQUESTS, now - STALE).await? {
             if self.cutter.pushes.get(push).await?.is_none() {
-                tracing::warn!(offer.id = %push.offer, push.number = push.number, "the stream did not bring this push");
-                match self.cutter.cut(push).await {
-                    Ok(()) => swept.started += 1,
+                let work = telemetry::work();
+                let cut = self.cutter.cut(push).instrument(work.clone()).await;
+                let _of_it = work.entered();
+                telemetry::of_push(push, None);
+                match cut {
+                    Ok(()) => {
+                        tracing::warn!("the stream did not bring this push");
+                        swept.started += 1;
+                    }
                     Err(error) => {
-                        tracing::error!(
-                            offer.id = %push.offer, push.number = push.number, error = %error, "a push was not cut"
-                        );
-                        failed = Some(error);
+                        tracing::error!(error = %error, "a push was not cut");
+                        failed += 1;
                     }
                 }
             }
         }
-        let mut after = None;
+        let mut after = self.left_at.lock().await.take();
+        let is_whole = after.is_none();
         let mut begun = now;
-        loop {
-            let page = self.cutter.pushes.list_open(PAGE, after).await?;
+        let mut awaited = Awaited::default();
+        let is_in_time = loop {
+            let page = self.cutter.pushes.list_open(PAGE, after.clone()).await?;
             for push in page.items {
-                begun = begun.min(push.started_at.unwrap_or(now));
-                if let Err(error) = self.push(&push, Patience::Usual, &mut swept).await {
-                    tracing::error!(
-                        offer.id = %push.id.offer, push.number = push.id.number, error = %error, "a push was not swept"
-                    );
-                    failed = Some(error);
+                if deadline.is_within(PUSH_TIME) {
+                    break;
                 }
+                begun = begun.min(push.started_at.unwrap_or(now));
+                let work = telemetry::work();
+                let of_push = self.push(&push, Patience::Usual, &mut awaited, &mut swept);
+                if let Err(error) = of_push.instrument(work.clone()).await {
+                    let _of_it = work.entered();
+                    telemetry::of_push(push.id, None);
+                    tracing::error!(error = %error, "a push was not swept");
+                    failed += 1;
+                }
+            }
+            if deadline.is_within(PUSH_TIME) {
+                tracing::warn!("more pushes are open than one sweep has time for; the next one goes on");
+                *self.left_at.lock().await = after;
+                break false;
             }
             after = page.next;
             if after.is_none() {
-                break;
+                break true;
             }
+        };
+        // Only who has seen all of them can tell that something is missing.
+        if is_whole && is_in_time {
+            self.find_lost(awaited, &mut swept).await?;
         }
         // Told each time: that it is missing means that nobody sweeps.
         let unfinished = u64::try_from(now.duration_since(begun).as_secs()).unwrap_or_default();
         metrics::emit(&[], &[("OldestOpenPush", Unit::Seconds, unfinished)]);
         swept.published += self.publisher.publish_left(now - UNTOLD).await?;
-        failed.map_or(Ok(swept), Err)
+        if failed > 0 { Err(CutError::Sweep(failed)) } else { Ok(swept) }
     }
 
     /// Sweeps the last push of one offer, without waiting for anything to be stale.
@@ -120,7 +165,7 @@ impl Sweeper<'_> {
         let number = self.cutter.offers.last_push_number(offer).await?.ok_or(CutError::Missing)?;
         let id = PushId { offer, number };
         match self.cutter.pushes.get(id).await? {
-            Some(push) => self.push(&push, Patience::None, &mut swept).await?,
+            Some(push) => self.push(&push, Patience::None, &mut Awaited::default(), &mut swept).await?,
             // The stream has not brought it yet, or lost it.
             None => {
                 self.cutter.cut(id).await?;
@@ -131,7 +176,13 @@ impl Sweeper<'_> {
         Ok(swept)
     }
 
-    async fn push(&self, push: &Push, patience: Patience, swept: &mut Swept) -> Result<(), CutError> {
+    async fn push(
+        &self,
+        push: &Push,
+        patience: Patience,
+        awaited: &mut Awaited,
+        swept: &mut Swept,
+    ) -> Result<(), CutError> {
         match push.state {
             PushState::Scheduled => {
                 if push.starts_at.is_some_and(|starts_at| starts_at <= now()) {
@@ -140,18 +191,32 @@ impl Sweeper<'_> {
                 }
                 Ok(())
             }
-            PushState::Running => self.slices(push, patience, swept).await,
+            PushState::Running => self.slices(push, patience, awaited, swept).await,
             PushState::Completed | PushState::Cancelled => Ok(()),
         }
     }
 
-    async fn slices(&self, push: &Push, patience: Patience, swept: &mut Swept) -> Result<(), CutError> {
+    async fn slices(
+        &self,
+        push: &Push,
+        patience: Patience,
+        awaited: &mut Awaited,
+        swept: &mut Swept,
+    ) -> Result<(), CutError> {
         let now = now();
         let mut again = Vec::new();
         let mut silent = Vec::new();
         for slice in self.cutter.pushes.slices(push).await? {
             let idle = now.duration_since(slice.heartbeat.or(push.started_at).unwrap_or(Timestamp::MIN));
             let due = patience == Patience::None || idle >= pause(&slice);
+            if let SliceWalk::Walked { batches_open, .. } = &slice.walk {
+                for (channel, batches) in batches_open {
+                    *awaited.batches.entry(*channel).or_default() += batches;
+                }
+                if idle >= pause(&slice).max(SILENT) {
+                    awaited.silent.push((push.clone(), slice.clone()));
+                }
+            }
             match &slice.walk {
                 SliceWalk::Unopened if due => again.push((slice.slice, 1)),
                 SliceWalk::Walking if due => again.push((slice.slice, slice.generation)),
@@ -173,24 +238,61 @@ impl Sweeper<'_> {
         if !silent.is_empty() {
             let idle = self.idle_channels().await?;
             let is_lost = |slice: &SliceStanding| match &slice.walk {
-                SliceWalk::Walked { channels_open, .. } => !channels_open.is_disjoint(&idle),
+                SliceWalk::Walked { batches_open, .. } => batches_open.keys().any(|channel| idle.contains(channel)),
                 _ => false,
             };
             for slice in silent.into_iter().filter(is_lost) {
-                if let Some(generation) = self.cutter.pushes.walk_anew(push.id, &slice).await? {
-                    again.push((slice.slice, generation));
-                    swept.anew += 1;
-                }
+                again.extend(self.walk_anew(push, &slice, swept).await?);
             }
         }
-        if again.is_empty() {
+        self.queue_again(push, again).await
+    }
+
+    /// Walks slices anew that have been still for long, where a queue holds fewer messages than batches are missing. A tenth
+    /// fewer at least: the queue's count is rough.
+    async fn find_lost(&self, mut awaited: Awaited, swept: &mut Swept) -> Result<(), CutError> {
+        let mut short = Channels::new();
+        for (channel, batches) in &awaited.batches {
+            let depth = match self.channels.get(channel) {
+                Some(queue) => queue.depth().await?,
+                None => continue,
+            };
+            if depth.saturating_mul(10) < (*batches as u64).saturating_mul(9) {
+                short.insert(*channel);
+            }
+        }
+        awaited.silent.retain(|(_, slice)| match &slice.walk {
+            SliceWalk::Walked { batches_open, .. } => batches_open.keys().any(|channel| short.contains(channel)),
+            _ => false,
+        });
+        awaited.silent.sort_by_key(|(_, slice)| slice.heartbeat);
+        for (push, slice) in awaited.silent.iter().take(SILENT_AT_A_TIME) {
+            let again = self.walk_anew(push, slice, swept).await?;
+            self.queue_again(push, again).await?;
+        }
+        Ok(())
+    }
+
+    /// The slice with its new generation, unless it has moved since.
+    async fn walk_anew(
+        &self,
+        push: &Push,
+        slice: &SliceStanding,
+        swept: &mut Swept,
+    ) -> Result<Option<(u32, u32)>, CutError> {
+        let generation = self.cutter.pushes.walk_anew(push.id, slice).await?;
+        swept.anew += u64::from(generation.is_some());
+        Ok(generation.map(|generation| (slice.slice, generation)))
+    }
+
+    async fn queue_again(&self, push: &Push, slices: impl IntoIterator<Item = (u32, u32)>) -> Result<(), CutError> {
+        let slices: Vec<_> = slices.into_iter().collect();
+        if slices.is_empty() {
             return Ok(());
         }
-        tracing::warn!(
-            offer.id = %push.id.offer, push.number = push.id.number, slices = again.len(), "slices are queued again"
-        );
         let (request, offer) = self.cutter.request(push.id).await?;
-        self.cutter.queue(push, &offer, request.retry_rejected, again).await
+        tracing::warn!(slices = slices.len(), "slices are queued again");
+        self.cutter.queue(push, &offer, &request, slices).await
     }
 
     /// The channels of which nothing is on its way.

@@ -1,0 +1,58 @@
+//! What ties a call's log lines to those of everything that comes of it.
+
+use std::time::Instant;
+
+use axum::extract::{FromRequestParts, MatchedPath, Request};
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::Response;
+use domain::TraceId;
+use tracing::Instrument;
+
+use crate::Problem;
+
+/// The trace that a call belongs to: the caller's own (`traceparent`), API Gateway's (`X-Amzn-Trace-Id`), or a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trace(pub TraceId);
+
+impl Trace {
+    fn of(headers: &HeaderMap) -> Self {
+        let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let named = header("traceparent").and_then(|header| TraceId::from_traceparent(header).ok());
+        let named = named.or_else(|| header("x-amzn-trace-id").and_then(|header| TraceId::from_xray(header).ok()));
+        Self(named.unwrap_or_else(TraceId::generate))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Trace {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        Ok(parts.extensions.get().copied().unwrap_or_else(|| Self::of(&parts.headers)))
+    }
+}
+
+/// Wraps a route: gives each call its trace, and logs one line when it is answered. The line names the route, not the path,
+/// which may hold an address.
+pub async fn traced(mut request: Request, next: Next) -> Response {
+    let trace = Trace::of(request.headers());
+    request.extensions_mut().insert(trace);
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let method = request.method().to_string();
+    let began = Instant::now();
+    async move {
+        let response = next.run(request).await;
+        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            http.method = method,
+            http.route = route,
+            http.status = response.status().as_u16(),
+            duration_ms,
+            "answered"
+        );
+        response
+    }
+    .instrument(tracing::info_span!("call", trace.id = %trace.0))
+    .await
+}
