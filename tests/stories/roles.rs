@@ -45,7 +45,11 @@ mod enforced_roles {
 
         /// Whether AWS does it.
         async fn may(&self, target: &str, body: &Value) -> bool {
-            let service = if target.starts_with("DynamoDB") { "dynamodb" } else { "sqs" };
+            let service = match target.split_once(['_', '.']) {
+                Some(("DynamoDB", _)) => "dynamodb",
+                Some(("secretsmanager", _)) => "secretsmanager",
+                _ => "sqs",
+            };
             let (url, body) = (format!("{}/", self.stack.endpoint_url), body.to_string());
             let headers = [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", target)];
             let call = Call { method: "POST", url: &url, headers: &headers, body: body.as_bytes(), service };
@@ -75,6 +79,15 @@ mod enforced_roles {
         let depth = |queue: &str| {
             ("AmazonSQS.GetQueueAttributes", json!({"QueueUrl": bank.stack.queues[queue], "AttributeNames": ["All"]}))
         };
+        // Seen again at once: it may be somebody's.
+        let receive = |queue: &str| {
+            let body = json!({"QueueUrl": bank.stack.queues[queue], "VisibilityTimeout": 0, "WaitTimeSeconds": 0});
+            ("AmazonSQS.ReceiveMessage", body)
+        };
+        let put =
+            |name: &str, item: Value| ("DynamoDB_20120810.PutItem", json!({"TableName": table(name), "Item": item}));
+        let environment = bank.environment_of("email").await;
+        let secret = |variable: &str| ("secretsmanager.GetSecretValue", json!({"SecretId": environment[variable]}));
         let asha = bank.id("asha");
         // What each may, and what it must not: the first is there to show that a refusal is one of the role.
         let calls = [
@@ -82,22 +95,24 @@ mod enforced_roles {
             ("customer", get("customers", pk(&asha)), scan("customers")),
             // The page that everybody can reach knows no address.
             ("preferences", get("suppressions", pk("customer#none")), get("customers", pk(&asha))),
+            ("preferences", secret("UNSUBSCRIBE_KEYS_SECRET_ARN"), secret("SMTP_URL_SECRET_ARN")),
             ("push", depth("email"), send("email")),
             ("audience", scan("customers"), get("deliveries", both("none", "none"))),
             ("email", batch("customers", pk(&asha)), scan("customers")),
             ("email", batch("deliveries", both("none", "none")), send("sms")),
+            ("email", depth("email"), receive("sms")),
             ("sms", batch("customers", pk(&asha)), send("email")),
-            ("feedback", ("", Value::Null), get("customers", pk(&asha))),
+            ("sms", depth("sms"), receive("email")),
+            ("feedback", put("suppressions", pk("address#nobody")), get("customers", pk(&asha))),
+            ("feedback", depth("feedback"), send("feedback")),
         ];
         for (function, (allowed, with), (refused, on)) in &calls {
             let intruder = Intruder::into(&bank, function).await;
-            if !allowed.is_empty() {
-                wait_for("the role to be assumed", async || {
-                    anyhow::ensure!(intruder.may(allowed, with).await, "{function} may {allowed}: {with}");
-                    Ok(())
-                })
-                .await;
-            }
+            wait_for("the role to be assumed", async || {
+                anyhow::ensure!(intruder.may(allowed, with).await, "{function} may {allowed}: {with}");
+                Ok(())
+            })
+            .await;
             assert!(!intruder.may(refused, on).await, "{function} must not {refused}: {on}");
         }
     }

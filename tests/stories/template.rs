@@ -1,7 +1,7 @@
 //! What `template.yaml` says about event sources and queues, which no local stack shows.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -48,6 +48,27 @@ fn events<'r>(resources: &'r BTreeMap<String, Value>, kind: &str) -> Vec<(&'r st
     }
     assert!(!events.is_empty(), "{kind}");
     events
+}
+
+/// What a function may do.
+fn statements_of<'r>(resources: &'r BTreeMap<String, Value>, function: &Value) -> Vec<&'r Value> {
+    let role = &resources[named(&function["Role"])];
+    assert_eq!(role["Type"], "AWS::IAM::Role");
+    statements(role)
+}
+
+/// What the inline policies of a role say.
+fn statements(role: &Value) -> Vec<&Value> {
+    let policies = role["Properties"]["Policies"].as_sequence().unwrap();
+    let statements = policies.iter().flat_map(|policy| policy["PolicyDocument"]["Statement"].as_sequence().unwrap());
+    // Of `!If [condition, statement, nothing]`, the statement.
+    statements.map(|statement| statement.as_sequence().map_or(statement, |branches| &branches[1])).collect()
+}
+
+/// A policy has one thing, or a list.
+fn each(value: &Value) -> impl Iterator<Item = &Value> {
+    let list = value.as_sequence();
+    list.into_iter().flatten().chain(list.is_none().then_some(value))
 }
 
 /// `X.Arn` is about X.
@@ -101,12 +122,10 @@ fn a_function_that_sends_to_its_own_queue_is_not_stopped_for_it() {
     let mut own = 0;
     for (name, function, event) in events(&resources, "SQS") {
         let queue = event["Queue"].as_str().unwrap();
-        let statements = function["Policies"][0]["Statement"].as_sequence().unwrap();
-        let sends = statements.iter().any(|statement| {
-            let resources = &statement["Resource"];
-            let mut resources = resources.as_sequence().into_iter().flatten().chain(Some(resources));
-            let action = statement["Action"].as_str().unwrap_or_default();
-            action.starts_with("sqs:SendMessage") && resources.any(|resource| *resource == queue)
+        let sends = statements_of(&resources, function).iter().any(|statement| {
+            let is_sending =
+                each(&statement["Action"]).any(|action| action.as_str().unwrap().starts_with("sqs:SendMessage"));
+            is_sending && each(&statement["Resource"]).any(|resource| resource == queue)
         });
         if sends {
             own += 1;
@@ -114,6 +133,83 @@ fn a_function_that_sends_to_its_own_queue_is_not_stopped_for_it() {
         }
     }
     assert_eq!(own, 3, "audience hands on its slices, email and sms their batches");
+}
+
+/// Actions for which AWS knows no resource, or none that a policy could name.
+const WITHOUT_RESOURCE: [&str; 5] = [
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    "sns:CheckIfPhoneNumberIsOptedOut",
+    "sms-voice:SendTextMessage",
+    "sms-voice:DescribeOptedOutNumbers",
+];
+
+#[test]
+fn every_function_has_a_role_of_its_own_that_names_what_it_may_touch() {
+    let resources = resources();
+    let functions = of_type(&resources, "AWS::Serverless::Function");
+    let roles: BTreeSet<_> = functions.iter().map(|(_, function)| named(&function["Role"])).collect();
+    assert_eq!(roles.len(), functions.len(), "no two functions share a role: {roles:?}");
+    assert_eq!(roles.len(), of_type(&resources, "AWS::IAM::Role").len(), "no role is nobody's: {roles:?}");
+    for (name, function) in functions {
+        // To a role, SAM would add managed policies, which are for everything.
+        assert!(function["Policies"].is_null(), "{name}");
+        let role = &resources[named(&function["Role"])];
+        assert!(role["Properties"]["ManagedPolicyArns"].is_null(), "{name}");
+        for statement in statements(role) {
+            let sid = statement["Sid"].as_str().unwrap();
+            let mut actions = each(&statement["Action"]).map(|action| action.as_str().unwrap());
+            if each(&statement["Resource"]).any(|resource| resource == "*") {
+                assert!(actions.all(|action| WITHOUT_RESOURCE.contains(&action)), "{name}: {sid}");
+            } else if statement["Resource"].is_null() {
+                let others = statement["NotResource"].as_str().unwrap();
+                assert!(others.ends_with(":sns:*:*:*"), "{name}: {sid}");
+                assert!(actions.all(|action| action == "sns:Publish"), "{name}: {sid}");
+            } else {
+                assert!(actions.all(|action| !action.ends_with(":*")), "{name}: {sid}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_function_may_take_from_its_own_sources_and_log_to_its_own_log() {
+    let resources = resources();
+    let may = |function: &Value, action: &str, on: &Value| {
+        statements_of(&resources, function).iter().any(|statement| {
+            each(&statement["Action"]).any(|allowed| allowed == action)
+                && each(&statement["Resource"]).any(|resource| resource == on)
+        })
+    };
+    for (name, function) in of_type(&resources, "AWS::Serverless::Function") {
+        let log = Value::from(format!("{}.Arn", named(&function["LoggingConfig"]["LogGroup"])));
+        for action in ["logs:CreateLogStream", "logs:PutLogEvents"] {
+            assert!(may(function, action, &log), "{name} and {action}");
+        }
+    }
+    for (name, function, event) in events(&resources, "SQS") {
+        for action in ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"] {
+            assert!(may(function, action, &event["Queue"]), "{name} and {action}");
+        }
+    }
+    for (name, function, event) in events(&resources, "DynamoDB") {
+        for action in ["GetRecords", "GetShardIterator", "DescribeStream", "ListStreams"] {
+            assert!(may(function, &format!("dynamodb:{action}"), &event["Stream"]), "{name} and {action}");
+        }
+        let failed = &event["DestinationConfig"]["OnFailure"]["Destination"];
+        assert!(may(function, "sqs:SendMessage", failed), "{name} puts aside what fails");
+    }
+}
+
+#[test]
+fn the_page_that_everybody_can_reach_takes_back_no_bounce_or_complaint() {
+    let resources = resources();
+    let function = &resources["PreferencesFunction"]["Properties"];
+    let statements = statements_of(&resources, function);
+    let mut writing = statements.iter().filter(|statement| statement["Resource"] == "SuppressionsTable.Arn");
+    let keys = &writing.next().unwrap()["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"];
+    assert_eq!(each(keys).map(|key| key.as_str().unwrap()).collect::<Vec<_>>(), ["customer#*"]);
+    assert_eq!(writing.count(), 0, "there is no other way to write");
 }
 
 /// CloudWatch gives an account's first dashboards away if they show 50 metrics at most.
