@@ -9,12 +9,17 @@ use serde_yaml_ng::Value;
 
 const FOURTEEN_DAYS: u64 = 14 * 24 * 3_600;
 
-/// The resources by their names. A tag such as `!GetAtt X.Arn` is read as what it is applied to.
-fn resources() -> BTreeMap<String, Value> {
+/// The template. A tag such as `!GetAtt X.Arn` is read as what it is applied to.
+fn template() -> Value {
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml"));
-    let template: Value = serde_yaml_ng::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    untagged(&serde_yaml_ng::from_str(&fs::read_to_string(path).unwrap()).unwrap())
+}
+
+/// The resources by their names.
+fn resources() -> BTreeMap<String, Value> {
+    let template = template();
     let resources = template["Resources"].as_mapping().unwrap();
-    resources.iter().map(|(name, resource)| (name.as_str().unwrap().to_owned(), untagged(resource))).collect()
+    resources.iter().map(|(name, resource)| (name.as_str().unwrap().to_owned(), resource.clone())).collect()
 }
 
 fn untagged(value: &Value) -> Value {
@@ -94,7 +99,6 @@ fn no_queue_forgets_before_fourteen_days() {
     let resources = resources();
     for (name, queue) in of_type(&resources, "AWS::SQS::Queue") {
         assert_eq!(queue["MessageRetentionPeriod"].as_u64(), Some(FOURTEEN_DAYS), "{name}");
-        assert_eq!(queue["SqsManagedSseEnabled"].as_bool(), Some(true), "{name}");
         if name.ends_with("Queue") {
             let dead = named(&queue["RedrivePolicy"]["deadLetterTargetArn"]);
             assert!(dead.ends_with("DeadLetters") && resources.contains_key(dead), "{name}");
@@ -210,6 +214,61 @@ fn the_page_that_everybody_can_reach_takes_back_no_bounce_or_complaint() {
     let keys = &writing.next().unwrap()["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"];
     assert_eq!(each(keys).map(|key| key.as_str().unwrap()).collect::<Vec<_>>(), ["customer#*"]);
     assert_eq!(writing.count(), 0, "there is no other way to write");
+}
+
+/// What is `value` if there is a key of one's own, and AWS's own choice otherwise.
+fn with_a_key(value: impl Into<Value>) -> Value {
+    Value::Sequence(vec!["HasKey".into(), value.into(), "AWS::NoValue".into()])
+}
+
+#[test]
+fn everything_that_is_kept_is_encrypted_with_the_key_of_ones_choice() {
+    let resources = resources();
+    let key = with_a_key("KmsKeyArn");
+    for (kind, property) in [
+        ("AWS::SQS::Queue", "KmsMasterKeyId"),
+        ("AWS::SNS::Topic", "KmsMasterKeyId"),
+        ("AWS::SecretsManager::Secret", "KmsKeyId"),
+        ("AWS::Logs::LogGroup", "KmsKeyId"),
+        ("AWS::Events::EventBus", "KmsKeyIdentifier"),
+        ("AWS::Events::Archive", "KmsKeyIdentifier"),
+    ] {
+        for (name, resource) in of_type(&resources, kind) {
+            assert_eq!(resource[property], key, "{name}");
+        }
+    }
+    for (name, table) in of_type(&resources, "AWS::DynamoDB::Table") {
+        let [condition, with, without] = &table["SSESpecification"].as_sequence().unwrap()[..] else {
+            panic!("{name} is encrypted on a condition");
+        };
+        assert!(condition == "HasKey" && without == "AWS::NoValue", "{name}");
+        assert_eq!(with["KMSMasterKeyId"], "KmsKeyArn", "{name}");
+        assert_eq!(with["SSEType"], "KMS", "{name}");
+        assert_eq!(with["SSEEnabled"].as_bool(), Some(true), "{name}");
+    }
+    for (name, queue) in of_type(&resources, "AWS::SQS::Queue") {
+        // SQS wants one of the two; without a key, its own.
+        let own = Value::Sequence(vec!["HasKey".into(), "AWS::NoValue".into(), true.into()]);
+        assert_eq!(queue["SqsManagedSseEnabled"], own, "{name}");
+    }
+    assert_eq!(template()["Globals"]["Function"]["KmsKeyArn"], key, "the functions' settings");
+}
+
+#[test]
+fn every_role_may_use_the_key_through_the_services_that_hold_its_data() {
+    let resources = resources();
+    let policies = of_type(&resources, "AWS::IAM::Policy");
+    assert_eq!(policies.len(), 1, "the roles' own statements say everything else");
+    let (name, policy) = policies[0];
+    assert_eq!(resources[name]["Condition"], "HasKey");
+    let may: BTreeSet<_> = each(&policy["Roles"]).map(named).collect();
+    let roles: BTreeSet<_> = of_type(&resources, "AWS::IAM::Role").into_iter().map(|(role, _)| role).collect();
+    assert_eq!(may, roles);
+    for statement in each(&policy["PolicyDocument"]["Statement"]) {
+        assert_eq!(statement["Resource"], "KmsKeyArn");
+        let services = &statement["Condition"]["StringEquals"]["kms:ViaService"];
+        assert!(each(services).count() > 0, "nobody may use the key by itself");
+    }
 }
 
 /// CloudWatch gives an account's first dashboards away if they show 50 metrics at most.
