@@ -354,3 +354,12 @@ fn every_function_has_a_log_that_ends_some_day() {
         assert!(logs.iter().any(|(log, log_group)| *log == own && !log_group["RetentionInDays"].is_null()), "{name}");
     }
 }
+
+#[test]
+fn no_log_level_silences_the_metrics() {
+    let template = template();
+    let globals = &template["Globals"]["Function"];
+    // Lambda takes a line without a level for INFO: only the functions can tell a metric from what is to be left out.
+    assert_eq!(globals["LoggingConfig"]["ApplicationLogLevel"], "DEBUG");
+    assert_eq!(globals["Environment"]["Variables"]["LOG_LEVEL"], "LogLevel");
+}
