@@ -363,3 +363,16 @@ fn no_log_level_silences_the_metrics() {
     assert_eq!(globals["LoggingConfig"]["ApplicationLogLevel"], "DEBUG");
     assert_eq!(globals["Environment"]["Variables"]["LOG_LEVEL"], "LogLevel");
 }
+
+#[test]
+fn calls_are_traced_from_the_api_to_the_functions() {
+    let resources = resources();
+    assert_eq!(of_type(&resources, "AWS::Serverless::Api")[0].1["TracingEnabled"].as_bool(), Some(true));
+    assert_eq!(template()["Globals"]["Function"]["Tracing"], "Active");
+    for (name, function) in of_type(&resources, "AWS::Serverless::Function") {
+        // Lambda makes no function that is to be traced and may not be.
+        let statements = statements_of(&resources, function);
+        let traces = |statement: &&Value| each(&statement["Action"]).any(|action| action == "xray:PutTraceSegments");
+        assert!(statements.iter().any(|statement| traces(statement)), "{name}");
+    }
+}
