@@ -275,7 +275,7 @@ fn every_role_may_use_the_key_through_the_services_that_hold_its_data() {
 const DASHBOARD_METRICS: usize = 50;
 
 #[test]
-fn the_dashboard_shows_every_queue_function_and_table() {
+fn the_dashboard_shows_every_queue_function_and_table_and_what_functions_tell() {
     let resources = resources();
     let (_, dashboard) = of_type(&resources, "AWS::CloudWatch::Dashboard")[0];
     let body = dashboard["DashboardBody"].as_str().unwrap();
@@ -285,6 +285,9 @@ fn the_dashboard_shows_every_queue_function_and_table() {
         for (name, _) in of_type(&resources, kind) {
             assert!(body.contains(&shown.replace('*', name)), "{name}");
         }
+    }
+    for own in ["Sent", "Failed", "PutOff", "Age", "BreakerOpen", "ProviderLatency", "RateWait"] {
+        assert!(body.contains(&format!(r#"["Offercast", "{own}", "stack", "${{AWS::StackName}}", "#)), "{own}");
     }
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
     let metrics = |widget: &serde_json::Value| widget["properties"]["metrics"].as_array().map_or(0, Vec::len);
@@ -331,6 +334,23 @@ fn somebody_is_woken_by_dead_letters_and_by_what_waits_too_long_and_by_functions
     for (name, _) in of_type(&resources, "AWS::Serverless::Function") {
         assert!(is_watched("Errors", name), "{name}");
     }
+}
+
+#[test]
+fn somebody_is_woken_by_a_provider_that_stays_out_of_reach() {
+    let resources = resources();
+    let alarms = of_type(&resources, "AWS::CloudWatch::Alarm");
+    let mut transports = BTreeSet::new();
+    for (name, alarm) in alarms.into_iter().filter(|(_, alarm)| alarm["MetricName"] == "BreakerOpen") {
+        let number = |property: &str| alarm[property].as_u64().unwrap();
+        assert_eq!(number("Period") * number("EvaluationPeriods"), 15 * 60, "{name}");
+        // While nobody sends, nobody knows.
+        assert_eq!(alarm["TreatMissingData"], "notBreaching", "{name}");
+        assert_eq!(alarm["Dimensions"][0]["Name"], "stack", "{name}");
+        assert_eq!(alarm["Dimensions"][1]["Name"], "transport", "{name}");
+        transports.insert(alarm["Dimensions"][1]["Value"].as_str().unwrap());
+    }
+    assert_eq!(transports, BTreeSet::from(["ses", "smtp", "sns"]));
 }
 
 #[test]
