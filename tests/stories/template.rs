@@ -396,3 +396,21 @@ fn calls_are_traced_from_the_api_to_the_functions() {
         assert!(statements.iter().any(|statement| traces(statement)), "{name}");
     }
 }
+
+#[test]
+fn what_the_bus_carries_is_kept_for_subscribers_that_come_late() {
+    let resources = resources();
+    let archives = of_type(&resources, "AWS::Events::Archive");
+    assert_eq!(archives.len(), 1);
+    let (name, archive) = archives[0];
+    assert_eq!(named(&archive["SourceArn"]), "EventBus");
+    let sources: Vec<_> = each(&archive["EventPattern"]["source"]).map(|source| source.as_str().unwrap()).collect();
+    assert_eq!(sources, ["offercast"], "all of ours, whatever they tell of");
+    assert_eq!(archive["EventPattern"].as_mapping().unwrap().len(), 1);
+    assert_eq!(archive["RetentionDays"], "EventArchiveDays");
+    // EventBridge takes 0 for for ever.
+    assert_eq!(resources[name]["Condition"], "KeepsEvents");
+    let template = template();
+    assert_eq!(template["Conditions"]["KeepsEvents"][0][1].as_u64(), Some(0));
+    assert!(template["Parameters"]["EventArchiveDays"]["Default"].as_u64().is_some_and(|days| days >= 90));
+}
