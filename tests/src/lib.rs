@@ -162,6 +162,34 @@ impl Bank {
         }
     }
 
+    /// Its customers are gone, so that later pushes need not walk them. For banks with many, once their story is told.
+    pub async fn close(&self) {
+        let (dynamodb, table) = (self.dynamodb(), &self.stack.tables["customers"]);
+        let own = aws_sdk_dynamodb::types::AttributeValue::S(format!("{}-", self.name));
+        let mut customers = dynamodb
+            .scan()
+            .table_name(table)
+            .filter_expression("begins_with(pk, :own)")
+            .expression_attribute_values(":own", own)
+            .projection_expression("pk")
+            .into_paginator()
+            .items()
+            .send();
+        let mut requests = Vec::new();
+        while let Some(key) = customers.next().await {
+            let delete = aws_sdk_dynamodb::types::DeleteRequest::builder()
+                .set_key(Some(key.expect("DynamoDB answers")))
+                .build()
+                .expect("the key is set");
+            requests.push(aws_sdk_dynamodb::types::WriteRequest::builder().delete_request(delete).build());
+        }
+        // Most items of one call (DynamoDB API reference).
+        for requests in requests.chunks(25) {
+            let deleted = dynamodb.batch_write_item().request_items(table, requests.to_vec()).send().await;
+            assert!(deleted.expect("DynamoDB answers").unprocessed_items.unwrap_or_default().is_empty());
+        }
+    }
+
     // ---- Offers ----
 
     /// A moment from now, as offers name it.

@@ -118,4 +118,5 @@ async fn messages_that_come_twice_and_out_of_order_are_sent_once() {
     .await;
     bank.hide_as_deployed().await;
     assert_eq!(bank.mail_count().await, each_once(CUSTOMERS));
+    bank.close().await;
 }

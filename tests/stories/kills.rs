@@ -61,4 +61,5 @@ async fn functions_killed_at_random_lose_nobody() {
     println!(
         "{killed} functions killed, {email_killed} of them sending: {CUSTOMERS} served, {twice} copies too many (bound: {bound})"
     );
+    bank.close().await;
 }

@@ -33,6 +33,7 @@ async fn batches_that_a_queue_loses_are_found_missing_and_sent_once() {
     let push = swept(&bank, &offer).await;
     assert_eq!((&push["sent"], &push["eligible"], &push["failed"]), (&json!(600), &json!(600), &json!(0)), "{push}");
     assert_eq!(bank.mail_count().await, each_once(600));
+    bank.close().await;
 }
 
 #[tokio::test]

@@ -56,6 +56,7 @@ async fn at_size_exactly_the_eligible_hear_of_it() {
     assert_eq!(push["customersEligible"], eligible.len());
     assert_eq!(push["slicesDone"], push["slices"]);
     assert_eq!(bank.deliveries(&offer, "state=sent&limit=100").await.len(), expected.len());
+    bank.close().await;
 }
 
 #[tokio::test]

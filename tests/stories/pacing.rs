@@ -36,6 +36,7 @@ async fn send_at(bank: &Bank, rate: &str, customers: usize) -> (Value, Vec<usize
         seconds.resize(seconds.len().max(second + 1), 0);
         seconds[second] += 1;
     }
+    bank.close().await;
     (push, seconds)
 }
 

@@ -67,6 +67,7 @@ async fn it_counts_the_audience_shows_the_messages_and_tells_test_recipients_alo
         bank.post_offer(&json!({"code": "TRY", "description": "Hello", "eligibility": offer["eligibility"]})).await;
     assert_eq!(bank.completed(&posted).await["sent"], 990 + with_sms);
     assert_eq!(bank.mail_count().await.len(), 991);
+    bank.close().await;
 }
 
 #[tokio::test]

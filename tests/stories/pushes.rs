@@ -101,6 +101,7 @@ async fn what_is_not_claimed_when_a_push_is_cancelled_is_not_sent() {
     assert_eq!(again["sent"], 1_500 - sent);
     let count = bank.mail_count().await;
     assert_eq!((count.len(), count.values().all(|copies| *copies == 1)), (1_500, true));
+    bank.close().await;
 }
 
 #[tokio::test]

@@ -170,6 +170,7 @@ async fn what_the_email_queue_loses_is_missed_though_texts_are_waiting() {
     .await;
     assert_eq!(bank.texts(&[&last]).await[&last].len(), 1);
     assert_eq!(bank.mail_count().await, each_once(CUSTOMERS));
+    bank.close().await;
 }
 
 #[tokio::test]

@@ -43,6 +43,7 @@ async fn an_outage_is_waited_out_and_nobody_is_written_to_twice() {
     assert_eq!(bank.mail_count().await, each_once(400));
     assert_eq!(bank.dead_letters().await, dead);
     println!("{connections} connections in the {seconds} s that the server was down");
+    bank.close().await;
 }
 
 #[tokio::test]
@@ -167,6 +168,49 @@ async fn a_lost_reply_costs_at_most_one_more_copy() {
     let twice = mail.iter().find(|mail| count[mail.to.split('@').next().unwrap()] == 2).unwrap();
     let ids: Vec<_> = mail.iter().filter(|mail| mail.to == twice.to).map(|mail| mail.header("Message-ID")).collect();
     assert_eq!(ids[0], ids[1]);
+}
+
+#[tokio::test]
+async fn a_server_that_takes_messages_and_never_says_so_is_left_alone() {
+    const CUSTOMERS: usize = 200;
+    let (_guard, bank) = bank().await;
+    bank.put_many(CUSTOMERS).await;
+    bank.smtp_faults(json!([{"at": "message", "do": "keepAndClose"}])).await;
+    let offer = bank.post_offer(&json!({"code": "SILENT", "description": "Hello"})).await;
+    let push = wait_for("the push to say what it waits for", async || {
+        let push = bank.push(&offer).await;
+        anyhow::ensure!(push["waitingFor"] == "provider", "{push}");
+        Ok(push)
+    })
+    .await;
+    assert!(push["lastError"].as_str().unwrap().starts_with("smtp: message"), "{push}");
+    bank.smtp_faults(json!([])).await;
+    let push = bank.completed(&offer).await;
+    // Who was handed over twice without an answer is not tried a third time: of those there are only the few with whom we
+    // found out that it is silent still.
+    assert!(push["failed"].as_u64().unwrap() <= 5, "{push}");
+    let count = bank.mail_count().await;
+    assert_eq!(count.len(), CUSTOMERS, "nobody is lost");
+    assert!(count.values().all(|copies| *copies <= 2), "{count:?}");
+}
+
+#[tokio::test]
+async fn a_push_that_a_server_refuses_for_now_says_so() {
+    let (_guard, bank) = bank().await;
+    bank.put_many(5).await;
+    bank.smtp_faults(json!([{"at": "rcpt", "do": {"reply": "454 4.7.0 the day's quota is used"}}])).await;
+    let offer = bank.post_offer(&json!({"code": "QUOTA", "description": "Hello"})).await;
+    let push = wait_for("the push to say what it waits for", async || {
+        let push = bank.push(&offer).await;
+        anyhow::ensure!(push["waitingFor"] == "provider", "{push}");
+        Ok(push)
+    })
+    .await;
+    let said = push["lastError"].as_str().unwrap();
+    assert!(said.starts_with("smtp: ") && said.contains("the day's quota"), "{said}");
+    bank.smtp_faults(json!([])).await;
+    let push = bank.completed(&offer).await;
+    assert_eq!((&push["sent"], &push["failed"], &push["waitingFor"]), (&json!(5), &json!(0), &Value::Null), "{push}");
 }
 
 #[tokio::test]

@@ -162,5 +162,6 @@ mod in_a_browser {
         assert_eq!(phone.overflow().await, 0, "nothing is cut off");
         phone.keep_screenshot("status-phone").await;
         phone.end().await;
+        bank.close().await;
     }
 }

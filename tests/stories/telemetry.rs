@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use anyhow::ensure;
-use end_to_end::{Bank, wait_for};
+use end_to_end::{Bank, id_of, wait_for};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 #[tokio::test]
 async fn what_is_measured_stands_in_the_logs_as_cloudwatch_reads_it() {
@@ -32,8 +33,41 @@ async fn what_is_measured_stands_in_the_logs_as_cloudwatch_reads_it() {
             "Age",
             "Published",
             "OldestOpenPush",
+            "Pushes",
+            "ProviderLatency",
+            "RateWait",
         ];
         ensure!(wanted.iter().all(|name| told.contains(*name)), "{told:?}");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_trace_leads_from_the_call_to_the_last_message() {
+    let bank = Bank::open();
+    bank.put_customers(&[bank.customer("asha", &json!({"channels": ["email", "sms"], "mobile": bank.mobile("asha")}))])
+        .await;
+    let trace = Uuid::now_v7().simple().to_string();
+    let traceparent = format!("00-{trace}-00f067aa0ba902b7-01");
+    let offer = json!({"code": "TRACED", "description": "Hello", "eligibility": bank.rule("")}).to_string();
+    let answer = bank.call_with("POST", "/offers", &[("traceparent", &traceparent)], offer.as_bytes()).await;
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    let offer = answer.json();
+    bank.completed(&offer).await;
+    wait_for("every function on its road to name the trace", async || {
+        for (function, said) in [
+            ("offer", "offer stored"),
+            ("push", "push cut"),
+            ("audience", "page walked"),
+            ("email", "batch delivered"),
+            ("sms", "batch delivered"),
+        ] {
+            let lines = bank.log_of(function).await;
+            let line =
+                lines.iter().flat_map(|lines| lines.lines()).find(|line| line.contains(&trace) && line.contains(said));
+            ensure!(line.is_some_and(|line| line.contains(id_of(&offer))), "{function}: {said}");
+        }
         Ok(())
     })
     .await;
@@ -50,6 +84,8 @@ fn metrics(line: &str) -> BTreeSet<String> {
     assert!(dimensions.iter().all(|name| line[name.as_str().unwrap()].is_string()), "{line}");
     let name = |metric: &Value| metric["Name"].as_str().unwrap().to_owned();
     let names: BTreeSet<_> = directive["Metrics"].as_array().unwrap().iter().map(name).collect();
-    assert!(names.iter().all(|name| line[name].is_u64()), "{line}");
+    let is_number =
+        |value: &Value| value.is_u64() || value.as_array().is_some_and(|each| each.iter().all(Value::is_u64));
+    assert!(names.iter().all(|name| is_number(&line[name])), "{line}");
     names
 }

@@ -2,18 +2,69 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::ensure;
 use end_to_end::aws_proxy::{Asked, AwsProxy, Verdict};
-use end_to_end::{Bank, each_once, id_of, wait_long_for};
+use end_to_end::{Bank, each_once, id_of, wait_for, wait_long_for};
 use serde_json::json;
+use tokio::sync::Mutex;
 
-const CUSTOMERS: usize = 300;
+/// One test at a time: they change which store functions use.
+static STORE: Mutex<()> = Mutex::const_new(());
+
+#[tokio::test]
+async fn a_page_that_is_never_turned_leaves_nothing_circling_once_its_push_is_cancelled() {
+    const CUSTOMERS: usize = 60;
+    let _guard = STORE.lock().await;
+    let bank = Bank::open();
+    bank.put_many(CUSTOMERS).await;
+    // Walkers queue what they find, and then cannot say so.
+    let (pushes, is_stuck) = (bank.stack.tables["pushes"].clone(), Arc::new(AtomicBool::new(true)));
+    let stuck = is_stuck.clone();
+    let judge = move |asked: &Asked<'_>| {
+        let turns_page = asked.table == pushes
+            && ["resumeAfter = ", "walked = :true REMOVE resumeAfter"].iter().any(|turn| asked.body.contains(turn));
+        if turns_page && stuck.load(Ordering::Relaxed) { Verdict::Throttle } else { Verdict::Pass }
+    };
+    let store = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
+    bank.set_environment("audience", "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
+    let offer = bank.post_offer(&json!({"code": "STUCK", "description": "Hello"})).await;
+    wait_for("some to be served all the same", async || {
+        let served = bank.mail_count().await.len();
+        ensure!(served > 0, "{served}");
+        Ok(())
+    })
+    .await;
+    assert_eq!(bank.push(&offer).await["eligible"], 0, "not counted yet");
+    let answer = bank.call("POST", &format!("/offers/{}/pushes/1/cancel", id_of(&offer)), &json!({})).await;
+    assert_eq!(answer.status, 202, "{}", answer.text);
+    is_stuck.store(false, Ordering::Relaxed);
+
+    let push = wait_for("all that was queued to be counted", async || {
+        let (push, recorded) = (bank.push(&offer).await, bank.deliveries(&offer, "limit=100").await.len());
+        ensure!(push["pending"] == 0 && push["eligible"] == recorded && recorded > 0, "{push}, {recorded} recorded");
+        Ok(push)
+    })
+    .await;
+    wait_for("nothing to be on its way", async || {
+        let queued = bank.queued().await;
+        ensure!(queued["audience"] + queued["email"] == 0, "{queued:?}");
+        Ok(())
+    })
+    .await;
+    bank.set_environment("audience", "AWS_ENDPOINT_URL_DYNAMODB", None).await;
+    for state in ["sent", "cancelled"] {
+        assert_eq!(push[state], bank.deliveries(&offer, &format!("state={state}&limit=100")).await.len(), "{push}");
+    }
+    assert!(bank.mail_count().await.values().all(|copies| *copies == 1));
+}
 
 #[tokio::test]
 async fn throttled_writes_make_it_slower_and_not_wrong() {
+    const CUSTOMERS: usize = 300;
+    let _guard = STORE.lock().await;
     let bank = Bank::open();
     bank.put_many(CUSTOMERS).await;
     let (writes, throttled) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));

@@ -624,7 +624,7 @@ where
         let duration_ms = telemetry::millis_since(began);
         round.latencies.lock().await.push(duration_ms);
         if let Err(SendError::OptedOut(_)) = &sent {
-            self.suppressions.suppress(&address_hash, Reason::OptedOut, now()).await?;
+            self.suppressions.suppress(&address_hash, Reason::OptedOut, now(), round.gate.name).await?;
         }
         let ending = match &sent {
             Ok(accepted) => Some(Ending {

@@ -7,9 +7,10 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::AttributeValue;
 use data_encoding::HEXLOWER;
 use domain::unsubscribe::Subscription;
-use domain::{AddressHash, Channel, CustomerId};
+use domain::{AddressHash, Channel, CustomerId, OfferId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -80,7 +81,7 @@ impl Suppressions {
     /// If the store is out of reach.
     pub async fn opt_out(&self, subscription: &Subscription, at: Timestamp) -> Result<(), StoreError> {
         let pk = of_customer(subscription.channel, &subscription.customer);
-        self.put(pk, &subscription.address, Reason::OptedOut, at).await
+        self.put(pk, &subscription.address, Reason::OptedOut, at, "customer").await
     }
 
     /// Forgets that a customer wanted no more on a channel.
@@ -102,15 +103,29 @@ impl Suppressions {
         Ok(answer.item.map(|item| self.read(item)).transpose()?.map(|item| item.since))
     }
 
-    /// Notes that an address must not be written to. What is noted already stays, unless the reason is weightier now.
+    /// Notes that an address must not be written to, and `by` whom we know it: `ses`, `sns`. What is noted already stays,
+    /// unless the reason is weightier now.
     ///
     /// # Errors
     /// If the store is out of reach.
-    pub async fn suppress(&self, address: &AddressHash, reason: Reason, at: Timestamp) -> Result<(), StoreError> {
-        self.put(of_address(address), address, reason, at).await
+    pub async fn suppress(
+        &self,
+        address: &AddressHash,
+        reason: Reason,
+        at: Timestamp,
+        by: &str,
+    ) -> Result<(), StoreError> {
+        self.put(of_address(address), address, reason, at, by).await
     }
 
-    async fn put(&self, pk: String, address: &AddressHash, reason: Reason, at: Timestamp) -> Result<(), StoreError> {
+    async fn put(
+        &self,
+        pk: String,
+        address: &AddressHash,
+        reason: Reason,
+        at: Timestamp,
+        by: &str,
+    ) -> Result<(), StoreError> {
         let put = self
             .client
             .put_item()
@@ -118,7 +133,8 @@ impl Suppressions {
             .item("pk", text(pk))
             .item("addressHash", text(address))
             .item("reason", text(reason.as_str()))
-            .item("since", millis(at));
+            .item("since", millis(at))
+            .item("by", text(by));
         // A later bounce does not make a complaint forgotten.
         let put = match reason {
             Reason::Complained => put
@@ -176,12 +192,25 @@ impl Suppressions {
         Ok(weightiest.map(|SuppressionItem { reason, since, .. }| Suppression { reason, since }))
     }
 
-    /// Forgets everything that keeps an address from being written to. Answers whether there was anything. Several calls.
+    /// Forgets everything that keeps an address from being written to, and records who asked for that, first: nothing is
+    /// lifted by nobody. Answers whether there was anything. Several calls.
     ///
     /// # Errors
     /// If the store is out of reach or an item unreadable.
-    pub async fn lift(&self, address: &AddressHash) -> Result<bool, StoreError> {
+    pub async fn lift(&self, address: &AddressHash, by: &str) -> Result<bool, StoreError> {
         let items = self.concerning(address).await?;
+        let reasons = items.iter().map(|item| text(item.reason.as_str())).collect();
+        let record = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .item("pk", text(format!("lift#{}", OfferId::generate())))
+            // Under another name than where the index would find it.
+            .item("lifted", text(address))
+            .item("reasons", AttributeValue::L(reasons))
+            .item("at", millis(Timestamp::now()))
+            .item("by", text(by));
+        record.send().await.map_err(|error| StoreError::unavailable("PutItem", &self.table, &error))?;
         // The index may lag behind: this one is known by its key.
         self.delete(&of_address(address)).await?;
         for item in &items {

@@ -41,8 +41,8 @@ pub(crate) async fn lift(
     Path((channel, address)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let (channel, hash) = parse(&channel, &address)?;
-    let was_suppressed = app.suppressions.lift(&hash).await?;
-    tracing::info!(%channel, address.hash = %hash, was_suppressed, caller, "suppression lifted");
+    let was_suppressed = app.suppressions.lift(&hash, &caller).await?;
+    tracing::info!(%channel, address.hash = %hash, was_suppressed, by = caller, "suppression lifted");
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

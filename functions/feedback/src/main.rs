@@ -71,7 +71,7 @@ async fn take(function: &Function, event: Value) -> Result<bool, FeedbackError> 
     };
     if let Some(reason) = reason {
         for address in &addresses {
-            function.suppressions.suppress(address, reason, feedback.at).await?;
+            function.suppressions.suppress(address, reason, feedback.at, "ses").await?;
         }
     }
     let is_noted = match &delivery {
@@ -101,7 +101,7 @@ async fn take_log(function: &Function, logs: LogsEvent) -> Result<usize, StoreEr
     });
     let mut suppressed = 0;
     for (number, reason, at) in told {
-        function.suppressions.suppress(&number, reason, at).await?;
+        function.suppressions.suppress(&number, reason, at, "sns").await?;
         suppressed += 1;
     }
     tracing::info!(suppressed, "SNS told what became of text messages");

@@ -18,6 +18,8 @@ pub fn router(messages: Messages, faults: Faults) -> Router {
     Router::new()
         .route("/", get(async || Html(include_str!("page.html"))))
         .route("/api/messages", get(all).delete(clear))
+        // For who joins the inbox's URL, which ends with a slash, with a path, which begins with one.
+        .route("//api/messages", get(all).delete(clear))
         .route("/messages/{id}/html", get(html))
         .route("/messages/{id}/source", get(source))
         .with_state(messages)

@@ -42,6 +42,8 @@ pub(crate) async fn serve(stack_file: PathBuf, port: u16) -> Result<()> {
         .route("/page.js", get(async move || (script, include_str!("page.js"))))
         .route("/page.css", get(async move || (style, include_str!("page.css"))))
         .route("/api/status", get(status))
+        // For who joins the page's URL, which ends with a slash, with a path, which begins with one.
+        .route("//api/status", get(status))
         .with_state(page)
         .layer(from_fn(only_from_here));
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
