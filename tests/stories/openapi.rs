@@ -29,9 +29,11 @@ impl Description {
         let what = format!("{method} {path}: {} {}", answer.status, answer.text);
         let answers = &self.0["paths"][path][method.to_lowercase()]["responses"];
         assert!(answers.is_object(), "not described: {what}");
-        let own = &answers[answer.status.to_string()];
-        let described = self.resolved(if own.is_null() { &answers["default"] } else { own });
+        let described = self.resolved(&answers[answer.status.to_string()]);
         assert!(described.is_object(), "not described: {what}");
+        for (name, header) in described["headers"].as_object().into_iter().flatten() {
+            assert!(header["required"] != true || answer.headers.contains_key(&name.to_lowercase()), "{name}: {what}");
+        }
         let Some(content) = described["content"].as_object() else {
             assert_eq!(answer.text, "", "{what}");
             return;
