@@ -7,6 +7,7 @@ pub mod aws_proxy;
 pub mod browser;
 pub mod function;
 pub mod ses;
+pub mod signing_proxy;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;

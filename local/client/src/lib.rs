@@ -24,6 +24,8 @@ pub use deployment::{Deployment, Outputs};
 pub const STACK_VARIABLE: &str = "OFFERCAST_STACK";
 /// Tells the tests where the Python is that has moto.
 pub const MOTO_VARIABLE: &str = "OFFERCAST_MOTO";
+/// Tells the tests where schemathesis is.
+pub const SCHEMATHESIS_VARIABLE: &str = "OFFERCAST_SCHEMATHESIS";
 
 /// Where everything of a running stack is: the content of `stack.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -141,6 +141,14 @@ pub(crate) fn install_moto(place: &Place) -> Result<PathBuf> {
     Ok(folder.join("bin/python"))
 }
 
+/// Makes sure that what fuzzes the API in tests is installed. Answers its program.
+pub(crate) fn install_schemathesis(place: &Place) -> Result<PathBuf> {
+    let folder = folder(place, "schemathesis");
+    let packages = include_str!("../schemathesis/requirements.txt");
+    install_once(&folder, packages, "schemathesis (once, about 60 MB)", |_| Ok(()))?;
+    Ok(folder.join("bin/schemathesis"))
+}
+
 /// Python, and what is installed into it: shared by all stacks.
 fn folder(place: &Place, name: &str) -> PathBuf {
     place.workspace().join("target/local").join(name)

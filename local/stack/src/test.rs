@@ -3,9 +3,9 @@
 use std::process::{Command, ExitCode, ExitStatus};
 
 use anyhow::{Context, Result};
-use client::{MOTO_VARIABLE, STACK_VARIABLE};
+use client::{MOTO_VARIABLE, SCHEMATHESIS_VARIABLE, STACK_VARIABLE};
 
-use crate::emulator::{Emulator, install_moto};
+use crate::emulator::{Emulator, install_moto, install_schemathesis};
 use crate::place::Place;
 use crate::up::{Stopped, end, prepare};
 use crate::{Options, progress};
@@ -30,6 +30,7 @@ pub(crate) async fn test(options: &Options, arguments: &[String]) -> Result<Exit
 
 async fn run(place: &Place, options: &Options, arguments: &[String]) -> Result<ExitStatus> {
     let moto = install_moto(place)?;
+    let schemathesis = install_schemathesis(place)?;
     prepare(place, options).await?;
     progress::step("Running the tests");
     let (cargo, libtest) = match arguments.iter().position(|argument| argument == "--") {
@@ -58,7 +59,8 @@ async fn run(place: &Place, options: &Options, arguments: &[String]) -> Result<E
         .args(skipped.iter().flat_map(|skipped| ["--skip", skipped]))
         .args(libtest)
         .env(STACK_VARIABLE, place.stack_file())
-        .env(MOTO_VARIABLE, moto);
+        .env(MOTO_VARIABLE, moto)
+        .env(SCHEMATHESIS_VARIABLE, schemathesis);
     let mut tests = tokio::process::Command::from(command).process_group(0).spawn().context("cannot run cargo test")?;
     // Whoever is told to stop, ends cargo and the tests that it runs: they are one group.
     let mut group = Group(tests.id().and_then(|id| i32::try_from(id).ok()));
