@@ -5,6 +5,7 @@
 
 pub mod aws_proxy;
 pub mod browser;
+pub mod container;
 pub mod function;
 pub mod ses;
 pub mod signing_proxy;

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use end_to_end::container::Sam;
 use end_to_end::{Bank, id_of, routes};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 /// The ids that stand in the samples.
 const OFFER: &str = "01980000-0000-7000-8000-000000000001";
@@ -17,9 +19,14 @@ fn folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../events"))
 }
 
+/// What the samples do, they do to one stack: one story at a time.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
 /// The samples as they are; where `offer` and `customer` are given, about those.
 struct Samples<'a> {
     bank: &'a Bank,
+    /// What invokes functions; the stack does if there is none.
+    sam: Option<&'a Sam<'a>>,
     offer: String,
     customer: String,
     token: String,
@@ -35,7 +42,7 @@ impl Samples<'_> {
 
     async fn invoke(&self, name: &str) -> Value {
         let function = name.split('-').next().unwrap();
-        let answer = self.bank.invoke(function, &self.read(name)).await;
+        let answer = invoke(self.bank, self.sam, function, &self.read(name)).await;
         answer.unwrap_or_else(|error| panic!("{name}: {error:#}"))
     }
 
@@ -47,14 +54,49 @@ impl Samples<'_> {
     }
 }
 
+async fn invoke(bank: &Bank, sam: Option<&Sam<'_>>, function: &str, event: &Value) -> anyhow::Result<Value> {
+    match sam {
+        Some(sam) => sam.invoke(function, event).await,
+        None => bank.invoke(function, event).await,
+    }
+}
+
 #[tokio::test]
 async fn every_sample_event_gets_the_right_answer() {
-    let bank = Bank::open();
+    each_gets_the_right_answer(&Bank::open(), None).await;
+}
+
+#[tokio::test]
+async fn a_bad_direct_invocation_names_every_fault() {
+    each_fault_is_named(&Bank::open(), None).await;
+}
+
+/// As `sam local invoke` runs them.
+mod in_a_container {
+    use super::{Bank, Sam, each_fault_is_named, each_gets_the_right_answer};
+
+    #[tokio::test]
+    async fn every_sample_event_gets_the_right_answer() {
+        let bank = Bank::open();
+        let sam = Sam::new(&bank);
+        each_fault_is_named(&bank, Some(&sam)).await;
+        each_gets_the_right_answer(&bank, Some(&sam)).await;
+    }
+}
+
+async fn each_gets_the_right_answer(bank: &Bank, sam: Option<&Sam<'_>>) {
+    let _alone = ALONE.lock().await;
     bank.put_customers(&[bank.customer("other", &json!({}))]).await;
     let offer = bank.post_offer(&json!({"code": "SAMPLE", "description": "Hello"})).await;
     bank.completed(&offer).await;
     let samples =
-        Samples { bank: &bank, offer: id_of(&offer).to_owned(), customer: bank.id("asha"), token: TOKEN.to_owned() };
+        Samples { bank, sam, offer: id_of(&offer).to_owned(), customer: bank.id("asha"), token: TOKEN.to_owned() };
+    // Looked up where it is quick.
+    let suppression = async || {
+        let path = format!("/suppressions/email/{}", bank.address("asha"));
+        let answer = bank.call("GET", &path, &Value::Null).await;
+        (answer.status, answer.json()["reason"].clone())
+    };
     let mut left: BTreeSet<String> = fs::read_dir(folder())
         .unwrap()
         .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
@@ -126,25 +168,25 @@ async fn every_sample_event_gets_the_right_answer() {
     let samples = Samples { token: token.to_owned(), ..samples };
     let page = samples.invoke(tried("preferences-page")).await;
     assert_eq!((&page["statusCode"], page["body"].as_str().unwrap().contains("Unsubscribe")), (&json!(200), true));
-    assert_eq!(samples.http("customer-suppression-read").await.0, 404, "looking changes nothing");
+    assert_eq!(suppression().await.0, 404, "looking changes nothing");
     assert_eq!(samples.invoke(tried("preferences-unsubscribe")).await["statusCode"], 200);
-    let (status, suppression) = samples.http(tried("customer-suppression-read")).await;
-    assert_eq!((status, &suppression["reason"]), (200, &json!("optedOut")));
+    let (status, read) = samples.http(tried("customer-suppression-read")).await;
+    assert_eq!((status, &read["reason"]), (200, &json!("optedOut")));
     // What SES tells of it.
     assert_eq!(samples.invoke(tried("feedback-bounce-transient")).await, json!({"actedOn": true}));
-    assert_eq!(samples.http("customer-suppression-read").await.1["reason"], "optedOut", "a full mailbox is no reason");
+    assert_eq!(suppression().await.1, "optedOut", "a full mailbox is no reason");
     assert_eq!(samples.invoke(tried("feedback-bounce")).await, json!({"actedOn": true}));
-    assert_eq!(samples.http("customer-suppression-read").await.1["reason"], "bounced");
+    assert_eq!(suppression().await.1, "bounced");
     assert_eq!(samples.invoke(tried("feedback-complaint")).await, json!({"actedOn": true}));
     assert_eq!(samples.invoke(tried("feedback-queue")).await, json!({"batchItemFailures": []}));
-    assert_eq!(samples.http("customer-suppression-read").await.1["reason"], "complained");
+    assert_eq!(suppression().await.1, "complained");
     // What SNS logs of a text.
     assert_eq!(samples.invoke(tried("feedback-sms-log")).await, json!({"suppressed": 1}));
     assert_eq!(bank.get("/suppressions/sms/%2B15550100999").await["reason"], "optedOut");
     let refused = bank.invoke("email", &samples.read("email-direct")).await.unwrap_err().to_string();
     assert!(refused.contains("suppressed (complained)"), "{refused}");
     assert_eq!(samples.http(tried("customer-suppression-lift")).await.0, 204);
-    assert_eq!(samples.http("customer-suppression-read").await.0, 404);
+    assert_eq!(suppression().await.0, 404);
 
     let (status, _) = samples.http(tried("customer-delete")).await;
     assert_eq!(status, 204);
@@ -157,10 +199,9 @@ async fn every_sample_event_gets_the_right_answer() {
     assert!(left.is_empty(), "events without a test: {left:?}");
 }
 
-#[tokio::test]
-async fn a_bad_direct_invocation_names_every_fault() {
-    let bank = Bank::open();
-    let error = bank.invoke("email", &json!({"recipient": "x", "subject": "S"})).await.unwrap_err().to_string();
+async fn each_fault_is_named(bank: &Bank, sam: Option<&Sam<'_>>) {
+    let bad = json!({"recipient": "x", "subject": "S"});
+    let error = invoke(bank, sam, "email", &bad).await.unwrap_err().to_string();
     for field in ["recipient", "emailFromAddress", "emailReplyToAddress", "content"] {
         assert!(error.contains(field), "{error}");
     }

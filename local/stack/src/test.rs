@@ -1,6 +1,10 @@
 //! `test`: every test, with a stack of its own for those that need one.
 
+use std::env;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::process::{Command, ExitCode, ExitStatus};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use client::{MOTO_VARIABLE, SCHEMATHESIS_VARIABLE, STACK_VARIABLE};
@@ -9,6 +13,10 @@ use crate::emulator::{Emulator, install_moto, install_schemathesis};
 use crate::place::Place;
 use crate::up::{Stopped, end, prepare};
 use crate::{Options, progress};
+
+/// Modules of stories that are left out on LocalStack: it enforces no roles, and reads a queue one message at a time. What a
+/// container shows, it shows once.
+const ON_MINISTACK: [&str; 3] = ["enforced_roles", "concurrent_functions", "in_a_container"];
 
 /// Runs every test of the workspace.
 pub(crate) async fn test(options: &Options, arguments: &[String]) -> Result<ExitCode> {
@@ -37,19 +45,24 @@ async fn run(place: &Place, options: &Options, arguments: &[String]) -> Result<E
         Some(at) => (&arguments[..at], &arguments[at + 1..]),
         None => (arguments, &[][..]),
     };
-    // Modules of stories whose promise another kind of stack cannot show. LocalStack reads a queue one message at a time.
-    // Unit tests need no second run.
+    // Modules of stories whose promise another kind of stack cannot show. Unit tests need no second run.
     let (targets, skipped) = match options.stack.clone().unwrap_or_default().enforces_roles().await {
         true => (&[][..], &["faithful_event_sources"][..]),
-        false if cargo.is_empty() => (&["--test", "*"][..], &["enforced_roles", "concurrent_functions"][..]),
-        false => (&[][..], &["enforced_roles", "concurrent_functions"][..]),
+        false if cargo.is_empty() => (&["--test", "*"][..], &ON_MINISTACK[..]),
+        false => (&[][..], &ON_MINISTACK[..]),
     };
     let mut skipped = skipped.to_vec();
     if Command::new("chromedriver").arg("--version").output().is_err() {
         println!("    without those in a browser: there is no chromedriver (Debian: apt-get install chromium-driver)");
         skipped.push("in_a_browser");
     }
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    if !skipped.contains(&"in_a_container")
+        && let Err(without) = containers()
+    {
+        println!("    without those of sam local invoke: {without}");
+        skipped.push("in_a_container");
+    }
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
         .current_dir(place.workspace())
         .args(["test", "--workspace", "--no-fail-fast"])
@@ -67,6 +80,32 @@ async fn run(place: &Place, options: &Options, arguments: &[String]) -> Result<E
     let status = tests.wait().await.context("cannot wait for cargo test");
     group.0 = None;
     status
+}
+
+/// Whether functions can be run as `sam local invoke` runs them.
+fn containers() -> Result<(), &'static str> {
+    // Functions are built for this machine, and a container is Linux.
+    if !cfg!(target_os = "linux") {
+        return Err("they need Linux");
+    }
+    let sam = env::var_os("SAM").unwrap_or_else(|| "sam".into());
+    if Command::new(sam).arg("--version").env("SAM_CLI_TELEMETRY", "0").output().is_err() {
+        return Err("there is no SAM CLI (name it in SAM)");
+    }
+    match engine_answers() {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(_) => Err("no container engine answers (name its socket in DOCKER_HOST)"),
+    }
+}
+
+fn engine_answers() -> std::io::Result<bool> {
+    let host = env::var("DOCKER_HOST").unwrap_or_default();
+    let mut socket = UnixStream::connect(host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock"))?;
+    socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+    socket.write_all(b"GET /_ping HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer)?;
+    Ok(answer.split_whitespace().nth(1) == Some("200"))
 }
 
 /// A process group that ends with this.

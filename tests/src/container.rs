@@ -1,0 +1,152 @@
+//! Functions in containers, as `sam local invoke` runs them.
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use client::STACK_VARIABLE;
+use serde_json::{Value, json};
+use tokio::net::{TcpStream, UnixListener};
+use tokio::process::Command;
+
+use crate::{Bank, in_repository, program};
+
+/// What all functions read from their environment, in the template.
+const FOR_ALL: &str = "        AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH: \"true\"\n";
+
+/// The SAM CLI, with the template and all functions at hand.
+///
+/// SAM gives a container a network of its own, and the stack listens on this machine's loopback address alone. So `relay`
+/// runs the function there, and brings its calls here through sockets that lie beside the code.
+pub struct Sam<'a> {
+    bank: &'a Bank,
+    folder: PathBuf,
+}
+
+impl<'a> Sam<'a> {
+    /// Lays functions out for SAM. They are those that the stack runs: building them for release takes long.
+    pub fn new(bank: &'a Bank) -> Self {
+        let stack = PathBuf::from(env::var_os(STACK_VARIABLE).expect("a bank has a stack"));
+        let folder = stack.with_file_name("sam");
+        lay_out(bank, &folder.join("code")).expect("the functions can be laid out");
+        let mut template = in_repository("template.yaml");
+        for function in bank.stack.functions.keys() {
+            let source = format!("CodeUri: functions/{function}\n");
+            assert!(template.contains(&source), "template.yaml has no {source}");
+            template = template.replace(&source, "CodeUri: code\n");
+        }
+        // SAM hands over only what the template names.
+        assert!(template.contains(FOR_ALL), "template.yaml has no {FOR_ALL}");
+        let template = template.replace(FOR_ALL, &format!("{FOR_ALL}        AWS_ENDPOINT_URL: \"\"\n"));
+        fs::write(folder.join("template.yaml"), template).expect("the template can be written");
+        Self { bank, folder }
+    }
+
+    /// Invokes a function in a container of its own, on the bank's stack, and answers what it answered.
+    ///
+    /// # Errors
+    /// With the function's own error.
+    pub async fn invoke(&self, function: &str, event: &Value) -> Result<Value> {
+        let stack = &self.bank.stack;
+        let name = logical_id(function);
+        let mut environment = self.bank.environment_of(function).await;
+        environment.insert("AWS_ENDPOINT_URL".to_owned(), stack.endpoint_url.clone());
+        fs::write(self.folder.join("event.json"), event.to_string())?;
+        fs::write(self.folder.join("environment.json"), json!({&name: environment}).to_string())?;
+        let architecture = if cfg!(target_arch = "x86_64") { "x86_64" } else { "arm64" };
+        let output = Command::new(env::var_os("SAM").unwrap_or_else(|| "sam".into()))
+            .current_dir(&self.folder)
+            .args(["local", "invoke", &name, "--template", "template.yaml"])
+            .args(["--event", "event.json", "--env-vars", "environment.json"])
+            .args(["--parameter-overrides", &format!("Architecture={architecture}")])
+            // SAM asks who it is.
+            .env("AWS_ENDPOINT_URL", &stack.endpoint_url)
+            .env("AWS_REGION", &stack.region)
+            .env("AWS_DEFAULT_REGION", &stack.region)
+            .env("AWS_ACCESS_KEY_ID", &stack.access_key_id)
+            .env("AWS_SECRET_ACCESS_KEY", &stack.secret_access_key)
+            .env("SAM_CLI_TELEMETRY", "0")
+            .output()
+            .await
+            .context("cannot run SAM")?;
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let said = String::from_utf8_lossy(&output.stderr);
+        // Shown if the test fails: what the function logged.
+        eprintln!("{said}");
+        if !output.status.success() {
+            bail!("{said}");
+        }
+        let answer: Value = serde_json::from_str(&printed).with_context(|| format!("{printed:?}, and {said}"))?;
+        if answer.get("errorType").is_some() {
+            bail!("{answer}");
+        }
+        Ok(answer)
+    }
+}
+
+/// A function's name in the template.
+fn logical_id(function: &str) -> String {
+    let (first, rest) = function.split_at(1);
+    format!("{}{rest}Function", first.to_uppercase())
+}
+
+/// All programs, and the libraries that they were linked with: those of the image may be older.
+fn lay_out(bank: &Bank, folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    let (libraries, sockets) = (folder.join("lib"), folder.join("sockets"));
+    fs::create_dir_all(&libraries)?;
+    fs::create_dir_all(&sockets)?;
+    let mut ldd = std::process::Command::new("ldd");
+    let functions = bank.stack.functions.keys().map(|function| (program(function), logical_id(function)));
+    for (from, name) in functions.chain([(program("relay"), "relay".to_owned())]) {
+        link(&from, &folder.join(name))?;
+        ldd.arg(from);
+    }
+    let listed = String::from_utf8(ldd.output().context("cannot run ldd")?.stdout)?;
+    let mut loader = None;
+    // A program has a line of its own, which ends with a colon.
+    for library in listed.split_whitespace().filter(|word| word.starts_with('/') && !word.ends_with(':')) {
+        let file = library.rsplit('/').next().unwrap_or_default();
+        fs::copy(library, libraries.join(file))?;
+        loader = loader.or_else(|| file.starts_with("ld-").then(|| file.to_owned()));
+    }
+    let run =
+        format!("/var/task/lib/{} --library-path /var/task/lib /var/task", loader.context("ldd names no loader")?);
+    let bootstrap = format!("#!/bin/sh\nexec {run}/relay /var/task/sockets {run}/$AWS_LAMBDA_FUNCTION_NAME\n");
+    fs::write(folder.join("bootstrap"), bootstrap)?;
+    fs::set_permissions(folder.join("bootstrap"), fs::Permissions::from_mode(0o755))?;
+    for url in [&bank.stack.endpoint_url, &bank.stack.smtp_url] {
+        let (_, address) = url.split_once("://").context("a URL has a scheme")?;
+        let (_, port) = address.rsplit_once(':').context("a local URL has a port")?;
+        listen(&sockets.join(port), address.to_owned())?;
+    }
+    Ok(())
+}
+
+/// Without a copy where the file system can: programs that are not stripped are large.
+fn link(from: &Path, to: &Path) -> Result<()> {
+    if fs::hard_link(from, to).is_err() {
+        fs::copy(from, to)?;
+    }
+    Ok(())
+}
+
+/// Brings who connects to a socket to an address, for as long as the test runs.
+fn listen(socket: &Path, address: String) -> Result<()> {
+    let listener = UnixListener::bind(socket).with_context(|| format!("cannot listen at {}", socket.display()))?;
+    tokio::spawn(async move {
+        while let Ok((mut caller, _)) = listener.accept().await {
+            let address = address.clone();
+            tokio::spawn(async move {
+                let mut called = TcpStream::connect(address).await?;
+                called.set_nodelay(true)?;
+                tokio::io::copy_bidirectional(&mut caller, &mut called).await
+            });
+        }
+    });
+    Ok(())
+}
