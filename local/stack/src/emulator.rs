@@ -145,7 +145,7 @@ pub(crate) fn install_moto(place: &Place) -> Result<PathBuf> {
 pub(crate) fn install_schemathesis(place: &Place) -> Result<PathBuf> {
     let folder = folder(place, "schemathesis");
     let packages = include_str!("../schemathesis/requirements.txt");
-    install_once(&folder, packages, "schemathesis (once, about 60 MB)", |_| Ok(()))?;
+    install_once(&folder, packages, "schemathesis (once, about 90 MB)", |_| Ok(()))?;
     Ok(folder.join("bin/schemathesis"))
 }
 
