@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use end_to_end::{Bank, id_of, wait_for};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -71,6 +71,69 @@ async fn one_trace_leads_from_the_call_to_the_last_message() {
         Ok(())
     })
     .await;
+}
+
+/// On a stack that evaluates alarms at once. None reads metrics from log lines, as CloudWatch does: the story does that.
+mod alarms {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_push_that_is_not_over_after_an_hour_wakes_whoever_is_on_call() {
+        let bank = Bank::open();
+        let alarm = [("Action", "DescribeAlarms"), ("Version", VERSION), ("AlarmNames.member.1", ALARM)];
+        let state = async || bank.query("monitoring", &alarm).await;
+        let topic = element(&state().await, "AlarmActions").replace("<member>", "").replace("</member>", "");
+        let queue = bank.sqs().create_queue().queue_name(format!("{}-on-call", bank.name)).send().await.unwrap();
+        let queue = queue.queue_url.unwrap();
+        let name = queue.rsplit('/').next().unwrap();
+        let endpoint = format!("arn:aws:sqs:{}:000000000000:{name}", bank.stack.region);
+        let subscribe = [
+            ("Action", "Subscribe"),
+            ("Version", "2010-03-31"),
+            ("TopicArn", topic.trim()),
+            ("Protocol", "sqs"),
+            ("Endpoint", &endpoint),
+        ];
+        bank.query("sns", &subscribe).await;
+
+        // What the sweep tells, but for the number.
+        bank.invoke("push", &json!({"source": "aws.events"})).await.unwrap();
+        let told = wait_for("the sweep to tell how old the oldest push is", async || {
+            let lines = bank.log_of("push").await;
+            let told = lines.iter().flat_map(|lines| lines.lines()).find(|line| line.contains("\"OldestOpenPush\""));
+            Ok(serde_json::from_str::<Value>(told.context("nothing yet")?)?)
+        })
+        .await;
+        let directive = &told["_aws"]["CloudWatchMetrics"][0];
+        let dimension = directive["Dimensions"][0][0].as_str().unwrap();
+        let metric = [
+            ("Action", "PutMetricData"),
+            ("Version", VERSION),
+            ("Namespace", directive["Namespace"].as_str().unwrap()),
+            ("MetricData.member.1.MetricName", directive["Metrics"][0]["Name"].as_str().unwrap()),
+            ("MetricData.member.1.Dimensions.member.1.Name", dimension),
+            ("MetricData.member.1.Dimensions.member.1.Value", told[dimension].as_str().unwrap()),
+            ("MetricData.member.1.Unit", directive["Metrics"][0]["Unit"].as_str().unwrap()),
+            ("MetricData.member.1.Value", "3601"),
+        ];
+        bank.query("monitoring", &metric).await;
+        assert_eq!(element(&state().await, "StateValue"), "ALARM");
+        let told = wait_for("whoever is on call to be told", async || {
+            let received = bank.sqs().receive_message().queue_url(&queue).wait_time_seconds(1).send().await?;
+            received.messages.unwrap_or_default().pop().and_then(|message| message.body).context("nothing yet")
+        })
+        .await;
+        assert!(told.contains(ALARM) && told.contains("ALARM"), "{told}");
+    }
+
+    const ALARM: &str = "offercast-push-unfinished";
+    const VERSION: &str = "2010-08-01";
+
+    /// What stands in an element of a query answer.
+    fn element(xml: &str, name: &str) -> String {
+        let (_, rest) = xml.split_once(&format!("<{name}>")).unwrap_or_else(|| panic!("no {name}: {xml}"));
+        rest.split_once(&format!("</{name}>")).unwrap().0.to_owned()
+    }
 }
 
 /// The names of a line's metrics, each of which has its value, and its dimensions theirs.
