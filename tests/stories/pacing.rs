@@ -26,7 +26,8 @@ async fn send_at(bank: &Bank, rate: &str, customers: usize) -> (Value, Vec<usize
     })
     .await;
     bank.set_environment("email", PARAMETER, Some(&before)).await;
-    assert!(waits.iter().all(|wait| wait == "rate"), "{waits:?}");
+    // And for a provider that refused some, once the others are sent.
+    assert!(waits.iter().all(|wait| wait == "rate" || wait == "provider"), "{waits:?}");
     assert_eq!(bank.mail_count().await, each_once(customers));
 
     let times: Vec<_> = bank.mail().await.iter().map(|mail| mail.received_at).collect();
