@@ -1,4 +1,4 @@
-//! A function that is frozen, and comes back when others have taken over.
+//! A function that is frozen or killed at a moment of our choosing, and others take over.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -98,4 +98,39 @@ async fn a_function_frozen_while_speaking_to_the_server_sends_nothing_when_its_l
     .await;
     frozen.freeze();
     another_takes_over(&bank, &offer, &event, &mut frozen).await;
+}
+
+#[tokio::test]
+async fn a_function_killed_between_the_servers_answer_and_its_record_costs_one_more_copy_of_what_was_in_flight() {
+    let bank = Bank::open();
+    let (offer, event) = batch(&bank).await;
+    // It hears that the server took the messages, and dies before it can write that down.
+    let deliveries = bank.stack.tables["deliveries"].clone();
+    let judge = move |asked: &Asked<'_>| {
+        let records = asked.table == deliveries && asked.body.contains("providerMessageId = ");
+        if records { Verdict::Throttle } else { Verdict::Pass }
+    };
+    let store = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
+    let killed = Function::start(&bank, "email", &[("AWS_ENDPOINT_URL_DYNAMODB", &store.url)]).await;
+    killed.begin(event.clone(), MAY_TAKE).await;
+    wait_for("all that it sends at a time to arrive", async || {
+        let sent = bank.mail_count().await.len();
+        ensure!(sent == 10, "{sent}");
+        Ok(())
+    })
+    .await;
+    drop(killed);
+    assert_eq!(bank.deliveries(&offer, "state=sent").await.len(), 0, "it wrote nothing down");
+
+    assert_eq!(bank.invoke("email", &event).await.unwrap(), json!({"batchItemFailures": []}), "the rest is put off");
+    wait_long_for("everybody to be served", MAY_TAKE * 2, async || {
+        let served = bank.deliveries(&offer, "state=sent").await.len();
+        ensure!(served == 20, "{served} served");
+        Ok(())
+    })
+    .await;
+    let count = bank.mail_count().await;
+    assert_eq!(count.len(), 20, "nobody is lost");
+    assert_eq!(count.values().sum::<usize>(), 30, "those ten came twice, the others once");
+    assert!(count.values().all(|copies| *copies <= 2), "{count:?}");
 }
