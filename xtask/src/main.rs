@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     };
     let mut command = command(&tool);
     // These start a stack, from what is in the working tree. The others use the stack that is there, and the tool.
-    let starts = arguments.first().is_some_and(|command| ["up", "demo", "test"].contains(&command.as_str()));
+    let starts = arguments.first().is_some_and(|command| ["up", "demo", "test", "bench"].contains(&command.as_str()));
     if starts {
         let localstack = arguments.iter().any(|argument| argument == "localstack" || argument == "--stack=localstack");
         let python = python(localstack);

@@ -149,6 +149,14 @@ pub(crate) fn install_schemathesis(place: &Place) -> Result<PathBuf> {
     Ok(folder.join("bin/schemathesis"))
 }
 
+/// Makes sure that what runs an empty function in Python is installed. Answers its Python.
+pub(crate) fn install_awslambdaric(place: &Place) -> Result<PathBuf> {
+    let folder = folder(place, "awslambdaric");
+    let packages = include_str!("../awslambdaric/requirements.txt");
+    install_once(&folder, packages, "AWS's Lambda client for Python (once, about 30 MB)", |_| Ok(()))?;
+    Ok(folder.join("bin/python"))
+}
+
 /// Python, and what is installed into it: shared by all stacks.
 fn folder(place: &Place, name: &str) -> PathBuf {
     place.workspace().join("target/local").join(name)

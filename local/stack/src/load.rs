@@ -25,9 +25,15 @@ pub(crate) async fn load(stack: &Stack, file: Option<&Path>) -> Result<()> {
         Some(file) => read(file)?,
         None => (1..=MADE_UP).map(made_up).collect(),
     };
+    put(stack, &customers).await
+}
+
+/// Puts these customers.
+pub(crate) async fn put(stack: &Stack, customers: &[Value]) -> Result<()> {
     let mut step = progress::step(&format!("Loading {} customers", customers.len()));
     let api = Api::new(stack);
-    let mut calls = stream::iter(customers.chunks(CHUNK).map(|chunk| put(&api, chunk))).buffer_unordered(CONCURRENCY);
+    let mut calls =
+        stream::iter(customers.chunks(CHUNK).map(|chunk| put_chunk(&api, chunk))).buffer_unordered(CONCURRENCY);
     let mut stored = 0;
     while let Some(chunk) = calls.try_next().await? {
         stored += chunk;
@@ -37,7 +43,7 @@ pub(crate) async fn load(stack: &Stack, file: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-async fn put(api: &Api, customers: &[Value]) -> Result<usize> {
+async fn put_chunk(api: &Api, customers: &[Value]) -> Result<usize> {
     let answer = api.call("POST", "/customers", &[], &serde_json::to_vec(customers)?).await?;
     if answer.status != 200 {
         bail!("customers were refused ({}): {}", answer.status, answer.text);
@@ -106,7 +112,8 @@ fn typed(cell: &str) -> Value {
     }
 }
 
-fn made_up(row: usize) -> Value {
+/// The customer of this number, made up.
+pub(crate) fn made_up(row: usize) -> Value {
     let pick = |from: &[&'static str], salt: usize| from[(row * 7 + salt) % from.len()];
     let first = pick(&["Asha", "Inês", "Tom", "Søren", "Zoë", "Mei", "Omar", "Łucja"], 0);
     let last = pick(&["Rao", "Marques", "Baker", "Holm", "Müller", "Chen", "Haddad"], row / 8);

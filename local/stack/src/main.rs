@@ -10,9 +10,11 @@
 //! | how functions are packed, and `template.yaml` deployed | `package`, `deploy` |
 //! | the sample customers and the sample offer | `sample` |
 //! | what `status` and the status page show | `status` |
+//! | what `bench` measures | `bench` |
 //! | `load`, `logs`, `redrive`, `demo`, `test` | the module of that name |
 //! | where files go | `place` |
 
+mod bench;
 mod demo;
 mod deploy;
 mod emulator;
@@ -118,6 +120,11 @@ enum Command {
         #[command(flatten)]
         options: Options,
     },
+    /// Measure the functions, built with the release profile, on a stack of its own: their size, start and memory, and pushes.
+    Bench {
+        /// One of them alone; all if left out.
+        parts: Vec<bench::Part>,
+    },
     /// Run every test, on a stack of its own.
     Test {
         #[command(flatten)]
@@ -199,6 +206,7 @@ async fn run(command: Command) -> Result<ExitCode> {
             redrive::redrive(&deployed.find(&place).await?, queue.as_deref(), drop.as_deref()).await?;
         }
         Command::Demo { options } => demo::demo(&options).await?,
+        Command::Bench { parts } => bench::bench(&parts).await?,
         Command::Test { options, arguments } => return test::test(&options, &arguments).await,
     }
     Ok(ExitCode::SUCCESS)

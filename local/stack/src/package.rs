@@ -23,7 +23,7 @@ pub(crate) struct Package {
 }
 
 /// Every function: each has a folder under `functions/`.
-fn functions(place: &Place) -> Result<Vec<String>> {
+pub(crate) fn functions(place: &Place) -> Result<Vec<String>> {
     let mut names: Vec<String> = fs::read_dir(place.workspace().join("functions"))?
         .filter_map(Result::ok)
         .filter(|entry| entry.path().join("Cargo.toml").exists())
@@ -38,7 +38,7 @@ pub(crate) fn all(place: &Place) -> Result<Vec<Package>> {
     functions(place)?
         .into_iter()
         .map(|function| {
-            let program = place.program(&function)?;
+            let program = place.function(&function)?;
             let zip = zip_of(&program).with_context(|| format!("cannot pack {}", program.display()))?;
             let hash = HEXLOWER.encode(&Sha256::digest(&zip));
             Ok(Package { function, hash, zip })

@@ -13,6 +13,8 @@ pub(crate) const PEOPLES: &str = "stack";
 pub(crate) struct Place {
     workspace: PathBuf,
     name: &'static str,
+    /// Where functions are, if not beside this program.
+    functions: Option<PathBuf>,
 }
 
 impl Place {
@@ -23,9 +25,14 @@ impl Place {
             .nth(2)
             .context("this program's sources are gone")?
             .to_owned();
-        let place = Self { workspace, name };
+        let place = Self { workspace, name, functions: None };
         std::fs::create_dir_all(place.files()).context("cannot make a folder under target")?;
         Ok(place)
+    }
+
+    /// The same place, for functions that were built in another way, and so lie elsewhere.
+    pub(crate) fn with_functions_in(self, folder: PathBuf) -> Self {
+        Self { functions: Some(folder), ..self }
     }
 
     /// Whether it is the stack that `up` starts, not one of a test's own.
@@ -57,5 +64,13 @@ impl Place {
     pub(crate) fn program(&self, name: &str) -> Result<PathBuf> {
         let own = env::current_exe().context("cannot tell where this program is")?;
         Ok(own.with_file_name(name))
+    }
+
+    /// Where a function's program is.
+    pub(crate) fn function(&self, name: &str) -> Result<PathBuf> {
+        match &self.functions {
+            Some(folder) => Ok(folder.join(name)),
+            None => self.program(name),
+        }
     }
 }

@@ -1,0 +1,41 @@
+//! Tables that can be read as they are, and put into Markdown as they are.
+
+/// A table, with its first column to the left and the others to the right.
+pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain([heading[column].chars().count()]).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..heading.len()).map(width).collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let mut line = String::from("|");
+        for (column, (cell, width)) in cells.zip(&widths).enumerate() {
+            line += &if column == 0 { format!(" {cell:<width$} |") } else { format!(" {cell:>width$} |") };
+        }
+        line + "\n"
+    };
+    let mut table = line(&mut heading.iter().copied());
+    for (column, width) in widths.iter().enumerate() {
+        table +=
+            &if column == 0 { format!("|{}", "-".repeat(width + 2)) } else { format!("|{}:", "-".repeat(width + 1)) };
+    }
+    table += "|\n";
+    for row in rows {
+        table += &line(&mut row.iter().map(String::as_str));
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows =
+            [vec!["offer".to_owned(), "4.2 ms".to_owned()], vec!["empty, in Rust".to_owned(), "1 ms".to_owned()]];
+        let expected = "| function       |   init |\n|----------------|-------:|\n\
+                        | offer          | 4.2 ms |\n| empty, in Rust |   1 ms |\n";
+        assert_eq!(table(&["function", "init"], &rows), expected);
+    }
+}
