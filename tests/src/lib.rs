@@ -284,11 +284,10 @@ impl Bank {
 
     /// The mail of its own customers, oldest first.
     pub async fn mail(&self) -> Vec<Mail> {
-        let url = format!("{}api/messages", self.stack.inbox_url);
+        let url = format!("{}api/messages?to=@{}", self.stack.inbox_url, self.domain());
         let mails: Vec<Mail> =
             reqwest::get(url).await.expect("the inbox answers").json().await.expect("the inbox answers with messages");
-        let own = format!("@{}", self.domain());
-        mails.into_iter().rev().filter(|mail| mail.to.ends_with(&own)).collect()
+        mails.into_iter().rev().collect()
     }
 
     /// How many messages each of its own customers has, by who they are.

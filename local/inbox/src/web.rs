@@ -45,15 +45,20 @@ async fn set_password(State(faults): State<Faults>, Json(password): Json<Option<
     StatusCode::NO_CONTENT
 }
 
-/// The newest `?limit=` messages, or all; `X-Total-Count` says how many there are.
-async fn all(State(messages): State<Messages>, Query(Newest { limit }): Query<Newest>) -> impl IntoResponse {
-    let (total, newest) = messages.newest(limit.unwrap_or(usize::MAX));
+/// The newest `?limit=` messages, or all; of these, those to addresses that end with `?to=`. `X-Total-Count` says how many
+/// there are in all.
+async fn all(State(messages): State<Messages>, Query(Newest { limit, to }): Query<Newest>) -> impl IntoResponse {
+    let (total, mut newest) = messages.newest(limit.unwrap_or(usize::MAX));
+    if let Some(to) = to {
+        newest.retain(|mail| mail.to.ends_with(&to));
+    }
     ([(TOTAL_COUNT, total.to_string())], Json(newest))
 }
 
 #[derive(Deserialize)]
 struct Newest {
     limit: Option<usize>,
+    to: Option<String>,
 }
 
 async fn clear(State(messages): State<Messages>) -> StatusCode {
