@@ -146,7 +146,7 @@ async fn what_one_was_handed_without_an_answer_is_left_to_it() {
     // The server takes her message and goes down before it says so.
     let lost = json!({"at": "message", "to": bank.address("c0"), "do": "keepAndClose", "times": 1});
     // Should she be tried again before all are refused.
-    let again = json!({"at": "rcpt", "to": bank.address("c0"), "do": {"reply": "451 4.7.1 later"}, "every": 2});
+    let again = json!({"at": "rcpt", "to": bank.address("c0"), "do": {"reply": "451 4.7.1 later"}, "after": 1});
     bank.smtp_faults(json!([lost, again])).await;
     let offer = bank.post_offer(&json!({"code": "LEFT", "description": "Hello"})).await;
     wait_for("her message to arrive", async || {

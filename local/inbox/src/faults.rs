@@ -23,6 +23,9 @@ pub struct Fault {
     /// Every how many times; 1 for always.
     #[serde(default = "one")]
     pub every: u32,
+    /// So often all is well first.
+    #[serde(default)]
+    pub after: u32,
     /// How often it happens before it is over; for ever if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
@@ -165,7 +168,7 @@ impl Faults {
             return None;
         }
         fault.seen += 1;
-        if !fault.seen.is_multiple_of(fault.every.max(1)) {
+        if fault.seen <= fault.after || !fault.seen.is_multiple_of(fault.every.max(1)) {
             return None;
         }
         fault.times = fault.times.map(|times| times - 1);
