@@ -119,10 +119,12 @@ async fn who_was_refused_is_tried_again_at_a_new_address_or_when_asked_for() {
 async fn a_server_that_closes_connections_is_recovered_from() {
     let (_guard, bank) = bank().await;
     bank.put_many(60).await;
-    // Idle ones, and in the middle of the message, before it is taken.
+    // Idle ones, before the message, and in the middle of it, before it is taken.
     bank.smtp_faults(json!([
         {"at": "connection", "do": "close", "every": 40, "times": 3},
         {"at": "data", "do": "close", "every": 9, "times": 3},
+        {"at": "message", "to": bank.address("c7"), "do": "close", "times": 1},
+        {"at": "message", "to": bank.address("c8"), "do": "close", "times": 1},
     ]))
     .await;
     let offer = bank.post_offer(&json!({"code": "CLOSED", "description": "Hello"})).await;
