@@ -32,6 +32,7 @@ pub struct Bank {
     api: Api,
     /// What tells its customers from those of other tests.
     pub name: String,
+    opened_at: jiff::Timestamp,
 }
 
 /// A text message that SNS was given.
@@ -95,7 +96,7 @@ impl Bank {
         });
         let stack = Stack::read(&PathBuf::from(file)).expect("cargo xtask test wrote the file");
         let name = format!("bank{}", Uuid::now_v7().simple());
-        Self { api: Api::new(&stack), stack, name }
+        Self { api: Api::new(&stack), stack, name, opened_at: jiff::Timestamp::now() }
     }
 
     // ---- Calls ----
@@ -549,11 +550,17 @@ impl Bank {
         .await;
     }
 
-    /// Everything that a function logged so far.
+    /// What a function logged since the bank was opened.
     pub async fn log_of(&self, function: &str) -> Vec<String> {
+        self.log_since(function, self.opened_at).await
+    }
+
+    /// What a function logged since then.
+    pub async fn log_since(&self, function: &str, since: jiff::Timestamp) -> Vec<String> {
         let logs = aws_sdk_cloudwatchlogs::Client::new(&self.stack.sdk_config());
         let group = format!("/aws/lambda/{}", self.stack.functions[function]);
-        let mut pages = logs.filter_log_events().log_group_name(group).into_paginator().send();
+        let wanted = logs.filter_log_events().log_group_name(group).start_time(since.as_millisecond());
+        let mut pages = wanted.into_paginator().send();
         let mut lines = Vec::new();
         while let Some(page) = pages.next().await {
             match page {
