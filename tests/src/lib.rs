@@ -557,24 +557,36 @@ impl Bank {
 
     /// What a function logged since then.
     pub async fn log_since(&self, function: &str, since: jiff::Timestamp) -> Vec<String> {
+        /// Most events of one answer (CloudWatch Logs API reference). MiniStack does not say where the next one begins.
+        const PAGE: usize = 10_000;
         let logs = aws_sdk_cloudwatchlogs::Client::new(&self.stack.sdk_config());
         let group = format!("/aws/lambda/{}", self.stack.functions[function]);
-        let wanted = logs.filter_log_events().log_group_name(group).start_time(since.as_millisecond());
-        let mut pages = wanted.into_paginator().send();
         let mut lines = Vec::new();
-        while let Some(page) = pages.next().await {
-            match page {
-                Ok(page) => lines.extend(page.events.unwrap_or_default().into_iter().filter_map(|event| event.message)),
-                // A function that never ran may have no log.
-                Err(error)
-                    if error.as_service_error().is_some_and(FilterLogEventsError::is_resource_not_found_exception) =>
-                {
-                    break;
-                }
-                Err(error) => panic!("the logs cannot be read: {error}"),
+        let mut from = since.as_millisecond();
+        loop {
+            let mut pages = logs.filter_log_events().log_group_name(&group).start_time(from).into_paginator().send();
+            let mut count = 0;
+            while let Some(page) = pages.next().await {
+                let events = match page {
+                    Ok(page) => page.events.unwrap_or_default(),
+                    // A function that never ran may have no log.
+                    Err(error)
+                        if error
+                            .as_service_error()
+                            .is_some_and(FilterLogEventsError::is_resource_not_found_exception) =>
+                    {
+                        break;
+                    }
+                    Err(error) => panic!("the logs cannot be read: {error}"),
+                };
+                count += events.len();
+                from = events.last().and_then(|event| event.timestamp).unwrap_or(from);
+                lines.extend(events.into_iter().filter_map(|event| event.message));
+            }
+            if count < PAGE {
+                return lines;
             }
         }
-        lines
     }
 
     /// The name of a function's role.
