@@ -1,0 +1,48 @@
+//! What `sam build` compiles for one function serves the others.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// What the functions are deployed to by default.
+const TARGET: &str = "aarch64-unknown-linux-gnu";
+
+#[test]
+fn every_function_wants_the_same_features_of_what_they_share() -> Result<()> {
+    let functions = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../functions"));
+    // Crate -> features -> the functions that want them.
+    let mut wanted: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
+    for function in fs::read_dir(functions)? {
+        let function = function?.file_name().to_string_lossy().into_owned();
+        for (of, features) in crates(&function)? {
+            wanted.entry(of).or_default().entry(features).or_default().push(function.clone());
+        }
+    }
+    ensure!(wanted.keys().any(|of| of.starts_with("aws-runtime v")), "no function uses the AWS SDK");
+    wanted.retain(|_, features| features.len() > 1);
+    ensure!(wanted.is_empty(), "name the features that only some want in crates/runtime/Cargo.toml: {wanted:#?}");
+    Ok(())
+}
+
+/// The crates that a function is built of, with the features that are wanted of each.
+fn crates(function: &str) -> Result<BTreeMap<String, String>> {
+    let mut cargo = Command::new(env::var_os("CARGO").context("cargo runs tests, and says where it is")?);
+    cargo.args(["tree", "--locked", "--package", function, "--target", TARGET, "--edges", "normal,build"]);
+    let output = cargo.args(["--prefix", "none", "--format", "{p} | {f}"]).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut crates: BTreeMap<String, String> = BTreeMap::new();
+    for line in String::from_utf8(output.stdout)?.lines().filter(|line| !line.is_empty()) {
+        let (of, features) = line.split_once(" | ").with_context(|| format!("no features in {line:?}"))?;
+        let features = features.trim_end_matches(" (*)");
+        let known = crates.entry(of.to_owned()).or_default();
+        // What runs during the build wants less of some crates, and has them apart.
+        if known.len() < features.len() {
+            features.clone_into(known);
+        }
+    }
+    Ok(crates)
+}
