@@ -341,7 +341,7 @@ where
             .map(|id| {
                 // Nothing of a turn that panics is used again.
                 let turn = AssertUnwindSafe(self.notify(&round, id, &recipients)).catch_unwind();
-                async move { (id, turn.await.map(unless_busy)) }
+                async move { (id, turn.await) }
             })
             .buffer_unordered(concurrency)
             .collect()
@@ -349,13 +349,23 @@ where
         round.measure().await;
         let mut counts = batch.tally;
         let mut left = Vec::new();
+        let mut out_of_reach = None;
         for (id, standing) in standings {
             // Every notification had its turn before an error or a panic among them is told.
-            match standing.unwrap_or_else(|panic| resume_unwind(panic))? {
-                Standing::Final(Tally::Outcome(outcome)) => counts.count(outcome),
-                Standing::Final(Tally::AlreadyServed) => counts.already_served += 1,
-                Standing::Open(open) => left.push((id.clone(), open)),
+            match standing.unwrap_or_else(|panic| resume_unwind(panic)) {
+                Ok(Standing::Final(Tally::Outcome(outcome))) => counts.count(outcome),
+                Ok(Standing::Final(Tally::AlreadyServed)) => counts.already_served += 1,
+                Ok(Standing::Open(open)) => left.push((id.clone(), open)),
+                // Too busy for one notification is no reason to forget what became of the others.
+                Err(error @ StoreError::Unavailable { .. }) => {
+                    left.push((id.clone(), Open::StoreBusy));
+                    out_of_reach = Some(error);
+                }
+                Err(error) => return Err(error),
             }
+        }
+        if let Some(error) = out_of_reach {
+            tracing::warn!(error = %error, "the store is out of reach");
         }
         if !left.is_empty() {
             let attempt = if left.len() < batch.customers.len() { 0 } else { batch.attempt };
@@ -779,17 +789,6 @@ fn delivery_id(batch: &Batch, customer: &CustomerId) -> DeliveryId {
 async fn sleep_until(moment: Timestamp) {
     if let Ok(wait) = Duration::try_from(moment.duration_since(Timestamp::now())) {
         tokio::time::sleep(wait).await;
-    }
-}
-
-/// The store's being too busy for one notification is no reason to forget what became of the others.
-fn unless_busy(standing: Result<Standing, StoreError>) -> Result<Standing, StoreError> {
-    match standing {
-        Err(error @ StoreError::Unavailable { .. }) => {
-            tracing::warn!(error = %error, "the store is out of reach");
-            Ok(Standing::Open(Open::StoreBusy))
-        }
-        other => other,
     }
 }
 
