@@ -8,6 +8,7 @@ takes too long fails its invocation, and the next invocation starts another.
 """
 
 import json
+import logging
 import os
 import queue
 import subprocess
@@ -45,6 +46,7 @@ os.environ |= {
 from localstack import config
 from localstack.runtime import main
 from localstack.services.dynamodb.server import DynamodbServer
+from localstack.services.lambda_.event_source_mapping.pollers.sqs_poller import SqsPoller
 from localstack.services.lambda_.invocation import runtime_executor
 from localstack.services.lambda_.invocation.lambda_models import InvocationResult
 from localstack.utils.threads import FuncThread
@@ -54,6 +56,9 @@ from twisted.internet import endpoints
 INHERITED = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR")
 # Seconds between two looks at a process that has not answered yet.
 LOOK = 0.05
+# How many batches of a queue Lambda handles at the same time before it has scaled up
+# (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html). LocalStack's own is one.
+BATCHES = 5
 
 
 class RuntimeApi(BaseHTTPRequestHandler):
@@ -228,6 +233,27 @@ def start_dynamodb(self):
     return thread
 
 
+handle_messages = SqsPoller.handle_messages
+
+
+def handle_at_the_same_time(self, messages):
+    """Goes on polling while messages are handled."""
+    slots = self.__dict__.setdefault("slots", threading.Semaphore(BATCHES))
+    slots.acquire()
+
+    def handle():
+        try:
+            handle_messages(self, messages)
+        except Exception:
+            # They come again when their time of being hidden is over, as they do on AWS.
+            logging.warning("A batch was not handled", exc_info=True)
+        finally:
+            slots.release()
+
+    threading.Thread(target=handle, daemon=True).start()
+
+
+SqsPoller.handle_messages = handle_at_the_same_time
 runtime_executor.get_runtime_executor = lambda: ProcessExecutor
 DynamodbServer.do_start_thread = start_dynamodb
 # It would listen on every interface, whatever GATEWAY_LISTEN says.
