@@ -73,6 +73,27 @@ async fn one_trace_leads_from_the_call_to_the_last_message() {
     .await;
 }
 
+#[tokio::test]
+async fn an_operator_reads_what_all_functions_said_or_one() {
+    let bank = Bank::open();
+    bank.put_many(1).await;
+    let offer = bank.post_offer(&json!({"code": "LOGGED", "description": "Hello"})).await;
+    bank.completed(&offer).await;
+    wait_for("what audience and email said", async || {
+        let said = about(&offer, &bank.xtask(&["logs"]));
+        ensure!(said.contains("page walked") && said.contains("batch delivered"), "{said}");
+        Ok(())
+    })
+    .await;
+    let said = about(&offer, &bank.xtask(&["logs", "email"]));
+    assert!(said.contains("batch delivered") && !said.contains("page walked"), "{said}");
+}
+
+/// The lines that name an offer.
+fn about(offer: &Value, lines: &str) -> String {
+    lines.lines().filter(|line| line.contains(id_of(offer))).collect::<Vec<_>>().join("\n")
+}
+
 /// On a stack that evaluates alarms at once. None reads metrics from log lines, as CloudWatch does: the story does that.
 mod alarms {
     use super::*;
