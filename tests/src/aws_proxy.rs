@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -24,6 +25,8 @@ pub struct Asked<'a> {
 pub enum Verdict {
     /// The service answers.
     Pass,
+    /// The service answers, and its answer takes so long to arrive.
+    Slow(Duration),
     /// Refused, as when a table is too busy; the store hears nothing of it.
     Throttle,
     /// The service does as asked; the caller hears of it when this is closed.
@@ -63,16 +66,18 @@ impl AwsProxy {
                     let status = StatusCode::from_u16(status).expect("a test knows what a status is");
                     return (status, [("content-type", "text/xml")], answer).into_response();
                 }
-                Verdict::Pass | Verdict::HoldAnswer(_) => {}
+                Verdict::Pass | Verdict::Slow(_) | Verdict::HoldAnswer(_) => {}
             }
             // With the caller's own headers: the host among them is what the caller signed.
             let call = http.post(format!("{endpoint}{uri}")).headers(headers).body(body);
             let answer = call.send().await.expect("the stack answers");
             let (status, headers) = (answer.status(), answer.headers().clone());
             let body = answer.bytes().await.expect("the stack answers in full");
-            if let Verdict::HoldAnswer(until) = verdict {
+            match verdict {
                 // Nobody ever adds a permit.
-                let _ = until.acquire().await;
+                Verdict::HoldAnswer(until) => drop(until.acquire().await),
+                Verdict::Slow(time) => tokio::time::sleep(time).await,
+                _ => {}
             }
             let kind = headers.get("content-type").cloned().expect("the stack names its content's type");
             (status, [("content-type", kind)], body).into_response()

@@ -24,6 +24,9 @@ use uuid::Uuid;
 
 /// How long anything that is waited for may take. Generous: it ends a hanging test, it is no promise of speed.
 const PATIENCE: Duration = Duration::from_secs(240);
+/// Between two looks.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// One test's bank.
 pub struct Bank {
@@ -694,10 +697,12 @@ pub async fn wait_for<T>(what: &str, look: impl AsyncFnMut() -> Result<T>) -> T 
 pub async fn wait_long_for<T>(what: &str, patience: Duration, mut look: impl AsyncFnMut() -> Result<T>) -> T {
     let began = Instant::now();
     loop {
+        let looked = Instant::now();
         match look().await {
             Ok(found) => return found,
             Err(still) if began.elapsed() > patience => panic!("waited in vain for {what}: {still:#}"),
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            // Of a stack that is busy, whoever waits asks less often: it must get on with what is waited for.
+            Err(_) => tokio::time::sleep((3 * looked.elapsed()).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)).await,
         }
     }
 }

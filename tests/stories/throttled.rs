@@ -1,4 +1,4 @@
-//! A store that is too busy: slower, and not wrong. Alone: every function uses that store.
+//! A store that is too busy or slow: slower, and not wrong. Alone: every function uses that store.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::sync::Arc;
@@ -108,4 +108,28 @@ async fn throttled_writes_make_it_slower_and_not_wrong() {
     assert_eq!(bank.deliveries(&offer, "state=sent&limit=100").await.len(), CUSTOMERS);
     assert_eq!(bank.dead_letters().await, dead, "no message is to blame");
     println!("{throttled} writes were throttled");
+}
+
+#[tokio::test]
+async fn a_store_that_takes_its_time_takes_no_sends_away() {
+    const CUSTOMERS: usize = 60;
+    /// Longer than a reserved send may be late.
+    const EACH_CALL: Duration = Duration::from_millis(400);
+    let _guard = STORE.lock().await;
+    let bank = Bank::open();
+    bank.put_many(CUSTOMERS).await;
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = calls.clone();
+    let slow = move |_: &Asked<'_>| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Verdict::Slow(EACH_CALL)
+    };
+    let store = AwsProxy::start(&bank.stack.endpoint_url, slow).await;
+    bank.set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
+    let offer = bank.post_offer(&json!({"code": "SLOW", "description": "Hello"})).await;
+    let push = bank.completed(&offer).await;
+    bank.set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", None).await;
+    assert_eq!((&push["sent"], &push["failed"]), (&json!(CUSTOMERS), &json!(0)), "{push}");
+    assert_eq!(bank.mail_count().await, each_once(CUSTOMERS));
+    println!("{} calls", calls.load(Ordering::Relaxed));
 }

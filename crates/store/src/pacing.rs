@@ -181,8 +181,10 @@ impl Pacing {
         let count = wanted.clamp(1, per_second.get());
         let worth = interval * i64::from(count);
         let slot = |first: i64| {
-            let next =
+            let first =
                 Timestamp::from_microsecond(first).map_err(|error| StoreError::unreadable(&self.table, error))?;
+            // Not before it is known of: a store that takes longer than a send may be late would let all of them lapse.
+            let next = first.max(Timestamp::now());
             Ok(Reserving::Reserved(Slot { next, interval: SignedDuration::from_micros(interval), left: count }))
         };
         let mut latest = 0;
@@ -217,6 +219,7 @@ impl Pacing {
                 break;
             }
             // … or from now, where the time of the last one has passed: what was not used then is lost.
+            let now = Timestamp::now().as_microsecond();
             let from_now = self
                 .update(transport)
                 .update_expression("SET nextSend = :next")
