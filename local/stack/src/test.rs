@@ -14,8 +14,8 @@ use crate::place::Place;
 use crate::up::{Stopped, end, prepare};
 use crate::{Options, progress};
 
-/// Modules of stories that are left out on LocalStack: it enforces no roles, evaluates alarms once a minute, and reads a
-/// queue one message at a time. What a browser or a container shows, it shows once.
+/// Modules of stories that are left out on LocalStack: it enforces no roles, evaluates alarms once a minute, and answers too
+/// slowly to show a rate. What a browser or a container shows, it shows once.
 const ON_MINISTACK: [&str; 5] = ["alarms", "enforced_roles", "concurrent_functions", "in_a_browser", "in_a_container"];
 
 /// Runs every test of the workspace.
