@@ -1,9 +1,11 @@
 //! One rate for all functions together. Alone: it changes everybody's.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::ensure;
+use end_to_end::aws_proxy::{Asked, AwsProxy, Verdict};
 use end_to_end::{Bank, each_once, id_of, wait_long_for};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -75,6 +77,31 @@ mod concurrent_functions {
         // functions that shared the rate wrongly would use a tenth of it, or ten times as much.
         assert!((40..=105).contains(&(sent * 100 / could)), "{sent} of {could}: {seconds:?}");
         assert!(refused < 100, "{refused} were over the rate");
+    }
+
+    #[tokio::test]
+    async fn reservations_that_are_heard_of_late_are_not_sent_beside_later_ones() {
+        const RATE_PER_SECOND: usize = 50;
+        const CUSTOMERS: usize = 400;
+        let _guard = RATE.lock().await;
+        let bank = Bank::open();
+        let (pacing, calls) = (bank.stack.tables["pacing"].clone(), AtomicUsize::new(0));
+        // At once, or up to a second late, in no order.
+        let unsteady = move |asked: &Asked<'_>| match asked.table == pacing {
+            true => Verdict::Slow(Duration::from_millis(calls.fetch_add(1, Ordering::Relaxed) as u64 * 7_919 % 1_000)),
+            false => Verdict::Pass,
+        };
+        let store = AwsProxy::start(&bank.stack.endpoint_url, unsteady).await;
+        bank.set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
+        let limit = RATE_PER_SECOND * 3 / 2;
+        bank.smtp_faults(json!([{"at": "rcpt", "above": limit, "do": {"reply": "454 4.7.0 rate exceeded"}}])).await;
+        let (push, seconds) = send_at(&bank, "50", CUSTOMERS).await;
+        let refused = bank.smtp_faults_now().await[0]["seen"].as_u64().unwrap();
+        bank.smtp_faults(json!([])).await;
+        bank.set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", None).await;
+        assert_eq!((&push["sent"], &push["failed"]), (&json!(CUSTOMERS), &json!(0)), "{push}");
+        println!("{refused} refused: {seconds:?}");
+        assert_eq!(refused, 0, "were over one and a half times the rate: {seconds:?}");
     }
 }
 

@@ -572,15 +572,22 @@ where
         wanted: u32,
         patience: Timestamp,
     ) -> Result<Result<Timestamp, Timestamp>, StoreError> {
+        if let Some(at) = slot.as_mut().and_then(Iterator::next) {
+            return Ok(Ok(at));
+        }
         loop {
-            if let Some(at) = slot.as_mut().and_then(Iterator::next) {
-                return Ok(Ok(at));
+            let until = match self.pacing.reserve(paced.transport.name(), paced.rate, wanted).await? {
+                Reserving::Reserved(reserved) => match slot.insert(reserved).next() {
+                    Some(at) => return Ok(Ok(at)),
+                    // The store took far longer than the last time: all of them had lapsed when it answered.
+                    None => now(),
+                },
+                Reserving::Full { until } => until,
+            };
+            if until.max(now()) > patience {
+                return Ok(Err(until));
             }
-            match self.pacing.reserve(paced.transport.name(), paced.rate, wanted).await? {
-                Reserving::Reserved(reserved) => *slot = Some(reserved),
-                Reserving::Full { until } if now() > patience => return Ok(Err(until)),
-                Reserving::Full { until } => sleep_until(until).await,
-            }
+            sleep_until(until).await;
         }
     }
 

@@ -7,6 +7,9 @@
 //! caller the right to probe; it clears the block, or lengthens it. If that caller dies, its right runs out.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
@@ -33,6 +36,9 @@ const LONGEST_REASON: usize = 500;
 const HORIZON: SignedDuration = SignedDuration::from_secs(1);
 /// How late a reserved send may go.
 const LATE: SignedDuration = SignedDuration::from_millis(250);
+/// How far ahead a slow store is allowed for, in microseconds: as long as a client waits for an answer. A function that was frozen
+/// amid a call has seen it take minutes, and must not keep the others waiting for so long.
+const LONGEST_AHEAD: i64 = 3_000_000;
 /// Tries at a reservation that others get ahead of.
 const RESERVE_TRIES: u32 = 5;
 
@@ -41,6 +47,29 @@ const RESERVE_TRIES: u32 = 5;
 pub struct Pacing {
     client: Client,
     table: String,
+    /// How long the last reservation's longest call took, in microseconds.
+    took: Arc<AtomicI64>,
+}
+
+/// How long calls take. What is reserved begins when its owner is likely to hear of it: a slow store would otherwise let all
+/// of it lapse, again and again.
+struct Took {
+    before: i64,
+    now: i64,
+}
+
+impl Took {
+    /// When a call made now is answered, in microseconds since 1970.
+    fn answer_at(&self) -> i64 {
+        Timestamp::now().as_microsecond() + self.before.max(self.now).min(LONGEST_AHEAD)
+    }
+
+    async fn time<T>(&mut self, call: impl Future<Output = T>) -> T {
+        let began = Instant::now();
+        let answer = call.await;
+        self.now = self.now.max(i64::try_from(began.elapsed().as_micros()).unwrap_or(i64::MAX));
+        answer
+    }
 }
 
 /// Whether a transport may be called now.
@@ -140,7 +169,7 @@ pub enum Delay {
 impl Pacing {
     /// A handle on the table named `table`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into() }
+        Self { client, table: table.into(), took: Arc::default() }
     }
 
     /// Asks whether a transport may be called. Up to two calls.
@@ -177,19 +206,30 @@ impl Pacing {
     /// # Errors
     /// If the store is out of reach or the item unreadable.
     pub async fn reserve(&self, transport: &str, per_second: NonZeroU32, wanted: u32) -> Result<Reserving, StoreError> {
+        let mut took = Took { before: self.took.load(Ordering::Relaxed), now: 0 };
+        let reserving = self.try_reserve(transport, per_second, wanted, &mut took).await;
+        self.took.store(took.now, Ordering::Relaxed);
+        reserving
+    }
+
+    async fn try_reserve(
+        &self,
+        transport: &str,
+        per_second: NonZeroU32,
+        wanted: u32,
+        took: &mut Took,
+    ) -> Result<Reserving, StoreError> {
         let interval = 1_000_000 / i64::from(per_second.get());
         let count = wanted.clamp(1, per_second.get());
         let worth = interval * i64::from(count);
         let slot = |first: i64| {
-            let first =
+            let next =
                 Timestamp::from_microsecond(first).map_err(|error| StoreError::unreadable(&self.table, error))?;
-            // Not before it is known of: a store that takes longer than a send may be late would let all of them lapse.
-            let next = first.max(Timestamp::now());
             Ok(Reserving::Reserved(Slot { next, interval: SignedDuration::from_micros(interval), left: count }))
         };
         let mut latest = 0;
         for _ in 0..RESERVE_TRIES {
-            let now = Timestamp::now().as_microsecond();
+            let now = took.answer_at();
             latest = now + i64::try_from(HORIZON.as_micros()).expect("a second has few microseconds");
             // Behind what is reserved already …
             let behind = self
@@ -201,7 +241,7 @@ impl Pacing {
                 .expression_attribute_values(":latest", number(latest))
                 .return_values(ReturnValue::UpdatedNew)
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-            let seen = match behind.send().await {
+            let seen = match took.time(behind.send()).await {
                 Ok(updated) => {
                     let item = self.read(updated.attributes.unwrap_or_default())?;
                     return slot(item.next_send.unwrap_or(now + worth) - worth);
@@ -219,14 +259,14 @@ impl Pacing {
                 break;
             }
             // … or from now, where the time of the last one has passed: what was not used then is lost.
-            let now = Timestamp::now().as_microsecond();
+            let now = took.answer_at();
             let from_now = self
                 .update(transport)
                 .update_expression("SET nextSend = :next")
                 .condition_expression("attribute_not_exists(nextSend) OR nextSend < :now")
                 .expression_attribute_values(":next", number(now + worth))
                 .expression_attribute_values(":now", number(now));
-            if self.write(from_now).await? {
+            if took.time(self.write(from_now)).await? {
                 return slot(now);
             }
         }
