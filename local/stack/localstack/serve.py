@@ -39,8 +39,9 @@ os.environ |= {
     # Its event sources would otherwise wait a second after each message, and ten for the next.
     "LAMBDA_EVENT_SOURCE_MAPPING_POLL_INTERVAL_SEC": "0",
     "LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_EMPTY_POLL_SEC": "0.2",
-    # A line for each request would slow it down.
+    # A line and a metric for each request would slow it down.
     "LS_LOG": "warn",
+    "SQS_DISABLE_CLOUDWATCH_METRICS": "1",
 }
 
 from localstack import config
@@ -51,6 +52,7 @@ from localstack.services.lambda_.invocation import runtime_executor
 from localstack.services.lambda_.invocation.lambda_models import InvocationResult
 from localstack.utils.threads import FuncThread
 from twisted.internet import endpoints
+from twisted.web.http import HTTPFactory
 
 # What a function's process inherits of ours; all else comes from its configuration.
 INHERITED = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR")
@@ -233,14 +235,25 @@ def start_dynamodb(self):
     return thread
 
 
-handle_messages = SqsPoller.handle_messages
+poll_events, handle_messages = SqsPoller.poll_events, SqsPoller.handle_messages
 
 
-def handle_at_the_same_time(self, messages):
-    """Goes on polling while messages are handled."""
-    slots = self.__dict__.setdefault("slots", threading.Semaphore(BATCHES))
-    slots.acquire()
+def slots_of(poller):
+    return poller.__dict__.setdefault("slots", threading.Semaphore(BATCHES))
 
+
+def poll_when_free(self):
+    """Goes on while earlier messages are handled; takes none that nobody is free for."""
+    slots_of(self).acquire()
+    self.is_handled_elsewhere = False
+    try:
+        poll_events(self)
+    finally:
+        if not self.is_handled_elsewhere:
+            slots_of(self).release()
+
+
+def handle_elsewhere(self, messages):
     def handle():
         try:
             handle_messages(self, messages)
@@ -248,14 +261,24 @@ def handle_at_the_same_time(self, messages):
             # They come again when their time of being hidden is over, as they do on AWS.
             logging.warning("A batch was not handled", exc_info=True)
         finally:
-            slots.release()
+            slots_of(self).release()
 
+    self.is_handled_elsewhere = True
     threading.Thread(target=handle, daemon=True).start()
 
 
-SqsPoller.handle_messages = handle_at_the_same_time
+def close_when_done(self):
+    """An event source is disabled when the last of its messages is handled."""
+    for _ in range(BATCHES):
+        slots_of(self).acquire()
+    slots_of(self).release(BATCHES)
+
+
+SqsPoller.poll_events, SqsPoller.handle_messages, SqsPoller.close = poll_when_free, handle_elsewhere, close_when_done
 runtime_executor.get_runtime_executor = lambda: ProcessExecutor
 DynamodbServer.do_start_thread = start_dynamodb
+# Its server's own line for each request, which goes nowhere.
+HTTPFactory.log = lambda self, request: None
 # It would listen on every interface, whatever GATEWAY_LISTEN says.
 endpoints.TCP4ServerEndpoint = partial(endpoints.TCP4ServerEndpoint, interface=HOST)
 main.main()

@@ -12,6 +12,8 @@ use client::Deployment;
 const BACK: Duration = Duration::from_secs(15 * 60);
 /// How far back each look overlaps the one before: a line may be filed late.
 const OVERLAP: Duration = Duration::from_secs(10);
+/// Most events of one answer (CloudWatch Logs API reference). MiniStack does not say where the next one begins.
+const PAGE: usize = 10_000;
 /// How often `follow` looks.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -65,21 +67,30 @@ impl Tail {
         let since = i64::try_from(since.duration_since(UNIX_EPOCH)?.as_millis())?;
         let mut lines = Vec::new();
         for (name, group) in &self.groups {
-            let mut pages =
-                self.logs.filter_log_events().log_group_name(group).start_time(since).into_paginator().send();
-            while let Some(page) = pages.next().await {
-                let page = match page {
-                    Ok(page) => page,
-                    Err(error) if never_ran(&error) => break,
-                    Err(error) => bail!("cannot read the logs: {}", DisplayErrorContext(&error)),
-                };
-                for event in page.events() {
-                    let at = event.timestamp().unwrap_or_default();
-                    let message = event.message().unwrap_or_default().trim_end();
-                    let id = format!("{group} {} {at} {message}", event.event_id().unwrap_or_default());
-                    if self.seen.insert(id) {
-                        lines.push((at, name, message.to_owned()));
+            let mut from = since;
+            loop {
+                let mut count = 0;
+                let mut pages =
+                    self.logs.filter_log_events().log_group_name(group).start_time(from).into_paginator().send();
+                while let Some(page) = pages.next().await {
+                    let page = match page {
+                        Ok(page) => page,
+                        Err(error) if never_ran(&error) => break,
+                        Err(error) => bail!("cannot read the logs: {}", DisplayErrorContext(&error)),
+                    };
+                    count += page.events().len();
+                    for event in page.events() {
+                        let at = event.timestamp().unwrap_or_default();
+                        from = from.max(at);
+                        let message = event.message().unwrap_or_default().trim_end();
+                        let id = format!("{group} {} {at} {message}", event.event_id().unwrap_or_default());
+                        if self.seen.insert(id) {
+                            lines.push((at, name, message.to_owned()));
+                        }
                     }
+                }
+                if count < PAGE {
+                    break;
                 }
             }
         }
