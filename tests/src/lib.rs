@@ -26,7 +26,7 @@ use uuid::Uuid;
 const PATIENCE: Duration = Duration::from_secs(240);
 /// Between two looks.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// One test's bank.
 pub struct Bank {

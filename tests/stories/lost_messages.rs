@@ -84,13 +84,12 @@ async fn a_push_that_the_stream_did_not_bring_is_cut_all_the_same() {
         let sk = item["sk"].as_s().unwrap();
         dynamodb.delete_item().table_name(pushes).set_key(key(push.clone(), sk)).send().await.unwrap();
     }
-    assert_eq!(bank.push(&offer).await["slices"], 0, "requested, and not cut");
 
+    // The stack's own sweep may come first.
     let minute = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
-    let swept = bank.invoke("push", &minute).await.unwrap();
-    assert!(swept["started"].as_u64().unwrap() >= 1, "{swept}");
+    bank.invoke("push", &minute).await.unwrap();
     let push = bank.completed(&offer).await;
-    assert_eq!(push["slicesDone"], push["slices"]);
+    assert!(push["slices"].as_u64().unwrap() > 0 && push["slicesDone"] == push["slices"], "{push}");
 }
 
 #[tokio::test]

@@ -16,8 +16,12 @@ fn every_function_wants_the_same_features_of_what_they_share() -> Result<()> {
     let functions = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../functions"));
     // Crate -> features -> the functions that want them.
     let mut wanted: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
-    for function in fs::read_dir(functions)? {
-        let function = function?.file_name().to_string_lossy().into_owned();
+    for folder in fs::read_dir(functions)? {
+        let folder = folder?;
+        if !folder.path().join("Cargo.toml").exists() {
+            continue;
+        }
+        let function = folder.file_name().to_string_lossy().into_owned();
         for (of, features) in crates(&function)? {
             wanted.entry(of).or_default().entry(features).or_default().push(function.clone());
         }
