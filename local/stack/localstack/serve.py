@@ -279,6 +279,9 @@ runtime_executor.get_runtime_executor = lambda: ProcessExecutor
 DynamodbServer.do_start_thread = start_dynamodb
 # Its server's own line for each request, which goes nowhere.
 HTTPFactory.log = lambda self, request: None
+# The server would close connections that were idle for a minute, at times just when its own event sources use one again: what
+# they were about to hand over would then be hidden for a quarter of an hour.
+HTTPFactory.timeOut = property(lambda self: None, lambda self, seconds: None)
 # It would listen on every interface, whatever GATEWAY_LISTEN says.
 endpoints.TCP4ServerEndpoint = partial(endpoints.TCP4ServerEndpoint, interface=HOST)
 main.main()
