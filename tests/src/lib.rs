@@ -13,11 +13,10 @@ pub mod signing_proxy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
-use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
-use client::{Answer, Api, Call, STACK_VARIABLE, Signer, Stack};
+use client::{Answer, Api, Call, STACK_VARIABLE, Signer, Stack, logged};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -35,7 +34,7 @@ pub struct Bank {
     api: Api,
     /// What tells its customers from those of other tests.
     pub name: String,
-    opened_at: jiff::Timestamp,
+    opened_at: SystemTime,
 }
 
 /// A text message that SNS was given.
@@ -99,7 +98,7 @@ impl Bank {
         });
         let stack = Stack::read(&PathBuf::from(file)).expect("cargo xtask test wrote the file");
         let name = format!("bank{}", Uuid::now_v7().simple());
-        Self { api: Api::new(&stack), stack, name, opened_at: jiff::Timestamp::now() }
+        Self { api: Api::new(&stack), stack, name, opened_at: SystemTime::now() }
     }
 
     // ---- Calls ----
@@ -559,37 +558,10 @@ impl Bank {
     }
 
     /// What a function logged since then.
-    pub async fn log_since(&self, function: &str, since: jiff::Timestamp) -> Vec<String> {
-        /// Most events of one answer (CloudWatch Logs API reference). MiniStack does not say where the next one begins.
-        const PAGE: usize = 10_000;
+    pub async fn log_since(&self, function: &str, since: SystemTime) -> Vec<String> {
         let logs = aws_sdk_cloudwatchlogs::Client::new(&self.stack.sdk_config());
-        let group = format!("/aws/lambda/{}", self.stack.functions[function]);
-        let mut lines = Vec::new();
-        let mut from = since.as_millisecond();
-        loop {
-            let mut pages = logs.filter_log_events().log_group_name(&group).start_time(from).into_paginator().send();
-            let mut count = 0;
-            while let Some(page) = pages.next().await {
-                let events = match page {
-                    Ok(page) => page.events.unwrap_or_default(),
-                    // A function that never ran may have no log.
-                    Err(error)
-                        if error
-                            .as_service_error()
-                            .is_some_and(FilterLogEventsError::is_resource_not_found_exception) =>
-                    {
-                        break;
-                    }
-                    Err(error) => panic!("the logs cannot be read: {error}"),
-                };
-                count += events.len();
-                from = events.last().and_then(|event| event.timestamp).unwrap_or(from);
-                lines.extend(events.into_iter().filter_map(|event| event.message));
-            }
-            if count < PAGE {
-                return lines;
-            }
-        }
+        let events = logged(&logs, &self.stack.functions[function], since).await.expect("the logs can be read");
+        events.into_iter().filter_map(|event| event.message).collect()
     }
 
     /// The name of a function's role.

@@ -1,6 +1,7 @@
 //! A running stack, as tools and tests see it: where everything is, and calls signed with AWS Signature Version 4.
 
 mod deployment;
+mod logs;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use deployment::{Deployment, Outputs};
+pub use logs::logged;
 
 /// Names the file that says where the stack to test is.
 pub const STACK_VARIABLE: &str = "OFFERCAST_STACK";

@@ -1,19 +1,16 @@
 //! `logs`: what the functions log, from where Lambda keeps it.
 
 use std::collections::HashSet;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, bail};
 use aws_sdk_cloudwatchlogs::Client;
-use aws_sdk_cloudwatchlogs::error::DisplayErrorContext;
-use client::Deployment;
+use client::{Deployment, logged};
 
 /// How far back `logs` looks.
 const BACK: Duration = Duration::from_secs(15 * 60);
 /// How far back each look overlaps the one before: a line may be filed late.
 const OVERLAP: Duration = Duration::from_secs(10);
-/// Most events of one answer (CloudWatch Logs API reference). MiniStack does not say where the next one begins.
-const PAGE: usize = 10_000;
 /// How often `follow` looks.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -31,25 +28,25 @@ pub(crate) async fn follow(deployment: &Deployment, function: Option<&str>) -> R
 
 struct Tail {
     logs: Client,
-    /// What each function does, and its log group.
-    groups: Vec<(String, String)>,
+    /// What each function does, and its name.
+    functions: Vec<(String, String)>,
     seen: HashSet<String>,
 }
 
 impl Tail {
     fn new(deployment: &Deployment, function: Option<&str>) -> Result<Self> {
-        let groups: Vec<_> = deployment
+        let functions: Vec<_> = deployment
             .functions
             .iter()
             .filter(|(name, _)| function.is_none_or(|function| function == *name))
-            .map(|(name, function)| (name.clone(), group(function)))
+            .map(|(name, function)| (name.clone(), function.clone()))
             .collect();
-        if groups.is_empty() {
+        if functions.is_empty() {
             let known: Vec<_> = deployment.functions.keys().map(String::as_str).collect();
             bail!("there is no such function; there are {}", known.join(", "));
         }
         let logs = Client::new(&deployment.sdk);
-        Ok(Self { logs, groups, seen: HashSet::new() })
+        Ok(Self { logs, functions, seen: HashSet::new() })
     }
 
     async fn follow(&mut self) -> Result<()> {
@@ -64,33 +61,14 @@ impl Tail {
 
     /// Prints what was logged since then and not printed yet, in the order of time.
     async fn look(&mut self, since: SystemTime) -> Result<()> {
-        let since = i64::try_from(since.duration_since(UNIX_EPOCH)?.as_millis())?;
         let mut lines = Vec::new();
-        for (name, group) in &self.groups {
-            let mut from = since;
-            loop {
-                let mut count = 0;
-                let mut pages =
-                    self.logs.filter_log_events().log_group_name(group).start_time(from).into_paginator().send();
-                while let Some(page) = pages.next().await {
-                    let page = match page {
-                        Ok(page) => page,
-                        Err(error) if never_ran(&error) => break,
-                        Err(error) => bail!("cannot read the logs: {}", DisplayErrorContext(&error)),
-                    };
-                    count += page.events().len();
-                    for event in page.events() {
-                        let at = event.timestamp().unwrap_or_default();
-                        from = from.max(at);
-                        let message = event.message().unwrap_or_default().trim_end();
-                        let id = format!("{group} {} {at} {message}", event.event_id().unwrap_or_default());
-                        if self.seen.insert(id) {
-                            lines.push((at, name, message.to_owned()));
-                        }
-                    }
-                }
-                if count < PAGE {
-                    break;
+        for (name, function) in &self.functions {
+            for event in logged(&self.logs, function, since).await? {
+                let at = event.timestamp().unwrap_or_default();
+                let message = event.message().unwrap_or_default().trim_end();
+                let id = format!("{function} {} {at} {message}", event.event_id().unwrap_or_default());
+                if self.seen.insert(id) {
+                    lines.push((at, name, message.to_owned()));
                 }
             }
         }
@@ -102,16 +80,6 @@ impl Tail {
         }
         Ok(())
     }
-}
-
-/// Where Lambda keeps a function's logs.
-pub(crate) fn group(function: &str) -> String {
-    format!("/aws/lambda/{function}")
-}
-
-/// Whether a call failed because there is no such log group: a function that never ran has none.
-pub(crate) fn never_ran(error: &(impl std::error::Error + Send + Sync)) -> bool {
-    DisplayErrorContext(error).to_string().contains("ResourceNotFound")
 }
 
 /// Lambda's own lines say nothing that ours do not, and metrics are for CloudWatch.

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat};
+use aws_sdk_cloudwatchlogs::types::FilteredLogEvent;
 use aws_sdk_sqs::types::QueueAttributeName;
-use client::{Deployment, Stack};
+use client::{Deployment, Stack, logged};
 use domain::{Channel, PushId};
 use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
@@ -17,7 +18,6 @@ use store::waiting::Delays;
 use store::{Offers, Pacing, Pushes, StoreError};
 
 use super::{Email, Function, Inbox, Observed, Push, Queue, Status, Table, TextMessage};
-use crate::logs;
 use crate::redrive::DEAD_LETTERS;
 
 /// Offers whose last push is shown.
@@ -259,23 +259,15 @@ impl Observer {
 
     /// The same from the logs: local stacks count only some of the invocations.
     async fn counts_logged(&self) -> Result<HashMap<String, Counts>> {
-        let since = i64::try_from((SystemTime::now() - BACK).duration_since(UNIX_EPOCH)?.as_millis())?;
+        let since = SystemTime::now() - BACK;
         let counted = self.deployment.functions.iter().map(|(name, function)| async move {
             let mut counts = Counts::default();
-            let call = self.logs.filter_log_events().log_group_name(logs::group(function)).start_time(since);
-            let mut pages = call.into_paginator().send();
-            while let Some(page) = pages.next().await {
-                let page = match page {
-                    Ok(page) => page,
-                    Err(error) if logs::never_ran(&error) => break,
-                    Err(error) => return Err(error).context("the logs cannot be read"),
-                };
-                for message in page.events().iter().filter_map(|event| event.message()) {
-                    counts.invocations += u64::from(message.starts_with("START RequestId"));
-                    counts.errors += u64::from(message.trim_start().starts_with("ERROR"));
-                }
+            let events = logged(&self.logs, function, since).await?;
+            for message in events.iter().filter_map(FilteredLogEvent::message) {
+                counts.invocations += u64::from(message.starts_with("START RequestId"));
+                counts.errors += u64::from(message.trim_start().starts_with("ERROR"));
             }
-            Ok((name.clone(), counts))
+            anyhow::Ok((name.clone(), counts))
         });
         Ok(try_join_all(counted).await?.into_iter().collect())
     }
