@@ -61,7 +61,7 @@ async fn a_push_that_the_stream_did_not_bring_is_cut_all_the_same() {
     bank.put_many(10).await;
     // An offer of five minutes ago, written as the offer function writes it. The stream brings it at once …
     let offer = bank.post_offer(&json!({"code": "UNTOLD", "description": "Hello", "eligibility": "false"})).await;
-    bank.completed(&offer).await;
+    let brought = bank.completed(&offer).await;
     let dynamodb = bank.dynamodb();
     let (offers, pushes) = (&bank.stack.tables["offers"], &bank.stack.tables["pushes"]);
     let key = |pk: String, sk: &str| Some([("pk".to_owned(), S(pk)), ("sk".to_owned(), S(sk.to_owned()))].into());
@@ -89,7 +89,8 @@ async fn a_push_that_the_stream_did_not_bring_is_cut_all_the_same() {
     let minute = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
     bank.invoke("push", &minute).await.unwrap();
     let push = bank.completed(&offer).await;
-    assert!(push["slices"].as_u64().unwrap() > 0 && push["slicesDone"] == push["slices"], "{push}");
+    assert_ne!(push["startedAt"], brought["startedAt"], "cut anew");
+    assert_eq!((&push["slicesDone"], &push["slices"]), (&brought["slices"], &brought["slices"]));
 }
 
 #[tokio::test]

@@ -46,6 +46,17 @@ async fn send_at(bank: &Bank, rate: &str, customers: usize) -> (Value, Vec<usize
 mod concurrent_functions {
     use super::*;
 
+    /// Sends to so many through a server that refuses what is over `limit` in any second; answers, second by second, how many
+    /// arrived, and how many were refused.
+    async fn send_within(bank: &Bank, rate: usize, limit: usize, customers: usize) -> (Vec<usize>, u64) {
+        bank.smtp_faults(json!([{"at": "rcpt", "above": limit, "do": {"reply": "454 4.7.0 rate exceeded"}}])).await;
+        let (push, seconds) = send_at(bank, &rate.to_string(), customers).await;
+        let refused = bank.smtp_faults_now().await[0]["seen"].as_u64().unwrap();
+        bank.smtp_faults(json!([])).await;
+        assert_eq!((&push["sent"], &push["failed"]), (&json!(customers), &json!(0)), "{push}");
+        (seconds, refused)
+    }
+
     #[tokio::test]
     async fn all_functions_together_use_the_whole_rate_and_no_more() {
         const RATE_PER_SECOND: usize = 50;
@@ -53,14 +64,8 @@ mod concurrent_functions {
         const BURST: usize = 10;
         let _guard = RATE.lock().await;
         let bank = Bank::open();
-        // A provider that refuses what is over its rate, with a little patience.
         let limit = RATE_PER_SECOND + BURST;
-        bank.smtp_faults(json!([{"at": "rcpt", "above": limit, "do": {"reply": "454 4.7.0 rate exceeded"}}])).await;
-        let (push, seconds) = send_at(&bank, "50", 2_000).await;
-        let refused = bank.smtp_faults_now().await[0]["seen"].as_u64().unwrap();
-        bank.smtp_faults(json!([])).await;
-
-        assert_eq!((&push["sent"], &push["failed"]), (&json!(2_000), &json!(0)), "{push}");
+        let (seconds, refused) = send_within(&bank, RATE_PER_SECOND, limit, 2_000).await;
         assert!(seconds.iter().all(|count| *count <= limit), "{seconds:?}");
         // Once it runs, and while there is enough to send: without the first second, until nine of ten are sent.
         let mut sent = seconds[0];
@@ -93,13 +98,8 @@ mod concurrent_functions {
         };
         let store = AwsProxy::start(&bank.stack.endpoint_url, unsteady).await;
         bank.set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
-        let limit = RATE_PER_SECOND * 3 / 2;
-        bank.smtp_faults(json!([{"at": "rcpt", "above": limit, "do": {"reply": "454 4.7.0 rate exceeded"}}])).await;
-        let (push, seconds) = send_at(&bank, "50", CUSTOMERS).await;
-        let refused = bank.smtp_faults_now().await[0]["seen"].as_u64().unwrap();
-        bank.smtp_faults(json!([])).await;
+        let (seconds, refused) = send_within(&bank, RATE_PER_SECOND, RATE_PER_SECOND * 3 / 2, CUSTOMERS).await;
         bank.set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", None).await;
-        assert_eq!((&push["sent"], &push["failed"]), (&json!(CUSTOMERS), &json!(0)), "{push}");
         println!("{refused} refused: {seconds:?}");
         assert_eq!(refused, 0, "were over one and a half times the rate: {seconds:?}");
     }
