@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
-use client::{Answer, Api, Call, STACK_VARIABLE, Signer, Stack, logged};
+use client::{Api, Call, Response, STACK_VARIABLE, Signer, Stack, logged};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -104,12 +104,12 @@ impl Bank {
     // ---- Calls ----
 
     /// Makes a signed call.
-    pub async fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
+    pub async fn call(&self, method: &str, path: &str, body: &Value) -> Response {
         self.call_with(method, path, &[], body.to_string().as_bytes()).await
     }
 
     /// Makes a signed call with headers and any body.
-    pub async fn call_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub async fn call_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
         self.api.call(method, path, headers, body).await.expect("the API answers")
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use client::Answer;
+use client::Response;
 use end_to_end::{Bank, Route, id_of, in_repository, routes};
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ impl Description {
     }
 
     /// Checks an answer against what is written of it.
-    fn check(&self, method: &str, path: &str, answer: &Answer) {
+    fn check(&self, method: &str, path: &str, answer: &Response) {
         let what = format!("{method} {path}: {} {}", answer.status, answer.text);
         let answers = &self.0["paths"][path][method.to_lowercase()]["responses"];
         assert!(answers.is_object(), "not described: {what}");

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use domain::offer::now;
+use domain::clock::now;
 use domain::queue::{Batch, ChannelMessage};
 use runtime::metrics::{self, Unit};
 use runtime::queue::QueueError;
@@ -41,7 +41,7 @@ where
 {
     /// Delivers each batch of an event, and answers which must come again.
     pub async fn deliver_all(&self, event: SqsEvent, deadline: Deadline) -> SqsBatchResponse {
-        records::each(event, async |body| {
+        records::handle_each(event, async |body| {
             let ChannelMessage::BatchV1(batch) = serde_json::from_str(body)?;
             self.deliver(batch, deadline).await
         })
@@ -52,7 +52,7 @@ where
     /// go. The queue's own retries, and its dead-letter queue, are for crashes and for messages that can never succeed.
     async fn deliver(&self, batch: Batch, deadline: Deadline) -> Result<(), BatchError> {
         let Batch { push, slice, batch: number, channel, origin, .. } = batch;
-        telemetry::of_push(push, origin.as_ref());
+        telemetry::record_push(push, origin.as_ref());
         Span::current().record("channel", channel.as_str());
         // When it could be sent at the earliest.
         let begins = origin
@@ -99,7 +99,7 @@ where
             Delivered::PutOff(put_off) => {
                 let PutOff { again, delay, why } = *put_off;
                 let (left, attempt, why) = (again.customers.len(), again.attempt, why.as_str());
-                self.queue.send_later(&ChannelMessage::BatchV1(again), delay).await?;
+                self.queue.send_delayed(&ChannelMessage::BatchV1(again), delay).await?;
                 let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
                 tracing::info!(slice, batch = number, duration_ms, attempt, left, why, delay_ms, "batch put off");
                 metrics::emit(

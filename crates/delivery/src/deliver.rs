@@ -18,8 +18,8 @@ use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use domain::clock::now;
 use domain::notification::Outcome;
-use domain::offer::now;
 use domain::push::{OutcomeCounts, PushState};
 use domain::queue::Batch;
 use domain::{AddressHash, CustomerId, PushId};
@@ -27,12 +27,12 @@ use futures::{FutureExt, StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use runtime::metrics::{self, Unit};
 use runtime::telemetry;
-use store::customers::Found;
-use store::deliveries::{Claim, Claiming, DeliveryId, Ending, Recording, Release, TakeUp, Via};
-use store::pacing::{Gate, Probe, Reserving, Slot};
-use store::pushes::{Report, Reporting};
+use store::customers::CustomerLookup;
+use store::deliveries::{Claim, ClaimResult, DeliveryId, FinalOutcome, RecordResult, Release, ResendPolicy, Route};
+use store::limits::{BreakerState, Probe, Reservation, Slot};
+use store::pushes::{Report, ReportResult};
 use store::suppressions::Reason;
-use store::{Customers, Deliveries, Pacing, Pushes, StoreError, Suppressions};
+use store::{Customers, Deliveries, Pushes, StoreError, Suppressions, TransportLimits};
 use tokio::sync::Mutex;
 
 use crate::backoff::{after_attempt, until};
@@ -70,7 +70,7 @@ pub struct Deliverer<C, T> {
     /// Where batches report.
     pub pushes: Pushes,
     /// Where a transport that is out of reach is blocked.
-    pub pacing: Pacing,
+    pub limits: TransportLimits,
     /// Writes the messages.
     pub composer: C,
     /// Carries them.
@@ -234,7 +234,7 @@ struct Passed<'d, T> {
 
 /// Who a batch is for, as a read found them.
 struct Recipients {
-    found: Found,
+    found: CustomerLookup,
     suppressed: HashMap<CustomerId, Reason>,
 }
 
@@ -243,7 +243,7 @@ struct Round<'b, T> {
     batch: &'b Batch,
     gate: &'b Passed<'b, T>,
     /// What needs no turn any more.
-    served: HashMap<CustomerId, Claiming>,
+    served: HashMap<CustomerId, ClaimResult>,
     deadline: Timestamp,
     push_is_cancelled: bool,
     /// When the push and the customers were read.
@@ -318,7 +318,7 @@ where
         deadline: Timestamp,
     ) -> Result<Delivered, StoreError> {
         let ids: Vec<_> = batch.customers.iter().map(|customer| delivery_id(batch, customer)).collect();
-        let served = self.deliveries.served(batch.push, &ids).await?;
+        let served = self.deliveries.find_final(batch.push, &ids).await?;
         let recipients = self.recipients(batch, &batch.customers).await?;
         let round = Round {
             batch,
@@ -371,7 +371,7 @@ where
             let attempt = if left.len() < batch.customers.len() { 0 } else { batch.attempt };
             let (delay, why) = put_off(attempt, &left);
             if let Some(refusal) = round.refusal.into_inner() {
-                self.pacing.refused(gate.name, &refusal).await?;
+                self.limits.record_refusal(gate.name, &refusal).await?;
             }
             let customers = left.into_iter().map(|(id, _)| id).collect();
             // Waiting for the provider's rate, or for time, is no sign that the next attempt should wait longer.
@@ -382,10 +382,10 @@ where
         let report =
             Report { push: batch.push, slice: batch.slice, generation: batch.generation, batch: batch.batch, counts };
         Ok(match self.pushes.report(&report).await? {
-            Reporting::Counted => Delivered::Whole(counts),
-            Reporting::Settled => Delivered::Before,
+            ReportResult::Counted => Delivered::Whole(counts),
+            ReportResult::Settled => Delivered::Before,
             // Faster than the walker that queued it; or that has died, and its slice comes again.
-            Reporting::TooEarly => {
+            ReportResult::TooEarly => {
                 // Until now it may have waited for something else.
                 let waited = if batch.customers.is_empty() { batch.attempt } else { 0 };
                 if push_is_cancelled && waited >= WALKER_GONE {
@@ -414,7 +414,7 @@ where
         let written = self.message(batch, round.push_is_cancelled, id, recipients);
         if let Err(ending) = &written {
             round.waiting.fetch_sub(1, Ordering::Relaxed);
-            return self.conclude(batch, id, ending).await;
+            return self.record_unsent(batch, id, ending).await;
         }
         if round.blocked.load(Ordering::Relaxed) {
             return Ok(Standing::Open(Open::Blocked));
@@ -439,7 +439,7 @@ where
         let address = |customer| Some(AddressHash::of(batch.channel, self.composer.address(customer)?));
         let reachable: Vec<_> =
             found.customers.iter().filter_map(|(id, customer)| Some((id.clone(), address(customer)?))).collect();
-        let suppressed = self.suppressions.among(batch.channel, &reachable).await?;
+        let suppressed = self.suppressions.lookup(batch.channel, &reachable).await?;
         Ok(Recipients { found, suppressed })
     }
 
@@ -447,30 +447,35 @@ where
         &self,
         round: &Round<'_, T>,
         id: &CustomerId,
-        written: Result<(C::Message, &str), Ending>,
+        written: Result<(C::Message, &str), FinalOutcome>,
     ) -> Result<Standing, StoreError> {
         let Round { batch, deadline, gate, .. } = *round;
         let (message, address) = match written {
             Ok(written) => written,
-            Err(ending) => return self.conclude(batch, id, &ending).await,
+            Err(ending) => return self.record_unsent(batch, id, &ending).await,
         };
         if now() + LAST_START > deadline {
             return Ok(Standing::Open(Open::NoTime));
         }
         let id = delivery_id(batch, id);
         let hash = AddressHash::of(batch.channel, address);
-        let take_up = if batch.retry_rejected { TakeUp::Rejected } else { TakeUp::Unserved(&hash) };
-        let via = Via { transport: gate.name, other: gate.other };
+        let take_up = if batch.retry_rejected { ResendPolicy::UnsentAndRejected } else { ResendPolicy::Unsent(&hash) };
+        let via = Route { transport: gate.name, other: gate.other };
         let lease_until = deadline + LEASE_MARGIN;
         match self.deliveries.claim(id, batch.push, &batch.offer, take_up, via, lease_until).await? {
-            Claiming::Granted(claim) => self.send(round, &claim, &message, hash).await,
+            ClaimResult::Granted(claim) => self.send(round, &claim, &message, hash).await,
             taken => Ok(standing(batch, &taken)),
         }
     }
 
     /// Records that nothing is sent, and why.
-    async fn conclude(&self, batch: &Batch, id: &CustomerId, ending: &Ending) -> Result<Standing, StoreError> {
-        let claiming = self.deliveries.conclude(&delivery_id(batch, id), batch.push, &batch.offer, ending).await?;
+    async fn record_unsent(
+        &self,
+        batch: &Batch,
+        id: &CustomerId,
+        ending: &FinalOutcome,
+    ) -> Result<Standing, StoreError> {
+        let claiming = self.deliveries.record_unsent(&delivery_id(batch, id), batch.push, &batch.offer, ending).await?;
         Ok(standing(batch, &claiming))
     }
 
@@ -537,10 +542,10 @@ where
     async fn gate(&self) -> Result<Result<Passed<'_, T>, Timestamp>, StoreError> {
         let mut blocked = Timestamp::MAX;
         for paced in std::iter::once(&self.first).chain(&self.fallback) {
-            match self.pacing.gate(paced.transport.name()).await? {
-                Gate::Open => return Ok(Ok(self.passed(paced, None))),
-                Gate::Probe(probe) => return Ok(Ok(self.passed(paced, Some(probe)))),
-                Gate::Blocked { until } => blocked = blocked.min(until),
+            match self.limits.check_breaker(paced.transport.name()).await? {
+                BreakerState::Closed => return Ok(Ok(self.passed(paced, None))),
+                BreakerState::HalfOpen(probe) => return Ok(Ok(self.passed(paced, Some(probe)))),
+                BreakerState::Open { until } => blocked = blocked.min(until),
             }
         }
         Ok(Err(blocked))
@@ -559,7 +564,7 @@ where
         let Some(probe) = gate.probe.filter(|_| !gate.told.load(Ordering::Relaxed)) else {
             return;
         };
-        if let Err(error) = self.pacing.pass_on(gate.name, probe).await {
+        if let Err(error) = self.limits.release_probe(gate.name, probe).await {
             tracing::warn!(transport = gate.name, error = %error, "the right to probe could not be given back, and runs out");
         }
     }
@@ -576,13 +581,13 @@ where
             return Ok(Ok(at));
         }
         loop {
-            let until = match self.pacing.reserve(paced.transport.name(), paced.rate, wanted).await? {
-                Reserving::Reserved(reserved) => match slot.insert(reserved).next() {
+            let until = match self.limits.reserve(paced.transport.name(), paced.rate, wanted).await? {
+                Reservation::Reserved(reserved) => match slot.insert(reserved).next() {
                     Some(at) => return Ok(Ok(at)),
                     // The store took far longer than the last time: all of them had lapsed when it answered.
                     None => now(),
                 },
-                Reserving::Full { until } => until,
+                Reservation::Full { until } => until,
             };
             if until.max(now()) > patience {
                 return Ok(Err(until));
@@ -598,34 +603,36 @@ where
         push_is_cancelled: bool,
         id: &CustomerId,
         Recipients { found, suppressed }: &'c Recipients,
-    ) -> Result<(C::Message, &'c str), Ending> {
+    ) -> Result<(C::Message, &'c str), FinalOutcome> {
         if push_is_cancelled {
-            return Err(Ending::unsent(Outcome::Cancelled, "the push was cancelled"));
+            return Err(FinalOutcome::unsent(Outcome::Cancelled, "the push was cancelled"));
         }
         if batch.offer.is_over(now()) {
-            return Err(Ending::unsent(Outcome::Expired, "the offer is over"));
+            return Err(FinalOutcome::unsent(Outcome::Expired, "the offer is over"));
         }
         if found.unreadable.contains(id) {
-            return Err(Ending::unsent(Outcome::Failed, "the customer's record cannot be read"));
+            return Err(FinalOutcome::unsent(Outcome::Failed, "the customer's record cannot be read"));
         }
         let Some(customer) = found.customers.get(id) else {
-            return Err(Ending::unsent(Outcome::OptedOut, "the customer is gone"));
+            return Err(FinalOutcome::unsent(Outcome::OptedOut, "the customer is gone"));
         };
         let address = self
             .composer
             .address(customer)
             .filter(|_| customer.reachable_by(batch.channel))
-            .ok_or_else(|| Ending::unsent(Outcome::OptedOut, "the customer's consent or address is gone"))?;
+            .ok_or_else(|| FinalOutcome::unsent(Outcome::OptedOut, "the customer's consent or address is gone"))?;
         match suppressed.get(id) {
             None => {}
-            Some(Reason::OptedOut) => return Err(Ending::unsent(Outcome::OptedOut, "the customer unsubscribed")),
-            Some(Reason::Bounced) => return Err(Ending::unsent(Outcome::Suppressed, "the address bounced")),
+            Some(Reason::OptedOut) => return Err(FinalOutcome::unsent(Outcome::OptedOut, "the customer unsubscribed")),
+            Some(Reason::Bounced) => return Err(FinalOutcome::unsent(Outcome::Suppressed, "the address bounced")),
             Some(Reason::Complained) => {
-                return Err(Ending::unsent(Outcome::Suppressed, "the address complained of our mail"));
+                return Err(FinalOutcome::unsent(Outcome::Suppressed, "the address complained of our mail"));
             }
         }
-        let message =
-            self.composer.compose(&batch.offer, customer).map_err(|reason| Ending::unsent(Outcome::Failed, reason))?;
+        let message = self
+            .composer
+            .compose(&batch.offer, customer)
+            .map_err(|reason| FinalOutcome::unsent(Outcome::Failed, reason))?;
         Ok((message, address))
     }
 
@@ -644,20 +651,20 @@ where
             self.suppressions.suppress(&address_hash, Reason::OptedOut, now(), round.gate.name).await?;
         }
         let ending = match &sent {
-            Ok(accepted) => Some(Ending {
+            Ok(accepted) => Some(FinalOutcome {
                 outcome: Outcome::Sent,
                 reason: None,
                 provider_message_id: Some(accepted.message_id.clone()),
                 address_hash: Some(address_hash),
             }),
             Err(SendError::Rejected(reason)) => {
-                Some(Ending { address_hash: Some(address_hash), ..Ending::unsent(Outcome::Failed, reason) })
+                Some(FinalOutcome { address_hash: Some(address_hash), ..FinalOutcome::unsent(Outcome::Failed, reason) })
             }
-            Err(SendError::OptedOut(reason)) => Some(Ending::unsent(Outcome::OptedOut, reason)),
+            Err(SendError::OptedOut(reason)) => Some(FinalOutcome::unsent(Outcome::OptedOut, reason)),
             // She may have it: as with a refusal, pushing again does not try again by itself.
-            Err(SendError::Unanswered(reason)) if claim.unanswered + 1 >= UNANSWERED_LIMIT => Some(Ending {
+            Err(SendError::Unanswered(reason)) if claim.unanswered + 1 >= UNANSWERED_LIMIT => Some(FinalOutcome {
                 address_hash: Some(address_hash),
-                ..Ending::unsent(Outcome::Failed, format!("the answer was lost twice: {reason}"))
+                ..FinalOutcome::unsent(Outcome::Failed, format!("the answer was lost twice: {reason}"))
             }),
             // Others may have taken over: there is nothing of ours to give back.
             Err(SendError::TooLate) => return Ok(Standing::Open(Open::NoTime)),
@@ -687,7 +694,7 @@ where
         }
         log(claim, &sent, ending.as_ref(), recording, duration_ms);
         Ok(match (ending, recording, &sent) {
-            (Some(ending), Recording::Recorded, _) => Standing::Final(Tally::Outcome(ending.outcome)),
+            (Some(ending), RecordResult::Recorded, _) => Standing::Final(Tally::Outcome(ending.outcome)),
             (None, _, Err(SendError::Unreachable(_))) => Standing::Open(Open::Blocked),
             _ => Standing::Open(Open::Refused),
         })
@@ -710,14 +717,14 @@ where
         match (reason, gate.probe) {
             (Some(reason), _) => {
                 if !gate.told.swap(true, Ordering::Relaxed) {
-                    let until = self.pacing.block(gate.name, gate.probe, reason).await?;
+                    let until = self.limits.open_breaker(gate.name, gate.probe, reason).await?;
                     tracing::warn!(transport = gate.name, %until, error = reason, "the transport is out of reach");
                     measure_breaker(gate.name, true);
                 }
             }
             (None, Some(probe)) => {
                 if !gate.told.swap(true, Ordering::Relaxed) {
-                    self.pacing.clear(gate.name, probe).await?;
+                    self.limits.close_breaker(gate.name, probe).await?;
                     tracing::info!(transport = gate.name, "the transport is within reach again");
                     measure_breaker(gate.name, false);
                 }
@@ -748,14 +755,14 @@ impl<T> Round<'_, T> {
 fn log(
     claim: &Claim,
     sent: &Result<Accepted, SendError>,
-    ending: Option<&Ending>,
-    recording: Recording,
+    ending: Option<&FinalOutcome>,
+    recording: RecordResult,
     duration_ms: u64,
 ) {
     let customer = &claim.id.customer;
     let state = ending.map_or("retry", |ending| ending.outcome.as_str());
     match (sent, recording) {
-        (_, Recording::LeaseLost) => tracing::warn!(
+        (_, RecordResult::LeaseLost) => tracing::warn!(
             customer.id = %customer, delivery.state = "unknown", duration_ms,
             "the lease ended while sending; whoever holds it now may send once more"
         ),
@@ -773,9 +780,9 @@ fn log(
 
 /// Writes what became of a message that was handed over. Tries for as long as there is time: what is not written down is
 /// sent again.
-async fn surely<F>(deadline: Timestamp, write: impl Fn() -> F) -> Result<Recording, StoreError>
+async fn surely<F>(deadline: Timestamp, write: impl Fn() -> F) -> Result<RecordResult, StoreError>
 where
-    F: Future<Output = Result<Recording, StoreError>>,
+    F: Future<Output = Result<RecordResult, StoreError>>,
 {
     let mut wait = Duration::from_millis(100);
     loop {
@@ -799,15 +806,15 @@ async fn sleep_until(moment: Timestamp) {
     }
 }
 
-fn standing(batch: &Batch, claiming: &Claiming) -> Standing {
+fn standing(batch: &Batch, claiming: &ClaimResult) -> Standing {
     match claiming {
         // What an earlier push sent is served. What it ended otherwise, and this push may not take up, still counts.
-        Claiming::Final { push, outcome: Outcome::Sent } if *push != batch.push.number => {
+        ClaimResult::Final { push, outcome: Outcome::Sent } if *push != batch.push.number => {
             Standing::Final(Tally::AlreadyServed)
         }
-        Claiming::Final { outcome, .. } => Standing::Final(Tally::Outcome(*outcome)),
-        Claiming::Leased { until } => Standing::Open(Open::Leased(*until)),
-        Claiming::Granted(_) => unreachable!("a granted claim is sent"),
+        ClaimResult::Final { outcome, .. } => Standing::Final(Tally::Outcome(*outcome)),
+        ClaimResult::Leased { until } => Standing::Open(Open::Leased(*until)),
+        ClaimResult::Granted(_) => unreachable!("a granted claim is sent"),
     }
 }
 

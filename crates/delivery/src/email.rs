@@ -320,7 +320,7 @@ mod tests {
         .unwrap();
         composer.prepare().now_or_never().unwrap().unwrap();
         let default_subject = Text::parse("Save Cash On Transactions").unwrap();
-        let posted = Posted { at: domain::offer::now(), by: "bank", default_subject: &default_subject };
+        let posted = Posted { at: domain::clock::now(), by: "bank", default_subject: &default_subject };
         let offer = Offer::parse(offer, &posted).unwrap();
         let customer = Customer::parse("c-1", customer).unwrap();
         composer.compose(&offer, &customer).unwrap().message.formatted()

@@ -4,7 +4,7 @@ use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::operation::send_email::SendEmailError;
 use aws_sdk_sesv2::primitives::Blob;
 use aws_sdk_sesv2::types::{EmailContent, MessageTag, RawMessage};
-use domain::offer::now;
+use domain::clock::now;
 use jiff::Timestamp;
 
 use crate::aws::{self, Refusal};

@@ -78,7 +78,7 @@ mod tests {
     fn text(subject: &str, description: &str, segments: usize) -> Result<String, String> {
         let composer = SmsComposer { brand_name: "A Bank".into(), opt_out: "Reply STOP to opt out".into(), segments };
         let default_subject = Text::parse("Save Cash On Transactions").unwrap();
-        let posted = Posted { at: domain::offer::now(), by: "bank", default_subject: &default_subject };
+        let posted = Posted { at: domain::clock::now(), by: "bank", default_subject: &default_subject };
         let offer = json!({"code": "X", "subject": subject, "description": description});
         let customer = json!({"name": "Asha", "mobile": "+351912345678", "channels": ["sms"]});
         let customer = Customer::parse("c-1", customer).unwrap();

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use deadpool::managed::{self, Metrics, Object, RecycleError, RecycleResult};
-use domain::offer::now;
+use domain::clock::now;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use lettre::Message;

@@ -4,7 +4,7 @@ use aws_sdk_sns::Client;
 use aws_sdk_sns::operation::check_if_phone_number_is_opted_out::CheckIfPhoneNumberIsOptedOutError;
 use aws_sdk_sns::operation::publish::PublishError;
 use aws_sdk_sns::types::MessageAttributeValue;
-use domain::offer::now;
+use domain::clock::now;
 use jiff::Timestamp;
 
 use crate::aws::{self, Refusal};

@@ -12,11 +12,13 @@
 //! | what becomes of one notification | [`notification`] |
 //! | what an unsubscribe link says, and its signature | [`unsubscribe`] |
 //! | what other services may subscribe to | [`event`] |
+//! | how the current time is read | [`clock`] |
 //! | what ties log lines together | [`trace`] |
 //! | how bad input is told to its sender | [`faults`], [`fields`] |
 
 pub mod address;
 pub mod channel;
+pub mod clock;
 pub mod customer;
 pub mod eligibility;
 pub mod event;

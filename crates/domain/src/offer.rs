@@ -1,10 +1,11 @@
 //! An offer: what is announced. Immutable once stored.
 
-use jiff::{SignedDuration, Timestamp, Unit};
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::channel::{Channel, Channels};
+use crate::clock::to_millis;
 use crate::eligibility::Rule;
 use crate::faults::Faults;
 use crate::fields::{Fields, Lines, check_text};
@@ -138,22 +139,13 @@ pub struct Posted<'a> {
     pub default_subject: &'a Text,
 }
 
-/// Now, in whole milliseconds: the precision of every time we store.
-pub fn now() -> Timestamp {
-    millis(Timestamp::now())
-}
-
-fn millis(at: Timestamp) -> Timestamp {
-    at.round(Unit::Millisecond).unwrap_or(at)
-}
-
 fn parse_text(string: &str, limit: usize, lines: Lines) -> Result<Text, String> {
     check_text(string, limit, lines)?;
     Text::parse(string).map_err(|error| error.to_string())
 }
 
 fn parse_time(string: &str) -> Result<Timestamp, &'static str> {
-    string.parse().map(millis).map_err(|_| "must be a time with its offset, such as 2026-12-24T18:00:00Z")
+    string.parse().map(to_millis).map_err(|_| "must be a time with its offset, such as 2026-12-24T18:00:00Z")
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ impl AddAssign for OutcomeCounts {
 
 /// What walking customers found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct WalkCounts {
+pub struct ScanCounts {
     /// Customers read.
     pub customers_read: u64,
     /// Customers for whom the rule holds.
@@ -113,7 +113,7 @@ pub struct WalkCounts {
     pub notifications: u64,
 }
 
-impl AddAssign for WalkCounts {
+impl AddAssign for ScanCounts {
     fn add_assign(&mut self, other: Self) {
         self.customers_read += other.customers_read;
         self.customers_eligible += other.customers_eligible;

@@ -22,7 +22,7 @@ impl Deadline {
     }
 
     /// Whether less than `margin` is left.
-    pub fn is_within(self, margin: Duration) -> bool {
+    pub fn has_less_than(self, margin: Duration) -> bool {
         let left = self.0.duration_since(Timestamp::now());
         Duration::try_from(left).unwrap_or_default() < margin
     }

@@ -85,7 +85,7 @@ impl Queue {
     ///
     /// # Errors
     /// If it is not known to be queued.
-    pub async fn send_later<T: Serialize>(&self, message: &T, delay: Duration) -> Result<(), QueueError> {
+    pub async fn send_delayed<T: Serialize>(&self, message: &T, delay: Duration) -> Result<(), QueueError> {
         let seconds = delay.as_secs_f64().ceil().min(900.0);
         #[expect(clippy::cast_possible_truncation, reason = "it is at most 900")]
         let seconds = seconds as i32;

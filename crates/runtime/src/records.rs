@@ -12,12 +12,15 @@ use crate::telemetry;
 
 /// Handles each record, one after the other, and answers which of them must come again. An error or a panic is logged
 /// here, once.
-pub async fn each<E: Display>(event: SqsEvent, mut handle: impl AsyncFnMut(&str) -> Result<(), E>) -> SqsBatchResponse {
+pub async fn handle_each<E: Display>(
+    event: SqsEvent,
+    mut handle: impl AsyncFnMut(&str) -> Result<(), E>,
+) -> SqsBatchResponse {
     let mut response = SqsBatchResponse::default();
     for record in event.records {
         let message_id = record.message_id.unwrap_or_default();
         let body = record.body.unwrap_or_default();
-        let span = telemetry::work();
+        let span = telemetry::work_span();
         // What a panic leaves behind is this record's alone: it is parsed, handled and dropped here.
         let failure = match AssertUnwindSafe(handle(&body)).catch_unwind().instrument(span.clone()).await {
             Ok(Ok(())) => continue,
@@ -55,7 +58,7 @@ mod tests {
             event.records.push(message);
         }
         let mut handled = 0;
-        let response = each(event, async |body| match body {
+        let response = handle_each(event, async |body| match body {
             "bad" => Err("it is bad"),
             "mad" => panic!("it is mad"),
             _ => {

@@ -54,13 +54,13 @@ fn filter(level: &str) -> String {
     format!("info{}", ours.concat())
 }
 
-/// The span of one message or record, to be told more of by [`of_push`] once it is read.
-pub fn work() -> Span {
+/// The span of one message or record, to be told more of by [`record_push`] once it is read.
+pub fn work_span() -> Span {
     tracing::info_span!("work", trace.id = Empty, offer.id = Empty, push.number = Empty, channel = Empty)
 }
 
 /// Notes in the current span which push it is for, and which call that goes back to.
-pub fn of_push(push: PushId, origin: Option<&Origin>) {
+pub fn record_push(push: PushId, origin: Option<&Origin>) {
     let span = Span::current();
     span.record("offer.id", tracing::field::display(push.offer));
     span.record("push.number", push.number);

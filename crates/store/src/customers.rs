@@ -55,7 +55,7 @@ impl From<&Customer> for CustomerItem {
 
 /// What became of looking customers up.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct CustomerLookup {
     /// Those who are there.
     pub customers: HashMap<CustomerId, Customer>,
     /// Those whose item cannot be read as a customer (written by something other than this product).
@@ -158,9 +158,9 @@ impl Customers {
     ///
     /// # Errors
     /// If the store is out of reach, or still too busy after several rounds.
-    pub async fn get_many(&self, ids: &[CustomerId]) -> Result<Found, StoreError> {
+    pub async fn get_many(&self, ids: &[CustomerId]) -> Result<CustomerLookup, StoreError> {
         let keys = ids.iter().map(|id| Item::from([("pk".to_owned(), text(id))])).collect();
-        let mut found = Found::default();
+        let mut found = CustomerLookup::default();
         for item in batch::get(&self.client, &self.table, keys, batch::Read::Consistent).await? {
             let id = item.get("pk").and_then(|pk| pk.as_s().ok()?.parse::<CustomerId>().ok());
             match self.from_item(item) {
@@ -235,7 +235,7 @@ impl Customers {
     ///
     /// # Errors
     /// If the store is out of reach.
-    pub async fn rough_count(&self) -> Result<u64, StoreError> {
+    pub async fn approximate_count(&self) -> Result<u64, StoreError> {
         let answer = self
             .client
             .describe_table()

@@ -66,7 +66,7 @@ pub struct Claim {
 
 /// What became of trying to claim a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Claiming {
+pub enum ClaimResult {
     /// It is ours.
     Granted(Claim),
     /// It is done, by the push with this number.
@@ -85,7 +85,7 @@ pub enum Claiming {
 
 /// Whether an outcome was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recording {
+pub enum RecordResult {
     /// It stands in the table.
     Recorded,
     /// The lease had passed to somebody else, whose outcome counts.
@@ -103,7 +103,7 @@ pub enum Release {
 
 /// How a claimed delivery ended, to be recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ending {
+pub struct FinalOutcome {
     /// How.
     pub outcome: Outcome,
     /// Why, if it was not sent. Never an address.
@@ -114,7 +114,7 @@ pub struct Ending {
     pub address_hash: Option<AddressHash>,
 }
 
-impl Ending {
+impl FinalOutcome {
     /// An ending without sending.
     pub fn unsent(outcome: Outcome, reason: impl Into<String>) -> Self {
         Self { outcome, reason: Some(reason.into()), provider_message_id: None, address_hash: None }
@@ -221,16 +221,16 @@ const REFUSED: &str = "push < :push AND #state = :failed";
 
 /// What a push may take up of what an earlier push ended. What was sent is never taken up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TakeUp<'a> {
+pub enum ResendPolicy<'a> {
     /// What was not sent. What was refused only if it was at another address than this (as a hash).
-    Unserved(&'a AddressHash),
+    Unsent(&'a AddressHash),
     /// That, and what was refused at the same address.
-    Rejected,
+    UnsentAndRejected,
 }
 
 /// What carries a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Via {
+pub struct Route {
     /// The transport's name.
     pub transport: &'static str,
     /// The other one's, if there is one. What that was handed without an answer is left to it for ten minutes: it may know
@@ -249,7 +249,11 @@ impl Deliveries {
     ///
     /// # Errors
     /// If the store is out of reach.
-    pub async fn served(&self, push: PushId, ids: &[DeliveryId]) -> Result<HashMap<CustomerId, Claiming>, StoreError> {
+    pub async fn find_final(
+        &self,
+        push: PushId,
+        ids: &[DeliveryId],
+    ) -> Result<HashMap<CustomerId, ClaimResult>, StoreError> {
         let keys = ids.iter().map(DeliveryId::key).collect();
         let items = batch::get(&self.client, &self.table, keys, batch::Read::Eventual).await?;
         let mut served = HashMap::new();
@@ -264,7 +268,7 @@ impl Deliveries {
             };
             // No push takes these up.
             if let Some(id) = id.filter(|_| outcome == Outcome::Sent || item.push == push.number) {
-                served.insert(id, Claiming::Final { push: item.push, outcome });
+                served.insert(id, ClaimResult::Final { push: item.push, outcome });
             }
         }
         Ok(served)
@@ -279,10 +283,10 @@ impl Deliveries {
         id: DeliveryId,
         push: PushId,
         offer: &Offer,
-        take_up: TakeUp<'_>,
-        via: Via,
+        take_up: ResendPolicy<'_>,
+        via: Route,
         lease_until: Timestamp,
-    ) -> Result<Claiming, StoreError> {
+    ) -> Result<ClaimResult, StoreError> {
         // Unique for every claim that can ever meet this item: ids of this kind are 74 random bits and the time.
         let token = OfferId::generate().to_string();
         let take = |refused: &str| {
@@ -303,8 +307,10 @@ impl Deliveries {
             }
         };
         let call = match take_up {
-            TakeUp::Unserved(hash) => take(REFUSED_ELSEWHERE).expression_attribute_values(":addressHash", text(hash)),
-            TakeUp::Rejected => take(REFUSED),
+            ResendPolicy::Unsent(hash) => {
+                take(REFUSED_ELSEWHERE).expression_attribute_values(":addressHash", text(hash))
+            }
+            ResendPolicy::UnsentAndRejected => take(REFUSED),
         }
         .update_expression(
             "SET #state = :claimed, push = :push, updatedAt = :now, expiresAt = :expiresAt, \
@@ -318,13 +324,13 @@ impl Deliveries {
         match call.send().await {
             Ok(updated) => {
                 let unanswered = self.read(updated.attributes.unwrap_or_default())?.unanswered;
-                Ok(Claiming::Granted(Claim { id, lease_until, unanswered, token }))
+                Ok(ClaimResult::Granted(Claim { id, lease_until, unanswered, token }))
             }
             Err(error) => {
                 let item = self.refused(error)?;
                 // Our own write, whose answer was lost, so that the client made it again.
                 if item.lease_token.as_ref() == Some(&token) {
-                    return Ok(Claiming::Granted(Claim { id, lease_until, unanswered: item.unanswered, token }));
+                    return Ok(ClaimResult::Granted(Claim { id, lease_until, unanswered: item.unanswered, token }));
                 }
                 self.taken(&item)
             }
@@ -335,13 +341,13 @@ impl Deliveries {
     ///
     /// # Errors
     /// If the store is out of reach or the item unreadable.
-    pub async fn conclude(
+    pub async fn record_unsent(
         &self,
         id: &DeliveryId,
         push: PushId,
         offer: &Offer,
-        ending: &Ending,
-    ) -> Result<Claiming, StoreError> {
+        ending: &FinalOutcome,
+    ) -> Result<ClaimResult, StoreError> {
         let call = self
             .take(id, push, offer, &format!("{FREE} OR ({UNSENT})"))
             .update_expression(
@@ -351,7 +357,7 @@ impl Deliveries {
             .expression_attribute_values(":final", text(ending.outcome))
             .expression_attribute_values(":reason", text(ending.reason.as_deref().unwrap_or_default()));
         match call.send().await {
-            Ok(_) => Ok(Claiming::Final { push: push.number, outcome: ending.outcome }),
+            Ok(_) => Ok(ClaimResult::Final { push: push.number, outcome: ending.outcome }),
             Err(error) => self.taken(&self.refused(error)?),
         }
     }
@@ -392,13 +398,13 @@ impl Deliveries {
         self.read(item)
     }
 
-    fn taken(&self, item: &DeliveryItem) -> Result<Claiming, StoreError> {
+    fn taken(&self, item: &DeliveryItem) -> Result<ClaimResult, StoreError> {
         match item.state.parse() {
-            Ok(DeliveryState::Final(outcome)) => Ok(Claiming::Final { push: item.push, outcome }),
+            Ok(DeliveryState::Final(outcome)) => Ok(ClaimResult::Final { push: item.push, outcome }),
             // `retry` stands here if the item changed since, or the other transport must hand it over: asking again is right.
             Ok(DeliveryState::Claimed | DeliveryState::Retry) => {
                 let held_until = item.unanswered_at.map(|at| at + HELD);
-                Ok(Claiming::Leased { until: item.lease_until.or(held_until).unwrap_or_else(Timestamp::now) })
+                Ok(ClaimResult::Leased { until: item.lease_until.or(held_until).unwrap_or_else(Timestamp::now) })
             }
             Err(error) => Err(StoreError::unreadable(&self.table, format!("state {error}"))),
         }
@@ -408,7 +414,7 @@ impl Deliveries {
     ///
     /// # Errors
     /// If the store is out of reach.
-    pub async fn record(&self, claim: &Claim, ending: &Ending) -> Result<Recording, StoreError> {
+    pub async fn record(&self, claim: &Claim, ending: &FinalOutcome) -> Result<RecordResult, StoreError> {
         let mut set = "SET #state = :state, updatedAt = :now".to_owned();
         let mut call = self.held(claim).expression_attribute_values(":state", text(ending.outcome));
         for (name, value) in [
@@ -428,7 +434,7 @@ impl Deliveries {
     ///
     /// # Errors
     /// If the store is out of reach.
-    pub async fn release(&self, claim: &Claim, reason: &str, release: Release) -> Result<Recording, StoreError> {
+    pub async fn release(&self, claim: &Claim, reason: &str, release: Release) -> Result<RecordResult, StoreError> {
         let call = self
             .held(claim)
             .expression_attribute_values(":state", text(DeliveryState::Retry.as_str()))
@@ -450,7 +456,7 @@ impl Deliveries {
     ///
     /// # Errors
     /// If the store is out of reach.
-    pub async fn note(&self, id: &DeliveryId, feedback: &Feedback) -> Result<bool, StoreError> {
+    pub async fn add_feedback(&self, id: &DeliveryId, feedback: &Feedback) -> Result<bool, StoreError> {
         let weightier = FeedbackKind::ALL.into_iter().filter(|kind| *kind > feedback.kind).map(FeedbackKind::as_str);
         let mut condition = "attribute_exists(pk)".to_owned();
         let mut call = self
@@ -466,7 +472,7 @@ impl Deliveries {
             condition.push_str(&format!(" AND (attribute_not_exists(feedback) OR feedback <> :{kind})"));
             call = call.expression_attribute_values(format!(":{kind}"), text(kind));
         }
-        Ok(self.write_if(call.condition_expression(condition)).await? == Recording::Recorded)
+        Ok(self.write_if(call.condition_expression(condition)).await? == RecordResult::Recorded)
     }
 
     fn held(&self, claim: &Claim) -> UpdateItemFluentBuilder {
@@ -480,11 +486,11 @@ impl Deliveries {
             .expression_attribute_values(":now", millis(Timestamp::now()))
     }
 
-    async fn write_if(&self, call: UpdateItemFluentBuilder) -> Result<Recording, StoreError> {
+    async fn write_if(&self, call: UpdateItemFluentBuilder) -> Result<RecordResult, StoreError> {
         match call.send().await {
-            Ok(_) => Ok(Recording::Recorded),
+            Ok(_) => Ok(RecordResult::Recorded),
             Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
-                Ok(Recording::LeaseLost)
+                Ok(RecordResult::LeaseLost)
             }
             Err(error) => Err(StoreError::unavailable("UpdateItem", &self.table, &error)),
         }

@@ -8,7 +8,7 @@
 //! | Customers | [`customers`] | a customer |
 //! | Deliveries | [`deliveries`] | what became of one notification |
 //! | Suppressions | [`suppressions`] | an address that must not be written to, or a customer's word that she wants no more |
-//! | Pacing | [`pacing`] | whether a transport may be called now |
+//! | Pacing | [`limits`] | whether a transport may be called now |
 //!
 //! [`waiting`] tells from them what holds a push up.
 //!
@@ -17,8 +17,8 @@
 
 pub mod customers;
 pub mod deliveries;
+pub mod limits;
 pub mod offers;
-pub mod pacing;
 pub mod pushes;
 pub mod suppressions;
 pub mod waiting;
@@ -32,8 +32,8 @@ use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata};
 pub use cursor::{Cursor, InvalidCursor, Page};
 pub use customers::Customers;
 pub use deliveries::Deliveries;
+pub use limits::TransportLimits;
 pub use offers::Offers;
-pub use pacing::Pacing;
 pub use pushes::Pushes;
 pub use suppressions::Suppressions;
 

@@ -48,7 +48,7 @@ pub struct Idempotency {
 
 /// What became of storing an offer.
 #[derive(Debug)]
-pub enum Creation {
+pub enum CreateResult {
     /// It is stored, and its first push requested.
     Stored,
     /// The key was used before for the same request: this is what was stored then.
@@ -196,10 +196,10 @@ impl Offers {
         offer: &Offer,
         idempotency: Option<&Idempotency>,
         trace: TraceId,
-    ) -> Result<Creation, StoreError> {
+    ) -> Result<CreateResult, StoreError> {
         for attempt in 1.. {
             let cancelled = match self.try_create(offer, idempotency, trace).await {
-                Ok(()) => return Ok(Creation::Stored),
+                Ok(()) => return Ok(CreateResult::Stored),
                 Err(SdkError::ServiceError(error)) => match error.into_err() {
                     TransactWriteItemsError::TransactionCanceledException(cancelled) => cancelled,
                     error => return Err(StoreError::unavailable("TransactWriteItems", &self.table, &error)),
@@ -207,7 +207,7 @@ impl Offers {
                 Err(error) => {
                     // No answer is not a no: it may be stored.
                     return match self.get(offer.id).await {
-                        Ok(Some(_)) => Ok(Creation::Stored),
+                        Ok(Some(_)) => Ok(CreateResult::Stored),
                         _ => Err(StoreError::unavailable("TransactWriteItems", &self.table, &error)),
                     };
                 }
@@ -217,7 +217,7 @@ impl Offers {
             if let Some(idempotency) = idempotency
                 && because("ConditionalCheckFailed")
             {
-                return Ok(self.earlier(idempotency).await?.unwrap_or(Creation::Contended));
+                return Ok(self.find_replay(idempotency).await?.unwrap_or(CreateResult::Contended));
             }
             if !because("TransactionConflict") {
                 return Err(StoreError::unavailable("TransactWriteItems", &self.table, &cancelled));
@@ -227,7 +227,7 @@ impl Offers {
             }
             tokio::time::sleep(std::time::Duration::from_millis(20 << attempt)).await;
         }
-        Ok(Creation::Contended)
+        Ok(CreateResult::Contended)
     }
 
     async fn try_create(
@@ -282,7 +282,7 @@ impl Offers {
     ///
     /// # Errors
     /// If the store is out of reach or an item unreadable.
-    pub async fn earlier(&self, idempotency: &Idempotency) -> Result<Option<Creation>, StoreError> {
+    pub async fn find_replay(&self, idempotency: &Idempotency) -> Result<Option<CreateResult>, StoreError> {
         let Some(item) = self.get_item(format!("idempotency#{}", idempotency.key), IDEMPOTENCY_SK).await? else {
             return Ok(None);
         };
@@ -292,12 +292,12 @@ impl Offers {
             return Ok(None);
         }
         if item.fingerprint != idempotency.fingerprint {
-            return Ok(Some(Creation::KeyReused));
+            return Ok(Some(CreateResult::KeyReused));
         }
         let offer = self.get(item.offer_id).await?.ok_or_else(|| {
             StoreError::unreadable(&self.table, "an idempotency key names an offer that is not there")
         })?;
-        Ok(Some(Creation::Replayed(Box::new(offer))))
+        Ok(Some(CreateResult::Replayed(Box::new(offer))))
     }
 
     /// One offer.

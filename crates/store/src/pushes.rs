@@ -19,7 +19,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditi
 use domain::Channel;
 use domain::channel::Channels;
 use domain::event::EventKind;
-use domain::push::{OutcomeCounts, PushState, WalkCounts};
+use domain::push::{OutcomeCounts, PushState, ScanCounts};
 use domain::{CustomerId, OfferId, PushId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -84,25 +84,25 @@ pub struct Progress {
     /// The push as a whole.
     pub push: Push,
     /// What the walks found so far.
-    pub walk: WalkCounts,
+    pub scan: ScanCounts,
     /// What became of notifications so far.
     pub outcomes: OutcomeCounts,
     /// When a slice last moved.
     pub last_progress_at: Option<Timestamp>,
     /// The channels whose batches have not all reported.
-    pub channels_open: Channels,
+    pub outstanding_channels: Channels,
 }
 
 impl Progress {
     /// Notifications without an outcome.
     pub fn pending(&self) -> u64 {
-        self.walk.notifications.saturating_sub(self.outcomes.total())
+        self.scan.notifications.saturating_sub(self.outcomes.total())
     }
 }
 
 /// One slice's walk, opened by one walker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Walk {
+pub struct SliceScan {
     /// Which push.
     pub push: PushId,
     /// Which slice of it.
@@ -120,7 +120,7 @@ pub const PAGE_BATCHES: u32 = 32;
 const CHANNELS: u32 = 2;
 const _: () = assert!(Channel::ALL.len() == CHANNELS as usize);
 
-impl Walk {
+impl SliceScan {
     /// The numbers that this page has for batches of a channel, [`PAGE_BATCHES`] of them.
     pub fn batch_numbers(&self, channel: Channel) -> impl Iterator<Item = u32> {
         let first = self.version * PAGE_BATCHES * CHANNELS;
@@ -140,18 +140,18 @@ fn channel_of(number: u32) -> Channel {
 
 /// What became of opening a slice or turning its page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Walking {
+pub enum ScanStep {
     /// Go on from here.
-    On(Walk),
+    Continue(SliceScan),
     /// The walk is at its end.
-    Over,
+    Finished,
     /// Another walker took the slice over: stop.
-    Lost,
+    Superseded,
 }
 
 /// Where a slice stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SliceStanding {
+pub struct SliceStatus {
     /// Which.
     pub slice: u32,
     /// Which walk of it; 0 before the first.
@@ -159,22 +159,22 @@ pub struct SliceStanding {
     /// When it last moved.
     pub heartbeat: Option<Timestamp>,
     /// How far it is.
-    pub walk: SliceWalk,
+    pub state: SliceState,
 }
 
 /// How far a slice is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SliceWalk {
+pub enum SliceState {
     /// Nobody began it.
-    Unopened,
+    NotStarted,
     /// Somebody walks it, or did.
-    Walking,
+    Scanning,
     /// It is walked, but not every batch has reported.
-    Walked {
+    Scanned {
         /// Changes with every page turned.
         version: u32,
         /// How many batches of each channel have not reported; of a channel that is not named, all have.
-        batches_open: BTreeMap<Channel, usize>,
+        outstanding_batches: BTreeMap<Channel, usize>,
     },
     /// Every batch has reported.
     Done,
@@ -219,7 +219,9 @@ struct SliceItem {
     walker: String,
     resume_after: Option<CustomerId>,
     walked: bool,
-    batches_open: BTreeSet<u32>,
+    /// `batchesOpen` in the table.
+    #[serde(rename = "batchesOpen")]
+    outstanding_batches: BTreeSet<u32>,
     #[serde(with = "millis_serde::option")]
     heartbeat: Option<Timestamp>,
     customers_read: u64,
@@ -237,12 +239,12 @@ struct SliceItem {
 
 impl SliceItem {
     fn is_done(&self) -> bool {
-        self.walked && self.batches_open.is_empty()
+        self.walked && self.outstanding_batches.is_empty()
     }
 
-    fn open_by_channel(&self) -> BTreeMap<Channel, usize> {
+    fn outstanding_by_channel(&self) -> BTreeMap<Channel, usize> {
         let mut open = BTreeMap::new();
-        for number in &self.batches_open {
+        for number in &self.outstanding_batches {
             *open.entry(channel_of(*number)).or_default() += 1;
         }
         open
@@ -260,10 +262,10 @@ impl Pushes {
     ///
     /// # Errors
     /// If the store is out of reach or the item unreadable.
-    pub async fn begin(&self, request: &PushRequest, plan: Plan) -> Result<Push, StoreError> {
+    pub async fn create(&self, request: &PushRequest, plan: Plan) -> Result<Push, StoreError> {
         let (state, slices, starts_at, started_at) = match plan {
             Plan::At(starts_at) => (PushState::Scheduled, 0, Some(starts_at), None),
-            Plan::Now { slices } => (PushState::Running, slices, None, Some(domain::offer::now())),
+            Plan::Now { slices } => (PushState::Running, slices, None, Some(domain::clock::now())),
         };
         let item = PushItem {
             pk: request.push.to_string(),
@@ -325,7 +327,7 @@ impl Pushes {
     ///
     /// # Errors
     /// If the store is out of reach or the item unreadable.
-    pub async fn open_slice(&self, push: PushId, slice: u32, generation: u32) -> Result<Walking, StoreError> {
+    pub async fn start_scan(&self, push: PushId, slice: u32, generation: u32) -> Result<ScanStep, StoreError> {
         // Unique: ids of this kind are the time and 74 random bits.
         let walker = OfferId::generate().to_string();
         let call = self
@@ -342,7 +344,7 @@ impl Pushes {
         match self.conditionally(call).await? {
             Conditional::Done(item) => {
                 let item: SliceItem = self.read(item)?;
-                Ok(Walking::On(Walk {
+                Ok(ScanStep::Continue(SliceScan {
                     push,
                     slice,
                     generation,
@@ -354,11 +356,11 @@ impl Pushes {
             Conditional::Refused(item) => {
                 let item: SliceItem = self.read(item)?;
                 if item.generation != generation {
-                    return Ok(Walking::Lost);
+                    return Ok(ScanStep::Superseded);
                 }
                 // Whoever walked it to its end may not have come to closing it.
-                self.close_slice_if_done(push, slice, &item).await?;
-                Ok(Walking::Over)
+                self.mark_slice_done_if_finished(push, slice, &item).await?;
+                Ok(ScanStep::Finished)
             }
         }
     }
@@ -367,22 +369,22 @@ impl Pushes {
     ///
     /// # Errors
     /// If the store is out of reach.
-    pub async fn is_opened(&self, push: PushId, slice: u32) -> Result<bool, StoreError> {
+    pub async fn is_started(&self, push: PushId, slice: u32) -> Result<bool, StoreError> {
         Ok(self.item(push, slice_sk(slice)).await?.is_some())
     }
 
     /// Turns the page: its batches are queued, the walk goes on after `next` or is over. The batches have numbers of
-    /// [`Walk::batch_numbers`].
+    /// [`SliceScan::batch_numbers`].
     ///
     /// # Errors
     /// If the store is out of reach or the item unreadable.
-    pub async fn turn_page(
+    pub async fn commit_page(
         &self,
-        walk: &Walk,
-        found: WalkCounts,
+        walk: &SliceScan,
+        found: ScanCounts,
         batches: &[u32],
         next: Option<CustomerId>,
-    ) -> Result<Walking, StoreError> {
+    ) -> Result<ScanStep, StoreError> {
         let place = if next.is_some() { "resumeAfter = :resumeAfter" } else { "walked = :true REMOVE resumeAfter" };
         let open = if !batches.is_empty() { ", batchesOpen :open" } else { "" };
         let mut call = self
@@ -415,23 +417,23 @@ impl Pushes {
                 let item: SliceItem = self.read(item)?;
                 // Our own write, whose answer was lost, so that the client made it again.
                 if item.walker != walk.walker || item.version != walk.version + 1 {
-                    return Ok(Walking::Lost);
+                    return Ok(ScanStep::Superseded);
                 }
                 item
             }
         };
         if item.walked {
-            self.close_slice_if_done(walk.push, walk.slice, &item).await?;
-            return Ok(Walking::Over);
+            self.mark_slice_done_if_finished(walk.push, walk.slice, &item).await?;
+            return Ok(ScanStep::Finished);
         }
-        Ok(Walking::On(Walk { after: next, version: item.version, ..walk.clone() }))
+        Ok(ScanStep::Continue(SliceScan { after: next, version: item.version, ..walk.clone() }))
     }
 
     /// Reports a batch, all of whose notifications are final. Reporting it again changes nothing.
     ///
     /// # Errors
     /// If the store is out of reach or the item unreadable.
-    pub async fn report(&self, report: &Report) -> Result<Reporting, StoreError> {
+    pub async fn report(&self, report: &Report) -> Result<ReportResult, StoreError> {
         let OutcomeCounts { sent, failed, suppressed, opted_out, expired, cancelled, already_served } = report.counts;
         let call = self
             .update(report.push, slice_sk(report.slice))
@@ -453,27 +455,27 @@ impl Pushes {
             .expression_attribute_values(":alreadyServed", number(already_served));
         let item: SliceItem = match self.conditionally(call).await? {
             // A batch that no walk of ours queued, such as a sample event's: nobody waits for its report.
-            Conditional::Refused(None) => return Ok(Reporting::Settled),
+            Conditional::Refused(None) => return Ok(ReportResult::Settled),
             Conditional::Refused(item) => {
                 let item: SliceItem = self.read(item)?;
                 if item.generation == report.generation && item.version == version_of(report.batch) && !item.walked {
-                    return Ok(Reporting::TooEarly);
+                    return Ok(ReportResult::TooEarly);
                 }
                 item
             }
             Conditional::Done(item) => {
-                self.close_slice_if_done(report.push, report.slice, &self.read(item)?).await?;
-                return Ok(Reporting::Counted);
+                self.mark_slice_done_if_finished(report.push, report.slice, &self.read(item)?).await?;
+                return Ok(ReportResult::Counted);
             }
         };
         // Reported before, perhaps by somebody who died before closing the slice: so look either way.
-        self.close_slice_if_done(report.push, report.slice, &item).await?;
-        Ok(Reporting::Settled)
+        self.mark_slice_done_if_finished(report.push, report.slice, &item).await?;
+        Ok(ReportResult::Settled)
     }
 
     /// The slice that is done last completes the push. Every step may be repeated.
-    async fn close_slice_if_done(&self, push: PushId, slice: u32, item: &SliceItem) -> Result<(), StoreError> {
-        if item.is_done() { self.close_slice(push, slice).await } else { Ok(()) }
+    async fn mark_slice_done_if_finished(&self, push: PushId, slice: u32, item: &SliceItem) -> Result<(), StoreError> {
+        if item.is_done() { self.mark_slice_done(push, slice).await } else { Ok(()) }
     }
 
     /// A push as a whole, as of now.
@@ -520,9 +522,9 @@ impl Pushes {
     ///
     /// # Errors
     /// If the store is out of reach or an item unreadable.
-    pub async fn slices(&self, push: &Push) -> Result<Vec<SliceStanding>, StoreError> {
+    pub async fn slices(&self, push: &Push) -> Result<Vec<SliceStatus>, StoreError> {
         let mut standings: Vec<_> = (0..push.slices)
-            .map(|slice| SliceStanding { slice, generation: 0, heartbeat: None, walk: SliceWalk::Unopened })
+            .map(|slice| SliceStatus { slice, generation: 0, heartbeat: None, state: SliceState::NotStarted })
             .collect();
         let mut pages = self
             .client
@@ -543,12 +545,13 @@ impl Pushes {
             if let Some(standing) = number.and_then(|number| standings.get_mut(number)) {
                 standing.generation = slice.generation;
                 standing.heartbeat = slice.heartbeat;
-                standing.walk = match (slice.walked, slice.is_done()) {
-                    (_, true) => SliceWalk::Done,
-                    (true, false) => {
-                        SliceWalk::Walked { version: slice.version, batches_open: slice.open_by_channel() }
-                    }
-                    (false, false) => SliceWalk::Walking,
+                standing.state = match (slice.walked, slice.is_done()) {
+                    (_, true) => SliceState::Done,
+                    (true, false) => SliceState::Scanned {
+                        version: slice.version,
+                        outstanding_batches: slice.outstanding_by_channel(),
+                    },
+                    (false, false) => SliceState::Scanning,
                 };
             }
         }
@@ -560,8 +563,8 @@ impl Pushes {
     ///
     /// # Errors
     /// If the store is out of reach.
-    pub async fn walk_anew(&self, push: PushId, standing: &SliceStanding) -> Result<Option<u32>, StoreError> {
-        let SliceWalk::Walked { version, batches_open } = &standing.walk else {
+    pub async fn restart_scan(&self, push: PushId, standing: &SliceStatus) -> Result<Option<u32>, StoreError> {
+        let SliceState::Scanned { version, outstanding_batches } = &standing.state else {
             return Ok(None);
         };
         let generation = standing.generation + 1;
@@ -577,7 +580,7 @@ impl Pushes {
             .condition_expression(
                 "generation = :seen AND version = :version AND walked = :true AND size(batchesOpen) = :open",
             )
-            .expression_attribute_values(":open", number(batches_open.values().sum::<usize>()))
+            .expression_attribute_values(":open", number(outstanding_batches.values().sum::<usize>()))
             .expression_attribute_values(":generation", number(generation))
             .expression_attribute_values(":seen", number(standing.generation))
             .expression_attribute_values(":version", number(version))
@@ -594,7 +597,7 @@ impl Pushes {
     ///
     /// # Errors
     /// If the store is out of reach.
-    pub async fn close_slice(&self, push: PushId, slice: u32) -> Result<(), StoreError> {
+    pub async fn mark_slice_done(&self, push: PushId, slice: u32) -> Result<(), StoreError> {
         let call = self
             .update(push, PUSH_SK)
             .update_expression("ADD slicesDone :slices")
@@ -623,10 +626,10 @@ impl Pushes {
     /// If the store is out of reach or an item unreadable.
     pub async fn progress(&self, id: PushId) -> Result<Option<Progress>, StoreError> {
         let mut push = None;
-        let mut walk = WalkCounts::default();
+        let mut walk = ScanCounts::default();
         let mut outcomes = OutcomeCounts::default();
         let mut last_progress_at = None;
-        let mut channels_open = Channels::new();
+        let mut outstanding_channels = Channels::new();
         let mut pages = self
             .client
             .query()
@@ -645,8 +648,8 @@ impl Pushes {
             }
             let slice: SliceItem = self.read(Some(item))?;
             last_progress_at = last_progress_at.max(slice.heartbeat);
-            channels_open.extend(slice.open_by_channel().into_keys());
-            walk += WalkCounts {
+            outstanding_channels.extend(slice.outstanding_by_channel().into_keys());
+            walk += ScanCounts {
                 customers_read: slice.customers_read,
                 customers_eligible: slice.customers_eligible,
                 customers_unevaluable: slice.customers_unevaluable,
@@ -662,7 +665,7 @@ impl Pushes {
                 already_served: slice.already_served,
             };
         }
-        Ok(push.map(|push| Progress { push, walk, outcomes, last_progress_at, channels_open }))
+        Ok(push.map(|push| Progress { push, scan: walk, outcomes, last_progress_at, outstanding_channels }))
     }
 
     /// Open pushes, oldest first. A new one may take a moment to be listed.
@@ -814,7 +817,7 @@ pub enum Plan {
 
 /// What became of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reporting {
+pub enum ReportResult {
     /// It counts.
     Counted,
     /// It did before, or never will because its page was walked anew.

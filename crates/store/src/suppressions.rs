@@ -115,7 +115,7 @@ impl Suppressions {
         at: Timestamp,
         by: &str,
     ) -> Result<(), StoreError> {
-        self.put(of_address(address), address, reason, at, by).await
+        self.put(for_address(address), address, reason, at, by).await
     }
 
     async fn put(
@@ -156,7 +156,7 @@ impl Suppressions {
     ///
     /// # Errors
     /// If the store is out of reach or an item unreadable.
-    pub async fn among(
+    pub async fn lookup(
         &self,
         channel: Channel,
         recipients: &[(CustomerId, AddressHash)],
@@ -167,7 +167,7 @@ impl Suppressions {
             for (customer, address) in recipients {
                 keys.entry(of_customer(channel, customer)).or_default().push(customer);
                 // Two customers may share an address.
-                keys.entry(of_address(address)).or_default().push(customer);
+                keys.entry(for_address(address)).or_default().push(customer);
             }
             let wanted = keys.keys().map(|pk| Item::from([("pk".to_owned(), text(pk))])).collect();
             for item in batch::get(&self.client, &self.table, wanted, batch::Read::Consistent).await? {
@@ -186,8 +186,8 @@ impl Suppressions {
     ///
     /// # Errors
     /// If the store is out of reach or an item unreadable.
-    pub async fn of_address(&self, address: &AddressHash) -> Result<Option<Suppression>, StoreError> {
-        let items = self.concerning(address).await?;
+    pub async fn for_address(&self, address: &AddressHash) -> Result<Option<Suppression>, StoreError> {
+        let items = self.by_address(address).await?;
         let weightiest = items.into_iter().max_by_key(|item| item.reason);
         Ok(weightiest.map(|SuppressionItem { reason, since, .. }| Suppression { reason, since }))
     }
@@ -198,7 +198,7 @@ impl Suppressions {
     /// # Errors
     /// If the store is out of reach or an item unreadable.
     pub async fn lift(&self, address: &AddressHash, by: &str) -> Result<bool, StoreError> {
-        let items = self.concerning(address).await?;
+        let items = self.by_address(address).await?;
         let reasons = items.iter().map(|item| text(item.reason.as_str())).collect();
         let record = self
             .client
@@ -212,14 +212,14 @@ impl Suppressions {
             .item("by", text(by));
         record.send().await.map_err(|error| StoreError::unavailable("PutItem", &self.table, &error))?;
         // The index may lag behind: this one is known by its key.
-        self.delete(&of_address(address)).await?;
+        self.delete(&for_address(address)).await?;
         for item in &items {
             self.delete(&item.pk).await?;
         }
         Ok(!items.is_empty())
     }
 
-    async fn concerning(&self, address: &AddressHash) -> Result<Vec<SuppressionItem>, StoreError> {
+    async fn by_address(&self, address: &AddressHash) -> Result<Vec<SuppressionItem>, StoreError> {
         let mut pages = self
             .client
             .query()
@@ -249,7 +249,7 @@ impl Suppressions {
     }
 }
 
-fn of_address(address: &AddressHash) -> String {
+fn for_address(address: &AddressHash) -> String {
     format!("address#{address}")
 }
 

@@ -7,7 +7,7 @@ use domain::push::PushState;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::pacing::Delay;
+use crate::limits::Delay;
 use crate::pushes::Progress;
 
 /// No progress for this long, and a push may be waiting for somebody to look at dead letters: one minute after the sweep
@@ -57,7 +57,7 @@ impl Progress {
             PushState::Running => {}
             PushState::Completed | PushState::Cancelled => return Wait::default(),
         }
-        let open = || self.channels_open.iter().filter_map(|channel| delays.get(channel));
+        let open = || self.outstanding_channels.iter().filter_map(|channel| delays.get(channel));
         // One transport that is not out serves for the other.
         let out = |transports: &BTreeMap<String, Option<Delay>>| -> Option<Vec<String>> {
             let words = |(transport, delay): (&String, &Option<Delay>)| match delay {

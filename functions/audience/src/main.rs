@@ -34,7 +34,7 @@ async fn main() -> Result<(), Error> {
 }
 
 async fn handle(walker: &Walker, event: SqsEvent, deadline: Deadline) -> SqsBatchResponse {
-    records::each(event, async |body| {
+    records::handle_each(event, async |body| {
         let AudienceMessage::SliceV1(slice) = serde_json::from_str(body)?;
         walker.walk(&slice, deadline).await
     })

@@ -1,4 +1,4 @@
-//! Walking a slice, page by page.
+//! ScanStep a slice, page by page.
 //!
 //! The batches of a page are queued before the page is turned. Whoever dies in between leaves the page to be walked
 //! again, which queues its batches again; the Deliveries table keeps them from being sent again.
@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use domain::channel::Channel;
 use domain::eligibility::{Evaluator, Verdict};
-use domain::push::{OutcomeCounts, PushState, WalkCounts};
+use domain::push::{OutcomeCounts, PushState, ScanCounts};
 use domain::queue::{AudienceMessage, BATCH_LIMIT, Batch, ChannelMessage, Slice};
 use domain::{CustomerId, Rule};
 use runtime::queue::QueueError;
 use runtime::{Deadline, Queue, telemetry};
 use store::customers::CustomersPage;
-use store::pushes::{PAGE_BATCHES, Walk, Walking};
+use store::pushes::{PAGE_BATCHES, ScanStep, SliceScan};
 use store::{Customers, Pushes, StoreError};
 
 /// Customers of one page: enough to fill batches, few enough to walk in a second or two. They make at most 20 batches of
@@ -36,7 +36,7 @@ pub(crate) struct Walker {
     pub(crate) channels: BTreeMap<Channel, Queue>,
 }
 
-/// Why a slice was not walked to its end. Walking it again is safe, and needed.
+/// Why a slice was not walked to its end. ScanStep it again is safe, and needed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WalkError {
     #[error("the message is no slice: {0}")]
@@ -51,11 +51,11 @@ impl Walker {
     /// Walks a slice to its end. What is left is handed on when the deadline is near, or the store is out of reach: that is
     /// no fault of the slice, and the queue must not count it as one.
     pub(crate) async fn walk(&self, slice: &Slice, deadline: Deadline) -> Result<(), WalkError> {
-        telemetry::of_push(slice.push, slice.origin.as_ref());
+        telemetry::record_push(slice.push, slice.origin.as_ref());
         match self.try_walk(slice, deadline).await {
             Err(WalkError::Store(error @ StoreError::Unavailable { .. })) => {
                 tracing::warn!(slice = slice.slice, error = %error, "the store is out of reach");
-                Ok(self.slices.send_later(&AudienceMessage::SliceV1(slice.clone()), STORE_BUSY).await?)
+                Ok(self.slices.send_delayed(&AudienceMessage::SliceV1(slice.clone()), STORE_BUSY).await?)
             }
             walked => walked,
         }
@@ -66,15 +66,15 @@ impl Walker {
             // An old message.
             Some(PushState::Completed) => false,
             // What was queued of a slice before it died is counted only once its page is turned. Nothing of it is sent.
-            Some(PushState::Cancelled) => self.pushes.is_opened(slice.push, slice.slice).await?,
+            Some(PushState::Cancelled) => self.pushes.is_started(slice.push, slice.slice).await?,
             Some(PushState::Scheduled | PushState::Running) | None => true,
         };
         if !is_needed {
             return Ok(());
         }
-        let mut walking = self.pushes.open_slice(slice.push, slice.slice, slice.generation).await?;
-        while let Walking::On(walk) = walking {
-            if deadline.is_within(PAGE_TIME) {
+        let mut walking = self.pushes.start_scan(slice.push, slice.slice, slice.generation).await?;
+        while let ScanStep::Continue(walk) = walking {
+            if deadline.has_less_than(PAGE_TIME) {
                 self.slices.send_all([AudienceMessage::SliceV1(slice.clone())]).await?;
                 break;
             }
@@ -97,17 +97,17 @@ impl Walker {
                 "page walked"
             );
             let numbers: Vec<_> = batches.iter().map(|ChannelMessage::BatchV1(batch)| batch.batch).collect();
-            walking = self.pushes.turn_page(&walk, found, &numbers, next).await?;
+            walking = self.pushes.commit_page(&walk, found, &numbers, next).await?;
         }
         Ok(())
     }
 
     /// What a page holds for this offer, and the batches to queue for it.
-    fn sort(&self, slice: &Slice, page: &CustomersPage, walk: &Walk) -> (WalkCounts, Vec<ChannelMessage>) {
-        let mut found = WalkCounts {
+    fn sort(&self, slice: &Slice, page: &CustomersPage, walk: &SliceScan) -> (ScanCounts, Vec<ChannelMessage>) {
+        let mut found = ScanCounts {
             customers_read: page.customers.len() as u64 + page.unreadable,
             customers_unevaluable: page.unreadable,
-            ..WalkCounts::default()
+            ..ScanCounts::default()
         };
         let mut recipients: BTreeMap<Channel, Vec<CustomerId>> = BTreeMap::new();
         let evaluator = slice.offer.eligibility.as_ref().map(Rule::evaluator);

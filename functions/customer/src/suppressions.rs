@@ -29,7 +29,7 @@ pub(crate) async fn read(
     Path((channel, address)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let (channel, hash) = parse(&channel, &address)?;
-    let suppression = app.suppressions.of_address(&hash).await?.ok_or_else(|| Problem::not_found("suppression"))?;
+    let suppression = app.suppressions.for_address(&hash).await?.ok_or_else(|| Problem::not_found("suppression"))?;
     Ok(Json(SuppressionView { channel, address, reason: suppression.reason, since: suppression.since }).into_response())
 }
 

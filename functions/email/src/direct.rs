@@ -86,7 +86,7 @@ pub(crate) async fn send(function: &Function, payload: Value, deadline: Deadline
         return Err(DirectError::Disabled);
     }
     let address = AddressHash::of(Channel::Email, request.recipient.email.as_ref());
-    if let Some(suppression) = email.suppressions.of_address(&address).await? {
+    if let Some(suppression) = email.suppressions.for_address(&address).await? {
         return Err(DirectError::Suppressed(suppression.reason));
     }
     let letterhead = email.composer.letterhead();

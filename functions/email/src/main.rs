@@ -13,7 +13,7 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::keys::RING_AGE;
 use runtime::{Aws, Deadline, Keys, Queue, settings, telemetry};
 use serde_json::Value;
-use store::{Customers, Deliveries, Pacing, Pushes, Suppressions};
+use store::{Customers, Deliveries, Pushes, Suppressions, TransportLimits};
 
 use crate::carrier::{Carrier, Kind};
 
@@ -49,7 +49,7 @@ async fn main() -> Result<(), Error> {
         suppressions: Suppressions::new(aws.dynamodb(), settings::required::<String>("SUPPRESSIONS_TABLE")?),
         deliveries: Deliveries::new(aws.dynamodb(), settings::required::<String>("DELIVERIES_TABLE")?),
         pushes: Pushes::new(aws.dynamodb(), settings::required::<String>("PUSHES_TABLE")?),
-        pacing: Pacing::new(aws.dynamodb(), settings::required::<String>("PACING_TABLE")?),
+        limits: TransportLimits::new(aws.dynamodb(), settings::required::<String>("PACING_TABLE")?),
         composer: EmailComposer::new(&from, &reply_to, letterhead, Links::new(&public_url, ring))?,
         first: Paced {
             transport: Carrier::new(first, &aws)?.ok_or("EMAIL_TRANSPORT must name one")?,

@@ -55,7 +55,7 @@ async fn handle(function: &Function, payload: Value) -> Result<Value, Error> {
     }
     let event: SqsEvent = serde_json::from_value(payload)?;
     let response =
-        records::each(event, async |body| take(function, serde_json::from_str(body)?).await.map(|_| ())).await;
+        records::handle_each(event, async |body| take(function, serde_json::from_str(body)?).await.map(|_| ())).await;
     Ok(serde_json::to_value(response)?)
 }
 
@@ -75,7 +75,7 @@ async fn take(function: &Function, event: Value) -> Result<bool, FeedbackError> 
         }
     }
     let is_noted = match &delivery {
-        Some(id) => function.deliveries.note(id, &feedback).await?,
+        Some(id) => function.deliveries.add_feedback(id, &feedback).await?,
         None => false,
     };
     tracing::info!(

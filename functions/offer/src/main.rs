@@ -19,14 +19,14 @@ use domain::{Channel, Text};
 use preview::{Previewer, Tester};
 use runtime::{Aws, Queue, settings, telemetry};
 use serde_json::json;
-use store::{Customers, Deliveries, Offers, Pacing, Pushes};
+use store::{Customers, Deliveries, Offers, Pushes, TransportLimits};
 
 /// What every handler may use.
 struct App {
     offers: Offers,
     pushes: Pushes,
     deliveries: Deliveries,
-    pacing: Pacing,
+    limits: TransportLimits,
     /// By the queues that they serve.
     dead_letters: [(&'static str, Queue); 3],
     /// What carries each channel, by the names in the Pacing table.
@@ -47,7 +47,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         offers: Offers::new(aws.dynamodb(), settings::required::<String>("OFFERS_TABLE")?),
         pushes: Pushes::new(aws.dynamodb(), settings::required::<String>("PUSHES_TABLE")?),
         deliveries: Deliveries::new(aws.dynamodb(), settings::required::<String>("DELIVERIES_TABLE")?),
-        pacing: Pacing::new(aws.dynamodb(), settings::required::<String>("PACING_TABLE")?),
+        limits: TransportLimits::new(aws.dynamodb(), settings::required::<String>("PACING_TABLE")?),
         dead_letters: [
             ("audience", Queue::new(aws.sqs(), settings::required::<String>("AUDIENCE_DEAD_LETTERS_URL")?)),
             ("email", Queue::new(aws.sqs(), settings::required::<String>("EMAIL_DEAD_LETTERS_URL")?)),

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header::LOCATION};
 use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
 use domain::channel::Channels;
-use domain::offer::{self, Offer, Posted};
+use domain::offer::{Offer, Posted};
 use domain::{Faults, OfferId};
 use jiff::Timestamp;
 use runtime::metrics::{self, Unit};
@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use store::Offers;
-use store::offers::{Creation, Idempotency};
+use store::offers::{CreateResult, Idempotency};
 
 use crate::App;
 
@@ -89,13 +89,14 @@ pub(crate) async fn create(
     let idempotency = idempotency(&headers, &body)?;
     // Before looking at the body: what was right then may be past its validity now.
     if let Some(idempotency) = &idempotency
-        && let Some(earlier) = app.offers.earlier(idempotency).await?
+        && let Some(earlier) = app.offers.find_replay(idempotency).await?
     {
         return answer_earlier(&earlier, replayed);
     }
-    let offer = Offer::parse(body, &Posted { at: offer::now(), by: &caller, default_subject: &app.default_subject })?;
+    let offer =
+        Offer::parse(body, &Posted { at: domain::clock::now(), by: &caller, default_subject: &app.default_subject })?;
     match app.offers.create(&offer, idempotency.as_ref(), trace).await? {
-        Creation::Stored => {
+        CreateResult::Stored => {
             tracing::info!(offer.id = %offer.id, offer.code = offer.code, by = offer.created_by, "offer stored");
             metrics::emit(&[], &[("Offers", Unit::Count, 1)]);
             Ok(created(&offer))
@@ -104,14 +105,14 @@ pub(crate) async fn create(
     }
 }
 
-fn answer_earlier(earlier: &Creation, replayed: impl Fn(&Offer) -> Response) -> Result<Response, Problem> {
+fn answer_earlier(earlier: &CreateResult, replayed: impl Fn(&Offer) -> Response) -> Result<Response, Problem> {
     match earlier {
-        Creation::Replayed(offer) => Ok(replayed(offer)),
-        Creation::KeyReused => Err(Problem::new(
+        CreateResult::Replayed(offer) => Ok(replayed(offer)),
+        CreateResult::KeyReused => Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "This Idempotency-Key was used with another body. Use a new key for a new offer.",
         )),
-        Creation::Contended | Creation::Stored => Err(Problem::busy(
+        CreateResult::Contended | CreateResult::Stored => Err(Problem::busy(
             "A request with the same Idempotency-Key is under way. Try again in a moment to get its offer.",
         )),
     }

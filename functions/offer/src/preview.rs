@@ -15,7 +15,7 @@ use delivery::email::{Content, Letterhead};
 use delivery::{SmsComposer, segments};
 use domain::eligibility::{Evaluator, Verdict};
 use domain::fields::Fields;
-use domain::offer::{self, Posted};
+use domain::offer::Posted;
 use domain::{Channel, Customer, CustomerId, EmailAddress, Faults, Mobile, Offer, Rule};
 use futures::future::{join_all, try_join_all};
 use serde::Serialize;
@@ -182,7 +182,7 @@ pub(crate) async fn preview(
     Body(mut body): Body,
 ) -> Result<Json<Value>, Problem> {
     let recipients = body.as_object_mut().and_then(|body| body.remove("testRecipients"));
-    let posted = Posted { at: offer::now(), by: &caller, default_subject: &app.default_subject };
+    let posted = Posted { at: domain::clock::now(), by: &caller, default_subject: &app.default_subject };
     let (offer, recipients) = match (Offer::parse(body, &posted), test_recipients(recipients)) {
         (Ok(offer), Ok(recipients)) => (offer, recipients),
         (offer, recipients) => return Err(all_faults(offer.err(), recipients.err()).into()),
@@ -312,7 +312,7 @@ impl Previewer {
     /// The size of the audience: counted, or reckoned up from what was read.
     async fn reckon(&self, offer: &Offer, audience: &Audience) -> Result<AudienceView, StoreError> {
         let exact = !audience.is_cut_short;
-        let all = if exact { audience.read } else { self.customers.rough_count().await?.max(audience.read) };
+        let all = if exact { audience.read } else { self.customers.approximate_count().await?.max(audience.read) };
         let reckon = |count: u64| if exact { count } else { in_proportion(count, all, audience.read) };
         Ok(AudienceView {
             customers: reckon(audience.customers),

@@ -9,9 +9,9 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header::LOCATION};
 use axum::response::{IntoResponse, Response};
 use domain::channel::Channels;
+use domain::clock::now;
 use domain::fields::{Fields, kind};
-use domain::offer::now;
-use domain::push::{OutcomeCounts, PushState, WalkCounts};
+use domain::push::{OutcomeCounts, PushState, ScanCounts};
 use domain::{Faults, OfferId, PushId};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -59,10 +59,10 @@ struct ProgressView {
 async fn wait(app: &App, progress: &Progress) -> Wait {
     let mut delays = Delays::new();
     if progress.push.state == PushState::Running {
-        for channel in &progress.channels_open {
+        for channel in &progress.outstanding_channels {
             for transport in app.transports.get(channel).into_iter().flatten() {
                 // How far the push is can be told all the same.
-                let delay = app.pacing.delay(transport).await.unwrap_or_else(|error| {
+                let delay = app.limits.delay(transport).await.unwrap_or_else(|error| {
                     tracing::warn!(transport, error = %error, "the pace cannot be read");
                     None
                 });
@@ -85,14 +85,14 @@ async fn wait(app: &App, progress: &Progress) -> Wait {
 impl ProgressView {
     fn new(progress: Progress, wait: Wait) -> Self {
         let pending = progress.pending();
-        let Progress { push, walk, outcomes, last_progress_at, .. } = progress;
+        let Progress { push, scan, outcomes, last_progress_at, .. } = progress;
         Self {
             offer: push.id.offer,
             number: push.id.number,
             state: push.state,
             slices: push.slices,
             slices_done: push.slices_done,
-            eligible: walk.notifications,
+            eligible: scan.notifications,
             sent: outcomes.sent,
             failed: outcomes.failed,
             suppressed: outcomes.suppressed,
@@ -101,9 +101,9 @@ impl ProgressView {
             cancelled: outcomes.cancelled,
             pending,
             already_served: outcomes.already_served,
-            customers_read: walk.customers_read,
-            customers_eligible: walk.customers_eligible,
-            customers_unevaluable: walk.customers_unevaluable,
+            customers_read: scan.customers_read,
+            customers_eligible: scan.customers_eligible,
+            customers_unevaluable: scan.customers_unevaluable,
             requested_by: push.requested_by,
             requested_at: push.requested_at,
             starts_at: push.starts_at,
@@ -192,10 +192,10 @@ async fn requested(app: &App, id: PushId) -> Result<Progress, Problem> {
     };
     Ok(Progress {
         push,
-        walk: WalkCounts::default(),
+        scan: ScanCounts::default(),
         outcomes: OutcomeCounts::default(),
         last_progress_at: None,
-        channels_open: Channels::new(),
+        outstanding_channels: Channels::new(),
     })
 }
 

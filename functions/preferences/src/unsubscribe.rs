@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use domain::offer::now;
+use domain::clock::now;
 use domain::unsubscribe::Subscription;
 use store::StoreError;
 

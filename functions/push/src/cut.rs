@@ -1,6 +1,6 @@
 //! Cutting a push into slices.
 
-use domain::offer::now;
+use domain::clock::now;
 use domain::push::PushState;
 use domain::queue::{AudienceMessage, Slice};
 use domain::{Offer, PushId};
@@ -54,7 +54,7 @@ impl Cutter {
             Some(starts_at) => Plan::At(starts_at),
             None => Plan::Now { slices: self.slices().await? },
         };
-        let push = self.pushes.begin(&request, plan).await?;
+        let push = self.pushes.create(&request, plan).await?;
         match push.state {
             PushState::Running => self.queue_slices(&push, &offer, &request).await,
             // `starts_at` may have passed since it was noted; the schedule sees to it within a minute.
@@ -73,13 +73,13 @@ impl Cutter {
     /// The request for a push, and its offer.
     pub(crate) async fn request(&self, id: PushId) -> Result<(PushRequest, Offer), CutError> {
         let request = self.offers.push_request(id).await?.ok_or(CutError::Missing)?;
-        telemetry::of_push(id, Some(&request.origin()));
+        telemetry::record_push(id, Some(&request.origin()));
         let offer = self.offers.get(id.offer).await?.ok_or(CutError::Missing)?;
         Ok((request, offer))
     }
 
     async fn slices(&self) -> Result<u32, CutError> {
-        let customers = self.customers.rough_count().await?;
+        let customers = self.customers.approximate_count().await?;
         let slices = u32::try_from(customers.div_ceil(CUSTOMERS_PER_SLICE)).unwrap_or(MAX_SLICES);
         Ok(slices.clamp(MIN_SLICES, MAX_SLICES))
     }

@@ -68,10 +68,10 @@ async fn handle(sweeper: &Sweeper<'_>, payload: Value, deadline: Deadline) -> Re
 async fn cut_requested(cutter: &Cutter, records: Vec<PushRecord>) -> DynamoDbEventResponse {
     let mut response = DynamoDbEventResponse::default();
     for record in records {
-        let work = telemetry::work();
+        let work = telemetry::work_span();
         if let Err(error) = cutter.cut(record.push).instrument(work.clone()).await {
             let _of_it = work.entered();
-            telemetry::of_push(record.push, None);
+            telemetry::record_push(record.push, None);
             tracing::error!(error = %error, "a push was not cut and is retried");
             let mut failure = DynamoDbBatchItemFailure::default();
             failure.item_identifier = Some(record.sequence_number);

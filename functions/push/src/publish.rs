@@ -126,7 +126,7 @@ fn detail(progress: &Progress) -> PushDetail {
         ended_at: *completed_at,
         cancelled_by: cancelled_by.clone(),
         counts: Counts {
-            eligible: progress.walk.notifications,
+            eligible: progress.scan.notifications,
             outcomes: progress.outcomes,
             pending: progress.pending(),
         },

@@ -16,14 +16,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::channel::Channels;
-use domain::offer::now;
+use domain::clock::now;
 use domain::push::PushState;
 use domain::{Channel, OfferId, PushId};
 use jiff::{SignedDuration, Timestamp};
 use runtime::metrics::{self, Unit};
 use runtime::{Deadline, Queue, telemetry};
 use store::Cursor;
-use store::pushes::{Push, SliceStanding, SliceWalk};
+use store::pushes::{Push, SliceState, SliceStatus};
 use tokio::sync::Mutex;
 use tracing::Instrument;
 
@@ -65,7 +65,7 @@ struct Awaited {
     /// Batches that have not reported, by channel.
     batches: BTreeMap<Channel, usize>,
     /// Slices that have been still for long.
-    silent: Vec<(Push, SliceStanding)>,
+    silent: Vec<(Push, SliceStatus)>,
 }
 
 /// What a sweep did.
@@ -102,10 +102,10 @@ impl Sweeper<'_> {
         let now = now();
         for push in self.cutter.offers.requested_between(now - REQUESTS, now - STALE).await? {
             if self.cutter.pushes.get(push).await?.is_none() {
-                let work = telemetry::work();
+                let work = telemetry::work_span();
                 let cut = self.cutter.cut(push).instrument(work.clone()).await;
                 let _of_it = work.entered();
-                telemetry::of_push(push, None);
+                telemetry::record_push(push, None);
                 match cut {
                     Ok(()) => {
                         tracing::warn!("the stream did not bring this push");
@@ -125,20 +125,20 @@ impl Sweeper<'_> {
         let is_in_time = loop {
             let page = self.cutter.pushes.list_open(PAGE, after.clone()).await?;
             for push in page.items {
-                if deadline.is_within(PUSH_TIME) {
+                if deadline.has_less_than(PUSH_TIME) {
                     break;
                 }
                 begun = begun.min(push.started_at.unwrap_or(now));
-                let work = telemetry::work();
+                let work = telemetry::work_span();
                 let of_push = self.push(&push, Patience::Usual, &mut awaited, &mut swept);
                 if let Err(error) = of_push.instrument(work.clone()).await {
                     let _of_it = work.entered();
-                    telemetry::of_push(push.id, None);
+                    telemetry::record_push(push.id, None);
                     tracing::error!(error = %error, "a push was not swept");
                     failed += 1;
                 }
             }
-            if deadline.is_within(PUSH_TIME) {
+            if deadline.has_less_than(PUSH_TIME) {
                 tracing::warn!("more pushes are open than one sweep has time for; the next one goes on");
                 *self.left_at.lock().await = after;
                 break false;
@@ -209,25 +209,25 @@ impl Sweeper<'_> {
         for slice in self.cutter.pushes.slices(push).await? {
             let idle = now.duration_since(slice.heartbeat.or(push.started_at).unwrap_or(Timestamp::MIN));
             let due = patience == Patience::None || idle >= pause(&slice);
-            if let SliceWalk::Walked { batches_open, .. } = &slice.walk {
-                for (channel, batches) in batches_open {
+            if let SliceState::Scanned { outstanding_batches, .. } = &slice.state {
+                for (channel, batches) in outstanding_batches {
                     *awaited.batches.entry(*channel).or_default() += batches;
                 }
                 if idle >= pause(&slice).max(SILENT) {
                     awaited.silent.push((push.clone(), slice.clone()));
                 }
             }
-            match &slice.walk {
-                SliceWalk::Unopened if due => again.push((slice.slice, 1)),
-                SliceWalk::Walking if due => again.push((slice.slice, slice.generation)),
-                SliceWalk::Walked { .. } if due => silent.push(slice),
+            match &slice.state {
+                SliceState::NotStarted if due => again.push((slice.slice, 1)),
+                SliceState::Scanning if due => again.push((slice.slice, slice.generation)),
+                SliceState::Scanned { .. } if due => silent.push(slice),
                 // Where all are noted as done and the push is open all the same, whoever noted the last one died before
                 // completing the push: noting one again completes it.
-                SliceWalk::Done if push.slices_done < push.slices || slice.slice == 0 => {
-                    self.cutter.pushes.close_slice(push.id, slice.slice).await?;
+                SliceState::Done if push.slices_done < push.slices || slice.slice == 0 => {
+                    self.cutter.pushes.mark_slice_done(push.id, slice.slice).await?;
                     swept.closed += 1;
                 }
-                SliceWalk::Unopened | SliceWalk::Walking | SliceWalk::Walked { .. } | SliceWalk::Done => {}
+                SliceState::NotStarted | SliceState::Scanning | SliceState::Scanned { .. } | SliceState::Done => {}
             }
         }
         // A slice that stands in its queue, or is in some function's hands, comes by itself.
@@ -237,12 +237,14 @@ impl Sweeper<'_> {
         swept.resumed += again.len() as u64;
         if !silent.is_empty() {
             let idle = self.idle_channels().await?;
-            let is_lost = |slice: &SliceStanding| match &slice.walk {
-                SliceWalk::Walked { batches_open, .. } => batches_open.keys().any(|channel| idle.contains(channel)),
+            let is_lost = |slice: &SliceStatus| match &slice.state {
+                SliceState::Scanned { outstanding_batches, .. } => {
+                    outstanding_batches.keys().any(|channel| idle.contains(channel))
+                }
                 _ => false,
             };
             for slice in silent.into_iter().filter(is_lost) {
-                again.extend(self.walk_anew(push, &slice, swept).await?);
+                again.extend(self.restart_scan(push, &slice, swept).await?);
             }
         }
         self.queue_again(push, again).await
@@ -261,26 +263,28 @@ impl Sweeper<'_> {
                 short.insert(*channel);
             }
         }
-        awaited.silent.retain(|(_, slice)| match &slice.walk {
-            SliceWalk::Walked { batches_open, .. } => batches_open.keys().any(|channel| short.contains(channel)),
+        awaited.silent.retain(|(_, slice)| match &slice.state {
+            SliceState::Scanned { outstanding_batches, .. } => {
+                outstanding_batches.keys().any(|channel| short.contains(channel))
+            }
             _ => false,
         });
         awaited.silent.sort_by_key(|(_, slice)| slice.heartbeat);
         for (push, slice) in awaited.silent.iter().take(SILENT_AT_A_TIME) {
-            let again = self.walk_anew(push, slice, swept).await?;
+            let again = self.restart_scan(push, slice, swept).await?;
             self.queue_again(push, again).await?;
         }
         Ok(())
     }
 
     /// The slice with its new generation, unless it has moved since.
-    async fn walk_anew(
+    async fn restart_scan(
         &self,
         push: &Push,
-        slice: &SliceStanding,
+        slice: &SliceStatus,
         swept: &mut Swept,
     ) -> Result<Option<(u32, u32)>, CutError> {
-        let generation = self.cutter.pushes.walk_anew(push.id, slice).await?;
+        let generation = self.cutter.pushes.restart_scan(push.id, slice).await?;
         swept.anew += u64::from(generation.is_some());
         Ok(generation.map(|generation| (slice.slice, generation)))
     }
@@ -309,7 +313,7 @@ impl Sweeper<'_> {
 
 /// How long a slice may be still: longer with every walk of it, so that a batch that never reports does not keep the
 /// pipeline busy.
-fn pause(slice: &SliceStanding) -> SignedDuration {
+fn pause(slice: &SliceStatus) -> SignedDuration {
     let doublings = slice.generation.saturating_sub(1).min(10);
     (STALE * 2_i32.pow(doublings)).min(LONGEST_PAUSE)
 }

@@ -46,7 +46,7 @@ pub(crate) async fn send(function: &Function, payload: Value, deadline: Deadline
         return Err(DirectError::Disabled);
     }
     let number = AddressHash::of(Channel::Sms, &message.to);
-    if let Some(suppression) = batches.deliverer.suppressions.of_address(&number).await? {
+    if let Some(suppression) = batches.deliverer.suppressions.for_address(&number).await? {
         return Err(DirectError::Suppressed(suppression.reason));
     }
     let accepted = batches.deliverer.send_one(&message, deadline.at()).await?;

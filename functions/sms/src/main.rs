@@ -8,7 +8,7 @@ use delivery::{Batches, Deliverer, Paced, SmsComposer, SnsOptions, SnsTransport}
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::{Aws, Deadline, Queue, settings, telemetry};
 use serde_json::Value;
-use store::{Customers, Deliveries, Pacing, Pushes, Suppressions};
+use store::{Customers, Deliveries, Pushes, Suppressions, TransportLimits};
 
 /// What every invocation may use.
 struct Function {
@@ -32,7 +32,7 @@ async fn main() -> Result<(), Error> {
         suppressions: Suppressions::new(aws.dynamodb(), settings::required::<String>("SUPPRESSIONS_TABLE")?),
         deliveries: Deliveries::new(aws.dynamodb(), settings::required::<String>("DELIVERIES_TABLE")?),
         pushes: Pushes::new(aws.dynamodb(), settings::required::<String>("PUSHES_TABLE")?),
-        pacing: Pacing::new(aws.dynamodb(), settings::required::<String>("PACING_TABLE")?),
+        limits: TransportLimits::new(aws.dynamodb(), settings::required::<String>("PACING_TABLE")?),
         composer: SmsComposer {
             brand_name: settings::required("BRAND_NAME")?,
             opt_out: settings::required("SMS_OPT_OUT_TEXT")?,

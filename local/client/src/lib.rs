@@ -97,7 +97,7 @@ pub struct Signer {
 
 /// What came back.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct Response {
     /// The HTTP status.
     pub status: u16,
     /// Header names in lower case.
@@ -106,7 +106,7 @@ pub struct Answer {
     pub text: String,
 }
 
-impl Answer {
+impl Response {
     /// The body as JSON; `null` if it is none.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_default()
@@ -152,7 +152,7 @@ impl Signer {
     ///
     /// # Errors
     /// If the call cannot be signed or gets no answer. An answer that says no is no error.
-    pub async fn send(&self, call: &Call<'_>) -> Result<Answer> {
+    pub async fn send(&self, call: &Call<'_>) -> Result<Response> {
         let mut request = http::Request::builder().method(call.method).uri(call.url);
         for (name, value) in call.headers {
             request = request.header(*name, *value);
@@ -181,7 +181,7 @@ impl Signer {
             .execute(reqwest::Request::try_from(request)?)
             .await
             .with_context(|| format!("no answer to {} {}", call.method, call.url))?;
-        Ok(Answer {
+        Ok(Response {
             status: answer.status().as_u16(),
             headers: answer
                 .headers()
@@ -210,7 +210,7 @@ impl Api {
     ///
     /// # Errors
     /// If there is no answer.
-    pub async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer> {
+    pub async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Response> {
         let url = format!("{}/{}", self.url, path.trim_start_matches('/'));
         self.signer.send(&Call { method, url: &url, headers, body, service: "execute-api" }).await
     }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use store::pushes::Progress;
 use store::waiting::Delays;
-use store::{Offers, Pacing, Pushes, StoreError};
+use store::{Offers, Pushes, StoreError, TransportLimits};
 
 use super::{Email, Function, Inbox, Observed, Push, Queue, Status, Table, TextMessage};
 use crate::redrive::DEAD_LETTERS;
@@ -50,7 +50,7 @@ pub(super) struct Observer {
     logs: aws_sdk_cloudwatchlogs::Client,
     offers: Offers,
     pushes: Pushes,
-    pacing: Pacing,
+    limits: TransportLimits,
     /// Pushes whose notifications all have an outcome: they do not change any more.
     over: HashMap<PushId, Push>,
     slow: Option<(Instant, Slow)>,
@@ -86,7 +86,7 @@ impl Observer {
             logs: aws_sdk_cloudwatchlogs::Client::new(&deployment.sdk),
             offers: Offers::new(dynamodb.clone(), table("offers")),
             pushes: Pushes::new(dynamodb.clone(), table("pushes")),
-            pacing: Pacing::new(dynamodb.clone(), table("pacing")),
+            limits: TransportLimits::new(dynamodb.clone(), table("pacing")),
             dynamodb,
             stack,
             on_aws,
@@ -184,7 +184,7 @@ impl Observer {
         let mut delays = Delays::new();
         for (channel, transports) in transports {
             for transport in transports {
-                let delay = self.pacing.delay(transport).await?;
+                let delay = self.limits.delay(transport).await?;
                 delays.entry(*channel).or_default().insert(transport.clone(), delay);
             }
         }
@@ -455,7 +455,7 @@ fn view(progress: &Progress, code: String, customers: u64, delays: &Delays, dead
         code,
         state: progress.push.state,
         percent: percent(progress, customers),
-        eligible: progress.walk.notifications,
+        eligible: progress.scan.notifications,
         pending: progress.pending(),
         outcomes: progress.outcomes,
         requested_at: progress.push.requested_at,
@@ -471,7 +471,7 @@ fn percent(progress: &Progress, customers: u64) -> u8 {
     if !progress.push.state.is_open() {
         return 100;
     }
-    let (read, found) = (u128::from(progress.walk.customers_read), u128::from(progress.walk.notifications));
+    let (read, found) = (u128::from(progress.scan.customers_read), u128::from(progress.scan.notifications));
     let expected = found * u128::from(customers).max(read);
     let percent = (100 * u128::from(progress.outcomes.total()) * read).checked_div(expected).unwrap_or_default();
     u8::try_from(percent).unwrap_or(99).min(99)

@@ -16,7 +16,7 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
-use domain::offer::now;
+use domain::clock::now;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
@@ -44,7 +44,7 @@ const RESERVE_TRIES: u32 = 5;
 
 /// The Pacing table.
 #[derive(Debug, Clone)]
-pub struct Pacing {
+pub struct TransportLimits {
     client: Client,
     table: String,
     /// How long the last reservation's longest call took, in microseconds.
@@ -74,13 +74,13 @@ impl Took {
 
 /// Whether a transport may be called now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gate {
+pub enum BreakerState {
     /// It may.
-    Open,
+    Closed,
     /// It was out of reach: this caller alone may try, once.
-    Probe(Probe),
+    HalfOpen(Probe),
     /// It is out of reach.
-    Blocked {
+    Open {
         /// Until then nobody calls.
         until: Timestamp,
     },
@@ -95,7 +95,7 @@ pub struct Probe {
 
 /// What came of asking for sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reserving {
+pub enum Reservation {
     /// These are the caller's.
     Reserved(Slot),
     /// Others have reserved all there is for the moment.
@@ -133,7 +133,7 @@ impl Iterator for Slot {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct PacingItem {
+struct LimitsItem {
     /// In microseconds since 1970: at a thousand sends a second, milliseconds would be too coarse.
     #[serde(default)]
     next_send: Option<i64>,
@@ -166,7 +166,7 @@ pub enum Delay {
     },
 }
 
-impl Pacing {
+impl TransportLimits {
     /// A handle on the table named `table`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self { client, table: table.into(), took: Arc::default() }
@@ -176,16 +176,16 @@ impl Pacing {
     ///
     /// # Errors
     /// If the store is out of reach or the item unreadable.
-    pub async fn gate(&self, transport: &str) -> Result<Gate, StoreError> {
+    pub async fn check_breaker(&self, transport: &str) -> Result<BreakerState, StoreError> {
         let Some(item) = self.get(transport).await? else {
-            return Ok(Gate::Open);
+            return Ok(BreakerState::Closed);
         };
         let Some(seen) = item.blocked_until else {
-            return Ok(Gate::Open);
+            return Ok(BreakerState::Closed);
         };
         let now = now();
         if seen > now {
-            return Ok(Gate::Blocked { until: seen });
+            return Ok(BreakerState::Open { until: seen });
         }
         let until = now + PROBE;
         let won = self
@@ -195,9 +195,9 @@ impl Pacing {
             .expression_attribute_values(":until", millis(until))
             .expression_attribute_values(":seen", millis(seen));
         if self.write(won).await? {
-            Ok(Gate::Probe(Probe { until, level: item.failures }))
+            Ok(BreakerState::HalfOpen(Probe { until, level: item.failures }))
         } else {
-            Ok(Gate::Blocked { until })
+            Ok(BreakerState::Open { until })
         }
     }
 
@@ -205,7 +205,12 @@ impl Pacing {
     ///
     /// # Errors
     /// If the store is out of reach or the item unreadable.
-    pub async fn reserve(&self, transport: &str, per_second: NonZeroU32, wanted: u32) -> Result<Reserving, StoreError> {
+    pub async fn reserve(
+        &self,
+        transport: &str,
+        per_second: NonZeroU32,
+        wanted: u32,
+    ) -> Result<Reservation, StoreError> {
         let mut took = Took { before: self.took.load(Ordering::Relaxed), now: 0 };
         let reserving = self.try_reserve(transport, per_second, wanted, &mut took).await;
         self.took.store(took.now, Ordering::Relaxed);
@@ -218,14 +223,14 @@ impl Pacing {
         per_second: NonZeroU32,
         wanted: u32,
         took: &mut Took,
-    ) -> Result<Reserving, StoreError> {
+    ) -> Result<Reservation, StoreError> {
         let interval = 1_000_000 / i64::from(per_second.get());
         let count = wanted.clamp(1, per_second.get());
         let worth = interval * i64::from(count);
         let slot = |first: i64| {
             let next =
                 Timestamp::from_microsecond(first).map_err(|error| StoreError::unreadable(&self.table, error))?;
-            Ok(Reserving::Reserved(Slot { next, interval: SignedDuration::from_micros(interval), left: count }))
+            Ok(Reservation::Reserved(Slot { next, interval: SignedDuration::from_micros(interval), left: count }))
         };
         let mut latest = 0;
         for _ in 0..RESERVE_TRIES {
@@ -271,7 +276,7 @@ impl Pacing {
             }
         }
         let until = Timestamp::from_microsecond(latest).map_err(|error| StoreError::unreadable(&self.table, error))?;
-        Ok(Reserving::Full { until: until - HORIZON })
+        Ok(Reservation::Full { until: until - HORIZON })
     }
 
     /// What a transport makes its senders wait for, if anything. Changes nothing.
@@ -279,7 +284,7 @@ impl Pacing {
     /// # Errors
     /// If the store is out of reach or the item unreadable.
     pub async fn delay(&self, transport: &str) -> Result<Option<Delay>, StoreError> {
-        let Some(PacingItem { blocked_until, next_send, last_error, refused_at, .. }) = self.get(transport).await?
+        let Some(LimitsItem { blocked_until, next_send, last_error, refused_at, .. }) = self.get(transport).await?
         else {
             return Ok(None);
         };
@@ -296,7 +301,7 @@ impl Pacing {
     ///
     /// # Errors
     /// If the store is out of reach.
-    pub async fn refused(&self, transport: &str, reason: &str) -> Result<(), StoreError> {
+    pub async fn record_refusal(&self, transport: &str, reason: &str) -> Result<(), StoreError> {
         let call = self
             .update(transport)
             .update_expression("SET refusedAt = :now, lastError = :reason")
@@ -309,7 +314,12 @@ impl Pacing {
     ///
     /// # Errors
     /// If the store is out of reach.
-    pub async fn block(&self, transport: &str, probe: Option<Probe>, reason: &str) -> Result<Timestamp, StoreError> {
+    pub async fn open_breaker(
+        &self,
+        transport: &str,
+        probe: Option<Probe>,
+        reason: &str,
+    ) -> Result<Timestamp, StoreError> {
         let level = probe.map_or(0, |probe| probe.level + 1);
         let now = now();
         let until = now + (FIRST_BLOCK * 2_i32.saturating_pow(level.min(16))).min(LONGEST_BLOCK);
@@ -334,7 +344,7 @@ impl Pacing {
     ///
     /// # Errors
     /// If the store is out of reach.
-    pub async fn clear(&self, transport: &str, probe: Probe) -> Result<(), StoreError> {
+    pub async fn close_breaker(&self, transport: &str, probe: Probe) -> Result<(), StoreError> {
         let call = self
             .update(transport)
             .update_expression("REMOVE blockedUntil, failures")
@@ -347,7 +357,7 @@ impl Pacing {
     ///
     /// # Errors
     /// If the store is out of reach.
-    pub async fn pass_on(&self, transport: &str, probe: Probe) -> Result<(), StoreError> {
+    pub async fn release_probe(&self, transport: &str, probe: Probe) -> Result<(), StoreError> {
         let call = self
             .update(transport)
             .update_expression("SET blockedUntil = :now")
@@ -370,13 +380,13 @@ impl Pacing {
         }
     }
 
-    async fn get(&self, transport: &str) -> Result<Option<PacingItem>, StoreError> {
+    async fn get(&self, transport: &str) -> Result<Option<LimitsItem>, StoreError> {
         let call = self.client.get_item().table_name(&self.table).key("pk", text(transport)).consistent_read(true);
         let answer = call.send().await.map_err(|error| StoreError::unavailable("GetItem", &self.table, &error))?;
         answer.item.map(|item| self.read(item)).transpose()
     }
 
-    fn read(&self, item: Item) -> Result<PacingItem, StoreError> {
+    fn read(&self, item: Item) -> Result<LimitsItem, StoreError> {
         serde_dynamo::from_item(item).map_err(|error| StoreError::unreadable(&self.table, error))
     }
 }
