@@ -22,7 +22,7 @@ use domain::clock::now;
 use domain::notification::Outcome;
 use domain::push::{OutcomeCounts, PushState};
 use domain::queue::Batch;
-use domain::{AddressHash, CustomerId, PushId};
+use domain::{AddressHash, CustomerId, PushId, TransportId};
 use futures::{FutureExt, StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use runtime::metrics::{self, Unit};
@@ -223,9 +223,9 @@ struct Share {
 struct Passed<'d, T> {
     paced: &'d Paced<T>,
     /// Its name, in the Pacing table and at deliveries.
-    name: &'static str,
+    name: TransportId,
     /// The name of the other one, if there is one.
-    other: Option<&'static str>,
+    other: Option<TransportId>,
     /// Set if it was out of reach, and this is the one attempt to find out whether it still is.
     probe: Option<Probe>,
     /// Set when somebody has told the gate how it is.
@@ -298,7 +298,7 @@ where
             match self.gate().await? {
                 Ok(passed) => passed,
                 Err(blocked) => {
-                    measure_breaker(self.first.transport.name(), true);
+                    measure_breaker(self.first.transport.id(), true);
                     return Ok(Delivered::put_off(batch.clone(), until(blocked), Why::Blocked));
                 }
             }
@@ -527,7 +527,7 @@ where
                     self.tell(&gate, &sent, false).await
                 };
                 if let Err(error) = told {
-                    tracing::warn!(transport = gate.name, error = %error, "the block could not be cleared, and runs out");
+                    tracing::warn!(transport = %gate.name, error = %error, "the block could not be cleared, and runs out");
                 }
                 sent.map_err(SendOneError::Send)
             }
@@ -542,7 +542,7 @@ where
     async fn gate(&self) -> Result<Result<Passed<'_, T>, Timestamp>, StoreError> {
         let mut blocked = Timestamp::MAX;
         for paced in std::iter::once(&self.first).chain(&self.fallback) {
-            match self.limits.check_breaker(paced.transport.name()).await? {
+            match self.limits.check_breaker(paced.transport.id()).await? {
                 BreakerState::Closed => return Ok(Ok(self.passed(paced, None))),
                 BreakerState::HalfOpen(probe) => return Ok(Ok(self.passed(paced, Some(probe)))),
                 BreakerState::Open { until } => blocked = blocked.min(until),
@@ -552,8 +552,8 @@ where
     }
 
     fn passed<'d>(&'d self, paced: &'d Paced<T>, probe: Option<Probe>) -> Passed<'d, T> {
-        let name = paced.transport.name();
-        let mut names = std::iter::once(&self.first).chain(&self.fallback).map(|paced| paced.transport.name());
+        let name = paced.transport.id();
+        let mut names = std::iter::once(&self.first).chain(&self.fallback).map(|paced| paced.transport.id());
         let other = names.find(|other| *other != name);
         Passed { paced, name, other, probe, told: AtomicBool::new(false) }
     }
@@ -565,7 +565,7 @@ where
             return;
         };
         if let Err(error) = self.limits.release_probe(gate.name, probe).await {
-            tracing::warn!(transport = gate.name, error = %error, "the right to probe could not be given back, and runs out");
+            tracing::warn!(transport = %gate.name, error = %error, "the right to probe could not be given back, and runs out");
         }
     }
 
@@ -581,7 +581,7 @@ where
             return Ok(Ok(at));
         }
         loop {
-            let until = match self.limits.reserve(paced.transport.name(), paced.rate, wanted).await? {
+            let until = match self.limits.reserve(paced.transport.id(), paced.rate, wanted).await? {
                 Reservation::Reserved(reserved) => match slot.insert(reserved).next() {
                     Some(at) => return Ok(Ok(at)),
                     // The store took far longer than the last time: all of them had lapsed when it answered.
@@ -648,7 +648,7 @@ where
         let duration_ms = telemetry::millis_since(began);
         round.latencies.lock().await.push(duration_ms);
         if let Err(SendError::OptedOut(_)) = &sent {
-            self.suppressions.suppress(&address_hash, Reason::OptedOut, now(), round.gate.name).await?;
+            self.suppressions.suppress(&address_hash, Reason::OptedOut, now(), round.gate.name.as_str()).await?;
         }
         let ending = match &sent {
             Ok(accepted) => Some(FinalOutcome {
@@ -718,14 +718,14 @@ where
             (Some(reason), _) => {
                 if !gate.told.swap(true, Ordering::Relaxed) {
                     let until = self.limits.open_breaker(gate.name, gate.probe, reason).await?;
-                    tracing::warn!(transport = gate.name, %until, error = reason, "the transport is out of reach");
+                    tracing::warn!(transport = %gate.name, %until, error = reason, "the transport is out of reach");
                     measure_breaker(gate.name, true);
                 }
             }
             (None, Some(probe)) => {
                 if !gate.told.swap(true, Ordering::Relaxed) {
                     self.limits.close_breaker(gate.name, probe).await?;
-                    tracing::info!(transport = gate.name, "the transport is within reach again");
+                    tracing::info!(transport = %gate.name, "the transport is within reach again");
                     measure_breaker(gate.name, false);
                 }
             }
@@ -736,15 +736,20 @@ where
 }
 
 /// Told whenever somebody finds out, so that an outage shows for as long as it lasts.
-fn measure_breaker(transport: &str, is_open: bool) {
-    metrics::emit(&[("transport", transport)], &[("BreakerOpen", Unit::Count, u64::from(is_open))]);
+fn measure_breaker(transport: TransportId, is_open: bool) {
+    metrics::emit(&[("transport", transport.as_str())], &[("BreakerOpen", Unit::Count, u64::from(is_open))]);
 }
 
 impl<T> Round<'_, T> {
     /// Tells how the provider took it, and how long its rate made us wait.
     async fn measure(&self) {
         let latencies = self.latencies.lock().await;
-        metrics::emit_each(&[("transport", self.gate.name)], "ProviderLatency", Unit::Milliseconds, &latencies);
+        metrics::emit_each(
+            &[("transport", self.gate.name.as_str())],
+            "ProviderLatency",
+            Unit::Milliseconds,
+            &latencies,
+        );
         if !latencies.is_empty() {
             let waited = self.waited_ms.load(Ordering::Relaxed);
             metrics::emit(&[("channel", self.batch.channel.as_str())], &[("RateWait", Unit::Milliseconds, waited)]);

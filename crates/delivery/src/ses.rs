@@ -4,6 +4,7 @@ use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::operation::send_email::SendEmailError;
 use aws_sdk_sesv2::primitives::Blob;
 use aws_sdk_sesv2::types::{EmailContent, MessageTag, RawMessage};
+use domain::TransportId;
 use domain::clock::now;
 use jiff::Timestamp;
 
@@ -29,8 +30,8 @@ impl SesTransport {
 impl Transport for SesTransport {
     type Message = Email;
 
-    fn name(&self) -> &'static str {
-        "ses"
+    fn id(&self) -> TransportId {
+        TransportId::Ses
     }
 
     async fn send(&self, email: &Email, until: Timestamp) -> Result<Accepted, SendError> {

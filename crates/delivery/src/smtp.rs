@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use deadpool::managed::{self, Metrics, Object, RecycleError, RecycleResult};
+use domain::TransportId;
 use domain::clock::now;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -289,8 +290,8 @@ impl SmtpTransport {
 impl Transport for SmtpTransport {
     type Message = Email;
 
-    fn name(&self) -> &'static str {
-        "smtp"
+    fn id(&self) -> TransportId {
+        TransportId::Smtp
     }
 
     async fn send(&self, email: &Email, until: Timestamp) -> Result<Accepted, SendError> {

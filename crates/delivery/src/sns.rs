@@ -4,6 +4,7 @@ use aws_sdk_sns::Client;
 use aws_sdk_sns::operation::check_if_phone_number_is_opted_out::CheckIfPhoneNumberIsOptedOutError;
 use aws_sdk_sns::operation::publish::PublishError;
 use aws_sdk_sns::types::MessageAttributeValue;
+use domain::TransportId;
 use domain::clock::now;
 use jiff::Timestamp;
 
@@ -54,8 +55,8 @@ impl SnsTransport {
 impl Transport for SnsTransport {
     type Message = TextMessage;
 
-    fn name(&self) -> &'static str {
-        "sns"
+    fn id(&self) -> TransportId {
+        TransportId::Sns
     }
 
     async fn send(&self, message: &TextMessage, until: Timestamp) -> Result<Accepted, SendError> {

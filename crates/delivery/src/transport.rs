@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use domain::{Channel, Customer, Offer};
+use domain::{Channel, Customer, Offer, TransportId};
 use jiff::Timestamp;
 
 /// Writes an offer's message to one customer.
@@ -35,7 +35,7 @@ pub trait Transport: Send + Sync {
     type Message: Send + Sync;
 
     /// Its name, under which it is blocked when it is out of reach.
-    fn name(&self) -> &'static str;
+    fn id(&self) -> TransportId;
 
     /// Hands one message over, before `until` or not at all: afterwards somebody else may send it.
     fn send(

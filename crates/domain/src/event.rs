@@ -2,9 +2,6 @@
 //!
 //! They name offers and pushes and hold counts; never a customer. Fields are only ever added within a version.
 
-use std::fmt;
-use std::str::FromStr;
-
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -12,37 +9,28 @@ use crate::channel::Channels;
 use crate::ids::{OfferId, PushId};
 use crate::offer::Offer;
 use crate::push::{OutcomeCounts, PushState};
+use crate::wire_enum;
 
 /// What all events name as their source.
 pub const SOURCE: &str = "offercast";
 /// The version of every event so far.
 const VERSION: u32 = 1;
 
-/// What may happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum EventKind {
-    /// An offer was stored.
-    OfferCreated,
-    /// Every notification of a push has its outcome.
-    PushCompleted,
-    /// A push was called off.
-    PushCancelled,
+wire_enum! {
+    /// What may happen; its name is the event's `detail-type`.
+    pub enum EventKind: "kind of event" {
+        /// An offer was stored.
+        OfferCreated = "offer.created",
+        /// Every notification of a push has its outcome.
+        PushCompleted = "push.completed",
+        /// An operator cancelled a push.
+        PushCancelled = "push.cancelled",
+    }
 }
 
 impl EventKind {
-    /// Every kind there is.
-    pub const ALL: [Self; 3] = [Self::OfferCreated, Self::PushCompleted, Self::PushCancelled];
-
-    /// The event's `detail-type`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::OfferCreated => "offer.created",
-            Self::PushCompleted => "push.completed",
-            Self::PushCancelled => "push.cancelled",
-        }
-    }
-
-    /// What there is to tell of a push, in order. The first push of an offer tells of the offer, too.
+    /// The events that a push in this state has given cause to publish, in order. The first push of an offer announces the
+    /// offer as well.
     pub fn of(push: PushId, state: PushState) -> impl Iterator<Item = Self> {
         let created = (push.number == 1).then_some(Self::OfferCreated);
         let ended = match state {
@@ -53,25 +41,6 @@ impl EventKind {
         created.into_iter().chain(ended)
     }
 }
-
-impl fmt::Display for EventKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for EventKind {
-    type Err = UnknownEventKind;
-
-    fn from_str(string: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == string).ok_or(UnknownEventKind)
-    }
-}
-
-/// Why a string is no kind of event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is no kind of event")]
-pub struct UnknownEventKind;
 
 /// An event's detail, as subscribers read it.
 #[derive(Debug, Clone, PartialEq, Serialize)]

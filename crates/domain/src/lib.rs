@@ -17,6 +17,7 @@
 //! | how bad input is told to its sender | [`faults`], [`fields`] |
 
 pub mod address;
+pub mod audience;
 pub mod channel;
 pub mod clock;
 pub mod customer;
@@ -31,9 +32,12 @@ pub mod push;
 pub mod queue;
 pub mod text;
 pub mod trace;
+pub mod transport;
 pub mod unsubscribe;
+pub mod wire;
 
 pub use address::{AddressHash, EmailAddress, Mobile};
+pub use audience::{Audience, Selection};
 pub use channel::Channel;
 pub use customer::Customer;
 pub use eligibility::Rule;
@@ -42,3 +46,4 @@ pub use ids::{CustomerId, OfferId, PushId};
 pub use offer::Offer;
 pub use text::Text;
 pub use trace::TraceId;
+pub use transport::TransportId;

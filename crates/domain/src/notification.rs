@@ -1,56 +1,32 @@
 //! What becomes of one notification.
 
-use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use crate::wire::UnknownName;
+use crate::wire_enum;
 
-/// How a notification ended. Once recorded it never changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Outcome {
-    /// The transport accepted it.
-    Sent,
-    /// It cannot reach this customer; the delivery says why.
-    Failed,
-    /// Its address must not be written to.
-    Suppressed,
-    /// The customer no longer wants to hear on this channel, or is gone.
-    OptedOut,
-    /// The offer ended before it could be sent.
-    Expired,
-    /// The push was cancelled before it was sent.
-    Cancelled,
-}
-
-impl Outcome {
-    /// Every outcome there is.
-    pub const ALL: [Self; 6] =
-        [Self::Sent, Self::Failed, Self::Suppressed, Self::OptedOut, Self::Expired, Self::Cancelled];
-
-    /// The name used in JSON, in tables and in logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::Failed => "failed",
-            Self::Suppressed => "suppressed",
-            Self::OptedOut => "optedOut",
-            Self::Expired => "expired",
-            Self::Cancelled => "cancelled",
-        }
+wire_enum! {
+    /// How a notification ended. Once recorded it never changes.
+    pub enum Outcome: "outcome" {
+        /// The transport accepted it.
+        Sent = "sent",
+        /// It cannot reach this customer; the delivery has the reason.
+        Failed = "failed",
+        /// Its address is suppressed.
+        Suppressed = "suppressed",
+        /// The customer opted out of the channel, or was deleted.
+        OptedOut = "optedOut",
+        /// The offer ended before it could be sent.
+        Expired = "expired",
+        /// The push was cancelled before it was sent.
+        Cancelled = "cancelled",
     }
 }
 
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// Where a delivery stands.
+/// The state of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryState {
-    /// Somebody holds it and is sending, or was when the lease ran out.
+    /// An invocation holds a lease on it and is sending, or was when the lease ran out.
     Claimed,
     /// It was tried and may be tried again.
     Retry,
@@ -70,22 +46,42 @@ impl DeliveryState {
 }
 
 impl FromStr for DeliveryState {
-    type Err = UnknownDeliveryState;
+    type Err = UnknownName;
 
     fn from_str(string: &str) -> Result<Self, Self::Err> {
+        const KNOWN: [&str; 2 + Outcome::ALL.len()] = known();
         match string {
             "claimed" => Ok(Self::Claimed),
             "retry" => Ok(Self::Retry),
-            other => Outcome::ALL
-                .into_iter()
-                .find(|outcome| outcome.as_str() == other)
-                .map(Self::Final)
-                .ok_or(UnknownDeliveryState),
+            outcome => outcome.parse().map(Self::Final).map_err(|_| UnknownName::new("state", &KNOWN)),
         }
     }
 }
 
-/// Why a string is no delivery state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is not a known state; known are claimed, retry, sent, failed, suppressed, optedOut, expired, cancelled")]
-pub struct UnknownDeliveryState;
+/// The names of all states.
+const fn known() -> [&'static str; 2 + Outcome::ALL.len()] {
+    let mut known = [DeliveryState::Claimed.as_str(), DeliveryState::Retry.as_str(), "", "", "", "", "", ""];
+    let mut at = 0;
+    while at < Outcome::ALL.len() {
+        known[2 + at] = Outcome::ALL[at].as_str();
+        at += 1;
+    }
+    known
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_is_read_by_its_own_name() {
+        let finals = Outcome::ALL.map(DeliveryState::Final);
+        for state in [DeliveryState::Claimed, DeliveryState::Retry].into_iter().chain(finals) {
+            assert_eq!(state.as_str().parse(), Ok(state));
+        }
+        assert_eq!(
+            "done".parse::<DeliveryState>().unwrap_err().to_string(),
+            "is not a known state; known are claimed, retry, sent, failed, suppressed, optedOut, expired, cancelled"
+        );
+    }
+}

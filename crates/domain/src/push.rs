@@ -1,46 +1,30 @@
 //! A push: its states and its counts.
 
-use std::fmt;
 use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
 use crate::notification::Outcome;
+use crate::wire_enum;
 
-/// Where a push stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PushState {
-    /// It waits for the offer's `validFrom`.
-    Scheduled,
-    /// Its slices are being walked or its batches delivered.
-    Running,
-    /// Every notification has its outcome.
-    Completed,
-    /// It was called off; what was not sent by then never is.
-    Cancelled,
+wire_enum! {
+    /// The state of a push.
+    pub enum PushState: "state" {
+        /// It waits for the offer's `validFrom`.
+        Scheduled = "scheduled",
+        /// Its slices are being scanned or its batches delivered.
+        Running = "running",
+        /// Every notification has its outcome.
+        Completed = "completed",
+        /// An operator cancelled it; what was not sent by then never is.
+        Cancelled = "cancelled",
+    }
 }
 
 impl PushState {
-    /// The name used in JSON, in tables and in logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Scheduled => "scheduled",
-            Self::Running => "running",
-            Self::Completed => "completed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
     /// Whether anything may still be sent.
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Scheduled | Self::Running)
-    }
-}
-
-impl fmt::Display for PushState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -82,26 +66,42 @@ impl OutcomeCounts {
         } += 1;
     }
 
+    /// Every counter by its name on the wire: in JSON, in tables, in logs. The only list of them.
+    pub const fn named(&self) -> [(&'static str, u64); 7] {
+        let Self { sent, failed, suppressed, opted_out, expired, cancelled, already_served } = *self;
+        [
+            ("sent", sent),
+            ("failed", failed),
+            ("suppressed", suppressed),
+            ("optedOut", opted_out),
+            ("expired", expired),
+            ("cancelled", cancelled),
+            ("alreadyServed", already_served),
+        ]
+    }
+
     /// All notifications counted.
     pub fn total(&self) -> u64 {
-        self.sent + self.failed + self.suppressed + self.opted_out + self.expired + self.cancelled + self.already_served
+        self.named().into_iter().map(|(_, count)| count).sum()
     }
 }
 
 impl AddAssign for OutcomeCounts {
     fn add_assign(&mut self, other: Self) {
-        self.sent += other.sent;
-        self.failed += other.failed;
-        self.suppressed += other.suppressed;
-        self.opted_out += other.opted_out;
-        self.expired += other.expired;
-        self.cancelled += other.cancelled;
-        self.already_served += other.already_served;
+        let Self { sent, failed, suppressed, opted_out, expired, cancelled, already_served } = other;
+        self.sent += sent;
+        self.failed += failed;
+        self.suppressed += suppressed;
+        self.opted_out += opted_out;
+        self.expired += expired;
+        self.cancelled += cancelled;
+        self.already_served += already_served;
     }
 }
 
-/// What walking customers found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What the scan of the customers found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct ScanCounts {
     /// Customers read.
     pub customers_read: u64,
@@ -113,11 +113,62 @@ pub struct ScanCounts {
     pub notifications: u64,
 }
 
+impl ScanCounts {
+    /// Every counter by its name in tables. The only list of them.
+    pub const fn named(&self) -> [(&'static str, u64); 4] {
+        let Self { customers_read, customers_eligible, customers_unevaluable, notifications } = *self;
+        [
+            ("customersRead", customers_read),
+            ("customersEligible", customers_eligible),
+            ("customersUnevaluable", customers_unevaluable),
+            ("notifications", notifications),
+        ]
+    }
+}
+
 impl AddAssign for ScanCounts {
     fn add_assign(&mut self, other: Self) {
-        self.customers_read += other.customers_read;
-        self.customers_eligible += other.customers_eligible;
-        self.customers_unevaluable += other.customers_unevaluable;
-        self.notifications += other.notifications;
+        let Self { customers_read, customers_eligible, customers_unevaluable, notifications } = other;
+        self.customers_read += customers_read;
+        self.customers_eligible += customers_eligible;
+        self.customers_unevaluable += customers_unevaluable;
+        self.notifications += notifications;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What `named` lists must be what serde writes: stores add by these names and read through serde.
+    #[test]
+    fn counters_have_one_name_each() {
+        let outcomes = OutcomeCounts {
+            sent: 1,
+            failed: 2,
+            suppressed: 3,
+            opted_out: 4,
+            expired: 5,
+            cancelled: 6,
+            already_served: 7,
+        };
+        let named =
+            |list: &[(&str, u64)]| -> Value { list.iter().map(|(name, count)| (*name, json!(count))).collect() };
+        assert_eq!(json!(outcomes), named(&outcomes.named()));
+        assert_eq!(outcomes.total(), 28);
+        let scan = ScanCounts { customers_read: 1, customers_eligible: 2, customers_unevaluable: 3, notifications: 4 };
+        assert_eq!(json!(scan), named(&scan.named()));
+    }
+
+    #[test]
+    fn each_outcome_has_its_counter() {
+        for outcome in Outcome::ALL {
+            let mut counts = OutcomeCounts::default();
+            counts.count(outcome);
+            assert!(counts.named().contains(&(outcome.as_str(), 1)), "{outcome}");
+            assert_eq!(counts.total(), 1);
+        }
     }
 }

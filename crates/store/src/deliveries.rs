@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use domain::notification::{DeliveryState, Outcome};
 use domain::offer::Offer;
-use domain::{AddressHash, Channel, CustomerId, OfferId, PushId};
+use domain::{AddressHash, Channel, CustomerId, OfferId, PushId, TransportId};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -132,30 +132,17 @@ pub struct Feedback {
     pub at: Timestamp,
 }
 
-/// What may happen to a message after it was accepted, the weightiest last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FeedbackKind {
-    /// It could not be delivered at that time.
-    Delayed,
-    /// The provider would not deliver it after all: it found a virus in it.
-    Rejected,
-    /// It can never be delivered.
-    Bounced,
-    /// Its reader called it spam.
-    Complained,
-}
-
-impl FeedbackKind {
-    const ALL: [Self; 4] = [Self::Delayed, Self::Rejected, Self::Bounced, Self::Complained];
-
-    /// The name used in JSON, in tables and in logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Delayed => "delayed",
-            Self::Rejected => "rejected",
-            Self::Bounced => "bounced",
-            Self::Complained => "complained",
-        }
+domain::wire_enum! {
+    /// What may happen to a message after the provider accepted it, the most severe last.
+    pub enum FeedbackKind: "feedback" {
+        /// It could not be delivered at that time.
+        Delayed = "delayed",
+        /// The provider refused to deliver it after all: it found a virus in it.
+        Rejected = "rejected",
+        /// It can never be delivered.
+        Bounced = "bounced",
+        /// The recipient marked it as spam.
+        Complained = "complained",
     }
 }
 
@@ -232,10 +219,10 @@ pub enum ResendPolicy<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
     /// The transport's name.
-    pub transport: &'static str,
+    pub transport: TransportId,
     /// The other one's, if there is one. What that was handed without an answer is left to it for ten minutes: it may know
     /// the message again.
-    pub other: Option<&'static str>,
+    pub other: Option<TransportId>,
 }
 
 impl Deliveries {

@@ -16,6 +16,7 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+use domain::TransportId;
 use domain::clock::now;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
@@ -176,7 +177,7 @@ impl TransportLimits {
     ///
     /// # Errors
     /// If the store is out of reach or the item unreadable.
-    pub async fn check_breaker(&self, transport: &str) -> Result<BreakerState, StoreError> {
+    pub async fn check_breaker(&self, transport: TransportId) -> Result<BreakerState, StoreError> {
         let Some(item) = self.get(transport).await? else {
             return Ok(BreakerState::Closed);
         };
@@ -207,7 +208,7 @@ impl TransportLimits {
     /// If the store is out of reach or the item unreadable.
     pub async fn reserve(
         &self,
-        transport: &str,
+        transport: TransportId,
         per_second: NonZeroU32,
         wanted: u32,
     ) -> Result<Reservation, StoreError> {
@@ -219,7 +220,7 @@ impl TransportLimits {
 
     async fn try_reserve(
         &self,
-        transport: &str,
+        transport: TransportId,
         per_second: NonZeroU32,
         wanted: u32,
         took: &mut Took,
@@ -283,7 +284,7 @@ impl TransportLimits {
     ///
     /// # Errors
     /// If the store is out of reach or the item unreadable.
-    pub async fn delay(&self, transport: &str) -> Result<Option<Delay>, StoreError> {
+    pub async fn delay(&self, transport: TransportId) -> Result<Option<Delay>, StoreError> {
         let Some(LimitsItem { blocked_until, next_send, last_error, refused_at, .. }) = self.get(transport).await?
         else {
             return Ok(None);
@@ -301,7 +302,7 @@ impl TransportLimits {
     ///
     /// # Errors
     /// If the store is out of reach.
-    pub async fn record_refusal(&self, transport: &str, reason: &str) -> Result<(), StoreError> {
+    pub async fn record_refusal(&self, transport: TransportId, reason: &str) -> Result<(), StoreError> {
         let call = self
             .update(transport)
             .update_expression("SET refusedAt = :now, lastError = :reason")
@@ -316,7 +317,7 @@ impl TransportLimits {
     /// If the store is out of reach.
     pub async fn open_breaker(
         &self,
-        transport: &str,
+        transport: TransportId,
         probe: Option<Probe>,
         reason: &str,
     ) -> Result<Timestamp, StoreError> {
@@ -344,7 +345,7 @@ impl TransportLimits {
     ///
     /// # Errors
     /// If the store is out of reach.
-    pub async fn close_breaker(&self, transport: &str, probe: Probe) -> Result<(), StoreError> {
+    pub async fn close_breaker(&self, transport: TransportId, probe: Probe) -> Result<(), StoreError> {
         let call = self
             .update(transport)
             .update_expression("REMOVE blockedUntil, failures")
@@ -357,7 +358,7 @@ impl TransportLimits {
     ///
     /// # Errors
     /// If the store is out of reach.
-    pub async fn release_probe(&self, transport: &str, probe: Probe) -> Result<(), StoreError> {
+    pub async fn release_probe(&self, transport: TransportId, probe: Probe) -> Result<(), StoreError> {
         let call = self
             .update(transport)
             .update_expression("SET blockedUntil = :now")
@@ -367,7 +368,7 @@ impl TransportLimits {
         self.write(call).await.map(|_| ())
     }
 
-    fn update(&self, transport: &str) -> UpdateItemFluentBuilder {
+    fn update(&self, transport: TransportId) -> UpdateItemFluentBuilder {
         self.client.update_item().table_name(&self.table).key("pk", text(transport))
     }
 
@@ -380,7 +381,7 @@ impl TransportLimits {
         }
     }
 
-    async fn get(&self, transport: &str) -> Result<Option<LimitsItem>, StoreError> {
+    async fn get(&self, transport: TransportId) -> Result<Option<LimitsItem>, StoreError> {
         let call = self.client.get_item().table_name(&self.table).key("pk", text(transport)).consistent_read(true);
         let answer = call.send().await.map_err(|error| StoreError::unavailable("GetItem", &self.table, &error))?;
         answer.item.map(|item| self.read(item)).transpose()

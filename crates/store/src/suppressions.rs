@@ -12,7 +12,7 @@ use data_encoding::HEXLOWER;
 use domain::unsubscribe::Subscription;
 use domain::{AddressHash, Channel, CustomerId, OfferId};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::item::{Item, millis, millis_serde, text};
@@ -28,26 +28,15 @@ pub struct Suppressions {
     table: String,
 }
 
-/// Why nothing is sent, the weightiest last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Reason {
-    /// The customer said so.
-    OptedOut,
-    /// The address does not exist any more, or does not take our mail.
-    Bounced,
-    /// Its reader called our mail spam.
-    Complained,
-}
-
-impl Reason {
-    /// The name used in JSON, in tables and in logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::OptedOut => "optedOut",
-            Self::Bounced => "bounced",
-            Self::Complained => "complained",
-        }
+domain::wire_enum! {
+    /// Why nothing is sent, the strongest reason last.
+    pub enum Reason: "reason" {
+        /// The customer opted out.
+        OptedOut = "optedOut",
+        /// The address does not exist any more, or does not accept our mail.
+        Bounced = "bounced",
+        /// The recipient marked our mail as spam.
+        Complained = "complained",
     }
 }
 

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use domain::Channel;
 use domain::push::PushState;
+use domain::{Channel, TransportId};
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
 
 use crate::limits::Delay;
 use crate::pushes::Progress;
@@ -15,21 +14,21 @@ use crate::pushes::Progress;
 const STALLED_AFTER: SignedDuration = SignedDuration::from_mins(3);
 
 /// What each transport makes its senders wait for, by the channel that it serves.
-pub type Delays = BTreeMap<Channel, BTreeMap<String, Option<Delay>>>;
+pub type Delays = BTreeMap<Channel, BTreeMap<TransportId, Option<Delay>>>;
 
-/// What a push waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum WaitingFor {
-    /// The time from which its offer is valid.
-    ValidFrom,
-    /// A transport's rate, which is used in full.
-    Rate,
-    /// Every transport of a channel is out of reach, or refuses us; or one did not take what it was given, and nothing has
-    /// moved since.
-    Provider,
-    /// Somebody who looks at dead letters.
-    DeadLetters,
+domain::wire_enum! {
+    /// What a push waits for.
+    pub enum WaitingFor: "reason to wait" {
+        /// The time from which its offer is valid.
+        ValidFrom = "validFrom",
+        /// A transport's rate, which is used in full.
+        Rate = "rate",
+        /// Every transport of a channel is unavailable or refuses us; or one did not accept what it was given, and nothing
+        /// has moved since.
+        Provider = "provider",
+        /// An operator who looks at the dead letters.
+        DeadLetters = "deadLetters",
+    }
 }
 
 /// What holds a push up.
@@ -59,8 +58,8 @@ impl Progress {
         }
         let open = || self.outstanding_channels.iter().filter_map(|channel| delays.get(channel));
         // One transport that is not out serves for the other.
-        let out = |transports: &BTreeMap<String, Option<Delay>>| -> Option<Vec<String>> {
-            let words = |(transport, delay): (&String, &Option<Delay>)| match delay {
+        let out = |transports: &BTreeMap<TransportId, Option<Delay>>| -> Option<Vec<String>> {
+            let words = |(transport, delay): (&TransportId, &Option<Delay>)| match delay {
                 Some(Delay::Outage { last_error }) => {
                     Some(format!("{transport}: {}", last_error.as_deref().unwrap_or_default()))
                 }

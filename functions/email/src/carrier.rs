@@ -5,6 +5,7 @@ use std::str::FromStr;
 use delivery::aws::ANSWER_TIMEOUT;
 use delivery::smtp::UrlSource;
 use delivery::{Accepted, Email, SendError, SesTransport, SmtpTransport, Transport};
+use domain::TransportId;
 use futures::FutureExt;
 use jiff::Timestamp;
 use lambda_runtime::Error;
@@ -65,10 +66,10 @@ impl Carrier {
 impl Transport for Carrier {
     type Message = Email;
 
-    fn name(&self) -> &'static str {
+    fn id(&self) -> TransportId {
         match self {
-            Self::Ses(ses) => ses.name(),
-            Self::Smtp(smtp) => smtp.name(),
+            Self::Ses(ses) => ses.id(),
+            Self::Smtp(smtp) => smtp.id(),
         }
     }
 

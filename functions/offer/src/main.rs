@@ -5,7 +5,7 @@ mod offers;
 mod preview;
 mod pushes;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::problem::no_such_route;
@@ -15,7 +15,8 @@ use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use delivery::SmsComposer;
 use delivery::email::Letterhead;
-use domain::{Channel, Text};
+use domain::transport::OptionalTransport;
+use domain::{Text, TransportId};
 use preview::{Previewer, Tester};
 use runtime::{Aws, Queue, settings, telemetry};
 use serde_json::json;
@@ -29,8 +30,8 @@ struct App {
     limits: TransportLimits,
     /// By the queues that they serve.
     dead_letters: [(&'static str, Queue); 3],
-    /// What carries each channel, by the names in the Pacing table.
-    transports: BTreeMap<Channel, BTreeSet<String>>,
+    /// What carries notifications, as deployed.
+    transports: BTreeSet<TransportId>,
     default_subject: Text,
     preview: Previewer,
 }
@@ -39,10 +40,8 @@ struct App {
 async fn main() -> Result<(), lambda_http::Error> {
     telemetry::init();
     let aws = Aws::from_env().await;
-    let email_transports = [settings::required("EMAIL_TRANSPORT")?, settings::required("FALLBACK_EMAIL_TRANSPORT")?]
-        .into_iter()
-        .filter(|transport: &String| transport != "none")
-        .collect();
+    let OptionalTransport(fallback) = settings::required("FALLBACK_EMAIL_TRANSPORT")?;
+    let transports = [settings::required("EMAIL_TRANSPORT")?].into_iter().chain(fallback).chain([TransportId::Sns]);
     let app = App {
         offers: Offers::new(aws.dynamodb(), settings::required::<String>("OFFERS_TABLE")?),
         pushes: Pushes::new(aws.dynamodb(), settings::required::<String>("PUSHES_TABLE")?),
@@ -53,7 +52,7 @@ async fn main() -> Result<(), lambda_http::Error> {
             ("email", Queue::new(aws.sqs(), settings::required::<String>("EMAIL_DEAD_LETTERS_URL")?)),
             ("sms", Queue::new(aws.sqs(), settings::required::<String>("SMS_DEAD_LETTERS_URL")?)),
         ],
-        transports: BTreeMap::from([(Channel::Email, email_transports), (Channel::Sms, ["sns".to_owned()].into())]),
+        transports: transports.collect(),
         default_subject: Text::parse(&settings::required::<String>("DEFAULT_SUBJECT")?)?,
         preview: Previewer {
             customers: Customers::new(aws.dynamodb(), settings::required::<String>("CUSTOMERS_TABLE")?),

@@ -12,7 +12,7 @@ use domain::channel::Channels;
 use domain::clock::now;
 use domain::fields::{Fields, kind};
 use domain::push::{OutcomeCounts, PushState, ScanCounts};
-use domain::{Faults, OfferId, PushId};
+use domain::{Faults, OfferId, PushId, TransportId};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -59,15 +59,14 @@ struct ProgressView {
 async fn wait(app: &App, progress: &Progress) -> Wait {
     let mut delays = Delays::new();
     if progress.push.state == PushState::Running {
-        for channel in &progress.outstanding_channels {
-            for transport in app.transports.get(channel).into_iter().flatten() {
-                // How far the push is can be told all the same.
-                let delay = app.limits.delay(transport).await.unwrap_or_else(|error| {
-                    tracing::warn!(transport, error = %error, "the pace cannot be read");
-                    None
-                });
-                delays.entry(*channel).or_default().insert(transport.clone(), delay);
-            }
+        let is_used = |transport: &&TransportId| progress.outstanding_channels.contains(&transport.channel());
+        for transport in app.transports.iter().filter(is_used) {
+            // The progress of the push is known all the same.
+            let delay = app.limits.delay(*transport).await.unwrap_or_else(|error| {
+                tracing::warn!(%transport, error = %error, "cannot read the transport's limits; reporting no delay for it");
+                None
+            });
+            delays.entry(transport.channel()).or_default().insert(*transport, delay);
         }
     }
     let mut dead_letters = Vec::new();

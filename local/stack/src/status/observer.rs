@@ -1,6 +1,6 @@
 //! Looks at everything. What cannot be looked at is told, and hides nothing else.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
@@ -8,7 +8,7 @@ use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat};
 use aws_sdk_cloudwatchlogs::types::FilteredLogEvent;
 use aws_sdk_sqs::types::QueueAttributeName;
 use client::{Deployment, Stack, logged};
-use domain::{Channel, PushId};
+use domain::{PushId, TransportId};
 use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -62,7 +62,7 @@ struct Slow {
     functions: Vec<Function>,
     tables: Vec<Table>,
     /// What carries each channel.
-    transports: BTreeMap<Channel, Vec<String>>,
+    transports: BTreeSet<TransportId>,
     faults: Vec<String>,
 }
 
@@ -130,7 +130,7 @@ impl Observer {
     async fn pushes(
         &mut self,
         customers: u64,
-        transports: &BTreeMap<Channel, Vec<String>>,
+        transports: &BTreeSet<TransportId>,
         queues: &[Queue],
     ) -> Result<Vec<Push>> {
         let wanted = self.wanted().await?;
@@ -180,13 +180,11 @@ impl Observer {
         Ok(last.into_iter().chain(open).flatten().collect())
     }
 
-    async fn delays(&self, transports: &BTreeMap<Channel, Vec<String>>) -> Result<Delays> {
+    async fn delays(&self, transports: &BTreeSet<TransportId>) -> Result<Delays> {
         let mut delays = Delays::new();
-        for (channel, transports) in transports {
-            for transport in transports {
-                let delay = self.limits.delay(transport).await?;
-                delays.entry(*channel).or_default().insert(transport.clone(), delay);
-            }
+        for transport in transports {
+            let delay = self.limits.delay(*transport).await?;
+            delays.entry(transport.channel()).or_default().insert(*transport, delay);
         }
         Ok(delays)
     }
@@ -194,9 +192,9 @@ impl Observer {
     // ---- Functions ----
 
     /// All functions, and what carries each channel, which one of them knows.
-    async fn functions(&self) -> Result<(Vec<Function>, BTreeMap<Channel, Vec<String>>)> {
+    async fn functions(&self) -> Result<(Vec<Function>, BTreeSet<TransportId>)> {
         let counts = self.counts().await?;
-        let mut transports = BTreeMap::from([(Channel::Sms, vec!["sns".to_owned()])]);
+        let mut transports = BTreeSet::from([TransportId::Sns]);
         let looked = self.deployment.functions.iter().map(|(name, function)| async move {
             let configuration = self.lambda.get_function_configuration().function_name(function);
             let sources = self.lambda.list_event_source_mappings().function_name(function);
@@ -214,8 +212,7 @@ impl Observer {
                 let variables = configuration.environment.and_then(|environment| environment.variables);
                 let variables = variables.unwrap_or_default();
                 let named = ["EMAIL_TRANSPORT", "FALLBACK_EMAIL_TRANSPORT"].map(|name| variables.get(name).cloned());
-                let named = named.into_iter().flatten().filter(|transport| transport != "none").collect();
-                transports.insert(Channel::Email, named);
+                transports.extend(named.into_iter().flatten().filter_map(|name| name.parse::<TransportId>().ok()));
             }
             let Counts { invocations, errors } = counts.get(name).copied().unwrap_or_default();
             functions.push(Function {

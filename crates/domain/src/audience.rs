@@ -1,0 +1,121 @@
+//! Who is in an offer's audience, and on which channels each of them is reached. The audience function and the preview both
+//! decide it here.
+
+use crate::channel::Channels;
+use crate::customer::Customer;
+use crate::eligibility::{Evaluator, Rule, Verdict};
+use crate::offer::Offer;
+use crate::push::ScanCounts;
+
+/// The audience of one offer: its rule, ready to be evaluated for many customers, and its channels.
+pub struct Audience<'o> {
+    channels: &'o Channels,
+    /// `None`: everyone is eligible.
+    evaluator: Option<Evaluator<'o>>,
+}
+
+/// What an offer's audience says of one customer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// The offer is for this customer. They get one notification on each of these channels: those of the offer that they
+    /// consented to and have an address for. There may be none.
+    Eligible(Channels),
+    /// The offer is not for this customer.
+    NotEligible,
+    /// The customer lacks an attribute that the rule reads, or has it of another type: not eligible, and counted.
+    Unevaluable,
+}
+
+impl<'o> Audience<'o> {
+    /// The audience of an offer. Cheap, but not so cheap as to be done for each customer.
+    pub fn of(offer: &'o Offer) -> Self {
+        Self { channels: &offer.channels, evaluator: offer.eligibility.as_ref().map(Rule::evaluator) }
+    }
+
+    /// Whether the offer is for a customer, and where it reaches them.
+    pub fn select(&self, customer: &Customer) -> Selection {
+        match self.evaluator.as_ref().map_or(Verdict::Eligible, |evaluator| evaluator.verdict(customer)) {
+            Verdict::Eligible => {
+                let reached = self.channels.iter().copied().filter(|channel| customer.reachable_by(*channel));
+                Selection::Eligible(reached.collect())
+            }
+            Verdict::NotEligible => Selection::NotEligible,
+            Verdict::Unevaluable => Selection::Unevaluable,
+        }
+    }
+}
+
+impl ScanCounts {
+    /// Counts one customer who was read.
+    pub fn count(&mut self, selection: &Selection) {
+        self.customers_read += 1;
+        match selection {
+            Selection::Eligible(channels) => {
+                self.customers_eligible += 1;
+                self.notifications += channels.len() as u64;
+            }
+            Selection::NotEligible => {}
+            Selection::Unevaluable => self.customers_unevaluable += 1,
+        }
+    }
+
+    /// Counts customers whose items could not be read: no rule can be evaluated for them.
+    pub fn count_unreadable(&mut self, customers: u64) {
+        self.customers_read += customers;
+        self.customers_unevaluable += customers;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::channel::Channel;
+    use crate::offer::Posted;
+    use crate::text::Text;
+
+    fn offer(body: Value) -> Offer {
+        let default_subject = Text::parse("Save").unwrap();
+        let posted = Posted { at: crate::clock::now(), by: "bank", default_subject: &default_subject };
+        Offer::parse(body, &posted).unwrap()
+    }
+
+    fn customer(body: Value) -> Customer {
+        Customer::parse("c-1", body).unwrap()
+    }
+
+    #[test]
+    fn only_consented_channels_with_an_address_reach_an_eligible_customer() {
+        let both = Channels::from([Channel::Email, Channel::Sms]);
+        let email = json!({"name": "A", "email": "a@b.example", "channels": ["email", "sms"]});
+        let all = json!({"name": "A", "email": "a@b.example", "mobile": "+351912345678", "channels": ["email", "sms"]});
+        let silent = json!({"name": "A", "email": "a@b.example", "mobile": "+351912345678", "channels": []});
+        for (channels, body, reached) in [
+            (json!(["email", "sms"]), &all, both),
+            (json!(["sms"]), &all, Channels::from([Channel::Sms])),
+            (json!(["email", "sms"]), &email, Channels::from([Channel::Email])),
+            (json!(["sms"]), &email, Channels::new()),
+            (json!(["email", "sms"]), &silent, Channels::new()),
+        ] {
+            let offer = offer(json!({"code": "A", "description": "B", "channels": channels}));
+            let selection = Audience::of(&offer).select(&customer(body.clone()));
+            assert_eq!(selection, Selection::Eligible(reached), "{channels} {body}");
+        }
+    }
+
+    #[test]
+    fn every_customer_who_is_read_is_counted_once() {
+        let offer = offer(json!({"code": "A", "description": "B", "eligibility": "customer.tier == 'gold'"}));
+        let audience = Audience::of(&offer);
+        let mut counts = ScanCounts::default();
+        for attributes in [json!({"tier": "gold"}), json!({"tier": "silver"}), json!({})] {
+            let body = json!({"name": "A", "email": "a@b.example", "channels": ["email"], "attributes": attributes});
+            counts.count(&audience.select(&customer(body)));
+        }
+        counts.count_unreadable(2);
+        let expected =
+            ScanCounts { customers_read: 5, customers_eligible: 1, customers_unevaluable: 3, notifications: 1 };
+        assert_eq!(counts, expected);
+    }
+}
