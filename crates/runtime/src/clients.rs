@@ -8,6 +8,10 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig};
 use aws_sdk_dynamodb::config::SharedHttpClient;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use store::OpenTable;
+
+use crate::queue::Queue;
+use crate::settings::{self, SettingError};
 
 /// To a connection; inside one region it takes milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -35,6 +39,8 @@ fn https(idle: Option<Duration>) -> SharedHttpClient {
 #[derive(Debug, Clone)]
 pub struct Aws {
     config: SdkConfig,
+    dynamodb: aws_sdk_dynamodb::Client,
+    sqs: aws_sdk_sqs::Client,
 }
 
 impl Aws {
@@ -51,7 +57,7 @@ impl Aws {
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .load()
             .await;
-        Self { config }
+        Self { dynamodb: aws_sdk_dynamodb::Client::new(&config), sqs: aws_sdk_sqs::Client::new(&config), config }
     }
 
     /// What a client of a service has in common with the others, for those that a single function needs.
@@ -75,14 +81,20 @@ impl Aws {
             .build()
     }
 
-    /// For the tables.
-    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::new(&self.config)
+    /// A table, by the name in its setting.
+    ///
+    /// # Errors
+    /// If the setting is missing.
+    pub fn table<T: OpenTable>(&self) -> Result<T, SettingError> {
+        Ok(T::open(self.dynamodb.clone(), settings::required(T::SETTING)?))
     }
 
-    /// For the queues.
-    pub fn sqs(&self) -> aws_sdk_sqs::Client {
-        aws_sdk_sqs::Client::new(&self.config)
+    /// A queue, by the URL in this setting.
+    ///
+    /// # Errors
+    /// If the setting is missing.
+    pub fn queue(&self, setting: &'static str) -> Result<Queue, SettingError> {
+        Ok(Queue::new(self.sqs.clone(), settings::required::<String>(setting)?))
     }
 
     /// The value of a secret.

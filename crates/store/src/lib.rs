@@ -27,6 +27,7 @@ mod batch;
 mod cursor;
 mod item;
 
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata};
 
 pub use cursor::{Cursor, InvalidCursor, Page};
@@ -36,6 +37,38 @@ pub use limits::TransportLimits;
 pub use offers::Offers;
 pub use pushes::Pushes;
 pub use suppressions::Suppressions;
+
+/// A table that a function opens by the name in its settings.
+pub trait OpenTable {
+    /// The environment variable that holds the table's name; `template.yaml` sets it.
+    const SETTING: &'static str;
+
+    /// A handle on the table with this name.
+    fn open(client: Client, name: String) -> Self;
+}
+
+macro_rules! open_table {
+    ($($table:ident = $setting:literal,)+) => {
+        $(
+            impl OpenTable for $table {
+                const SETTING: &'static str = $setting;
+
+                fn open(client: Client, name: String) -> Self {
+                    Self::new(client, name)
+                }
+            }
+        )+
+    };
+}
+
+open_table! {
+    Customers = "CUSTOMERS_TABLE",
+    Deliveries = "DELIVERIES_TABLE",
+    Offers = "OFFERS_TABLE",
+    Pushes = "PUSHES_TABLE",
+    Suppressions = "SUPPRESSIONS_TABLE",
+    TransportLimits = "PACING_TABLE",
+}
 
 /// Why the store did not do as asked.
 #[derive(Debug, thiserror::Error)]

@@ -8,22 +8,20 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use domain::Channel;
 use domain::queue::AudienceMessage;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use runtime::{Aws, Deadline, Queue, records, settings, telemetry};
-use store::{Customers, Pushes};
+use runtime::{Aws, Deadline, records, telemetry};
 use walk::Walker;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let aws = Aws::from_env().await;
-    let queue = |url: String| Queue::new(aws.sqs(), url);
     let walker = Walker {
-        customers: Customers::new(aws.dynamodb(), settings::required::<String>("CUSTOMERS_TABLE")?),
-        pushes: Pushes::new(aws.dynamodb(), settings::required::<String>("PUSHES_TABLE")?),
-        slices: queue(settings::required("AUDIENCE_QUEUE_URL")?),
+        customers: aws.table()?,
+        pushes: aws.table()?,
+        slices: aws.queue("AUDIENCE_QUEUE_URL")?,
         channels: BTreeMap::from([
-            (Channel::Email, queue(settings::required("EMAIL_QUEUE_URL")?)),
-            (Channel::Sms, queue(settings::required("SMS_QUEUE_URL")?)),
+            (Channel::Email, aws.queue("EMAIL_QUEUE_URL")?),
+            (Channel::Sms, aws.queue("SMS_QUEUE_URL")?),
         ]),
     };
     let walker = &walker;

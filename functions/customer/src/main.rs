@@ -10,7 +10,7 @@ use api::traced;
 use axum::Router;
 use axum::middleware::from_fn;
 use axum::routing::{get, post};
-use runtime::{Aws, settings, telemetry};
+use runtime::{Aws, telemetry};
 use store::{Customers, Suppressions};
 
 /// What every handler may use.
@@ -23,10 +23,7 @@ struct App {
 async fn main() -> Result<(), lambda_http::Error> {
     telemetry::init();
     let aws = Aws::from_env().await;
-    let app = App {
-        customers: Customers::new(aws.dynamodb(), settings::required::<String>("CUSTOMERS_TABLE")?),
-        suppressions: Suppressions::new(aws.dynamodb(), settings::required::<String>("SUPPRESSIONS_TABLE")?),
-    };
+    let app = App { customers: aws.table()?, suppressions: aws.table()? };
     lambda_http::run(router(app)).await
 }
 

@@ -11,9 +11,8 @@ use delivery::{Batches, Deliverer, EmailComposer, Paced};
 use futures::FutureExt;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::keys::RING_AGE;
-use runtime::{Aws, Deadline, Keys, Queue, settings, telemetry};
+use runtime::{Aws, Deadline, Keys, settings, telemetry};
 use serde_json::Value;
-use store::{Customers, Deliveries, Pushes, Suppressions, TransportLimits};
 
 use crate::carrier::{Carrier, Kind};
 
@@ -45,11 +44,11 @@ async fn main() -> Result<(), Error> {
     let public_url =
         settings::required::<String>("PUBLIC_URL")?.replace("{api}", &settings::required::<String>("API_ID")?);
     let deliverer = Deliverer {
-        customers: Customers::new(aws.dynamodb(), settings::required::<String>("CUSTOMERS_TABLE")?),
-        suppressions: Suppressions::new(aws.dynamodb(), settings::required::<String>("SUPPRESSIONS_TABLE")?),
-        deliveries: Deliveries::new(aws.dynamodb(), settings::required::<String>("DELIVERIES_TABLE")?),
-        pushes: Pushes::new(aws.dynamodb(), settings::required::<String>("PUSHES_TABLE")?),
-        limits: TransportLimits::new(aws.dynamodb(), settings::required::<String>("PACING_TABLE")?),
+        customers: aws.table()?,
+        suppressions: aws.table()?,
+        deliveries: aws.table()?,
+        pushes: aws.table()?,
+        limits: aws.table()?,
         composer: EmailComposer::new(&from, &reply_to, letterhead, Links::new(&public_url, ring))?,
         first: Paced {
             transport: Carrier::new(first, &aws)?.ok_or("EMAIL_TRANSPORT must name one")?,
@@ -60,7 +59,7 @@ async fn main() -> Result<(), Error> {
             None => None,
         },
     };
-    let queue = Queue::new(aws.sqs(), settings::required::<String>("EMAIL_QUEUE_URL")?);
+    let queue = aws.queue("EMAIL_QUEUE_URL")?;
     let is_sending_enabled = settings::required("SENDING_ENABLED")?;
     let function = &Function { batches: Batches { deliverer, queue }, is_sending_enabled };
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {

@@ -8,7 +8,7 @@ mod sms_log;
 use aws_lambda_events::cloudwatch_logs::LogsEvent;
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use runtime::{Aws, records, settings, telemetry};
+use runtime::{Aws, records, telemetry};
 use serde_json::{Value, json};
 use store::deliveries::FeedbackKind;
 use store::suppressions::Reason;
@@ -35,10 +35,7 @@ enum FeedbackError {
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let aws = Aws::from_env().await;
-    let function = &Function {
-        suppressions: Suppressions::new(aws.dynamodb(), settings::required::<String>("SUPPRESSIONS_TABLE")?),
-        deliveries: Deliveries::new(aws.dynamodb(), settings::required::<String>("DELIVERIES_TABLE")?),
-    };
+    let function = &Function { suppressions: aws.table()?, deliveries: aws.table()? };
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| handle(function, event.payload).await)).await
 }
 

@@ -20,7 +20,7 @@ use domain::{Text, TransportId};
 use preview::{Previewer, Tester};
 use runtime::{Aws, Queue, settings, telemetry};
 use serde_json::json;
-use store::{Customers, Deliveries, Offers, Pushes, TransportLimits};
+use store::{Deliveries, Offers, Pushes, TransportLimits};
 
 /// What every handler may use.
 struct App {
@@ -43,19 +43,19 @@ async fn main() -> Result<(), lambda_http::Error> {
     let OptionalTransport(fallback) = settings::required("FALLBACK_EMAIL_TRANSPORT")?;
     let transports = [settings::required("EMAIL_TRANSPORT")?].into_iter().chain(fallback).chain([TransportId::Sns]);
     let app = App {
-        offers: Offers::new(aws.dynamodb(), settings::required::<String>("OFFERS_TABLE")?),
-        pushes: Pushes::new(aws.dynamodb(), settings::required::<String>("PUSHES_TABLE")?),
-        deliveries: Deliveries::new(aws.dynamodb(), settings::required::<String>("DELIVERIES_TABLE")?),
-        limits: TransportLimits::new(aws.dynamodb(), settings::required::<String>("PACING_TABLE")?),
+        offers: aws.table()?,
+        pushes: aws.table()?,
+        deliveries: aws.table()?,
+        limits: aws.table()?,
         dead_letters: [
-            ("audience", Queue::new(aws.sqs(), settings::required::<String>("AUDIENCE_DEAD_LETTERS_URL")?)),
-            ("email", Queue::new(aws.sqs(), settings::required::<String>("EMAIL_DEAD_LETTERS_URL")?)),
-            ("sms", Queue::new(aws.sqs(), settings::required::<String>("SMS_DEAD_LETTERS_URL")?)),
+            ("audience", aws.queue("AUDIENCE_DEAD_LETTERS_URL")?),
+            ("email", aws.queue("EMAIL_DEAD_LETTERS_URL")?),
+            ("sms", aws.queue("SMS_DEAD_LETTERS_URL")?),
         ],
         transports: transports.collect(),
         default_subject: Text::parse(&settings::required::<String>("DEFAULT_SUBJECT")?)?,
         preview: Previewer {
-            customers: Customers::new(aws.dynamodb(), settings::required::<String>("CUSTOMERS_TABLE")?),
+            customers: aws.table()?,
             letterhead: Letterhead {
                 brand_name: settings::required("BRAND_NAME")?,
                 postal_address: settings::required("POSTAL_ADDRESS")?,

@@ -17,9 +17,8 @@ use domain::Channel;
 use event::{Event, PushRecord};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use publish::Publisher;
-use runtime::{Aws, Deadline, Queue, settings, telemetry};
+use runtime::{Aws, Deadline, settings, telemetry};
 use serde_json::Value;
-use store::{Customers, Offers, Pushes};
 use sweep::Sweeper;
 use tokio::sync::Mutex;
 use tracing::Instrument;
@@ -29,15 +28,13 @@ async fn main() -> Result<(), Error> {
     telemetry::init();
     let aws = Aws::from_env().await;
     let cutter = Cutter {
-        offers: Offers::new(aws.dynamodb(), settings::required::<String>("OFFERS_TABLE")?),
-        pushes: Pushes::new(aws.dynamodb(), settings::required::<String>("PUSHES_TABLE")?),
-        customers: Customers::new(aws.dynamodb(), settings::required::<String>("CUSTOMERS_TABLE")?),
-        audience: Queue::new(aws.sqs(), settings::required::<String>("AUDIENCE_QUEUE_URL")?),
+        offers: aws.table()?,
+        pushes: aws.table()?,
+        customers: aws.table()?,
+        audience: aws.queue("AUDIENCE_QUEUE_URL")?,
     };
-    let channels = BTreeMap::from([
-        (Channel::Email, Queue::new(aws.sqs(), settings::required::<String>("EMAIL_QUEUE_URL")?)),
-        (Channel::Sms, Queue::new(aws.sqs(), settings::required::<String>("SMS_QUEUE_URL")?)),
-    ]);
+    let channels =
+        BTreeMap::from([(Channel::Email, aws.queue("EMAIL_QUEUE_URL")?), (Channel::Sms, aws.queue("SMS_QUEUE_URL")?)]);
     let publisher = Publisher {
         offers: cutter.offers.clone(),
         pushes: cutter.pushes.clone(),

@@ -6,9 +6,8 @@ use aws_lambda_events::sqs::SqsEvent;
 use delivery::aws::ANSWER_TIMEOUT;
 use delivery::{Batches, Deliverer, Paced, SmsComposer, SnsOptions, SnsTransport};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use runtime::{Aws, Deadline, Queue, settings, telemetry};
+use runtime::{Aws, Deadline, settings, telemetry};
 use serde_json::Value;
-use store::{Customers, Deliveries, Pushes, Suppressions, TransportLimits};
 
 /// What every invocation may use.
 struct Function {
@@ -28,11 +27,11 @@ async fn main() -> Result<(), Error> {
     };
     let transport = SnsTransport::new(aws_sdk_sns::Client::new(&aws.one_attempt(ANSWER_TIMEOUT)), options);
     let deliverer = Deliverer {
-        customers: Customers::new(aws.dynamodb(), settings::required::<String>("CUSTOMERS_TABLE")?),
-        suppressions: Suppressions::new(aws.dynamodb(), settings::required::<String>("SUPPRESSIONS_TABLE")?),
-        deliveries: Deliveries::new(aws.dynamodb(), settings::required::<String>("DELIVERIES_TABLE")?),
-        pushes: Pushes::new(aws.dynamodb(), settings::required::<String>("PUSHES_TABLE")?),
-        limits: TransportLimits::new(aws.dynamodb(), settings::required::<String>("PACING_TABLE")?),
+        customers: aws.table()?,
+        suppressions: aws.table()?,
+        deliveries: aws.table()?,
+        pushes: aws.table()?,
+        limits: aws.table()?,
         composer: SmsComposer {
             brand_name: settings::required("BRAND_NAME")?,
             opt_out: settings::required("SMS_OPT_OUT_TEXT")?,
@@ -41,7 +40,7 @@ async fn main() -> Result<(), Error> {
         first: Paced { transport, rate: settings::required("SMS_RATE_PER_SECOND")? },
         fallback: None,
     };
-    let queue = Queue::new(aws.sqs(), settings::required::<String>("SMS_QUEUE_URL")?);
+    let queue = aws.queue("SMS_QUEUE_URL")?;
     let is_sending_enabled = settings::required("SENDING_ENABLED")?;
     let function = &Function { batches: Batches { deliverer, queue }, is_sending_enabled };
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
