@@ -1,4 +1,4 @@
-//! What `sam build` compiles for one function serves the others.
+//! `sam build` compiles what the functions share once: every function wants the same features of it.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 const TARGET: &str = "aarch64-unknown-linux-gnu";
 
 #[test]
-fn every_function_wants_the_same_features_of_what_they_share() -> Result<()> {
+fn functions_want_equal_features_of_shared_crates() -> Result<()> {
     let functions = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../functions"));
     // Crate -> features -> the functions that want them.
     let mut wanted: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
@@ -28,13 +28,13 @@ fn every_function_wants_the_same_features_of_what_they_share() -> Result<()> {
     }
     ensure!(wanted.keys().any(|of| of.starts_with("aws-runtime v")), "no function uses the AWS SDK");
     wanted.retain(|_, features| features.len() > 1);
-    ensure!(wanted.is_empty(), "name the features that only some want in crates/runtime/Cargo.toml: {wanted:#?}");
+    ensure!(wanted.is_empty(), "run `cargo hakari generate`; some functions want other features than the rest: {wanted:#?}");
     Ok(())
 }
 
-/// The crates that a function is built of, with the features that are wanted of each.
+/// The crates that a function is built from, with the features that are enabled for each.
 fn crates(function: &str) -> Result<BTreeMap<String, String>> {
-    let mut cargo = Command::new(env::var_os("CARGO").context("cargo runs tests, and says where it is")?);
+    let mut cargo = Command::new(env::var_os("CARGO").context("cargo sets CARGO for tests")?);
     cargo.args(["tree", "--locked", "--package", function, "--target", TARGET, "--edges", "normal,build"]);
     let output = cargo.args(["--prefix", "none", "--format", "{p} | {f}"]).output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -43,7 +43,7 @@ fn crates(function: &str) -> Result<BTreeMap<String, String>> {
         let (of, features) = line.split_once(" | ").with_context(|| format!("no features in {line:?}"))?;
         let features = features.trim_end_matches(" (*)");
         let known = crates.entry(of.to_owned()).or_default();
-        // What runs during the build wants less of some crates, and has them apart.
+        // Build scripts enable fewer features of some crates, and get a build of their own.
         if known.len() < features.len() {
             features.clone_into(known);
         }

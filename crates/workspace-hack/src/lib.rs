@@ -1,0 +1,1 @@
+//! Nothing. This crate exists for its dependencies: see `.config/hakari.toml`.
