@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 
 use crate::StoreError;
-use crate::item::Item;
+use crate::attributes::Item;
 
 /// Rounds in which we send again what DynamoDB left unprocessed, with a growing pause between them.
 pub(crate) const ROUNDS: u32 = 6;

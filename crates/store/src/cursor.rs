@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use data_encoding::BASE64URL_NOPAD;
 
-use crate::item::{Item, text};
+use crate::attributes::{Item, text};
 
 /// One page of a list.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use domain::{Customer, CustomerId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::item::{Item, text};
+use crate::attributes::{Item, text};
 use crate::{StoreError, batch};
 
 /// Most items of one `BatchWriteItem` (DynamoDB API reference).

@@ -23,16 +23,17 @@ pub mod pushes;
 pub mod suppressions;
 pub mod waiting;
 
+mod attributes;
 mod batch;
 mod cursor;
-mod item;
+mod error;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata};
 
 pub use cursor::{Cursor, InvalidCursor, Page};
 pub use customers::Customers;
 pub use deliveries::Deliveries;
+pub use error::StoreError;
 pub use limits::TransportLimits;
 pub use offers::Offers;
 pub use pushes::Pushes;
@@ -68,56 +69,4 @@ open_table! {
     Pushes = "PUSHES_TABLE",
     Suppressions = "SUPPRESSIONS_TABLE",
     TransportLimits = "PACING_TABLE",
-}
-
-/// Why the store did not do as asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The call failed, after the client's own retries.
-    #[error("{operation} on {table} failed: {reason}")]
-    Unavailable {
-        /// The DynamoDB operation.
-        operation: &'static str,
-        /// The table's name.
-        table: String,
-        /// The client's words, with their causes.
-        reason: String,
-    },
-    /// DynamoDB calls it malformed, and always will: trying again is no use.
-    #[error("{operation} on {table} was refused: {reason}")]
-    Refused {
-        /// The DynamoDB operation.
-        operation: &'static str,
-        /// The table's name.
-        table: String,
-        /// The client's words, with their causes.
-        reason: String,
-    },
-    /// An item does not have the form that this release writes.
-    #[error("an item of {table} cannot be read: {reason}")]
-    Unreadable {
-        /// The table's name.
-        table: String,
-        /// What is wrong with it. Names attributes, never their values.
-        reason: String,
-    },
-}
-
-impl StoreError {
-    /// Sorts what a client says. A missing right or table is no fault of the call: it waits until that is put right.
-    fn unavailable(
-        operation: &'static str,
-        table: &str,
-        error: &(impl std::error::Error + ProvideErrorMetadata + Send + Sync),
-    ) -> Self {
-        let (table, reason) = (table.to_owned(), DisplayErrorContext(error).to_string());
-        match error.code() {
-            Some("ValidationException") => Self::Refused { operation, table, reason },
-            _ => Self::Unavailable { operation, table, reason },
-        }
-    }
-
-    fn unreadable(table: &str, error: impl ToString) -> Self {
-        Self::Unreadable { table: table.to_owned(), reason: error.to_string() }
-    }
 }

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::item::{Item, millis, millis_serde, text};
+use crate::attributes::{Item, millis, millis_serde, text};
 use crate::{StoreError, batch};
 
 /// The index of all items that concern an address.

@@ -1,56 +1,22 @@
-//! The Deliveries table: what became of each notification, and who may send it now.
-//!
-//! A delivery is claimed with one conditional write before anything is sent, and its outcome written only by whoever
-//! holds the claim. That is what makes redelivered messages, retries and pushing again safe.
+//! Claiming a delivery, and recording its outcome.
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use domain::notification::{DeliveryState, Outcome};
 use domain::offer::Offer;
-use domain::{AddressHash, Channel, CustomerId, OfferId, PushId, TransportId};
+use domain::{AddressHash, CustomerId, OfferId, PushId, TransportId};
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
-use crate::cursor::{Cursor, InvalidCursor, Page, fits};
-use crate::item::{Item, key, millis, millis_serde, number, text};
+use super::{Deliveries, DeliveryId, DeliveryItem};
+use crate::attributes::{millis, number, text};
 use crate::{StoreError, batch};
 
-/// Partitions of one offer's deliveries, so that none gets more writes than DynamoDB's 1,000 a second at our rates.
-const SHARDS: u8 = 16;
 /// How long what a transport left unanswered is left to that transport, where there are two.
 const HELD: SignedDuration = SignedDuration::from_mins(10);
 /// How long after an offer's last push date its deliveries are kept.
 const KEEP_DAYS: i64 = 30;
-
-/// The Deliveries table.
-#[derive(Debug, Clone)]
-pub struct Deliveries {
-    client: Client,
-    table: String,
-}
-
-/// Which notification.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeliveryId {
-    /// The offer.
-    pub offer: OfferId,
-    /// To whom.
-    pub customer: CustomerId,
-    /// How.
-    pub channel: Channel,
-}
-
-impl DeliveryId {
-    fn key(&self) -> Item {
-        key(format!("{}#{:x}", self.offer, shard_of(&self.customer)), format!("{}#{}", self.customer, self.channel))
-    }
-}
 
 /// The right to send one notification until the lease ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,81 +87,6 @@ impl FinalOutcome {
     }
 }
 
-/// What the provider told later of a message that it had accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Feedback {
-    /// What happened.
-    pub kind: FeedbackKind,
-    /// The provider's words for it, without an address.
-    pub detail: String,
-    /// When.
-    pub at: Timestamp,
-}
-
-domain::wire_enum! {
-    /// What may happen to a message after the provider accepted it, the most severe last.
-    pub enum FeedbackKind: "feedback" {
-        /// It could not be delivered at that time.
-        Delayed = "delayed",
-        /// The provider refused to deliver it after all: it found a virus in it.
-        Rejected = "rejected",
-        /// It can never be delivered.
-        Bounced = "bounced",
-        /// The recipient marked it as spam.
-        Complained = "complained",
-    }
-}
-
-/// A delivery as it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delivery {
-    /// To whom.
-    pub customer: CustomerId,
-    /// How.
-    pub channel: Channel,
-    /// Where it stands.
-    pub state: DeliveryState,
-    /// The number of the push that brought it there.
-    pub push: u32,
-    /// How often it was claimed.
-    pub attempts: u32,
-    /// Why it was not sent.
-    pub reason: Option<String>,
-    /// The provider's id of the message.
-    pub provider_message_id: Option<String>,
-    /// When it last changed.
-    pub updated_at: Timestamp,
-    /// What the provider told later. It changes nothing of the state.
-    pub feedback: Option<Feedback>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct DeliveryItem {
-    sk: String,
-    state: String,
-    push: u32,
-    #[serde(default)]
-    attempts: u32,
-    reason: Option<String>,
-    provider_message_id: Option<String>,
-    #[serde(with = "millis_serde")]
-    updated_at: Timestamp,
-    #[serde(default, with = "millis_serde::option")]
-    lease_until: Option<Timestamp>,
-    lease_token: Option<String>,
-    #[serde(default)]
-    unanswered: u32,
-    /// When it was last handed over without an answer.
-    #[serde(default, with = "millis_serde::option")]
-    unanswered_at: Option<Timestamp>,
-    feedback: Option<String>,
-    #[serde(default)]
-    feedback_detail: String,
-    #[serde(default, with = "millis_serde::option")]
-    feedback_at: Option<Timestamp>,
-}
-
 /// Not done, and held by nobody: absent, put back, or held by somebody whose lease has ended.
 const FREE: &str = "attribute_not_exists(pk) OR #state = :retry OR (#state = :claimed AND leaseUntil < :now)";
 /// Ended without being sent by an earlier push, and not because it was refused.
@@ -226,11 +117,6 @@ pub struct Route {
 }
 
 impl Deliveries {
-    /// A handle on the table named `table`.
-    pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into() }
-    }
-
     /// What is known to be served, of one offer: sent, or ended otherwise by this push. What ended a moment ago may be
     /// missing; claiming it will tell.
     ///
@@ -371,20 +257,6 @@ impl Deliveries {
         call
     }
 
-    /// The item that did not meet a condition.
-    fn refused(&self, error: SdkError<UpdateItemError>) -> Result<DeliveryItem, StoreError> {
-        let item = match error {
-            SdkError::ServiceError(error) => match error.into_err() {
-                UpdateItemError::ConditionalCheckFailedException(failed) => failed.item,
-                error => return Err(StoreError::unavailable("UpdateItem", &self.table, &error)),
-            },
-            error => return Err(StoreError::unavailable("UpdateItem", &self.table, &error)),
-        };
-        let item =
-            item.ok_or_else(|| StoreError::unreadable(&self.table, "a failed condition came without its item"))?;
-        self.read(item)
-    }
-
     fn taken(&self, item: &DeliveryItem) -> Result<ClaimResult, StoreError> {
         match item.state.parse() {
             Ok(DeliveryState::Final(outcome)) => Ok(ClaimResult::Final { push: item.push, outcome }),
@@ -438,30 +310,6 @@ impl Deliveries {
         self.write_if(call.update_expression(update)).await
     }
 
-    /// Notes beside the state what the provider told later. A complaint stays, whatever is told after it. Answers whether
-    /// there is such a delivery to note it at.
-    ///
-    /// # Errors
-    /// If the store is out of reach.
-    pub async fn add_feedback(&self, id: &DeliveryId, feedback: &Feedback) -> Result<bool, StoreError> {
-        let weightier = FeedbackKind::ALL.into_iter().filter(|kind| *kind > feedback.kind).map(FeedbackKind::as_str);
-        let mut condition = "attribute_exists(pk)".to_owned();
-        let mut call = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(id.key()))
-            .update_expression("SET feedback = :kind, feedbackDetail = :detail, feedbackAt = :at")
-            .expression_attribute_values(":kind", text(feedback.kind.as_str()))
-            .expression_attribute_values(":detail", text(&feedback.detail))
-            .expression_attribute_values(":at", millis(feedback.at));
-        for kind in weightier {
-            condition.push_str(&format!(" AND (attribute_not_exists(feedback) OR feedback <> :{kind})"));
-            call = call.expression_attribute_values(format!(":{kind}"), text(kind));
-        }
-        Ok(self.write_if(call.condition_expression(condition)).await? == RecordResult::Recorded)
-    }
-
     fn held(&self, claim: &Claim) -> UpdateItemFluentBuilder {
         self.client
             .update_item()
@@ -472,124 +320,8 @@ impl Deliveries {
             .expression_attribute_values(":token", text(&claim.token))
             .expression_attribute_values(":now", millis(Timestamp::now()))
     }
-
-    async fn write_if(&self, call: UpdateItemFluentBuilder) -> Result<RecordResult, StoreError> {
-        match call.send().await {
-            Ok(_) => Ok(RecordResult::Recorded),
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
-                Ok(RecordResult::LeaseLost)
-            }
-            Err(error) => Err(StoreError::unavailable("UpdateItem", &self.table, &error)),
-        }
-    }
-
-    /// An offer's deliveries to one customer: one for each channel.
-    ///
-    /// # Errors
-    /// If the store is out of reach or an item unreadable.
-    pub async fn of_customer(&self, offer: OfferId, customer: &CustomerId) -> Result<Vec<Delivery>, StoreError> {
-        let answer = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk AND begins_with(sk, :customer)")
-            .expression_attribute_values(":pk", text(format!("{offer}#{:x}", shard_of(customer))))
-            .expression_attribute_values(":customer", text(format!("{customer}#")))
-            .send()
-            .await
-            .map_err(|error| StoreError::unavailable("Query", &self.table, &error))?;
-        answer.items.unwrap_or_default().into_iter().map(|item| self.delivery(item)).collect()
-    }
-
-    /// An offer's deliveries, those in one state or all. A page may be short or empty and still have a next one. Up to
-    /// one call for each of the 16 shards.
-    ///
-    /// # Errors
-    /// If the store is out of reach or an item unreadable.
-    pub async fn list(
-        &self,
-        offer: OfferId,
-        state: Option<DeliveryState>,
-        limit: u16,
-        after: Option<Cursor>,
-    ) -> Result<Page<Delivery>, StoreError> {
-        let mut after = after.map(Cursor::into_key);
-        let first = after
-            .as_ref()
-            .and_then(|key| u8::from_str_radix(key.get("pk")?.as_s().ok()?.rsplit('#').next()?, 16).ok())
-            .unwrap_or(0);
-        let mut items = Vec::new();
-        for shard in first..SHARDS {
-            let mut call = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .key_condition_expression("pk = :pk")
-                .expression_attribute_values(":pk", text(format!("{offer}#{shard:x}")))
-                .limit(i32::try_from(usize::from(limit) - items.len()).unwrap_or(i32::from(limit)))
-                .set_exclusive_start_key(after.take());
-            if let Some(state) = state {
-                call = call
-                    .filter_expression("#state = :state")
-                    .expression_attribute_names("#state", "state")
-                    .expression_attribute_values(":state", text(state.as_str()));
-            }
-            let answer = call.send().await.map_err(|error| StoreError::unavailable("Query", &self.table, &error))?;
-            for item in answer.items.unwrap_or_default() {
-                items.push(self.delivery(item)?);
-            }
-            if let Some(key) = answer.last_evaluated_key {
-                return Ok(Page { items, next: Some(Cursor::from_key(&key)) });
-            }
-            if items.len() >= usize::from(limit) && shard + 1 < SHARDS {
-                // The next page begins with the next shard: no sort key is smaller than this one.
-                let next = Cursor::from_key(&key(format!("{offer}#{:x}", shard + 1), " "));
-                return Ok(Page { items, next: Some(next) });
-            }
-        }
-        Ok(Page { items, next: None })
-    }
-
-    /// Checks that a cursor was given out by [`Deliveries::list`] for this offer.
-    ///
-    /// # Errors
-    /// If it was not.
-    pub fn check_cursor(cursor: &Cursor, offer: OfferId) -> Result<(), InvalidCursor> {
-        let of_offer = cursor.part("pk").is_some_and(|pk| pk.starts_with(&format!("{offer}#")));
-        (fits(cursor, &["pk", "sk"]) && of_offer).then_some(()).ok_or(InvalidCursor)
-    }
-
-    fn read(&self, item: Item) -> Result<DeliveryItem, StoreError> {
-        serde_dynamo::from_item(item).map_err(|error| StoreError::unreadable(&self.table, error))
-    }
-
-    fn delivery(&self, item: Item) -> Result<Delivery, StoreError> {
-        let item = self.read(item)?;
-        let malformed = || StoreError::unreadable(&self.table, "the key or the state is malformed");
-        let (customer, channel) = item.sk.split_once('#').ok_or_else(malformed)?;
-        let kind =
-            item.feedback.as_deref().and_then(|name| FeedbackKind::ALL.into_iter().find(|kind| kind.as_str() == name));
-        let feedback =
-            kind.zip(item.feedback_at).map(|(kind, at)| Feedback { kind, detail: item.feedback_detail.clone(), at });
-        Ok(Delivery {
-            customer: customer.parse().map_err(|_| malformed())?,
-            channel: channel.parse().map_err(|_| malformed())?,
-            state: item.state.parse().map_err(|_| malformed())?,
-            push: item.push,
-            attempts: item.attempts,
-            reason: item.reason.filter(|reason| !reason.is_empty()),
-            provider_message_id: item.provider_message_id,
-            updated_at: item.updated_at,
-            feedback,
-        })
-    }
 }
 
 fn keep_until(offer: &Offer) -> Timestamp {
     offer.last_push_date() + SignedDuration::from_hours(24 * KEEP_DAYS)
-}
-
-fn shard_of(customer: &CustomerId) -> u8 {
-    Sha256::digest(customer.as_str())[0] % SHARDS
 }
