@@ -10,8 +10,6 @@
 //! | Suppressions | [`suppressions`] | an address that must not be written to, or a customer's word that she wants no more |
 //! | Pacing | [`limits`] | whether a transport may be called now |
 //!
-//! [`waiting`] tells from them what holds a push up.
-//!
 //! Every method makes one call, or says so. Errors are [`StoreError`]: the store is out of reach, refuses a call for good or
 //! holds something unreadable. What a caller must tell apart (lost a race, already done) is a value, not an error.
 
@@ -21,7 +19,6 @@ pub mod limits;
 pub mod offers;
 pub mod pushes;
 pub mod suppressions;
-pub mod waiting;
 
 mod attributes;
 mod batch;

@@ -24,8 +24,8 @@ use crate::StoreError;
 use crate::attributes::{Item, millis_serde, text};
 
 pub use breaker::{BreakerState, Probe};
+pub use domain::push::waiting::Delay;
 pub use rate::{Reservation, Slot};
-pub use status::Delay;
 
 /// Characters of a reason that are kept.
 const LONGEST_REASON: usize = 500;

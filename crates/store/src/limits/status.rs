@@ -2,30 +2,12 @@
 
 use domain::TransportId;
 use domain::clock::now;
+use domain::push::waiting::Delay;
 use jiff::Timestamp;
 
 use super::{LimitsItem, TransportLimits, kept};
 use crate::StoreError;
 use crate::attributes::{millis, text};
-
-/// What a transport makes its senders wait for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delay {
-    /// It is out of reach.
-    Outage {
-        /// Why the last attempt failed.
-        last_error: Option<String>,
-    },
-    /// Its rate is used in full.
-    Rate,
-    /// It is there, but did not take some messages when they were last tried.
-    Refusals {
-        /// When that was.
-        at: Timestamp,
-        /// Why.
-        last_error: Option<String>,
-    },
-}
 
 impl TransportLimits {
     /// What a transport makes its senders wait for, if anything. Changes nothing.

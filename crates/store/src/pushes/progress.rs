@@ -2,6 +2,7 @@
 
 use domain::PushId;
 use domain::channel::Channels;
+use domain::push::waiting::{Activity, Delays, Wait};
 use domain::push::{OutcomeCounts, ScanCounts};
 use jiff::Timestamp;
 
@@ -29,6 +30,25 @@ impl Progress {
     /// Notifications without an outcome.
     pub fn pending(&self) -> u64 {
         self.scan.notifications.saturating_sub(self.outcomes.total())
+    }
+
+    /// Whether there was no progress for so long that dead letters may be the cause.
+    pub fn is_stalled(&self, now: Timestamp) -> bool {
+        self.activity().is_stalled(now)
+    }
+
+    /// What the push waits for, given the delays of all transports and the number of dead letters of each queue.
+    pub fn wait(&self, delays: &Delays, dead_letters: &[(&str, u64)], now: Timestamp) -> Wait {
+        self.activity().wait(delays, dead_letters, now)
+    }
+
+    fn activity(&self) -> Activity<'_> {
+        Activity {
+            state: self.push.state,
+            started_at: self.push.started_at,
+            last_progress_at: self.last_progress_at,
+            outstanding_channels: &self.outstanding_channels,
+        }
     }
 }
 
