@@ -1,28 +1,31 @@
-//! Why the store did not do as asked.
+//! The error of every call to the store.
 
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata};
 
-/// Why the store did not do as asked.
+/// Why a call to the store failed.
+///
+/// Every method that calls DynamoDB may return [`StoreError::Unavailable`] and [`StoreError::Refused`], and every method
+/// that reads an item [`StoreError::Unreadable`]. Methods document only the errors that say more than that.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The call failed, after the client's own retries.
+    /// The call failed after the client's own retries. A write may have been made all the same.
     #[error("{operation} on {table} failed: {reason}")]
     Unavailable {
         /// The DynamoDB operation.
         operation: &'static str,
         /// The table's name.
         table: String,
-        /// The client's words, with their causes.
+        /// The client's error with its causes.
         reason: String,
     },
-    /// DynamoDB calls it malformed, and always will: trying again is no use.
+    /// DynamoDB rejected the call as malformed. Retrying does not help.
     #[error("{operation} on {table} was refused: {reason}")]
     Refused {
         /// The DynamoDB operation.
         operation: &'static str,
         /// The table's name.
         table: String,
-        /// The client's words, with their causes.
+        /// The client's error with its causes.
         reason: String,
     },
     /// An item does not have the form that this release writes.
@@ -30,13 +33,14 @@ pub enum StoreError {
     Unreadable {
         /// The table's name.
         table: String,
-        /// What is wrong with it. Names attributes, never their values.
+        /// What is wrong with the item. Names attributes, never their values.
         reason: String,
     },
 }
 
 impl StoreError {
-    /// Sorts what a client says. A missing right or table is no fault of the call: it waits until that is put right.
+    /// Classifies a client error. A missing permission or table counts as unavailable: the same call succeeds once an
+    /// operator has fixed it.
     pub(crate) fn unavailable(
         operation: &'static str,
         table: &str,

@@ -1,17 +1,20 @@
-//! The tables, one module each. Nothing outside this crate knows a key, an attribute or an index.
+//! The DynamoDB tables, one module each. No other crate knows a key, an attribute or an index.
 //!
 //! # Layout
-//! | table | module | one item is |
-//! |---|---|---|
-//! | Offers | [`offers`] | an offer, a request for a push, or an idempotency key |
-//! | Pushes | [`pushes`] | a push's progress, or a slice's |
-//! | Customers | [`customers`] | a customer |
-//! | Deliveries | [`deliveries`] | what became of one notification |
-//! | Suppressions | [`suppressions`] | an address that must not be written to, or a customer's word that she wants no more |
-//! | Pacing | [`limits`] | whether a transport may be called now |
+//! | to change | open |
+//! |---|---|
+//! | Offers: offers, requests for pushes, idempotency keys | [`offers`] |
+//! | Pushes: the progress of a push and of its slices | [`pushes`] |
+//! | Customers: customers and their addresses | [`customers`] |
+//! | Deliveries: the outcome of each notification | [`deliveries`] |
+//! | Suppressions: suppressed addresses and opt-outs | [`suppressions`] |
+//! | Pacing: rate limits and circuit breakers of transports | [`limits`] |
+//! | conditional writes, batch calls, and how errors are classified | `table`, [`StoreError`] |
+//! | cursors of lists | [`Cursor`] |
+//! | how values become attributes | `attributes` |
 //!
-//! Every method makes one call, or says so. Errors are [`StoreError`]: the store is out of reach, refuses a call for good or
-//! holds something unreadable. What a caller must tell apart (lost a race, already done) is a value, not an error.
+//! Every method makes one call to DynamoDB, or says otherwise. What a caller must distinguish (lost a race, already done) is
+//! a value, not an error.
 
 pub mod customers;
 pub mod deliveries;
@@ -24,6 +27,7 @@ mod attributes;
 mod batch;
 mod cursor;
 mod error;
+mod table;
 
 use aws_sdk_dynamodb::Client;
 
@@ -41,7 +45,7 @@ pub trait OpenTable {
     /// The environment variable that holds the table's name; `template.yaml` sets it.
     const SETTING: &'static str;
 
-    /// A handle on the table with this name.
+    /// Opens the table with this name.
     fn open(client: Client, name: String) -> Self;
 }
 
