@@ -1,8 +1,10 @@
-//! Storing an offer once.
+//! Creating an offer once, however often a caller repeats the request.
+
+use std::time::Duration;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use domain::offer::Offer;
 use domain::{OfferId, PushId, TraceId};
 use jiff::{SignedDuration, Timestamp};
@@ -11,34 +13,40 @@ use serde::Deserialize;
 use super::push_requests::{PushRequest, PushRequestItem};
 use super::{OfferItem, Offers, to_item};
 use crate::StoreError;
-use crate::attributes::{Item, key, text};
+use crate::attributes::{Item, key, number, text};
 
 /// How long an idempotency key is remembered.
 pub const IDEMPOTENCY_HOURS: i64 = 24;
 
 const IDEMPOTENCY_SK: &str = "idempotency";
-/// Tries of a transaction that met another one on the same key.
-const CONFLICT_TRIES: u32 = 3;
+/// Attempts at a transaction that conflicts with another one on the same key.
+const CONFLICT_ATTEMPTS: u32 = 3;
 
-/// A caller's promise that the same key means the same request.
+/// Identifies a request that a caller may repeat.
 #[derive(Debug, Clone)]
 pub struct Idempotency {
     /// The caller's `Idempotency-Key`.
     pub key: String,
-    /// A hash of the request, to tell a repetition from a mix-up.
+    /// A hash of the request, which detects a key that is reused for another request.
     pub fingerprint: String,
 }
 
-/// What became of storing an offer.
+impl Idempotency {
+    fn item_key(&self) -> Item {
+        key(format!("idempotency#{}", self.key), IDEMPOTENCY_SK)
+    }
+}
+
+/// The result of creating an offer.
 #[derive(Debug)]
 pub enum CreateResult {
-    /// It is stored, and its first push requested.
+    /// The offer and the request for its first push are stored.
     Stored,
-    /// The key was used before for the same request: this is what was stored then.
+    /// The key was used before for the same request, which stored this offer.
     Replayed(Box<Offer>),
     /// The key was used before for another request.
     KeyReused,
-    /// Another request with the same key is under way.
+    /// Another request with the same key is in progress.
     Contended,
 }
 
@@ -47,16 +55,16 @@ pub enum CreateResult {
 struct IdempotencyItem {
     fingerprint: String,
     offer_id: OfferId,
-    /// Seconds since 1970, as DynamoDB's time to live wants it.
+    /// Seconds since 1970, the unit of DynamoDB's time to live.
     expires_at: i64,
 }
 
 impl Offers {
-    /// Stores an offer and requests its first push, both or neither.
+    /// Stores an offer and the request for its first push, both or neither.
     ///
     /// # Errors
-    /// If the store is out of reach. Then either nothing was stored, or all was and only the answer was lost; an
-    /// idempotency key makes it safe to ask again.
+    /// After [`StoreError::Unavailable`], either nothing is stored, or everything is and only the response was lost. With an
+    /// idempotency key the caller can safely repeat the request.
     pub async fn create(
         &self,
         offer: &Offer,
@@ -68,30 +76,30 @@ impl Offers {
                 Ok(()) => return Ok(CreateResult::Stored),
                 Err(SdkError::ServiceError(error)) => match error.into_err() {
                     TransactWriteItemsError::TransactionCanceledException(cancelled) => cancelled,
-                    error => return Err(StoreError::unavailable("TransactWriteItems", &self.table, &error)),
+                    error => return Err(StoreError::unavailable("TransactWriteItems", self.table.name(), &error)),
                 },
                 Err(error) => {
-                    // No answer is not a no: it may be stored.
+                    // Without a response, the offer may be stored all the same.
                     return match self.get(offer.id).await {
                         Ok(Some(_)) => Ok(CreateResult::Stored),
-                        _ => Err(StoreError::unavailable("TransactWriteItems", &self.table, &error)),
+                        _ => Err(self.table.unavailable("TransactWriteItems", &error)),
                     };
                 }
             };
-            let because =
+            let has_reason =
                 |code: &str| cancelled.cancellation_reasons().iter().any(|reason| reason.code() == Some(code));
             if let Some(idempotency) = idempotency
-                && because("ConditionalCheckFailed")
+                && has_reason("ConditionalCheckFailed")
             {
                 return Ok(self.find_replay(idempotency).await?.unwrap_or(CreateResult::Contended));
             }
-            if !because("TransactionConflict") {
-                return Err(StoreError::unavailable("TransactWriteItems", &self.table, &cancelled));
+            if !has_reason("TransactionConflict") {
+                return Err(StoreError::unavailable("TransactWriteItems", self.table.name(), &cancelled));
             }
-            if attempt == CONFLICT_TRIES {
+            if attempt == CONFLICT_ATTEMPTS {
                 break;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(20 << attempt)).await;
+            tokio::time::sleep(Duration::from_millis(20 << attempt)).await;
         }
         Ok(CreateResult::Contended)
     }
@@ -102,41 +110,28 @@ impl Offers {
         idempotency: Option<&Idempotency>,
         trace: TraceId,
     ) -> Result<(), SdkError<TransactWriteItemsError>> {
+        let request = PushRequest {
+            push: PushId { offer: offer.id, number: 1 },
+            requested_by: offer.created_by.clone(),
+            requested_at: offer.created_at,
+            retry_rejected: false,
+            trace: Some(trace),
+        };
         let mut call = self
-            .client
+            .table
+            .client()
             .transact_write_items()
             .transact_items(self.insert(to_item(OfferItem::from(offer))))
-            .transact_items(self.insert(to_item(PushRequestItem::from(&PushRequest {
-                push: PushId { offer: offer.id, number: 1 },
-                requested_by: offer.created_by.clone(),
-                requested_at: offer.created_at,
-                retry_rejected: false,
-                trace: Some(trace),
-            }))));
+            .transact_items(self.insert(to_item(PushRequestItem::from(&request))));
         if let Some(idempotency) = idempotency {
-            let now = offer.created_at;
-            let put = Put::builder()
-                .table_name(&self.table)
-                .set_item(Some(key(format!("idempotency#{}", idempotency.key), IDEMPOTENCY_SK)))
-                .item("fingerprint", text(&idempotency.fingerprint))
-                .item("offerId", text(offer.id))
-                .item(
-                    "expiresAt",
-                    AttributeValue::N((now + SignedDuration::from_hours(IDEMPOTENCY_HOURS)).as_second().to_string()),
-                )
-                // DynamoDB removes expired items within days, not at once.
-                .condition_expression("attribute_not_exists(pk) OR expiresAt <= :now")
-                .expression_attribute_values(":now", AttributeValue::N(now.as_second().to_string()))
-                .build()
-                .expect("table and item are set");
-            call = call.transact_items(TransactWriteItem::builder().put(put).build());
+            call = call.transact_items(self.remember(idempotency, offer));
         }
         call.send().await.map(|_| ())
     }
 
     fn insert(&self, item: Item) -> TransactWriteItem {
         let put = Put::builder()
-            .table_name(&self.table)
+            .table_name(self.table.name())
             .set_item(Some(item))
             .condition_expression("attribute_not_exists(pk)")
             .build()
@@ -144,25 +139,40 @@ impl Offers {
         TransactWriteItem::builder().put(put).build()
     }
 
-    /// What an earlier request with the same key stored, if there was one within [`IDEMPOTENCY_HOURS`]. Two calls.
-    ///
-    /// # Errors
-    /// If the store is out of reach or an item unreadable.
+    fn remember(&self, idempotency: &Idempotency, offer: &Offer) -> TransactWriteItem {
+        let now = offer.created_at;
+        let expires_at = now + SignedDuration::from_hours(IDEMPOTENCY_HOURS);
+        let put = Put::builder()
+            .table_name(self.table.name())
+            .set_item(Some(idempotency.item_key()))
+            .item("fingerprint", text(&idempotency.fingerprint))
+            .item("offerId", text(offer.id))
+            .item("expiresAt", number(expires_at.as_second()))
+            // DynamoDB removes expired items within days, not immediately.
+            .condition_expression("attribute_not_exists(pk) OR expiresAt <= :now")
+            .expression_attribute_values(":now", number(now.as_second()))
+            .build()
+            .expect("table and item are set");
+        TransactWriteItem::builder().put(put).build()
+    }
+
+    /// The result of an earlier request with the same key, if there was one in the last [`IDEMPOTENCY_HOURS`]. Makes up to
+    /// two calls.
     pub async fn find_replay(&self, idempotency: &Idempotency) -> Result<Option<CreateResult>, StoreError> {
-        let Some(item) = self.get_item(format!("idempotency#{}", idempotency.key), IDEMPOTENCY_SK).await? else {
+        let Some(item) = self.table.get(idempotency.item_key()).await? else {
             return Ok(None);
         };
-        let item: IdempotencyItem =
-            serde_dynamo::from_item(item).map_err(|error| StoreError::unreadable(&self.table, error))?;
+        let item: IdempotencyItem = self.table.read(item)?;
         if item.expires_at <= Timestamp::now().as_second() {
             return Ok(None);
         }
         if item.fingerprint != idempotency.fingerprint {
             return Ok(Some(CreateResult::KeyReused));
         }
-        let offer = self.get(item.offer_id).await?.ok_or_else(|| {
-            StoreError::unreadable(&self.table, "an idempotency key names an offer that is not there")
-        })?;
+        let offer = self
+            .get(item.offer_id)
+            .await?
+            .ok_or_else(|| self.table.unreadable("an idempotency key names an offer that does not exist"))?;
         Ok(Some(CreateResult::Replayed(Box::new(offer))))
     }
 }

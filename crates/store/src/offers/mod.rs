@@ -1,6 +1,13 @@
 //! The Offers table, append-only: offers, requests for pushes, and idempotency keys.
 //!
-//! Its stream is the transactional outbox. Whatever is told to anybody is told because an item stands here.
+//! Its stream is the transactional outbox: pushes start because their requests are stored here.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | how an offer is stored and listed | this file |
+//! | how an offer is created once, however often a caller repeats the request | `idempotency` |
+//! | requests for pushes | `push_requests` |
 
 mod idempotency;
 mod push_requests;
@@ -15,20 +22,21 @@ use serde::{Deserialize, Serialize};
 use crate::StoreError;
 use crate::attributes::{Item, key, millis_serde, text};
 use crate::cursor::{Cursor, InvalidCursor, Page, fits};
+use crate::table::Table;
 
 pub use idempotency::{CreateResult, IDEMPOTENCY_HOURS, Idempotency};
 pub use push_requests::{PushRequest, push_of_key};
 
+/// The index of offers and of requests for pushes, each in the order of their time.
 const BY_TIME: &str = "byTime";
 const OFFER_SK: &str = "offer";
-/// What the index tells apart.
+/// The value of `kind` for offers, the partition key of the index.
 const OFFER_KIND: &str = "offer";
 
 /// The Offers table.
 #[derive(Debug, Clone)]
 pub struct Offers {
-    client: Client,
-    table: String,
+    table: Table,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -91,83 +99,52 @@ impl From<OfferItem> for Offer {
 }
 
 impl Offers {
-    /// A handle on the table named `table`.
+    /// Opens the table named `table`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into() }
+        Self { table: Table::new(client, table) }
     }
 
-    /// One offer.
-    ///
-    /// # Errors
-    /// If the store is out of reach or the item unreadable.
+    /// One offer, read consistently.
     pub async fn get(&self, id: OfferId) -> Result<Option<Offer>, StoreError> {
-        self.get_item(id, OFFER_SK).await?.map(|item| self.offer(item)).transpose()
+        self.table.get(key(id, OFFER_SK)).await?.map(|item| self.offer(item)).transpose()
     }
 
     /// Offers, newest first. A new one may take a moment to be listed.
-    ///
-    /// # Errors
-    /// If the store is out of reach or an item unreadable.
     pub async fn list(&self, limit: u16, after: Option<Cursor>) -> Result<Page<Offer>, StoreError> {
-        let answer = self
-            .client
+        let query = self
+            .table
             .query()
-            .table_name(&self.table)
             .index_name(BY_TIME)
             .key_condition_expression("kind = :kind")
             .expression_attribute_values(":kind", text(OFFER_KIND))
             .scan_index_forward(false)
             .limit(i32::from(limit))
-            .set_exclusive_start_key(after.map(Cursor::into_key))
-            .send()
-            .await
-            .map_err(|error| StoreError::unavailable("Query", &self.table, &error))?;
+            .set_exclusive_start_key(after.map(Cursor::into_key));
+        let page = self.table.query_page(query).await?;
+        let items = page.items.unwrap_or_default();
         Ok(Page {
-            next: answer.last_evaluated_key.as_ref().map(Cursor::from_key),
-            items: answer
-                .items
-                .unwrap_or_default()
-                .into_iter()
-                .map(|item| self.offer(item))
-                .collect::<Result<_, _>>()?,
+            next: page.last_evaluated_key.as_ref().map(Cursor::from_key),
+            items: items.into_iter().map(|item| self.offer(item)).collect::<Result<_, _>>()?,
         })
     }
 
-    /// Checks that a cursor was given out by [`Offers::list`].
-    ///
-    /// # Errors
-    /// If it was not.
+    /// Checks that [`Offers::list`] returned this cursor.
     pub fn check_cursor(cursor: &Cursor) -> Result<(), InvalidCursor> {
         let of_offers = cursor.part("kind") == Some(OFFER_KIND);
         (fits(cursor, &["kind", "at", "pk", "sk"]) && of_offers).then_some(()).ok_or(InvalidCursor)
     }
 
-    async fn get_item(&self, pk: impl ToString, sk: impl ToString) -> Result<Option<Item>, StoreError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(key(pk, sk)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| StoreError::unavailable("GetItem", &self.table, &error))?;
-        Ok(answer.item)
-    }
-
     fn offer(&self, item: Item) -> Result<Offer, StoreError> {
-        serde_dynamo::from_item::<_, OfferItem>(item)
-            .map(Offer::from)
-            .map_err(|error| StoreError::unreadable(&self.table, error))
+        self.table.read::<OfferItem>(item).map(Offer::from)
     }
 }
 
-/// A time as text that sorts as time does: always three digits of seconds' fractions.
+/// A time as text that sorts chronologically: always with three digits for the milliseconds.
 fn sortable_time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
-/// The index's sort key: by time, and by id within a millisecond.
+/// The sort key of the index: by time, and by id within a millisecond.
 fn sortable(at: Timestamp, id: OfferId) -> String {
     format!("{}#{id}", sortable_time(at))
 }

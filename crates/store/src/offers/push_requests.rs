@@ -1,4 +1,4 @@
-//! Requests for pushes.
+//! Requests for pushes. Each is stored before its push starts.
 
 use domain::queue::Origin;
 use domain::{OfferId, PushId, TraceId};
@@ -7,29 +7,29 @@ use serde::{Deserialize, Serialize};
 
 use super::{BY_TIME, Offers, sortable, sortable_time, to_item};
 use crate::StoreError;
-use crate::attributes::{millis_serde, text};
-use aws_sdk_dynamodb::error::SdkError;
+use crate::attributes::{Item, key, millis_serde, text};
 
+/// The value of `kind` for requests, the partition key of the index.
 const PUSH_KIND: &str = "push";
 const PUSH_PREFIX: &str = "push#";
 
-/// A request for a push: who asked, and when.
+/// A request for a push: who made it, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushRequest {
-    /// Which push of which offer.
+    /// The push: the offer and the push's number.
     pub push: PushId,
     /// The caller's principal.
     pub requested_by: String,
-    /// When.
+    /// When it was made.
     pub requested_at: Timestamp,
-    /// Whether to try again who was refused by an earlier push.
+    /// Whether to try customers again whose address an earlier push found rejected.
     pub retry_rejected: bool,
-    /// What ties the log lines of this push together.
+    /// Connects the log lines of this push.
     pub trace: Option<TraceId>,
 }
 
 impl PushRequest {
-    /// What the messages of this push say of where they come from.
+    /// The origin that the messages of this push carry.
     pub fn origin(&self) -> Origin {
         Origin { requested_at: self.requested_at, trace: self.trace }
     }
@@ -68,15 +68,11 @@ impl From<&PushRequest> for PushRequestItem {
 
 impl Offers {
     /// The request for a push.
-    ///
-    /// # Errors
-    /// If the store is out of reach or the item unreadable.
     pub async fn push_request(&self, push: PushId) -> Result<Option<PushRequest>, StoreError> {
-        let Some(item) = self.get_item(push.offer, push_sk(push.number)).await? else {
+        let Some(item) = self.table.get(key(push.offer, push_sk(push.number))).await? else {
             return Ok(None);
         };
-        let item: PushRequestItem =
-            serde_dynamo::from_item(item).map_err(|error| StoreError::unreadable(&self.table, error))?;
+        let item: PushRequestItem = self.table.read(item)?;
         Ok(Some(PushRequest {
             push,
             requested_by: item.requested_by,
@@ -87,77 +83,52 @@ impl Offers {
     }
 
     /// The number of the last push that was requested for an offer; `None` if there is no such offer.
-    ///
-    /// # Errors
-    /// If the store is out of reach.
     pub async fn last_push_number(&self, offer: OfferId) -> Result<Option<u32>, StoreError> {
-        let answer = self
-            .client
+        let query = self
+            .table
             .query()
-            .table_name(&self.table)
             .consistent_read(true)
             .key_condition_expression("pk = :pk AND begins_with(sk, :push)")
             .expression_attribute_values(":pk", text(offer))
             .expression_attribute_values(":push", text(PUSH_PREFIX))
             .scan_index_forward(false)
-            .limit(1)
-            .send()
-            .await
-            .map_err(|error| StoreError::unavailable("Query", &self.table, &error))?;
-        let key =
-            answer.items.unwrap_or_default().into_iter().next().and_then(|item| item.get("sk")?.as_s().ok().cloned());
-        Ok(key.and_then(|sk| push_of_key(&offer.to_string(), &sk)).map(|push| push.number))
+            .limit(1);
+        let page = self.table.query_page(query).await?;
+        let last = page.items.unwrap_or_default().into_iter().next();
+        let push = last.and_then(|item| push_of_key(&offer.to_string(), item.get("sk")?.as_s().ok()?));
+        Ok(push.map(|push| push.number))
     }
 
-    /// Requests a further push. Answers whether it was; not if the number is taken.
-    ///
-    /// # Errors
-    /// If the store is out of reach.
+    /// Stores a request for another push. Returns whether it was stored: not if the number is taken.
     pub async fn request_push(&self, request: &PushRequest) -> Result<bool, StoreError> {
-        let written = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(to_item(PushRequestItem::from(request))))
-            .condition_expression("attribute_not_exists(pk)")
-            .send()
-            .await;
-        match written {
-            Ok(_) => Ok(true),
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(false),
-            Err(error) => Err(StoreError::unavailable("PutItem", &self.table, &error)),
-        }
+        let put =
+            self.table.put(to_item(PushRequestItem::from(request))).condition_expression("attribute_not_exists(pk)");
+        Ok(self.table.put_if(put).await?.is_done())
     }
 
-    /// The pushes that were requested between two moments, oldest first, as far as the index has them already.
-    ///
-    /// # Errors
-    /// If the store is out of reach.
+    /// The pushes that were requested between two times, oldest first. The most recent ones may be missing.
     pub async fn requested_between(&self, from: Timestamp, to: Timestamp) -> Result<Vec<PushId>, StoreError> {
-        let mut pushes = Vec::new();
-        let mut items = self
-            .client
+        let query = self
+            .table
             .query()
-            .table_name(&self.table)
             .index_name(BY_TIME)
             .key_condition_expression("kind = :kind AND #at BETWEEN :from AND :to")
             .expression_attribute_names("#at", "at")
             .expression_attribute_values(":kind", text(PUSH_KIND))
             .expression_attribute_values(":from", text(sortable_time(from)))
-            .expression_attribute_values(":to", text(sortable_time(to)))
-            .into_paginator()
-            .items()
-            .send();
-        while let Some(item) = items.next().await {
-            let item = item.map_err(|error| StoreError::unavailable("Query", &self.table, &error))?;
+            .expression_attribute_values(":to", text(sortable_time(to)));
+        let mut pushes = Vec::new();
+        let each = |item: Item| {
             let part = |name: &str| item.get(name).and_then(|part| part.as_s().ok());
             pushes.extend(part("pk").zip(part("sk")).and_then(|(pk, sk)| push_of_key(pk, sk)));
-        }
+            Ok(())
+        };
+        self.table.query_each(query, each).await?;
         Ok(pushes)
     }
 }
 
-/// Which push a stream record's key requests; `None` for the other items of the table.
+/// The push that the item with this key requests; `None` for the other items of the table.
 pub fn push_of_key(pk: &str, sk: &str) -> Option<PushId> {
     Some(PushId { offer: pk.parse().ok()?, number: sk.strip_prefix(PUSH_PREFIX)?.parse().ok()? })
 }
@@ -171,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_record_names_its_push() {
+    fn a_stream_record_key_names_its_push() {
         let offer = OfferId::generate();
         let push = push_of_key(&offer.to_string(), "push#0012").unwrap();
         assert_eq!((push.offer, push.number), (offer, 12));
