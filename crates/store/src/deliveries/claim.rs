@@ -1,248 +1,253 @@
-//! Claiming a delivery, and recording its outcome.
+//! Claiming a delivery under a lease, and recording its outcome.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use domain::notification::{DeliveryState, Outcome};
 use domain::offer::Offer;
-use domain::{AddressHash, CustomerId, OfferId, PushId, TransportId};
+use domain::{AddressHash, CustomerId, PushId, TransportId};
 use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
 
 use super::{Deliveries, DeliveryId, DeliveryItem};
+use crate::StoreError;
 use crate::attributes::{millis, number, text};
-use crate::{StoreError, batch};
+use crate::table::{Conditional, Consistency};
 
-/// How long what a transport left unanswered is left to that transport, where there are two.
-const HELD: SignedDuration = SignedDuration::from_mins(10);
-/// How long after an offer's last push date its deliveries are kept.
+/// Where there are two transports: how long a message that one of them did not respond to is reserved for it.
+const RESERVED_FOR_TRANSPORT: SignedDuration = SignedDuration::from_mins(10);
+/// How long an offer's deliveries are kept after its last push date.
 const KEEP_DAYS: i64 = 30;
+
+// Conditions on the stored delivery. `:push` is the number of the push that wants it.
+
+/// It is not final, and no lease on it is running.
+const AVAILABLE: &str = "attribute_not_exists(pk) OR #state = :retry OR (#state = :claimed AND leaseUntil < :now)";
+/// An earlier push ended it without sending it, for a reason other than a rejection.
+const RESENDABLE: &str = "push < :push AND (#state IN (:suppressed, :optedOut, :expired, :cancelled) \
+                          OR (#state = :failed AND attribute_not_exists(addressHash)))";
+/// An earlier push failed, but not because this address was rejected.
+const FAILED_AT_OTHER_ADDRESS: &str = "push < :push AND #state = :failed AND addressHash <> :addressHash";
+/// An earlier push failed.
+const FAILED: &str = "push < :push AND #state = :failed";
+
+/// Identifies one claim. Two claims on one delivery never have the same: it holds the time and 74 random bits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct LeaseToken(String);
+
+impl LeaseToken {
+    fn generate() -> Self {
+        Self(Uuid::now_v7().to_string())
+    }
+}
+
+impl fmt::Display for LeaseToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// The right to send one notification until the lease ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// What may be sent.
+    /// The notification to send.
     pub id: DeliveryId,
-    /// Until when. Nothing may be sent after it.
+    /// When the lease ends. Nothing may be sent after that.
     pub lease_until: Timestamp,
-    /// How often it was handed over already without an answer, so that the customer may have it.
+    /// How often it was handed over without a response. The customer may have received it.
     pub unanswered: u32,
-    token: String,
+    token: LeaseToken,
 }
 
-/// What became of trying to claim a delivery.
+/// The result of claiming a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClaimResult {
-    /// It is ours.
+    /// The caller holds the claim.
     Granted(Claim),
-    /// It is done, by the push with this number.
+    /// The delivery is final.
     Final {
-        /// Which push of the offer did it.
+        /// The number of the push that made it final.
         push: u32,
-        /// How it ended.
+        /// Its outcome.
         outcome: Outcome,
     },
-    /// Somebody else holds it.
+    /// Another invocation holds the claim.
     Leased {
-        /// Until then, if nothing becomes of it.
+        /// When the lease ends, unless an outcome is recorded before.
         until: Timestamp,
     },
 }
 
-/// Whether an outcome was written.
+/// The result of recording an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordResult {
-    /// It stands in the table.
+    /// It is stored.
     Recorded,
-    /// The lease had passed to somebody else, whose outcome counts.
+    /// Another invocation has claimed the delivery since, and its outcome counts.
     LeaseLost,
 }
 
-/// In what state a claimed delivery is put back.
+/// What is known about a claimed delivery that is released without an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Release {
-    /// Certainly not sent.
+    /// It was certainly not sent.
     Unsent,
-    /// Handed over, but the answer was lost.
+    /// It was handed over, but there was no response.
     Unanswered,
 }
 
-/// How a claimed delivery ended, to be recorded.
+/// The outcome to record for a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FinalOutcome {
-    /// How.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Why, if it was not sent. Never an address.
+    /// Why it was not sent. Never contains an address.
     pub reason: Option<String>,
     /// The provider's id of the message, if it was sent.
     pub provider_message_id: Option<String>,
-    /// A hash of the address it went to, if it was sent or refused.
+    /// The hash of the address that was tried, if the message was sent or rejected.
     pub address_hash: Option<AddressHash>,
 }
 
 impl FinalOutcome {
-    /// An ending without sending.
+    /// The outcome of a delivery that was not sent.
     pub fn unsent(outcome: Outcome, reason: impl Into<String>) -> Self {
         Self { outcome, reason: Some(reason.into()), provider_message_id: None, address_hash: None }
     }
 }
 
-/// Not done, and held by nobody: absent, put back, or held by somebody whose lease has ended.
-const FREE: &str = "attribute_not_exists(pk) OR #state = :retry OR (#state = :claimed AND leaseUntil < :now)";
-/// Ended without being sent by an earlier push, and not because it was refused.
-const UNSENT: &str = "push < :push AND (#state IN (:suppressed, :optedOut, :expired, :cancelled) \
-                      OR (#state = :failed AND attribute_not_exists(addressHash)))";
-/// Refused by an earlier push, at another address.
-const REFUSED_ELSEWHERE: &str = "push < :push AND #state = :failed AND addressHash <> :addressHash";
-/// Refused by an earlier push.
-const REFUSED: &str = "push < :push AND #state = :failed";
-
-/// What a push may take up of what an earlier push ended. What was sent is never taken up.
+/// Which final deliveries of earlier pushes a push may send again. What was sent is never sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResendPolicy<'a> {
-    /// What was not sent. What was refused only if it was at another address than this (as a hash).
+    /// Those that were not sent. One that was rejected only if it went to an address other than this one.
     Unsent(&'a AddressHash),
-    /// That, and what was refused at the same address.
+    /// Those, and the ones that were rejected at the same address.
     UnsentAndRejected,
 }
 
-/// What carries a notification.
+/// The transports that can send a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
-    /// The transport's name.
+    /// The transport that is going to send it.
     pub transport: TransportId,
-    /// The other one's, if there is one. What that was handed without an answer is left to it for ten minutes: it may know
-    /// the message again.
+    /// The channel's other transport, if there is one. A message that it did not respond to is reserved for it for ten
+    /// minutes, because it may recognise the message.
     pub other: Option<TransportId>,
 }
 
 impl Deliveries {
-    /// What is known to be served, of one offer: sent, or ended otherwise by this push. What ended a moment ago may be
-    /// missing; claiming it will tell.
-    ///
-    /// # Errors
-    /// If the store is out of reach.
+    /// Of these deliveries, those that this push has no reason to claim: they were sent, or this push made them final.
+    /// The most recent ones may be missing; claiming those returns their outcome.
     pub async fn find_final(
         &self,
         push: PushId,
         ids: &[DeliveryId],
     ) -> Result<HashMap<CustomerId, ClaimResult>, StoreError> {
         let keys = ids.iter().map(DeliveryId::key).collect();
-        let items = batch::get(&self.client, &self.table, keys, batch::Read::Eventual).await?;
-        let mut served = HashMap::new();
+        let items = self.table.get_many(keys, Consistency::Eventual).await?;
+        let mut finals = HashMap::new();
         for item in items {
             let id = item.get("sk").and_then(|sk| sk.as_s().ok()?.split_once('#')?.0.parse().ok());
-            // One that cannot be read is told by the attempt to claim it, and is no reason to stop the others.
-            let Ok(item) = self.read(item) else {
+            // An unreadable item must not stop the others. Claiming it reports the error.
+            let Ok(item) = self.table.read::<DeliveryItem>(item) else {
                 continue;
             };
             let Ok(DeliveryState::Final(outcome)) = item.state.parse() else {
                 continue;
             };
-            // No push takes these up.
             if let Some(id) = id.filter(|_| outcome == Outcome::Sent || item.push == push.number) {
-                served.insert(id, ClaimResult::Final { push: item.push, outcome });
+                finals.insert(id, ClaimResult::Final { push: item.push, outcome });
             }
         }
-        Ok(served)
+        Ok(finals)
     }
 
     /// Claims a delivery until `lease_until`.
-    ///
-    /// # Errors
-    /// If the store is out of reach or the item unreadable.
     pub async fn claim(
         &self,
         id: DeliveryId,
         push: PushId,
         offer: &Offer,
-        take_up: ResendPolicy<'_>,
-        via: Route,
+        policy: ResendPolicy<'_>,
+        route: Route,
         lease_until: Timestamp,
     ) -> Result<ClaimResult, StoreError> {
-        // Unique for every claim that can ever meet this item: ids of this kind are 74 random bits and the time.
-        let token = OfferId::generate().to_string();
-        let take = |refused: &str| {
-            let free = format!("{FREE} OR ({UNSENT}) OR ({refused})");
-            match via.other {
-                None => self.take(&id, push, offer, &free),
-                Some(other) => self
-                    .take(
-                        &id,
-                        push,
-                        offer,
-                        &format!(
-                            "({free}) AND NOT (#state = :retry AND unansweredVia = :other AND unansweredAt > :held)"
-                        ),
-                    )
-                    .expression_attribute_values(":other", text(other))
-                    .expression_attribute_values(":held", millis(Timestamp::now() - HELD)),
-            }
+        let failed = match policy {
+            ResendPolicy::Unsent(_) => FAILED_AT_OTHER_ADDRESS,
+            ResendPolicy::UnsentAndRejected => FAILED,
         };
-        let call = match take_up {
-            ResendPolicy::Unsent(hash) => {
-                take(REFUSED_ELSEWHERE).expression_attribute_values(":addressHash", text(hash))
-            }
-            ResendPolicy::UnsentAndRejected => take(REFUSED),
+        let mut condition = format!("{AVAILABLE} OR ({RESENDABLE}) OR ({failed})");
+        if route.other.is_some() {
+            condition = format!(
+                "({condition}) AND NOT (#state = :retry AND unansweredVia = :other AND unansweredAt > :reservedSince)"
+            );
         }
-        .update_expression(
-            "SET #state = :claimed, push = :push, updatedAt = :now, expiresAt = :expiresAt, \
-             leaseUntil = :leaseUntil, leaseToken = :token, transport = :transport REMOVE reason ADD attempts :one",
-        )
-        .expression_attribute_values(":leaseUntil", millis(lease_until))
-        .expression_attribute_values(":token", text(&token))
-        .expression_attribute_values(":transport", text(via.transport))
-        .expression_attribute_values(":one", number(1))
-        .return_values(ReturnValue::AllNew);
-        match call.send().await {
-            Ok(updated) => {
-                let unanswered = self.read(updated.attributes.unwrap_or_default())?.unanswered;
-                Ok(ClaimResult::Granted(Claim { id, lease_until, unanswered, token }))
+        let token = LeaseToken::generate();
+        let mut update = self
+            .update_available(&id, push, offer, &condition)
+            .update_expression(
+                "SET #state = :claimed, push = :push, updatedAt = :now, expiresAt = :expiresAt, \
+                 leaseUntil = :leaseUntil, leaseToken = :token, transport = :transport REMOVE reason ADD attempts :one",
+            )
+            .expression_attribute_values(":leaseUntil", millis(lease_until))
+            .expression_attribute_values(":token", text(&token))
+            .expression_attribute_values(":transport", text(route.transport))
+            .expression_attribute_values(":one", number(1))
+            .return_values(ReturnValue::AllNew);
+        if let ResendPolicy::Unsent(address) = policy {
+            update = update.expression_attribute_values(":addressHash", text(address));
+        }
+        if let Some(other) = route.other {
+            update = update
+                .expression_attribute_values(":other", text(other))
+                .expression_attribute_values(":reservedSince", millis(Timestamp::now() - RESERVED_FOR_TRANSPORT));
+        }
+        let claimed = self.table.update_if(update).await?.read::<DeliveryItem>(&self.table)?;
+        match claimed.or_own_retry(|item| item.lease_token.as_ref() == Some(&token.0)) {
+            Conditional::Done(item) => {
+                Ok(ClaimResult::Granted(Claim { id, lease_until, unanswered: item.unanswered, token }))
             }
-            Err(error) => {
-                let item = self.refused(error)?;
-                // Our own write, whose answer was lost, so that the client made it again.
-                if item.lease_token.as_ref() == Some(&token) {
-                    return Ok(ClaimResult::Granted(Claim { id, lease_until, unanswered: item.unanswered, token }));
-                }
-                self.taken(&item)
-            }
+            Conditional::Refused(item) => self.unavailable(&item),
         }
     }
 
-    /// Ends a delivery that nothing is sent for, in one step: claiming it first would be a write for nothing.
-    ///
-    /// # Errors
-    /// If the store is out of reach or the item unreadable.
+    /// Records the outcome of a delivery that is not sent. One write: a claim before it would be wasted.
     pub async fn record_unsent(
         &self,
         id: &DeliveryId,
         push: PushId,
         offer: &Offer,
-        ending: &FinalOutcome,
+        outcome: &FinalOutcome,
     ) -> Result<ClaimResult, StoreError> {
-        let call = self
-            .take(id, push, offer, &format!("{FREE} OR ({UNSENT})"))
+        let update = self
+            .update_available(id, push, offer, &format!("{AVAILABLE} OR ({RESENDABLE})"))
             .update_expression(
                 "SET #state = :final, push = :push, updatedAt = :now, expiresAt = :expiresAt, reason = :reason \
                  REMOVE leaseUntil, leaseToken",
             )
-            .expression_attribute_values(":final", text(ending.outcome))
-            .expression_attribute_values(":reason", text(ending.reason.as_deref().unwrap_or_default()));
-        match call.send().await {
-            Ok(_) => Ok(ClaimResult::Final { push: push.number, outcome: ending.outcome }),
-            Err(error) => self.taken(&self.refused(error)?),
+            .expression_attribute_values(":final", text(outcome.outcome))
+            .expression_attribute_values(":reason", text(outcome.reason.as_deref().unwrap_or_default()));
+        match self.table.update_if(update).await? {
+            Conditional::Done(_) => Ok(ClaimResult::Final { push: push.number, outcome: outcome.outcome }),
+            Conditional::Refused(item) => self.unavailable(&self.table.read_present(item)?),
         }
     }
 
-    fn take(&self, id: &DeliveryId, push: PushId, offer: &Offer, condition: &str) -> UpdateItemFluentBuilder {
-        let unsent = [Outcome::Suppressed, Outcome::OptedOut, Outcome::Expired, Outcome::Cancelled, Outcome::Failed];
-        let outcomes = unsent.map(|outcome| (format!(":{outcome}"), text(outcome)));
-        let mut call = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(id.key()))
+    /// An update under a condition made of the constants above, with the values that they name.
+    fn update_available(
+        &self,
+        id: &DeliveryId,
+        push: PushId,
+        offer: &Offer,
+        condition: &str,
+    ) -> UpdateItemFluentBuilder {
+        let resendable =
+            [Outcome::Suppressed, Outcome::OptedOut, Outcome::Expired, Outcome::Cancelled, Outcome::Failed];
+        let mut update = self
+            .table
+            .update(id.key())
             .condition_expression(condition)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .expression_attribute_names("#state", "state")
@@ -251,74 +256,75 @@ impl Deliveries {
             .expression_attribute_values(":push", number(push.number))
             .expression_attribute_values(":now", millis(Timestamp::now()))
             .expression_attribute_values(":expiresAt", number(keep_until(offer).as_second()));
-        for (name, value) in outcomes {
-            call = call.expression_attribute_values(name, value);
+        for outcome in resendable {
+            update = update.expression_attribute_values(format!(":{outcome}"), text(outcome));
         }
-        call
+        update
     }
 
-    fn taken(&self, item: &DeliveryItem) -> Result<ClaimResult, StoreError> {
+    /// Why a delivery could not be claimed.
+    fn unavailable(&self, item: &DeliveryItem) -> Result<ClaimResult, StoreError> {
         match item.state.parse() {
             Ok(DeliveryState::Final(outcome)) => Ok(ClaimResult::Final { push: item.push, outcome }),
-            // `retry` stands here if the item changed since, or the other transport must hand it over: asking again is right.
+            // `retry` if the item has changed since, or is reserved for the other transport: the caller should try again.
             Ok(DeliveryState::Claimed | DeliveryState::Retry) => {
-                let held_until = item.unanswered_at.map(|at| at + HELD);
-                Ok(ClaimResult::Leased { until: item.lease_until.or(held_until).unwrap_or_else(Timestamp::now) })
+                let reserved_until = item.unanswered_at.map(|at| at + RESERVED_FOR_TRANSPORT);
+                Ok(ClaimResult::Leased { until: item.lease_until.or(reserved_until).unwrap_or_else(Timestamp::now) })
             }
-            Err(error) => Err(StoreError::unreadable(&self.table, format!("state {error}"))),
+            Err(error) => Err(self.table.unreadable(format!("state {error}"))),
         }
     }
 
-    /// Records how a claimed delivery ended. Final: no later write changes it.
-    ///
-    /// # Errors
-    /// If the store is out of reach.
-    pub async fn record(&self, claim: &Claim, ending: &FinalOutcome) -> Result<RecordResult, StoreError> {
+    /// Records the outcome of a claimed delivery, which is final: only a later push may change it, and never if it was sent.
+    pub async fn record(&self, claim: &Claim, outcome: &FinalOutcome) -> Result<RecordResult, StoreError> {
         let mut set = "SET #state = :state, updatedAt = :now".to_owned();
-        let mut call = self.held(claim).expression_attribute_values(":state", text(ending.outcome));
+        let mut update = self.update_claimed(claim).expression_attribute_values(":state", text(outcome.outcome));
         for (name, value) in [
-            ("reason", ending.reason.clone()),
-            ("providerMessageId", ending.provider_message_id.clone()),
-            ("addressHash", ending.address_hash.as_ref().map(ToString::to_string)),
+            ("reason", outcome.reason.clone()),
+            ("providerMessageId", outcome.provider_message_id.clone()),
+            ("addressHash", outcome.address_hash.as_ref().map(ToString::to_string)),
         ] {
             if let Some(value) = value {
                 set.push_str(&format!(", {name} = :{name}"));
-                call = call.expression_attribute_values(format!(":{name}"), text(value));
+                update = update.expression_attribute_values(format!(":{name}"), text(value));
             }
         }
-        self.write_if(call.update_expression(set + " REMOVE leaseUntil, leaseToken")).await
+        self.write_claimed(update.update_expression(set + " REMOVE leaseUntil, leaseToken")).await
     }
 
-    /// Puts a claimed delivery back, to be tried again by whoever comes first.
-    ///
-    /// # Errors
-    /// If the store is out of reach.
+    /// Releases a claimed delivery, so that it can be claimed and tried again.
     pub async fn release(&self, claim: &Claim, reason: &str, release: Release) -> Result<RecordResult, StoreError> {
-        let call = self
-            .held(claim)
+        let update = self
+            .update_claimed(claim)
             .expression_attribute_values(":state", text(DeliveryState::Retry.as_str()))
             .expression_attribute_values(":reason", text(reason));
-        let (noted, call) = match release {
-            Release::Unsent => ("", call),
+        let (unanswered, update) = match release {
+            Release::Unsent => ("", update),
             Release::Unanswered => (
                 ", unanswered = :unanswered, unansweredAt = :now, unansweredVia = transport",
-                call.expression_attribute_values(":unanswered", number(claim.unanswered + 1)),
+                update.expression_attribute_values(":unanswered", number(claim.unanswered + 1)),
             ),
         };
-        let update =
-            format!("SET #state = :state, updatedAt = :now, reason = :reason{noted} REMOVE leaseUntil, leaseToken");
-        self.write_if(call.update_expression(update)).await
+        let expression = format!(
+            "SET #state = :state, updatedAt = :now, reason = :reason{unanswered} REMOVE leaseUntil, leaseToken"
+        );
+        self.write_claimed(update.update_expression(expression)).await
     }
 
-    fn held(&self, claim: &Claim) -> UpdateItemFluentBuilder {
-        self.client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(claim.id.key()))
+    fn update_claimed(&self, claim: &Claim) -> UpdateItemFluentBuilder {
+        self.table
+            .update(claim.id.key())
             .condition_expression("leaseToken = :token")
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":token", text(&claim.token))
             .expression_attribute_values(":now", millis(Timestamp::now()))
+    }
+
+    async fn write_claimed(&self, update: UpdateItemFluentBuilder) -> Result<RecordResult, StoreError> {
+        Ok(match self.table.update_if(update).await? {
+            Conditional::Done(_) => RecordResult::Recorded,
+            Conditional::Refused(_) => RecordResult::LeaseLost,
+        })
     }
 }
 

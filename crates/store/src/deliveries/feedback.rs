@@ -1,19 +1,19 @@
-//! What providers report later.
+//! What a provider reports about a message after it accepted it.
 
 use jiff::Timestamp;
 
-use super::{Deliveries, DeliveryId, RecordResult};
+use super::{Deliveries, DeliveryId};
 use crate::StoreError;
 use crate::attributes::{millis, text};
 
-/// What the provider told later of a message that it had accepted.
+/// What a provider reported about a message that it had accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Feedback {
-    /// What happened.
+    /// What happened to the message.
     pub kind: FeedbackKind,
-    /// The provider's words for it, without an address.
+    /// The provider's description, without an address.
     pub detail: String,
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
 }
 
@@ -22,7 +22,7 @@ domain::wire_enum! {
     pub enum FeedbackKind: "feedback" {
         /// It could not be delivered at that time.
         Delayed = "delayed",
-        /// The provider refused to deliver it after all: it found a virus in it.
+        /// The provider refused to deliver it after all, because it found a virus in it.
         Rejected = "rejected",
         /// It can never be delivered.
         Bounced = "bounced",
@@ -32,27 +32,22 @@ domain::wire_enum! {
 }
 
 impl Deliveries {
-    /// Notes beside the state what the provider told later. A complaint stays, whatever is told after it. Answers whether
-    /// there is such a delivery to note it at.
-    ///
-    /// # Errors
-    /// If the store is out of reach.
+    /// Stores feedback beside the state, which does not change. Feedback does not replace more severe feedback. Returns
+    /// whether it was stored: not if there is no such delivery, or more severe feedback is stored already.
     pub async fn add_feedback(&self, id: &DeliveryId, feedback: &Feedback) -> Result<bool, StoreError> {
-        let weightier = FeedbackKind::ALL.into_iter().filter(|kind| *kind > feedback.kind).map(FeedbackKind::as_str);
+        let more_severe = FeedbackKind::ALL.into_iter().filter(|kind| *kind > feedback.kind).map(FeedbackKind::as_str);
         let mut condition = "attribute_exists(pk)".to_owned();
-        let mut call = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(id.key()))
+        let mut update = self
+            .table
+            .update(id.key())
             .update_expression("SET feedback = :kind, feedbackDetail = :detail, feedbackAt = :at")
-            .expression_attribute_values(":kind", text(feedback.kind.as_str()))
+            .expression_attribute_values(":kind", text(feedback.kind))
             .expression_attribute_values(":detail", text(&feedback.detail))
             .expression_attribute_values(":at", millis(feedback.at));
-        for kind in weightier {
+        for kind in more_severe {
             condition.push_str(&format!(" AND (attribute_not_exists(feedback) OR feedback <> :{kind})"));
-            call = call.expression_attribute_values(format!(":{kind}"), text(kind));
+            update = update.expression_attribute_values(format!(":{kind}"), text(kind));
         }
-        Ok(self.write_if(call.condition_expression(condition)).await? == RecordResult::Recorded)
+        Ok(self.table.update_if(update.condition_expression(condition)).await?.is_done())
     }
 }

@@ -1,52 +1,62 @@
-//! The Deliveries table: what became of each notification, and who may send it now.
+//! The Deliveries table: the outcome of each notification, and which invocation may send it now.
 //!
-//! A delivery is claimed with one conditional write before anything is sent, and its outcome written only by whoever
-//! holds the claim. That is what makes redelivered messages, retries and pushing again safe.
+//! A delivery is claimed with one conditional write before anything is sent, and only the holder of the claim can record
+//! its outcome. This makes redelivered messages, retries and repeated pushes safe.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | who may send a notification, and how its outcome is recorded | `claim` |
+//! | what callers read about deliveries | `query` |
+//! | what providers report after they accepted a message | `feedback` |
 
 mod claim;
 mod feedback;
 mod query;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use domain::{Channel, CustomerId, OfferId};
 use jiff::Timestamp;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::StoreError;
 use crate::attributes::{Item, key, millis_serde};
+use crate::table::Table;
 
 pub use claim::{Claim, ClaimResult, FinalOutcome, RecordResult, Release, ResendPolicy, Route};
 pub use feedback::{Feedback, FeedbackKind};
 pub use query::Delivery;
 
-/// Partitions of one offer's deliveries, so that none gets more writes than DynamoDB's 1,000 a second at our rates.
+/// Partitions of one offer's deliveries. They keep each partition below DynamoDB's limit of 1,000 writes a second.
 const SHARDS: u8 = 16;
 
 /// The Deliveries table.
 #[derive(Debug, Clone)]
 pub struct Deliveries {
-    client: Client,
-    table: String,
+    table: Table,
 }
 
-/// Which notification.
+impl Deliveries {
+    /// Opens the table named `table`.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { table: Table::new(client, table) }
+    }
+}
+
+/// Identifies a notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryId {
-    /// The offer.
+    /// The offer it announces.
     pub offer: OfferId,
-    /// To whom.
+    /// Its recipient.
     pub customer: CustomerId,
-    /// How.
+    /// Its channel.
     pub channel: Channel,
 }
 
 impl DeliveryId {
     fn key(&self) -> Item {
-        key(format!("{}#{:x}", self.offer, shard_of(&self.customer)), format!("{}#{}", self.customer, self.channel))
+        key(partition(self.offer, shard_of(&self.customer)), format!("{}#{}", self.customer, self.channel))
     }
 }
 
@@ -65,9 +75,10 @@ struct DeliveryItem {
     #[serde(default, with = "millis_serde::option")]
     lease_until: Option<Timestamp>,
     lease_token: Option<String>,
+    /// How often it was handed over without a response.
     #[serde(default)]
     unanswered: u32,
-    /// When it was last handed over without an answer.
+    /// When it was last handed over without a response.
     #[serde(default, with = "millis_serde::option")]
     unanswered_at: Option<Timestamp>,
     feedback: Option<String>,
@@ -77,39 +88,8 @@ struct DeliveryItem {
     feedback_at: Option<Timestamp>,
 }
 
-impl Deliveries {
-    /// A handle on the table named `table`.
-    pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into() }
-    }
-
-    /// The item that did not meet a condition.
-    fn refused(&self, error: SdkError<UpdateItemError>) -> Result<DeliveryItem, StoreError> {
-        let item = match error {
-            SdkError::ServiceError(error) => match error.into_err() {
-                UpdateItemError::ConditionalCheckFailedException(failed) => failed.item,
-                error => return Err(StoreError::unavailable("UpdateItem", &self.table, &error)),
-            },
-            error => return Err(StoreError::unavailable("UpdateItem", &self.table, &error)),
-        };
-        let item =
-            item.ok_or_else(|| StoreError::unreadable(&self.table, "a failed condition came without its item"))?;
-        self.read(item)
-    }
-
-    async fn write_if(&self, call: UpdateItemFluentBuilder) -> Result<RecordResult, StoreError> {
-        match call.send().await {
-            Ok(_) => Ok(RecordResult::Recorded),
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
-                Ok(RecordResult::LeaseLost)
-            }
-            Err(error) => Err(StoreError::unavailable("UpdateItem", &self.table, &error)),
-        }
-    }
-
-    fn read(&self, item: Item) -> Result<DeliveryItem, StoreError> {
-        serde_dynamo::from_item(item).map_err(|error| StoreError::unreadable(&self.table, error))
-    }
+fn partition(offer: OfferId, shard: u8) -> String {
+    format!("{offer}#{shard:x}")
 }
 
 fn shard_of(customer: &CustomerId) -> u8 {

@@ -1,24 +1,24 @@
-//! Reading deliveries.
+//! Reading the deliveries of an offer.
 
 use domain::notification::DeliveryState;
 use domain::{Channel, CustomerId, OfferId};
 use jiff::Timestamp;
 
-use super::{Deliveries, Feedback, FeedbackKind, SHARDS, shard_of};
+use super::{Deliveries, DeliveryItem, Feedback, FeedbackKind, SHARDS, partition, shard_of};
 use crate::StoreError;
 use crate::attributes::{Item, key, text};
 use crate::cursor::{Cursor, InvalidCursor, Page, fits};
 
-/// A delivery as it stands.
+/// A delivery as callers see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// To whom.
+    /// The recipient.
     pub customer: CustomerId,
-    /// How.
+    /// The channel.
     pub channel: Channel,
-    /// Where it stands.
+    /// The current state.
     pub state: DeliveryState,
-    /// The number of the push that brought it there.
+    /// The number of the push that last changed the state.
     pub push: u32,
     /// How often it was claimed.
     pub attempts: u32,
@@ -28,35 +28,26 @@ pub struct Delivery {
     pub provider_message_id: Option<String>,
     /// When it last changed.
     pub updated_at: Timestamp,
-    /// What the provider told later. It changes nothing of the state.
+    /// What the provider reported after it accepted the message. It does not change the state.
     pub feedback: Option<Feedback>,
 }
 
 impl Deliveries {
     /// An offer's deliveries to one customer: one for each channel.
-    ///
-    /// # Errors
-    /// If the store is out of reach or an item unreadable.
     pub async fn of_customer(&self, offer: OfferId, customer: &CustomerId) -> Result<Vec<Delivery>, StoreError> {
-        let answer = self
-            .client
+        let query = self
+            .table
             .query()
-            .table_name(&self.table)
             .consistent_read(true)
             .key_condition_expression("pk = :pk AND begins_with(sk, :customer)")
-            .expression_attribute_values(":pk", text(format!("{offer}#{:x}", shard_of(customer))))
-            .expression_attribute_values(":customer", text(format!("{customer}#")))
-            .send()
-            .await
-            .map_err(|error| StoreError::unavailable("Query", &self.table, &error))?;
-        answer.items.unwrap_or_default().into_iter().map(|item| self.delivery(item)).collect()
+            .expression_attribute_values(":pk", text(partition(offer, shard_of(customer))))
+            .expression_attribute_values(":customer", text(format!("{customer}#")));
+        let page = self.table.query_page(query).await?;
+        page.items.unwrap_or_default().into_iter().map(|item| self.delivery(item)).collect()
     }
 
-    /// An offer's deliveries, those in one state or all. A page may be short or empty and still have a next one. Up to
+    /// An offer's deliveries, in one state or in any. A page may be short or empty although there is a next one. Makes up to
     /// one call for each of the 16 shards.
-    ///
-    /// # Errors
-    /// If the store is out of reach or an item unreadable.
     pub async fn list(
         &self,
         offer: OfferId,
@@ -71,51 +62,47 @@ impl Deliveries {
             .unwrap_or(0);
         let mut items = Vec::new();
         for shard in first..SHARDS {
-            let mut call = self
-                .client
+            let mut query = self
+                .table
                 .query()
-                .table_name(&self.table)
                 .key_condition_expression("pk = :pk")
-                .expression_attribute_values(":pk", text(format!("{offer}#{shard:x}")))
+                .expression_attribute_values(":pk", text(partition(offer, shard)))
                 .limit(i32::try_from(usize::from(limit) - items.len()).unwrap_or(i32::from(limit)))
                 .set_exclusive_start_key(after.take());
             if let Some(state) = state {
-                call = call
+                query = query
                     .filter_expression("#state = :state")
                     .expression_attribute_names("#state", "state")
                     .expression_attribute_values(":state", text(state.as_str()));
             }
-            let answer = call.send().await.map_err(|error| StoreError::unavailable("Query", &self.table, &error))?;
-            for item in answer.items.unwrap_or_default() {
+            let page = self.table.query_page(query).await?;
+            for item in page.items.unwrap_or_default() {
                 items.push(self.delivery(item)?);
             }
-            if let Some(key) = answer.last_evaluated_key {
+            if let Some(key) = page.last_evaluated_key {
                 return Ok(Page { items, next: Some(Cursor::from_key(&key)) });
             }
             if items.len() >= usize::from(limit) && shard + 1 < SHARDS {
-                // The next page begins with the next shard: no sort key is smaller than this one.
-                let next = Cursor::from_key(&key(format!("{offer}#{:x}", shard + 1), " "));
+                // The next page starts with the next shard: no sort key is smaller than this one.
+                let next = Cursor::from_key(&key(partition(offer, shard + 1), " "));
                 return Ok(Page { items, next: Some(next) });
             }
         }
         Ok(Page { items, next: None })
     }
 
-    /// Checks that a cursor was given out by [`Deliveries::list`] for this offer.
-    ///
-    /// # Errors
-    /// If it was not.
+    /// Checks that [`Deliveries::list`] returned this cursor for this offer.
     pub fn check_cursor(cursor: &Cursor, offer: OfferId) -> Result<(), InvalidCursor> {
         let of_offer = cursor.part("pk").is_some_and(|pk| pk.starts_with(&format!("{offer}#")));
         (fits(cursor, &["pk", "sk"]) && of_offer).then_some(()).ok_or(InvalidCursor)
     }
 
     fn delivery(&self, item: Item) -> Result<Delivery, StoreError> {
-        let item = self.read(item)?;
-        let malformed = || StoreError::unreadable(&self.table, "the key or the state is malformed");
+        let item: DeliveryItem = self.table.read(item)?;
+        let malformed = || self.table.unreadable("the key or the state is malformed");
         let (customer, channel) = item.sk.split_once('#').ok_or_else(malformed)?;
-        let kind =
-            item.feedback.as_deref().and_then(|name| FeedbackKind::ALL.into_iter().find(|kind| kind.as_str() == name));
+        // A kind of feedback that a later release stored is left out.
+        let kind = item.feedback.as_deref().and_then(|name| name.parse::<FeedbackKind>().ok());
         let feedback =
             kind.zip(item.feedback_at).map(|(kind, at)| Feedback { kind, detail: item.feedback_detail.clone(), at });
         Ok(Delivery {
