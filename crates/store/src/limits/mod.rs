@@ -1,10 +1,13 @@
-//! The Pacing table: how fast a transport may be called, and whether at all, for every function at once.
+//! The Pacing table: how fast each transport may be called, and whether at all, for all functions together.
 //!
-//! The rate is kept by GCRA, the generic cell rate algorithm (ITU-T I.371): one number, the time at which the next send may
-//! go. Who wants to send moves it on by as many sends, with one conditional write, and has the time in between for its own.
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | how sends are spread over time | `rate` |
+//! | when a transport that fails is left alone, and who tries it again | `breaker` |
+//! | what delays a push, for those who watch it | `status` |
 //!
-//! When a transport cannot be reached, one write blocks it for all. When the time is over, one conditional write gives one
-//! caller the right to probe; it clears the block, or lengthens it. If that caller dies, its right runs out.
+//! A transport has one item, which its rate limit and its circuit breaker share.
 
 mod breaker;
 mod rate;
@@ -14,39 +17,39 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use domain::TransportId;
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::StoreError;
-use crate::attributes::{Item, millis_serde, text};
+use crate::attributes::{millis_serde, partition_key};
+use crate::table::Table;
 
 pub use breaker::{BreakerState, Probe};
 pub use domain::push::waiting::Delay;
 pub use rate::{Reservation, Slot};
 
-/// Characters of a reason that are kept.
-const LONGEST_REASON: usize = 500;
+/// Most characters of a reason that are stored.
+const REASON_LIMIT: usize = 500;
 
 /// The Pacing table.
 #[derive(Debug, Clone)]
 pub struct TransportLimits {
-    client: Client,
-    table: String,
-    /// How long the last reservation's longest call took, in microseconds.
-    took: Arc<AtomicI64>,
+    table: Table,
+    /// The longest call of the last reservation, in microseconds.
+    last_latency: Arc<AtomicI64>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct LimitsItem {
-    /// In microseconds since 1970: at a thousand sends a second, milliseconds would be too coarse.
+    /// In microseconds since 1970: milliseconds are too coarse for a thousand sends a second.
     #[serde(default)]
     next_send: Option<i64>,
     #[serde(default, with = "millis_serde::option")]
     blocked_until: Option<Timestamp>,
+    /// Probes that failed in a row.
     #[serde(default)]
     failures: u32,
     #[serde(default)]
@@ -56,36 +59,25 @@ struct LimitsItem {
 }
 
 impl TransportLimits {
-    /// A handle on the table named `table`.
+    /// Opens the table named `table`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into(), took: Arc::default() }
+        Self { table: Table::new(client, table), last_latency: Arc::default() }
     }
 
     fn update(&self, transport: TransportId) -> UpdateItemFluentBuilder {
-        self.client.update_item().table_name(&self.table).key("pk", text(transport))
+        self.table.update(partition_key(transport))
     }
 
-    /// Whether the condition held.
-    async fn write(&self, call: UpdateItemFluentBuilder) -> Result<bool, StoreError> {
-        match call.send().await {
-            Ok(_) => Ok(true),
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(false),
-            Err(error) => Err(StoreError::unavailable("UpdateItem", &self.table, &error)),
-        }
+    /// Returns whether the condition held.
+    async fn write(&self, update: UpdateItemFluentBuilder) -> Result<bool, StoreError> {
+        Ok(self.table.update_if(update).await?.is_done())
     }
 
     async fn get(&self, transport: TransportId) -> Result<Option<LimitsItem>, StoreError> {
-        let call = self.client.get_item().table_name(&self.table).key("pk", text(transport)).consistent_read(true);
-        let answer = call.send().await.map_err(|error| StoreError::unavailable("GetItem", &self.table, &error))?;
-        answer.item.map(|item| self.read(item)).transpose()
-    }
-
-    fn read(&self, item: Item) -> Result<LimitsItem, StoreError> {
-        serde_dynamo::from_item(item).map_err(|error| StoreError::unreadable(&self.table, error))
+        self.table.get(partition_key(transport)).await?.map(|item| self.table.read(item)).transpose()
     }
 }
 
-/// As much of a reason as is kept.
-fn kept(reason: &str) -> String {
-    reason.chars().take(LONGEST_REASON).collect()
+fn truncate_reason(reason: &str) -> String {
+    reason.chars().take(REASON_LIMIT).collect()
 }

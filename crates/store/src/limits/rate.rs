@@ -1,63 +1,67 @@
-//! The rate limit of a transport.
+//! The rate limit of a transport: GCRA, the generic cell rate algorithm (ITU-T I.371).
+//!
+//! It stores one number, `nextSend`: the time of the next free send. A sender reserves n sends by advancing it by n
+//! intervals in one conditional write; the time in between is the sender's.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use domain::TransportId;
 use jiff::{SignedDuration, Timestamp};
 
-use super::TransportLimits;
+use super::{LimitsItem, TransportLimits};
 use crate::StoreError;
 use crate::attributes::number;
+use crate::table::Conditional;
 
-/// How far ahead sends are reserved: enough that the next reservation comes before the last one is used up.
+/// How far ahead sends can be reserved: enough that a sender makes its next reservation before the last one is used up.
 const HORIZON: SignedDuration = SignedDuration::from_secs(1);
 /// How late a reserved send may go.
-const LATE: SignedDuration = SignedDuration::from_millis(250);
-/// How far ahead a slow store is allowed for, in microseconds: as long as a client waits for an answer. A function that was frozen
-/// amid a call has seen it take minutes, and must not keep the others waiting for so long.
-const LONGEST_AHEAD: i64 = 3_000_000;
-/// Tries at a reservation that others get ahead of.
-const RESERVE_TRIES: u32 = 5;
+const MAX_LATENESS: SignedDuration = SignedDuration::from_millis(250);
+/// How much latency of the store a reservation allows for, in microseconds: as long as a client waits for a response. A
+/// function that was frozen during a call has measured minutes, and must not keep the other senders waiting for so long.
+const MAX_LATENCY: i64 = 3_000_000;
+/// Attempts at a reservation, each lost to another sender.
+const RESERVE_ATTEMPTS: u32 = 5;
 
-/// How long calls take. What is reserved begins when its owner is likely to hear of it: a slow store would otherwise let all
-/// of it lapse, again and again.
-struct Took {
-    before: i64,
-    now: i64,
+/// The latency of the store's responses. A reservation starts when its sender is likely to receive it: otherwise a slow
+/// store would let all of it lapse, again and again.
+struct Latency {
+    /// The longest call of the reservation before, in microseconds.
+    previous: i64,
+    /// The longest call of this reservation so far, in microseconds.
+    longest: i64,
 }
 
-impl Took {
-    /// When a call made now is answered, in microseconds since 1970.
-    fn answer_at(&self) -> i64 {
-        Timestamp::now().as_microsecond() + self.before.max(self.now).min(LONGEST_AHEAD)
+impl Latency {
+    /// When the response to a call made now arrives, in microseconds since 1970.
+    fn expected_response(&self) -> i64 {
+        Timestamp::now().as_microsecond() + self.previous.max(self.longest).min(MAX_LATENCY)
     }
 
-    async fn time<T>(&mut self, call: impl Future<Output = T>) -> T {
-        let began = Instant::now();
-        let answer = call.await;
-        self.now = self.now.max(i64::try_from(began.elapsed().as_micros()).unwrap_or(i64::MAX));
-        answer
+    async fn measure<T>(&mut self, call: impl Future<Output = T>) -> T {
+        let start = Instant::now();
+        let response = call.await;
+        self.longest = self.longest.max(i64::try_from(start.elapsed().as_micros()).unwrap_or(i64::MAX));
+        response
     }
 }
 
-/// What came of asking for sends.
+/// The result of reserving sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reservation {
-    /// These are the caller's.
+    /// The caller has these sends.
     Reserved(Slot),
-    /// Others have reserved all there is for the moment.
+    /// All sends of the near future are reserved.
     Full {
-        /// Worth asking again then.
+        /// When to try again.
         until: Timestamp,
     },
 }
 
-/// Sends that are reserved, spread evenly.
+/// Reserved sends, evenly spread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slot {
     next: Timestamp,
@@ -68,10 +72,10 @@ pub struct Slot {
 impl Iterator for Slot {
     type Item = Timestamp;
 
-    /// When the next of the reserved sends may go. Those whose time has passed are lost: made up for, they would go all at
-    /// once, beside what others have reserved since.
+    /// The time of the next reserved send. Sends whose time has passed are lost: caught up, they would all go immediately,
+    /// beside those that other senders have reserved since.
     fn next(&mut self) -> Option<Timestamp> {
-        let lapsed = Timestamp::now() - LATE;
+        let lapsed = Timestamp::now() - MAX_LATENESS;
         loop {
             self.left = self.left.checked_sub(1)?;
             let at = self.next;
@@ -84,20 +88,18 @@ impl Iterator for Slot {
 }
 
 impl TransportLimits {
-    /// Reserves up to `wanted` sends, a second's worth at most. Up to two calls if nobody else asks at that moment.
-    ///
-    /// # Errors
-    /// If the store is out of reach or the item unreadable.
+    /// Reserves up to `wanted` sends, at most those of one second. Makes up to two calls, unless other senders reserve at the
+    /// same moment.
     pub async fn reserve(
         &self,
         transport: TransportId,
         per_second: NonZeroU32,
         wanted: u32,
     ) -> Result<Reservation, StoreError> {
-        let mut took = Took { before: self.took.load(Ordering::Relaxed), now: 0 };
-        let reserving = self.try_reserve(transport, per_second, wanted, &mut took).await;
-        self.took.store(took.now, Ordering::Relaxed);
-        reserving
+        let mut latency = Latency { previous: self.last_latency.load(Ordering::Relaxed), longest: 0 };
+        let reservation = self.try_reserve(transport, per_second, wanted, &mut latency).await;
+        self.last_latency.store(latency.longest, Ordering::Relaxed);
+        reservation
     }
 
     async fn try_reserve(
@@ -105,60 +107,66 @@ impl TransportLimits {
         transport: TransportId,
         per_second: NonZeroU32,
         wanted: u32,
-        took: &mut Took,
+        latency: &mut Latency,
     ) -> Result<Reservation, StoreError> {
         let interval = 1_000_000 / i64::from(per_second.get());
         let count = wanted.clamp(1, per_second.get());
-        let worth = interval * i64::from(count);
-        let slot = |first: i64| {
-            let next =
-                Timestamp::from_microsecond(first).map_err(|error| StoreError::unreadable(&self.table, error))?;
+        let length = interval * i64::from(count);
+        let reserved = |first: i64| {
+            let next = Timestamp::from_microsecond(first).map_err(|error| self.table.unreadable(error))?;
             Ok(Reservation::Reserved(Slot { next, interval: SignedDuration::from_micros(interval), left: count }))
         };
         let mut latest = 0;
-        for _ in 0..RESERVE_TRIES {
-            let now = took.answer_at();
+        for _ in 0..RESERVE_ATTEMPTS {
+            let now = latency.expected_response();
             latest = now + i64::try_from(HORIZON.as_micros()).expect("a second has few microseconds");
-            // Behind what is reserved already …
-            let behind = self
+            // Behind the sends that are reserved already …
+            let append = self
                 .update(transport)
-                .update_expression("SET nextSend = nextSend + :worth")
+                .update_expression("SET nextSend = nextSend + :length")
                 .condition_expression("nextSend BETWEEN :now AND :latest")
-                .expression_attribute_values(":worth", number(worth))
+                .expression_attribute_values(":length", number(length))
                 .expression_attribute_values(":now", number(now))
                 .expression_attribute_values(":latest", number(latest))
                 .return_values(ReturnValue::UpdatedNew)
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-            let seen = match took.time(behind.send()).await {
-                Ok(updated) => {
-                    let item = self.read(updated.attributes.unwrap_or_default())?;
-                    return slot(item.next_send.unwrap_or(now + worth) - worth);
+            let seen = match latency.measure(self.table.update_if(append)).await? {
+                Conditional::Done(item) => {
+                    let item: LimitsItem = self.table.read(item.unwrap_or_default())?;
+                    return reserved(item.next_send.unwrap_or(now + length) - length);
                 }
-                Err(SdkError::ServiceError(error)) => match error.into_err() {
-                    UpdateItemError::ConditionalCheckFailedException(failed) => {
-                        self.read(failed.item.unwrap_or_default())?.next_send
-                    }
-                    error => return Err(StoreError::unavailable("UpdateItem", &self.table, &error)),
-                },
-                Err(error) => return Err(StoreError::unavailable("UpdateItem", &self.table, &error)),
+                Conditional::Refused(item) => self.table.read::<LimitsItem>(item.unwrap_or_default())?.next_send,
             };
             if let Some(next) = seen.filter(|next| *next > latest) {
                 latest = next;
                 break;
             }
-            // … or from now, where the time of the last one has passed: what was not used then is lost.
-            let now = took.answer_at();
-            let from_now = self
+            // … or from now on, if the last of them has passed: the time in between is lost.
+            let now = latency.expected_response();
+            let restart = self
                 .update(transport)
                 .update_expression("SET nextSend = :next")
                 .condition_expression("attribute_not_exists(nextSend) OR nextSend < :now")
-                .expression_attribute_values(":next", number(now + worth))
+                .expression_attribute_values(":next", number(now + length))
                 .expression_attribute_values(":now", number(now));
-            if took.time(self.write(from_now)).await? {
-                return slot(now);
+            if latency.measure(self.write(restart)).await? {
+                return reserved(now);
             }
         }
-        let until = Timestamp::from_microsecond(latest).map_err(|error| StoreError::unreadable(&self.table, error))?;
+        let until = Timestamp::from_microsecond(latest).map_err(|error| self.table.unreadable(error))?;
         Ok(Reservation::Full { until: until - HORIZON })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserved_sends_are_an_interval_apart_and_lapsed_ones_are_skipped() {
+        let interval = SignedDuration::from_secs(10);
+        let now = Timestamp::now();
+        let slot = Slot { next: now - interval - interval, interval, left: 4 };
+        assert_eq!(slot.collect::<Vec<_>>(), [now, now + interval]);
     }
 }

@@ -1,19 +1,16 @@
-//! What a transport makes its senders wait for.
+//! What delays the sends of a transport, for those who watch a push.
 
 use domain::TransportId;
 use domain::clock::now;
 use domain::push::waiting::Delay;
 use jiff::Timestamp;
 
-use super::{LimitsItem, TransportLimits, kept};
+use super::{LimitsItem, TransportLimits, truncate_reason};
 use crate::StoreError;
 use crate::attributes::{millis, text};
 
 impl TransportLimits {
-    /// What a transport makes its senders wait for, if anything. Changes nothing.
-    ///
-    /// # Errors
-    /// If the store is out of reach or the item unreadable.
+    /// What delays the sends of a transport, if anything. Changes nothing.
     pub async fn delay(&self, transport: TransportId) -> Result<Option<Delay>, StoreError> {
         let Some(LimitsItem { blocked_until, next_send, last_error, refused_at, .. }) = self.get(transport).await?
         else {
@@ -28,16 +25,13 @@ impl TransportLimits {
         Ok(refused_at.map(|at| Delay::Refusals { at, last_error }))
     }
 
-    /// Notes that a transport, though within reach, did not take some messages for now.
-    ///
-    /// # Errors
-    /// If the store is out of reach.
+    /// Records that a transport is available, but did not accept some messages for now.
     pub async fn record_refusal(&self, transport: TransportId, reason: &str) -> Result<(), StoreError> {
-        let call = self
+        let update = self
             .update(transport)
             .update_expression("SET refusedAt = :now, lastError = :reason")
             .expression_attribute_values(":now", millis(now()))
-            .expression_attribute_values(":reason", text(kept(reason)));
-        self.write(call).await.map(|_| ())
+            .expression_attribute_values(":reason", text(truncate_reason(reason)));
+        self.write(update).await.map(|_| ())
     }
 }
