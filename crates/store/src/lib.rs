@@ -24,7 +24,6 @@ pub mod pushes;
 pub mod suppressions;
 
 mod attributes;
-mod batch;
 mod cursor;
 mod error;
 mod table;

@@ -1,4 +1,4 @@
-//! The sums over the slices of a push.
+//! A push with the sums over its slices.
 
 use domain::PushId;
 use domain::channel::Channels;
@@ -7,27 +7,27 @@ use domain::push::{OutcomeCounts, ScanCounts};
 use jiff::Timestamp;
 
 use super::slices::SliceItem;
-use super::{PUSH_SK, Push, Pushes};
+use super::{Push, Pushes, is_push};
 use crate::StoreError;
 use crate::attributes::text;
 
 /// A push with the sums over its slices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    /// The push as a whole.
+    /// The push.
     pub push: Push,
-    /// What the walks found so far.
+    /// The counts of the scans so far.
     pub scan: ScanCounts,
-    /// What became of notifications so far.
+    /// The outcomes of notifications so far.
     pub outcomes: OutcomeCounts,
-    /// When a slice last moved.
+    /// When a slice last made progress.
     pub last_progress_at: Option<Timestamp>,
-    /// The channels whose batches have not all reported.
+    /// The channels with batches that have not reported.
     pub outstanding_channels: Channels,
 }
 
 impl Progress {
-    /// Notifications without an outcome.
+    /// The number of notifications without an outcome.
     pub fn pending(&self) -> u64 {
         self.scan.notifications.saturating_sub(self.outcomes.total())
     }
@@ -53,51 +53,32 @@ impl Progress {
 }
 
 impl Pushes {
-    /// A push with its counts, as of now.
-    ///
-    /// # Errors
-    /// If the store is out of reach or an item unreadable.
+    /// A push with its counts, read consistently. Makes one call for each megabyte of slices.
     pub async fn progress(&self, id: PushId) -> Result<Option<Progress>, StoreError> {
+        let query = self
+            .table
+            .query()
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", text(id));
         let mut push = None;
-        let mut walk = ScanCounts::default();
+        let mut scan = ScanCounts::default();
         let mut outcomes = OutcomeCounts::default();
         let mut last_progress_at = None;
         let mut outstanding_channels = Channels::new();
-        let mut pages = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", text(id))
-            .into_paginator()
-            .items()
-            .send();
-        while let Some(item) = pages.next().await {
-            let item = item.map_err(|error| StoreError::unavailable("Query", &self.table, &error))?;
-            if item.get("sk").is_some_and(|sk| *sk == text(PUSH_SK)) {
-                push = Some(self.push(self.read(Some(item))?)?);
-                continue;
+        let each = |item| {
+            if is_push(&item) {
+                push = Some(self.push(self.table.read(item)?)?);
+                return Ok(());
             }
-            let slice: SliceItem = self.read(Some(item))?;
+            let slice: SliceItem = self.table.read(item)?;
             last_progress_at = last_progress_at.max(slice.heartbeat);
             outstanding_channels.extend(slice.outstanding_by_channel().into_keys());
-            walk += ScanCounts {
-                customers_read: slice.customers_read,
-                customers_eligible: slice.customers_eligible,
-                customers_unevaluable: slice.customers_unevaluable,
-                notifications: slice.notifications,
-            };
-            outcomes += OutcomeCounts {
-                sent: slice.sent,
-                failed: slice.failed,
-                suppressed: slice.suppressed,
-                opted_out: slice.opted_out,
-                expired: slice.expired,
-                cancelled: slice.cancelled,
-                already_served: slice.already_served,
-            };
-        }
-        Ok(push.map(|push| Progress { push, scan: walk, outcomes, last_progress_at, outstanding_channels }))
+            scan += slice.scan;
+            outcomes += slice.outcomes;
+            Ok(())
+        };
+        self.table.query_each(query, each).await?;
+        Ok(push.map(|push| Progress { push, scan, outcomes, last_progress_at, outstanding_channels }))
     }
 }

@@ -1,83 +1,69 @@
-//! What a batch reports.
+//! What a batch reports once all of its notifications are final.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use domain::PushId;
 use domain::push::OutcomeCounts;
 
-use super::batch_number::version_of;
-use super::slices::{SliceItem, slice_sk};
-use super::{Conditional, Pushes};
+use super::Pushes;
+use super::batch_number::BatchNumber;
+use super::slices::{SliceItem, added, slice_sk, with_counters};
 use crate::StoreError;
-use crate::attributes::number;
+use crate::attributes::{number, numbers};
+use crate::table::Conditional;
 
-/// What became of a report.
+/// The result of reporting a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReportResult {
-    /// It counts.
+    /// Its outcomes are counted.
     Counted,
-    /// It did before, or never will because its page was walked anew.
+    /// They were counted before, or never will be because the slice is scanned again.
     Settled,
-    /// Its page is not turned yet: report it again in a moment.
+    /// The batch's page is not committed yet. Report it again in a moment.
     TooEarly,
 }
 
-/// What a batch reports, once.
+/// The outcomes of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Report {
-    /// Which push.
+    /// The push.
     pub push: PushId,
-    /// Which slice of it.
+    /// The slice's number within the push.
     pub slice: u32,
-    /// Which walk of the slice.
+    /// Which scan of the slice queued the batch.
     pub generation: u32,
-    /// Which batch of the walk.
+    /// The batch's number within that scan.
     pub batch: u32,
-    /// What became of its notifications.
+    /// The outcomes of its notifications.
     pub counts: OutcomeCounts,
 }
 
 impl Pushes {
-    /// Reports a batch, all of whose notifications are final. Reporting it again changes nothing.
-    ///
-    /// # Errors
-    /// If the store is out of reach or the item unreadable.
+    /// Counts the outcomes of a batch. Reporting it again changes nothing.
     pub async fn report(&self, report: &Report) -> Result<ReportResult, StoreError> {
-        let OutcomeCounts { sent, failed, suppressed, opted_out, expired, cancelled, already_served } = report.counts;
-        let call = self
-            .update(report.push, slice_sk(report.slice))
-            .update_expression(
-                "DELETE batchesOpen :batches ADD sent :sent, failed :failed, suppressed :suppressed, \
-                 optedOut :optedOut, expired :expired, cancelled :cancelled, alreadyServed :alreadyServed \
-                 SET heartbeat = :now",
-            )
+        let batch = BatchNumber::from(report.batch);
+        let counts = report.counts.named();
+        let update = with_counters(self.update_now(report.push, slice_sk(report.slice)), &counts)
+            .update_expression(format!("DELETE batchesOpen :batches ADD {} SET heartbeat = :now", added(&counts)))
             .condition_expression("generation = :generation AND contains(batchesOpen, :batch)")
             .expression_attribute_values(":generation", number(report.generation))
-            .expression_attribute_values(":batch", number(report.batch))
-            .expression_attribute_values(":batches", AttributeValue::Ns(vec![report.batch.to_string()]))
-            .expression_attribute_values(":sent", number(sent))
-            .expression_attribute_values(":failed", number(failed))
-            .expression_attribute_values(":suppressed", number(suppressed))
-            .expression_attribute_values(":optedOut", number(opted_out))
-            .expression_attribute_values(":expired", number(expired))
-            .expression_attribute_values(":cancelled", number(cancelled))
-            .expression_attribute_values(":alreadyServed", number(already_served));
-        let item: SliceItem = match self.conditionally(call).await? {
-            // A batch that no walk of ours queued, such as a sample event's: nobody waits for its report.
-            Conditional::Refused(None) => return Ok(ReportResult::Settled),
+            .expression_attribute_values(":batch", number(batch))
+            .expression_attribute_values(":batches", numbers([batch]));
+        match self.table.update_if(update).await? {
+            // No scan queued this batch. A sample event's batch, for example.
+            Conditional::Refused(None) => Ok(ReportResult::Settled),
             Conditional::Refused(item) => {
-                let item: SliceItem = self.read(item)?;
-                if item.generation == report.generation && item.version == version_of(report.batch) && !item.walked {
+                let item: SliceItem = self.table.read_present(item)?;
+                if item.generation == report.generation && item.version == batch.version() && !item.is_scanned {
                     return Ok(ReportResult::TooEarly);
                 }
-                item
+                // The invocation that reported it may have died before it marked the slice done.
+                self.mark_slice_done_if_finished(report.push, report.slice, &item).await?;
+                Ok(ReportResult::Settled)
             }
             Conditional::Done(item) => {
-                self.mark_slice_done_if_finished(report.push, report.slice, &self.read(item)?).await?;
-                return Ok(ReportResult::Counted);
+                let item: SliceItem = self.table.read_present(item)?;
+                self.mark_slice_done_if_finished(report.push, report.slice, &item).await?;
+                Ok(ReportResult::Counted)
             }
-        };
-        // Reported before, perhaps by somebody who died before closing the slice: so look either way.
-        self.mark_slice_done_if_finished(report.push, report.slice, &item).await?;
-        Ok(ReportResult::Settled)
+        }
     }
 }
