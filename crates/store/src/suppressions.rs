@@ -1,8 +1,8 @@
 //! The Suppressions table: what must not be sent, whatever the Customers table says.
 //!
-//! An address is suppressed when it bounced permanently or its owner complained. A customer's channel is suppressed when the
-//! customer opted out. Storing or deleting the customer changes neither. No item holds an address or a customer's id in
-//! clear.
+//! An address is suppressed when it bounced permanently or its owner complained. A customer's channel is suppressed
+//! when the customer opted out. Storing or deleting the customer changes neither. No item holds an address or a
+//! customer's id in clear.
 
 use std::collections::HashMap;
 
@@ -148,16 +148,16 @@ impl Suppressions {
         Ok(suppressed)
     }
 
-    /// Why an address is suppressed, if it is; the strongest reason. An opt-out is found by the address of the message that
-    /// the customer opted out with. The most recent suppressions may be missing.
+    /// Why an address is suppressed, if it is; the strongest reason. An opt-out is found by the address of the message
+    /// that the customer opted out with. The most recent suppressions may be missing.
     pub async fn for_address(&self, address: &AddressHash) -> Result<Option<Suppression>, StoreError> {
         let items = self.by_address(address).await?;
         let strongest = items.into_iter().max_by_key(|item| item.reason);
         Ok(strongest.map(|SuppressionItem { reason, since, .. }| Suppression { reason, since }))
     }
 
-    /// Removes all suppressions of an address. Records who asked for it first, so that no suppression is lifted without a
-    /// record. Returns whether there were any. Makes several calls.
+    /// Removes all suppressions of an address. Records who asked for it first, so that no suppression is lifted without
+    /// a record. Returns whether there were any. Makes several calls.
     pub async fn lift(&self, address: &AddressHash, by: &str) -> Result<bool, StoreError> {
         let items = self.by_address(address).await?;
         let reasons = items.iter().map(|item| text(item.reason)).collect();

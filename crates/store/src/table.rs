@@ -57,8 +57,8 @@ impl<T> Conditional<T> {
         inner
     }
 
-    /// Recognises this call's own write. The SDK repeats a call whose response was lost; if the first attempt was written,
-    /// the repeated one no longer meets its condition.
+    /// Recognises this call's own write. The SDK repeats a call whose response was lost; if the first attempt was
+    /// written, the repeated one no longer meets its condition.
     pub(crate) fn or_own_retry(self, is_own: impl FnOnce(&T) -> bool) -> Self {
         match self {
             Self::Refused(item) if is_own(&item) => Self::Done(item),

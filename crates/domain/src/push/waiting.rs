@@ -129,7 +129,8 @@ impl Activity<'_> {
     }
 }
 
-/// The errors of a channel's transports if all of them are unavailable. One available transport serves the whole channel.
+/// The errors of a channel's transports if all of them are unavailable. One available transport serves the whole
+/// channel.
 fn channel_outage(transports: &BTreeMap<TransportId, Option<Delay>>) -> Option<Vec<String>> {
     let outage = |(transport, delay): (&TransportId, &Option<Delay>)| match delay {
         Some(Delay::Outage { last_error }) => Some(describe(*transport, last_error.as_deref())),

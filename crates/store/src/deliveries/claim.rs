@@ -209,7 +209,7 @@ impl Deliveries {
             Conditional::Done(item) => {
                 Ok(ClaimResult::Granted(Claim { id, lease_until, unanswered: item.unanswered, token }))
             }
-            Conditional::Refused(item) => self.unavailable(&item),
+            Conditional::Refused(item) => self.not_granted(&item),
         }
     }
 
@@ -231,7 +231,7 @@ impl Deliveries {
             .expression_attribute_values(":reason", text(outcome.reason.as_deref().unwrap_or_default()));
         match self.table.update_if(update).await? {
             Conditional::Done(_) => Ok(ClaimResult::Final { push: push.number, outcome: outcome.outcome }),
-            Conditional::Refused(item) => self.unavailable(&self.table.read_present(item)?),
+            Conditional::Refused(item) => self.not_granted(&self.table.read_present(item)?),
         }
     }
 
@@ -262,11 +262,12 @@ impl Deliveries {
         update
     }
 
-    /// Why a delivery could not be claimed.
-    fn unavailable(&self, item: &DeliveryItem) -> Result<ClaimResult, StoreError> {
+    /// What to return for a delivery that the caller cannot have.
+    fn not_granted(&self, item: &DeliveryItem) -> Result<ClaimResult, StoreError> {
         match item.state.parse() {
             Ok(DeliveryState::Final(outcome)) => Ok(ClaimResult::Final { push: item.push, outcome }),
-            // `retry` if the item has changed since, or is reserved for the other transport: the caller should try again.
+            // `retry` if the item has changed since, or is reserved for the other transport: the caller should try
+            // again.
             Ok(DeliveryState::Claimed | DeliveryState::Retry) => {
                 let reserved_until = item.unanswered_at.map(|at| at + RESERVED_FOR_TRANSPORT);
                 Ok(ClaimResult::Leased { until: item.lease_until.or(reserved_until).unwrap_or_else(Timestamp::now) })
@@ -275,7 +276,8 @@ impl Deliveries {
         }
     }
 
-    /// Records the outcome of a claimed delivery, which is final: only a later push may change it, and never if it was sent.
+    /// Records the outcome of a claimed delivery, which is final: only a later push may change it, and never if it was
+    /// sent.
     pub async fn record(&self, claim: &Claim, outcome: &FinalOutcome) -> Result<RecordResult, StoreError> {
         let mut set = "SET #state = :state, updatedAt = :now".to_owned();
         let mut update = self.update_claimed(claim).expression_attribute_values(":state", text(outcome.outcome));

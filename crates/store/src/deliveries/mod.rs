@@ -1,7 +1,7 @@
 //! The Deliveries table: the outcome of each notification, and which invocation may send it now.
 //!
-//! A delivery is claimed with one conditional write before anything is sent, and only the holder of the claim can record
-//! its outcome. This makes redelivered messages, retries and repeated pushes safe.
+//! A delivery is claimed with one conditional write before anything is sent, and only the holder of the claim can
+//! record its outcome. This makes redelivered messages, retries and repeated pushes safe.
 //!
 //! # Layout
 //! | to change | open |

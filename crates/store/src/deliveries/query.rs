@@ -46,8 +46,8 @@ impl Deliveries {
         page.items.unwrap_or_default().into_iter().map(|item| self.delivery(item)).collect()
     }
 
-    /// An offer's deliveries, in one state or in any. A page may be short or empty although there is a next one. Makes up to
-    /// one call for each of the 16 shards.
+    /// An offer's deliveries, in one state or in any. A page may be short or empty although there is a next one. Makes
+    /// up to one call for each of the 16 shards.
     pub async fn list(
         &self,
         offer: OfferId,

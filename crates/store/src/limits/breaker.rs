@@ -1,8 +1,8 @@
 //! The circuit breaker of a transport.
 //!
-//! When a transport is unavailable, one write blocks it for all callers. Once the block has ended, one conditional write
-//! gives a single caller the right to probe, as a lease. That caller closes the breaker, or blocks the transport for
-//! longer. If it dies, its lease expires.
+//! When a transport is unavailable, one write blocks it for all callers. Once the block has ended, one conditional
+//! write gives a single caller the right to probe, as a lease. That caller closes the breaker, or blocks the transport
+//! for longer. If it dies, its lease expires.
 
 use domain::TransportId;
 use domain::clock::now;

@@ -21,7 +21,8 @@ const HORIZON: SignedDuration = SignedDuration::from_secs(1);
 /// How late a reserved send may go.
 const MAX_LATENESS: SignedDuration = SignedDuration::from_millis(250);
 /// How much latency of the store a reservation allows for, in microseconds: as long as a client waits for a response. A
-/// function that was frozen during a call has measured minutes, and must not keep the other senders waiting for so long.
+/// function that was frozen during a call has measured minutes, and must not keep the other senders waiting for so
+/// long.
 const MAX_LATENCY: i64 = 3_000_000;
 /// Attempts at a reservation, each lost to another sender.
 const RESERVE_ATTEMPTS: u32 = 5;
@@ -72,8 +73,8 @@ pub struct Slot {
 impl Iterator for Slot {
     type Item = Timestamp;
 
-    /// The time of the next reserved send. Sends whose time has passed are lost: caught up, they would all go immediately,
-    /// beside those that other senders have reserved since.
+    /// The time of the next reserved send. Sends whose time has passed are lost: caught up, they would all go
+    /// immediately, beside those that other senders have reserved since.
     fn next(&mut self) -> Option<Timestamp> {
         let lapsed = Timestamp::now() - MAX_LATENESS;
         loop {
@@ -88,8 +89,8 @@ impl Iterator for Slot {
 }
 
 impl TransportLimits {
-    /// Reserves up to `wanted` sends, at most those of one second. Makes up to two calls, unless other senders reserve at the
-    /// same moment.
+    /// Reserves up to `wanted` sends, at most those of one second. Makes up to two calls, unless other senders reserve
+    /// at the same moment.
     pub async fn reserve(
         &self,
         transport: TransportId,

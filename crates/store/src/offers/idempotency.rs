@@ -63,8 +63,8 @@ impl Offers {
     /// Stores an offer and the request for its first push, both or neither.
     ///
     /// # Errors
-    /// After [`StoreError::Unavailable`], either nothing is stored, or everything is and only the response was lost. With an
-    /// idempotency key the caller can safely repeat the request.
+    /// After [`StoreError::Unavailable`], either nothing is stored, or everything is and only the response was lost.
+    /// With an idempotency key the caller can safely repeat the request.
     pub async fn create(
         &self,
         offer: &Offer,
@@ -156,8 +156,8 @@ impl Offers {
         TransactWriteItem::builder().put(put).build()
     }
 
-    /// The result of an earlier request with the same key, if there was one in the last [`IDEMPOTENCY_HOURS`]. Makes up to
-    /// two calls.
+    /// The result of an earlier request with the same key, if there was one in the last [`IDEMPOTENCY_HOURS`]. Makes up
+    /// to two calls.
     pub async fn find_replay(&self, idempotency: &Idempotency) -> Result<Option<CreateResult>, StoreError> {
         let Some(item) = self.table.get(idempotency.item_key()).await? else {
             return Ok(None);

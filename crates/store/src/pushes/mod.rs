@@ -1,13 +1,14 @@
 //! The Pushes table: the progress of each push.
 //!
-//! A push has one item, and each of its slices has one. The counts are on the slices, so that concurrent writers do not meet
-//! on one item.
+//! A push has one item, and each of its slices has one. The counts are on the slices, so that concurrent writers do not
+//! meet on one item.
 //!
-//! Committing a page adds the numbers of its batches to the slice's outstanding batches. A batch that reports removes its
-//! number, under the condition that it is there. So counts are exact however often a message is delivered. A number contains
-//! the version of the scan: a page that is scanned again (because its scanner died, or another one took the slice over) has
-//! batches with other numbers, and batches of a page that was never committed are not counted. A number also contains the
-//! batch's channel, so that an outage of one channel does not hide that batches of the other one are lost.
+//! Committing a page adds the numbers of its batches to the slice's outstanding batches. A batch that reports removes
+//! its number, under the condition that it is there. So counts are exact however often a message is delivered. A number
+//! contains the version of the scan: a page that is scanned again (because its scanner died, or another one took the
+//! slice over) has batches with other numbers, and batches of a page that was never committed are not counted. A number
+//! also contains the batch's channel, so that an outage of one channel does not hide that batches of the other one are
+//! lost.
 //!
 //! # Layout
 //! | to change | open |
@@ -204,8 +205,8 @@ impl Pushes {
         self.table.get(key(id, PUSH_SK)).await?.map(|item| self.push(self.table.read(item)?)).transpose()
     }
 
-    /// Cancels a push if it is open. A push that is requested but not created yet is created as cancelled. Returns the stored
-    /// push.
+    /// Cancels a push if it is open. A push that is requested but not created yet is created as cancelled. Returns the
+    /// stored push.
     pub async fn cancel(&self, request: &PushRequest, by: &str) -> Result<Push, StoreError> {
         let cancel = self
             .update_now(request.push, PUSH_SK)

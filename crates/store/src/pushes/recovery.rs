@@ -56,7 +56,8 @@ impl From<&SliceItem> for SliceState {
 }
 
 impl Pushes {
-    /// The status of each slice of a push, including those that are not started. Makes one call for each megabyte of slices.
+    /// The status of each slice of a push, including those that are not started. Makes one call for each megabyte of
+    /// slices.
     pub async fn slices(&self, push: &Push) -> Result<Vec<SliceStatus>, StoreError> {
         let mut slices: Vec<_> = (0..push.slices)
             .map(|slice| SliceStatus { slice, generation: 0, heartbeat: None, state: SliceState::NotStarted })
@@ -83,8 +84,8 @@ impl Pushes {
         Ok(slices)
     }
 
-    /// Prepares a scanned slice with outstanding batches to be scanned again: a new generation, without counts. Returns the
-    /// new generation, or `None` if the slice has changed since.
+    /// Prepares a scanned slice with outstanding batches to be scanned again: a new generation, without counts. Returns
+    /// the new generation, or `None` if the slice has changed since.
     pub async fn restart_scan(&self, push: PushId, status: &SliceStatus) -> Result<Option<u32>, StoreError> {
         let SliceState::Scanned { version, outstanding_batches } = &status.state else {
             return Ok(None);
