@@ -1,26 +1,26 @@
-//! Where a list goes on, as callers see it: opaque, and checked when it comes back.
+//! The cursor with which a caller continues a list: opaque to the caller, and checked when it comes back.
 
 use std::str::FromStr;
 
 use data_encoding::BASE64URL_NOPAD;
 
-use crate::item::{Item, text};
+use crate::attributes::{Item, text};
 
 /// One page of a list.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
-    /// What the page holds.
+    /// The items of this page.
     pub items: Vec<T>,
-    /// Where the next page begins; `None` after the last.
+    /// The cursor of the next page; `None` on the last page.
     pub next: Option<Cursor>,
 }
 
-/// Where the next page of a list begins.
+/// The start of the next page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(Vec<(String, String)>);
 
 impl Cursor {
-    /// From DynamoDB's last evaluated key. Our keys and index keys are all strings.
+    /// From DynamoDB's last evaluated key. All keys and index keys are strings.
     pub(crate) fn from_key(key: &Item) -> Self {
         let mut parts: Vec<_> =
             key.iter().filter_map(|(name, value)| Some((name.clone(), value.as_s().ok()?.clone()))).collect();
@@ -36,7 +36,7 @@ impl Cursor {
         self.0.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
     }
 
-    /// The form in which it is handed to callers.
+    /// The text form for callers.
     pub fn encode(&self) -> String {
         let json = serde_json::to_vec(&self.0).expect("a list of strings is JSON");
         BASE64URL_NOPAD.encode(&json)
@@ -52,12 +52,12 @@ impl FromStr for Cursor {
     }
 }
 
-/// Why a string is no cursor.
+/// Why a string is not a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is not a cursor that this list gave out; leave it out to begin anew")]
+#[error("is not a cursor that this list returned; leave it out to start from the beginning")]
 pub struct InvalidCursor;
 
-/// The attributes of an index or table key, to check a cursor against before DynamoDB refuses it.
+/// Whether a cursor has exactly these attributes. DynamoDB would reject any others.
 pub(crate) fn fits(cursor: &Cursor, names: &[&str]) -> bool {
     cursor.0.len() == names.len() && names.iter().all(|name| cursor.part(name).is_some_and(|value| !value.is_empty()))
 }

@@ -1,24 +1,25 @@
-//! The Customers table: one item a customer, and the only table that holds an address.
+//! The Customers table: one item for each customer. No other table holds an address.
 
 use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, ReturnValue, WriteRequest};
+use aws_sdk_dynamodb::types::ReturnValue;
 use domain::channel::Channels;
 use domain::{Customer, CustomerId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::item::{Item, text};
-use crate::{StoreError, batch};
+use crate::StoreError;
+use crate::attributes::{Item, partition_key};
+use crate::table::{Consistency, Table};
 
 /// Most items of one `BatchWriteItem` (DynamoDB API reference).
 const BATCH_WRITE_LIMIT: usize = 25;
+
 /// The Customers table.
 #[derive(Debug, Clone)]
 pub struct Customers {
-    client: Client,
-    table: String,
+    table: Table,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -53,117 +54,69 @@ impl From<&Customer> for CustomerItem {
     }
 }
 
-/// What became of looking customers up.
+/// The result of looking customers up.
 #[derive(Debug, Default)]
 pub struct CustomerLookup {
-    /// Those who are there.
+    /// The customers that were found.
     pub customers: HashMap<CustomerId, Customer>,
     /// Those whose item cannot be read as a customer (written by something other than this product).
     pub unreadable: HashSet<CustomerId>,
 }
 
-/// What one page of a walk over the table holds.
+/// One page of a scan of the table.
 #[derive(Debug)]
 pub struct CustomersPage {
     /// The customers that could be read.
     pub customers: Vec<Customer>,
-    /// How many items could not be read as a customer (written by something other than this product).
+    /// How many items cannot be read as a customer (written by something other than this product).
     pub unreadable: u64,
-    /// After whom the next page begins; `None` after the last page of the segment.
+    /// The customer after whom the next page starts; `None` on the last page of the segment.
     pub next: Option<CustomerId>,
 }
 
 impl Customers {
-    /// A handle on the table named `table`.
+    /// Opens the table named `table`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into() }
+        Self { table: Table::new(client, table) }
     }
 
-    /// Stores a customer in place of the one with the same id. Answers whether the customer is new.
-    ///
-    /// # Errors
-    /// If the store is out of reach.
+    /// Stores a customer, replacing the one with the same id. Returns whether the customer is new.
     pub async fn put(&self, customer: &Customer) -> Result<bool, StoreError> {
-        let old = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(self.to_item(customer)?))
-            .return_values(ReturnValue::AllOld)
-            .send()
-            .await
-            .map_err(|error| StoreError::unavailable("PutItem", &self.table, &error))?;
-        Ok(old.attributes.is_none())
+        let put = self.table.put(self.table.to_item(CustomerItem::from(customer))?).return_values(ReturnValue::AllOld);
+        let response = put.send().await.map_err(|error| self.table.unavailable("PutItem", &error))?;
+        Ok(response.attributes.is_none())
     }
 
-    /// Stores customers, each in place of the one with the same id; ids must not repeat. Answers whom it could not
-    /// store, because the table is busier than it can bear.
+    /// Stores customers, replacing those with the same ids; ids must not repeat. Makes a call for every 25. Returns the
+    /// customers that were not stored because the table is too busy.
     ///
     /// # Errors
-    /// If the store is out of reach; then some may have been stored.
+    /// Some customers may have been stored before the call that failed.
     pub async fn put_many(&self, customers: &[Customer]) -> Result<Vec<CustomerId>, StoreError> {
-        let mut left = Vec::new();
+        let mut not_stored = Vec::new();
         for chunk in customers.chunks(BATCH_WRITE_LIMIT) {
-            let mut requests = chunk
+            let items = chunk
                 .iter()
-                .map(|customer| {
-                    let put =
-                        PutRequest::builder().set_item(Some(self.to_item(customer)?)).build().expect("the item is set");
-                    Ok(WriteRequest::builder().put_request(put).build())
-                })
-                .collect::<Result<Vec<_>, StoreError>>()?;
-            for round in 0..batch::ROUNDS {
-                batch::pause(round).await;
-                requests = self
-                    .client
-                    .batch_write_item()
-                    .request_items(&self.table, std::mem::take(&mut requests))
-                    .send()
-                    .await
-                    .map_err(|error| StoreError::unavailable("BatchWriteItem", &self.table, &error))?
-                    .unprocessed_items
-                    .and_then(|mut tables| tables.remove(&self.table))
-                    .unwrap_or_default();
-                if requests.is_empty() {
-                    break;
-                }
-            }
-            left.extend(requests.iter().filter_map(|request| {
-                let id = request.put_request()?.item().get("pk")?.as_s().ok()?;
-                id.parse::<CustomerId>().ok()
-            }));
+                .map(|customer| self.table.to_item(CustomerItem::from(customer)))
+                .collect::<Result<_, _>>()?;
+            let unprocessed = self.table.put_many(items).await?;
+            not_stored.extend(unprocessed.iter().filter_map(customer_id));
         }
-        Ok(left)
+        Ok(not_stored)
     }
 
-    /// One customer, as of now.
-    ///
-    /// # Errors
-    /// If the store is out of reach or the item unreadable.
+    /// One customer, read consistently.
     pub async fn get(&self, id: &CustomerId) -> Result<Option<Customer>, StoreError> {
-        self.client
-            .get_item()
-            .table_name(&self.table)
-            .key("pk", text(id))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| StoreError::unavailable("GetItem", &self.table, &error))?
-            .item
-            .map(|item| self.from_item(item))
-            .transpose()
+        self.table.get(partition_key(id)).await?.map(|item| self.customer(item)).transpose()
     }
 
-    /// Up to 100 customers, as of now. Whoever does not exist is missing from the answer.
-    ///
-    /// # Errors
-    /// If the store is out of reach, or still too busy after several rounds.
+    /// Up to 100 customers, read consistently. Those who do not exist are missing from the result.
     pub async fn get_many(&self, ids: &[CustomerId]) -> Result<CustomerLookup, StoreError> {
-        let keys = ids.iter().map(|id| Item::from([("pk".to_owned(), text(id))])).collect();
+        let keys = ids.iter().map(partition_key).collect();
         let mut found = CustomerLookup::default();
-        for item in batch::get(&self.client, &self.table, keys, batch::Read::Consistent).await? {
-            let id = item.get("pk").and_then(|pk| pk.as_s().ok()?.parse::<CustomerId>().ok());
-            match self.from_item(item) {
+        for item in self.table.get_many(keys, Consistency::Strong).await? {
+            let id = customer_id(&item);
+            match self.customer(item) {
                 Ok(customer) => {
                     found.customers.insert(customer.id.clone(), customer);
                 }
@@ -173,25 +126,12 @@ impl Customers {
         Ok(found)
     }
 
-    /// Removes a customer, if there.
-    ///
-    /// # Errors
-    /// If the store is out of reach.
+    /// Deletes a customer, if present.
     pub async fn delete(&self, id: &CustomerId) -> Result<(), StoreError> {
-        self.client
-            .delete_item()
-            .table_name(&self.table)
-            .key("pk", text(id))
-            .send()
-            .await
-            .map_err(|error| StoreError::unavailable("DeleteItem", &self.table, &error))?;
-        Ok(())
+        self.table.delete(partition_key(id)).await
     }
 
     /// One page of one segment of the table, read consistently.
-    ///
-    /// # Errors
-    /// If the store is out of reach.
     pub async fn scan(
         &self,
         segment: u32,
@@ -200,71 +140,58 @@ impl Customers {
         limit: u16,
     ) -> Result<CustomersPage, StoreError> {
         let signed = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
-        let answer = self
-            .client
+        let page = self
+            .table
+            .client()
             .scan()
-            .table_name(&self.table)
+            .table_name(self.table.name())
             .segment(signed(segment))
             .total_segments(signed(segments))
             .consistent_read(true)
             .limit(i32::from(limit))
-            .set_exclusive_start_key(after.map(|id| Item::from([("pk".to_owned(), text(id))])))
+            .set_exclusive_start_key(after.map(partition_key))
             .send()
             .await
-            .map_err(|error| StoreError::unavailable("Scan", &self.table, &error))?;
-        let next = answer
+            .map_err(|error| self.table.unavailable("Scan", &error))?;
+        let next = page
             .last_evaluated_key
-            .map(|key| {
-                key.get("pk")
-                    .and_then(|pk| pk.as_s().ok())
-                    .and_then(|pk| pk.parse::<CustomerId>().ok())
-                    .ok_or_else(|| StoreError::unreadable(&self.table, "pk is no customer id"))
-            })
+            .map(|key| customer_id(&key).ok_or_else(|| self.table.unreadable("pk is no customer id")))
             .transpose()?;
-        let mut page = CustomersPage { customers: Vec::new(), unreadable: 0, next };
-        for item in answer.items.unwrap_or_default() {
-            match self.from_item(item) {
-                Ok(customer) => page.customers.push(customer),
-                Err(_) => page.unreadable += 1,
+        let mut customers = CustomersPage { customers: Vec::new(), unreadable: 0, next };
+        for item in page.items.unwrap_or_default() {
+            match self.customer(item) {
+                Ok(customer) => customers.customers.push(customer),
+                Err(_) => customers.unreadable += 1,
             }
         }
-        Ok(page)
+        Ok(customers)
     }
 
-    /// How many customers there are, as DynamoDB counted them up to six hours ago.
-    ///
-    /// # Errors
-    /// If the store is out of reach.
+    /// How many customers there are. DynamoDB updates this count about every six hours.
     pub async fn approximate_count(&self) -> Result<u64, StoreError> {
-        let answer = self
-            .client
-            .describe_table()
-            .table_name(&self.table)
-            .send()
-            .await
-            .map_err(|error| StoreError::unavailable("DescribeTable", &self.table, &error))?;
-        let count = answer.table.and_then(|table| table.item_count).unwrap_or_default();
+        let call = self.table.client().describe_table().table_name(self.table.name());
+        let response = call.send().await.map_err(|error| self.table.unavailable("DescribeTable", &error))?;
+        let count = response.table.and_then(|table| table.item_count).unwrap_or_default();
         Ok(u64::try_from(count).unwrap_or_default())
     }
 
-    fn to_item(&self, customer: &Customer) -> Result<Item, StoreError> {
-        serde_dynamo::to_item(CustomerItem::from(customer)).map_err(|error| StoreError::unreadable(&self.table, error))
-    }
-
-    #[expect(clippy::wrong_self_convention, reason = "converts from an item of this table")]
-    fn from_item(&self, item: HashMap<String, AttributeValue>) -> Result<Customer, StoreError> {
-        let item: CustomerItem =
-            serde_dynamo::from_item(item).map_err(|error| StoreError::unreadable(&self.table, error))?;
-        let unreadable = |attribute: &str| StoreError::unreadable(&self.table, format!("{attribute} is malformed"));
+    fn customer(&self, item: Item) -> Result<Customer, StoreError> {
+        let item: CustomerItem = self.table.read(item)?;
+        let malformed = |attribute: &str| self.table.unreadable(format!("{attribute} is malformed"));
         Ok(Customer {
             id: item.pk,
             name: item.name,
-            email: item.email.map(|email| email.parse()).transpose().map_err(|_| unreadable("email"))?,
-            mobile: item.mobile.map(|mobile| mobile.parse()).transpose().map_err(|_| unreadable("mobile"))?,
+            email: item.email.map(|email| email.parse()).transpose().map_err(|_| malformed("email"))?,
+            mobile: item.mobile.map(|mobile| mobile.parse()).transpose().map_err(|_| malformed("mobile"))?,
             channels: item.channels,
             locale: item.locale,
             time_zone: item.time_zone,
             attributes: item.attributes,
         })
     }
+}
+
+/// The id of the customer that a key or an item belongs to.
+fn customer_id(item: &Item) -> Option<CustomerId> {
+    item.get("pk")?.as_s().ok()?.parse().ok()
 }

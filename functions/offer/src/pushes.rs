@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use domain::channel::Channels;
 use domain::clock::now;
 use domain::fields::{Fields, kind};
+use domain::push::waiting::{Delays, Wait, WaitingFor};
 use domain::push::{OutcomeCounts, PushState, ScanCounts};
 use domain::{Faults, OfferId, PushId, TransportId};
 use jiff::Timestamp;
@@ -19,7 +20,6 @@ use serde_json::{Map, Value};
 use store::Pushes;
 use store::offers::PushRequest;
 use store::pushes::{Progress, Push};
-use store::waiting::{Delays, Wait, WaitingFor};
 
 use crate::{App, offers};
 

@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use client::{Deployment, Stack};
+use domain::push::waiting::WaitingFor;
 use domain::push::{OutcomeCounts, PushState};
 use jiff::Timestamp;
 use serde::Serialize;
-use store::waiting::WaitingFor;
 
 use observer::Observer;
 pub(crate) use server::serve;

@@ -8,13 +8,13 @@ use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat};
 use aws_sdk_cloudwatchlogs::types::FilteredLogEvent;
 use aws_sdk_sqs::types::QueueAttributeName;
 use client::{Deployment, Stack, logged};
+use domain::push::waiting::Delays;
 use domain::{PushId, TransportId};
 use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 use store::pushes::Progress;
-use store::waiting::Delays;
 use store::{Offers, Pushes, StoreError, TransportLimits};
 
 use super::{Email, Function, Inbox, Observed, Push, Queue, Status, Table, TextMessage};

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use domain::push::PushState;
-use store::waiting::WaitingFor;
+use domain::push::waiting::WaitingFor;
 
 use super::{Function, Push, Queue, Status};
 

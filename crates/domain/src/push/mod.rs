@@ -1,4 +1,12 @@
 //! A push: its states and its counts.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | states and counters | this file |
+//! | what a push waits for | [`waiting`] |
+
+pub mod waiting;
 
 use std::ops::AddAssign;
 

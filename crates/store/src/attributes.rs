@@ -1,4 +1,4 @@
-//! Small helpers around DynamoDB items.
+//! Conversions between Rust values and DynamoDB attributes.
 
 use std::collections::HashMap;
 
@@ -15,11 +15,20 @@ pub(crate) fn number(value: impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
+pub(crate) fn numbers(values: impl IntoIterator<Item = impl ToString>) -> AttributeValue {
+    AttributeValue::Ns(values.into_iter().map(|value| value.to_string()).collect())
+}
+
 pub(crate) fn millis(at: Timestamp) -> AttributeValue {
     number(at.as_millisecond())
 }
 
-/// An item's key of two parts.
+/// The key of a table without a sort key.
+pub(crate) fn partition_key(pk: impl ToString) -> Item {
+    Item::from([("pk".to_owned(), text(pk))])
+}
+
+/// The key of a table with a sort key.
 pub(crate) fn key(pk: impl ToString, sk: impl ToString) -> Item {
     Item::from([("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))])
 }

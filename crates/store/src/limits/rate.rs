@@ -1,0 +1,173 @@
+//! The rate limit of a transport: GCRA, the generic cell rate algorithm (ITU-T I.371).
+//!
+//! It stores one number, `nextSend`: the time of the next free send. A sender reserves n sends by advancing it by n
+//! intervals in one conditional write; the time in between is the sender's.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+use domain::TransportId;
+use jiff::{SignedDuration, Timestamp};
+
+use super::{LimitsItem, TransportLimits};
+use crate::StoreError;
+use crate::attributes::number;
+use crate::table::Conditional;
+
+/// How far ahead sends can be reserved: enough that a sender makes its next reservation before the last one is used up.
+const HORIZON: SignedDuration = SignedDuration::from_secs(1);
+/// How late a reserved send may go.
+const MAX_LATENESS: SignedDuration = SignedDuration::from_millis(250);
+/// How much latency of the store a reservation allows for, in microseconds: as long as a client waits for a response. A
+/// function that was frozen during a call has measured minutes, and must not keep the other senders waiting for so
+/// long.
+const MAX_LATENCY: i64 = 3_000_000;
+/// Attempts at a reservation, each lost to another sender.
+const RESERVE_ATTEMPTS: u32 = 5;
+
+/// The latency of the store's responses. A reservation starts when its sender is likely to receive it: otherwise a slow
+/// store would let all of it lapse, again and again.
+struct Latency {
+    /// The longest call of the reservation before, in microseconds.
+    previous: i64,
+    /// The longest call of this reservation so far, in microseconds.
+    longest: i64,
+}
+
+impl Latency {
+    /// When the response to a call made now arrives, in microseconds since 1970.
+    fn expected_response(&self) -> i64 {
+        Timestamp::now().as_microsecond() + self.previous.max(self.longest).min(MAX_LATENCY)
+    }
+
+    async fn measure<T>(&mut self, call: impl Future<Output = T>) -> T {
+        let start = Instant::now();
+        let response = call.await;
+        self.longest = self.longest.max(i64::try_from(start.elapsed().as_micros()).unwrap_or(i64::MAX));
+        response
+    }
+}
+
+/// The result of reserving sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reservation {
+    /// The caller has these sends.
+    Reserved(Slot),
+    /// All sends of the near future are reserved.
+    Full {
+        /// When to try again.
+        until: Timestamp,
+    },
+}
+
+/// Reserved sends, evenly spread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    next: Timestamp,
+    interval: SignedDuration,
+    left: u32,
+}
+
+impl Iterator for Slot {
+    type Item = Timestamp;
+
+    /// The time of the next reserved send. Sends whose time has passed are lost: caught up, they would all go
+    /// immediately, beside those that other senders have reserved since.
+    fn next(&mut self) -> Option<Timestamp> {
+        let lapsed = Timestamp::now() - MAX_LATENESS;
+        loop {
+            self.left = self.left.checked_sub(1)?;
+            let at = self.next;
+            self.next += self.interval;
+            if at >= lapsed {
+                return Some(at);
+            }
+        }
+    }
+}
+
+impl TransportLimits {
+    /// Reserves up to `wanted` sends, at most those of one second. Makes up to two calls, unless other senders reserve
+    /// at the same moment.
+    pub async fn reserve(
+        &self,
+        transport: TransportId,
+        per_second: NonZeroU32,
+        wanted: u32,
+    ) -> Result<Reservation, StoreError> {
+        let mut latency = Latency { previous: self.last_latency.load(Ordering::Relaxed), longest: 0 };
+        let reservation = self.try_reserve(transport, per_second, wanted, &mut latency).await;
+        self.last_latency.store(latency.longest, Ordering::Relaxed);
+        reservation
+    }
+
+    async fn try_reserve(
+        &self,
+        transport: TransportId,
+        per_second: NonZeroU32,
+        wanted: u32,
+        latency: &mut Latency,
+    ) -> Result<Reservation, StoreError> {
+        let interval = 1_000_000 / i64::from(per_second.get());
+        let count = wanted.clamp(1, per_second.get());
+        let length = interval * i64::from(count);
+        let reserved = |first: i64| {
+            let next = Timestamp::from_microsecond(first).map_err(|error| self.table.unreadable(error))?;
+            Ok(Reservation::Reserved(Slot { next, interval: SignedDuration::from_micros(interval), left: count }))
+        };
+        let mut latest = 0;
+        for _ in 0..RESERVE_ATTEMPTS {
+            let now = latency.expected_response();
+            latest = now + i64::try_from(HORIZON.as_micros()).expect("a second has few microseconds");
+            // Behind the sends that are reserved already …
+            let append = self
+                .update(transport)
+                .update_expression("SET nextSend = nextSend + :length")
+                .condition_expression("nextSend BETWEEN :now AND :latest")
+                .expression_attribute_values(":length", number(length))
+                .expression_attribute_values(":now", number(now))
+                .expression_attribute_values(":latest", number(latest))
+                .return_values(ReturnValue::UpdatedNew)
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            let seen = match latency.measure(self.table.update_if(append)).await? {
+                Conditional::Done(item) => {
+                    let item: LimitsItem = self.table.read(item.unwrap_or_default())?;
+                    return reserved(item.next_send.unwrap_or(now + length) - length);
+                }
+                Conditional::Refused(item) => self.table.read::<LimitsItem>(item.unwrap_or_default())?.next_send,
+            };
+            if let Some(next) = seen.filter(|next| *next > latest) {
+                latest = next;
+                break;
+            }
+            // … or from now on, if the last of them has passed: the time in between is lost.
+            let now = latency.expected_response();
+            let restart = self
+                .update(transport)
+                .update_expression("SET nextSend = :next")
+                .condition_expression("attribute_not_exists(nextSend) OR nextSend < :now")
+                .expression_attribute_values(":next", number(now + length))
+                .expression_attribute_values(":now", number(now));
+            if latency.measure(self.write(restart)).await? {
+                return reserved(now);
+            }
+        }
+        let until = Timestamp::from_microsecond(latest).map_err(|error| self.table.unreadable(error))?;
+        Ok(Reservation::Full { until: until - HORIZON })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserved_sends_are_an_interval_apart_and_lapsed_ones_are_skipped() {
+        let interval = SignedDuration::from_secs(10);
+        let now = Timestamp::now();
+        let slot = Slot { next: now - interval - interval, interval, left: 4 };
+        assert_eq!(slot.collect::<Vec<_>>(), [now, now + interval]);
+    }
+}

@@ -1,0 +1,156 @@
+//! The Offers table, append-only: offers, requests for pushes, and idempotency keys.
+//!
+//! Its stream is the transactional outbox: pushes start because their requests are stored here.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | how an offer is stored and listed | this file |
+//! | how an offer is created once, however often a caller repeats the request | `idempotency` |
+//! | requests for pushes | `push_requests` |
+
+mod idempotency;
+mod push_requests;
+
+use aws_sdk_dynamodb::Client;
+use domain::channel::Channels;
+use domain::offer::Offer;
+use domain::{OfferId, Rule, Text};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::StoreError;
+use crate::attributes::{Item, key, millis_serde, text};
+use crate::cursor::{Cursor, InvalidCursor, Page, fits};
+use crate::table::Table;
+
+pub use idempotency::{CreateResult, IDEMPOTENCY_HOURS, Idempotency};
+pub use push_requests::{PushRequest, push_of_key};
+
+/// The index of offers and of requests for pushes, each in the order of their time.
+const BY_TIME: &str = "byTime";
+const OFFER_SK: &str = "offer";
+/// The value of `kind` for offers, the partition key of the index.
+const OFFER_KIND: &str = "offer";
+
+/// The Offers table.
+#[derive(Debug, Clone)]
+pub struct Offers {
+    table: Table,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OfferItem {
+    pk: OfferId,
+    sk: String,
+    kind: String,
+    at: String,
+    code: String,
+    subject: Text,
+    description: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eligibility: Option<Rule>,
+    channels: Channels,
+    #[serde(default, with = "millis_serde::option", skip_serializing_if = "Option::is_none")]
+    valid_from: Option<Timestamp>,
+    #[serde(default, with = "millis_serde::option", skip_serializing_if = "Option::is_none")]
+    valid_until: Option<Timestamp>,
+    #[serde(with = "millis_serde")]
+    created_at: Timestamp,
+    created_by: String,
+}
+
+impl From<&Offer> for OfferItem {
+    fn from(offer: &Offer) -> Self {
+        Self {
+            pk: offer.id,
+            sk: OFFER_SK.to_owned(),
+            kind: OFFER_KIND.to_owned(),
+            at: sortable(offer.created_at, offer.id),
+            code: offer.code.clone(),
+            subject: offer.subject.clone(),
+            description: offer.description.clone(),
+            eligibility: offer.eligibility.clone(),
+            channels: offer.channels.clone(),
+            valid_from: offer.valid_from,
+            valid_until: offer.valid_until,
+            created_at: offer.created_at,
+            created_by: offer.created_by.clone(),
+        }
+    }
+}
+
+impl From<OfferItem> for Offer {
+    fn from(item: OfferItem) -> Self {
+        Self {
+            id: item.pk,
+            code: item.code,
+            subject: item.subject,
+            description: item.description,
+            eligibility: item.eligibility,
+            channels: item.channels,
+            valid_from: item.valid_from,
+            valid_until: item.valid_until,
+            created_at: item.created_at,
+            created_by: item.created_by,
+        }
+    }
+}
+
+impl Offers {
+    /// Opens the table named `table`.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { table: Table::new(client, table) }
+    }
+
+    /// One offer, read consistently.
+    pub async fn get(&self, id: OfferId) -> Result<Option<Offer>, StoreError> {
+        self.table.get(key(id, OFFER_SK)).await?.map(|item| self.offer(item)).transpose()
+    }
+
+    /// Offers, newest first. A new one may take a moment to be listed.
+    pub async fn list(&self, limit: u16, after: Option<Cursor>) -> Result<Page<Offer>, StoreError> {
+        let query = self
+            .table
+            .query()
+            .index_name(BY_TIME)
+            .key_condition_expression("kind = :kind")
+            .expression_attribute_values(":kind", text(OFFER_KIND))
+            .scan_index_forward(false)
+            .limit(i32::from(limit))
+            .set_exclusive_start_key(after.map(Cursor::into_key));
+        let page = self.table.query_page(query).await?;
+        let items = page.items.unwrap_or_default();
+        Ok(Page {
+            next: page.last_evaluated_key.as_ref().map(Cursor::from_key),
+            items: items.into_iter().map(|item| self.offer(item)).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Checks that [`Offers::list`] returned this cursor.
+    pub fn check_cursor(cursor: &Cursor) -> Result<(), InvalidCursor> {
+        let of_offers = cursor.part("kind") == Some(OFFER_KIND);
+        (fits(cursor, &["kind", "at", "pk", "sk"]) && of_offers).then_some(()).ok_or(InvalidCursor)
+    }
+
+    fn offer(&self, item: Item) -> Result<Offer, StoreError> {
+        self.table.read::<OfferItem>(item).map(Offer::from)
+    }
+}
+
+/// A time as text that sorts chronologically: always with three digits for the milliseconds.
+fn sortable_time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+/// The sort key of the index: by time, and by id within a millisecond.
+fn sortable(at: Timestamp, id: OfferId) -> String {
+    format!("{}#{id}", sortable_time(at))
+}
+
+fn to_item(item: impl Serialize) -> Item {
+    let mut item: Item = serde_dynamo::to_item(item).expect("strings, numbers and lists of strings are attributes");
+    item.retain(|_, value| !value.is_null());
+    item
+}

@@ -1,0 +1,290 @@
+//! The Pushes table: the progress of each push.
+//!
+//! A push has one item, and each of its slices has one. The counts are on the slices, so that concurrent writers do not
+//! meet on one item.
+//!
+//! Committing a page adds the numbers of its batches to the slice's outstanding batches. A batch that reports removes
+//! its number, under the condition that it is there. So counts are exact however often a message is delivered. A number
+//! contains the version of the scan: a page that is scanned again (because its scanner died, or another one took the
+//! slice over) has batches with other numbers, and batches of a page that was never committed are not counted. A number
+//! also contains the batch's channel, so that an outage of one channel does not hide that batches of the other one are
+//! lost.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | creating, starting, cancelling and listing pushes | this file |
+//! | scanning a slice: start, commit a page, end | `slices` |
+//! | what the number of a batch contains | `batch_number` |
+//! | what a batch reports | `report` |
+//! | the sums that callers read | `progress` |
+//! | what the sweep reads and restarts | `recovery` |
+//! | which events are unpublished | `outbox` |
+
+mod batch_number;
+mod outbox;
+mod progress;
+mod recovery;
+mod report;
+mod slices;
+
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+use domain::PushId;
+use domain::event::EventKind;
+use domain::push::PushState;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::StoreError;
+use crate::attributes::{Item, key, millis, millis_serde, number, text};
+use crate::cursor::{Cursor, InvalidCursor, Page, fits};
+use crate::offers::PushRequest;
+use crate::table::{Conditional, Table};
+
+pub use batch_number::PAGE_BATCHES;
+pub use outbox::push_of_key;
+pub use progress::Progress;
+pub use recovery::{SliceState, SliceStatus};
+pub use report::{Report, ReportResult};
+pub use slices::{ScanStep, SliceScan};
+
+/// The sparse index of open pushes.
+const OPEN_PUSHES: &str = "openPushes";
+/// The value of `open`, the partition key of that index.
+const OPEN: &str = "open";
+/// The value of `unpublished`, the partition key of the index of pushes with unpublished events.
+const UNPUBLISHED: &str = "yes";
+const PUSH_SK: &str = "push";
+
+/// The Pushes table.
+#[derive(Debug, Clone)]
+pub struct Pushes {
+    table: Table,
+}
+
+/// A push without the counts of its slices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Push {
+    /// The offer and the push's number.
+    pub id: PushId,
+    /// Its state.
+    pub state: PushState,
+    /// The number of its slices; 0 while scheduled.
+    pub slices: u32,
+    /// How many slices are scanned and have no outstanding batches.
+    pub slices_done: u32,
+    /// The caller who requested it.
+    pub requested_by: String,
+    /// When it was requested.
+    pub requested_at: Timestamp,
+    /// When it may start, if not immediately.
+    pub starts_at: Option<Timestamp>,
+    /// When it started.
+    pub started_at: Option<Timestamp>,
+    /// The caller who cancelled it, if it was cancelled.
+    pub cancelled_by: Option<String>,
+    /// When its last notification had an outcome, or it was cancelled.
+    pub completed_at: Option<Timestamp>,
+    /// The events that were published about it.
+    pub published: BTreeSet<EventKind>,
+}
+
+impl Push {
+    /// The events to publish about it, in order.
+    pub fn unpublished(&self) -> impl Iterator<Item = EventKind> {
+        EventKind::of(self.id, self.state).filter(|kind| !self.published.contains(kind))
+    }
+}
+
+/// When a push starts, and with how many slices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plan {
+    /// Not before this time.
+    At(Timestamp),
+    /// Now.
+    Now {
+        /// The number of slices, at least 1.
+        slices: u32,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PushItem {
+    pk: String,
+    sk: String,
+    state: PushState,
+    #[serde(default)]
+    slices: u32,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    slices_done: BTreeSet<u32>,
+    requested_by: String,
+    #[serde(with = "millis_serde")]
+    requested_at: Timestamp,
+    #[serde(default, with = "millis_serde::option", skip_serializing_if = "Option::is_none")]
+    starts_at: Option<Timestamp>,
+    #[serde(default, with = "millis_serde::option", skip_serializing_if = "Option::is_none")]
+    started_at: Option<Timestamp>,
+    #[serde(default, with = "millis_serde::option", skip_serializing_if = "Option::is_none")]
+    completed_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cancelled_by: Option<String>,
+    /// Present while the push is open, so that the index lists only open pushes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    open: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    published: BTreeSet<String>,
+    /// Present while events are unpublished, so that the index lists only those pushes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unpublished: Option<String>,
+}
+
+impl Pushes {
+    /// Opens the table named `table`.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { table: Table::new(client, table) }
+    }
+
+    /// Creates a push unless it exists. Returns the stored one, so that a repeated request finds the same slices.
+    pub async fn create(&self, request: &PushRequest, plan: Plan) -> Result<Push, StoreError> {
+        let (state, slices, starts_at, started_at) = match plan {
+            Plan::At(starts_at) => (PushState::Scheduled, 0, Some(starts_at), None),
+            Plan::Now { slices } => (PushState::Running, slices, None, Some(domain::clock::now())),
+        };
+        let item = PushItem {
+            pk: request.push.to_string(),
+            sk: PUSH_SK.to_owned(),
+            state,
+            slices,
+            slices_done: BTreeSet::new(),
+            requested_by: request.requested_by.clone(),
+            requested_at: request.requested_at,
+            starts_at,
+            started_at,
+            completed_at: None,
+            cancelled_by: None,
+            open: Some(OPEN.to_owned()),
+            published: BTreeSet::new(),
+            // The first push of an offer has an event to publish: that the offer was created.
+            unpublished: (request.push.number == 1).then(|| UNPUBLISHED.to_owned()),
+        };
+        let put = self
+            .table
+            .put(self.table.to_item(&item)?)
+            .condition_expression("attribute_not_exists(pk)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match self.table.put_if(put).await? {
+            Conditional::Done(_) => self.push(item),
+            Conditional::Refused(stored) => self.push(self.table.read_present(stored)?),
+        }
+    }
+
+    /// Starts a scheduled push. Returns the stored one, which has other slices if another caller started it first, or
+    /// `None` if there is no such push.
+    pub async fn start(&self, push: PushId, slices: u32) -> Result<Option<Push>, StoreError> {
+        let start = self
+            .update_now(push, PUSH_SK)
+            .update_expression("SET #state = :running, slices = :slices, startedAt = :now")
+            .condition_expression("#state = :scheduled")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":running", text(PushState::Running))
+            .expression_attribute_values(":scheduled", text(PushState::Scheduled))
+            .expression_attribute_values(":slices", number(slices));
+        match self.table.update_if(start).await? {
+            Conditional::Refused(None) => Ok(None),
+            Conditional::Done(item) | Conditional::Refused(item) => self.push(self.table.read_present(item)?).map(Some),
+        }
+    }
+
+    /// A push without its counts, read consistently.
+    pub async fn get(&self, id: PushId) -> Result<Option<Push>, StoreError> {
+        self.table.get(key(id, PUSH_SK)).await?.map(|item| self.push(self.table.read(item)?)).transpose()
+    }
+
+    /// Cancels a push if it is open. A push that is requested but not created yet is created as cancelled. Returns the
+    /// stored push.
+    pub async fn cancel(&self, request: &PushRequest, by: &str) -> Result<Push, StoreError> {
+        let cancel = self
+            .update_now(request.push, PUSH_SK)
+            .update_expression(
+                "SET #state = :cancelled, cancelledBy = :by, completedAt = :now, \
+                 requestedBy = if_not_exists(requestedBy, :requestedBy), \
+                 requestedAt = if_not_exists(requestedAt, :requestedAt), unpublished = :unpublished REMOVE #open",
+            )
+            .condition_expression("attribute_not_exists(pk) OR #state IN (:scheduled, :running)")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#open", "open")
+            .expression_attribute_values(":cancelled", text(PushState::Cancelled))
+            .expression_attribute_values(":scheduled", text(PushState::Scheduled))
+            .expression_attribute_values(":running", text(PushState::Running))
+            .expression_attribute_values(":by", text(by))
+            .expression_attribute_values(":requestedBy", text(&request.requested_by))
+            .expression_attribute_values(":requestedAt", millis(request.requested_at))
+            .expression_attribute_values(":unpublished", text(UNPUBLISHED));
+        self.push(self.table.read_present(self.table.update_if(cancel).await?.into_inner())?)
+    }
+
+    /// Open pushes, oldest first. A new one may take a moment to be listed.
+    pub async fn list_open(&self, limit: u16, after: Option<Cursor>) -> Result<Page<Push>, StoreError> {
+        let query = self
+            .table
+            .query()
+            .index_name(OPEN_PUSHES)
+            .key_condition_expression("#open = :open")
+            .expression_attribute_names("#open", "open")
+            .expression_attribute_values(":open", text(OPEN))
+            .limit(i32::from(limit))
+            .set_exclusive_start_key(after.map(Cursor::into_key));
+        let page = self.table.query_page(query).await?;
+        let items = page.items.unwrap_or_default();
+        Ok(Page {
+            next: page.last_evaluated_key.as_ref().map(Cursor::from_key),
+            items: items.into_iter().map(|item| self.push(self.table.read(item)?)).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Checks that [`Pushes::list_open`] returned this cursor.
+    pub fn check_cursor(cursor: &Cursor) -> Result<(), InvalidCursor> {
+        (fits(cursor, &["open", "pk", "sk"]) && cursor.part("open") == Some(OPEN)).then_some(()).ok_or(InvalidCursor)
+    }
+
+    /// An update of the push's or a slice's item that returns the item: the new one, or the one that did not meet the
+    /// condition.
+    fn update(&self, push: PushId, sk: impl ToString) -> UpdateItemFluentBuilder {
+        self.table
+            .update(key(push, sk))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+    }
+
+    /// The same, with the current time as `:now`.
+    fn update_now(&self, push: PushId, sk: impl ToString) -> UpdateItemFluentBuilder {
+        self.update(push, sk).expression_attribute_values(":now", millis(Timestamp::now()))
+    }
+
+    fn push(&self, item: PushItem) -> Result<Push, StoreError> {
+        Ok(Push {
+            id: item.pk.parse().map_err(|error| self.table.unreadable(error))?,
+            state: item.state,
+            slices: item.slices,
+            slices_done: u32::try_from(item.slices_done.len()).unwrap_or(u32::MAX),
+            requested_by: item.requested_by,
+            requested_at: item.requested_at,
+            starts_at: item.starts_at,
+            started_at: item.started_at,
+            completed_at: item.completed_at,
+            cancelled_by: item.cancelled_by,
+            // Events that only a later release knows are left out.
+            published: item.published.iter().filter_map(|kind| kind.parse().ok()).collect(),
+        })
+    }
+}
+
+/// Whether an item is a push's own, and not a slice's.
+fn is_push(item: &Item) -> bool {
+    item.get("sk").is_some_and(|sk| *sk == text(PUSH_SK))
+}

@@ -1,0 +1,58 @@
+//! Which events about pushes are published, and which are not yet.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::PushId;
+use domain::event::EventKind;
+
+use super::{PUSH_SK, Push, Pushes, UNPUBLISHED};
+use crate::StoreError;
+use crate::attributes::{Item, text};
+
+/// The sparse index of pushes with unpublished events.
+const UNPUBLISHED_PUSHES: &str = "unpublishedPushes";
+
+impl Pushes {
+    /// Records that these events were published about a push in the state in which it was read. Makes up to two calls.
+    pub async fn mark_published(&self, push: &Push, kinds: &[EventKind]) -> Result<(), StoreError> {
+        if kinds.is_empty() {
+            return Ok(());
+        }
+        let mark = |expression: &str| {
+            let names = kinds.iter().map(ToString::to_string).collect();
+            self.update(push.id, PUSH_SK)
+                .update_expression(expression)
+                .expression_attribute_values(":kinds", AttributeValue::Ss(names))
+        };
+        if push.unpublished().all(|kind| kinds.contains(&kind)) {
+            // The state decides which events there are. If it has not changed since, none is left.
+            let mark_all = mark("ADD published :kinds REMOVE unpublished")
+                .condition_expression("#state = :state")
+                .expression_attribute_names("#state", "state")
+                .expression_attribute_values(":state", text(push.state));
+            if self.table.update_if(mark_all).await?.is_done() {
+                return Ok(());
+            }
+        }
+        let mark_these = mark("ADD published :kinds").condition_expression("attribute_exists(pk)");
+        self.table.update_if(mark_these).await.map(|_| ())
+    }
+
+    /// Pushes with unpublished events. The most recent ones may be missing.
+    pub async fn list_unpublished(&self, limit: u16) -> Result<Vec<PushId>, StoreError> {
+        let query = self
+            .table
+            .query()
+            .index_name(UNPUBLISHED_PUSHES)
+            .key_condition_expression("unpublished = :unpublished")
+            .expression_attribute_values(":unpublished", text(UNPUBLISHED))
+            .limit(i32::from(limit));
+        let page = self.table.query_page(query).await?;
+        let id = |item: Item| item.get("pk")?.as_s().ok()?.parse().ok();
+        Ok(page.items.unwrap_or_default().into_iter().filter_map(id).collect())
+    }
+}
+
+/// The push that the item with this key belongs to; `None` for the items of its slices.
+pub fn push_of_key(pk: &str, sk: &str) -> Option<PushId> {
+    (sk == PUSH_SK).then(|| pk.parse().ok())?
+}

@@ -1,0 +1,121 @@
+//! What the sweep needs to find lost batches: the status of each slice, and a way to scan one again.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::push::{OutcomeCounts, ScanCounts};
+use domain::{Channel, PushId};
+use jiff::Timestamp;
+
+use super::slices::{SLICE_PREFIX, SliceItem, slice_sk};
+use super::{Push, Pushes};
+use crate::StoreError;
+use crate::attributes::{Item, number, text};
+
+/// The status of a slice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SliceStatus {
+    /// The slice's number within the push.
+    pub slice: u32,
+    /// Which scan of the slice this is; 0 before the first.
+    pub generation: u32,
+    /// When it last made progress.
+    pub heartbeat: Option<Timestamp>,
+    /// Its state.
+    pub state: SliceState,
+}
+
+/// The state of a slice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SliceState {
+    /// No scanner has started it.
+    NotStarted,
+    /// A scanner is scanning it, or has died.
+    Scanning,
+    /// It is scanned, but not every batch has reported.
+    Scanned {
+        /// Changes with every committed page.
+        version: u32,
+        /// The number of batches of each channel that have not reported. Channels without any are left out.
+        outstanding_batches: BTreeMap<Channel, usize>,
+    },
+    /// Every batch has reported.
+    Done,
+}
+
+impl From<&SliceItem> for SliceState {
+    fn from(item: &SliceItem) -> Self {
+        if item.is_done() {
+            Self::Done
+        } else if item.is_scanned {
+            Self::Scanned { version: item.version, outstanding_batches: item.outstanding_by_channel() }
+        } else {
+            Self::Scanning
+        }
+    }
+}
+
+impl Pushes {
+    /// The status of each slice of a push, including those that are not started. Makes one call for each megabyte of
+    /// slices.
+    pub async fn slices(&self, push: &Push) -> Result<Vec<SliceStatus>, StoreError> {
+        let mut slices: Vec<_> = (0..push.slices)
+            .map(|slice| SliceStatus { slice, generation: 0, heartbeat: None, state: SliceState::NotStarted })
+            .collect();
+        let query = self
+            .table
+            .query()
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :slice)")
+            .expression_attribute_values(":pk", text(push.id))
+            .expression_attribute_values(":slice", text(SLICE_PREFIX));
+        let each = |item: Item| {
+            let number =
+                item.get("sk").and_then(|sk| sk.as_s().ok()?.strip_prefix(SLICE_PREFIX)?.parse::<usize>().ok());
+            let item: SliceItem = self.table.read(item)?;
+            if let Some(status) = number.and_then(|number| slices.get_mut(number)) {
+                status.generation = item.generation;
+                status.heartbeat = item.heartbeat;
+                status.state = SliceState::from(&item);
+            }
+            Ok(())
+        };
+        self.table.query_each(query, each).await?;
+        Ok(slices)
+    }
+
+    /// Prepares a scanned slice with outstanding batches to be scanned again: a new generation, without counts. Returns
+    /// the new generation, or `None` if the slice has changed since.
+    pub async fn restart_scan(&self, push: PushId, status: &SliceStatus) -> Result<Option<u32>, StoreError> {
+        let SliceState::Scanned { version, outstanding_batches } = &status.state else {
+            return Ok(None);
+        };
+        let generation = status.generation + 1;
+        let counters: Vec<_> = ScanCounts::default()
+            .named()
+            .into_iter()
+            .chain(OutcomeCounts::default().named())
+            .map(|(name, _)| name)
+            .collect();
+        let restart = self
+            .update_now(push, slice_sk(status.slice))
+            .update_expression(format!(
+                "SET generation = :generation, walked = :false, heartbeat = :now \
+                 REMOVE resumeAfter, batches, batchesOpen, {} ADD version :one",
+                counters.join(", ")
+            ))
+            // No batch may have reported since either: if the last one did, the slice is done and counted.
+            .condition_expression(
+                "generation = :seen AND version = :version AND walked = :true AND size(batchesOpen) = :outstanding",
+            )
+            .expression_attribute_values(":outstanding", number(outstanding_batches.values().sum::<usize>()))
+            .expression_attribute_values(":generation", number(generation))
+            .expression_attribute_values(":seen", number(status.generation))
+            .expression_attribute_values(":version", number(version))
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .expression_attribute_values(":false", AttributeValue::Bool(false))
+            .expression_attribute_values(":one", number(1));
+        let is_restarted = self.table.update_if(restart).await?.is_done();
+        Ok(is_restarted.then_some(generation))
+    }
+}

@@ -1,0 +1,69 @@
+//! What a batch reports once all of its notifications are final.
+
+use domain::PushId;
+use domain::push::OutcomeCounts;
+
+use super::Pushes;
+use super::batch_number::BatchNumber;
+use super::slices::{SliceItem, added, slice_sk, with_counters};
+use crate::StoreError;
+use crate::attributes::{number, numbers};
+use crate::table::Conditional;
+
+/// The result of reporting a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportResult {
+    /// Its outcomes are counted.
+    Counted,
+    /// They were counted before, or never will be because the slice is scanned again.
+    Settled,
+    /// The batch's page is not committed yet. Report it again in a moment.
+    TooEarly,
+}
+
+/// The outcomes of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// The push.
+    pub push: PushId,
+    /// The slice's number within the push.
+    pub slice: u32,
+    /// Which scan of the slice queued the batch.
+    pub generation: u32,
+    /// The batch's number within that scan.
+    pub batch: u32,
+    /// The outcomes of its notifications.
+    pub counts: OutcomeCounts,
+}
+
+impl Pushes {
+    /// Counts the outcomes of a batch. Reporting it again changes nothing.
+    pub async fn report(&self, report: &Report) -> Result<ReportResult, StoreError> {
+        let batch = BatchNumber::from(report.batch);
+        let counts = report.counts.named();
+        let update = with_counters(self.update_now(report.push, slice_sk(report.slice)), &counts)
+            .update_expression(format!("DELETE batchesOpen :batches ADD {} SET heartbeat = :now", added(&counts)))
+            .condition_expression("generation = :generation AND contains(batchesOpen, :batch)")
+            .expression_attribute_values(":generation", number(report.generation))
+            .expression_attribute_values(":batch", number(batch))
+            .expression_attribute_values(":batches", numbers([batch]));
+        match self.table.update_if(update).await? {
+            // No scan queued this batch. A sample event's batch, for example.
+            Conditional::Refused(None) => Ok(ReportResult::Settled),
+            Conditional::Refused(item) => {
+                let item: SliceItem = self.table.read_present(item)?;
+                if item.generation == report.generation && item.version == batch.version() && !item.is_scanned {
+                    return Ok(ReportResult::TooEarly);
+                }
+                // The invocation that reported it may have died before it marked the slice done.
+                self.mark_slice_done_if_finished(report.push, report.slice, &item).await?;
+                Ok(ReportResult::Settled)
+            }
+            Conditional::Done(item) => {
+                let item: SliceItem = self.table.read_present(item)?;
+                self.mark_slice_done_if_finished(report.push, report.slice, &item).await?;
+                Ok(ReportResult::Counted)
+            }
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! Scanning a slice, page by page, and completing the push after the last one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::push::{OutcomeCounts, PushState, ScanCounts};
+use domain::{Channel, CustomerId, PushId};
+use jiff::Timestamp;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::batch_number::BatchNumber;
+use super::{PUSH_SK, PushItem, Pushes, UNPUBLISHED};
+use crate::StoreError;
+use crate::attributes::{key, millis_serde, number, numbers, text};
+use crate::table::Conditional;
+
+pub(super) const SLICE_PREFIX: &str = "slice#";
+
+/// The scan of one slice, by one scanner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SliceScan {
+    /// The push.
+    pub push: PushId,
+    /// The slice's number within the push.
+    pub slice: u32,
+    /// Which scan of the slice this is. Each restart increases it.
+    pub generation: u32,
+    /// The customer after whom the next page starts.
+    pub after: Option<CustomerId>,
+    version: u32,
+    scanner: ScannerId,
+}
+
+impl SliceScan {
+    /// The numbers that this page has for batches of a channel, [`PAGE_BATCHES`](super::PAGE_BATCHES) of them.
+    pub fn batch_numbers(&self, channel: Channel) -> impl Iterator<Item = u32> {
+        BatchNumber::of_page(self.version, channel).map(u32::from)
+    }
+}
+
+/// Identifies one scanner of a slice. Two scanners never have the same: it holds the time and 74 random bits.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(transparent)]
+pub(super) struct ScannerId(String);
+
+impl ScannerId {
+    fn generate() -> Self {
+        Self(Uuid::now_v7().to_string())
+    }
+}
+
+impl fmt::Display for ScannerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The result of starting a scan or committing a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ScanStep {
+    /// Scan the next page.
+    Continue(SliceScan),
+    /// The whole slice is scanned.
+    Finished,
+    /// Another scanner has taken the slice over. Stop.
+    Superseded,
+}
+
+#[derive(Debug, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct SliceItem {
+    pub(super) generation: u32,
+    /// Increases with every scanner and every committed page.
+    pub(super) version: u32,
+    #[serde(rename = "walker")]
+    scanner: ScannerId,
+    resume_after: Option<CustomerId>,
+    #[serde(rename = "walked")]
+    pub(super) is_scanned: bool,
+    #[serde(rename = "batchesOpen")]
+    outstanding_batches: BTreeSet<BatchNumber>,
+    #[serde(with = "millis_serde::option")]
+    pub(super) heartbeat: Option<Timestamp>,
+    #[serde(flatten)]
+    pub(super) scan: ScanCounts,
+    #[serde(flatten)]
+    pub(super) outcomes: OutcomeCounts,
+}
+
+impl SliceItem {
+    pub(super) fn is_done(&self) -> bool {
+        self.is_scanned && self.outstanding_batches.is_empty()
+    }
+
+    pub(super) fn outstanding_by_channel(&self) -> BTreeMap<Channel, usize> {
+        let mut batches = BTreeMap::new();
+        for number in &self.outstanding_batches {
+            *batches.entry(number.channel()).or_default() += 1;
+        }
+        batches
+    }
+}
+
+/// The operands of an ADD clause that adds to these counters: `sent :sent, failed :failed`, and so on.
+pub(super) fn added(counters: &[(&'static str, u64)]) -> String {
+    counters.iter().map(|(name, _)| format!("{name} :{name}")).collect::<Vec<_>>().join(", ")
+}
+
+/// The values that [`added`] names.
+pub(super) fn with_counters(
+    mut update: UpdateItemFluentBuilder,
+    counters: &[(&'static str, u64)],
+) -> UpdateItemFluentBuilder {
+    for (name, count) in counters {
+        update = update.expression_attribute_values(format!(":{name}"), number(count));
+    }
+    update
+}
+
+impl Pushes {
+    /// Starts scanning a slice, or continues after the last committed page. An earlier scanner is superseded.
+    pub async fn start_scan(&self, push: PushId, slice: u32, generation: u32) -> Result<ScanStep, StoreError> {
+        let scanner = ScannerId::generate();
+        let start = self
+            .update_now(push, slice_sk(slice))
+            .update_expression(
+                "SET generation = :generation, heartbeat = :now, walker = :scanner, \
+                 walked = if_not_exists(walked, :false) ADD version :one",
+            )
+            .condition_expression("attribute_not_exists(pk) OR (generation = :generation AND walked = :false)")
+            .expression_attribute_values(":scanner", text(&scanner))
+            .expression_attribute_values(":generation", number(generation))
+            .expression_attribute_values(":false", AttributeValue::Bool(false))
+            .expression_attribute_values(":one", number(1));
+        match self.table.update_if(start).await?.read::<SliceItem>(&self.table)? {
+            Conditional::Done(item) => Ok(ScanStep::Continue(SliceScan {
+                push,
+                slice,
+                generation,
+                after: item.resume_after,
+                version: item.version,
+                scanner,
+            })),
+            Conditional::Refused(item) if item.generation != generation => Ok(ScanStep::Superseded),
+            Conditional::Refused(item) => {
+                // The scanner that finished it may have died before it marked the slice done.
+                self.mark_slice_done_if_finished(push, slice, &item).await?;
+                Ok(ScanStep::Finished)
+            }
+        }
+    }
+
+    /// Whether a scan of the slice was ever started, in any generation.
+    pub async fn is_started(&self, push: PushId, slice: u32) -> Result<bool, StoreError> {
+        Ok(self.table.get(key(push, slice_sk(slice))).await?.is_some())
+    }
+
+    /// Commits a page whose batches are queued. The scan continues after `next`, or ends. The batches have numbers of
+    /// [`SliceScan::batch_numbers`].
+    pub async fn commit_page(
+        &self,
+        scan: &SliceScan,
+        found: ScanCounts,
+        batches: &[u32],
+        next: Option<CustomerId>,
+    ) -> Result<ScanStep, StoreError> {
+        let found = found.named();
+        let outstanding = if batches.is_empty() { "" } else { ", batchesOpen :outstanding" };
+        let position = if next.is_some() { "resumeAfter = :resumeAfter" } else { "walked = :true REMOVE resumeAfter" };
+        let mut commit = with_counters(self.update_now(scan.push, slice_sk(scan.slice)), &found)
+            .update_expression(format!(
+                "ADD version :one, {}, batches :batches{outstanding} SET heartbeat = :now, {position}",
+                added(&found)
+            ))
+            .condition_expression("version = :version AND generation = :generation")
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":version", number(scan.version))
+            .expression_attribute_values(":generation", number(scan.generation))
+            .expression_attribute_values(":batches", number(batches.len()));
+        if !batches.is_empty() {
+            commit = commit.expression_attribute_values(":outstanding", numbers(batches));
+        }
+        commit = match &next {
+            Some(next) => commit.expression_attribute_values(":resumeAfter", text(next)),
+            None => commit.expression_attribute_values(":true", AttributeValue::Bool(true)),
+        };
+        let committed = self.table.update_if(commit).await?.read::<SliceItem>(&self.table)?;
+        let is_own = |item: &SliceItem| item.scanner == scan.scanner && item.version == scan.version + 1;
+        match committed.or_own_retry(is_own) {
+            Conditional::Refused(_) => Ok(ScanStep::Superseded),
+            Conditional::Done(item) if item.is_scanned => {
+                self.mark_slice_done_if_finished(scan.push, scan.slice, &item).await?;
+                Ok(ScanStep::Finished)
+            }
+            Conditional::Done(item) => {
+                Ok(ScanStep::Continue(SliceScan { after: next, version: item.version, ..scan.clone() }))
+            }
+        }
+    }
+
+    pub(super) async fn mark_slice_done_if_finished(
+        &self,
+        push: PushId,
+        slice: u32,
+        item: &SliceItem,
+    ) -> Result<(), StoreError> {
+        if item.is_done() { self.mark_slice_done(push, slice).await } else { Ok(()) }
+    }
+
+    /// Marks a slice done that is scanned and has no outstanding batches. The last one completes the push. Both steps
+    /// may be repeated, and are when the invocation that finished the slice died before them. Makes up to two calls.
+    pub async fn mark_slice_done(&self, push: PushId, slice: u32) -> Result<(), StoreError> {
+        let mark = self
+            .update(push, PUSH_SK)
+            .update_expression("ADD slicesDone :slices")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":slices", numbers([slice]));
+        let item: PushItem = self.table.read_present(self.table.update_if(mark).await?.into_inner())?;
+        if item.slices_done.len() < item.slices as usize {
+            return Ok(());
+        }
+        let complete = self
+            .update_now(push, PUSH_SK)
+            .update_expression("SET #state = :completed, completedAt = :now, unpublished = :unpublished REMOVE #open")
+            .condition_expression("#state = :running")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#open", "open")
+            .expression_attribute_values(":completed", text(PushState::Completed))
+            .expression_attribute_values(":running", text(PushState::Running))
+            .expression_attribute_values(":unpublished", text(UNPUBLISHED));
+        self.table.update_if(complete).await.map(|_| ())
+    }
+}
+
+pub(super) fn slice_sk(slice: u32) -> String {
+    format!("{SLICE_PREFIX}{slice:04}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attributes::{Item, key};
+
+    fn read(attributes: impl IntoIterator<Item = (&'static str, AttributeValue)>) -> SliceItem {
+        let mut item: Item = key("01980000-0000-7000-8000-000000000001#0001", slice_sk(7));
+        item.extend(attributes.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        serde_dynamo::from_item(item).unwrap()
+    }
+
+    #[test]
+    fn a_slice_is_read_with_all_its_counters() {
+        let outcomes = OutcomeCounts {
+            sent: 1,
+            failed: 2,
+            suppressed: 3,
+            opted_out: 4,
+            expired: 5,
+            cancelled: 6,
+            already_served: 7,
+        };
+        let scan = ScanCounts {
+            customers_read: u64::from(u32::MAX) + 1,
+            customers_eligible: 9,
+            customers_unevaluable: 10,
+            notifications: 11,
+        };
+        let counters = outcomes.named().into_iter().chain(scan.named()).map(|(name, count)| (name, number(count)));
+        let attributes = [
+            ("generation", number(1)),
+            ("version", number(3)),
+            ("walker", text("scanner")),
+            ("walked", AttributeValue::Bool(false)),
+            ("resumeAfter", text("c-1")),
+            ("batches", number(12)),
+            ("batchesOpen", numbers([64, 67, 66])),
+            ("heartbeat", number(1_000)),
+        ];
+        let item = read(attributes.into_iter().chain(counters));
+        assert_eq!((item.generation, item.version, item.is_scanned), (1, 3, false));
+        assert_eq!(item.scanner, ScannerId("scanner".to_owned()));
+        assert_eq!(item.resume_after, Some("c-1".parse().unwrap()));
+        assert_eq!(item.heartbeat, Some(Timestamp::from_second(1).unwrap()));
+        assert_eq!(item.outstanding_by_channel(), BTreeMap::from([(Channel::Email, 2), (Channel::Sms, 1)]));
+        assert_eq!((item.scan, item.outcomes), (scan, outcomes));
+    }
+
+    #[test]
+    fn counters_that_are_not_stored_are_zero() {
+        let item = read([("sent", number(0)), ("notifications", number(2)), ("walked", AttributeValue::Bool(true))]);
+        assert_eq!(item.outcomes, OutcomeCounts::default());
+        assert_eq!(item.scan, ScanCounts { notifications: 2, ..ScanCounts::default() });
+        assert!(item.is_done());
+        assert_eq!(read([]), SliceItem::default());
+    }
+
+    #[test]
+    fn counters_are_added_by_their_names() {
+        let counters = ScanCounts::default().named();
+        assert_eq!(
+            added(&counters),
+            "customersRead :customersRead, customersEligible :customersEligible, \
+             customersUnevaluable :customersUnevaluable, notifications :notifications"
+        );
+    }
+}

@@ -1,0 +1,270 @@
+//! One DynamoDB table: the calls that all modules share, with their errors, and conditional writes.
+//!
+//! Modules keep their keys, expressions and the meaning of their items.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
+use aws_sdk_dynamodb::operation::query::QueryOutput;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{KeysAndAttributes, PutRequest, WriteRequest};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::StoreError;
+use crate::attributes::Item;
+
+/// Attempts at a batch call. Each later one repeats what DynamoDB left unprocessed, after a longer pause.
+const BATCH_ATTEMPTS: u32 = 6;
+
+/// A table and the client that calls it.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    client: Client,
+    name: String,
+}
+
+/// Whether a read sees every earlier write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Consistency {
+    /// It does.
+    Strong,
+    /// It may miss the most recent ones, at half the price.
+    Eventual,
+}
+
+/// The result of a conditional write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Conditional<T> {
+    /// The condition held, and the write was made. Holds the item as the call asked for it.
+    Done(T),
+    /// The condition did not hold. Holds the item that did not meet it, if the call asked for it.
+    Refused(T),
+}
+
+impl<T> Conditional<T> {
+    pub(crate) const fn is_done(&self) -> bool {
+        matches!(self, Self::Done(_))
+    }
+
+    pub(crate) fn into_inner(self) -> T {
+        let (Self::Done(inner) | Self::Refused(inner)) = self;
+        inner
+    }
+
+    /// Recognises this call's own write. The SDK repeats a call whose response was lost; if the first attempt was
+    /// written, the repeated one no longer meets its condition.
+    pub(crate) fn or_own_retry(self, is_own: impl FnOnce(&T) -> bool) -> Self {
+        match self {
+            Self::Refused(item) if is_own(&item) => Self::Done(item),
+            other => other,
+        }
+    }
+}
+
+impl Conditional<Option<Item>> {
+    /// Reads the item, which the call must have asked for.
+    pub(crate) fn read<T: DeserializeOwned>(self, table: &Table) -> Result<Conditional<T>, StoreError> {
+        Ok(match self {
+            Self::Done(item) => Conditional::Done(table.read_present(item)?),
+            Self::Refused(item) => Conditional::Refused(table.read_present(item)?),
+        })
+    }
+}
+
+impl Table {
+    pub(crate) fn new(client: Client, name: impl Into<String>) -> Self {
+        Self { client, name: name.into() }
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// One item, with a consistent read.
+    pub(crate) async fn get(&self, key: Item) -> Result<Option<Item>, StoreError> {
+        let call = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
+        Ok(call.send().await.map_err(|error| self.unavailable("GetItem", &error))?.item)
+    }
+
+    /// Up to 100 items. Those that do not exist are missing from the result.
+    pub(crate) async fn get_many(
+        &self,
+        mut keys: Vec<Item>,
+        consistency: Consistency,
+    ) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::with_capacity(keys.len());
+        for attempt in 0..BATCH_ATTEMPTS {
+            if keys.is_empty() {
+                return Ok(items);
+            }
+            pause_before(attempt).await;
+            let request = KeysAndAttributes::builder()
+                .set_keys(Some(std::mem::take(&mut keys)))
+                .consistent_read(consistency == Consistency::Strong)
+                .build()
+                .expect("the keys are set");
+            let response = self
+                .client
+                .batch_get_item()
+                .request_items(&self.name, request)
+                .send()
+                .await
+                .map_err(|error| self.unavailable("BatchGetItem", &error))?;
+            items.extend(response.responses.and_then(|mut tables| tables.remove(&self.name)).unwrap_or_default());
+            let unprocessed = response.unprocessed_keys.and_then(|mut tables| tables.remove(&self.name));
+            keys = unprocessed.map(|unprocessed| unprocessed.keys).unwrap_or_default();
+        }
+        if keys.is_empty() {
+            return Ok(items);
+        }
+        Err(StoreError::Unavailable {
+            operation: "BatchGetItem",
+            table: self.name.clone(),
+            reason: format!("{} keys left unprocessed", keys.len()),
+        })
+    }
+
+    pub(crate) fn query(&self) -> QueryFluentBuilder {
+        self.client.query().table_name(&self.name)
+    }
+
+    /// One page of a query.
+    pub(crate) async fn query_page(&self, query: QueryFluentBuilder) -> Result<QueryOutput, StoreError> {
+        query.send().await.map_err(|error| self.unavailable("Query", &error))
+    }
+
+    /// All items of a query, page after page.
+    pub(crate) async fn query_each(
+        &self,
+        query: QueryFluentBuilder,
+        mut each: impl FnMut(Item) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut items = query.into_paginator().items().send();
+        while let Some(item) = items.next().await {
+            each(item.map_err(|error| self.unavailable("Query", &error))?)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn update(&self, key: Item) -> UpdateItemFluentBuilder {
+        self.client.update_item().table_name(&self.name).set_key(Some(key))
+    }
+
+    pub(crate) async fn update_if(
+        &self,
+        update: UpdateItemFluentBuilder,
+    ) -> Result<Conditional<Option<Item>>, StoreError> {
+        match update.send().await {
+            Ok(updated) => Ok(Conditional::Done(updated.attributes)),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
+                    Ok(Conditional::Refused(failed.item.clone()))
+                }
+                _ => Err(self.unavailable("UpdateItem", &error)),
+            },
+        }
+    }
+
+    pub(crate) fn put(&self, item: Item) -> PutItemFluentBuilder {
+        self.client.put_item().table_name(&self.name).set_item(Some(item))
+    }
+
+    pub(crate) async fn put_if(&self, put: PutItemFluentBuilder) -> Result<Conditional<Option<Item>>, StoreError> {
+        match put.send().await {
+            Ok(written) => Ok(Conditional::Done(written.attributes)),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                    Ok(Conditional::Refused(failed.item.clone()))
+                }
+                _ => Err(self.unavailable("PutItem", &error)),
+            },
+        }
+    }
+
+    /// Puts up to 25 items. Returns those that were not written because the table is too busy.
+    pub(crate) async fn put_many(&self, items: Vec<Item>) -> Result<Vec<Item>, StoreError> {
+        let mut requests: Vec<_> = items
+            .into_iter()
+            .map(|item| {
+                let put = PutRequest::builder().set_item(Some(item)).build().expect("the item is set");
+                WriteRequest::builder().put_request(put).build()
+            })
+            .collect();
+        for attempt in 0..BATCH_ATTEMPTS {
+            pause_before(attempt).await;
+            requests = self
+                .client
+                .batch_write_item()
+                .request_items(&self.name, std::mem::take(&mut requests))
+                .send()
+                .await
+                .map_err(|error| self.unavailable("BatchWriteItem", &error))?
+                .unprocessed_items
+                .and_then(|mut tables| tables.remove(&self.name))
+                .unwrap_or_default();
+            if requests.is_empty() {
+                break;
+            }
+        }
+        Ok(requests.into_iter().filter_map(|request| Some(request.put_request?.item)).collect())
+    }
+
+    pub(crate) async fn delete(&self, key: Item) -> Result<(), StoreError> {
+        let call = self.client.delete_item().table_name(&self.name).set_key(Some(key));
+        call.send().await.map_err(|error| self.unavailable("DeleteItem", &error))?;
+        Ok(())
+    }
+
+    pub(crate) fn read<T: DeserializeOwned>(&self, item: Item) -> Result<T, StoreError> {
+        serde_dynamo::from_item(item).map_err(|error| self.unreadable(error))
+    }
+
+    /// Reads an item that DynamoDB must have returned, because the call asked for it.
+    pub(crate) fn read_present<T: DeserializeOwned>(&self, item: Option<Item>) -> Result<T, StoreError> {
+        self.read(item.ok_or_else(|| self.unreadable("the item is missing"))?)
+    }
+
+    pub(crate) fn to_item(&self, item: impl Serialize) -> Result<Item, StoreError> {
+        serde_dynamo::to_item(item).map_err(|error| self.unreadable(error))
+    }
+
+    pub(crate) fn unavailable<E>(&self, operation: &'static str, error: &SdkError<E>) -> StoreError
+    where
+        E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+    {
+        StoreError::unavailable(operation, &self.name, error)
+    }
+
+    pub(crate) fn unreadable(&self, error: impl ToString) -> StoreError {
+        StoreError::unreadable(&self.name, error)
+    }
+}
+
+/// 0, 50, 100, 200, … ms before each attempt.
+async fn pause_before(attempt: u32) {
+    if attempt > 0 {
+        tokio::time::sleep(Duration::from_millis(25 << attempt)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_refused_write_can_be_its_own_retry() {
+        assert_eq!(Conditional::Refused(1).or_own_retry(|item| *item == 1), Conditional::Done(1));
+        assert_eq!(Conditional::Refused(1).or_own_retry(|item| *item == 2), Conditional::Refused(1));
+        assert_eq!(Conditional::Done(1).or_own_retry(|item| *item == 2), Conditional::Done(1));
+    }
+}
