@@ -13,7 +13,7 @@ use domain::{Customer, CustomerId, Fault, Faults};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::App;
+use crate::app::App;
 
 /// Most customers of one `POST /customers`.
 const MANY_LIMIT: usize = 100;

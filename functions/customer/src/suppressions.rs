@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use store::suppressions::Reason;
 
-use crate::App;
+use crate::app::App;
 
 /// Why an address is not written to, the weightiest reason.
 #[derive(Serialize)]

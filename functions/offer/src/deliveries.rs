@@ -14,7 +14,8 @@ use serde::Serialize;
 use store::deliveries::{Delivery, Feedback};
 use store::{Deliveries, Page};
 
-use crate::{App, offers};
+use crate::app::App;
+use crate::offers;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

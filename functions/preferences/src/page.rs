@@ -44,13 +44,13 @@ struct Form {
 }
 
 /// Makes pages.
-pub(crate) struct Pages {
+pub struct Pages {
     brand_name: String,
     security_policy: HeaderValue,
 }
 
 impl Pages {
-    pub(crate) fn new(brand_name: String) -> Self {
+    pub fn new(brand_name: String) -> Self {
         let style = BASE64.encode(&Sha256::digest(STYLE));
         let security_policy = format!(
             "default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

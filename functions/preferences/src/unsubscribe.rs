@@ -9,8 +9,9 @@ use domain::clock::now;
 use domain::unsubscribe::Subscription;
 use store::StoreError;
 
+use crate::app::App;
+use crate::links;
 use crate::page::Page;
-use crate::{App, links};
 
 /// What the page's own form sends to subscribe again.
 const SUBSCRIBE: (&str, &str) = ("subscribe", "again");

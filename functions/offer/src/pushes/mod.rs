@@ -1,5 +1,8 @@
 //! How far a push is.
 
+pub(crate) mod diagnosis;
+mod view;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -12,146 +15,16 @@ use domain::channel::Channels;
 use domain::clock::now;
 use domain::fields::{Fields, kind};
 use domain::push::{OutcomeCounts, PushState, ScanCounts};
-use domain::{Faults, OfferId, PushId, TransportId};
-use jiff::Timestamp;
-use serde::Serialize;
+use domain::{Faults, PushId};
 use serde_json::{Map, Value};
 use store::Pushes;
 use store::offers::PushRequest;
 use store::pushes::{Progress, Push};
-use store::waiting::{Delays, Wait, WaitingFor};
 
-use crate::{App, offers};
+use view::{ProgressView, PushView, PushesView};
 
-/// A push as callers read it. `eligible` and what follows count notifications, `customers…` count customers.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ProgressView {
-    offer: OfferId,
-    number: u32,
-    state: PushState,
-    slices: u32,
-    slices_done: u32,
-    eligible: u64,
-    sent: u64,
-    failed: u64,
-    suppressed: u64,
-    opted_out: u64,
-    expired: u64,
-    cancelled: u64,
-    pending: u64,
-    already_served: u64,
-    customers_read: u64,
-    customers_eligible: u64,
-    customers_unevaluable: u64,
-    requested_by: String,
-    requested_at: Timestamp,
-    starts_at: Option<Timestamp>,
-    started_at: Option<Timestamp>,
-    last_progress_at: Option<Timestamp>,
-    completed_at: Option<Timestamp>,
-    cancelled_by: Option<String>,
-    waiting_for: Option<WaitingFor>,
-    last_error: Option<String>,
-}
-
-/// Looks for what holds a push up, in what the pipeline has noted.
-async fn wait(app: &App, progress: &Progress) -> Wait {
-    let mut delays = Delays::new();
-    if progress.push.state == PushState::Running {
-        let is_used = |transport: &&TransportId| progress.outstanding_channels.contains(&transport.channel());
-        for transport in app.transports.iter().filter(is_used) {
-            // The progress of the push is known all the same.
-            let delay = app.limits.delay(*transport).await.unwrap_or_else(|error| {
-                tracing::warn!(%transport, error = %error, "cannot read the transport's limits; reporting no delay for it");
-                None
-            });
-            delays.entry(transport.channel()).or_default().insert(*transport, delay);
-        }
-    }
-    let mut dead_letters = Vec::new();
-    if progress.is_stalled(now()) {
-        for (name, queue) in &app.dead_letters {
-            match queue.depth().await {
-                Ok(count) => dead_letters.push((*name, count)),
-                Err(error) => tracing::warn!(queue = name, error = %error, "dead letters cannot be counted"),
-            }
-        }
-    }
-    progress.wait(&delays, &dead_letters, now())
-}
-
-impl ProgressView {
-    fn new(progress: Progress, wait: Wait) -> Self {
-        let pending = progress.pending();
-        let Progress { push, scan, outcomes, last_progress_at, .. } = progress;
-        Self {
-            offer: push.id.offer,
-            number: push.id.number,
-            state: push.state,
-            slices: push.slices,
-            slices_done: push.slices_done,
-            eligible: scan.notifications,
-            sent: outcomes.sent,
-            failed: outcomes.failed,
-            suppressed: outcomes.suppressed,
-            opted_out: outcomes.opted_out,
-            expired: outcomes.expired,
-            cancelled: outcomes.cancelled,
-            pending,
-            already_served: outcomes.already_served,
-            customers_read: scan.customers_read,
-            customers_eligible: scan.customers_eligible,
-            customers_unevaluable: scan.customers_unevaluable,
-            requested_by: push.requested_by,
-            requested_at: push.requested_at,
-            starts_at: push.starts_at,
-            started_at: push.started_at,
-            last_progress_at: last_progress_at.max(push.started_at),
-            completed_at: push.completed_at,
-            cancelled_by: push.cancelled_by,
-            waiting_for: wait.reason,
-            last_error: wait.last_error,
-        }
-    }
-}
-
-/// A push in a list: without its counts, which would take a query each.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PushView {
-    offer: OfferId,
-    number: u32,
-    state: PushState,
-    slices: u32,
-    slices_done: u32,
-    requested_by: String,
-    requested_at: Timestamp,
-    starts_at: Option<Timestamp>,
-    started_at: Option<Timestamp>,
-}
-
-impl From<Push> for PushView {
-    fn from(push: Push) -> Self {
-        Self {
-            offer: push.id.offer,
-            number: push.id.number,
-            state: push.state,
-            slices: push.slices,
-            slices_done: push.slices_done,
-            requested_by: push.requested_by,
-            requested_at: push.requested_at,
-            starts_at: push.starts_at,
-            started_at: push.started_at,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct PushesView {
-    pushes: Vec<PushView>,
-    cursor: Option<String>,
-}
+use crate::app::App;
+use crate::offers;
 
 /// `GET /offers/{id}/pushes/{number}`.
 pub(crate) async fn read(
@@ -167,7 +40,7 @@ pub(crate) async fn read(
 }
 
 async fn view(app: &App, progress: Progress) -> ProgressView {
-    let wait = wait(app, &progress).await;
+    let wait = app.diagnosis.wait(&progress).await;
     ProgressView::new(progress, wait)
 }
 

@@ -1,73 +1,27 @@
-//! Create, read and list offers.
+//! Create an offer, once for each `Idempotency-Key`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use api::{Body, Caller, Paging, Problem, Trace};
+use api::{Body, Caller, Problem, Trace};
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header::LOCATION};
 use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
-use domain::channel::Channels;
+use domain::Faults;
 use domain::offer::{Offer, Posted};
-use domain::{Faults, OfferId};
-use jiff::Timestamp;
 use runtime::metrics::{self, Unit};
-use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use store::Offers;
 use store::offers::{CreateResult, Idempotency};
 
-use crate::App;
+use super::view::OfferView;
+use crate::app::App;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// Longest `Idempotency-Key`, in characters.
 const KEY_LIMIT: usize = 255;
-
-/// An offer as callers read it.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct OfferView<'a> {
-    id: OfferId,
-    code: &'a str,
-    description: &'a str,
-    subject: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    eligibility: Option<&'a str>,
-    channels: &'a Channels,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    valid_from: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    valid_until: Option<Timestamp>,
-    created_at: Timestamp,
-    created_by: &'a str,
-}
-
-impl<'a> From<&'a Offer> for OfferView<'a> {
-    fn from(offer: &'a Offer) -> Self {
-        Self {
-            id: offer.id,
-            code: &offer.code,
-            description: offer.description.source(),
-            subject: offer.subject.source(),
-            eligibility: offer.eligibility.as_ref().map(domain::Rule::source),
-            channels: &offer.channels,
-            valid_from: offer.valid_from,
-            valid_until: offer.valid_until,
-            created_at: offer.created_at,
-            created_by: &offer.created_by,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct OffersView<'a> {
-    offers: Vec<OfferView<'a>>,
-    cursor: Option<String>,
-}
 
 /// `POST /offer/create`, `POST /offers`.
 pub(crate) async fn create(
@@ -135,33 +89,4 @@ fn idempotency(headers: &HeaderMap, body: &Value) -> Result<Option<Idempotency>,
     // Written anew, the body does not depend on white space or on the order of fields.
     let fingerprint = HEXLOWER.encode(&Sha256::digest(body.to_string()));
     Ok(Some(Idempotency { key: key.to_owned(), fingerprint }))
-}
-
-/// `GET /offers/{id}`.
-pub(crate) async fn read(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
-    let offer = find(&app, &id).await?;
-    Ok(Json(OfferView::from(&offer)).into_response())
-}
-
-/// `GET /offers`.
-pub(crate) async fn list(
-    State(app): State<Arc<App>>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Result<Response, Problem> {
-    let paging = Paging::parse(&query, &[], Offers::check_cursor)?;
-    let page = app.offers.list(paging.limit, paging.cursor).await?;
-    Ok(Json(OffersView {
-        offers: page.items.iter().map(OfferView::from).collect(),
-        cursor: page.next.map(|next| next.encode()),
-    })
-    .into_response())
-}
-
-/// The offer that a path names.
-pub(crate) async fn find(app: &App, id: &str) -> Result<Offer, Problem> {
-    // What is no id names no offer.
-    let Ok(id) = id.parse::<OfferId>() else {
-        return Err(Problem::not_found("offer"));
-    };
-    app.offers.get(id).await?.ok_or_else(|| Problem::not_found("offer"))
 }

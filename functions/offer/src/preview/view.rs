@@ -1,0 +1,80 @@
+//! What a preview answers.
+
+use std::collections::BTreeMap;
+
+use delivery::email::Content;
+use delivery::segments;
+use domain::{Channel, CustomerId};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::sample::{Message, Sample};
+
+#[derive(Serialize)]
+pub(super) struct PreviewView<'a> {
+    pub(super) audience: AudienceView,
+    pub(super) messages: BTreeMap<Channel, SampleView<'a>>,
+    pub(super) tests: Vec<TestView>,
+}
+
+/// Before suppressions, which are looked at when sending.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AudienceView {
+    /// Customers for whom the rule holds.
+    pub(super) customers: u64,
+    /// Notifications: of those, whom each channel reaches.
+    pub(super) notifications: BTreeMap<Channel, u64>,
+    /// Customers who lack what the rule reads, or have it of another type.
+    pub(super) unevaluable: u64,
+    /// Whether every customer was counted; otherwise the counts are reckoned up from `customersRead`.
+    pub(super) exact: bool,
+    pub(super) customers_read: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SampleView<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) customer: Option<&'a CustomerId>,
+    #[serde(flatten)]
+    pub(super) written: Written<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Written<'a> {
+    Email { subject: &'a str, text: &'a str, html: &'a str },
+    Sms { text: &'a str, segments: usize },
+    Unwritable { error: &'a str },
+}
+
+impl<'a> From<&'a Sample> for SampleView<'a> {
+    fn from(sample: &'a Sample) -> Self {
+        let written = match &sample.written {
+            Ok(Message::Email { content: Content { subject, text, html }, .. }) => {
+                Written::Email { subject, text, html }
+            }
+            Ok(Message::Sms { text }) => Written::Sms { text, segments: segments::count(text) },
+            Err(error) => Written::Unwritable { error },
+        };
+        Self { customer: sample.customer.as_ref(), written }
+    }
+}
+
+/// What became of one test message.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TestView {
+    pub(super) recipient: String,
+    pub(super) channel: Channel,
+    #[serde(flatten)]
+    pub(super) result: Tested,
+}
+
+#[derive(Serialize)]
+#[serde(untagged, rename_all_fields = "camelCase")]
+pub(super) enum Tested {
+    Sent { message_id: Value },
+    NotSent { error: String },
+}

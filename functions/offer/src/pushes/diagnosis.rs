@@ -1,0 +1,59 @@
+//! What holds a push up.
+
+use std::collections::BTreeSet;
+
+use domain::TransportId;
+use domain::clock::now;
+use domain::push::PushState;
+use runtime::Queue;
+use store::TransportLimits;
+use store::pushes::Progress;
+use store::waiting::{Delays, Wait};
+
+/// Where to look for what holds a push up.
+pub struct Diagnosis {
+    /// What the transports make their senders wait for.
+    pub limits: TransportLimits,
+    /// What carries notifications, as deployed.
+    pub transports: BTreeSet<TransportId>,
+    /// By the queues that they serve.
+    pub dead_letters: [(&'static str, Queue); 3],
+}
+
+impl Diagnosis {
+    /// Looks for what holds a push up, in what the pipeline has noted.
+    pub(super) async fn wait(&self, progress: &Progress) -> Wait {
+        progress.wait(&self.delays(progress).await, &self.dead_letters(progress).await, now())
+    }
+
+    async fn delays(&self, progress: &Progress) -> Delays {
+        let mut delays = Delays::new();
+        if progress.push.state != PushState::Running {
+            return delays;
+        }
+        let is_used = |transport: &&TransportId| progress.outstanding_channels.contains(&transport.channel());
+        for transport in self.transports.iter().filter(is_used) {
+            // The progress of the push is known all the same.
+            let delay = self.limits.delay(*transport).await.unwrap_or_else(|error| {
+                tracing::warn!(%transport, error = %error, "cannot read the transport's limits; reporting no delay for it");
+                None
+            });
+            delays.entry(transport.channel()).or_default().insert(*transport, delay);
+        }
+        delays
+    }
+
+    async fn dead_letters(&self, progress: &Progress) -> Vec<(&'static str, u64)> {
+        let mut dead_letters = Vec::new();
+        if !progress.is_stalled(now()) {
+            return dead_letters;
+        }
+        for (name, queue) in &self.dead_letters {
+            match queue.depth().await {
+                Ok(count) => dead_letters.push((*name, count)),
+                Err(error) => tracing::warn!(queue = name, error = %error, "dead letters cannot be counted"),
+            }
+        }
+        dead_letters
+    }
+}
