@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use domain::eligibility::{Evaluator, Verdict};
-use domain::{Channel, Customer, Offer, Rule};
+use domain::audience::{Audience, Selection};
+use domain::push::ScanCounts;
+use domain::{Channel, Customer, Offer};
 use futures::future::try_join_all;
+use store::customers::CustomersPage;
 use store::{Customers, StoreError};
 
 use super::view::AudienceView;
@@ -14,30 +16,40 @@ use super::view::AudienceView;
 const SEGMENTS: u32 = 4;
 const PAGE: u16 = 500;
 
-/// Whom an offer would reach, as far as customers were read.
+/// What an offer's audience is, as far as customers were read.
 #[derive(Default)]
-pub(super) struct Audience {
-    pub(super) read: u64,
-    pub(super) customers: u64,
-    unevaluable: u64,
+pub(super) struct AudienceCount {
+    pub(super) scan: ScanCounts,
     notifications: BTreeMap<Channel, u64>,
-    /// Of each channel, who has the smallest id: the same at every preview.
+    /// For each channel, the customer with the smallest id: the same at every preview.
     pub(super) samples: BTreeMap<Channel, Customer>,
-    /// Whether the time was over before all were read.
+    /// Whether time ran out before all customers were read.
     is_cut_short: bool,
 }
 
-impl Audience {
+impl AudienceCount {
     fn add(&mut self, other: Self) {
-        self.read += other.read;
-        self.customers += other.customers;
-        self.unevaluable += other.unevaluable;
+        self.scan += other.scan;
         self.is_cut_short |= other.is_cut_short;
         for (channel, count) in other.notifications {
             *self.notifications.entry(channel).or_default() += count;
         }
         for (channel, customer) in other.samples {
             self.offer_sample(channel, &customer);
+        }
+    }
+
+    fn add_page(&mut self, audience: &Audience<'_>, page: &CustomersPage) {
+        self.scan.count_unreadable(page.unreadable);
+        for customer in &page.customers {
+            let selection = audience.select(customer);
+            self.scan.count(&selection);
+            if let Selection::Eligible(channels) = selection {
+                for channel in channels {
+                    *self.notifications.entry(channel).or_default() += 1;
+                    self.offer_sample(channel, customer);
+                }
+            }
         }
     }
 
@@ -49,12 +61,12 @@ impl Audience {
 }
 
 /// Reads customers until the time is over.
-pub(super) async fn count(customers: &Customers, offer: &Offer, until: Instant) -> Result<Audience, StoreError> {
-    let mut audience = Audience::default();
+pub(super) async fn count(customers: &Customers, offer: &Offer, until: Instant) -> Result<AudienceCount, StoreError> {
+    let mut total = AudienceCount::default();
     for segment in try_join_all((0..SEGMENTS).map(|segment| count_segment(customers, offer, segment, until))).await? {
-        audience.add(segment);
+        total.add(segment);
     }
-    Ok(audience)
+    Ok(total)
 }
 
 async fn count_segment(
@@ -62,37 +74,19 @@ async fn count_segment(
     offer: &Offer,
     segment: u32,
     until: Instant,
-) -> Result<Audience, StoreError> {
-    let mut audience = Audience::default();
+) -> Result<AudienceCount, StoreError> {
+    let mut count = AudienceCount::default();
     let mut after = None;
     loop {
         let page = customers.scan(segment, SEGMENTS, after.as_ref(), PAGE).await?;
-        audience.read += page.customers.len() as u64 + page.unreadable;
-        audience.unevaluable += page.unreadable;
-        let evaluator = offer.eligibility.as_ref().map(Rule::evaluator);
-        for customer in &page.customers {
-            let verdict =
-                evaluator.as_ref().map_or(Verdict::Eligible, |evaluator: &Evaluator<'_>| evaluator.verdict(customer));
-            match verdict {
-                Verdict::Eligible => audience.customers += 1,
-                Verdict::NotEligible => continue,
-                Verdict::Unevaluable => {
-                    audience.unevaluable += 1;
-                    continue;
-                }
-            }
-            for channel in offer.channels.iter().filter(|channel| customer.reachable_by(**channel)) {
-                *audience.notifications.entry(*channel).or_default() += 1;
-                audience.offer_sample(*channel, customer);
-            }
-        }
+        count.add_page(&Audience::of(offer), &page);
         after = page.next;
         if after.is_none() {
-            return Ok(audience);
+            return Ok(count);
         }
         if Instant::now() >= until {
-            audience.is_cut_short = true;
-            return Ok(audience);
+            count.is_cut_short = true;
+            return Ok(count);
         }
     }
 }
@@ -101,21 +95,19 @@ async fn count_segment(
 pub(super) async fn reckon(
     customers: &Customers,
     offer: &Offer,
-    audience: &Audience,
+    count: &AudienceCount,
 ) -> Result<AudienceView, StoreError> {
-    let exact = !audience.is_cut_short;
-    let all = if exact { audience.read } else { customers.approximate_count().await?.max(audience.read) };
-    let reckon = |count: u64| if exact { count } else { in_proportion(count, all, audience.read) };
+    let ScanCounts { customers_read, customers_eligible, customers_unevaluable, .. } = count.scan;
+    let exact = !count.is_cut_short;
+    let all = if exact { customers_read } else { customers.approximate_count().await?.max(customers_read) };
+    let reckon = |count: u64| if exact { count } else { in_proportion(count, all, customers_read) };
+    let notifications = |channel| reckon(count.notifications.get(channel).copied().unwrap_or_default());
     Ok(AudienceView {
-        customers: reckon(audience.customers),
-        notifications: offer
-            .channels
-            .iter()
-            .map(|channel| (*channel, reckon(audience.notifications.get(channel).copied().unwrap_or_default())))
-            .collect(),
-        unevaluable: reckon(audience.unevaluable),
+        customers: reckon(customers_eligible),
+        notifications: offer.channels.iter().map(|channel| (*channel, notifications(channel))).collect(),
+        unevaluable: reckon(customers_unevaluable),
         exact,
-        customers_read: audience.read,
+        customers_read,
     })
 }
 
@@ -127,11 +119,53 @@ fn in_proportion(count: u64, all: u64, read: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use domain::Text;
+    use domain::offer::Posted;
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
     fn an_estimate_is_in_proportion() {
         assert_eq!(in_proportion(250, 10_000_000, 1_000), 2_500_000);
         assert_eq!(in_proportion(0, 10, 0), 0);
+    }
+
+    #[test]
+    fn pages_add_up_and_the_smallest_id_of_each_channel_is_the_sample() {
+        let default_subject = Text::parse("Save").unwrap();
+        let posted = Posted { at: domain::clock::now(), by: "bank", default_subject: &default_subject };
+        let body = json!({"code": "A", "description": "B", "eligibility": "customer.tier == 'gold'"});
+        let offer = Offer::parse(body, &posted).unwrap();
+        let customer = |id: &str, channels: Value, attributes: Value| {
+            let body = json!({
+                "name": "A", "email": "a@b.example", "mobile": "+351912345678", "channels": channels,
+                "attributes": attributes,
+            });
+            Customer::parse(id, body).unwrap()
+        };
+        let gold = || json!({"tier": "gold"});
+        let page = |customers, unreadable| {
+            let mut count = AudienceCount::default();
+            count.add_page(&Audience::of(&offer), &CustomersPage { customers, unreadable, next: None });
+            count
+        };
+        let mut count = page(vec![customer("c", json!(["email", "sms"]), gold()), customer("a", json!([]), gold())], 2);
+        count.add(page(
+            vec![
+                customer("b", json!(["email"]), gold()),
+                customer("0", json!(["email", "sms"]), json!({"tier": "silver"})),
+                customer("1", json!(["email", "sms"]), json!({})),
+            ],
+            0,
+        ));
+        let expected =
+            ScanCounts { customers_read: 7, customers_eligible: 3, customers_unevaluable: 3, notifications: 3 };
+        assert_eq!(count.scan, expected);
+        assert_eq!(count.notifications, BTreeMap::from([(Channel::Email, 2), (Channel::Sms, 1)]));
+        let samples: Vec<_> =
+            count.samples.iter().map(|(channel, customer)| (*channel, customer.id.as_str())).collect();
+        assert_eq!(samples, [(Channel::Email, "b"), (Channel::Sms, "c")]);
+        assert!(!count.is_cut_short);
     }
 }

@@ -40,21 +40,21 @@ pub(crate) async fn preview(
     };
 
     let counting_time = if recipients.is_empty() { ANSWER_TIME } else { ANSWER_TIME - TEST_TIME };
-    let audience = audience::count(&app.customers, &offer, Instant::now() + counting_time).await?;
+    let count = audience::count(&app.customers, &offer, Instant::now() + counting_time).await?;
     let samples: BTreeMap<_, _> = offer
         .channels
         .iter()
-        .map(|channel| (*channel, app.samples.write(*channel, &offer, audience.samples.get(channel))))
+        .map(|channel| (*channel, app.samples.write(*channel, &offer, count.samples.get(channel))))
         .collect();
-    let view = audience::reckon(&app.customers, &offer, &audience).await?;
+    let view = audience::reckon(&app.customers, &offer, &count).await?;
     // Last: whoever is told of a failure tries again, and the tests would go out again.
     let tests =
         join_all(recipients.iter().map(|recipient| app.tester.test(recipient, samples.get(&recipient.channel()))))
             .await;
     tracing::info!(
         offer.code = offer.code,
-        customers = audience.customers,
-        read = audience.read,
+        customers = count.scan.customers_eligible,
+        read = count.scan.customers_read,
         tests = tests.len(),
         "offer previewed"
     );
