@@ -40,10 +40,10 @@ pub async fn traced(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(trace);
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let method = request.method().to_string();
-    let began = Instant::now();
+    let started = Instant::now();
     async move {
         let response = next.run(request).await;
-        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
             http.method = method,
             http.route = route,

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use crate::app::App;
 
 /// Most customers of one `POST /customers`.
-const MANY_LIMIT: usize = 100;
+const MAX_CUSTOMERS: usize = 100;
 
 /// A customer as callers read her.
 #[derive(Serialize)]
@@ -93,8 +93,10 @@ pub(crate) async fn put_many(State(app): State<Arc<App>>, Body(body): Body) -> R
     let Value::Array(bodies) = body else {
         return Err(Faults::one("body", "must be a list of customers, each with its id").into());
     };
-    if !(1..=MANY_LIMIT).contains(&bodies.len()) {
-        return Err(Faults::one("body", format!("must have 1 to {MANY_LIMIT} customers, not {}", bodies.len())).into());
+    if !(1..=MAX_CUSTOMERS).contains(&bodies.len()) {
+        return Err(
+            Faults::one("body", format!("must have 1 to {MAX_CUSTOMERS} customers, not {}", bodies.len())).into()
+        );
     }
     let mut seen = HashSet::new();
     let parsed: Vec<(Value, Result<Customer, Faults>)> = bodies
@@ -111,14 +113,14 @@ pub(crate) async fn put_many(State(app): State<Arc<App>>, Body(body): Body) -> R
             (id, customer)
         })
         .collect();
-    let sound: Vec<Customer> = parsed.iter().filter_map(|(_, customer)| customer.as_ref().ok().cloned()).collect();
-    let left: HashSet<CustomerId> = app.customers.put_many(&sound).await?.into_iter().collect();
+    let valid: Vec<Customer> = parsed.iter().filter_map(|(_, customer)| customer.as_ref().ok().cloned()).collect();
+    let unstored: HashSet<CustomerId> = app.customers.put_many(&valid).await?.into_iter().collect();
     let results = parsed
         .into_iter()
         .map(|(id, customer)| ResultView {
             id,
             result: match customer {
-                Ok(customer) if left.contains(&customer.id) => PutResult::Unavailable,
+                Ok(customer) if unstored.contains(&customer.id) => PutResult::Unavailable,
                 Ok(_) => PutResult::Stored,
                 Err(faults) => PutResult::Invalid { errors: faults.into_vec() },
             },

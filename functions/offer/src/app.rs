@@ -3,8 +3,8 @@
 use domain::Text;
 use store::{Customers, Deliveries, Offers, Pushes};
 
-use crate::preview::sample::Samples;
-use crate::preview::test_send::Tester;
+use crate::preview::sample::SampleComposer;
+use crate::preview::test_send::TestSender;
 use crate::pushes::diagnosis::Diagnosis;
 
 /// What every handler may use.
@@ -14,7 +14,7 @@ pub struct App {
     pub deliveries: Deliveries,
     pub customers: Customers,
     pub diagnosis: Diagnosis,
-    pub samples: Samples,
-    pub tester: Tester,
+    pub sample_composer: SampleComposer,
+    pub test_sender: TestSender,
     pub default_subject: Text,
 }

@@ -19,7 +19,7 @@ mod pushes;
 mod routes;
 
 pub use app::App;
-pub use preview::sample::Samples;
-pub use preview::test_send::{TEST_TIME, Tester};
+pub use preview::sample::SampleComposer;
+pub use preview::test_send::{TEST_TIMEOUT, TestSender};
 pub use pushes::diagnosis::Diagnosis;
 pub use routes::router;

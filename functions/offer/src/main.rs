@@ -5,7 +5,7 @@ use delivery::SmsComposer;
 use delivery::email::Letterhead;
 use domain::transport::OptionalTransport;
 use domain::{Text, TransportId};
-use offer::{App, Diagnosis, Samples, TEST_TIME, Tester, router};
+use offer::{App, Diagnosis, SampleComposer, TEST_TIMEOUT, TestSender, router};
 use runtime::{Aws, settings, telemetry};
 
 #[tokio::main]
@@ -28,7 +28,7 @@ async fn main() -> Result<(), lambda_http::Error> {
                 ("sms", aws.queue("SMS_DEAD_LETTERS_URL")?),
             ],
         },
-        samples: Samples {
+        sample_composer: SampleComposer {
             letterhead: Letterhead {
                 brand_name: settings::required("BRAND_NAME")?,
                 postal_address: settings::required("POSTAL_ADDRESS")?,
@@ -39,8 +39,8 @@ async fn main() -> Result<(), lambda_http::Error> {
                 segments: settings::required("SMS_SEGMENTS")?,
             },
         },
-        tester: Tester {
-            lambda: Client::new(&aws.one_attempt(TEST_TIME)),
+        test_sender: TestSender {
+            lambda: Client::new(&aws.one_attempt(TEST_TIMEOUT)),
             email_function: settings::required("EMAIL_FUNCTION")?,
             sms_function: settings::required("SMS_FUNCTION")?,
             from: settings::required("FROM_ADDRESS")?,

@@ -59,7 +59,7 @@ impl Pages {
     }
 
     /// A page as an answer.
-    pub(crate) fn answer(&self, page: &Page) -> Response {
+    pub(crate) fn response(&self, page: &Page) -> Response {
         let status = match page {
             Page::Subscribed(_) | Page::OptedOut(_) | Page::SubscribedAgain(_) => StatusCode::OK,
             Page::NotFound => StatusCode::NOT_FOUND,

@@ -20,10 +20,10 @@ const SUBSCRIBE: (&str, &str) = ("subscribe", "again");
 pub(crate) async fn show(State(app): State<Arc<App>>, Path(token): Path<String>) -> Response {
     let subscription = match subscription(&app, &token).await {
         Ok(subscription) => subscription,
-        Err(page) => return app.pages.answer(&page),
+        Err(page) => return app.pages.response(&page),
     };
     let Subscription { customer, channel, .. } = &subscription;
-    app.pages.answer(&match app.suppressions.opted_out(*channel, customer).await {
+    app.pages.response(&match app.suppressions.opted_out(*channel, customer).await {
         Ok(None) => Page::Subscribed(*channel),
         Ok(Some(_)) => Page::OptedOut(*channel),
         Err(error) => unavailable(&error),
@@ -34,7 +34,7 @@ pub(crate) async fn show(State(app): State<Arc<App>>, Path(token): Path<String>)
 pub(crate) async fn change(State(app): State<Arc<App>>, Path(token): Path<String>, body: Bytes) -> Response {
     let subscription = match subscription(&app, &token).await {
         Ok(subscription) => subscription,
-        Err(page) => return app.pages.answer(&page),
+        Err(page) => return app.pages.response(&page),
     };
     let Subscription { customer, channel, .. } = &subscription;
     let subscribes = url::form_urlencoded::parse(&body).any(|(name, value)| (&*name, &*value) == SUBSCRIBE);
@@ -43,7 +43,7 @@ pub(crate) async fn change(State(app): State<Arc<App>>, Path(token): Path<String
     } else {
         (app.suppressions.opt_out(&subscription, now()).await, Page::OptedOut(*channel))
     };
-    app.pages.answer(&match changed {
+    app.pages.response(&match changed {
         Ok(()) => {
             tracing::info!(customer.id = %customer, %channel, subscribes, "a customer decided what she hears");
             page
@@ -71,5 +71,5 @@ fn unavailable(error: &StoreError) -> Page {
 
 /// Every other path.
 pub(crate) async fn no_such_page(State(app): State<Arc<App>>) -> Response {
-    app.pages.answer(&Page::NotFound)
+    app.pages.response(&Page::NotFound)
 }

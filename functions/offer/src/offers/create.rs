@@ -21,7 +21,7 @@ use crate::app::App;
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// Longest `Idempotency-Key`, in characters.
-const KEY_LIMIT: usize = 255;
+const MAX_KEY_LENGTH: usize = 255;
 
 /// `POST /offer/create`, `POST /offers`.
 pub(crate) async fn create(
@@ -43,9 +43,9 @@ pub(crate) async fn create(
     let idempotency = idempotency(&headers, &body)?;
     // Before looking at the body: what was right then may be past its validity now.
     if let Some(idempotency) = &idempotency
-        && let Some(earlier) = app.offers.find_replay(idempotency).await?
+        && let Some(previous) = app.offers.find_replay(idempotency).await?
     {
-        return answer_earlier(&earlier, replayed);
+        return replay_response(&previous, replayed);
     }
     let offer =
         Offer::parse(body, &Posted { at: domain::clock::now(), by: &caller, default_subject: &app.default_subject })?;
@@ -55,12 +55,12 @@ pub(crate) async fn create(
             metrics::emit(&[], &[("Offers", Unit::Count, 1)]);
             Ok(created(&offer))
         }
-        earlier => answer_earlier(&earlier, replayed),
+        previous => replay_response(&previous, replayed),
     }
 }
 
-fn answer_earlier(earlier: &CreateResult, replayed: impl Fn(&Offer) -> Response) -> Result<Response, Problem> {
-    match earlier {
+fn replay_response(previous: &CreateResult, replayed: impl Fn(&Offer) -> Response) -> Result<Response, Problem> {
+    match previous {
         CreateResult::Replayed(offer) => Ok(replayed(offer)),
         CreateResult::KeyReused => Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -79,11 +79,11 @@ fn idempotency(headers: &HeaderMap, body: &Value) -> Result<Option<Idempotency>,
     let key = key
         .to_str()
         .ok()
-        .filter(|key| (1..=KEY_LIMIT).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()))
+        .filter(|key| (1..=MAX_KEY_LENGTH).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()))
         .ok_or_else(|| {
             Faults::one(
                 "Idempotency-Key",
-                format!("must be 1 to {KEY_LIMIT} printable ASCII characters without spaces"),
+                format!("must be 1 to {MAX_KEY_LENGTH} printable ASCII characters without spaces"),
             )
         })?;
     // Written anew, the body does not depend on white space or on the order of fields.

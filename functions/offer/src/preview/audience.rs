@@ -14,7 +14,7 @@ use super::view::AudienceView;
 
 /// Segments counted at a time: what stays in memory is a page of each.
 const SEGMENTS: u32 = 4;
-const PAGE: u16 = 500;
+const PAGE_SIZE: u16 = 500;
 
 /// What an offer's audience is, as far as customers were read.
 #[derive(Default)]
@@ -24,18 +24,18 @@ pub(super) struct AudienceCount {
     /// For each channel, the customer with the smallest id: the same at every preview.
     pub(super) samples: BTreeMap<Channel, Customer>,
     /// Whether time ran out before all customers were read.
-    is_cut_short: bool,
+    timed_out: bool,
 }
 
 impl AudienceCount {
     fn add(&mut self, other: Self) {
         self.scan += other.scan;
-        self.is_cut_short |= other.is_cut_short;
+        self.timed_out |= other.timed_out;
         for (channel, count) in other.notifications {
             *self.notifications.entry(channel).or_default() += count;
         }
         for (channel, customer) in other.samples {
-            self.offer_sample(channel, &customer);
+            self.consider_sample(channel, &customer);
         }
     }
 
@@ -47,13 +47,13 @@ impl AudienceCount {
             if let Selection::Eligible(channels) = selection {
                 for channel in channels {
                     *self.notifications.entry(channel).or_default() += 1;
-                    self.offer_sample(channel, customer);
+                    self.consider_sample(channel, customer);
                 }
             }
         }
     }
 
-    fn offer_sample(&mut self, channel: Channel, customer: &Customer) {
+    fn consider_sample(&mut self, channel: Channel, customer: &Customer) {
         if self.samples.get(&channel).is_none_or(|sample| customer.id < sample.id) {
             self.samples.insert(channel, customer.clone());
         }
@@ -78,41 +78,41 @@ async fn count_segment(
     let mut count = AudienceCount::default();
     let mut after = None;
     loop {
-        let page = customers.scan(segment, SEGMENTS, after.as_ref(), PAGE).await?;
+        let page = customers.scan(segment, SEGMENTS, after.as_ref(), PAGE_SIZE).await?;
         count.add_page(&Audience::of(offer), &page);
         after = page.next;
         if after.is_none() {
             return Ok(count);
         }
         if Instant::now() >= until {
-            count.is_cut_short = true;
+            count.timed_out = true;
             return Ok(count);
         }
     }
 }
 
 /// The size of the audience: counted, or reckoned up from what was read.
-pub(super) async fn reckon(
+pub(super) async fn estimate(
     customers: &Customers,
     offer: &Offer,
     count: &AudienceCount,
 ) -> Result<AudienceView, StoreError> {
     let ScanCounts { customers_read, customers_eligible, customers_unevaluable, .. } = count.scan;
-    let exact = !count.is_cut_short;
+    let exact = !count.timed_out;
     let all = if exact { customers_read } else { customers.approximate_count().await?.max(customers_read) };
-    let reckon = |count: u64| if exact { count } else { in_proportion(count, all, customers_read) };
-    let notifications = |channel| reckon(count.notifications.get(channel).copied().unwrap_or_default());
+    let estimate = |count: u64| if exact { count } else { scale(count, all, customers_read) };
+    let notifications = |channel| estimate(count.notifications.get(channel).copied().unwrap_or_default());
     Ok(AudienceView {
-        customers: reckon(customers_eligible),
+        customers: estimate(customers_eligible),
         notifications: offer.channels.iter().map(|channel| (*channel, notifications(channel))).collect(),
-        unevaluable: reckon(customers_unevaluable),
+        unevaluable: estimate(customers_unevaluable),
         exact,
         customers_read,
     })
 }
 
 /// `count` of `read`, as so many of `all`.
-fn in_proportion(count: u64, all: u64, read: u64) -> u64 {
+fn scale(count: u64, all: u64, read: u64) -> u64 {
     let share = u128::from(count) * u128::from(all) / u128::from(read.max(1));
     u64::try_from(share).unwrap_or(u64::MAX)
 }
@@ -127,8 +127,8 @@ mod tests {
 
     #[test]
     fn an_estimate_is_in_proportion() {
-        assert_eq!(in_proportion(250, 10_000_000, 1_000), 2_500_000);
-        assert_eq!(in_proportion(0, 10, 0), 0);
+        assert_eq!(scale(250, 10_000_000, 1_000), 2_500_000);
+        assert_eq!(scale(0, 10, 0), 0);
     }
 
     #[test]
@@ -166,6 +166,6 @@ mod tests {
         let samples: Vec<_> =
             count.samples.iter().map(|(channel, customer)| (*channel, customer.id.as_str())).collect();
         assert_eq!(samples, [(Channel::Email, "b"), (Channel::Sms, "c")]);
-        assert!(!count.is_cut_short);
+        assert!(!count.timed_out);
     }
 }

@@ -18,13 +18,13 @@ use domain::{Faults, Offer};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use test_send::{TEST_TIME, test_recipients};
+use test_send::{TEST_TIMEOUT, test_recipients};
 use view::PreviewView;
 
 use crate::app::App;
 
-/// For counting and for test messages. API Gateway waits 29 seconds for the whole answer.
-const ANSWER_TIME: Duration = Duration::from_secs(26);
+/// For counting and for test messages. API Gateway waits 29 seconds for the whole response.
+const RESPONSE_TIME: Duration = Duration::from_secs(26);
 
 /// `POST /offers/preview`.
 pub(crate) async fn preview(
@@ -39,17 +39,17 @@ pub(crate) async fn preview(
         (offer, recipients) => return Err(all_faults(offer.err(), recipients.err()).into()),
     };
 
-    let counting_time = if recipients.is_empty() { ANSWER_TIME } else { ANSWER_TIME - TEST_TIME };
+    let counting_time = if recipients.is_empty() { RESPONSE_TIME } else { RESPONSE_TIME - TEST_TIMEOUT };
     let count = audience::count(&app.customers, &offer, Instant::now() + counting_time).await?;
     let samples: BTreeMap<_, _> = offer
         .channels
         .iter()
-        .map(|channel| (*channel, app.samples.write(*channel, &offer, count.samples.get(channel))))
+        .map(|channel| (*channel, app.sample_composer.compose(*channel, &offer, count.samples.get(channel))))
         .collect();
-    let view = audience::reckon(&app.customers, &offer, &count).await?;
+    let view = audience::estimate(&app.customers, &offer, &count).await?;
     // Last: whoever is told of a failure tries again, and the tests would go out again.
     let tests =
-        join_all(recipients.iter().map(|recipient| app.tester.test(recipient, samples.get(&recipient.channel()))))
+        join_all(recipients.iter().map(|recipient| app.test_sender.send(recipient, samples.get(&recipient.channel()))))
             .await;
     tracing::info!(
         offer.code = offer.code,

@@ -5,10 +5,10 @@ use delivery::email::{Content, Letterhead};
 use domain::{Channel, Customer, CustomerId, Offer};
 
 /// Where the unsubscribe link of a preview leads: nowhere (RFC 2606). A customer's own would work for whoever clicks it.
-pub(super) const NO_LINK: &str = "https://unsubscribe.invalid/each-customer-has-her-own-link";
+pub(super) const PLACEHOLDER_LINK: &str = "https://unsubscribe.invalid/each-customer-has-her-own-link";
 
 /// Writes samples.
-pub struct Samples {
+pub struct SampleComposer {
     pub letterhead: Letterhead,
     pub sms: SmsComposer,
 }
@@ -17,24 +17,24 @@ pub struct Samples {
 pub(super) struct Sample {
     /// Whom it is written to; nobody in particular, if it reaches nobody.
     pub(super) customer: Option<CustomerId>,
-    pub(super) written: Result<Message, String>,
+    pub(super) message: Result<Message, String>,
 }
 
 pub(super) enum Message {
     Email {
         content: Content,
         /// The description alone, without what surrounds it.
-        said: String,
+        description: String,
     },
     Sms {
         text: String,
     },
 }
 
-impl Samples {
+impl SampleComposer {
     /// Writes a channel's message as that customer would read it.
-    pub(super) fn write(&self, channel: Channel, offer: &Offer, customer: Option<&Customer>) -> Sample {
-        let somebody = Customer {
+    pub(super) fn compose(&self, channel: Channel, offer: &Offer, customer: Option<&Customer>) -> Sample {
+        let placeholder = Customer {
             id: "somebody".parse().expect("letters are an id"),
             name: "Somebody".to_owned(),
             email: None,
@@ -44,14 +44,14 @@ impl Samples {
             time_zone: None,
             attributes: serde_json::Map::default(),
         };
-        let reader = customer.unwrap_or(&somebody);
-        let written = match channel {
-            Channel::Email => self.letterhead.write_offer(offer, reader, NO_LINK).and_then(|content| {
-                let said = offer.description.render(reader).map_err(|error| error.to_string())?;
-                Ok(Message::Email { content, said })
+        let reader = customer.unwrap_or(&placeholder);
+        let message = match channel {
+            Channel::Email => self.letterhead.write_offer(offer, reader, PLACEHOLDER_LINK).and_then(|content| {
+                let description = offer.description.render(reader).map_err(|error| error.to_string())?;
+                Ok(Message::Email { content, description })
             }),
             Channel::Sms => self.sms.text(offer, reader).map(|text| Message::Sms { text }),
         };
-        Sample { customer: customer.map(|customer| customer.id.clone()), written }
+        Sample { customer: customer.map(|customer| customer.id.clone()), message }
     }
 }

@@ -10,17 +10,17 @@ use domain::fields::Fields;
 use domain::{Channel, EmailAddress, Faults, Mobile};
 use serde_json::{Value, json};
 
-use super::sample::{Message, NO_LINK, Sample};
-use super::view::{TestView, Tested};
+use super::sample::{Message, PLACEHOLDER_LINK, Sample};
+use super::view::{TestResult, TestView};
 
-/// How long the answer to a test message is waited for.
-pub const TEST_TIME: Duration = Duration::from_secs(8);
+/// How long the response to a test message is waited for.
+pub const TEST_TIMEOUT: Duration = Duration::from_secs(8);
 /// Most test recipients.
-const TEST_RECIPIENTS_LIMIT: usize = 10;
+const MAX_TEST_RECIPIENTS: usize = 10;
 
 /// Sends test messages, through the channels' own functions.
-pub struct Tester {
-    /// Makes one attempt for each call, and waits [`TEST_TIME`] for its answer.
+pub struct TestSender {
+    /// Makes one attempt for each call, and waits [`TEST_TIMEOUT`] for its response.
     pub lambda: Client,
     pub email_function: String,
     pub sms_function: String,
@@ -65,23 +65,23 @@ impl TestRecipient {
 pub(super) fn test_recipients(value: Option<Value>) -> Result<Vec<TestRecipient>, Faults> {
     let mut fields = Fields::of(json!({"testRecipients": value}))?;
     let recipients = fields.list("testRecipients", str::parse::<TestRecipient>).unwrap_or_default();
-    if recipients.len() > TEST_RECIPIENTS_LIMIT {
-        fields.fault("testRecipients", format!("must name at most {TEST_RECIPIENTS_LIMIT}, not {}", recipients.len()));
+    if recipients.len() > MAX_TEST_RECIPIENTS {
+        fields.fault("testRecipients", format!("must name at most {MAX_TEST_RECIPIENTS}, not {}", recipients.len()));
     }
     fields.finish(&["testRecipients"])?;
     Ok(recipients)
 }
 
-impl Tester {
+impl TestSender {
     /// Sends a test message, as the sample says it.
-    pub(super) async fn test(&self, recipient: &TestRecipient, sample: Option<&Sample>) -> TestView {
-        let result = match sample.map(|sample| &sample.written) {
+    pub(super) async fn send(&self, recipient: &TestRecipient, sample: Option<&Sample>) -> TestView {
+        let result = match sample.map(|sample| &sample.message) {
             None => Err("the offer does not go out on this channel".to_owned()),
             Some(Err(error)) => Err(format!("there is no message to send: {error}")),
-            Some(Ok(Message::Email { content, said })) => {
+            Some(Ok(Message::Email { content, description })) => {
                 let payload = json!({
                     "recipient": recipient.as_str(), "emailFromAddress": self.from, "emailReplyToAddress": self.reply_to,
-                    "subject": content.subject, "content": said, "unsubscribeUrl": NO_LINK,
+                    "subject": content.subject, "content": description, "unsubscribeUrl": PLACEHOLDER_LINK,
                 });
                 self.invoke(&self.email_function, payload).await
             }
@@ -93,24 +93,24 @@ impl Tester {
             recipient: recipient.as_str().to_owned(),
             channel: recipient.channel(),
             result: match result {
-                Ok(message_id) => Tested::Sent { message_id },
-                Err(error) => Tested::NotSent { error },
+                Ok(message_id) => TestResult::Sent { message_id },
+                Err(error) => TestResult::NotSent { error },
             },
         }
     }
 
     async fn invoke(&self, function: &str, payload: Value) -> Result<Value, String> {
         let call = self.lambda.invoke().function_name(function).payload(Blob::new(payload.to_string()));
-        let answer = call.send().await.map_err(|error| {
-            tracing::warn!(function, error = %DisplayErrorContext(&error), "a test message got no answer");
-            format!("no answer within {} seconds; it may arrive all the same", TEST_TIME.as_secs())
+        let response = call.send().await.map_err(|error| {
+            tracing::warn!(function, error = %DisplayErrorContext(&error), "a test message got no response");
+            format!("no response within {} seconds; it may arrive all the same", TEST_TIMEOUT.as_secs())
         })?;
-        let said = answer.payload.map(Blob::into_inner).unwrap_or_default();
-        let mut said: Value = serde_json::from_slice(&said).unwrap_or_default();
-        if answer.function_error.is_some() {
-            return Err(said["errorMessage"].as_str().unwrap_or("the function failed; see its log").to_owned());
+        let payload = response.payload.map(Blob::into_inner).unwrap_or_default();
+        let mut payload: Value = serde_json::from_slice(&payload).unwrap_or_default();
+        if response.function_error.is_some() {
+            return Err(payload["errorMessage"].as_str().unwrap_or("the function failed; see its log").to_owned());
         }
-        Ok(said["messageId"].take())
+        Ok(payload["messageId"].take())
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) struct SampleView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) customer: Option<&'a CustomerId>,
     #[serde(flatten)]
-    pub(super) written: Written<'a>,
+    pub(super) message: Written<'a>,
 }
 
 #[derive(Serialize)]
@@ -46,19 +46,19 @@ pub(super) struct SampleView<'a> {
 pub(super) enum Written<'a> {
     Email { subject: &'a str, text: &'a str, html: &'a str },
     Sms { text: &'a str, segments: usize },
-    Unwritable { error: &'a str },
+    Failed { error: &'a str },
 }
 
 impl<'a> From<&'a Sample> for SampleView<'a> {
     fn from(sample: &'a Sample) -> Self {
-        let written = match &sample.written {
+        let message = match &sample.message {
             Ok(Message::Email { content: Content { subject, text, html }, .. }) => {
                 Written::Email { subject, text, html }
             }
             Ok(Message::Sms { text }) => Written::Sms { text, segments: segments::count(text) },
-            Err(error) => Written::Unwritable { error },
+            Err(error) => Written::Failed { error },
         };
-        Self { customer: sample.customer.as_ref(), written }
+        Self { customer: sample.customer.as_ref(), message }
     }
 }
 
@@ -69,12 +69,12 @@ pub(super) struct TestView {
     pub(super) recipient: String,
     pub(super) channel: Channel,
     #[serde(flatten)]
-    pub(super) result: Tested,
+    pub(super) result: TestResult,
 }
 
 #[derive(Serialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
-pub(super) enum Tested {
+pub(super) enum TestResult {
     Sent { message_id: Value },
     NotSent { error: String },
 }

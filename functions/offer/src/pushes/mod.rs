@@ -34,7 +34,7 @@ pub(crate) async fn read(
     let id = parse_id(&offer, &number)?;
     let progress = match app.pushes.progress(id).await? {
         Some(progress) => progress,
-        None => requested(&app, id).await?,
+        None => requested_progress(&app, id).await?,
     };
     Ok(Json(view(&app, progress).await).into_response())
 }
@@ -45,7 +45,7 @@ async fn view(app: &App, progress: Progress) -> ProgressView {
 }
 
 /// A push that is requested, but that `push` has not come to yet.
-async fn requested(app: &App, id: PushId) -> Result<Progress, Problem> {
+async fn requested_progress(app: &App, id: PushId) -> Result<Progress, Problem> {
     let request = app.offers.push_request(id).await?.ok_or_else(|| Problem::not_found("push"))?;
     let offer = offers::find(app, &id.offer.to_string()).await?;
     let starts_at = offer.waits_until(now());
@@ -88,22 +88,22 @@ pub(crate) async fn push_again(
         ));
     }
     let last = app.offers.last_push_number(offer.id).await?.ok_or_else(|| Problem::not_found("offer"))?;
-    let is_over =
+    let is_closed =
         app.pushes.get(PushId { offer: offer.id, number: last }).await?.is_some_and(|push| !push.state.is_open());
-    let one_at_a_time =
+    let still_open =
         || Problem::new(StatusCode::CONFLICT, "A push of this offer is still open. Wait for it, or cancel it.");
-    if !is_over {
-        return Err(one_at_a_time());
+    if !is_closed {
+        return Err(still_open());
     }
     let id = PushId { offer: offer.id, number: last + 1 };
     let request =
         PushRequest { push: id, requested_by: caller, requested_at: now(), retry_rejected, trace: Some(trace) };
     if !app.offers.request_push(&request).await? {
-        return Err(one_at_a_time());
+        return Err(still_open());
     }
     tracing::info!(offer.id = %id.offer, push.number = id.number, retry_rejected, by = request.requested_by, "push requested");
     let location = [(LOCATION, format!("./pushes/{}", id.number))];
-    let progress = view(&app, requested(&app, id).await?).await;
+    let progress = view(&app, requested_progress(&app, id).await?).await;
     Ok((StatusCode::ACCEPTED, location, Json(progress)).into_response())
 }
 
