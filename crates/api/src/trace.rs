@@ -1,4 +1,4 @@
-//! What ties a call's log lines to those of everything that comes of it.
+//! Trace ids, which link the log lines of a call to those of all work it causes.
 
 use std::time::Instant;
 
@@ -12,16 +12,17 @@ use tracing::Instrument;
 
 use crate::Problem;
 
-/// The trace that a call belongs to: the caller's own (`traceparent`), API Gateway's (`X-Amzn-Trace-Id`), or a new one.
+/// The trace of a request: the caller's (`traceparent`), otherwise API Gateway's (`X-Amzn-Trace-Id`), otherwise a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trace(pub TraceId);
 
 impl Trace {
     fn of(headers: &HeaderMap) -> Self {
         let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let named = header("traceparent").and_then(|header| TraceId::from_traceparent(header).ok());
-        let named = named.or_else(|| header("x-amzn-trace-id").and_then(|header| TraceId::from_xray(header).ok()));
-        Self(named.unwrap_or_else(TraceId::generate))
+        let received = header("traceparent").and_then(|header| TraceId::from_traceparent(header).ok());
+        let received =
+            received.or_else(|| header("x-amzn-trace-id").and_then(|header| TraceId::from_xray(header).ok()));
+        Self(received.unwrap_or_else(TraceId::generate))
     }
 }
 
@@ -33,8 +34,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Trace {
     }
 }
 
-/// Wraps a route: gives each call its trace, and logs one line when it is answered. The line names the route, not the path,
-/// which may hold an address.
+/// Wraps a route: assigns a trace to each request, and logs one line when it has been handled. The line has the route and not
+/// the path, which may contain an address.
 pub async fn traced(mut request: Request, next: Next) -> Response {
     let trace = Trace::of(request.headers());
     request.extensions_mut().insert(trace);
@@ -49,7 +50,7 @@ pub async fn traced(mut request: Request, next: Next) -> Response {
             http.route = route,
             http.status = response.status().as_u16(),
             duration_ms,
-            "answered"
+            "request handled"
         );
         response
     }

@@ -1,8 +1,8 @@
-//! What the handlers work with.
+//! The dependencies of the handlers.
 
 use store::{Customers, Suppressions};
 
-/// What every handler may use.
+/// State shared by all handlers.
 pub struct App {
     pub customers: Customers,
     pub suppressions: Suppressions,

@@ -1,4 +1,12 @@
-//! The HTTP API of customers: put, read and delete them, one or many; and of the addresses that must not be written to.
+//! The HTTP API of customers (put, read and delete them, one or many) and of suppressed addresses.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | paths and their handlers | `routes` |
+//! | what the handlers depend on | `app` |
+//! | how customers are stored, read and deleted | `customers` |
+//! | how suppressions are read and lifted | `suppressions` |
 
 mod app;
 mod customers;

@@ -1,4 +1,4 @@
-//! The paths, and the handler of each.
+//! Paths and their handlers.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use crate::app::App;
 use crate::{customers, suppressions};
 
-/// Every path with its handler.
+/// The router of the whole API.
 pub fn router(app: App) -> Router {
     Router::new()
         .route("/customers", post(customers::put_many))

@@ -1,4 +1,4 @@
-//! What the handlers work with.
+//! The dependencies of the handlers.
 
 use domain::Text;
 use store::{Customers, Deliveries, Offers, Pushes};
@@ -7,7 +7,7 @@ use crate::preview::sample::SampleComposer;
 use crate::preview::test_send::TestSender;
 use crate::pushes::diagnosis::Diagnosis;
 
-/// What every handler may use.
+/// State shared by all handlers.
 pub struct App {
     pub offers: Offers,
     pub pushes: Pushes,

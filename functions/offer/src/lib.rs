@@ -1,15 +1,18 @@
-//! The HTTP API of offers: preview, create, read and list them; push them again, cancel pushes, tell how far they are.
+//! The HTTP API of offers: preview, create, read and list offers; push them again, cancel pushes, report their progress.
 //!
 //! # Layout
 //! | to change | open |
 //! |---|---|
-//! | a path, or which handler it has | `routes` |
-//! | what handlers work with | `app` |
+//! | paths and their handlers | `routes` |
+//! | what the handlers depend on | `app` |
 //! | how offers are created, read and listed | `offers` |
-//! | how pushes are requested, cancelled and reported | `pushes` |
-//! | what is said to hold a push up | `pushes::diagnosis` |
-//! | how a preview counts, what it shows, what it sends | `preview` |
-//! | what is said of single deliveries | `deliveries` |
+//! | how pushes are requested, cancelled and listed | `pushes` |
+//! | how `waitingFor` and `lastError` are found | `pushes::diagnosis` |
+//! | what a preview does, and within which time | `preview` |
+//! | how a preview counts and estimates the audience | `preview::audience` |
+//! | how a preview composes sample messages | `preview::sample` |
+//! | how a preview sends test messages | `preview::test_send` |
+//! | how deliveries are listed | `deliveries` |
 
 mod app;
 mod deliveries;

@@ -1,4 +1,4 @@
-//! The paths of the API, and the handler of each.
+//! Paths and their handlers.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::{deliveries, offers, preview, pushes};
 
-/// The API of offers.
+/// The router of the whole API.
 pub fn router(app: App) -> Router {
     Router::new()
         .route("/offer/create", post(offers::create))

@@ -1,11 +1,11 @@
-//! What the handlers work with.
+//! The dependencies of the handlers.
 
 use runtime::Keys;
 use store::Suppressions;
 
 use crate::page::Pages;
 
-/// What every handler may use.
+/// State shared by all handlers.
 pub struct App {
     pub suppressions: Suppressions,
     pub keys: Keys,

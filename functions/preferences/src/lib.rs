@@ -1,7 +1,16 @@
-//! What a customer decides herself, from a link in her mail: no account, no login. The link's signature is the proof.
+//! The unsubscribe page, reached from the link in each e-mail. There is no account and no login: the signature in the link
+//! authorises the change.
 //!
-//! This function is open to everybody. It can read and write the Suppressions table and nothing else: neither her address
-//! nor her name can be had through it.
+//! This function is public. It has access to the Suppressions table only, so it can reveal neither an address nor a name.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | paths and their handlers | `routes` |
+//! | what the handlers depend on | `app` |
+//! | what GET and POST do | `unsubscribe` |
+//! | how a link is verified | `links` |
+//! | the text, layout and headers of the pages | `page`, `templates/` |
 
 mod app;
 mod links;

@@ -1,4 +1,4 @@
-//! The paths, and the handler of each.
+//! Paths and their handlers.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use axum::routing::get;
 use crate::app::App;
 use crate::unsubscribe;
 
-/// Every path with its handler.
+/// The router of the unsubscribe pages.
 pub fn router(app: App) -> Router {
     Router::new()
         .route("/unsubscribe/{token}", get(unsubscribe::show).post(unsubscribe::change))

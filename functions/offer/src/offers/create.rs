@@ -1,4 +1,4 @@
-//! Create an offer, once for each `Idempotency-Key`.
+//! Creates an offer, once for each `Idempotency-Key`.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::app::App;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-/// Longest `Idempotency-Key`, in characters.
+/// Maximum length of an `Idempotency-Key`, in characters.
 const MAX_KEY_LENGTH: usize = 255;
 
 /// `POST /offer/create`, `POST /offers`.
@@ -33,7 +33,7 @@ pub(crate) async fn create(
     Body(body): Body,
 ) -> Result<Response, Problem> {
     let created = |offer: &Offer| {
-        // Relative to the request, so that it is right behind every stage, domain and base path.
+        // Relative to the request, so that it is correct for every stage, domain and base path.
         let base = if uri.path().ends_with("/create") { ".." } else { "." };
         let location = [(LOCATION, format!("{base}/offers/{}", offer.id))];
         (StatusCode::CREATED, location, Json(OfferView::from(offer))).into_response()
@@ -41,7 +41,7 @@ pub(crate) async fn create(
     let replayed = |offer: &Offer| ([(IDEMPOTENT_REPLAYED, "true")], created(offer)).into_response();
 
     let idempotency = idempotency(&headers, &body)?;
-    // Before looking at the body: what was right then may be past its validity now.
+    // Before validating the body: an offer that was valid at the first request may have expired since.
     if let Some(idempotency) = &idempotency
         && let Some(previous) = app.offers.find_replay(idempotency).await?
     {
@@ -64,10 +64,10 @@ fn replay_response(previous: &CreateResult, replayed: impl Fn(&Offer) -> Respons
         CreateResult::Replayed(offer) => Ok(replayed(offer)),
         CreateResult::KeyReused => Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
-            "This Idempotency-Key was used with another body. Use a new key for a new offer.",
+            "This Idempotency-Key was used with a different body. Use a new key for a new offer.",
         )),
         CreateResult::Contended | CreateResult::Stored => Err(Problem::busy(
-            "A request with the same Idempotency-Key is under way. Try again in a moment to get its offer.",
+            "A request with the same Idempotency-Key is in progress. Try again in a moment to get its offer.",
         )),
     }
 }
@@ -86,7 +86,39 @@ fn idempotency(headers: &HeaderMap, body: &Value) -> Result<Option<Idempotency>,
                 format!("must be 1 to {MAX_KEY_LENGTH} printable ASCII characters without spaces"),
             )
         })?;
-    // Written anew, the body does not depend on white space or on the order of fields.
+    // Serialised again, so that neither white space nor the order of fields matters.
     let fingerprint = HEXLOWER.encode(&Sha256::digest(body.to_string()));
     Ok(Some(Idempotency { key: key.to_owned(), fingerprint }))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn headers(key: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(HeaderName::from_static(IDEMPOTENCY_KEY), HeaderValue::from_static(key))])
+    }
+
+    #[test]
+    fn fingerprint_ignores_white_space_and_field_order() {
+        let fingerprint = |body: &str| {
+            let body = serde_json::from_str(body).unwrap();
+            idempotency(&headers("key-1"), &body).ok().flatten().map(|idempotency| idempotency.fingerprint)
+        };
+        let posted = fingerprint(r#"{"code": "A", "description": "B"}"#);
+        assert!(posted.is_some());
+        assert_eq!(posted, fingerprint(r#"{"description":"B","code":"A"}"#));
+        assert_ne!(posted, fingerprint(r#"{"code": "A", "description": "C"}"#));
+    }
+
+    #[test]
+    fn idempotency_key_is_optional_and_must_be_printable_ascii() {
+        assert!(idempotency(&HeaderMap::new(), &Value::Null).is_ok_and(|idempotency| idempotency.is_none()));
+        for invalid in ["", "with space"] {
+            let faults = idempotency(&headers(invalid), &Value::Null).map(|_| ()).unwrap_err().into_vec();
+            assert_eq!(faults[0].field, "Idempotency-Key", "{invalid}");
+        }
+    }
 }

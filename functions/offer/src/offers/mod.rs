@@ -1,4 +1,4 @@
-//! Create, read and list offers.
+//! Creates, reads and lists offers.
 
 mod create;
 mod view;
@@ -39,9 +39,9 @@ pub(crate) async fn list(
     .into_response())
 }
 
-/// The offer that a path names.
+/// The offer with the id in the path.
 pub(crate) async fn find(app: &App, id: &str) -> Result<Offer, Problem> {
-    // What is no id names no offer.
+    // A malformed id is the id of no offer.
     let Ok(id) = id.parse::<OfferId>() else {
         return Err(Problem::not_found("offer"));
     };

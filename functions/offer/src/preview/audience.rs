@@ -1,4 +1,4 @@
-//! How many an offer would reach, counted or reckoned up.
+//! The size of an offer's audience: counted, or estimated from a part of the customers.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -12,18 +12,19 @@ use store::{Customers, StoreError};
 
 use super::view::AudienceView;
 
-/// Segments counted at a time: what stays in memory is a page of each.
+/// Segments of the table that are scanned concurrently. One page of each is in memory at a time.
 const SEGMENTS: u32 = 4;
+/// Customers in a page of a segment.
 const PAGE_SIZE: u16 = 500;
 
-/// What an offer's audience is, as far as customers were read.
+/// What was counted of an offer's audience.
 #[derive(Default)]
 pub(super) struct AudienceCount {
     pub(super) scan: ScanCounts,
     notifications: BTreeMap<Channel, u64>,
-    /// For each channel, the customer with the smallest id: the same at every preview.
+    /// For each channel, the eligible customer with the smallest id, so that every full count selects the same one.
     pub(super) samples: BTreeMap<Channel, Customer>,
-    /// Whether time ran out before all customers were read.
+    /// Whether the time limit was reached before all customers were read.
     timed_out: bool,
 }
 
@@ -60,7 +61,7 @@ impl AudienceCount {
     }
 }
 
-/// Reads customers until the time is over.
+/// Reads customers until `until`. At least one page of each segment is read.
 pub(super) async fn count(customers: &Customers, offer: &Offer, until: Instant) -> Result<AudienceCount, StoreError> {
     let mut total = AudienceCount::default();
     for segment in try_join_all((0..SEGMENTS).map(|segment| count_segment(customers, offer, segment, until))).await? {
@@ -91,7 +92,7 @@ async fn count_segment(
     }
 }
 
-/// The size of the audience: counted, or reckoned up from what was read.
+/// The size of the audience: exact if every customer was read, otherwise scaled up from those who were.
 pub(super) async fn estimate(
     customers: &Customers,
     offer: &Offer,
@@ -111,7 +112,7 @@ pub(super) async fn estimate(
     })
 }
 
-/// `count` of `read`, as so many of `all`.
+/// Scales `count`, found among `read` customers, to `all` customers.
 fn scale(count: u64, all: u64, read: u64) -> u64 {
     let share = u128::from(count) * u128::from(all) / u128::from(read.max(1));
     u64::try_from(share).unwrap_or(u64::MAX)
@@ -126,13 +127,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_estimate_is_in_proportion() {
+    fn estimate_is_proportional() {
         assert_eq!(scale(250, 10_000_000, 1_000), 2_500_000);
         assert_eq!(scale(0, 10, 0), 0);
     }
 
     #[test]
-    fn pages_add_up_and_the_smallest_id_of_each_channel_is_the_sample() {
+    fn pages_add_up_and_each_sample_has_the_smallest_id() {
         let default_subject = Text::parse("Save").unwrap();
         let posted = Posted { at: domain::clock::now(), by: "bank", default_subject: &default_subject };
         let body = json!({"code": "A", "description": "B", "eligibility": "customer.tier == 'gold'"});

@@ -1,5 +1,14 @@
-//! What an offer would do, before it is posted: how many it would reach, and how it would read. Nothing is stored, and
-//! nobody is told but those who are named as test recipients.
+//! Previews an offer before it is posted: how many customers it would reach, and what its messages would look like. Nothing is
+//! stored, and only the named test recipients receive a message.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | the steps of a preview, and its time limit | this file |
+//! | how the audience is counted and estimated | [`audience`] |
+//! | how the sample messages are composed | [`sample`] |
+//! | how test messages are sent | [`test_send`] |
+//! | the JSON | [`view`] |
 
 mod audience;
 pub(crate) mod sample;
@@ -23,8 +32,8 @@ use view::PreviewView;
 
 use crate::app::App;
 
-/// For counting and for test messages. API Gateway waits 29 seconds for the whole response.
-const RESPONSE_TIME: Duration = Duration::from_secs(26);
+/// Time for counting and for test messages together. API Gateway's limit for the whole response is 29 seconds.
+const TIME_LIMIT: Duration = Duration::from_secs(26);
 
 /// `POST /offers/preview`.
 pub(crate) async fn preview(
@@ -39,7 +48,7 @@ pub(crate) async fn preview(
         (offer, recipients) => return Err(all_faults(offer.err(), recipients.err()).into()),
     };
 
-    let counting_time = if recipients.is_empty() { RESPONSE_TIME } else { RESPONSE_TIME - TEST_TIMEOUT };
+    let counting_time = if recipients.is_empty() { TIME_LIMIT } else { TIME_LIMIT - TEST_TIMEOUT };
     let count = audience::count(&app.customers, &offer, Instant::now() + counting_time).await?;
     let samples: BTreeMap<_, _> = offer
         .channels
@@ -47,7 +56,7 @@ pub(crate) async fn preview(
         .map(|channel| (*channel, app.sample_composer.compose(*channel, &offer, count.samples.get(channel))))
         .collect();
     let view = audience::estimate(&app.customers, &offer, &count).await?;
-    // Last: whoever is told of a failure tries again, and the tests would go out again.
+    // Last, because a caller retries after an error, and a retry would send the test messages again.
     let tests =
         join_all(recipients.iter().map(|recipient| app.test_sender.send(recipient, samples.get(&recipient.channel()))))
             .await;

@@ -1,13 +1,15 @@
-//! How an offer would read.
+//! Sample messages: an offer as one customer of each channel would receive it.
 
 use delivery::SmsComposer;
 use delivery::email::{Content, Letterhead};
 use domain::{Channel, Customer, CustomerId, Offer};
+use serde_json::Map;
 
-/// Where the unsubscribe link of a preview leads: nowhere (RFC 2606). A customer's own would work for whoever clicks it.
-pub(super) const PLACEHOLDER_LINK: &str = "https://unsubscribe.invalid/each-customer-has-her-own-link";
+/// The unsubscribe link in a preview. It leads nowhere (RFC 2606), because a customer's real link would unsubscribe them, no
+/// matter who opens it.
+pub(super) const PLACEHOLDER_LINK: &str = "https://unsubscribe.invalid/each-customer-has-their-own-link";
 
-/// Writes samples.
+/// Composes samples.
 pub struct SampleComposer {
     pub letterhead: Letterhead,
     pub sms: SmsComposer,
@@ -15,15 +17,16 @@ pub struct SampleComposer {
 
 /// One channel's message as one customer would read it.
 pub(super) struct Sample {
-    /// Whom it is written to; nobody in particular, if it reaches nobody.
+    /// The customer it is composed for; `None` for the placeholder, if the channel reaches no customer.
     pub(super) customer: Option<CustomerId>,
+    /// The message, or why it cannot be composed.
     pub(super) message: Result<Message, String>,
 }
 
 pub(super) enum Message {
     Email {
         content: Content,
-        /// The description alone, without what surrounds it.
+        /// The description alone, without the letterhead.
         description: String,
     },
     Sms {
@@ -32,18 +35,9 @@ pub(super) enum Message {
 }
 
 impl SampleComposer {
-    /// Writes a channel's message as that customer would read it.
+    /// Composes the message on a channel for `customer`, or for a placeholder.
     pub(super) fn compose(&self, channel: Channel, offer: &Offer, customer: Option<&Customer>) -> Sample {
-        let placeholder = Customer {
-            id: "somebody".parse().expect("letters are an id"),
-            name: "Somebody".to_owned(),
-            email: None,
-            mobile: None,
-            channels: offer.channels.clone(),
-            locale: None,
-            time_zone: None,
-            attributes: serde_json::Map::default(),
-        };
+        let placeholder = placeholder(offer);
         let reader = customer.unwrap_or(&placeholder);
         let message = match channel {
             Channel::Email => self.letterhead.write_offer(offer, reader, PLACEHOLDER_LINK).and_then(|content| {
@@ -53,5 +47,19 @@ impl SampleComposer {
             Channel::Sms => self.sms.text(offer, reader).map(|text| Message::Sms { text }),
         };
         Sample { customer: customer.map(|customer| customer.id.clone()), message }
+    }
+}
+
+/// Stands in for a real customer when a channel reaches none.
+fn placeholder(offer: &Offer) -> Customer {
+    Customer {
+        id: "customer".parse().expect("letters are a valid id"),
+        name: "Customer".to_owned(),
+        email: None,
+        mobile: None,
+        channels: offer.channels.clone(),
+        locale: None,
+        time_zone: None,
+        attributes: Map::default(),
     }
 }

@@ -1,4 +1,4 @@
-//! Test messages, sent through the channels' own functions.
+//! Test messages, sent by invoking the functions `email` and `sms` directly.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 use super::sample::{Message, PLACEHOLDER_LINK, Sample};
 use super::view::{TestResult, TestView};
 
-/// How long the response to a test message is waited for.
+/// Timeout of the invocation that sends a test message.
 pub const TEST_TIMEOUT: Duration = Duration::from_secs(8);
-/// Most test recipients.
+/// Maximum number of test recipients in a preview.
 const MAX_TEST_RECIPIENTS: usize = 10;
 
-/// Sends test messages, through the channels' own functions.
+/// Sends test messages, by invoking the functions of the channels.
 pub struct TestSender {
-    /// Makes one attempt for each call, and waits [`TEST_TIMEOUT`] for its response.
+    /// Must make one attempt for each call, so that no test message is sent twice, and time out after [`TEST_TIMEOUT`].
     pub lambda: Client,
     pub email_function: String,
     pub sms_function: String,
@@ -28,7 +28,7 @@ pub struct TestSender {
     pub reply_to: String,
 }
 
-/// Whom a test message goes to.
+/// The recipient of a test message.
 pub(super) enum TestRecipient {
     Email(EmailAddress),
     Sms(Mobile),
@@ -66,18 +66,21 @@ pub(super) fn test_recipients(value: Option<Value>) -> Result<Vec<TestRecipient>
     let mut fields = Fields::of(json!({"testRecipients": value}))?;
     let recipients = fields.list("testRecipients", str::parse::<TestRecipient>).unwrap_or_default();
     if recipients.len() > MAX_TEST_RECIPIENTS {
-        fields.fault("testRecipients", format!("must name at most {MAX_TEST_RECIPIENTS}, not {}", recipients.len()));
+        fields.fault(
+            "testRecipients",
+            format!("must have at most {MAX_TEST_RECIPIENTS} recipients, not {}", recipients.len()),
+        );
     }
     fields.finish(&["testRecipients"])?;
     Ok(recipients)
 }
 
 impl TestSender {
-    /// Sends a test message, as the sample says it.
+    /// Sends the sample's message to a test recipient.
     pub(super) async fn send(&self, recipient: &TestRecipient, sample: Option<&Sample>) -> TestView {
         let result = match sample.map(|sample| &sample.message) {
             None => Err("the offer does not go out on this channel".to_owned()),
-            Some(Err(error)) => Err(format!("there is no message to send: {error}")),
+            Some(Err(error)) => Err(format!("the message cannot be composed: {error}")),
             Some(Ok(Message::Email { content, description })) => {
                 let payload = json!({
                     "recipient": recipient.as_str(), "emailFromAddress": self.from, "emailReplyToAddress": self.reply_to,
@@ -102,8 +105,8 @@ impl TestSender {
     async fn invoke(&self, function: &str, payload: Value) -> Result<Value, String> {
         let call = self.lambda.invoke().function_name(function).payload(Blob::new(payload.to_string()));
         let response = call.send().await.map_err(|error| {
-            tracing::warn!(function, error = %DisplayErrorContext(&error), "a test message got no response");
-            format!("no response within {} seconds; it may arrive all the same", TEST_TIMEOUT.as_secs())
+            tracing::warn!(function, error = %DisplayErrorContext(&error), "no response to a test message; it may still arrive");
+            format!("no response within {} seconds; the message may still arrive", TEST_TIMEOUT.as_secs())
         })?;
         let payload = response.payload.map(Blob::into_inner).unwrap_or_default();
         let mut payload: Value = serde_json::from_slice(&payload).unwrap_or_default();
@@ -119,18 +122,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_test_recipient_is_an_address_or_a_number() {
+    fn test_recipient_is_an_email_address_or_a_mobile_number() {
         assert_eq!(
-            test_recipients(Some(json!(["a@b.example", "+351912345678"]))).map(|found| found.len()).ok(),
+            test_recipients(Some(json!(["a@b.example", "+351912345678"]))).map(|recipients| recipients.len()).ok(),
             Some(2)
         );
-        assert!(test_recipients(None).is_ok_and(|found| found.is_empty()));
-        for (bad, field) in [
+        assert!(test_recipients(None).is_ok_and(|recipients| recipients.is_empty()));
+        for (invalid, field) in [
             (json!("a@b.example"), "testRecipients"),
-            (json!(["a@b.example", "nobody"]), "testRecipients[1]"),
+            (json!(["a@b.example", "no-address"]), "testRecipients[1]"),
             (json!(vec!["a@b.example"; 11]), "testRecipients"),
         ] {
-            let faults = test_recipients(Some(bad)).map(|_| ()).unwrap_err().into_vec();
+            let faults = test_recipients(Some(invalid)).map(|_| ()).unwrap_err().into_vec();
             assert_eq!(faults.iter().map(|fault| fault.field.as_str()).collect::<Vec<_>>(), [field]);
         }
     }

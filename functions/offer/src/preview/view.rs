@@ -1,4 +1,4 @@
-//! What a preview answers.
+//! The JSON of a preview.
 
 use std::collections::BTreeMap;
 
@@ -17,17 +17,17 @@ pub(super) struct PreviewView<'a> {
     pub(super) tests: Vec<TestView>,
 }
 
-/// Before suppressions, which are looked at when sending.
+/// The size of the audience. Suppressions are not subtracted: they are checked when a message is sent.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct AudienceView {
     /// Customers for whom the rule holds.
     pub(super) customers: u64,
-    /// Notifications: of those, whom each channel reaches.
+    /// How many of them each channel reaches.
     pub(super) notifications: BTreeMap<Channel, u64>,
-    /// Customers who lack what the rule reads, or have it of another type.
+    /// Customers who lack an attribute that the rule reads, or have it with another type.
     pub(super) unevaluable: u64,
-    /// Whether every customer was counted; otherwise the counts are reckoned up from `customersRead`.
+    /// Whether every customer was read; otherwise the counts are estimated from the `customersRead`.
     pub(super) exact: bool,
     pub(super) customers_read: u64,
 }
@@ -38,12 +38,12 @@ pub(super) struct SampleView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) customer: Option<&'a CustomerId>,
     #[serde(flatten)]
-    pub(super) message: Written<'a>,
+    pub(super) message: MessageView<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-pub(super) enum Written<'a> {
+pub(super) enum MessageView<'a> {
     Email { subject: &'a str, text: &'a str, html: &'a str },
     Sms { text: &'a str, segments: usize },
     Failed { error: &'a str },
@@ -53,16 +53,16 @@ impl<'a> From<&'a Sample> for SampleView<'a> {
     fn from(sample: &'a Sample) -> Self {
         let message = match &sample.message {
             Ok(Message::Email { content: Content { subject, text, html }, .. }) => {
-                Written::Email { subject, text, html }
+                MessageView::Email { subject, text, html }
             }
-            Ok(Message::Sms { text }) => Written::Sms { text, segments: segments::count(text) },
-            Err(error) => Written::Failed { error },
+            Ok(Message::Sms { text }) => MessageView::Sms { text, segments: segments::count(text) },
+            Err(error) => MessageView::Failed { error },
         };
         Self { customer: sample.customer.as_ref(), message }
     }
 }
 
-/// What became of one test message.
+/// The result of one test message.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct TestView {

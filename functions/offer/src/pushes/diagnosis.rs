@@ -1,4 +1,4 @@
-//! What holds a push up.
+//! What delays a push.
 
 use std::collections::BTreeSet;
 
@@ -10,18 +10,18 @@ use store::TransportLimits;
 use store::pushes::Progress;
 use store::waiting::{Delays, Wait};
 
-/// Where to look for what holds a push up.
+/// The places to look for what delays a push.
 pub struct Diagnosis {
-    /// What the transports make their senders wait for.
+    /// Rate limits and breakers of the transports.
     pub limits: TransportLimits,
-    /// What carries notifications, as deployed.
+    /// The transports that this deployment uses.
     pub transports: BTreeSet<TransportId>,
-    /// By the queues that they serve.
+    /// The dead-letter queues, by the name of the queue that each belongs to.
     pub dead_letters: [(&'static str, Queue); 3],
 }
 
 impl Diagnosis {
-    /// Looks for what holds a push up, in what the pipeline has noted.
+    /// Finds what delays a push, from what the pipeline has recorded.
     pub(super) async fn wait(&self, progress: &Progress) -> Wait {
         progress.wait(&self.delays(progress).await, &self.dead_letters(progress).await, now())
     }
@@ -33,7 +33,7 @@ impl Diagnosis {
         }
         let is_used = |transport: &&TransportId| progress.outstanding_channels.contains(&transport.channel());
         for transport in self.transports.iter().filter(is_used) {
-            // The progress of the push is known all the same.
+            // The counts of the push are still worth returning.
             let delay = self.limits.delay(*transport).await.unwrap_or_else(|error| {
                 tracing::warn!(%transport, error = %error, "cannot read the transport's limits; reporting no delay for it");
                 None
@@ -51,7 +51,9 @@ impl Diagnosis {
         for (name, queue) in &self.dead_letters {
             match queue.depth().await {
                 Ok(count) => dead_letters.push((*name, count)),
-                Err(error) => tracing::warn!(queue = name, error = %error, "dead letters cannot be counted"),
+                Err(error) => {
+                    tracing::warn!(queue = name, error = %error, "cannot count dead letters; leaving them out");
+                }
             }
         }
         dead_letters

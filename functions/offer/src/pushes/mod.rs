@@ -1,4 +1,4 @@
-//! How far a push is.
+//! Pushes of an offer: read, request, cancel, list.
 
 pub(crate) mod diagnosis;
 mod view;
@@ -44,7 +44,7 @@ async fn view(app: &App, progress: Progress) -> ProgressView {
     ProgressView::new(progress, wait)
 }
 
-/// A push that is requested, but that `push` has not come to yet.
+/// The progress of a push that is requested but that the function `push` has not started yet.
 async fn requested_progress(app: &App, id: PushId) -> Result<Progress, Problem> {
     let request = app.offers.push_request(id).await?.ok_or_else(|| Problem::not_found("push"))?;
     let offer = offers::find(app, &id.offer.to_string()).await?;
@@ -71,7 +71,7 @@ async fn requested_progress(app: &App, id: PushId) -> Result<Progress, Problem> 
     })
 }
 
-/// `POST /offers/{id}/pushes` `{retryRejected?}`: push again to those not yet served.
+/// `POST /offers/{id}/pushes` `{retryRejected?}`: pushes again, to customers not yet served.
 pub(crate) async fn push_again(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
@@ -84,14 +84,18 @@ pub(crate) async fn push_again(
     if offer.is_over(now()) {
         return Err(Problem::new(
             StatusCode::CONFLICT,
-            format!("The offer could be pushed until {}. Post a new offer.", offer.last_push_date()),
+            format!("The offer expired at {} and can no longer be pushed. Post a new offer.", offer.last_push_date()),
         ));
     }
     let last = app.offers.last_push_number(offer.id).await?.ok_or_else(|| Problem::not_found("offer"))?;
     let is_closed =
         app.pushes.get(PushId { offer: offer.id, number: last }).await?.is_some_and(|push| !push.state.is_open());
-    let still_open =
-        || Problem::new(StatusCode::CONFLICT, "A push of this offer is still open. Wait for it, or cancel it.");
+    let still_open = || {
+        Problem::new(
+            StatusCode::CONFLICT,
+            "Another push of this offer is still open. Wait until it has completed, or cancel it.",
+        )
+    };
     if !is_closed {
         return Err(still_open());
     }
@@ -121,7 +125,8 @@ fn parse_options(body: Option<Value>) -> Result<bool, Faults> {
     Ok(retry_rejected)
 }
 
-/// `POST /offers/{id}/pushes/{number}/cancel`: what is not claimed yet is not sent. A push that is over stays as it is.
+/// `POST /offers/{id}/pushes/{number}/cancel`: a notification that is not claimed yet is not sent. A completed push cannot be
+/// cancelled.
 pub(crate) async fn cancel(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
@@ -131,14 +136,14 @@ pub(crate) async fn cancel(
     let request = app.offers.push_request(id).await?.ok_or_else(|| Problem::not_found("push"))?;
     let push = app.pushes.cancel(&request, &caller).await?;
     if push.state != PushState::Cancelled {
-        return Err(Problem::new(StatusCode::CONFLICT, "The push is completed: there is nothing left to cancel."));
+        return Err(Problem::new(StatusCode::CONFLICT, "The push has completed and can no longer be cancelled."));
     }
     tracing::info!(offer.id = %id.offer, push.number = id.number, by = caller, "push cancelled");
     let progress = app.pushes.progress(id).await?.ok_or_else(|| Problem::not_found("push"))?;
     Ok((StatusCode::ACCEPTED, Json(view(&app, progress).await)).into_response())
 }
 
-/// What is no id names no push.
+/// A malformed id or number is that of no push.
 fn parse_id(offer: &str, number: &str) -> Result<PushId, Problem> {
     match (offer.parse(), number.parse()) {
         (Ok(offer), Ok(number)) => Ok(PushId { offer, number }),

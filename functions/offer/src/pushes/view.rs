@@ -7,7 +7,8 @@ use serde::Serialize;
 use store::pushes::{Progress, Push};
 use store::waiting::{Wait, WaitingFor};
 
-/// A push as callers read it. `eligible` and what follows count notifications, `customers…` count customers.
+/// The progress of a push as callers read it. `eligible`, the outcomes and `pending` count notifications; `customers…` count
+/// customers.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ProgressView {
@@ -63,7 +64,7 @@ impl ProgressView {
     }
 }
 
-/// A push in a list: without its counts, which would take a query each.
+/// A push in a list, without its counts: they would take a query for each push.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PushView {
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listed_push_has_no_counts() {
+    fn listed_push_has_no_counts() {
         let expected = json!({
             "offer": OFFER,
             "number": 2,
