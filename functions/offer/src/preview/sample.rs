@@ -15,7 +15,7 @@ pub struct SampleComposer {
     pub sms: SmsComposer,
 }
 
-/// One channel's message as one customer would read it.
+/// One channel's message, as one customer would receive it.
 pub(super) struct Sample {
     /// The customer it is composed for; `None` for the placeholder, if the channel reaches no customer.
     pub(super) customer: Option<CustomerId>,
@@ -23,6 +23,7 @@ pub(super) struct Sample {
     pub(super) message: Result<Message, String>,
 }
 
+/// The content of a sample, by channel.
 pub(super) enum Message {
     Email {
         content: Content,
