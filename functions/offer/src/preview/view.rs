@@ -27,7 +27,7 @@ pub(super) struct AudienceView {
     pub(super) notifications: BTreeMap<Channel, u64>,
     /// Customers who lack an attribute that the rule reads, or have it with another type.
     pub(super) unevaluable: u64,
-    /// Whether every customer was read; otherwise the counts are estimated from the `customersRead`.
+    /// Whether every customer was read; otherwise the counts are estimated from the `customersRead` customers.
     pub(super) exact: bool,
     pub(super) customers_read: u64,
 }

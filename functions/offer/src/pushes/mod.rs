@@ -84,7 +84,10 @@ pub(crate) async fn push_again(
     if offer.is_over(now()) {
         return Err(Problem::new(
             StatusCode::CONFLICT,
-            format!("The offer can no longer be pushed: its last push date was {}. Post a new offer.", offer.last_push_date()),
+            format!(
+                "The offer can no longer be pushed: its last push date was {}. Post a new offer.",
+                offer.last_push_date()
+            ),
         ));
     }
     let last = app.offers.last_push_number(offer.id).await?.ok_or_else(|| Problem::not_found("offer"))?;
