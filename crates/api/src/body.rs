@@ -1,4 +1,4 @@
-//! A JSON body, whatever its content type says: `curl -d` says it is a form.
+//! A JSON request body. The content type is ignored: `curl -d` declares a form.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use crate::Problem;
 
-/// Largest body, in bytes.
+/// Maximum size of a body, in bytes.
 pub const BODY_LIMIT: usize = 256 * 1024;
 
-/// A body that is JSON.
+/// A JSON body.
 #[derive(Debug)]
 pub struct Body(pub Value);
 
-/// A body that is JSON, or no body at all.
+/// A JSON body, or no body.
 #[derive(Debug)]
 pub struct OptionalBody(pub Option<Value>);
 
@@ -37,12 +37,12 @@ impl<S: Send + Sync> FromRequest<S> for OptionalBody {
 }
 
 async fn read(request: Request) -> Result<Bytes, Problem> {
-    // Lambda has the whole body in memory already, so the limit protects what comes after.
+    // Lambda already holds the whole body in memory; the limit bounds what parsing and storing cost.
     axum::body::to_bytes(request.into_body(), BODY_LIMIT).await.map_err(|_| {
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("The body must have at most {BODY_LIMIT} bytes."))
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("The body must not exceed {BODY_LIMIT} bytes."))
     })
 }
 
 fn parse(bytes: &[u8]) -> Result<Value, Problem> {
-    serde_json::from_slice(bytes).map_err(|error| Faults::one("body", format!("is not JSON: {error}")).into())
+    serde_json::from_slice(bytes).map_err(|error| Faults::one("body", format!("must be valid JSON: {error}")).into())
 }

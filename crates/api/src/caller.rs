@@ -1,4 +1,4 @@
-//! Who is calling.
+//! The caller's identity.
 
 use std::convert::Infallible;
 
@@ -18,7 +18,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
             Some(RequestContext::ApiGatewayV1(context)) => context.identity.user_arn.clone(),
             _ => None,
         };
-        // API Gateway lets nobody through without a signature; who invokes the function directly is not named.
+        // API Gateway rejects unsigned requests, so only a direct invocation of the function has no ARN.
         Ok(Self(arn.unwrap_or_else(|| "unknown".to_owned())))
     }
 }

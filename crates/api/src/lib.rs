@@ -1,13 +1,13 @@
-//! What the HTTP functions share.
+//! Shared by the HTTP functions: errors, bodies, the caller, paging, tracing.
 //!
 //! # Layout
 //! | to change | open |
 //! |---|---|
-//! | what callers hear of errors, and what the log hears | [`problem`] |
-//! | how a body is read, and its limit | [`body`] |
-//! | who is calling | [`caller`] |
+//! | which errors callers get, and what is logged | [`problem`] |
+//! | how a request body is read, and its size limit | [`body`] |
+//! | how the caller is identified | [`caller`] |
 //! | how lists are paged | [`paging`] |
-//! | what ties log lines together | [`trace`] |
+//! | trace ids, and the log line of each request | [`trace`] |
 
 pub mod body;
 pub mod caller;

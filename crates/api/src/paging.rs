@@ -1,29 +1,29 @@
-//! How lists are paged: `limit` and `cursor` in the query.
+//! Paging of lists, by the query parameters `limit` and `cursor`.
 
 use std::collections::HashMap;
 
 use domain::Faults;
 use store::{Cursor, InvalidCursor};
 
-/// Items of a page if the caller does not say.
+/// Page size if the caller gives none.
 pub const DEFAULT_LIMIT: u16 = 25;
-/// Most items of a page.
+/// Maximum page size.
 pub const MAX_LIMIT: u16 = 100;
 
-/// Which page of a list.
+/// The requested page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paging {
-    /// Most items it may have.
+    /// Maximum number of items.
     pub limit: u16,
-    /// Where it begins; `None` for the first page.
+    /// The position after which it starts; `None` for the first page.
     pub cursor: Option<Cursor>,
 }
 
 impl Paging {
-    /// Reads `limit` and `cursor`, and refuses any parameter that is neither one of them nor in `others`.
+    /// Parses `limit` and `cursor`. Any parameter that is neither one of them nor in `others` is a fault.
     ///
     /// # Errors
-    /// Names every fault.
+    /// Lists every fault, not only the first.
     pub fn parse(
         query: &HashMap<String, String>,
         others: &[&str],
@@ -32,7 +32,7 @@ impl Paging {
         let mut faults = Faults::default();
         for name in query.keys() {
             if name != "limit" && name != "cursor" && !others.contains(&name.as_str()) {
-                faults.add(name, "is not a known parameter");
+                faults.add(name, "is not a parameter of this resource");
             }
         }
         let limit = match query.get("limit").map(|limit| limit.parse()) {
@@ -52,5 +52,30 @@ impl Paging {
             }
         };
         if faults.is_empty() { Ok(Self { limit, cursor }) } else { Err(faults) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(query: &[(&str, &str)]) -> Result<Paging, Vec<String>> {
+        let query = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Paging::parse(&query, &["state"], |_| Ok(()))
+            .map_err(|faults| faults.into_vec().into_iter().map(|fault| fault.field).collect())
+    }
+
+    #[test]
+    fn limit_has_a_default_and_a_range() {
+        assert_eq!(parse(&[]), Ok(Paging { limit: DEFAULT_LIMIT, cursor: None }));
+        assert_eq!(parse(&[("limit", "100"), ("state", "sent")]), Ok(Paging { limit: MAX_LIMIT, cursor: None }));
+        for invalid in ["0", "101", "-1", "many", ""] {
+            assert_eq!(parse(&[("limit", invalid)]), Err(vec!["limit".to_owned()]), "{invalid}");
+        }
+    }
+
+    #[test]
+    fn unknown_parameter_is_a_fault() {
+        assert_eq!(parse(&[("page", "2")]), Err(vec!["page".to_owned()]));
     }
 }

@@ -1,7 +1,7 @@
 //! The error policy of the HTTP functions, in one place.
 //!
-//! Callers get problem details (RFC 9457) that say what to do next and nothing of our insides. What is our fault is
-//! logged here, once, with its cause; what is theirs is not logged at all.
+//! Callers get problem details (RFC 9457) that say what to do next and reveal no internals. A server error is logged here,
+//! once, with its cause. A client error is not logged.
 
 use axum::http::{HeaderValue, StatusCode, header::RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
@@ -10,10 +10,10 @@ use problem_details::ProblemDetails;
 use serde::Serialize;
 use store::StoreError;
 
-/// Seconds after which a caller may try again when the store is out of reach.
+/// Seconds until a caller may retry when the store is unavailable.
 const RETRY_AFTER_SECONDS: u16 = 5;
 
-/// What went wrong, as the caller hears it.
+/// An error, as the caller gets it.
 #[derive(Debug)]
 pub struct Problem {
     status: StatusCode,
@@ -29,22 +29,22 @@ struct Extensions {
 }
 
 impl Problem {
-    /// A problem without more to it than a sentence.
+    /// A problem described by one sentence.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into(), faults: Vec::new(), retry_after: None }
     }
 
-    /// There is no such thing.
+    /// `404`: there is no such resource.
     pub fn not_found(what: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("There is no such {what}."))
     }
 
-    /// Another call is in the way; the same call may succeed in a moment.
+    /// `409`: a concurrent call conflicts with this one, which may succeed in a moment.
     pub fn busy(detail: impl Into<String>) -> Self {
         Self { retry_after: Some(1), ..Self::new(StatusCode::CONFLICT, detail) }
     }
 
-    /// The store is out of reach, or too busy: nothing is lost by trying again.
+    /// `503`: the store is unavailable or throttling. Retrying is safe.
     pub fn unavailable(detail: impl Into<String>) -> Self {
         Self { retry_after: Some(RETRY_AFTER_SECONDS), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
     }
@@ -63,14 +63,14 @@ impl From<Faults> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        tracing::error!(error = %error, "the store did not do as asked");
+        tracing::error!(error = %error, "store operation failed; returning an error to the caller");
         match error {
             StoreError::Unavailable { .. } => Self::unavailable(
-                "The store is out of reach. Please try again; with an Idempotency-Key nothing is done twice.",
+                "The store is unavailable. Please try again; a request with an Idempotency-Key takes effect only once.",
             ),
             StoreError::Refused { .. } | StoreError::Unreadable { .. } => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "What is stored cannot be read or written. We have been told.",
+                "Internal error: stored data could not be read or written. It has been logged.",
             ),
         }
     }
@@ -89,7 +89,31 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The answer to a path or method that is not there.
+/// The response to an unknown path or method.
 pub async fn no_such_route() -> Problem {
     Problem::not_found("resource")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_fault_is_the_detail_and_several_are_listed() {
+        let mut faults = Faults::one("code", "is required");
+        faults.add("subject", "is too long");
+        assert_eq!(Problem::from(Faults::one("code", "is required")).detail, "code is required.");
+        let problem = Problem::from(faults);
+        assert_eq!(problem.status, StatusCode::BAD_REQUEST);
+        assert_eq!(problem.detail, "2 things are wrong with the request; see errors.");
+        assert_eq!(problem.faults.len(), 2);
+    }
+
+    #[test]
+    fn only_retryable_problems_have_retry_after() {
+        let retry_after = |problem: Problem| problem.into_response().headers().contains_key(RETRY_AFTER);
+        assert!(retry_after(Problem::busy("Busy.")));
+        assert!(retry_after(Problem::unavailable("Unavailable.")));
+        assert!(!retry_after(Problem::not_found("offer")));
+    }
 }

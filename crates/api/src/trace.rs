@@ -1,4 +1,4 @@
-//! What ties a call's log lines to those of everything that comes of it.
+//! Trace ids, which link the log lines of a call to those of all work it causes.
 
 use std::time::Instant;
 
@@ -12,16 +12,17 @@ use tracing::Instrument;
 
 use crate::Problem;
 
-/// The trace that a call belongs to: the caller's own (`traceparent`), API Gateway's (`X-Amzn-Trace-Id`), or a new one.
+/// The trace of a request: the caller's (`traceparent`), otherwise API Gateway's (`X-Amzn-Trace-Id`), otherwise a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trace(pub TraceId);
 
 impl Trace {
     fn of(headers: &HeaderMap) -> Self {
         let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let named = header("traceparent").and_then(|header| TraceId::from_traceparent(header).ok());
-        let named = named.or_else(|| header("x-amzn-trace-id").and_then(|header| TraceId::from_xray(header).ok()));
-        Self(named.unwrap_or_else(TraceId::generate))
+        let received = header("traceparent").and_then(|header| TraceId::from_traceparent(header).ok());
+        let received =
+            received.or_else(|| header("x-amzn-trace-id").and_then(|header| TraceId::from_xray(header).ok()));
+        Self(received.unwrap_or_else(TraceId::generate))
     }
 }
 
@@ -33,23 +34,23 @@ impl<S: Send + Sync> FromRequestParts<S> for Trace {
     }
 }
 
-/// Wraps a route: gives each call its trace, and logs one line when it is answered. The line names the route, not the path,
-/// which may hold an address.
+/// Wraps a route: assigns a trace to each request, and logs one line when it has been handled. The line has the route and not
+/// the path, which may contain an address.
 pub async fn traced(mut request: Request, next: Next) -> Response {
     let trace = Trace::of(request.headers());
     request.extensions_mut().insert(trace);
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let method = request.method().to_string();
-    let began = Instant::now();
+    let started = Instant::now();
     async move {
         let response = next.run(request).await;
-        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
             http.method = method,
             http.route = route,
             http.status = response.status().as_u16(),
             duration_ms,
-            "answered"
+            "request handled"
         );
         response
     }

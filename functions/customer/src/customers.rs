@@ -13,12 +13,12 @@ use domain::{Customer, CustomerId, Fault, Faults};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::App;
+use crate::app::App;
 
-/// Most customers of one `POST /customers`.
-const MANY_LIMIT: usize = 100;
+/// Maximum number of customers in one `POST /customers`.
+const MAX_CUSTOMERS: usize = 100;
 
-/// A customer as callers read her.
+/// A customer as callers read them.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CustomerView<'a> {
@@ -51,10 +51,10 @@ impl<'a> From<&'a Customer> for CustomerView<'a> {
     }
 }
 
-/// What became of one customer of many.
+/// The result for one customer of many.
 #[derive(Serialize)]
 struct ResultView {
-    /// As it was sent; `null` if it was no text.
+    /// The id as the caller sent it; `null` if it is not a string.
     id: Value,
     #[serde(flatten)]
     result: PutResult,
@@ -63,11 +63,11 @@ struct ResultView {
 #[derive(Serialize)]
 #[serde(tag = "status", rename_all = "camelCase")]
 enum PutResult {
-    /// She is stored.
+    /// The customer is stored.
     Stored,
-    /// Something is wrong with her.
+    /// The customer is invalid and not stored.
     Invalid { errors: Vec<Fault> },
-    /// The store was too busy: send her again.
+    /// The store was throttling: the caller sends this customer again.
     Unavailable,
 }
 
@@ -88,13 +88,15 @@ pub(crate) async fn put(
     Ok((status, Json(CustomerView::from(&customer))).into_response())
 }
 
-/// `POST /customers`: each customer is stored or refused on her own.
+/// `POST /customers`: each customer is accepted or rejected independently of the others.
 pub(crate) async fn put_many(State(app): State<Arc<App>>, Body(body): Body) -> Result<Response, Problem> {
     let Value::Array(bodies) = body else {
-        return Err(Faults::one("body", "must be a list of customers, each with its id").into());
+        return Err(Faults::one("body", "must be a list of customers, each with an `id`").into());
     };
-    if !(1..=MANY_LIMIT).contains(&bodies.len()) {
-        return Err(Faults::one("body", format!("must have 1 to {MANY_LIMIT} customers, not {}", bodies.len())).into());
+    if !(1..=MAX_CUSTOMERS).contains(&bodies.len()) {
+        return Err(
+            Faults::one("body", format!("must have 1 to {MAX_CUSTOMERS} customers, not {}", bodies.len())).into()
+        );
     }
     let mut seen = HashSet::new();
     let parsed: Vec<(Value, Result<Customer, Faults>)> = bodies
@@ -105,20 +107,20 @@ pub(crate) async fn put_many(State(app): State<Arc<App>>, Body(body): Body) -> R
                 if seen.insert(customer.id.clone()) {
                     Ok(customer)
                 } else {
-                    Err(Faults::one("id", "stands more than once in this list; the first was taken"))
+                    Err(Faults::one("id", "is in this list more than once; only its first entry is used"))
                 }
             });
             (id, customer)
         })
         .collect();
-    let sound: Vec<Customer> = parsed.iter().filter_map(|(_, customer)| customer.as_ref().ok().cloned()).collect();
-    let left: HashSet<CustomerId> = app.customers.put_many(&sound).await?.into_iter().collect();
+    let valid: Vec<Customer> = parsed.iter().filter_map(|(_, customer)| customer.as_ref().ok().cloned()).collect();
+    let unstored: HashSet<CustomerId> = app.customers.put_many(&valid).await?.into_iter().collect();
     let results = parsed
         .into_iter()
         .map(|(id, customer)| ResultView {
             id,
             result: match customer {
-                Ok(customer) if left.contains(&customer.id) => PutResult::Unavailable,
+                Ok(customer) if unstored.contains(&customer.id) => PutResult::Unavailable,
                 Ok(_) => PutResult::Stored,
                 Err(faults) => PutResult::Invalid { errors: faults.into_vec() },
             },
@@ -129,7 +131,7 @@ pub(crate) async fn put_many(State(app): State<Arc<App>>, Body(body): Body) -> R
 
 /// `GET /customers/{id}`.
 pub(crate) async fn read(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
-    // What is no id names no customer.
+    // A malformed id is the id of no customer.
     let Ok(id) = id.parse::<CustomerId>() else {
         return Err(Problem::not_found("customer"));
     };
@@ -137,7 +139,7 @@ pub(crate) async fn read(State(app): State<Arc<App>>, Path(id): Path<String>) ->
     Ok(Json(CustomerView::from(&customer)).into_response())
 }
 
-/// `DELETE /customers/{id}`. Deleting who is not there is as good as deleting.
+/// `DELETE /customers/{id}`. Idempotent: deleting a customer who does not exist succeeds.
 pub(crate) async fn delete(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
     let Ok(id) = id.parse::<CustomerId>() else {
         return Err(Problem::not_found("customer"));

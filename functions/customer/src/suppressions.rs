@@ -1,4 +1,4 @@
-//! Addresses that must not be written to: look one up, or lift it.
+//! Suppressed addresses: read a suppression, or lift it.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use store::suppressions::Reason;
 
-use crate::App;
+use crate::app::App;
 
-/// Why an address is not written to, the weightiest reason.
+/// The suppression of an address, with its gravest reason.
 #[derive(Serialize)]
 struct SuppressionView {
     channel: Channel,
@@ -33,8 +33,8 @@ pub(crate) async fn read(
     Ok(Json(SuppressionView { channel, address, reason: suppression.reason, since: suppression.since }).into_response())
 }
 
-/// `DELETE /suppressions/{channel}/{address}`: it may be written to again, and who unsubscribed there is subscribed again.
-/// Lifting what is not there is as good as lifting.
+/// `DELETE /suppressions/{channel}/{address}`: the address may receive messages again, and customers who unsubscribed there
+/// are subscribed again. Idempotent: lifting a suppression that does not exist succeeds.
 pub(crate) async fn lift(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,

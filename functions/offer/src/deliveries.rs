@@ -1,4 +1,4 @@
-//! What became of an offer's notifications.
+//! The deliveries of an offer: one for each notification, with its state.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use serde::Serialize;
 use store::deliveries::{Delivery, Feedback};
 use store::{Deliveries, Page};
 
-use crate::{App, offers};
+use crate::app::App;
+use crate::offers;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -33,7 +34,7 @@ struct DeliveryView {
     feedback: Option<FeedbackView>,
 }
 
-/// What the provider told after it had accepted the message.
+/// What the provider reported after it had accepted the message.
 #[derive(Serialize)]
 struct FeedbackView {
     kind: &'static str,

@@ -1,4 +1,4 @@
-//! Whether a link is one of ours.
+//! Verification of unsubscribe links.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use domain::unsubscribe::{InvalidToken, Subscription};
 use runtime::Keys;
 use runtime::keys::RING_AGE;
 
-/// How soon a ring is read again for a link whose key it does not hold. Anybody may come with such a link: the secret must
-/// not be read once for each.
-const READ_AGAIN: Duration = Duration::from_secs(2);
+/// Maximum age of the cached key ring when a link names a key that it lacks. Anyone can send such a link, and not every one
+/// may cause a read of the secret.
+const MAX_AGE_FOR_UNKNOWN_KEY: Duration = Duration::from_secs(2);
 
-/// What a token is about; `None` if no key signed it.
+/// The subscription that a token names; `None` if none of our keys signed it.
 ///
 /// # Errors
-/// If there are no keys to tell by.
+/// If the keys cannot be read.
 pub(crate) async fn verify(keys: &Keys, token: &str) -> Result<Option<Subscription>, String> {
     match keys.ring(RING_AGE).await?.verify(token) {
-        // It may be signed with a key that is younger than our ring.
-        Err(InvalidToken::UnknownKey) => Ok(keys.ring(READ_AGAIN).await?.verify(token).ok()),
+        // The key may be newer than the cached ring.
+        Err(InvalidToken::UnknownKey) => Ok(keys.ring(MAX_AGE_FOR_UNKNOWN_KEY).await?.verify(token).ok()),
         verified => Ok(verified.ok()),
     }
 }

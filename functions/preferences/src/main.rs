@@ -1,28 +1,7 @@
-//! What a customer decides herself, from a link in her mail: no account, no login. The link's signature is the proof.
-//!
-//! This function is open to everybody. It can read and write the Suppressions table and nothing else: neither her address
-//! nor her name can be had through it.
+//! Reads the settings, builds the clients, and serves the API.
 
-mod links;
-mod page;
-mod unsubscribe;
-
-use std::sync::Arc;
-
-use axum::Router;
-use axum::middleware::from_fn;
-use axum::routing::get;
+use preferences::{App, Pages, router};
 use runtime::{Aws, Keys, settings, telemetry};
-use store::Suppressions;
-
-use crate::page::Pages;
-
-/// What every handler may use.
-struct App {
-    suppressions: Suppressions,
-    keys: Keys,
-    pages: Pages,
-}
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_http::Error> {
@@ -34,13 +13,4 @@ async fn main() -> Result<(), lambda_http::Error> {
         pages: Pages::new(settings::required("BRAND_NAME")?),
     };
     lambda_http::run(router(app)).await
-}
-
-fn router(app: App) -> Router {
-    Router::new()
-        .route("/unsubscribe/{token}", get(unsubscribe::show).post(unsubscribe::change))
-        .fallback(unsubscribe::no_such_page)
-        .method_not_allowed_fallback(unsubscribe::no_such_page)
-        .route_layer(from_fn(api::traced))
-        .with_state(Arc::new(app))
 }

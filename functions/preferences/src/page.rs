@@ -1,4 +1,4 @@
-//! What the pages look like. They work without scripts, and load nothing from anywhere.
+//! The pages. They work without scripts and load no other resource.
 
 use askama::Template;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -7,21 +7,21 @@ use data_encoding::BASE64;
 use domain::Channel;
 use sha2::{Digest, Sha256};
 
-/// Inlined, so that a page is one answer.
+/// Inlined, so that a page is one response.
 const STYLE: &str = include_str!("../templates/style.css");
 
-/// What there is to show.
+/// Which page to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Page {
-    /// She gets offers on this channel and may end that.
+    /// The customer receives offers on this channel and may unsubscribe.
     Subscribed(Channel),
-    /// She gets none any more.
+    /// The customer has unsubscribed.
     OptedOut(Channel),
-    /// She gets them again.
+    /// The customer has subscribed again.
     SubscribedAgain(Channel),
-    /// The link is none of ours.
+    /// The link is not valid.
     NotFound,
-    /// We cannot tell, or do as she asks, for now.
+    /// The keys or the store are unavailable.
     Unavailable,
 }
 
@@ -35,7 +35,7 @@ struct Layout<'a> {
     form: Option<Form>,
 }
 
-/// A button, and what it sends.
+/// A button, and the field that it submits.
 struct Form {
     name: &'static str,
     value: &'static str,
@@ -43,35 +43,35 @@ struct Form {
     is_quiet: bool,
 }
 
-/// Makes pages.
-pub(crate) struct Pages {
+/// Renders the pages for one brand.
+pub struct Pages {
     brand_name: String,
     security_policy: HeaderValue,
 }
 
 impl Pages {
-    pub(crate) fn new(brand_name: String) -> Self {
+    pub fn new(brand_name: String) -> Self {
         let style = BASE64.encode(&Sha256::digest(STYLE));
         let security_policy = format!(
             "default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
         );
-        Self { brand_name, security_policy: security_policy.parse().expect("it is plain ASCII") }
+        Self { brand_name, security_policy: security_policy.parse().expect("the policy is plain ASCII") }
     }
 
-    /// A page as an answer.
-    pub(crate) fn answer(&self, page: &Page) -> Response {
+    /// The response that shows a page.
+    pub(crate) fn response(&self, page: &Page) -> Response {
         let status = match page {
             Page::Subscribed(_) | Page::OptedOut(_) | Page::SubscribedAgain(_) => StatusCode::OK,
             Page::NotFound => StatusCode::NOT_FOUND,
             Page::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         };
-        let html = self.layout(page).render().expect("the layout writes into memory");
+        let html = self.layout(page).render().expect("rendering into memory cannot fail");
         let mut response = (status, Html(html)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_SECURITY_POLICY, self.security_policy.clone());
         for (name, value) in [
             (header::CACHE_CONTROL, "no-store"),
-            // The link is a key: it goes to no other site.
+            // The link is a credential: it must not leak to another site.
             (header::REFERRER_POLICY, "no-referrer"),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
             (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
@@ -90,33 +90,30 @@ impl Pages {
         let (title, text, form) = match page {
             Page::Subscribed(channel) => (
                 format!("No more offers {}?", by(*channel)),
-                format!(
-                    "You will not hear of new offers from {brand} {} any more. Nothing else changes.",
-                    by(*channel)
-                ),
+                format!("You will no longer receive offers from {brand} {}. Nothing else changes.", by(*channel)),
                 Some(Form { name: "List-Unsubscribe", value: "One-Click", button: "Unsubscribe", is_quiet: false }),
             ),
             Page::OptedOut(channel) => (
                 "You are unsubscribed".to_owned(),
                 format!(
-                    "{brand} sends you no more offers {}. One that is on its way already may still arrive.",
+                    "{brand} will send you no more offers {}. An offer that is already on its way may still arrive.",
                     by(*channel)
                 ),
                 Some(Form { name: "subscribe", value: "again", button: "Send me offers again", is_quiet: true }),
             ),
             Page::SubscribedAgain(channel) => (
                 "Welcome back".to_owned(),
-                format!("You will hear of new offers from {brand} {} again.", by(*channel)),
+                format!("You will receive offers from {brand} {} again.", by(*channel)),
                 None,
             ),
             Page::NotFound => (
                 "This link does not work".to_owned(),
-                "Please open the link at the foot of the message once more, all of it.".to_owned(),
+                "Please open the link at the end of the message again, and make sure that it is complete.".to_owned(),
                 None,
             ),
             Page::Unavailable => (
                 "Please try again in a moment".to_owned(),
-                "We could not do that just now. Nothing has changed.".to_owned(),
+                "Sorry, this did not work just now. Nothing has changed.".to_owned(),
                 None,
             ),
         };
@@ -126,8 +123,33 @@ impl Pages {
 
 fn by(channel: Channel) -> &'static str {
     match channel {
-        // A hyphen that no line breaks at.
+        // A non-breaking hyphen.
         Channel::Email => "by e\u{2011}mail",
         Channel::Sms => "by text message",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_page_forbids_scripts_caching_and_leaks_of_the_link() {
+        let pages = Pages::new("A Bank".to_owned());
+        for page in [
+            Page::Subscribed(Channel::Email),
+            Page::OptedOut(Channel::Sms),
+            Page::SubscribedAgain(Channel::Email),
+            Page::NotFound,
+            Page::Unavailable,
+        ] {
+            let response = pages.response(&page);
+            let headers = response.headers();
+            let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+            assert!(policy.starts_with("default-src 'none';"), "{page:?}: {policy}");
+            assert_eq!(headers[header::CACHE_CONTROL], "no-store", "{page:?}");
+            assert_eq!(headers[header::REFERRER_POLICY], "no-referrer", "{page:?}");
+            assert_eq!(headers.contains_key(header::RETRY_AFTER), page == Page::Unavailable, "{page:?}");
+        }
     }
 }

@@ -1,0 +1,20 @@
+//! The dependencies of the handlers.
+
+use domain::Text;
+use store::{Customers, Deliveries, Offers, Pushes};
+
+use crate::preview::sample::SampleComposer;
+use crate::preview::test_send::TestSender;
+use crate::pushes::diagnosis::Diagnosis;
+
+/// State shared by all handlers.
+pub struct App {
+    pub offers: Offers,
+    pub pushes: Pushes,
+    pub deliveries: Deliveries,
+    pub customers: Customers,
+    pub diagnosis: Diagnosis,
+    pub sample_composer: SampleComposer,
+    pub test_sender: TestSender,
+    pub default_subject: Text,
+}

@@ -1,0 +1,124 @@
+//! Creates an offer, once for each `Idempotency-Key`.
+
+use std::sync::Arc;
+
+use api::{Body, Caller, Problem, Trace};
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header::LOCATION};
+use axum::response::{IntoResponse, Response};
+use data_encoding::HEXLOWER;
+use domain::Faults;
+use domain::offer::{Offer, Posted};
+use runtime::metrics::{self, Unit};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use store::offers::{CreateResult, Idempotency};
+
+use super::view::OfferView;
+use crate::app::App;
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// Maximum length of an `Idempotency-Key`, in characters.
+const MAX_KEY_LENGTH: usize = 255;
+
+/// `POST /offer/create`, `POST /offers`.
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    Trace(trace): Trace,
+    uri: Uri,
+    headers: HeaderMap,
+    Body(body): Body,
+) -> Result<Response, Problem> {
+    let created = |offer: &Offer| {
+        // Relative to the request, so that it is correct for every stage, domain and base path.
+        let base = if uri.path().ends_with("/create") { ".." } else { "." };
+        let location = [(LOCATION, format!("{base}/offers/{}", offer.id))];
+        (StatusCode::CREATED, location, Json(OfferView::from(offer))).into_response()
+    };
+    let replayed = |offer: &Offer| ([(IDEMPOTENT_REPLAYED, "true")], created(offer)).into_response();
+
+    let idempotency = idempotency(&headers, &body)?;
+    // Before validating the body: an offer that was valid at the first request may have expired since.
+    if let Some(idempotency) = &idempotency
+        && let Some(previous) = app.offers.find_replay(idempotency).await?
+    {
+        return replay_response(&previous, replayed);
+    }
+    let offer =
+        Offer::parse(body, &Posted { at: domain::clock::now(), by: &caller, default_subject: &app.default_subject })?;
+    match app.offers.create(&offer, idempotency.as_ref(), trace).await? {
+        CreateResult::Stored => {
+            tracing::info!(offer.id = %offer.id, offer.code = offer.code, by = offer.created_by, "offer stored");
+            metrics::emit(&[], &[("Offers", Unit::Count, 1)]);
+            Ok(created(&offer))
+        }
+        previous => replay_response(&previous, replayed),
+    }
+}
+
+fn replay_response(previous: &CreateResult, replayed: impl Fn(&Offer) -> Response) -> Result<Response, Problem> {
+    match previous {
+        CreateResult::Replayed(offer) => Ok(replayed(offer)),
+        CreateResult::KeyReused => Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "This Idempotency-Key was used with a different body. Use a new key for a new offer.",
+        )),
+        CreateResult::Contended | CreateResult::Stored => Err(Problem::busy(
+            "A request with the same Idempotency-Key is in progress. Try again in a moment to get its offer.",
+        )),
+    }
+}
+
+fn idempotency(headers: &HeaderMap, body: &Value) -> Result<Option<Idempotency>, Faults> {
+    let Some(key) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
+    let key = key
+        .to_str()
+        .ok()
+        .filter(|key| (1..=MAX_KEY_LENGTH).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()))
+        .ok_or_else(|| {
+            Faults::one(
+                "Idempotency-Key",
+                format!("must be 1 to {MAX_KEY_LENGTH} printable ASCII characters without spaces"),
+            )
+        })?;
+    // Serialised again, so that neither white space nor the order of fields matters.
+    let fingerprint = HEXLOWER.encode(&Sha256::digest(body.to_string()));
+    Ok(Some(Idempotency { key: key.to_owned(), fingerprint }))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn headers(key: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(HeaderName::from_static(IDEMPOTENCY_KEY), HeaderValue::from_static(key))])
+    }
+
+    #[test]
+    fn fingerprint_ignores_white_space_and_field_order() {
+        let fingerprint = |body: &str| {
+            let body = serde_json::from_str(body).unwrap();
+            idempotency(&headers("key-1"), &body).ok().flatten().map(|idempotency| idempotency.fingerprint)
+        };
+        let posted = fingerprint(r#"{"code": "A", "description": "B"}"#);
+        assert!(posted.is_some());
+        assert_eq!(posted, fingerprint(r#"{"description":"B","code":"A"}"#));
+        assert_ne!(posted, fingerprint(r#"{"code": "A", "description": "C"}"#));
+    }
+
+    #[test]
+    fn idempotency_key_is_optional_and_must_be_printable_ascii() {
+        assert!(idempotency(&HeaderMap::new(), &Value::Null).is_ok_and(|idempotency| idempotency.is_none()));
+        for invalid in ["", "with space"] {
+            let faults = idempotency(&headers(invalid), &Value::Null).map(|_| ()).unwrap_err().into_vec();
+            assert_eq!(faults[0].field, "Idempotency-Key", "{invalid}");
+        }
+    }
+}

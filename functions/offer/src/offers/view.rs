@@ -1,0 +1,49 @@
+//! Offers as callers read them.
+
+use domain::channel::Channels;
+use domain::offer::Offer;
+use domain::{OfferId, Rule};
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// An offer as callers read it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OfferView<'a> {
+    id: OfferId,
+    code: &'a str,
+    description: &'a str,
+    subject: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eligibility: Option<&'a str>,
+    channels: &'a Channels,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_from: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_until: Option<Timestamp>,
+    created_at: Timestamp,
+    created_by: &'a str,
+}
+
+impl<'a> From<&'a Offer> for OfferView<'a> {
+    fn from(offer: &'a Offer) -> Self {
+        Self {
+            id: offer.id,
+            code: &offer.code,
+            description: offer.description.source(),
+            subject: offer.subject.source(),
+            eligibility: offer.eligibility.as_ref().map(Rule::source),
+            channels: &offer.channels,
+            valid_from: offer.valid_from,
+            valid_until: offer.valid_until,
+            created_at: offer.created_at,
+            created_by: &offer.created_by,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct OffersView<'a> {
+    pub(super) offers: Vec<OfferView<'a>>,
+    pub(super) cursor: Option<String>,
+}

@@ -1,0 +1,80 @@
+//! Previews an offer before it is posted: how many customers it would reach, and what its messages would look like. Nothing is
+//! stored, and only the named test recipients receive a message.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | the steps of a preview, and its time limit | this file |
+//! | how the audience is counted and estimated | [`audience`] |
+//! | how the sample messages are composed | [`sample`] |
+//! | how test messages are sent | [`test_send`] |
+//! | the JSON | [`view`] |
+
+mod audience;
+pub(crate) mod sample;
+pub(crate) mod test_send;
+mod view;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api::{Body, Caller, Problem};
+use axum::Json;
+use axum::extract::State;
+use domain::offer::Posted;
+use domain::{Faults, Offer};
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use test_send::{TEST_TIMEOUT, test_recipients};
+use view::PreviewView;
+
+use crate::app::App;
+
+/// Time for counting and for test messages together. API Gateway's limit for the whole response is 29 seconds.
+const TIME_LIMIT: Duration = Duration::from_secs(26);
+
+/// `POST /offers/preview`.
+pub(crate) async fn preview(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    Body(mut body): Body,
+) -> Result<Json<Value>, Problem> {
+    let recipients = body.as_object_mut().and_then(|body| body.remove("testRecipients"));
+    let posted = Posted { at: domain::clock::now(), by: &caller, default_subject: &app.default_subject };
+    let (offer, recipients) = match (Offer::parse(body, &posted), test_recipients(recipients)) {
+        (Ok(offer), Ok(recipients)) => (offer, recipients),
+        (offer, recipients) => return Err(all_faults(offer.err(), recipients.err()).into()),
+    };
+
+    let counting_time = if recipients.is_empty() { TIME_LIMIT } else { TIME_LIMIT - TEST_TIMEOUT };
+    let count = audience::count(&app.customers, &offer, Instant::now() + counting_time).await?;
+    let samples: BTreeMap<_, _> = offer
+        .channels
+        .iter()
+        .map(|channel| (*channel, app.sample_composer.compose(*channel, &offer, count.samples.get(channel))))
+        .collect();
+    let view = audience::estimate(&app.customers, &offer, &count).await?;
+    // Last, because a caller retries after an error, and a retry would send the test messages again.
+    let tests =
+        join_all(recipients.iter().map(|recipient| app.test_sender.send(recipient, samples.get(&recipient.channel()))))
+            .await;
+    tracing::info!(
+        offer.code = offer.code,
+        customers = count.scan.customers_eligible,
+        read = count.scan.customers_read,
+        tests = tests.len(),
+        "offer previewed"
+    );
+    let messages = samples.iter().map(|(channel, sample)| (*channel, sample.into())).collect();
+    Ok(Json(json!(PreviewView { audience: view, messages, tests })))
+}
+
+fn all_faults(offer: Option<Faults>, recipients: Option<Faults>) -> Faults {
+    let mut all = Faults::default();
+    for fault in offer.into_iter().chain(recipients).flat_map(Faults::into_vec) {
+        all.add(fault.field, fault.detail);
+    }
+    all
+}

@@ -1,0 +1,140 @@
+//! Test messages, sent by invoking the functions `email` and `sms` directly.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use aws_sdk_lambda::Client;
+use aws_sdk_lambda::error::DisplayErrorContext;
+use aws_sdk_lambda::primitives::Blob;
+use domain::fields::Fields;
+use domain::{Channel, EmailAddress, Faults, Mobile};
+use serde_json::{Value, json};
+
+use super::sample::{Message, PLACEHOLDER_LINK, Sample};
+use super::view::{TestResult, TestView};
+
+/// Timeout of the invocation that sends a test message.
+pub const TEST_TIMEOUT: Duration = Duration::from_secs(8);
+/// Maximum number of test recipients in a preview.
+const MAX_TEST_RECIPIENTS: usize = 10;
+
+/// Sends test messages, by invoking the functions of the channels.
+pub struct TestSender {
+    /// Must make one attempt for each call, so that no test message is sent twice, and time out after [`TEST_TIMEOUT`].
+    pub lambda: Client,
+    pub email_function: String,
+    pub sms_function: String,
+    pub from: String,
+    pub reply_to: String,
+}
+
+/// The recipient of a test message.
+pub(super) enum TestRecipient {
+    Email(EmailAddress),
+    Sms(Mobile),
+}
+
+impl FromStr for TestRecipient {
+    type Err = String;
+
+    fn from_str(string: &str) -> Result<Self, String> {
+        if string.starts_with('+') {
+            string.parse().map(Self::Sms).map_err(|error: domain::address::InvalidMobile| error.to_string())
+        } else {
+            string.parse().map(Self::Email).map_err(|error: domain::address::InvalidEmailAddress| error.to_string())
+        }
+    }
+}
+
+impl TestRecipient {
+    pub(super) fn channel(&self) -> Channel {
+        match self {
+            Self::Email(_) => Channel::Email,
+            Self::Sms(_) => Channel::Sms,
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Email(address) => address.as_str(),
+            Self::Sms(mobile) => mobile.as_str(),
+        }
+    }
+}
+
+pub(super) fn test_recipients(value: Option<Value>) -> Result<Vec<TestRecipient>, Faults> {
+    let mut fields = Fields::of(json!({"testRecipients": value}))?;
+    let recipients = fields.list("testRecipients", str::parse::<TestRecipient>).unwrap_or_default();
+    if recipients.len() > MAX_TEST_RECIPIENTS {
+        fields.fault(
+            "testRecipients",
+            format!("must have at most {MAX_TEST_RECIPIENTS} recipients, not {}", recipients.len()),
+        );
+    }
+    fields.finish(&["testRecipients"])?;
+    Ok(recipients)
+}
+
+impl TestSender {
+    /// Sends the sample's message to a test recipient.
+    pub(super) async fn send(&self, recipient: &TestRecipient, sample: Option<&Sample>) -> TestView {
+        let result = match sample.map(|sample| &sample.message) {
+            None => Err("the offer does not go out on this channel".to_owned()),
+            Some(Err(error)) => Err(format!("the message cannot be composed: {error}")),
+            Some(Ok(Message::Email { content, description })) => {
+                let payload = json!({
+                    "recipient": recipient.as_str(), "emailFromAddress": self.from, "emailReplyToAddress": self.reply_to,
+                    "subject": content.subject, "content": description, "unsubscribeUrl": PLACEHOLDER_LINK,
+                });
+                self.invoke(&self.email_function, payload).await
+            }
+            Some(Ok(Message::Sms { text })) => {
+                self.invoke(&self.sms_function, json!({"recipient": recipient.as_str(), "content": text})).await
+            }
+        };
+        TestView {
+            recipient: recipient.as_str().to_owned(),
+            channel: recipient.channel(),
+            result: match result {
+                Ok(message_id) => TestResult::Sent { message_id },
+                Err(error) => TestResult::NotSent { error },
+            },
+        }
+    }
+
+    async fn invoke(&self, function: &str, payload: Value) -> Result<Value, String> {
+        let call = self.lambda.invoke().function_name(function).payload(Blob::new(payload.to_string()));
+        let response = call.send().await.map_err(|error| {
+            tracing::warn!(function, error = %DisplayErrorContext(&error), "no response to a test message; it may still arrive");
+            format!("no response within {} seconds; the message may still arrive", TEST_TIMEOUT.as_secs())
+        })?;
+        let payload = response.payload.map(Blob::into_inner).unwrap_or_default();
+        let mut payload: Value = serde_json::from_slice(&payload).unwrap_or_default();
+        if response.function_error.is_some() {
+            return Err(payload["errorMessage"].as_str().unwrap_or("the function failed; see its log").to_owned());
+        }
+        Ok(payload["messageId"].take())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_recipient_is_an_email_address_or_a_mobile_number() {
+        assert_eq!(
+            test_recipients(Some(json!(["a@b.example", "+351912345678"]))).map(|recipients| recipients.len()).ok(),
+            Some(2)
+        );
+        assert!(test_recipients(None).is_ok_and(|recipients| recipients.is_empty()));
+        for (invalid, field) in [
+            (json!("a@b.example"), "testRecipients"),
+            (json!(["a@b.example", "no-address"]), "testRecipients[1]"),
+            (json!(vec!["a@b.example"; 11]), "testRecipients"),
+        ] {
+            let faults = test_recipients(Some(invalid)).map(|_| ()).unwrap_err().into_vec();
+            assert_eq!(faults.iter().map(|fault| fault.field.as_str()).collect::<Vec<_>>(), [field]);
+        }
+    }
+}

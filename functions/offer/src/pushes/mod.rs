@@ -1,0 +1,172 @@
+//! Pushes of an offer: read, request, cancel, list.
+
+pub(crate) mod diagnosis;
+mod view;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use api::{Caller, OptionalBody, Paging, Problem, Trace};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header::LOCATION};
+use axum::response::{IntoResponse, Response};
+use domain::channel::Channels;
+use domain::clock::now;
+use domain::fields::{Fields, kind};
+use domain::push::{OutcomeCounts, PushState, ScanCounts};
+use domain::{Faults, PushId};
+use serde_json::{Map, Value};
+use store::Pushes;
+use store::offers::PushRequest;
+use store::pushes::{Progress, Push};
+
+use view::{ProgressView, PushView, PushesView};
+
+use crate::app::App;
+use crate::offers;
+
+/// `GET /offers/{id}/pushes/{number}`.
+pub(crate) async fn read(
+    State(app): State<Arc<App>>,
+    Path((offer, number)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let id = parse_id(&offer, &number)?;
+    let progress = match app.pushes.progress(id).await? {
+        Some(progress) => progress,
+        None => requested_progress(&app, id).await?,
+    };
+    Ok(Json(view(&app, progress).await).into_response())
+}
+
+async fn view(app: &App, progress: Progress) -> ProgressView {
+    let wait = app.diagnosis.wait(&progress).await;
+    ProgressView::new(progress, wait)
+}
+
+/// The progress of a push that is requested but that the function `push` has not started yet.
+async fn requested_progress(app: &App, id: PushId) -> Result<Progress, Problem> {
+    let request = app.offers.push_request(id).await?.ok_or_else(|| Problem::not_found("push"))?;
+    let offer = offers::find(app, &id.offer.to_string()).await?;
+    let starts_at = offer.waits_until(now());
+    let push = Push {
+        id,
+        state: if starts_at.is_some() { PushState::Scheduled } else { PushState::Running },
+        slices: 0,
+        slices_done: 0,
+        requested_by: request.requested_by,
+        requested_at: request.requested_at,
+        starts_at,
+        started_at: None,
+        completed_at: None,
+        cancelled_by: None,
+        published: BTreeSet::new(),
+    };
+    Ok(Progress {
+        push,
+        scan: ScanCounts::default(),
+        outcomes: OutcomeCounts::default(),
+        last_progress_at: None,
+        outstanding_channels: Channels::new(),
+    })
+}
+
+/// `POST /offers/{id}/pushes` `{retryRejected?}`: pushes again, to customers not yet served.
+pub(crate) async fn push_again(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    Trace(trace): Trace,
+    Path(offer): Path<String>,
+    OptionalBody(body): OptionalBody,
+) -> Result<Response, Problem> {
+    let retry_rejected = parse_options(body)?;
+    let offer = offers::find(&app, &offer).await?;
+    if offer.is_over(now()) {
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            format!(
+                "The offer can no longer be pushed: its last push date was {}. Post a new offer.",
+                offer.last_push_date()
+            ),
+        ));
+    }
+    let last = app.offers.last_push_number(offer.id).await?.ok_or_else(|| Problem::not_found("offer"))?;
+    let is_closed =
+        app.pushes.get(PushId { offer: offer.id, number: last }).await?.is_some_and(|push| !push.state.is_open());
+    let still_open = || {
+        Problem::new(
+            StatusCode::CONFLICT,
+            "Another push of this offer is still open. Wait until it has completed, or cancel it.",
+        )
+    };
+    if !is_closed {
+        return Err(still_open());
+    }
+    let id = PushId { offer: offer.id, number: last + 1 };
+    let request =
+        PushRequest { push: id, requested_by: caller, requested_at: now(), retry_rejected, trace: Some(trace) };
+    if !app.offers.request_push(&request).await? {
+        return Err(still_open());
+    }
+    tracing::info!(offer.id = %id.offer, push.number = id.number, retry_rejected, by = request.requested_by, "push requested");
+    let location = [(LOCATION, format!("./pushes/{}", id.number))];
+    let progress = view(&app, requested_progress(&app, id).await?).await;
+    Ok((StatusCode::ACCEPTED, location, Json(progress)).into_response())
+}
+
+fn parse_options(body: Option<Value>) -> Result<bool, Faults> {
+    let mut fields = Fields::of(body.unwrap_or_else(|| Value::Object(Map::default())))?;
+    let retry_rejected = match fields.take("retryRejected") {
+        None => false,
+        Some(Value::Bool(retry_rejected)) => retry_rejected,
+        Some(other) => {
+            fields.fault("retryRejected", format!("must be true or false, not {}", kind(&other)));
+            false
+        }
+    };
+    fields.finish(&["retryRejected"])?;
+    Ok(retry_rejected)
+}
+
+/// `POST /offers/{id}/pushes/{number}/cancel`: a notification that is not claimed yet is not sent. A completed push cannot be
+/// cancelled.
+pub(crate) async fn cancel(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    Path((offer, number)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let id = parse_id(&offer, &number)?;
+    let request = app.offers.push_request(id).await?.ok_or_else(|| Problem::not_found("push"))?;
+    let push = app.pushes.cancel(&request, &caller).await?;
+    if push.state != PushState::Cancelled {
+        return Err(Problem::new(StatusCode::CONFLICT, "The push has completed and can no longer be cancelled."));
+    }
+    tracing::info!(offer.id = %id.offer, push.number = id.number, by = caller, "push cancelled");
+    let progress = app.pushes.progress(id).await?.ok_or_else(|| Problem::not_found("push"))?;
+    Ok((StatusCode::ACCEPTED, Json(view(&app, progress).await)).into_response())
+}
+
+/// A malformed id or number is that of no push.
+fn parse_id(offer: &str, number: &str) -> Result<PushId, Problem> {
+    match (offer.parse(), number.parse()) {
+        (Ok(offer), Ok(number)) => Ok(PushId { offer, number }),
+        _ => Err(Problem::not_found("push")),
+    }
+}
+
+/// `GET /pushes?state=open`.
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Response, Problem> {
+    let paging = Paging::parse(&query, &["state"], Pushes::check_cursor)?;
+    if query.get("state").is_none_or(|state| state != "open") {
+        return Err(Faults::one("state", "must be open: GET /pushes?state=open").into());
+    }
+    let page = app.pushes.list_open(paging.limit, paging.cursor).await?;
+    Ok(Json(PushesView {
+        pushes: page.items.into_iter().map(PushView::from).collect(),
+        cursor: page.next.map(|next| next.encode()),
+    })
+    .into_response())
+}

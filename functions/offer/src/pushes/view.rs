@@ -1,0 +1,195 @@
+//! Pushes as callers read them.
+
+use domain::OfferId;
+use domain::push::waiting::{Wait, WaitingFor};
+use domain::push::{OutcomeCounts, PushState};
+use jiff::Timestamp;
+use serde::Serialize;
+use store::pushes::{Progress, Push};
+
+/// The progress of a push as callers read it. `eligible`, the outcomes and `pending` count notifications; `customers…` count
+/// customers.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProgressView {
+    offer: OfferId,
+    number: u32,
+    state: PushState,
+    slices: u32,
+    slices_done: u32,
+    eligible: u64,
+    #[serde(flatten)]
+    outcomes: OutcomeCounts,
+    pending: u64,
+    customers_read: u64,
+    customers_eligible: u64,
+    customers_unevaluable: u64,
+    requested_by: String,
+    requested_at: Timestamp,
+    starts_at: Option<Timestamp>,
+    started_at: Option<Timestamp>,
+    last_progress_at: Option<Timestamp>,
+    completed_at: Option<Timestamp>,
+    cancelled_by: Option<String>,
+    waiting_for: Option<WaitingFor>,
+    last_error: Option<String>,
+}
+
+impl ProgressView {
+    pub(super) fn new(progress: Progress, wait: Wait) -> Self {
+        let pending = progress.pending();
+        let Progress { push, scan, outcomes, last_progress_at, .. } = progress;
+        Self {
+            offer: push.id.offer,
+            number: push.id.number,
+            state: push.state,
+            slices: push.slices,
+            slices_done: push.slices_done,
+            eligible: scan.notifications,
+            outcomes,
+            pending,
+            customers_read: scan.customers_read,
+            customers_eligible: scan.customers_eligible,
+            customers_unevaluable: scan.customers_unevaluable,
+            requested_by: push.requested_by,
+            requested_at: push.requested_at,
+            starts_at: push.starts_at,
+            started_at: push.started_at,
+            last_progress_at: last_progress_at.max(push.started_at),
+            completed_at: push.completed_at,
+            cancelled_by: push.cancelled_by,
+            waiting_for: wait.reason,
+            last_error: wait.last_error,
+        }
+    }
+}
+
+/// A push in a list, without its counts: they would take a query for each push.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PushView {
+    offer: OfferId,
+    number: u32,
+    state: PushState,
+    slices: u32,
+    slices_done: u32,
+    requested_by: String,
+    requested_at: Timestamp,
+    starts_at: Option<Timestamp>,
+    started_at: Option<Timestamp>,
+}
+
+impl From<Push> for PushView {
+    fn from(push: Push) -> Self {
+        Self {
+            offer: push.id.offer,
+            number: push.id.number,
+            state: push.state,
+            slices: push.slices,
+            slices_done: push.slices_done,
+            requested_by: push.requested_by,
+            requested_at: push.requested_at,
+            starts_at: push.starts_at,
+            started_at: push.started_at,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct PushesView {
+    pub(super) pushes: Vec<PushView>,
+    pub(super) cursor: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use domain::PushId;
+    use domain::channel::Channels;
+    use domain::push::ScanCounts;
+    use serde_json::json;
+
+    use super::*;
+
+    const OFFER: &str = "0199c2e0-0000-7000-8000-000000000001";
+
+    fn push() -> Push {
+        Push {
+            id: PushId { offer: OFFER.parse().unwrap(), number: 2 },
+            state: PushState::Running,
+            slices: 4,
+            slices_done: 3,
+            requested_by: "bank".to_owned(),
+            requested_at: "2026-12-01T08:00:00Z".parse().unwrap(),
+            starts_at: None,
+            started_at: "2026-12-01T08:00:01Z".parse().ok(),
+            completed_at: None,
+            cancelled_by: None,
+            published: BTreeSet::new(),
+        }
+    }
+
+    #[test]
+    fn progress_has_exactly_these_fields() {
+        let outcomes = OutcomeCounts {
+            sent: 1,
+            failed: 2,
+            suppressed: 3,
+            opted_out: 4,
+            expired: 5,
+            cancelled: 6,
+            already_served: 7,
+        };
+        let scan =
+            ScanCounts { customers_read: 60, customers_eligible: 50, customers_unevaluable: 8, notifications: 40 };
+        let progress =
+            Progress { push: push(), scan, outcomes, last_progress_at: None, outstanding_channels: Channels::new() };
+        let wait = Wait { reason: Some(WaitingFor::Provider), last_error: Some("ses: away".to_owned()) };
+        let expected = json!({
+            "offer": OFFER,
+            "number": 2,
+            "state": "running",
+            "slices": 4,
+            "slicesDone": 3,
+            "eligible": 40,
+            "sent": 1,
+            "failed": 2,
+            "suppressed": 3,
+            "optedOut": 4,
+            "expired": 5,
+            "cancelled": 6,
+            "pending": 12,
+            "alreadyServed": 7,
+            "customersRead": 60,
+            "customersEligible": 50,
+            "customersUnevaluable": 8,
+            "requestedBy": "bank",
+            "requestedAt": "2026-12-01T08:00:00Z",
+            "startsAt": null,
+            "startedAt": "2026-12-01T08:00:01Z",
+            "lastProgressAt": "2026-12-01T08:00:01Z",
+            "completedAt": null,
+            "cancelledBy": null,
+            "waitingFor": "provider",
+            "lastError": "ses: away",
+        });
+        assert_eq!(json!(ProgressView::new(progress, wait)), expected);
+    }
+
+    #[test]
+    fn listed_push_has_no_counts() {
+        let expected = json!({
+            "offer": OFFER,
+            "number": 2,
+            "state": "running",
+            "slices": 4,
+            "slicesDone": 3,
+            "requestedBy": "bank",
+            "requestedAt": "2026-12-01T08:00:00Z",
+            "startsAt": null,
+            "startedAt": "2026-12-01T08:00:01Z",
+        });
+        assert_eq!(json!(PushView::from(push())), expected);
+    }
+}
