@@ -278,7 +278,8 @@ const DASHBOARD_METRICS: usize = 50;
 fn the_dashboard_shows_every_queue_function_and_table_and_what_functions_tell() {
     let resources = resources();
     let (_, dashboard) = of_type(&resources, "AWS::CloudWatch::Dashboard")[0];
-    let body = dashboard["DashboardBody"].as_str().unwrap();
+    // `!Sub [body, queries]`.
+    let body = dashboard["DashboardBody"][0].as_str().unwrap();
     for (kind, shown) in
         [("AWS::SQS::Queue", "${*.QueueName}"), ("AWS::Serverless::Function", "${*}"), ("AWS::DynamoDB::Table", "${*}")]
     {
