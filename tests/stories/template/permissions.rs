@@ -1,0 +1,71 @@
+use std::collections::BTreeSet;
+
+use serde_yaml_ng::Value;
+
+use super::{each, events, named, of_type, resources, statements, statements_of};
+
+/// Actions for which AWS knows no resource, or none that a policy could name.
+const WITHOUT_RESOURCE: [&str; 5] = [
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    "sns:CheckIfPhoneNumberIsOptedOut",
+    "sms-voice:SendTextMessage",
+    "sms-voice:DescribeOptedOutNumbers",
+];
+
+#[test]
+fn every_function_has_a_role_of_its_own_that_names_what_it_may_touch() {
+    let resources = resources();
+    let functions = of_type(&resources, "AWS::Serverless::Function");
+    let roles: BTreeSet<_> = functions.iter().map(|(_, function)| named(&function["Role"])).collect();
+    assert_eq!(roles.len(), functions.len(), "no two functions share a role: {roles:?}");
+    assert_eq!(roles.len(), of_type(&resources, "AWS::IAM::Role").len(), "no role is nobody's: {roles:?}");
+    for (name, function) in functions {
+        // To a role, SAM would add managed policies, which are for everything.
+        assert!(function["Policies"].is_null(), "{name}");
+        let role = &resources[named(&function["Role"])];
+        assert!(role["Properties"]["ManagedPolicyArns"].is_null(), "{name}");
+        for statement in statements(role) {
+            let sid = statement["Sid"].as_str().unwrap();
+            let mut actions = each(&statement["Action"]).map(|action| action.as_str().unwrap());
+            if each(&statement["Resource"]).any(|resource| resource == "*") {
+                assert!(actions.all(|action| WITHOUT_RESOURCE.contains(&action)), "{name}: {sid}");
+            } else if statement["Resource"].is_null() {
+                let others = statement["NotResource"].as_str().unwrap();
+                assert!(others.ends_with(":sns:*:*:*"), "{name}: {sid}");
+                assert!(actions.all(|action| action == "sns:Publish"), "{name}: {sid}");
+            } else {
+                assert!(actions.all(|action| !action.ends_with(":*")), "{name}: {sid}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_function_may_take_from_its_own_sources_and_log_to_its_own_log() {
+    let resources = resources();
+    let may = |function: &Value, action: &str, on: &Value| {
+        statements_of(&resources, function).iter().any(|statement| {
+            each(&statement["Action"]).any(|allowed| allowed == action)
+                && each(&statement["Resource"]).any(|resource| resource == on)
+        })
+    };
+    for (name, function) in of_type(&resources, "AWS::Serverless::Function") {
+        let log = Value::from(format!("{}.Arn", named(&function["LoggingConfig"]["LogGroup"])));
+        for action in ["logs:CreateLogStream", "logs:PutLogEvents"] {
+            assert!(may(function, action, &log), "{name} and {action}");
+        }
+    }
+    for (name, function, event) in events(&resources, "SQS") {
+        for action in ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"] {
+            assert!(may(function, action, &event["Queue"]), "{name} and {action}");
+        }
+    }
+    for (name, function, event) in events(&resources, "DynamoDB") {
+        for action in ["GetRecords", "GetShardIterator", "DescribeStream", "ListStreams"] {
+            assert!(may(function, &format!("dynamodb:{action}"), &event["Stream"]), "{name} and {action}");
+        }
+        let failed = &event["DestinationConfig"]["OnFailure"]["Destination"];
+        assert!(may(function, "sqs:SendMessage", failed), "{name} puts aside what fails");
+    }
+}
