@@ -1,5 +1,14 @@
-//! What `template.yaml` says about event sources, queues, roles, keys and alarms, which no local stack shows.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! Policy as code: what `template.yaml` must say, where no local stack would show a mistake. It needs no stack.
+//!
+//! # Layout
+//! | to change what must hold for | open |
+//! |---|---|
+//! | event sources, queues, the event archive | `template/messages.rs` |
+//! | roles and their statements | `template/permissions.rs` |
+//! | encryption, and the KMS key | `template/encryption.rs` |
+//! | routes without credentials | `template/public_routes.rs` |
+//! | alarms, dashboard, logs, metrics, traces | `template/monitoring.rs` |
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 #[path = "template/encryption.rs"]
 mod encryption;
@@ -18,13 +27,13 @@ use std::path::Path;
 
 use serde_yaml_ng::Value;
 
-/// The template. A tag such as `!GetAtt X.Arn` is read as what it is applied to.
+/// Reads the template. A tagged value such as `!GetAtt X.Arn` is read as its plain value, `X.Arn`.
 fn template() -> Value {
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml"));
     untagged(&serde_yaml_ng::from_str(&fs::read_to_string(path).unwrap()).unwrap())
 }
 
-/// The resources by their names.
+/// The resources, by logical id.
 fn resources() -> BTreeMap<String, Value> {
     let template = template();
     let resources = template["Resources"].as_mapping().unwrap();
@@ -52,7 +61,7 @@ fn of_type<'r>(resources: &'r BTreeMap<String, Value>, kind: &str) -> Vec<(&'r s
     found
 }
 
-/// The events of one kind, each with its function's name and properties.
+/// All events of a type, each with its function's logical id and properties.
 fn events<'r>(resources: &'r BTreeMap<String, Value>, kind: &str) -> Vec<(&'r str, &'r Value, &'r Value)> {
     let mut events = Vec::new();
     for (name, function) in of_type(resources, "AWS::Serverless::Function") {
@@ -64,28 +73,28 @@ fn events<'r>(resources: &'r BTreeMap<String, Value>, kind: &str) -> Vec<(&'r st
     events
 }
 
-/// What a function may do.
+/// The policy statements of a function's role.
 fn statements_of<'r>(resources: &'r BTreeMap<String, Value>, function: &Value) -> Vec<&'r Value> {
     let role = &resources[named(&function["Role"])];
     assert_eq!(role["Type"], "AWS::IAM::Role");
     statements(role)
 }
 
-/// What the inline policies of a role say.
+/// The statements of a role's inline policies.
 fn statements(role: &Value) -> Vec<&Value> {
     let policies = role["Properties"]["Policies"].as_sequence().unwrap();
     let statements = policies.iter().flat_map(|policy| policy["PolicyDocument"]["Statement"].as_sequence().unwrap());
-    // Of `!If [condition, statement, nothing]`, the statement.
+    // `!If [condition, statement, AWS::NoValue]` counts as its statement.
     statements.map(|statement| statement.as_sequence().map_or(statement, |branches| &branches[1])).collect()
 }
 
-/// A policy has one thing, or a list.
+/// The elements of a list; a policy may have a single value in its place.
 fn each(value: &Value) -> impl Iterator<Item = &Value> {
     let list = value.as_sequence();
     list.into_iter().flatten().chain(list.is_none().then_some(value))
 }
 
-/// `X.Arn` is about X.
+/// The logical id in a reference: `X` in `X.Arn`.
 fn named(reference: &Value) -> &str {
     reference.as_str().unwrap().split('.').next().unwrap()
 }

@@ -1,17 +1,19 @@
+//! Alarms, dashboard, logs, metrics and traces cover every function, queue and table.
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use super::{each, named, of_type, resources, statements_of, template};
 
-/// CloudWatch gives an account's first dashboards away if they show 50 metrics at most.
+/// CloudWatch charges nothing for an account's first three dashboards if they have at most 50 metrics.
 const DASHBOARD_METRICS: usize = 50;
 
 #[test]
-fn the_dashboard_shows_every_queue_function_and_table_and_what_functions_tell() {
+fn the_dashboard_shows_every_queue_function_table_and_own_metric() {
     let resources = resources();
     let (_, dashboard) = of_type(&resources, "AWS::CloudWatch::Dashboard")[0];
-    // `!Sub [body, queries]`.
+    // `!Sub [body, variables]`.
     let body = dashboard["DashboardBody"][0].as_str().unwrap();
     for (kind, shown) in
         [("AWS::SQS::Queue", "${*.QueueName}"), ("AWS::Serverless::Function", "${*}"), ("AWS::DynamoDB::Table", "${*}")]
@@ -29,7 +31,7 @@ fn the_dashboard_shows_every_queue_function_and_table_and_what_functions_tell() 
 }
 
 #[test]
-fn somebody_is_woken_by_dead_letters_and_by_what_waits_too_long_and_by_functions_that_fail() {
+fn alarms_watch_dead_letters_old_messages_and_failing_functions() {
     let resources = resources();
     let alarms = of_type(&resources, "AWS::CloudWatch::Alarm");
     let is_watched = |metric: &str, of: &str| {
@@ -48,14 +50,14 @@ fn somebody_is_woken_by_dead_letters_and_by_what_waits_too_long_and_by_functions
 }
 
 #[test]
-fn somebody_is_woken_by_a_provider_that_stays_out_of_reach() {
+fn alarms_watch_providers_that_stay_unavailable() {
     let resources = resources();
     let alarms = of_type(&resources, "AWS::CloudWatch::Alarm");
     let mut transports = BTreeSet::new();
     for (name, alarm) in alarms.into_iter().filter(|(_, alarm)| alarm["MetricName"] == "BreakerOpen") {
         let number = |property: &str| alarm[property].as_u64().unwrap();
         assert_eq!(number("Period") * number("EvaluationPeriods"), 15 * 60, "{name}");
-        // While nobody sends, nobody knows.
+        // Without sends there is no data.
         assert_eq!(alarm["TreatMissingData"], "notBreaching", "{name}");
         assert_eq!(alarm["Dimensions"][0]["Name"], "stack", "{name}");
         assert_eq!(alarm["Dimensions"][1]["Name"], "transport", "{name}");
@@ -65,7 +67,7 @@ fn somebody_is_woken_by_a_provider_that_stays_out_of_reach() {
 }
 
 #[test]
-fn the_operations_guide_says_what_to_do_about_each_alarm() {
+fn the_operations_guide_covers_every_alarm() {
     let guide = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md"));
     let guide = fs::read_to_string(guide).unwrap();
     let resources = resources();
@@ -77,7 +79,7 @@ fn the_operations_guide_says_what_to_do_about_each_alarm() {
 }
 
 #[test]
-fn every_function_has_a_log_that_ends_some_day() {
+fn every_function_has_a_log_group_with_a_retention_time() {
     let resources = resources();
     let logs = of_type(&resources, "AWS::Logs::LogGroup");
     for (name, function) in of_type(&resources, "AWS::Serverless::Function") {
@@ -87,21 +89,21 @@ fn every_function_has_a_log_that_ends_some_day() {
 }
 
 #[test]
-fn no_log_level_silences_the_metrics() {
+fn metrics_are_written_at_every_log_level() {
     let template = template();
     let globals = &template["Globals"]["Function"];
-    // Lambda takes a line without a level for INFO: only the functions can tell a metric from what is to be left out.
+    // Lambda treats a line without a level as INFO, so its own filter would drop metrics.
     assert_eq!(globals["LoggingConfig"]["ApplicationLogLevel"], "DEBUG");
     assert_eq!(globals["Environment"]["Variables"]["LOG_LEVEL"], "LogLevel");
 }
 
 #[test]
-fn calls_are_traced_from_the_api_to_the_functions() {
+fn requests_are_traced_from_the_api_to_the_functions() {
     let resources = resources();
     assert_eq!(of_type(&resources, "AWS::Serverless::Api")[0].1["TracingEnabled"].as_bool(), Some(true));
     assert_eq!(template()["Globals"]["Function"]["Tracing"], "Active");
     for (name, function) in of_type(&resources, "AWS::Serverless::Function") {
-        // Lambda makes no function that is to be traced and may not be.
+        // Lambda refuses to create a traced function whose role may not write traces.
         let mut actions =
             statements_of(&resources, function).into_iter().flat_map(|statement| each(&statement["Action"]));
         assert!(actions.any(|action| action == "xray:PutTraceSegments"), "{name}");

@@ -1,10 +1,12 @@
+//! Each function may do what it needs, to the resources it needs.
+
 use std::collections::BTreeSet;
 
 use serde_yaml_ng::Value;
 
 use super::{each, events, named, of_type, resources, statements, statements_of};
 
-/// Actions for which AWS knows no resource, or none that a policy could name.
+/// Actions that have no resource, or none that a policy can name.
 const WITHOUT_RESOURCE: [&str; 5] = [
     "xray:PutTraceSegments",
     "xray:PutTelemetryRecords",
@@ -14,14 +16,14 @@ const WITHOUT_RESOURCE: [&str; 5] = [
 ];
 
 #[test]
-fn every_function_has_a_role_of_its_own_that_names_what_it_may_touch() {
+fn each_function_has_its_own_role_with_named_resources() {
     let resources = resources();
     let functions = of_type(&resources, "AWS::Serverless::Function");
     let roles: BTreeSet<_> = functions.iter().map(|(_, function)| named(&function["Role"])).collect();
-    assert_eq!(roles.len(), functions.len(), "no two functions share a role: {roles:?}");
-    assert_eq!(roles.len(), of_type(&resources, "AWS::IAM::Role").len(), "no role is nobody's: {roles:?}");
+    assert_eq!(roles.len(), functions.len(), "two functions share a role: {roles:?}");
+    assert_eq!(roles.len(), of_type(&resources, "AWS::IAM::Role").len(), "a role belongs to no function: {roles:?}");
     for (name, function) in functions {
-        // To a role, SAM would add managed policies, which are for everything.
+        // With `Policies`, SAM generates a role with managed policies, which cover all resources.
         assert!(function["Policies"].is_null(), "{name}");
         let role = &resources[named(&function["Role"])];
         assert!(role["Properties"]["ManagedPolicyArns"].is_null(), "{name}");
@@ -42,9 +44,9 @@ fn every_function_has_a_role_of_its_own_that_names_what_it_may_touch() {
 }
 
 #[test]
-fn a_function_may_take_from_its_own_sources_and_log_to_its_own_log() {
+fn functions_may_read_their_event_sources_and_write_their_logs() {
     let resources = resources();
-    let may = |function: &Value, action: &str, on: &Value| {
+    let is_allowed = |function: &Value, action: &str, on: &Value| {
         statements_of(&resources, function).iter().any(|statement| {
             each(&statement["Action"]).any(|allowed| allowed == action)
                 && each(&statement["Resource"]).any(|resource| resource == on)
@@ -53,19 +55,19 @@ fn a_function_may_take_from_its_own_sources_and_log_to_its_own_log() {
     for (name, function) in of_type(&resources, "AWS::Serverless::Function") {
         let log = Value::from(format!("{}.Arn", named(&function["LoggingConfig"]["LogGroup"])));
         for action in ["logs:CreateLogStream", "logs:PutLogEvents"] {
-            assert!(may(function, action, &log), "{name} and {action}");
+            assert!(is_allowed(function, action, &log), "{name} and {action}");
         }
     }
     for (name, function, event) in events(&resources, "SQS") {
         for action in ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"] {
-            assert!(may(function, action, &event["Queue"]), "{name} and {action}");
+            assert!(is_allowed(function, action, &event["Queue"]), "{name} and {action}");
         }
     }
     for (name, function, event) in events(&resources, "DynamoDB") {
         for action in ["GetRecords", "GetShardIterator", "DescribeStream", "ListStreams"] {
-            assert!(may(function, &format!("dynamodb:{action}"), &event["Stream"]), "{name} and {action}");
+            assert!(is_allowed(function, &format!("dynamodb:{action}"), &event["Stream"]), "{name} and {action}");
         }
         let failed = &event["DestinationConfig"]["OnFailure"]["Destination"];
-        assert!(may(function, "sqs:SendMessage", failed), "{name} puts aside what fails");
+        assert!(is_allowed(function, "sqs:SendMessage", failed), "{name} may send failed records to {failed:?}");
     }
 }
