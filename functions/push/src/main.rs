@@ -4,21 +4,21 @@
 //! to be published; and by a schedule each minute, which starts the pushes whose time has come and sweeps up what was left
 //! unfinished or untold.
 
-mod cut;
 mod event;
 mod publish;
+mod start;
 mod sweep;
 
 use std::collections::BTreeMap;
 
 use aws_lambda_events::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
-use cut::Cutter;
 use domain::Channel;
 use event::{Event, PushRecord};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use publish::Publisher;
 use runtime::{Aws, Deadline, settings, telemetry};
 use serde_json::Value;
+use start::PushStarter;
 use sweep::Sweeper;
 use tokio::sync::Mutex;
 use tracing::Instrument;
@@ -27,7 +27,7 @@ use tracing::Instrument;
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let aws = Aws::from_env().await;
-    let cutter = Cutter {
+    let starter = PushStarter {
         offers: aws.table()?,
         pushes: aws.table()?,
         customers: aws.table()?,
@@ -36,12 +36,12 @@ async fn main() -> Result<(), Error> {
     let channels =
         BTreeMap::from([(Channel::Email, aws.queue("EMAIL_QUEUE_URL")?), (Channel::Sms, aws.queue("SMS_QUEUE_URL")?)]);
     let publisher = Publisher {
-        offers: cutter.offers.clone(),
-        pushes: cutter.pushes.clone(),
+        offers: starter.offers.clone(),
+        pushes: starter.pushes.clone(),
         bus: aws_sdk_eventbridge::Client::new(aws.config()),
         bus_name: settings::required("EVENT_BUS")?,
     };
-    let sweeper = &Sweeper { cutter: &cutter, channels: &channels, publisher: &publisher, left_at: Mutex::default() };
+    let sweeper = &Sweeper { starter: &starter, channels: &channels, publisher: &publisher, left_at: Mutex::default() };
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
         handle(sweeper, event.payload, Deadline::of(&event.context)).await
     }))
@@ -50,7 +50,7 @@ async fn main() -> Result<(), Error> {
 
 async fn handle(sweeper: &Sweeper<'_>, payload: Value, deadline: Deadline) -> Result<Value, Error> {
     Ok(match Event::parse(payload)? {
-        Event::Stream(records) => serde_json::to_value(cut_requested(sweeper.cutter, records).await)?,
+        Event::Stream(records) => serde_json::to_value(start_requested(sweeper.starter, records).await)?,
         Event::Changed(pushes) => {
             // What is not told now, the sweep tells within minutes: the stream need not come again for it.
             sweeper.publisher.publish_each(pushes).await;
@@ -62,11 +62,11 @@ async fn handle(sweeper: &Sweeper<'_>, payload: Value, deadline: Deadline) -> Re
 }
 
 /// Cuts in the order of the stream. Stops at the first failure: Lambda goes on from there.
-async fn cut_requested(cutter: &Cutter, records: Vec<PushRecord>) -> DynamoDbEventResponse {
+async fn start_requested(starter: &PushStarter, records: Vec<PushRecord>) -> DynamoDbEventResponse {
     let mut response = DynamoDbEventResponse::default();
     for record in records {
         let work = telemetry::work_span();
-        if let Err(error) = cutter.cut(record.push).instrument(work.clone()).await {
+        if let Err(error) = starter.start_push(record.push).instrument(work.clone()).await {
             let _of_it = work.entered();
             telemetry::record_push(record.push, None);
             tracing::error!(error = %error, "a push was not cut and is retried");

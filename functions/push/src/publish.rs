@@ -61,7 +61,7 @@ impl Publisher {
     }
 
     /// Publishes what was left untold until `before`.
-    pub(crate) async fn publish_left(&self, before: Timestamp) -> Result<u64, PublishError> {
+    pub(crate) async fn publish_overdue(&self, before: Timestamp) -> Result<u64, PublishError> {
         let mut left = Vec::new();
         for id in self.pushes.list_unpublished(PAGE).await? {
             let push = self.pushes.get(id).await?;

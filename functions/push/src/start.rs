@@ -20,10 +20,10 @@ const MAX_SLICES: u32 = 10_000;
 /// How many customers a slice should have, so that an invocation or a few walk it.
 const CUSTOMERS_PER_SLICE: u64 = 5_000;
 /// The generation of a slice's first walk.
-const FIRST_GENERATION: u32 = 1;
+pub(crate) const FIRST_GENERATION: u32 = 1;
 
 /// Cuts pushes.
-pub(crate) struct Cutter {
+pub(crate) struct PushStarter {
     pub(crate) offers: Offers,
     pub(crate) pushes: Pushes,
     pub(crate) customers: Customers,
@@ -32,7 +32,7 @@ pub(crate) struct Cutter {
 
 /// Why a push was not cut. Cutting it again is safe, and needed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CutError {
+pub(crate) enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the slices were not all queued: {0}")]
@@ -45,14 +45,14 @@ pub(crate) enum CutError {
     Publish(#[from] PublishError),
 }
 
-impl Cutter {
+impl PushStarter {
     /// Cuts a requested push, or notes for when it is scheduled. May be repeated: the cut is stored once, before
     /// anything is queued, and a slice that is queued twice is walked once.
-    pub(crate) async fn cut(&self, id: PushId) -> Result<(), CutError> {
+    pub(crate) async fn start_push(&self, id: PushId) -> Result<(), StartError> {
         let (request, offer) = self.request(id).await?;
         let plan = match offer.waits_until(now()) {
             Some(starts_at) => Plan::At(starts_at),
-            None => Plan::Now { slices: self.slices().await? },
+            None => Plan::Now { slices: self.slice_count().await? },
         };
         let push = self.pushes.create(&request, plan).await?;
         match push.state {
@@ -63,28 +63,28 @@ impl Cutter {
     }
 
     /// Starts a scheduled push.
-    pub(crate) async fn start(&self, id: PushId) -> Result<(), CutError> {
+    pub(crate) async fn start_scheduled(&self, id: PushId) -> Result<(), StartError> {
         let (request, offer) = self.request(id).await?;
-        let slices = self.slices().await?;
-        let push = self.pushes.start(id, slices).await?.ok_or(CutError::Missing)?;
+        let slices = self.slice_count().await?;
+        let push = self.pushes.start(id, slices).await?.ok_or(StartError::Missing)?;
         if push.state == PushState::Running { self.queue_slices(&push, &offer, &request).await } else { Ok(()) }
     }
 
     /// The request for a push, and its offer.
-    pub(crate) async fn request(&self, id: PushId) -> Result<(PushRequest, Offer), CutError> {
-        let request = self.offers.push_request(id).await?.ok_or(CutError::Missing)?;
+    pub(crate) async fn request(&self, id: PushId) -> Result<(PushRequest, Offer), StartError> {
+        let request = self.offers.push_request(id).await?.ok_or(StartError::Missing)?;
         telemetry::record_push(id, Some(&request.origin()));
-        let offer = self.offers.get(id.offer).await?.ok_or(CutError::Missing)?;
+        let offer = self.offers.get(id.offer).await?.ok_or(StartError::Missing)?;
         Ok((request, offer))
     }
 
-    async fn slices(&self) -> Result<u32, CutError> {
+    async fn slice_count(&self) -> Result<u32, StartError> {
         let customers = self.customers.approximate_count().await?;
         let slices = u32::try_from(customers.div_ceil(CUSTOMERS_PER_SLICE)).unwrap_or(MAX_SLICES);
         Ok(slices.clamp(MIN_SLICES, MAX_SLICES))
     }
 
-    async fn queue_slices(&self, push: &Push, offer: &Offer, request: &PushRequest) -> Result<(), CutError> {
+    async fn queue_slices(&self, push: &Push, offer: &Offer, request: &PushRequest) -> Result<(), StartError> {
         let slices = (0..push.slices).map(|slice| (slice, FIRST_GENERATION));
         self.queue(push, offer, request, slices).await?;
         tracing::info!(slices = push.slices, "push cut");
@@ -99,7 +99,7 @@ impl Cutter {
         offer: &Offer,
         request: &PushRequest,
         slices: impl IntoIterator<Item = (u32, u32)>,
-    ) -> Result<(), CutError> {
+    ) -> Result<(), StartError> {
         let messages = slices.into_iter().map(|(slice, generation)| {
             AudienceMessage::SliceV1(Slice {
                 push: push.id,
