@@ -1,6 +1,6 @@
 //! Walks slices of the customer table, keeps the eligible and hands batches of notifications to the channels.
 
-mod walk;
+mod scan;
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use domain::Channel;
 use domain::queue::AudienceMessage;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::{Aws, Deadline, records, telemetry};
-use walk::Walker;
+use scan::SliceScanner;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let aws = Aws::from_env().await;
-    let walker = Walker {
+    let scanner = SliceScanner {
         customers: aws.table()?,
         pushes: aws.table()?,
         slices: aws.queue("AUDIENCE_QUEUE_URL")?,
@@ -24,17 +24,17 @@ async fn main() -> Result<(), Error> {
             (Channel::Sms, aws.queue("SMS_QUEUE_URL")?),
         ]),
     };
-    let walker = &walker;
+    let scanner = &scanner;
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<SqsEvent>| {
-        Ok::<_, Error>(handle(walker, event.payload, Deadline::of(&event.context)).await)
+        Ok::<_, Error>(handle(scanner, event.payload, Deadline::of(&event.context)).await)
     }))
     .await
 }
 
-async fn handle(walker: &Walker, event: SqsEvent, deadline: Deadline) -> SqsBatchResponse {
+async fn handle(scanner: &SliceScanner, event: SqsEvent, deadline: Deadline) -> SqsBatchResponse {
     records::handle_each(event, async |body| {
         let AudienceMessage::SliceV1(slice) = serde_json::from_str(body)?;
-        walker.walk(&slice, deadline).await
+        scanner.scan_slice(&slice, deadline).await
     })
     .await
 }

@@ -1,6 +1,6 @@
 //! ScanStep a slice, page by page.
 //!
-//! The batches of a page are queued before the page is turned. Whoever dies in between leaves the page to be walked
+//! The batches of a page are queued before the page is turned. Whoever dies in between leaves the page to be scanned
 //! again, which queues its batches again; the Deliveries table keeps them from being sent again.
 
 use std::collections::BTreeMap;
@@ -22,12 +22,12 @@ use store::{Customers, Pushes, StoreError};
 const PAGE: u16 = 1_000;
 const _: () = assert!(PAGE as usize <= PAGE_BATCHES as usize * BATCH_LIMIT);
 /// No page is begun with less than this left: the rest of the slice is handed on.
-const PAGE_TIME: Duration = Duration::from_secs(15);
+const MIN_TIME_PER_PAGE: Duration = Duration::from_secs(15);
 /// How long a slice waits when the store is out of reach or too busy.
-const STORE_BUSY: Duration = Duration::from_secs(5);
+const STORE_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Walks slices.
-pub(crate) struct Walker {
+pub(crate) struct SliceScanner {
     pub(crate) customers: Customers,
     pub(crate) pushes: Pushes,
     /// The queue that slices come from.
@@ -36,9 +36,9 @@ pub(crate) struct Walker {
     pub(crate) channels: BTreeMap<Channel, Queue>,
 }
 
-/// Why a slice was not walked to its end. ScanStep it again is safe, and needed.
+/// Why a slice was not scanned to its end. ScanStep it again is safe, and needed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum WalkError {
+pub(crate) enum ScanError {
     #[error("the message is no slice: {0}")]
     Message(#[from] serde_json::Error),
     #[error(transparent)]
@@ -47,21 +47,21 @@ pub(crate) enum WalkError {
     Queue(#[from] QueueError),
 }
 
-impl Walker {
+impl SliceScanner {
     /// Walks a slice to its end. What is left is handed on when the deadline is near, or the store is out of reach: that is
     /// no fault of the slice, and the queue must not count it as one.
-    pub(crate) async fn walk(&self, slice: &Slice, deadline: Deadline) -> Result<(), WalkError> {
+    pub(crate) async fn scan_slice(&self, slice: &Slice, deadline: Deadline) -> Result<(), ScanError> {
         telemetry::record_push(slice.push, slice.origin.as_ref());
-        match self.try_walk(slice, deadline).await {
-            Err(WalkError::Store(error @ StoreError::Unavailable { .. })) => {
+        match self.try_scan_slice(slice, deadline).await {
+            Err(ScanError::Store(error @ StoreError::Unavailable { .. })) => {
                 tracing::warn!(slice = slice.slice, error = %error, "the store is out of reach");
-                Ok(self.slices.send_delayed(&AudienceMessage::SliceV1(slice.clone()), STORE_BUSY).await?)
+                Ok(self.slices.send_delayed(&AudienceMessage::SliceV1(slice.clone()), STORE_RETRY_DELAY).await?)
             }
-            walked => walked,
+            scanned => scanned,
         }
     }
 
-    async fn try_walk(&self, slice: &Slice, deadline: Deadline) -> Result<(), WalkError> {
+    async fn try_scan_slice(&self, slice: &Slice, deadline: Deadline) -> Result<(), ScanError> {
         let is_needed = match self.pushes.get(slice.push).await?.map(|push| push.state) {
             // An old message.
             Some(PushState::Completed) => false,
@@ -72,16 +72,16 @@ impl Walker {
         if !is_needed {
             return Ok(());
         }
-        let mut walking = self.pushes.start_scan(slice.push, slice.slice, slice.generation).await?;
-        while let ScanStep::Continue(walk) = walking {
-            if deadline.has_less_than(PAGE_TIME) {
+        let mut step = self.pushes.start_scan(slice.push, slice.slice, slice.generation).await?;
+        while let ScanStep::Continue(walk) = step {
+            if deadline.has_less_than(MIN_TIME_PER_PAGE) {
                 self.slices.send_all([AudienceMessage::SliceV1(slice.clone())]).await?;
                 break;
             }
             let began = Instant::now();
             let page = self.customers.scan(slice.slice, slice.slices, walk.after.as_ref(), PAGE).await?;
             let next = page.next.clone();
-            let (found, batches) = self.sort(slice, &page, &walk);
+            let (found, batches) = self.select(slice, &page, &walk);
             for (channel, queue) in &self.channels {
                 queue
                     .send_all(batches.iter().filter(|ChannelMessage::BatchV1(batch)| batch.channel == *channel))
@@ -97,13 +97,13 @@ impl Walker {
                 "page walked"
             );
             let numbers: Vec<_> = batches.iter().map(|ChannelMessage::BatchV1(batch)| batch.batch).collect();
-            walking = self.pushes.commit_page(&walk, found, &numbers, next).await?;
+            step = self.pushes.commit_page(&walk, found, &numbers, next).await?;
         }
         Ok(())
     }
 
     /// What a page holds for this offer, and the batches to queue for it.
-    fn sort(&self, slice: &Slice, page: &CustomersPage, walk: &SliceScan) -> (ScanCounts, Vec<ChannelMessage>) {
+    fn select(&self, slice: &Slice, page: &CustomersPage, walk: &SliceScan) -> (ScanCounts, Vec<ChannelMessage>) {
         let mut found = ScanCounts {
             customers_read: page.customers.len() as u64 + page.unreadable,
             customers_unevaluable: page.unreadable,
