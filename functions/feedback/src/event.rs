@@ -9,7 +9,7 @@ use store::deliveries::{DeliveryId, Feedback, FeedbackKind};
 
 /// What came of mail that SES had accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct FeedbackEvent {
     pub(crate) feedback: Feedback,
     /// Whom it is about.
     pub(crate) addresses: Vec<AddressHash>,
@@ -70,13 +70,13 @@ struct Recipient {
 }
 
 /// Reads an event; `None` if it is of a kind that we do not act on.
-pub(crate) fn read(event: Value) -> Result<Option<Told>, serde_json::Error> {
+pub(crate) fn parse(event: Value) -> Result<Option<FeedbackEvent>, serde_json::Error> {
     let Detail { mail, bounce, complaint, reject } = serde_json::from_value::<Event>(event)?.detail;
     let delivery = delivery(&mail.tags);
-    let told = |kind, detail, at, recipients: Vec<Recipient>| {
+    let reported = |kind, detail, at, recipients: Vec<Recipient>| {
         let address = |recipient: &Recipient| AddressHash::of(Channel::Email, bare(&recipient.email_address));
         let addresses = recipients.iter().map(address).collect();
-        Told { feedback: Feedback { kind, detail, at }, addresses, delivery: delivery.clone() }
+        FeedbackEvent { feedback: Feedback { kind, detail, at }, addresses, delivery: delivery.clone() }
     };
     Ok(match (bounce, complaint, reject) {
         (Some(bounce), ..) => {
@@ -84,7 +84,7 @@ pub(crate) fn read(event: Value) -> Result<Option<Told>, serde_json::Error> {
             let is_permanent = bounce.bounce_type == "Permanent";
             let kind = if is_permanent { FeedbackKind::Bounced } else { FeedbackKind::Delayed };
             let detail = format!("{} {}", bounce.bounce_type, bounce.bounce_sub_type).trim_end().to_owned();
-            Some(told(kind, detail, bounce.timestamp, bounce.bounced_recipients))
+            Some(reported(kind, detail, bounce.timestamp, bounce.bounced_recipients))
         }
         (None, Some(complaint), _) => {
             let kind = complaint.complaint_feedback_type.unwrap_or_default();
@@ -92,12 +92,12 @@ pub(crate) fn read(event: Value) -> Result<Option<Told>, serde_json::Error> {
             if kind == "not-spam" {
                 return Ok(None);
             }
-            Some(told(FeedbackKind::Complained, kind, complaint.timestamp, complaint.complained_recipients))
+            Some(reported(FeedbackKind::Complained, kind, complaint.timestamp, complaint.complained_recipients))
         }
         // A virus in it: the text is at fault, and no address.
         (None, None, Some(reject)) => {
             let at = mail.timestamp.unwrap_or_else(Timestamp::now);
-            Some(told(FeedbackKind::Rejected, reject.reason, at, Vec::new()))
+            Some(reported(FeedbackKind::Rejected, reject.reason, at, Vec::new()))
         }
         (None, None, None) => None,
     })
@@ -132,12 +132,12 @@ mod tests {
 
     #[test]
     fn only_a_permanent_bounce_is_one() {
-        let told = read(bounce("Permanent")).unwrap().unwrap();
-        assert_eq!(told.feedback.kind, FeedbackKind::Bounced);
-        assert_eq!(told.addresses, [AddressHash::of(Channel::Email, "asha@example.com")]);
-        assert_eq!(told.delivery.unwrap().customer.as_str(), "c-1");
+        let reported = parse(bounce("Permanent")).unwrap().unwrap();
+        assert_eq!(reported.feedback.kind, FeedbackKind::Bounced);
+        assert_eq!(reported.addresses, [AddressHash::of(Channel::Email, "asha@example.com")]);
+        assert_eq!(reported.delivery.unwrap().customer.as_str(), "c-1");
         for kind in ["Transient", "Undetermined"] {
-            assert_eq!(read(bounce(kind)).unwrap().unwrap().feedback.kind, FeedbackKind::Delayed, "{kind}");
+            assert_eq!(parse(bounce(kind)).unwrap().unwrap().feedback.kind, FeedbackKind::Delayed, "{kind}");
         }
     }
 
@@ -147,12 +147,12 @@ mod tests {
             json!({"detail": {"mail": {}, "complaint": {"complaintFeedbackType": kind,
                 "timestamp": "2026-11-24T01:02:03Z", "complainedRecipients": [{"emailAddress": "asha@example.com"}]}}})
         };
-        let told = read(complaint("abuse")).unwrap().unwrap();
-        assert_eq!((told.feedback.kind, told.delivery), (FeedbackKind::Complained, None));
-        assert_eq!(read(complaint("not-spam")).unwrap(), None);
-        assert_eq!(read(json!({"detail": {"mail": {}, "delivery": {}}})).unwrap(), None);
-        let rejected = read(json!({"detail": {"mail": {}, "reject": {"reason": "Bad content"}}})).unwrap().unwrap();
+        let reported = parse(complaint("abuse")).unwrap().unwrap();
+        assert_eq!((reported.feedback.kind, reported.delivery), (FeedbackKind::Complained, None));
+        assert_eq!(parse(complaint("not-spam")).unwrap(), None);
+        assert_eq!(parse(json!({"detail": {"mail": {}, "delivery": {}}})).unwrap(), None);
+        let rejected = parse(json!({"detail": {"mail": {}, "reject": {"reason": "Bad content"}}})).unwrap().unwrap();
         assert_eq!((rejected.feedback.kind, rejected.addresses), (FeedbackKind::Rejected, Vec::new()));
-        assert!(read(json!({"detail": {}})).is_err());
+        assert!(parse(json!({"detail": {}})).is_err());
     }
 }

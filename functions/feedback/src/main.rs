@@ -14,10 +14,10 @@ use store::deliveries::FeedbackKind;
 use store::suppressions::Reason;
 use store::{Deliveries, StoreError, Suppressions};
 
-use crate::event::Told;
+use crate::event::FeedbackEvent;
 
 /// What every invocation may use.
-struct Function {
+struct App {
     suppressions: Suppressions,
     deliveries: Deliveries,
 }
@@ -35,30 +35,31 @@ enum FeedbackError {
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let aws = Aws::from_env().await;
-    let function = &Function { suppressions: aws.table()?, deliveries: aws.table()? };
-    lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| handle(function, event.payload).await)).await
+    let app = &App { suppressions: aws.table()?, deliveries: aws.table()? };
+    lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| handle(app, event.payload).await)).await
 }
 
 /// From its queue, one event as EventBridge brings it, or what SNS logged.
-async fn handle(function: &Function, payload: Value) -> Result<Value, Error> {
+async fn handle(app: &App, payload: Value) -> Result<Value, Error> {
     if payload.get("awslogs").is_some() {
         // It borrows its fields' names, which a `Value` does not lend.
         let logs: LogsEvent = serde_json::from_str(&payload.to_string())?;
-        return Ok(json!({"suppressed": take_log(function, logs).await?}));
+        return Ok(json!({"suppressed": handle_sms_log(app, logs).await?}));
     }
     if payload.get("Records").is_none() {
-        let acted_on = take(function, payload).await?;
+        let acted_on = handle_event(app, payload).await?;
         return Ok(json!({"actedOn": acted_on}));
     }
     let event: SqsEvent = serde_json::from_value(payload)?;
     let response =
-        records::handle_each(event, async |body| take(function, serde_json::from_str(body)?).await.map(|_| ())).await;
+        records::handle_each(event, async |body| handle_event(app, serde_json::from_str(body)?).await.map(|_| ()))
+            .await;
     Ok(serde_json::to_value(response)?)
 }
 
 /// Acts on an event; doing so again changes nothing. Answers whether it was of a kind to act on.
-async fn take(function: &Function, event: Value) -> Result<bool, FeedbackError> {
-    let Some(Told { feedback, addresses, delivery }) = event::read(event)? else {
+async fn handle_event(app: &App, event: Value) -> Result<bool, FeedbackError> {
+    let Some(FeedbackEvent { feedback, addresses, delivery }) = event::parse(event)? else {
         return Ok(false);
     };
     let reason = match feedback.kind {
@@ -68,11 +69,11 @@ async fn take(function: &Function, event: Value) -> Result<bool, FeedbackError> 
     };
     if let Some(reason) = reason {
         for address in &addresses {
-            function.suppressions.suppress(address, reason, feedback.at, "ses").await?;
+            app.suppressions.suppress(address, reason, feedback.at, "ses").await?;
         }
     }
-    let is_noted = match &delivery {
-        Some(id) => function.deliveries.add_feedback(id, &feedback).await?,
+    let is_recorded = match &delivery {
+        Some(id) => app.deliveries.add_feedback(id, &feedback).await?,
         None => false,
     };
     tracing::info!(
@@ -81,26 +82,26 @@ async fn take(function: &Function, event: Value) -> Result<bool, FeedbackError> 
         kind = feedback.kind.as_str(),
         detail = feedback.detail,
         suppressed = reason.map(Reason::as_str),
-        is_noted,
-        "the provider told what became of an e-mail"
+        is_recorded,
+        "the provider reported what became of an e-mail"
     );
     Ok(true)
 }
 
 /// Suppresses the numbers that SNS will not reach any more; doing so again changes nothing. Answers how many there were.
-async fn take_log(function: &Function, logs: LogsEvent) -> Result<usize, StoreError> {
-    let told = logs.aws_logs.data.log_events.iter().filter_map(|entry| match sms_log::read(&entry.message) {
-        Ok(told) => told,
+async fn handle_sms_log(app: &App, logs: LogsEvent) -> Result<usize, StoreError> {
+    let reported = logs.aws_logs.data.log_events.iter().filter_map(|entry| match sms_log::parse(&entry.message) {
+        Ok(reported) => reported,
         Err(error) => {
             tracing::error!(error = %error, "a line of SNS's log cannot be read");
             None
         }
     });
     let mut suppressed = 0;
-    for (number, reason, at) in told {
-        function.suppressions.suppress(&number, reason, at, "sns").await?;
+    for (number, reason, at) in reported {
+        app.suppressions.suppress(&number, reason, at, "sns").await?;
         suppressed += 1;
     }
-    tracing::info!(suppressed, "SNS told what became of text messages");
+    tracing::info!(suppressed, "SNS reported what became of text messages");
     Ok(suppressed)
 }

@@ -31,7 +31,7 @@ struct Delivery {
 ///
 /// # Errors
 /// If it is no such line. The error shows nothing of it.
-pub(crate) fn read(line: &str) -> Result<Option<(AddressHash, Reason, Timestamp)>, serde_json::Error> {
+pub(crate) fn parse(line: &str) -> Result<Option<(AddressHash, Reason, Timestamp)>, serde_json::Error> {
     let Line { notification, delivery, status } = serde_json::from_str(line)?;
     let reason = match delivery.provider_response.to_ascii_lowercase().as_str() {
         _ if status != "FAILURE" => return Ok(None),
@@ -58,7 +58,7 @@ mod tests {
             "delivery": {"destination": "+351912345678", "smsType": "Promotional", "providerResponse": response},
             "status": status,
         });
-        read(&line.to_string()).unwrap()
+        parse(&line.to_string()).unwrap()
     }
 
     #[test]
@@ -73,6 +73,6 @@ mod tests {
     fn what_may_pass_suppresses_nobody() {
         assert_eq!(read_response("FAILURE", "Phone is currently unreachable/unavailable"), None);
         assert_eq!(read_response("SUCCESS", "Message has been accepted by phone carrier"), None);
-        assert!(read("START RequestId").is_err());
+        assert!(parse("START RequestId").is_err());
     }
 }
