@@ -1,153 +1,117 @@
-//! ScanStep a slice, page by page.
+//! Scanning a slice, page by page.
 //!
-//! The batches of a page are queued before the page is turned. Whoever dies in between leaves the page to be scanned
-//! again, which queues its batches again; the Deliveries table keeps them from being sent again.
+//! The batches of a page are queued before the page is committed. If an invocation ends in between, the page is scanned
+//! again and its batches are queued again; the Deliveries table prevents a second send.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use domain::channel::Channel;
-use domain::eligibility::{Evaluator, Verdict};
-use domain::push::{OutcomeCounts, PushState, ScanCounts};
-use domain::queue::{AudienceMessage, BATCH_LIMIT, Batch, ChannelMessage, Slice};
-use domain::{CustomerId, Rule};
+use domain::Channel;
+use domain::push::PushState;
+use domain::queue::{AudienceMessage, BATCH_LIMIT, ChannelMessage, Slice};
 use runtime::queue::QueueError;
 use runtime::{Deadline, Queue, telemetry};
-use store::customers::CustomersPage;
 use store::pushes::{PAGE_BATCHES, ScanStep, SliceScan};
 use store::{Customers, Pushes, StoreError};
 
-/// Customers of one page: enough to fill batches, few enough to walk in a second or two. They make at most 20 batches of
+use crate::select::{batches, select};
+
+/// Customers of one page: enough to fill batches, few enough to scan in a second or two. They make at most 20 batches of
 /// each channel (see [`store::pushes::PAGE_BATCHES`]).
 const PAGE: u16 = 1_000;
 const _: () = assert!(PAGE as usize <= PAGE_BATCHES as usize * BATCH_LIMIT);
-/// No page is begun with less than this left: the rest of the slice is handed on.
+/// With less time than this left, no page is started: the rest of the slice is queued again.
 const MIN_TIME_PER_PAGE: Duration = Duration::from_secs(15);
-/// How long a slice waits when the store is out of reach or too busy.
+/// How long a slice waits when the store is unavailable or throttles.
 const STORE_RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// Walks slices.
-pub(crate) struct SliceScanner {
-    pub(crate) customers: Customers,
-    pub(crate) pushes: Pushes,
-    /// The queue that slices come from.
-    pub(crate) slices: Queue,
-    /// Where the batches of each channel go.
-    pub(crate) channels: BTreeMap<Channel, Queue>,
+/// Scans slices.
+pub struct SliceScanner {
+    /// Whom to notify.
+    pub customers: Customers,
+    /// Where each slice's checkpoint is committed.
+    pub pushes: Pushes,
+    /// The queue that slices are received from.
+    pub slices: Queue,
+    /// The queue of each channel, for its batches.
+    pub channels: BTreeMap<Channel, Queue>,
 }
 
-/// Why a slice was not scanned to its end. ScanStep it again is safe, and needed.
+/// Why a slice was not scanned to its end. Scanning it again is safe and necessary.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ScanError {
-    #[error("the message is no slice: {0}")]
+pub enum ScanError {
+    /// The body of the message cannot be parsed.
+    #[error("the message is not a slice: {0}")]
     Message(#[from] serde_json::Error),
+    /// A table is unavailable or holds something unreadable.
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("not everything was queued: {0}")]
+    /// Some batches may have been queued; queueing them again is harmless.
+    #[error("not every message was queued: {0}")]
     Queue(#[from] QueueError),
 }
 
 impl SliceScanner {
-    /// Walks a slice to its end. What is left is handed on when the deadline is near, or the store is out of reach: that is
-    /// no fault of the slice, and the queue must not count it as one.
+    /// Scans a slice to its end. The rest of it is queued again if the deadline is near or the store is unavailable: neither
+    /// is a fault of the message, so SQS must not count it as a failed receive.
     pub(crate) async fn scan_slice(&self, slice: &Slice, deadline: Deadline) -> Result<(), ScanError> {
         telemetry::record_push(slice.push, slice.origin.as_ref());
         match self.try_scan_slice(slice, deadline).await {
             Err(ScanError::Store(error @ StoreError::Unavailable { .. })) => {
-                tracing::warn!(slice = slice.slice, error = %error, "the store is out of reach");
+                tracing::warn!(slice = slice.slice, error = %error, "store unavailable; the slice is queued again");
                 Ok(self.slices.send_delayed(&AudienceMessage::SliceV1(slice.clone()), STORE_RETRY_DELAY).await?)
             }
-            scanned => scanned,
+            result => result,
         }
     }
 
     async fn try_scan_slice(&self, slice: &Slice, deadline: Deadline) -> Result<(), ScanError> {
-        let is_needed = match self.pushes.get(slice.push).await?.map(|push| push.state) {
-            // An old message.
-            Some(PushState::Completed) => false,
-            // What was queued of a slice before it died is counted only once its page is turned. Nothing of it is sent.
-            Some(PushState::Cancelled) => self.pushes.is_started(slice.push, slice.slice).await?,
-            Some(PushState::Scheduled | PushState::Running) | None => true,
-        };
-        if !is_needed {
+        if !self.is_needed(slice).await? {
             return Ok(());
         }
         let mut step = self.pushes.start_scan(slice.push, slice.slice, slice.generation).await?;
-        while let ScanStep::Continue(walk) = step {
+        while let ScanStep::Continue(scan) = step {
             if deadline.has_less_than(MIN_TIME_PER_PAGE) {
                 self.slices.send_all([AudienceMessage::SliceV1(slice.clone())]).await?;
                 break;
             }
-            let began = Instant::now();
-            let page = self.customers.scan(slice.slice, slice.slices, walk.after.as_ref(), PAGE).await?;
-            let next = page.next.clone();
-            let (found, batches) = self.select(slice, &page, &walk);
-            for (channel, queue) in &self.channels {
-                queue
-                    .send_all(batches.iter().filter(|ChannelMessage::BatchV1(batch)| batch.channel == *channel))
-                    .await?;
-            }
-            tracing::info!(
-                slice = slice.slice,
-                duration_ms = telemetry::millis_since(began),
-                customers = found.customers_read,
-                notifications = found.notifications,
-                batches = batches.len(),
-                unreadable = page.unreadable,
-                "page walked"
-            );
-            let numbers: Vec<_> = batches.iter().map(|ChannelMessage::BatchV1(batch)| batch.batch).collect();
-            step = self.pushes.commit_page(&walk, found, &numbers, next).await?;
+            step = self.scan_page(slice, &scan).await?;
         }
         Ok(())
     }
 
-    /// What a page holds for this offer, and the batches to queue for it.
-    fn select(&self, slice: &Slice, page: &CustomersPage, walk: &SliceScan) -> (ScanCounts, Vec<ChannelMessage>) {
-        let mut found = ScanCounts {
-            customers_read: page.customers.len() as u64 + page.unreadable,
-            customers_unevaluable: page.unreadable,
-            ..ScanCounts::default()
-        };
-        let mut recipients: BTreeMap<Channel, Vec<CustomerId>> = BTreeMap::new();
-        let evaluator = slice.offer.eligibility.as_ref().map(Rule::evaluator);
-        for customer in &page.customers {
-            match evaluator.as_ref().map_or(Verdict::Eligible, |evaluator: &Evaluator<'_>| evaluator.verdict(customer))
-            {
-                Verdict::Eligible => found.customers_eligible += 1,
-                Verdict::NotEligible => continue,
-                Verdict::Unevaluable => {
-                    found.customers_unevaluable += 1;
-                    continue;
-                }
-            }
-            for channel in self.channels.keys().filter(|channel| slice.offer.channels.contains(channel)) {
-                if customer.reachable_by(*channel) {
-                    found.notifications += 1;
-                    recipients.entry(*channel).or_default().push(customer.id.clone());
-                }
-            }
+    /// Whether the slice must be scanned, or was queued for a push that no longer needs it.
+    async fn is_needed(&self, slice: &Slice) -> Result<bool, StoreError> {
+        match self.pushes.get(slice.push).await?.map(|push| push.state) {
+            // The message is old.
+            Some(PushState::Completed) => Ok(false),
+            // The batches of a page are counted only once it is committed. So a scan that has started goes on to its end,
+            // although nothing is sent any more.
+            Some(PushState::Cancelled) => self.pushes.is_started(slice.push, slice.slice).await,
+            Some(PushState::Scheduled | PushState::Running) | None => Ok(true),
         }
-        let numbered = recipients.iter().flat_map(|(channel, customers)| {
-            walk.batch_numbers(*channel).zip(customers.chunks(BATCH_LIMIT)).map(move |batch| (*channel, batch))
-        });
-        let batches = numbered
-            .map(|(channel, (number, customers))| {
-                ChannelMessage::BatchV1(Batch {
-                    push: slice.push,
-                    offer: slice.offer.clone(),
-                    slice: slice.slice,
-                    generation: slice.generation,
-                    batch: number,
-                    channel,
-                    customers: customers.to_vec(),
-                    tally: OutcomeCounts::default(),
-                    retry_rejected: slice.retry_rejected,
-                    attempt: 0,
-                    origin: slice.origin,
-                })
-            })
-            .collect();
-        (found, batches)
+    }
+
+    /// Scans one page, queues its batches and commits it.
+    async fn scan_page(&self, slice: &Slice, scan: &SliceScan) -> Result<ScanStep, ScanError> {
+        let began = Instant::now();
+        let page = self.customers.scan(slice.slice, slice.slices, scan.after.as_ref(), PAGE).await?;
+        let queued = self.channels.keys().copied().collect();
+        let (counts, recipients) = select(&slice.offer, &page.customers, page.unreadable, &queued);
+        let batches = batches(slice, scan, &recipients);
+        for (channel, queue) in &self.channels {
+            queue.send_all(batches.iter().filter(|ChannelMessage::BatchV1(batch)| batch.channel == *channel)).await?;
+        }
+        tracing::info!(
+            slice = slice.slice,
+            duration_ms = telemetry::millis_since(began),
+            customers = counts.customers_read,
+            notifications = counts.notifications,
+            batches = batches.len(),
+            unreadable = page.unreadable,
+            "page scanned"
+        );
+        let numbers: Vec<_> = batches.iter().map(|ChannelMessage::BatchV1(batch)| batch.batch).collect();
+        Ok(self.pushes.commit_page(scan, counts, &numbers, page.next).await?)
     }
 }
