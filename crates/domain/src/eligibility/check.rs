@@ -4,14 +4,14 @@ use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, S
 
 use super::invalid::InvalidRule;
 
-/// Deepest nesting of operators and calls. Evaluation recurses, and a function's stack is not endless.
+/// Deepest nesting of operators and calls. Evaluation recurses, and the stack of a function is limited.
 const DEPTH_LIMIT: usize = 50;
-/// The one variable.
+/// The only variable.
 pub(super) const CUSTOMER: &str = "customer";
-/// What a rule may call, beside operators and the macros `has`, `all`, `exists`, `exists_one`, `filter` and `map`.
+/// What a rule may call besides operators and the macros `has`, `all`, `exists`, `exists_one`, `filter` and `map`.
 const FUNCTIONS: [&str; 7] = ["contains", "double", "endsWith", "int", "size", "startsWith", "string"];
 
-/// Which names mean something at a place in the rule.
+/// The names that are defined at one place in a rule.
 #[derive(Default, Clone)]
 pub(super) struct Scope<'e> {
     macro_variables: Vec<&'e str>,
@@ -78,14 +78,14 @@ impl Check<'_> {
 
     fn call(&self, expression: &IdedExpr, call: &CallExpr, scope: &Scope<'_>, depth: usize) -> Result<(), InvalidRule> {
         let name = call.func_name.as_str();
-        // Operators are called by names that nobody can write, such as `_&&_` and `@in`.
+        // The names of operators, such as `_&&_` and `@in`, cannot be written in a rule.
         let is_operator = !name.starts_with(|c: char| c.is_ascii_alphabetic());
         if !is_operator && !FUNCTIONS.contains(&name) {
             return Err(self
                 .refuse(expression, format!("calls the unknown function {name}; known are {}", FUNCTIONS.join(", "))));
         }
         if name == operators::INDEX && call.args.first().is_some_and(is_customer) {
-            // customer['tier'] is customer.tier.
+            // customer['tier'] is the same as customer.tier.
             return call.args[1..].iter().try_for_each(|argument| self.expression(argument, scope, depth));
         }
         call.target

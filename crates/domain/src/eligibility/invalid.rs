@@ -6,48 +6,48 @@ pub const RULE_LIMIT: usize = 2_000;
 /// Why a rule is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRule {
-    /// Too many characters.
+    /// It has too many characters.
     #[error("must have at most {RULE_LIMIT} characters, not {length}")]
     TooLong {
         /// How many it has.
         length: usize,
     },
-    /// Not CEL.
+    /// It is not CEL.
     #[error("does not parse at line {line}, column {column}: {message}")]
     Syntax {
         /// From 1.
         line: usize,
         /// From 1.
         column: usize,
-        /// The parser's words.
+        /// The parser's message.
         message: String,
     },
-    /// The parser could not be run, or crashed.
+    /// The parser could not be started, or crashed.
     #[error("could not be compiled: {reason}")]
     NotCompiled {
         /// Why.
         reason: String,
     },
-    /// CEL, but more than a rule may say.
+    /// It is CEL, but not all of CEL is allowed in a rule.
     #[error("at line {line}, column {column} {message}")]
     Refused {
         /// From 1.
         line: usize,
         /// From 1.
         column: usize,
-        /// What is refused and what may stand instead.
+        /// What is refused, and what to write instead.
         message: String,
     },
-    /// Its value is no yes or no.
+    /// Its value is never true or false.
     #[error("must be true or false for a customer, but is always of type {kind}")]
     NotACondition {
-        /// The type it has.
+        /// The type of its value.
         kind: String,
     },
-    /// It fails whatever the customer.
+    /// Its evaluation fails for every customer.
     #[error("fails for every customer: {reason}")]
     NeverHolds {
-        /// The evaluator's words.
+        /// The evaluator's message.
         reason: String,
     },
 }

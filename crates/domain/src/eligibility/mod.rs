@@ -1,12 +1,20 @@
 //! Eligibility rules: CEL expressions over `customer`.
 //!
-//! A rule is posted by somebody, kept for ever and run once for every customer of the bank. So everything that can be
-//! wrong with it is found when it is posted, and what could run long or take much memory is refused then: a macro runs
-//! only over an attribute of the customer (short by the limits of [`crate::customer`]) and never within another macro.
+//! A caller posts a rule once; it is kept and evaluated for every customer of the bank. So every fault is found when the
+//! rule is posted, and a rule that could run for long or take much memory is refused then: a macro runs only over an
+//! attribute of the customer (short by the limits of [`crate::customer`]) and never within another macro.
 //!
-//! Numbers differ from plain CEL in one way, for the sake of whoever writes rules: whole and fractional numbers mix
-//! freely and division is exact (`7 / 2 == 3.5`), because the table that keeps the customers does not tell 5000.0 from
-//! 5000 and a rule must not depend on which of the two a customer has.
+//! Arithmetic differs from plain CEL in one way: whole and fractional numbers mix and division is exact (`7 / 2 == 3.5`).
+//! DynamoDB does not distinguish 5000.0 from 5000, so a rule must not depend on which of the two a customer has.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | how a rule is parsed | `compile` |
+//! | what a rule may say | `check` |
+//! | why a rule is refused, and the message | `invalid` |
+//! | arithmetic | `numbers` |
+//! | what a rule reads as `customer` | `value` |
 
 mod check;
 mod compile;
@@ -23,11 +31,11 @@ use serde::{Deserialize, Serialize};
 use self::check::{CUSTOMER, Check, Scope};
 use self::compile::compile;
 pub use self::invalid::{InvalidRule, RULE_LIMIT};
-use self::numbers::{root, with_free_numbers};
+use self::numbers::{functions, with_mixed_numbers};
 use self::value::customer_value;
 use crate::customer::Customer;
 
-/// A rule that says for whom an offer is.
+/// The condition under which an offer is for a customer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Rule {
@@ -42,8 +50,10 @@ impl PartialEq for Rule {
 }
 
 impl Rule {
+    /// Parses and checks a rule as callers post it.
+    ///
     /// # Errors
-    /// If the rule is too long, is not CEL, names what it may not, could run for long, or cannot be true or false.
+    /// If the rule is too long, is not CEL, uses an unknown name, could run for long, or cannot be true or false.
     pub fn parse(source: &str) -> Result<Self, InvalidRule> {
         let length = source.chars().count();
         if length > RULE_LIMIT {
@@ -53,10 +63,10 @@ impl Rule {
         let check = Check { source: program.source_info() };
         check.expression(program.expression(), &Scope::default(), 0)?;
         let rule =
-            Self { source: source.to_owned(), expression: Arc::new(with_free_numbers(program.expression().clone())) };
-        // A rule that reads no customer has one value, known now.
+            Self { source: source.to_owned(), expression: Arc::new(with_mixed_numbers(program.expression().clone())) };
+        // A rule that does not read the customer always has the same value, so it is evaluated now.
         if !program.references().has_variable(CUSTOMER) {
-            match rule.expression.resolve_in(&root()) {
+            match rule.expression.resolve_in(&functions()) {
                 Ok(Value::Bool(_)) => {}
                 Ok(other) => {
                     return Err(InvalidRule::NotACondition { kind: other.type_of().to_string() });
@@ -74,9 +84,9 @@ impl Rule {
         &self.source
     }
 
-    /// Readies the rule for many customers. Cheap, but not so cheap as to be done for each of them.
+    /// Prepares the rule for many customers. Cheap, but too expensive to repeat for each of them.
     pub fn evaluator(&self) -> Evaluator<'_> {
-        Evaluator { rule: self, root: root() }
+        Evaluator { rule: self, functions: functions() }
     }
 }
 
@@ -94,27 +104,27 @@ impl From<Rule> for String {
     }
 }
 
-/// What a rule says of a customer.
+/// The result of a rule for one customer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The offer is for her.
+    /// The offer is for the customer.
     Eligible,
-    /// The offer is not for her.
+    /// The offer is not for the customer.
     NotEligible,
-    /// She lacks what the rule reads, or has it of another type: not eligible, and counted.
+    /// The customer lacks an attribute that the rule reads, or has it of another type: not eligible, and counted.
     Unevaluable,
 }
 
-/// A rule ready to be run.
+/// A rule prepared for evaluation.
 pub struct Evaluator<'r> {
     rule: &'r Rule,
-    root: Context<'static, 'static>,
+    functions: Context<'static, 'static>,
 }
 
 impl Evaluator<'_> {
-    /// Runs the rule for one customer.
+    /// Evaluates the rule for one customer.
     pub fn verdict(&self, customer: &Customer) -> Verdict {
-        let mut scope = self.root.new_inner_scope();
+        let mut scope = self.functions.new_inner_scope();
         scope.add_variable_from_value(CUSTOMER, customer_value(customer));
         match self.rule.expression.resolve_in(&scope) {
             Ok(Value::Bool(true)) => Verdict::Eligible,
@@ -153,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_selects_by_attributes() {
+    fn rule_selects_by_attributes() {
         let rule = "customer.tier in ['gold', 'platinum'] && customer.monthly_spend >= 5000";
         assert_eq!(verdict(rule, json!({"tier": "gold", "monthly_spend": 5000})), Verdict::Eligible);
         assert_eq!(verdict(rule, json!({"tier": "gold", "monthly_spend": 4999.99})), Verdict::NotEligible);
@@ -190,63 +200,63 @@ mod tests {
     }
 
     #[test]
-    fn a_customer_who_lacks_what_the_rule_reads_is_counted() {
+    fn missing_or_mistyped_attribute_is_unevaluable() {
         assert_eq!(verdict("customer.tier == 'gold'", json!({})), Verdict::Unevaluable);
         assert_eq!(verdict("customer.spend > 5", json!({"spend": "much"})), Verdict::Unevaluable);
         assert_eq!(verdict("customer.tier", json!({"tier": "gold"})), Verdict::Unevaluable);
         assert_eq!(verdict("has(customer.tier) && customer.tier == 'gold'", json!({})), Verdict::NotEligible);
     }
 
-    fn refusal(rule: &str) -> String {
+    fn refused(rule: &str) -> String {
         Rule::parse(rule).map(|_| ()).unwrap_err().to_string()
     }
 
     #[test]
-    fn what_does_not_parse_is_refused_with_its_place() {
-        let message = refusal("customer.tier == 'gold' &&\n  customer.spend >= >= 5");
+    fn syntax_error_is_refused_with_its_position() {
+        let message = refused("customer.tier == 'gold' &&\n  customer.spend >= >= 5");
         assert!(message.starts_with("does not parse at line 2, column 21"), "{message}");
-        assert!(refusal("").contains("the rule is empty"));
-        assert!(refusal(&format!("customer.a == '{}'", "x".repeat(RULE_LIMIT))).contains("at most 2000 characters"));
+        assert!(refused("").contains("the rule is empty"));
+        assert!(refused(&format!("customer.a == '{}'", "x".repeat(RULE_LIMIT))).contains("at most 2000 characters"));
     }
 
     #[test]
-    fn what_is_unknown_is_refused_with_its_place() {
-        let message = refusal("customer.tier == 'gold' && account.open");
+    fn unknown_name_is_refused_with_its_position() {
+        let message = refused("customer.tier == 'gold' && account.open");
         assert!(message.starts_with("at line 1, column 28 names the unknown variable account"), "{message}");
-        assert!(refusal("customer.name.matches('a+')").contains("calls the unknown function matches"));
-        assert!(refusal("now() > 5").contains("calls the unknown function now"));
-        assert!(refusal("customer == 5").contains("uses customer as a whole"));
+        assert!(refused("customer.name.matches('a+')").contains("calls the unknown function matches"));
+        assert!(refused("now() > 5").contains("calls the unknown function now"));
+        assert!(refused("customer == 5").contains("uses customer as a whole"));
     }
 
     #[test]
-    fn what_could_run_for_long_is_refused() {
-        assert!(refusal("customer.a.all(x, customer.b.all(y, x == y))").contains("macro within a macro"));
-        assert!(refusal("[1, 2, 3].all(x, x > 0)").contains("not an attribute"));
-        assert!(refusal("customer.a.map(x, [x, x]).all(y, true)").contains("not an attribute"));
-        assert!(refusal("customer.all(x, true)").contains("not an attribute"));
-        assert!(refusal("customer.a.map(x, [customer.s, customer.s]) == []").contains("builds a list within a macro"));
-        assert!(refusal("customer.a.exists(x, {'k': x} == {})").contains("builds a map within a macro"));
+    fn rule_that_could_run_for_long_is_refused() {
+        assert!(refused("customer.a.all(x, customer.b.all(y, x == y))").contains("macro within a macro"));
+        assert!(refused("[1, 2, 3].all(x, x > 0)").contains("not an attribute"));
+        assert!(refused("customer.a.map(x, [x, x]).all(y, true)").contains("not an attribute"));
+        assert!(refused("customer.all(x, true)").contains("not an attribute"));
+        assert!(refused("customer.a.map(x, [customer.s, customer.s]) == []").contains("builds a list within a macro"));
+        assert!(refused("customer.a.exists(x, {'k': x} == {})").contains("builds a map within a macro"));
         let joins = "customer.a.map(x, customer.s + customer.s) == []";
         assert_eq!(verdict(joins, json!({"a": [1], "s": "x"})), Verdict::Unevaluable);
         assert_eq!(verdict("customer.a.exists(x, x in ['b', 'c'])", json!({"a": ["b"]})), Verdict::Eligible);
         let deep = |n: usize| format!("{}customer.a{}", "(1 + ".repeat(n), ")".repeat(n)) + " > 0";
         assert!(Rule::parse(&deep(20)).is_ok());
-        // Deep, but allowed: it must also evaluate on the stack of a worker thread.
+        // The deepest rule that is allowed must also evaluate on the stack of a worker thread.
         assert_eq!(verdict(&format!("customer.a{} > 0", " + 1".repeat(45)), json!({"a": 1})), Verdict::Eligible);
         for rule in [deep(300), "[".repeat(1900), "(".repeat(1900)] {
-            assert!(refusal(&rule).contains("it nests too deep"), "{rule}");
+            assert!(refused(&rule).contains("it nests too deep"), "{rule}");
         }
         let chain = format!("customer.a{} > 0", " + 1".repeat(400));
-        assert!(refusal(&chain).contains("nests more than 50 deep"));
-        // A long chain of conditions is not deep.
+        assert!(refused(&chain).contains("nests more than 50 deep"));
+        // A long chain of conditions is not nested.
         let chain = vec!["customer.a == 1"; 100].join(" || ");
         assert_eq!(verdict(&chain, json!({"a": 2})), Verdict::NotEligible);
     }
 
     #[test]
-    fn a_rule_is_a_condition() {
-        assert!(refusal("1 + 1").contains("always of type int"));
-        assert!(refusal("'gold'").contains("always of type string"));
-        assert!(refusal("1 / 0 == 1").contains("fails for every customer"));
+    fn rule_must_be_a_condition() {
+        assert!(refused("1 + 1").contains("always of type int"));
+        assert!(refused("'gold'").contains("always of type string"));
+        assert!(refused("1 / 0 == 1").contains("fails for every customer"));
     }
 }

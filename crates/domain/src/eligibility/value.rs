@@ -1,4 +1,4 @@
-//! A customer as rules read one.
+//! The customer as a CEL value.
 
 use std::sync::Arc;
 
