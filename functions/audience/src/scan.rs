@@ -27,7 +27,7 @@ const STORE_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Scans slices.
 pub struct SliceScanner {
-    /// Whom to notify.
+    /// The customers to scan.
     pub customers: Customers,
     /// Where each slice's checkpoint is committed.
     pub pushes: Pushes,
