@@ -84,8 +84,8 @@ impl fmt::Debug for Mobile {
 #[error("is not a phone number in E.164 form; expected something like +351912345678")]
 pub struct InvalidMobile;
 
-/// The SHA-256 of a channel and an address. Tables other than Customers, and unsubscribe links, hold this in place of the
-/// address.
+/// The SHA-256 of a channel and an address. Tables other than Customers, and unsubscribe links, hold this in place of
+/// the address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AddressHash([u8; 32]);
 

@@ -29,7 +29,8 @@ wire_enum! {
 }
 
 impl EventKind {
-    /// The events to publish for a push in this state, in order. The first push of an offer announces the offer as well.
+    /// The events to publish for a push in this state, in order. The first push of an offer announces the offer as
+    /// well.
     pub fn of(push: PushId, state: PushState) -> impl Iterator<Item = Self> {
         let created = (push.number == 1).then_some(Self::OfferCreated);
         let ended = match state {

@@ -67,7 +67,8 @@ impl Fields {
         }
     }
 
-    /// A text to show to people: not blank, at most `limit` characters, no control characters except those that `lines` allows.
+    /// A text to show to people: not blank, at most `limit` characters, no control characters except those that `lines`
+    /// allows.
     pub fn text(&mut self, field: &str, limit: usize, lines: Lines) -> Option<String> {
         self.parsed(field, |string| check_text(string, limit, lines).map(|()| string.to_owned()))
     }

@@ -19,12 +19,12 @@ pub const SUBJECT_LIMIT: usize = 200;
 /// Longest description, in characters, before placeholders are replaced.
 pub const DESCRIPTION_LIMIT: usize = 10_000;
 
-/// How far ahead `validFrom` and `validUntil` may be, in days: a hundred years. Later ones could lead to dates beyond the
-/// end of the calendar, which cannot be stored.
+/// How far ahead `validFrom` and `validUntil` may be, in days: a hundred years. Later ones could lead to dates beyond
+/// the end of the calendar, which cannot be stored.
 pub const HORIZON_DAYS: i64 = 36_525;
 
-/// How long an offer without `validUntil` may be pushed, in days from its creation or from `validFrom`. Its deliveries are
-/// kept longer, so that their expiry never leads to a second send.
+/// How long an offer without `validUntil` may be pushed, in days from its creation or from `validFrom`. Its deliveries
+/// are kept longer, so that their expiry never leads to a second send.
 pub const LAST_PUSH_DAYS: i64 = 90;
 
 /// An offer, as it is stored.

@@ -67,8 +67,8 @@ pub enum ChannelMessage {
 
 /// Up to [`BATCH_LIMIT`] notifications of one channel from one slice, with the offer.
 ///
-/// It names customers, not addresses. Addresses are read from the Customers table before sending, so that a queue holds no
-/// personal data and a change of address or consent takes effect immediately.
+/// It names customers, not addresses. Addresses are read from the Customers table before sending, so that a queue holds
+/// no personal data and a change of address or consent takes effect immediately.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Batch {

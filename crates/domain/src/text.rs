@@ -6,8 +6,8 @@ use crate::customer::{Customer, is_attribute_name, to_text};
 
 /// A subject or a description, checked when the offer is posted.
 ///
-/// Braces are allowed only in placeholders such as `{{ customer.name }}`. Any other brace is refused, because a misspelt
-/// placeholder would otherwise be sent to every customer as it is.
+/// Braces are allowed only in placeholders such as `{{ customer.name }}`. Any other brace is refused, because a
+/// misspelt placeholder would otherwise be sent to every customer as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Text {

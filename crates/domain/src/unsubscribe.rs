@@ -1,10 +1,10 @@
 //! The signed tokens of unsubscribe links.
 //!
-//! A token names a customer and a channel, and authorizes its holder to change the customer's subscription to that channel.
-//! Its form is `key.payload.signature`, the latter two in base64url. The payload is the channel (one byte), the hash of the
-//! address that the message was sent to (32 bytes) and the customer's id. The signature is HMAC-SHA256 (RFC 2104) over all
-//! before it, truncated to 16 bytes. Tokens do not expire: a link in an old message must work (CAN-SPAM requires 30 days,
-//! and readers expect it to work without a limit).
+//! A token names a customer and a channel, and authorizes its holder to change the customer's subscription to that
+//! channel. Its form is `key.payload.signature`, the latter two in base64url. The payload is the channel (one byte),
+//! the hash of the address that the message was sent to (32 bytes) and the customer's id. The signature is HMAC-SHA256
+//! (RFC 2104) over all before it, truncated to 16 bytes. Tokens do not expire: a link in an old message must work
+//! (CAN-SPAM requires 30 days, and readers expect it to work without a limit).
 
 use std::collections::BTreeMap;
 

@@ -22,8 +22,8 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 /// Attempts of a call, including the first.
 const ATTEMPTS: u32 = 4;
 
-/// How long an unused connection of a sending client is kept. A connection that was closed while the execution environment
-/// was frozen looks like a lost response.
+/// How long an unused connection of a sending client is kept. A connection that was closed while the execution
+/// environment was frozen looks like a lost response.
 const SENDING_IDLE: Duration = Duration::from_secs(5);
 
 /// An HTTPS client that keeps unused connections for `idle`, or for the SDK's default.
@@ -65,8 +65,8 @@ impl Aws {
         &self.config
     }
 
-    /// The configuration of a client that sends messages: one attempt for each call, with this time-out. Only the pipeline
-    /// may retry, because a retry inside the client could send a message twice without any record of it.
+    /// The configuration of a client that sends messages: one attempt for each call, with this time-out. Only the
+    /// pipeline may retry, because a retry inside the client could send a message twice without any record of it.
     pub fn one_attempt(&self, timeout: Duration) -> SdkConfig {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)

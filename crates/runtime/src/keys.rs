@@ -8,7 +8,8 @@ use tokio::sync::Mutex;
 
 use crate::Aws;
 
-/// How long a key ring is used before it is read again. A key that was removed from the secret is used no longer than this.
+/// How long a key ring is used before it is read again. A key that was removed from the secret is used no longer than
+/// this.
 pub const RING_AGE: Duration = Duration::from_secs(300);
 /// How long a failure to read is remembered while no key ring is known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);

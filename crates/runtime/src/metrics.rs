@@ -1,5 +1,5 @@
-//! Metrics in CloudWatch's embedded metric format: log lines that CloudWatch extracts metrics from. Emitting one takes no
-//! call, and a metric without values costs nothing.
+//! Metrics in CloudWatch's embedded metric format: log lines that CloudWatch extracts metrics from. Emitting one takes
+//! no call, and a metric without values costs nothing.
 //!
 //! All metrics are in the namespace `Offercast`, with the stack as their first dimension.
 

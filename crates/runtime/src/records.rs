@@ -10,8 +10,8 @@ use tracing::Instrument;
 
 use crate::telemetry;
 
-/// Handles the records one after the other. The response names those that failed, for SQS to redeliver. An error or a panic
-/// is logged here, once.
+/// Handles the records one after the other. The response names those that failed, for SQS to redeliver. An error or a
+/// panic is logged here, once.
 pub async fn handle_each<E: Display>(
     event: SqsEvent,
     mut handle: impl AsyncFnMut(&str) -> Result<(), E>,

@@ -1,8 +1,9 @@
 //! Log lines: JSON on Lambda, with the same field names in every function.
 //!
-//! Identifiers are fields with dotted names (`trace.id`, `offer.id`, `push.number`, `customer.id`), numbers carry their unit
-//! (`duration_ms`), a failure is logged once, at the boundary, and no address, number or name is ever logged. Fields of a
-//! whole piece of work, such as its push, are recorded on its span and so appear in each of its lines.
+//! Identifiers are fields with dotted names (`trace.id`, `offer.id`, `push.number`, `customer.id`), numbers carry their
+//! unit (`duration_ms`), a failure is logged once, at the boundary. No e-mail address, phone number or customer's name
+//! is ever logged. Fields of a whole piece of work, such as its push, are recorded on its span and so appear in each of
+//! its lines.
 
 use std::env;
 use std::time::Instant;

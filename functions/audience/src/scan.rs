@@ -16,8 +16,8 @@ use store::{Customers, Pushes, StoreError};
 
 use crate::select::{batches, select};
 
-/// Customers of one page: enough to fill batches, few enough to scan in a second or two. They make at most 20 batches of
-/// each channel (see [`store::pushes::PAGE_BATCHES`]).
+/// Customers of one page: enough to fill batches, few enough to scan in a second or two. They make at most 20 batches
+/// of each channel (see [`store::pushes::PAGE_BATCHES`]).
 const PAGE: u16 = 1_000;
 const _: () = assert!(PAGE as usize <= PAGE_BATCHES as usize * BATCH_LIMIT);
 /// With less time than this left, no page is started: the rest of the slice is queued again.
@@ -52,8 +52,8 @@ pub enum ScanError {
 }
 
 impl SliceScanner {
-    /// Scans a slice to its end. The rest of it is queued again if the deadline is near or the store is unavailable: neither
-    /// is a fault of the message, so SQS must not count it as a failed receive.
+    /// Scans a slice to its end. The rest of it is queued again if the deadline is near or the store is unavailable:
+    /// neither is a fault of the message, so SQS must not count it as a failed receive.
     pub(crate) async fn scan_slice(&self, slice: &Slice, deadline: Deadline) -> Result<(), ScanError> {
         telemetry::record_push(slice.push, slice.origin.as_ref());
         match self.try_scan_slice(slice, deadline).await {
@@ -85,8 +85,8 @@ impl SliceScanner {
         match self.pushes.get(slice.push).await?.map(|push| push.state) {
             // The message is old.
             Some(PushState::Completed) => Ok(false),
-            // The batches of a page are counted only once it is committed. So a scan that has started goes on to its end,
-            // although nothing is sent any more.
+            // The batches of a page are counted only once it is committed. So a scan that has started goes on to its
+            // end, although nothing is sent any more.
             Some(PushState::Cancelled) => self.pushes.is_started(slice.push, slice.slice).await,
             Some(PushState::Scheduled | PushState::Running) | None => Ok(true),
         }

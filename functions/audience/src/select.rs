@@ -11,8 +11,8 @@ use store::pushes::SliceScan;
 /// The customers of a page to notify, by channel.
 pub(crate) type Recipients = BTreeMap<Channel, Vec<CustomerId>>;
 
-/// Selects and counts the customers of a page. `unreadable` is how many more items of the page could not be read. `queued`
-/// are the channels that have a queue: on any other, no customer is notified or counted.
+/// Selects and counts the customers of a page. `unreadable` is how many more items of the page could not be read.
+/// `queued` are the channels that have a queue: on any other, no customer is notified or counted.
 pub(crate) fn select(
     offer: &Offer,
     customers: &[Customer],

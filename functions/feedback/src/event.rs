@@ -1,5 +1,5 @@
-//! The events of SES, as EventBridge delivers them, that the function acts on (SES developer guide, "Examples of event data
-//! that Amazon SES publishes to EventBridge").
+//! The events of SES, as EventBridge delivers them, that the function acts on (SES developer guide, "Examples of event
+//! data that Amazon SES publishes to EventBridge").
 
 use domain::{AddressHash, Channel, CustomerId, OfferId};
 use jiff::Timestamp;

@@ -1,6 +1,6 @@
 //! The function `feedback`: acts on what a provider reports after it has accepted a message. Addresses that bounce
-//! permanently, recipients who complain and numbers that opt out are suppressed. Reports about e-mail are recorded on the
-//! delivery as well; SNS does not report which delivery a text message belongs to.
+//! permanently, recipients who complain and numbers that opt out are suppressed. Reports about e-mail are recorded on
+//! the delivery as well; SNS does not report which delivery a text message belongs to.
 //!
 //! # Layout
 //! | to change | open |
@@ -40,7 +40,8 @@ enum FeedbackError {
 }
 
 impl App {
-    /// Handles an invocation: events of SES from their queue, a single one as EventBridge sends it, or lines of SNS's log.
+    /// Handles an invocation: events of SES from their queue, a single one as EventBridge sends it, or lines of SNS's
+    /// log.
     ///
     /// # Errors
     /// If the payload is unknown or cannot be acted on. Messages of a queue that fail are named in the response.

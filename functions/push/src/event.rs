@@ -69,7 +69,8 @@ impl Event {
     }
 }
 
-/// The event source mapping already filters for inserted requests. An emulator that does not filter sends offers as well.
+/// The event source mapping already filters for inserted requests. An emulator that does not filter sends offers as
+/// well.
 fn push_record(record: &EventRecord) -> Option<PushRecord> {
     if record.event_name != "INSERT" {
         return None;

@@ -1,8 +1,8 @@
 //! The function `push`: starts requested pushes, sweeps open ones and publishes their events.
 //!
-//! It is invoked by the stream of the Offers table, which is the outbox of requests; by the stream of the Pushes table, which
-//! reports changes to publish; and by a schedule each minute, which starts the pushes whose time has come and finishes
-//! whatever was left unfinished or unpublished.
+//! It is invoked by the stream of the Offers table, which is the outbox of requests; by the stream of the Pushes table,
+//! which reports changes to publish; and by a schedule each minute, which starts the pushes whose time has come and
+//! finishes whatever was left unfinished or unpublished.
 //!
 //! # Layout
 //! | to change | open |

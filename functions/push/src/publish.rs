@@ -1,7 +1,7 @@
 //! Publishing events to the bus, and marking them as published.
 //!
-//! Events are read from the tables, and a push stays marked as unpublished until the bus has taken them. If an invocation
-//! ends between the two, the event is published twice, with the same id.
+//! Events are read from the tables, and a push stays marked as unpublished until the bus has taken them. If an
+//! invocation ends between publishing and marking, the event is published twice, with the same id.
 
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::error::DisplayErrorContext;
@@ -62,7 +62,10 @@ impl Publisher {
                 Ok(count) => published += count,
                 Err(error) => {
                     tracing::error!(
-                        offer.id = %push.offer, push.number = push.number, error = %error, "event not published; the next sweep tries again"
+                        offer.id = %push.offer,
+                        push.number = push.number,
+                        error = %error,
+                        "event not published; the next sweep tries again"
                     );
                     // Waiting for a time-out of every event would take longer than the invocation may last.
                     if matches!(error, PublishError::Unavailable(_)) {

@@ -47,8 +47,8 @@ pub enum StartError {
 }
 
 impl PushStarter {
-    /// Starts a requested push, or stores when it is scheduled to start. May be repeated: the plan is stored once, before
-    /// anything is queued, and a slice that is queued twice is scanned once.
+    /// Starts a requested push, or stores when it is scheduled to start. May be repeated: the plan is stored once,
+    /// before anything is queued, and a slice that is queued twice is scanned once.
     pub(crate) async fn start_push(&self, id: PushId) -> Result<(), StartError> {
         let (request, offer) = self.request(id).await?;
         let plan = match offer.waits_until(now()) {

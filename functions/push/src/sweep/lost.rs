@@ -12,8 +12,8 @@ use super::report::{SweepError, Swept};
 use super::requeue::{queue_again, restart_scan};
 use crate::start::PushStarter;
 
-/// A slice without progress for this long may have lost a batch although its queue is not empty: three times the longest
-/// deferral of a batch.
+/// A slice without progress for this long may have lost a batch although its queue is not empty: three times the
+/// longest deferral of a batch.
 pub(super) const STALLED_AFTER: SignedDuration = SignedDuration::from_mins(45);
 /// Stalled slices that one sweep scans again. Few, because SQS reports the depth of a queue only approximately.
 const MAX_STALLED_RESTARTS: usize = 10;

@@ -14,12 +14,12 @@
 //! # What it does
 //! - A requested push that the stream did not deliver is started.
 //! - A scheduled push whose time has come is started.
-//! - A slice without progress, while the audience queue is empty, is queued again. The invocation that receives it takes
-//!   the scan over at its checkpoint.
-//! - A scanned slice whose batches have not all reported, while their channel's queue is empty, is scanned again in a new
-//!   generation. The Deliveries table prevents a second send.
-//! - A stalled slice is scanned again even if its channel's queue is not empty, when that queue holds fewer messages than
-//!   batches are outstanding in all: one message that waits for weeks must not hide that others are lost.
+//! - A slice without progress, while the audience queue is empty, is queued again. The invocation that receives it
+//!   takes the scan over at its checkpoint.
+//! - A scanned slice whose batches have not all reported, while their channel's queue is empty, is scanned again in a
+//!   new generation. The Deliveries table prevents a second send.
+//! - A stalled slice is scanned again even if its channel's queue is not empty, when that queue holds fewer messages
+//!   than batches are outstanding in all: one message that waits for weeks must not hide that others are lost.
 //! - A slice that is done but not marked as done on its push is marked.
 //! - An event that is overdue is published.
 

@@ -91,15 +91,15 @@ fn action(push: &Push, slice: &SliceStatus, is_due: bool) -> Action {
         SliceState::NotStarted if is_due => Action::Resume { generation: FIRST_GENERATION },
         SliceState::Scanning if is_due => Action::Resume { generation: slice.generation },
         SliceState::Scanned { .. } if is_due => Action::RestartIfLost,
-        // If all slices are marked as done but the push is still open, the invocation that marked the last one ended before
-        // it completed the push. Marking one again completes it.
+        // If all slices are marked as done but the push is still open, the invocation that marked the last one ended
+        // before it completed the push. Marking one again completes it.
         SliceState::Done if push.slices_done < push.slices || slice.slice == 0 => Action::MarkDone,
         SliceState::NotStarted | SliceState::Scanning | SliceState::Scanned { .. } | SliceState::Done => Action::Leave,
     }
 }
 
-/// How long a slice may be without progress. It doubles with every scan of the slice, so that a batch that never reports
-/// does not keep the pipeline busy.
+/// How long a slice may be without progress. It doubles with every scan of the slice, so that a batch that never
+/// reports does not keep the pipeline busy.
 fn pause(slice: &SliceStatus) -> SignedDuration {
     let doublings = slice.generation.saturating_sub(1).min(10);
     (STALE_AFTER * 2_i32.pow(doublings)).min(MAX_PAUSE)
