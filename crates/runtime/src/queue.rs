@@ -101,9 +101,6 @@ impl Queue {
     }
 
     /// How many messages the queue holds, waiting, delayed and in flight, by SQS's own estimate.
-    ///
-    /// # Errors
-    /// If the queue is unavailable.
     pub async fn depth(&self) -> Result<u64, QueueError> {
         let names = [
             QueueAttributeName::ApproximateNumberOfMessages,
