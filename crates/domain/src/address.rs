@@ -1,4 +1,4 @@
-//! Where a customer is reached. Neither type shows its content in `Debug`, so none reaches a log by accident.
+//! Addresses of customers. No type here shows its content in `Debug`, so that none is logged by accident.
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,7 +29,7 @@ impl FromStr for EmailAddress {
     fn from_str(string: &str) -> Result<Self, Self::Err> {
         let options = Options::default().without_display_text().without_domain_literal().with_required_tld();
         let parsed = email_address::EmailAddress::parse_with_options(string, options);
-        // Quoted local parts are legal, unknown in practice, and where header injections hide.
+        // Quoted local parts are legal but unused in practice, and can hide a header injection.
         if string.is_ascii() && string.len() <= EMAIL_LIMIT && !string.contains('"') && parsed.is_ok() {
             Ok(Self(string.to_owned()))
         } else {
@@ -44,7 +44,7 @@ impl fmt::Debug for EmailAddress {
     }
 }
 
-/// Why a string is no e-mail address.
+/// The string is not an e-mail address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "is not an e-mail address; expected something like asha@example.com (plain ASCII, international domains in punycode)"
@@ -67,9 +67,9 @@ impl FromStr for Mobile {
 
     fn from_str(string: &str) -> Result<Self, Self::Err> {
         let digits = string.strip_prefix('+').ok_or(InvalidMobile)?;
-        let sound =
+        let valid =
             (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
-        if sound { Ok(Self(string.to_owned())) } else { Err(InvalidMobile) }
+        if valid { Ok(Self(string.to_owned())) } else { Err(InvalidMobile) }
     }
 }
 
@@ -79,22 +79,23 @@ impl fmt::Debug for Mobile {
     }
 }
 
-/// Why a string is no mobile number.
+/// The string is not a mobile number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not a phone number in E.164 form; expected something like +351912345678")]
 pub struct InvalidMobile;
 
-/// What the tables other than Customers, and unsubscribe links, know of an address: SHA-256 of channel and address.
+/// The SHA-256 of a channel and an address. Tables other than Customers, and unsubscribe links, hold this in place of
+/// the address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AddressHash([u8; 32]);
 
 impl AddressHash {
-    /// The hash of an address. Upper and lower case are the same: no mail server in use tells them apart.
+    /// The hash of an address, without regard to case: no mail server in use distinguishes it.
     pub fn of(channel: Channel, address: &str) -> Self {
         Self(Sha256::digest(format!("{channel}#{}", address.to_ascii_lowercase())).into())
     }
 
-    /// The hash itself.
+    /// The bytes of the hash.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -118,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_one_plain_mailbox() {
+    fn only_one_plain_mailbox_is_an_address() {
         for good in ["a@b.example", "first.last+offers@mail.bank.example"] {
             assert!(good.parse::<EmailAddress>().is_ok(), "{good}");
         }
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_e164() {
+    fn only_e164_is_a_mobile_number() {
         assert!("+351912345678".parse::<Mobile>().is_ok());
         for bad in ["351912345678", "+0351912345", "+12345", "+1234567890123456", "+35191234567x"] {
             assert_eq!(bad.parse::<Mobile>(), Err(InvalidMobile), "{bad}");
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn no_address_shows_in_debug() {
+    fn debug_output_hides_the_address() {
         let address: EmailAddress = "a@b.example".parse().unwrap();
         let mobile: Mobile = "+351912345678".parse().unwrap();
         assert!(!format!("{address:?}{mobile:?}").contains(['@', '3']));

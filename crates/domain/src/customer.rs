@@ -1,4 +1,4 @@
-//! A customer: how to reach her, what she wants to hear, what rules may read.
+//! A customer: their addresses, their consent, and the attributes that rules may read.
 
 use serde_json::{Map, Value};
 
@@ -16,11 +16,11 @@ pub const ATTRIBUTES_LIMIT: usize = 100;
 pub const ATTRIBUTES_BYTES_LIMIT: usize = 16 * 1024;
 /// How deep lists and objects may nest in an attribute.
 const ATTRIBUTE_DEPTH_LIMIT: usize = 4;
-/// What DynamoDB stores as a number: 0, and magnitudes from 1E-130 to below 1E+126
+/// The numbers that DynamoDB can store: 0, and magnitudes from 1E-130 to below 1E+126
 /// (AWS, "Supported data types and naming rules in Amazon DynamoDB").
 const NUMBERS: std::ops::RangeInclusive<f64> = 1e-130..=9.9e125;
 
-/// The names under which rules and text reach a customer's own fields. No attribute may take them.
+/// The fields of every customer that rules and text may read. No attribute may have such a name.
 pub const OWN_FIELDS: [&str; 4] = ["id", "name", "locale", "timeZone"];
 
 /// A customer of the bank.
@@ -28,19 +28,19 @@ pub const OWN_FIELDS: [&str; 4] = ["id", "name", "locale", "timeZone"];
 pub struct Customer {
     /// The bank's own id.
     pub id: CustomerId,
-    /// As she is addressed. Personal data.
+    /// How the customer is addressed. Personal data.
     pub name: String,
-    /// Where e-mail goes.
+    /// The address for e-mail.
     pub email: Option<EmailAddress>,
-    /// Where text messages go.
+    /// The number for text messages.
     pub mobile: Option<Mobile>,
-    /// The channels she consented to.
+    /// The channels that the customer consented to.
     pub channels: Channels,
     /// Language and region, such as `pt-PT`.
     pub locale: Option<String>,
     /// IANA time zone, such as `Europe/Lisbon`.
     pub time_zone: Option<String>,
-    /// What eligibility rules and text may read, by name.
+    /// Values that eligibility rules and text may read, by name.
     pub attributes: Map<String, Value>,
 }
 
@@ -50,10 +50,10 @@ impl Customer {
     /// Parses a customer as callers send one; `id` comes from the path.
     ///
     /// # Errors
-    /// Names every fault.
+    /// If the body is no valid customer, with every fault.
     pub fn parse(id: &str, body: Value) -> Result<Self, Faults> {
         let mut fields = Fields::of(body)?;
-        // An id in the body is welcome (it is there when a GET is sent back), as long as it is the same.
+        // The body may repeat the id, as it does when the response of a GET is sent back.
         if fields.string("id").is_some_and(|own| own != id) {
             fields.fault("id", "must be the id of the path");
         }
@@ -63,7 +63,7 @@ impl Customer {
     /// Parses a customer that carries its own `id`, as in a list of customers.
     ///
     /// # Errors
-    /// Names every fault.
+    /// If the body is no valid customer, with every fault.
     pub fn parse_with_id(body: Value) -> Result<Self, Faults> {
         let mut fields = Fields::of(body)?;
         let id = fields.required("id", |f| f.string("id")).unwrap_or_default();
@@ -99,7 +99,7 @@ impl Customer {
         }
     }
 
-    /// Whether she wants to hear on this channel and can be reached there.
+    /// Whether the customer consented to this channel and has an address for it.
     pub fn reachable_by(&self, channel: Channel) -> bool {
         self.channels.contains(&channel)
             && match channel {
@@ -108,7 +108,7 @@ impl Customer {
             }
     }
 
-    /// What a rule or a text reads as `customer.<field>`.
+    /// The value that a rule or a text reads as `customer.<field>`.
     pub fn field(&self, field: &str) -> Option<Value> {
         match field {
             "id" => Some(self.id.as_str().into()),
@@ -131,7 +131,8 @@ fn check_attributes(fields: &mut Fields, attributes: &Map<String, Value>) {
     for (name, value) in attributes {
         let field = format!("attributes.{name}");
         if !is_attribute_name(name) {
-            fields.fault(&field, "must be named with letters, digits and _, not beginning with a digit, at most 64");
+            fields
+                .fault(&field, "must have a name of at most 64 letters, digits and _ that does not begin with a digit");
         } else if OWN_FIELDS.contains(&name.as_str()) {
             fields.fault(&field, "has the name of a field that every customer has; choose another");
         }
@@ -165,21 +166,24 @@ fn check_attribute(value: &Value, depth: usize) -> Result<(), String> {
 }
 
 fn parse_locale(string: &str) -> Result<String, &'static str> {
-    let sound = (2..=35).contains(&string.len())
+    let valid = (2..=35).contains(&string.len())
         && string
             .split('-')
             .all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()));
-    sound.then(|| string.to_owned()).ok_or("must be a language tag such as pt-PT")
+    valid.then(|| string.to_owned()).ok_or("must be a language tag such as pt-PT")
 }
 
 fn parse_time_zone(string: &str) -> Result<String, &'static str> {
-    let sound = (1..=64).contains(&string.len())
+    let valid = (1..=64).contains(&string.len())
         && string.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'-' | b'+'));
-    sound.then(|| string.to_owned()).ok_or("must be an IANA time zone such as Europe/Lisbon")
+    valid.then(|| string.to_owned()).ok_or("must be an IANA time zone such as Europe/Lisbon")
 }
 
-/// How an attribute reads within a sentence, if it can.
-pub(crate) fn spoken(value: &Value) -> Result<String, &'static str> {
+/// An attribute as part of a text.
+///
+/// # Errors
+/// If it has no form as text, with the name of its type.
+pub(crate) fn to_text(value: &Value) -> Result<String, &'static str> {
     match value {
         Value::String(string) => Ok(string.clone()),
         Value::Number(number) => Ok(number.to_string()),
@@ -195,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_customer_needs_a_name_and_her_consent() {
+    fn customer_needs_a_name_and_channels() {
         let customer = Customer::parse(
             "c-1",
             json!({"name": "Asha", "email": "asha@example.com", "channels": ["email"], "attributes": {"tier": "gold"}}),
@@ -210,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_named_at_once() {
+    fn every_fault_is_reported() {
         let faults = Customer::parse(
             "no spaces",
             json!({
@@ -241,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn consent_without_an_address_reaches_nobody() {
+    fn consent_without_an_address_is_not_reachable() {
         let customer = Customer::parse("c", json!({"name": "A", "channels": ["email", "sms"]})).unwrap();
         assert!(!customer.reachable_by(Channel::Email));
         assert!(!customer.reachable_by(Channel::Sms));

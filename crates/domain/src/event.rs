@@ -1,6 +1,6 @@
-//! What other services may subscribe to: events on the bus, each with a version and a JSON schema (`docs/events`).
+//! The events that other services may subscribe to on the bus, each with a version and a JSON schema (`docs/events`).
 //!
-//! They name offers and pushes and hold counts; never a customer. Fields are only ever added within a version.
+//! They name offers and pushes and hold counts, but never a customer. Fields are only ever added within a version.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -11,13 +11,13 @@ use crate::offer::Offer;
 use crate::push::{OutcomeCounts, PushState};
 use crate::wire_enum;
 
-/// What all events name as their source.
+/// The source of every event.
 pub const SOURCE: &str = "offercast";
 /// The version of every event so far.
 const VERSION: u32 = 1;
 
 wire_enum! {
-    /// What may happen; its name is the event's `detail-type`.
+    /// What happened. The name is the event's `detail-type`.
     pub enum EventKind: "kind of event" {
         /// An offer was stored.
         OfferCreated = "offer.created",
@@ -29,8 +29,8 @@ wire_enum! {
 }
 
 impl EventKind {
-    /// The events that a push in this state has given cause to publish, in order. The first push of an offer announces the
-    /// offer as well.
+    /// The events to publish for a push in this state, in order. The first push of an offer announces the offer as
+    /// well.
     pub fn of(push: PushId, state: PushState) -> impl Iterator<Item = Self> {
         let created = (push.number == 1).then_some(Self::OfferCreated);
         let ended = match state {
@@ -42,12 +42,12 @@ impl EventKind {
     }
 }
 
-/// An event's detail, as subscribers read it.
+/// The detail of an event, as subscribers read it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
     version: u32,
-    /// The same however often the event is published, so that a subscriber knows what it has seen.
+    /// The same each time the event is published, so that a subscriber can ignore repetitions.
     id: String,
     offer: OfferDetail,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,36 +80,36 @@ pub struct PushDetail {
     pub number: u32,
     /// The caller's principal.
     pub requested_by: String,
-    /// When it was asked for.
+    /// When the push was requested.
     pub requested_at: Timestamp,
-    /// When it was cut, if it was.
+    /// When the push started, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
-    /// When its last notification had its outcome, or it was called off.
+    /// When the last notification had its outcome, or the push was cancelled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
-    /// Who called it off.
+    /// The principal who cancelled the push.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cancelled_by: Option<String>,
-    /// What became of its notifications, when the event was published.
+    /// The outcomes of its notifications at the time the event was published.
     pub counts: Counts,
 }
 
-/// Notifications: `eligible` is the sum of the others.
+/// Counts of notifications. `eligible` is the sum of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
-    /// All that were found.
+    /// All notifications.
     pub eligible: u64,
-    /// Those by their outcome.
+    /// Notifications by outcome.
     #[serde(flatten)]
     pub outcomes: OutcomeCounts,
-    /// Those without one: of a cancelled push, what was on its way.
+    /// Notifications without an outcome. Of a cancelled push, those that were in transit.
     pub pending: u64,
 }
 
 impl Event {
-    /// That an offer was stored.
+    /// An offer was stored.
     pub fn offer_created(offer: &Offer) -> Self {
         Self {
             version: VERSION,
@@ -119,7 +119,7 @@ impl Event {
         }
     }
 
-    /// That a push has ended.
+    /// A push has ended.
     pub fn push_ended(kind: EventKind, offer: &Offer, push: PushDetail) -> Self {
         Self {
             version: VERSION,

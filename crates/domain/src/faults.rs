@@ -1,15 +1,15 @@
-//! What is wrong with an input, field by field, so that its sender can mend everything at once.
+//! The faults of an input, field by field, so that the caller can correct all of them together.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// One thing wrong with one field.
+/// One fault of one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// The field's name as the sender wrote it; `body` for the input as a whole.
+    /// The name of the field as the caller wrote it; `body` for the input as a whole.
     pub field: String,
-    /// What is wrong and what would be right, to follow the field's name in a sentence.
+    /// What is wrong and what would be right. It continues a sentence that starts with the field's name.
     pub detail: String,
 }
 
@@ -19,7 +19,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Everything that is wrong with one input. Never empty when it stands in an `Err`.
+/// All faults of one input. Never empty in an `Err`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, thiserror::Error)]
 pub struct Faults(Vec<Fault>);
 
@@ -31,17 +31,17 @@ impl Faults {
         faults
     }
 
-    /// Notes one more fault.
+    /// Adds a fault.
     pub fn add(&mut self, field: impl Into<String>, detail: impl Into<String>) {
         self.0.push(Fault { field: field.into(), detail: detail.into() });
     }
 
-    /// Whether nothing is wrong.
+    /// Whether there is no fault.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The faults in the order in which they were found.
+    /// The faults, in the order in which they were found.
     pub fn into_vec(self) -> Vec<Fault> {
         self.0
     }

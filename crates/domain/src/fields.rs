@@ -1,21 +1,21 @@
-//! Reads a JSON object field by field and collects every fault on the way.
+//! Reads a JSON object field by field and collects every fault.
 //!
-//! `serde` stops at the first mistake; a person who posts an offer wants to hear of all of them.
+//! `serde` stops at the first fault, but a caller should see all of them in one response.
 
 use serde_json::{Map, Value};
 
 use crate::faults::Faults;
 
-/// Whether a text may run over several lines.
+/// Whether a text may have several lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lines {
-    /// No control character at all: it becomes a header or a label.
+    /// No control characters: the text becomes a header or a label.
     One,
-    /// Line breaks and tabs are welcome, other control characters are not.
+    /// Line breaks and tabs are allowed, other control characters are not.
     Many,
 }
 
-/// The fields of one JSON object, taken out one by one.
+/// The fields of one JSON object, to be taken one by one.
 #[derive(Debug)]
 pub struct Fields {
     object: Map<String, Value>,
@@ -23,8 +23,10 @@ pub struct Fields {
 }
 
 impl Fields {
+    /// The fields of a JSON object.
+    ///
     /// # Errors
-    /// If `value` is not a JSON object.
+    /// If `value` is not an object.
     pub fn of(value: Value) -> Result<Self, Faults> {
         match value {
             Value::Object(object) => Ok(Self { object, faults: Faults::default() }),
@@ -32,7 +34,7 @@ impl Fields {
         }
     }
 
-    /// Notes that something is wrong with `field`.
+    /// Adds a fault of `field`.
     pub fn fault(&mut self, field: &str, detail: impl Into<String>) {
         self.faults.add(field, detail);
     }
@@ -42,7 +44,7 @@ impl Fields {
         self.object.remove(field).filter(|value| !value.is_null())
     }
 
-    /// A string field. Absent or wrong is `None`; wrong is also noted.
+    /// A string field. `None` if it is absent, or if it is not a string, which adds a fault.
     pub fn string(&mut self, field: &str) -> Option<String> {
         match self.take(field)? {
             Value::String(string) => Some(string),
@@ -53,7 +55,7 @@ impl Fields {
         }
     }
 
-    /// A string field that `parse` turns into something better.
+    /// A string field that `parse` converts.
     pub fn parsed<T, E: ToString>(&mut self, field: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
         let string = self.string(field)?;
         match parse(&string) {
@@ -65,12 +67,13 @@ impl Fields {
         }
     }
 
-    /// Text for people: not blank, at most `limit` characters, no control characters but what `lines` allows.
+    /// A text to show to people: not blank, at most `limit` characters, no control characters except those that `lines`
+    /// allows.
     pub fn text(&mut self, field: &str, limit: usize, lines: Lines) -> Option<String> {
         self.parsed(field, |string| check_text(string, limit, lines).map(|()| string.to_owned()))
     }
 
-    /// A field that must be there: notes its absence.
+    /// A required field: its absence adds a fault.
     pub fn required<T>(&mut self, field: &str, take: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         if self.object.get(field).is_none_or(Value::is_null) {
             self.fault(field, "is required");
@@ -88,7 +91,7 @@ impl Fields {
             }
         };
         let mut parsed = Vec::with_capacity(values.len());
-        let mut sound = true;
+        let mut valid = true;
         for (i, value) in values.iter().enumerate() {
             let entry = match value {
                 Value::String(string) => parse(string).map_err(|error| error.to_string()),
@@ -97,15 +100,15 @@ impl Fields {
             match entry {
                 Ok(entry) => parsed.push(entry),
                 Err(detail) => {
-                    sound = false;
+                    valid = false;
                     self.faults.add(format!("{field}[{i}]"), detail);
                 }
             }
         }
-        sound.then_some(parsed)
+        valid.then_some(parsed)
     }
 
-    /// An object field, as it is.
+    /// An object field.
     pub fn object(&mut self, field: &str) -> Option<Map<String, Value>> {
         match self.take(field)? {
             Value::Object(object) => Some(object),
@@ -116,10 +119,10 @@ impl Fields {
         }
     }
 
-    /// What was found wrong, each field that nobody took among it. `known` is named to whoever misspelt one.
+    /// Ends the reading. A field that was not taken is unknown, which is a fault; its message lists the `known` fields.
     ///
     /// # Errors
-    /// If there is any fault.
+    /// If there is any fault, with all of them.
     pub fn finish(mut self, known: &[&str]) -> Result<(), Faults> {
         for field in self.object.keys().filter(|field| !known.contains(&field.as_str())) {
             self.faults.add(field, format!("is not a known field; known are {}", known.join(", ")));
@@ -128,10 +131,10 @@ impl Fields {
     }
 }
 
-/// Whether a text is fit to be shown to people.
+/// Checks that a text can be shown to people.
 ///
 /// # Errors
-/// Says what is wrong, to follow the field's name.
+/// What is wrong, to follow the field's name.
 pub fn check_text(string: &str, limit: usize, lines: Lines) -> Result<(), String> {
     if string.trim().is_empty() {
         return Err("must not be empty".to_owned());
@@ -141,7 +144,7 @@ pub fn check_text(string: &str, limit: usize, lines: Lines) -> Result<(), String
         return Err(format!("must have at most {limit} characters, not {length}"));
     }
     let forbidden = |c: &char| match lines {
-        // U+2028 and U+2029 break lines as well, though they are not control characters.
+        // U+2028 and U+2029 break lines as well, but are not control characters.
         Lines::One => c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'),
         Lines::Many => c.is_control() && !matches!(c, '\n' | '\r' | '\t'),
     };

@@ -1,4 +1,4 @@
-//! The names of things.
+//! Identifiers of offers, customers and pushes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// An offer's id: a UUIDv7, so that ids sort by the time of their making.
+/// An offer's id: a UUIDv7, so that ids sort by time of creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OfferId(Uuid);
@@ -32,7 +32,7 @@ impl FromStr for OfferId {
     }
 }
 
-/// A customer's id, the bank's own: `[A-Za-z0-9_-]{1,64}`.
+/// A customer's id, chosen by the bank: `[A-Za-z0-9_-]{1,64}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CustomerId(String);
@@ -48,9 +48,9 @@ impl FromStr for CustomerId {
     type Err = InvalidCustomerId;
 
     fn from_str(string: &str) -> Result<Self, Self::Err> {
-        let sound = (1..=64).contains(&string.len())
+        let valid = (1..=64).contains(&string.len())
             && string.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-        if sound { Ok(Self(string.to_owned())) } else { Err(InvalidCustomerId) }
+        if valid { Ok(Self(string.to_owned())) } else { Err(InvalidCustomerId) }
     }
 }
 
@@ -74,12 +74,12 @@ impl fmt::Display for CustomerId {
     }
 }
 
-/// Why a string is no customer id.
+/// The string is not a customer id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be 1 to 64 of the characters A-Z, a-z, 0-9, _ and -")]
 pub struct InvalidCustomerId;
 
-/// Which push: the offer and the push's number, from 1.
+/// A push's id: the offer and the number of the push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PushId {
     /// The offer that is pushed.
@@ -106,7 +106,7 @@ impl FromStr for PushId {
     }
 }
 
-/// Why a string names no push.
+/// The string is not a push id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not of the form <offer id>#<push number>")]
 pub struct InvalidPushId;

@@ -5,16 +5,19 @@
 //! |---|---|
 //! | what an offer may hold, and its limits | [`offer`] |
 //! | what a customer may hold | [`customer`], [`address`], [`channel`] |
-//! | who an offer is for (CEL rules) | [`eligibility`] |
+//! | which customers an offer is for (CEL rules) | [`eligibility`] |
+//! | who is notified of an offer, and on which channels | [`audience`] |
 //! | `{{ customer.name }}` in subject and description | [`text`] |
-//! | what travels in queues | [`queue`] |
+//! | the messages in queues | [`queue`] |
 //! | a push, its states and its counts | [`push`] |
-//! | what becomes of one notification | [`notification`] |
-//! | what an unsubscribe link says, and its signature | [`unsubscribe`] |
-//! | what other services may subscribe to | [`event`] |
+//! | the states and outcomes of a notification | [`notification`] |
+//! | the signed tokens of unsubscribe links | [`unsubscribe`] |
+//! | the events that other services may subscribe to | [`event`] |
+//! | which transports there are | [`transport`] |
+//! | how enums get their wire names | [`wire`] |
 //! | how the current time is read | [`clock`] |
-//! | what ties log lines together | [`trace`] |
-//! | how bad input is told to its sender | [`faults`], [`fields`] |
+//! | the id that log lines of an offer share | [`trace`] |
+//! | how invalid input is reported to the caller | [`faults`], [`fields`] |
 
 pub mod address;
 pub mod audience;

@@ -1,4 +1,4 @@
-//! An offer: what is announced. Immutable once stored.
+//! An offer: what a push announces. Immutable once stored.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -14,20 +14,20 @@ use crate::text::Text;
 
 /// Longest code, in characters.
 pub const CODE_LIMIT: usize = 64;
-/// Longest subject, in characters, before names are filled in.
+/// Longest subject, in characters, before placeholders are replaced.
 pub const SUBJECT_LIMIT: usize = 200;
-/// Longest description, in characters, before names are filled in.
+/// Longest description, in characters, before placeholders are replaced.
 pub const DESCRIPTION_LIMIT: usize = 10_000;
 
-/// How far ahead `validFrom` and `validUntil` may lie, in days: a hundred years. Beyond the end of the calendar, dates
-/// reckoned from them could not be stored.
+/// How far ahead `validFrom` and `validUntil` may be, in days: a hundred years. Later ones could lead to dates beyond
+/// the end of the calendar, which cannot be stored.
 pub const HORIZON_DAYS: i64 = 36_525;
 
-/// How long an offer without `validUntil` may be pushed, in days from its making or from `validFrom`. Its deliveries are kept longer, so
-/// that forgetting them never means sending twice.
+/// How long an offer without `validUntil` may be pushed, in days from its creation or from `validFrom`. Its deliveries
+/// are kept longer, so that their expiry never leads to a second send.
 pub const LAST_PUSH_DAYS: i64 = 90;
 
-/// What is announced.
+/// An offer, as it is stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Offer {
@@ -39,20 +39,20 @@ pub struct Offer {
     pub subject: Text,
     /// The message.
     pub description: Text,
-    /// Who it is for; without a rule, everyone.
+    /// Which customers the offer is for; without a rule, all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eligibility: Option<Rule>,
-    /// The channels it may go out on.
+    /// The channels on which it may be sent.
     pub channels: Channels,
-    /// Its push waits until then.
+    /// Its first push waits until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_from: Option<Timestamp>,
-    /// Nothing is sent after that.
+    /// Nothing is sent from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<Timestamp>,
     /// When it was posted, in whole milliseconds.
     pub created_at: Timestamp,
-    /// Who posted it: the caller's principal.
+    /// The principal of the caller who posted it.
     pub created_by: String,
 }
 
@@ -60,7 +60,7 @@ impl Offer {
     /// Parses an offer as callers post it.
     ///
     /// # Errors
-    /// Names every fault.
+    /// If the body is no valid offer, with every fault.
     pub fn parse(body: Value, posted: &Posted<'_>) -> Result<Self, Faults> {
         let mut fields = Fields::of(body)?;
         let code = fields.required("code", |f| f.text("code", CODE_LIMIT, Lines::One));
@@ -109,7 +109,7 @@ impl Offer {
         }
     }
 
-    /// The last moment at which it may be pushed or sent.
+    /// When the offer ends: from then on it is neither pushed nor sent.
     pub fn last_push_date(&self) -> Timestamp {
         self.valid_until.unwrap_or_else(|| {
             let from = self.valid_from.map_or(self.created_at, |from| from.max(self.created_at));
@@ -122,16 +122,16 @@ impl Offer {
         self.last_push_date() <= now
     }
 
-    /// When its first push may start, if not at once.
+    /// When its first push may start, if not immediately.
     pub fn waits_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.valid_from.filter(|from| *from > now)
     }
 }
 
-/// What an offer gets from the act of posting it.
+/// What an offer takes from the call that posts it.
 #[derive(Debug)]
 pub struct Posted<'a> {
-    /// When, in whole milliseconds.
+    /// The time of the call, in whole milliseconds.
     pub at: Timestamp,
     /// The caller's principal.
     pub by: &'a str,
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn code_and_description_are_enough() {
+    fn code_and_description_are_sufficient() {
         let offer = post(json!({"code": "CASHBK", "description": "Get 5% cashback on 5000 spent"})).unwrap();
         assert_eq!(offer.subject.source(), "Save Cash On Transactions");
         assert_eq!(offer.channels.len(), 2);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_named_at_once() {
+    fn every_fault_is_reported() {
         let faults = post(json!({
             "code": "", "subject": "two\nlines", "description": "{name}", "eligibility": "customer.tier ==",
             "channels": ["pigeon"], "validFrom": "tomorrow", "validUntil": "2020-01-01T00:00:00Z", "prize": 1
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_hold_to_the_character() {
+    fn limits_are_exact_in_characters() {
         let of = |code: usize, subject: usize, description: usize| {
             post(
                 json!({"code": "é".repeat(code), "subject": "é".repeat(subject), "description": "é".repeat(description)}),
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offer_ends_after_it_begins() {
+    fn valid_until_must_be_after_valid_from() {
         let faults = post(json!({
             "code": "A", "description": "B", "validFrom": "2026-07-02T00:00:00Z", "validUntil": "2026-07-01T00:00:00+01:00"
         }))
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offer_lies_within_a_hundred_years_and_its_last_push_date_follows_its_beginning() {
+    fn validity_is_within_a_hundred_years_and_last_push_date_follows_valid_from() {
         let far = "9999-12-15T00:00:00Z";
         let offer = json!({"code": "A", "description": "B", "validFrom": far, "validUntil": far});
         assert_eq!(post(offer).unwrap_err(), ["validFrom", "validUntil", "validUntil"]);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_types_are_told_by_field() {
+    fn wrong_types_are_reported_by_field() {
         let faults = post(json!({"code": 1, "description": ["x"], "channels": "email"})).unwrap_err();
         assert_eq!(faults, ["code", "description", "channels"]);
         assert_eq!(post(json!(["not", "an", "object"])).unwrap_err(), ["body"]);

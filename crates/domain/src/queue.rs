@@ -1,6 +1,6 @@
-//! What travels in queues. Tagged and versioned, so that functions of two releases can share a queue.
+//! The messages in queues. Each has a type and a version, so that functions of two releases can share a queue.
 //!
-//! Add a variant for a new version and keep reading the old one until no queue can hold it any more (14 days).
+//! For a new version, add a variant and keep reading the old one until no queue can hold it any more (14 days).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,27 +14,27 @@ use crate::trace::TraceId;
 /// Most notifications of one batch.
 pub const BATCH_LIMIT: usize = 50;
 
-/// What the audience queue carries.
+/// A message in the audience queue.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type")]
 pub enum AudienceMessage {
-    /// Walk a slice, from where its item in Pushes says.
+    /// Scan a slice, from the checkpoint in the Pushes table.
     #[serde(rename = "slice.v1")]
     SliceV1(Slice),
 }
 
-/// The call that a message goes back to.
+/// The API call that caused a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Origin {
-    /// When the push was asked for.
+    /// When the push was requested.
     pub requested_at: Timestamp,
-    /// What ties its log lines together.
+    /// The trace id of its log lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceId>,
 }
 
-/// One share of the customer table.
+/// One slice of the customer table: a segment of a parallel scan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Slice {
@@ -44,19 +44,19 @@ pub struct Slice {
     pub offer: Offer,
     /// Which slice, from 0: the scan's segment.
     pub slice: u32,
-    /// How many slices the push was cut into: the scan's total segments.
+    /// How many slices the push has: the scan's total segments.
     pub slices: u32,
-    /// Which walk of the slice, from 1.
+    /// Which scan of the slice, from 1: a restarted scan has a new generation.
     pub generation: u32,
-    /// Whether to try again who was refused by an earlier push.
+    /// Whether to send again to customers whose notification was rejected in an earlier push.
     #[serde(default)]
     pub retry_rejected: bool,
-    /// The call behind it, for the log and the metrics.
+    /// The API call that caused it, for log lines and metrics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
 }
 
-/// What a channel's queue carries.
+/// A message in the queue of a channel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type")]
 pub enum ChannelMessage {
@@ -67,8 +67,8 @@ pub enum ChannelMessage {
 
 /// Up to [`BATCH_LIMIT`] notifications of one channel from one slice, with the offer.
 ///
-/// It names customers, not addresses: those are read from the Customers table when sending, so that a queue holds no
-/// personal data and a change of address or consent takes effect at once.
+/// It names customers, not addresses. Addresses are read from the Customers table before sending, so that a queue holds
+/// no personal data and a change of address or consent takes effect immediately.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Batch {
@@ -76,26 +76,26 @@ pub struct Batch {
     pub push: PushId,
     /// The offer to announce.
     pub offer: Offer,
-    /// Which slice it comes from.
+    /// The slice that it comes from.
     pub slice: u32,
-    /// Which walk of that slice.
+    /// The generation of that slice's scan.
     pub generation: u32,
     /// Its number within slice and generation, from 0.
     pub batch: u32,
-    /// How its notifications go out.
+    /// The channel of its notifications.
     pub channel: Channel,
-    /// To whom. A batch that was put off names those who are left.
+    /// The customers to notify. A deferred batch names only those who are left.
     pub customers: Vec<CustomerId>,
-    /// What became of those whom it named before. Final, so that it need not be asked for again.
+    /// Final outcomes of the customers that it named before it was deferred, so that they need not be read again.
     #[serde(default, skip_serializing_if = "OutcomeCounts::is_empty")]
     pub tally: OutcomeCounts,
-    /// Whether to try again who was refused by an earlier push.
+    /// Whether to send again to customers whose notification was rejected in an earlier push.
     #[serde(default)]
     pub retry_rejected: bool,
-    /// How often in a row it was put off without any progress. Counted here, so that the queue's own count tells of crashes alone.
+    /// Consecutive deferrals without progress. Kept in the message so that SQS's receive count reflects only crashes.
     #[serde(default)]
     pub attempt: u32,
-    /// The call behind it, for the log and the metrics.
+    /// The API call that caused it, for log lines and metrics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
 }
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_says_its_type_and_version() {
+    fn message_has_its_type_and_version() {
         let message = json!({
             "type": "batch.v1",
             "push": {"offer": "01980000-0000-7000-8000-000000000001", "number": 1},
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_version_is_an_error() {
+    fn unknown_version_is_an_error() {
         assert!(serde_json::from_str::<ChannelMessage>(r#"{"type":"batch.v9"}"#).is_err());
     }
 }

@@ -1,13 +1,13 @@
-//! Text with `{{ customer.<attribute> }}` in it, and nothing else of a template language.
+//! Text with `{{ customer.<attribute> }}` placeholders. There is no other template syntax.
 
 use serde::{Deserialize, Serialize};
 
-use crate::customer::{Customer, is_attribute_name, spoken};
+use crate::customer::{Customer, is_attribute_name, to_text};
 
 /// A subject or a description, checked when the offer is posted.
 ///
-/// Braces have one meaning: `{{ customer.name }}`. Any other brace is refused, because a text with a misspelt
-/// placeholder would otherwise reach everybody as it is.
+/// Braces are allowed only in placeholders such as `{{ customer.name }}`. Any other brace is refused, because a
+/// misspelt placeholder would otherwise be sent to every customer as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Text {
@@ -22,8 +22,10 @@ enum Part {
 }
 
 impl Text {
+    /// Parses a text as callers post it.
+    ///
     /// # Errors
-    /// If a brace stands for anything but `{{ customer.<attribute> }}`.
+    /// If it has a brace that is not part of `{{ customer.<attribute> }}`.
     pub fn parse(source: &str) -> Result<Self, InvalidText> {
         let mut parts = Vec::new();
         let mut rest = source;
@@ -52,17 +54,17 @@ impl Text {
         &self.source
     }
 
-    /// The text as this customer reads it.
+    /// The text with this customer's values in place of its placeholders.
     ///
     /// # Errors
-    /// If the customer lacks an attribute that the text names, or has one that cannot be read out.
+    /// If the customer lacks an attribute that the text names, or the attribute has no form as text.
     pub fn render(&self, customer: &Customer) -> Result<String, RenderError> {
         self.parts
             .iter()
             .map(|part| match part {
                 Part::Plain(plain) => Ok(plain.clone()),
-                Part::Field(field) => match customer.field(field).as_ref().map(spoken) {
-                    Some(Ok(spoken)) => Ok(spoken),
+                Part::Field(field) => match customer.field(field).as_ref().map(to_text) {
+                    Some(Ok(text)) => Ok(text),
                     Some(Err(kind)) => Err(RenderError::NotText { field: field.clone(), kind }),
                     None => Err(RenderError::Missing { field: field.clone() }),
                 },
@@ -89,25 +91,25 @@ impl From<Text> for String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("has a brace at character {place} that is not part of {{{{ customer.<attribute> }}}}")]
 pub struct InvalidText {
-    /// Where, in characters from 1.
+    /// Its position, in characters from 1.
     pub place: usize,
 }
 
-/// Why a text cannot be written to one customer. Holds names of attributes, never values.
+/// Why a text cannot be rendered for a customer. Holds names of attributes, never values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
     /// The customer has no such attribute.
-    #[error("the customer has no {field}, which the text names")]
+    #[error("the customer has no {field}, which the text uses")]
     Missing {
         /// The attribute's name.
         field: String,
     },
     /// The attribute is a list or an object.
-    #[error("the customer's {field} is {kind}, which cannot stand in a text")]
+    #[error("the customer's {field} is {kind}, which cannot be part of a text")]
     NotText {
         /// The attribute's name.
         field: String,
-        /// What it is.
+        /// Its type.
         kind: &'static str,
     },
 }
@@ -127,19 +129,19 @@ mod tests {
     }
 
     #[test]
-    fn a_text_names_the_customers_fields() {
+    fn placeholders_are_replaced_by_the_customers_values() {
         let text = Text::parse("{{customer.id}}: {{ customer.tier }}, {{ customer.spend }} 🎉").unwrap();
         assert_eq!(text.render(&asha()).unwrap(), "c-1: gold, 5000 🎉");
     }
 
     #[test]
-    fn a_value_is_never_read_as_a_text() {
+    fn placeholder_in_a_value_is_not_replaced() {
         let text = Text::parse("Dear {{ customer.name }}").unwrap();
         assert_eq!(text.render(&asha()).unwrap(), "Dear Asha {{ customer.tier }}");
     }
 
     #[test]
-    fn any_other_brace_is_refused_with_its_place() {
+    fn any_other_brace_is_refused_with_its_position() {
         for (source, place) in [
             ("é {name}", 3),
             ("{{ name }}", 1),
@@ -155,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_customer_who_lacks_what_the_text_names_is_told_apart() {
+    fn missing_and_unrenderable_attributes_are_distinguished() {
         let render = |source: &str| Text::parse(source).unwrap().render(&asha());
         assert!(matches!(render("{{ customer.city }}"), Err(RenderError::Missing { .. })));
         assert!(matches!(render("{{ customer.cards }}"), Err(RenderError::NotText { .. })));

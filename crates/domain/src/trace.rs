@@ -1,4 +1,4 @@
-//! What ties together the log lines of one offer's road, from the call that posted it to the last message.
+//! The trace id that all log lines of an offer share, from the call that posted it to the last message sent.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,24 +12,24 @@ use uuid::Uuid;
 pub struct TraceId(u128);
 
 impl TraceId {
-    /// A new one, for a call that names none.
+    /// A new id, for a call without one.
     pub fn generate() -> Self {
         Self(Uuid::now_v7().as_u128())
     }
 
-    /// The one in a `traceparent` header: `00-<trace id>-<parent id>-<flags>` (W3C Trace Context, 3.2).
+    /// The trace id of a `traceparent` header: `00-<trace id>-<parent id>-<flags>` (W3C Trace Context, 3.2).
     ///
     /// # Errors
-    /// If there is none.
+    /// If the header has none.
     pub fn from_traceparent(header: &str) -> Result<Self, InvalidTraceId> {
         header.split('-').nth(1).ok_or(InvalidTraceId)?.parse()
     }
 
     /// The root of an `X-Amzn-Trace-Id` header: `Root=1-<8 digits>-<24 digits>;…` (AWS X-Ray developer guide, tracing
-    /// header). Without its hyphens it is an id like any other.
+    /// header). Without its hyphens it is a valid trace id.
     ///
     /// # Errors
-    /// If there is none.
+    /// If the header has none.
     pub fn from_xray(header: &str) -> Result<Self, InvalidTraceId> {
         let root = header.split(';').find_map(|part| part.trim().strip_prefix("Root=1-")).ok_or(InvalidTraceId)?;
         root.replace('-', "").parse()
@@ -40,8 +40,8 @@ impl FromStr for TraceId {
     type Err = InvalidTraceId;
 
     fn from_str(string: &str) -> Result<Self, Self::Err> {
-        let is_sound = string.len() == 32 && string.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        let id = u128::from_str_radix(string, 16).ok().filter(|id| is_sound && *id != 0);
+        let is_valid = string.len() == 32 && string.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let id = u128::from_str_radix(string, 16).ok().filter(|id| is_valid && *id != 0);
         id.map(Self).ok_or(InvalidTraceId)
     }
 }
@@ -66,7 +66,7 @@ impl fmt::Display for TraceId {
     }
 }
 
-/// Why a string is no trace id.
+/// The string is not a trace id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be 32 lower-case hexadecimal digits, not all zero")]
 pub struct InvalidTraceId;
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_read_from_either_header() {
+    fn trace_id_is_read_from_either_header() {
         let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let id = TraceId::from_traceparent(traceparent).unwrap();
         assert_eq!(id.to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_is_refused() {
+    fn invalid_header_is_refused() {
         for header in [
             "",
             "00",

@@ -1,9 +1,10 @@
 //! The signed tokens of unsubscribe links.
 //!
-//! A token names a customer's channel, and is proof enough to change her wish for it: whoever has the mail may. It reads
-//! `key.payload.signature`, the latter two in base64url. The payload is the channel (one byte), the hash of the address
-//! that the mail went to (32 bytes) and the customer's id; the signature is HMAC-SHA256 (RFC 2104) over all before it, cut to
-//! its first 16 bytes. Tokens do not expire: a link in an old mail must work (CAN-SPAM asks for 30 days, readers for ever).
+//! A token names a customer and a channel, and authorizes its holder to change the customer's subscription to that
+//! channel. Its form is `key.payload.signature`, the latter two in base64url. The payload is the channel (one byte),
+//! the hash of the address that the message was sent to (32 bytes) and the customer's id. The signature is HMAC-SHA256
+//! (RFC 2104) over all before it, truncated to 16 bytes. Tokens do not expire: a link in an old message must work
+//! (CAN-SPAM requires 30 days, and readers expect it to work without a limit).
 
 use std::collections::BTreeMap;
 
@@ -14,27 +15,27 @@ use sha2::Sha256;
 
 use crate::{AddressHash, Channel, CustomerId};
 
-/// Bytes of a signature that are kept: 128 bits.
-const SIGNATURE: usize = 16;
-/// Shortest key, in characters: the template makes 64.
-const SHORTEST_KEY: usize = 32;
-/// Longest token that is looked at, in characters. Ours have at most 32 + 130 + 22 and two dots.
-const LONGEST_TOKEN: usize = 256;
-/// Longest name of a key.
-const LONGEST_KEY_NAME: usize = 32;
+/// Length of a truncated signature, in bytes: 128 bits.
+const SIGNATURE_LENGTH: usize = 16;
+/// Shortest key, in bytes. The template generates 64 characters.
+const MIN_KEY_LENGTH: usize = 32;
+/// Longest token that is verified, in bytes. Ours have at most 32 + 130 + 22 and two dots.
+const MAX_TOKEN_LENGTH: usize = 256;
+/// Longest name of a key, in bytes.
+const MAX_KEY_NAME_LENGTH: usize = 32;
 
-/// What an unsubscribe link is about.
+/// The subscription that an unsubscribe link changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
-    /// Who.
+    /// The customer.
     pub customer: CustomerId,
-    /// On which channel.
+    /// The channel.
     pub channel: Channel,
-    /// Where the message went, so that an operator finds her wish by her address.
+    /// The hash of the address that the message was sent to, so that an operator finds the opt-out by address.
     pub address: AddressHash,
 }
 
-/// The keys that tokens are signed with: one that signs, and older ones whose links still work.
+/// The keys of tokens: the current one, which signs, and older ones, whose links still work.
 #[derive(Clone)]
 pub struct KeyRing {
     current: String,
@@ -47,50 +48,50 @@ impl std::fmt::Debug for KeyRing {
     }
 }
 
-/// Why a secret is no ring of keys. Never repeats a key.
+/// Why a secret is not a key ring. Never repeats a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the signing keys {0}; expected {{\"current\": \"k2\", \"k1\": \"…\", \"k2\": \"…\"}}")]
 pub struct InvalidKeyRing(&'static str);
 
-/// Why a token was not accepted. Callers hear neither.
+/// Why a token was not accepted. Callers do not learn which reason it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InvalidToken {
-    /// It names a key that is not in the ring: it may be younger than the ring.
+    /// It names a key that is not in the ring. The key may be newer than the ring.
     UnknownKey,
-    /// Somebody made it up, or changed or cut it.
+    /// It is forged, changed or truncated.
     Forged,
 }
 
 impl KeyRing {
-    /// Reads a ring: `{"current": "k2", "k1": "…", "k2": "…"}`.
+    /// Parses a key ring: `{"current": "k2", "k1": "…", "k2": "…"}`.
     ///
     /// # Errors
-    /// If it is something else.
+    /// If the secret has another form.
     pub fn parse(secret: &str) -> Result<Self, InvalidKeyRing> {
         let Ok(Value::Object(fields)) = serde_json::from_str(secret) else {
-            return Err(InvalidKeyRing("are no JSON object"));
+            return Err(InvalidKeyRing("are not a JSON object"));
         };
         let mut current = None;
         let mut keys = BTreeMap::new();
         for (name, value) in fields {
             let Value::String(value) = value else {
-                return Err(InvalidKeyRing("hold something that is no text"));
+                return Err(InvalidKeyRing("have a value that is not a string"));
             };
             if name == "current" {
                 current = Some(value);
                 continue;
             }
-            if name.len() > LONGEST_KEY_NAME || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-                return Err(InvalidKeyRing("have a name with other than 32 letters, digits and hyphens"));
+            if name.len() > MAX_KEY_NAME_LENGTH || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+                return Err(InvalidKeyRing("have a name that is not at most 32 letters, digits and hyphens"));
             }
-            if value.len() < SHORTEST_KEY {
-                return Err(InvalidKeyRing("hold one of fewer than 32 characters"));
+            if value.len() < MIN_KEY_LENGTH {
+                return Err(InvalidKeyRing("have a key of fewer than 32 characters"));
             }
             keys.insert(name, value);
         }
-        let current = current.ok_or(InvalidKeyRing("do not say which one is current"))?;
+        let current = current.ok_or(InvalidKeyRing("do not name the current one"))?;
         if !keys.contains_key(&current) {
-            return Err(InvalidKeyRing("do not hold the current one"));
+            return Err(InvalidKeyRing("do not include the current one"));
         }
         Ok(Self { current, keys })
     }
@@ -103,15 +104,15 @@ impl KeyRing {
         payload.extend(customer.as_str().bytes());
         let signed = format!("{}.{}", self.current, BASE64URL_NOPAD.encode(&payload));
         let signature = mac(&self.keys[&self.current], &signed).finalize().into_bytes();
-        format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature[..SIGNATURE]))
+        format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature[..SIGNATURE_LENGTH]))
     }
 
-    /// What a token is about, if one of the keys signed it.
+    /// The subscription that a token names.
     ///
     /// # Errors
-    /// If none did.
+    /// If no key of the ring signed it.
     pub fn verify(&self, token: &str) -> Result<Subscription, InvalidToken> {
-        if token.len() > LONGEST_TOKEN {
+        if token.len() > MAX_TOKEN_LENGTH {
             return Err(InvalidToken::Forged);
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(InvalidToken::Forged)?;
@@ -119,12 +120,12 @@ impl KeyRing {
         let key = self.keys.get(key).ok_or(InvalidToken::UnknownKey)?;
         let decoded = |part: &str| BASE64URL_NOPAD.decode(part.as_bytes()).map_err(|_| InvalidToken::Forged);
         let signature = decoded(signature)?;
-        // A shorter one would match more easily.
-        if signature.len() != SIGNATURE {
+        // A shorter signature would be easier to forge.
+        if signature.len() != SIGNATURE_LENGTH {
             return Err(InvalidToken::Forged);
         }
         mac(key, signed).verify_truncated_left(&signature).map_err(|_| InvalidToken::Forged)?;
-        read(&decoded(payload)?).ok_or(InvalidToken::Forged)
+        parse_payload(&decoded(payload)?).ok_or(InvalidToken::Forged)
     }
 }
 
@@ -132,7 +133,7 @@ fn mac(key: &str, signed: &str) -> Hmac<Sha256> {
     Hmac::new_from_slice(key.as_bytes()).expect("HMAC takes keys of any length").chain_update(signed)
 }
 
-fn read(payload: &[u8]) -> Option<Subscription> {
+fn parse_payload(payload: &[u8]) -> Option<Subscription> {
     let (first, rest) = payload.split_first()?;
     let (address, customer) = rest.split_first_chunk()?;
     Some(Subscription {
@@ -142,7 +143,7 @@ fn read(payload: &[u8]) -> Option<Subscription> {
     })
 }
 
-/// How a payload names a channel. Links that are mailed hold it: it never changes.
+/// The code of a channel in a payload. Links that were sent contain it, so it never changes.
 const fn code(channel: Channel) -> u8 {
     match channel {
         Channel::Email => b'e',
@@ -167,17 +168,17 @@ mod tests {
     }
 
     #[test]
-    fn a_token_comes_back_as_what_was_signed() {
+    fn token_returns_the_signed_subscription() {
         let ring = KeyRing::parse(OLD).unwrap();
         let longest = subscription(&"x".repeat(64));
         let token = ring.sign(&longest);
         assert_eq!(ring.verify(&token), Ok(longest));
-        assert!(token.len() <= LONGEST_TOKEN);
+        assert!(token.len() <= MAX_TOKEN_LENGTH);
         assert!(token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)), "fit for a URL: {token}");
     }
 
     #[test]
-    fn links_outlive_the_key_that_signed_them_as_long_as_the_ring_holds_it() {
+    fn links_work_while_the_ring_has_their_key() {
         let (old, new) = (KeyRing::parse(OLD).unwrap(), KeyRing::parse(NEW).unwrap());
         let token = old.sign(&subscription("c-1"));
         assert_eq!(new.verify(&token), Ok(subscription("c-1")));
@@ -186,12 +187,12 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_changed_or_cut_is_refused() {
+    fn changed_or_truncated_token_is_refused() {
         let ring = KeyRing::parse(NEW).unwrap();
         let token = ring.sign(&subscription("c-1"));
         let other = ring.sign(&subscription("c-2"));
         for length in 0..token.len() {
-            assert!(ring.verify(&token[..length]).is_err(), "cut to {length}");
+            assert!(ring.verify(&token[..length]).is_err(), "truncated to {length}");
             let mut changed = token.clone().into_bytes();
             changed[length] = if changed[length] == b'A' { b'B' } else { b'A' };
             assert!(ring.verify(std::str::from_utf8(&changed).unwrap()).is_err(), "changed at {length}");
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_ring_is_told_without_repeating_it() {
+    fn invalid_key_ring_is_refused_without_repeating_it() {
         for secret in [
             "",
             "[]",

@@ -1,6 +1,6 @@
-//! AWS clients, with time-outs and retries set on purpose.
+//! AWS clients, with explicit time-outs and retries.
 //!
-//! The SDK's defaults would let one call to an endpoint that does not answer outlive the function that made it.
+//! With the SDK's defaults, one call to an endpoint that does not respond could outlast the invocation that made it.
 
 use std::time::Duration;
 
@@ -13,20 +13,20 @@ use store::OpenTable;
 use crate::queue::Queue;
 use crate::settings::{self, SettingError};
 
-/// To a connection; inside one region it takes milliseconds.
+/// For connecting, which takes milliseconds within a region.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// For one attempt at a call. The slowest, a scan's page of 1 MB, takes a fraction of it.
+/// For one attempt of a call. The slowest, a scan's page of 1 MB, takes a fraction of it.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
-/// For a call with its retries: well within API Gateway's 29 seconds, so that a caller hears `503` from us.
+/// For a call with its retries: well within API Gateway's 29 seconds, so that the API can still return `503`.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
-/// The first attempt among them.
+/// Attempts of a call, including the first.
 const ATTEMPTS: u32 = 4;
 
-/// How long a connection that carries messages is kept unused: one that was closed while the function slept looks like an
-/// answer that was lost.
+/// How long an unused connection of a sending client is kept. A connection that was closed while the execution
+/// environment was frozen looks like a lost response.
 const SENDING_IDLE: Duration = Duration::from_secs(5);
 
-/// Speaks HTTPS; keeps a connection that is not used for `idle`, or for as long as the SDK does.
+/// An HTTPS client that keeps unused connections for `idle`, or for the SDK's default.
 fn https(idle: Option<Duration>) -> SharedHttpClient {
     let mut builder = aws_smithy_http_client::Builder::new();
     if let Some(idle) = idle {
@@ -35,7 +35,7 @@ fn https(idle: Option<Duration>) -> SharedHttpClient {
     builder.tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https()
 }
 
-/// What all clients share. Made once, while a function starts.
+/// The configuration that all clients share. Built once, when a function starts.
 #[derive(Debug, Clone)]
 pub struct Aws {
     config: SdkConfig,
@@ -60,18 +60,18 @@ impl Aws {
         Self { dynamodb: aws_sdk_dynamodb::Client::new(&config), sqs: aws_sdk_sqs::Client::new(&config), config }
     }
 
-    /// What a client of a service has in common with the others, for those that a single function needs.
+    /// The shared configuration, for a client that only one function needs.
     pub fn config(&self) -> &SdkConfig {
         &self.config
     }
 
-    /// For a client that carries messages: one attempt for each call, which waits so long for its answer. Trying again is
-    /// the pipeline's business, for a client that does so hides that a message went twice.
-    pub fn one_attempt(&self, answer: Duration) -> SdkConfig {
+    /// The configuration of a client that sends messages: one attempt for each call, with this time-out. Only the
+    /// pipeline may retry, because a retry inside the client could send a message twice without any record of it.
+    pub fn one_attempt(&self, timeout: Duration) -> SdkConfig {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            .operation_attempt_timeout(answer)
-            .operation_timeout(answer)
+            .operation_attempt_timeout(timeout)
+            .operation_timeout(timeout)
             .build();
         self.config
             .to_builder()
@@ -81,7 +81,7 @@ impl Aws {
             .build()
     }
 
-    /// A table, by the name in its setting.
+    /// Opens a table by the name in its setting.
     ///
     /// # Errors
     /// If the setting is missing.
@@ -89,7 +89,7 @@ impl Aws {
         Ok(T::open(self.dynamodb.clone(), settings::required(T::SETTING)?))
     }
 
-    /// A queue, by the URL in this setting.
+    /// Opens a queue by the URL in this setting.
     ///
     /// # Errors
     /// If the setting is missing.
@@ -100,7 +100,7 @@ impl Aws {
     /// The value of a secret.
     ///
     /// # Errors
-    /// If it cannot be read or is not text.
+    /// If the secret cannot be read or is not text.
     pub async fn secret(&self, arn: &str) -> Result<String, SecretError> {
         aws_sdk_secretsmanager::Client::new(&self.config)
             .get_secret_value()
@@ -116,7 +116,7 @@ impl Aws {
     }
 }
 
-/// Why a secret could not be had.
+/// Why a secret could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The call failed.
@@ -124,10 +124,10 @@ pub enum SecretError {
     Unavailable {
         /// Which secret.
         arn: String,
-        /// The client's words.
+        /// The client's error message.
         reason: String,
     },
-    /// It is binary.
+    /// The secret is binary.
     #[error("the secret {arn} is not text")]
     NotText {
         /// Which secret.

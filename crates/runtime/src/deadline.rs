@@ -1,4 +1,4 @@
-//! How long an invocation may go on.
+//! The deadline of an invocation.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use lambda_runtime::Context;
 pub struct Deadline(Timestamp);
 
 impl Deadline {
-    /// The deadline that Lambda gave.
+    /// The deadline of the invocation with this context.
     pub fn of(context: &Context) -> Self {
         let millis = i64::try_from(context.deadline).unwrap_or(i64::MAX);
         Self(Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX))
     }
 
-    /// The moment itself.
+    /// The time of the deadline.
     pub fn at(self) -> Timestamp {
         self.0
     }

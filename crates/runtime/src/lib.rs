@@ -1,16 +1,16 @@
-//! What every function's `main.rs` shares.
+//! What all functions share: settings, clients, queues, logging and metrics.
 //!
 //! # Layout
 //! | to change | open |
 //! |---|---|
 //! | how settings are read from the environment | [`settings`] |
 //! | time-outs, retries and TLS of the AWS clients | [`clients`] |
-//! | how the keys of unsubscribe links are read | [`keys`] |
-//! | how messages are put into queues | [`queue`] |
-//! | how the messages of an event are handled | [`records`] |
-//! | how long an invocation may go on | [`deadline`] |
-//! | what log lines look like | [`telemetry`] |
-//! | what is measured | [`metrics`] |
+//! | how the keys of unsubscribe links are read and cached | [`keys`] |
+//! | how messages are queued | [`queue`] |
+//! | how the messages of an SQS event are handled, and which are redelivered | [`records`] |
+//! | the deadline of an invocation | [`deadline`] |
+//! | the form of log lines and their fields | [`telemetry`] |
+//! | how metrics are emitted | [`metrics`] |
 
 pub mod clients;
 pub mod deadline;

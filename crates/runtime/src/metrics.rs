@@ -1,24 +1,24 @@
-//! Metrics in CloudWatch's embedded metric format: a log line that CloudWatch reads numbers from, so that telling them
-//! takes no call, and costs nothing while there is nothing to tell.
+//! Metrics in CloudWatch's embedded metric format: log lines that CloudWatch extracts metrics from. Emitting one takes
+//! no call, and a metric without values costs nothing.
 //!
-//! All are in the namespace `Offercast`, with the stack as their first dimension.
+//! All metrics are in the namespace `Offercast`, with the stack as their first dimension.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-/// Where all of them are.
+/// The namespace of all metrics.
 const NAMESPACE: &str = "Offercast";
-/// Which stack they are of.
+/// The environment variable with the name of the stack.
 const STACK_VARIABLE: &str = "STACK_NAME";
 
-/// What a number counts, by CloudWatch's names.
+/// The unit of a metric, by CloudWatch's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Things.
+    /// A number of things.
     Count,
-    /// Time.
+    /// A duration in seconds.
     Seconds,
-    /// Short time.
+    /// A duration in milliseconds.
     Milliseconds,
 }
 
@@ -32,28 +32,28 @@ impl Unit {
     }
 }
 
-/// Tells numbers, each by its name, under these dimensions. Their values are few, and nothing of a customer.
+/// Emits metrics by name, under these dimensions. A dimension must have few values, and none may identify a customer.
 pub fn emit(dimensions: &[(&str, &str)], metrics: &[(&str, Unit, u64)]) {
     let metrics: Vec<_> = metrics.iter().map(|(name, unit, value)| (*name, *unit, json!(value))).collect();
-    tell(dimensions, &metrics);
+    emit_values(dimensions, &metrics);
 }
 
-/// Tells each of many values of one number, for percentiles. At most a hundred (CloudWatch's specification); the others are
-/// left out.
+/// Emits many values of one metric, for percentiles. Only the first hundred are emitted, the most that CloudWatch's
+/// specification allows in a line.
 pub fn emit_each(dimensions: &[(&str, &str)], name: &str, unit: Unit, values: &[u64]) {
     if !values.is_empty() {
-        tell(dimensions, &[(name, unit, json!(values[..values.len().min(100)]))]);
+        emit_values(dimensions, &[(name, unit, json!(values[..values.len().min(100)]))]);
     }
 }
 
-fn tell(dimensions: &[(&str, &str)], metrics: &[(&str, Unit, Value)]) {
+fn emit_values(dimensions: &[(&str, &str)], metrics: &[(&str, Unit, Value)]) {
     let stack = std::env::var(STACK_VARIABLE).unwrap_or_default();
     let dimensions: Vec<_> = [("stack", stack.as_str())].into_iter().chain(dimensions.iter().copied()).collect();
-    // Not through the log: CloudWatch wants its own form at the line's outermost level.
+    // Not through `tracing`: CloudWatch requires its own form at the top level of the line.
     println!("{}", line(Timestamp::now(), &dimensions, metrics));
 }
 
-/// The line (CloudWatch's specification of the embedded metric format).
+/// A line in the embedded metric format, by CloudWatch's specification.
 fn line(at: Timestamp, dimensions: &[(&str, &str)], metrics: &[(&str, Unit, Value)]) -> Value {
     let names: Vec<_> = dimensions.iter().map(|(name, _)| *name).collect();
     let units: Vec<_> = metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit.as_str()})).collect();
@@ -72,16 +72,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_is_as_cloudwatch_reads_it() {
+    fn line_has_the_embedded_metric_format() {
         let metrics = [("Sent", Unit::Count, json!(50)), ("Age", Unit::Seconds, json!(3))];
         let line = line(Timestamp::UNIX_EPOCH, &[("stack", "offercast"), ("channel", "email")], &metrics);
-        let wanted = json!({
+        let expected = json!({
             "_aws": {"Timestamp": 0, "CloudWatchMetrics": [{
                 "Namespace": "Offercast", "Dimensions": [["stack", "channel"]],
                 "Metrics": [{"Name": "Sent", "Unit": "Count"}, {"Name": "Age", "Unit": "Seconds"}],
             }]},
             "stack": "offercast", "channel": "email", "Sent": 50, "Age": 3,
         });
-        assert_eq!(line, wanted);
+        assert_eq!(line, expected);
     }
 }

@@ -1,4 +1,4 @@
-//! Putting messages into a queue, all of them.
+//! Queueing messages, in batches and with retries.
 
 use std::time::Duration;
 
@@ -8,37 +8,37 @@ use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
-/// Most messages of one `SendMessageBatch` (SQS API reference).
+/// Most messages in one `SendMessageBatch` (SQS API reference).
 const BATCH_LIMIT: usize = 10;
-/// Most bytes of one `SendMessageBatch` (1 MiB, SQS quotas), less some room for what surrounds the bodies.
+/// Most bytes in one `SendMessageBatch` (1 MiB, SQS quotas), less a margin for what surrounds the bodies.
 const BATCH_BYTES: usize = (1 << 20) - (16 << 10);
-/// Calls at a time.
+/// Concurrent calls.
 const CONCURRENCY: usize = 8;
-/// Rounds in which entries that SQS did not take are sent again.
-const ROUNDS: u32 = 4;
+/// Attempts to send the entries that SQS rejects.
+const ATTEMPTS: u32 = 4;
 
-/// A queue to put messages into.
+/// A queue to send messages to.
 #[derive(Debug, Clone)]
 pub struct Queue {
     client: Client,
     url: String,
 }
 
-/// Why not every message was queued. Some may have been: sending all of them again must be harmless, and is.
+/// Why not every message is known to be queued. Some may be, so sending all of them again must be harmless, and is.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
     /// A message could not be written as JSON.
     #[error("a message cannot be written as JSON: {0}")]
     Unwritable(#[from] serde_json::Error),
     /// The call failed, after the client's own retries.
-    #[error("the queue is out of reach: {0}")]
+    #[error("the queue is unavailable: {0}")]
     Unavailable(String),
-    /// SQS took the call but not all entries.
-    #[error("{left} messages were not taken: {reason}")]
+    /// SQS accepted the call but rejected some entries.
+    #[error("{left} messages were rejected: {reason}")]
     Refused {
-        /// How many.
+        /// How many were rejected.
         left: usize,
-        /// SQS's words on the first of them.
+        /// SQS's error message for the first of them.
         reason: String,
     },
 }
@@ -49,7 +49,7 @@ impl Queue {
         Self { client, url: url.into() }
     }
 
-    /// Queues every message, in as few calls as may be, several at a time.
+    /// Queues every message, in as few calls as possible, several of them concurrently.
     ///
     /// # Errors
     /// If not every message is known to be queued.
@@ -81,10 +81,10 @@ impl Queue {
             .await
     }
 
-    /// Queues a message that nobody sees before `delay` has passed, in whole seconds, 900 at most.
+    /// Queues a message that can be received once `delay` has passed: rounded up to whole seconds, at most 900.
     ///
     /// # Errors
-    /// If it is not known to be queued.
+    /// If the message is not known to be queued.
     pub async fn send_delayed<T: Serialize>(&self, message: &T, delay: Duration) -> Result<(), QueueError> {
         let seconds = delay.as_secs_f64().ceil().min(900.0);
         #[expect(clippy::cast_possible_truncation, reason = "it is at most 900")]
@@ -100,17 +100,14 @@ impl Queue {
             .map_err(|error| QueueError::Unavailable(DisplayErrorContext(&error).to_string()))
     }
 
-    /// How many messages the queue holds: waiting, delayed and in flight. SQS's own estimate.
-    ///
-    /// # Errors
-    /// If the queue is out of reach.
+    /// How many messages the queue holds, waiting, delayed and in flight, by SQS's own estimate.
     pub async fn depth(&self) -> Result<u64, QueueError> {
         let names = [
             QueueAttributeName::ApproximateNumberOfMessages,
             QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
             QueueAttributeName::ApproximateNumberOfMessagesDelayed,
         ];
-        let answer = self
+        let response = self
             .client
             .get_queue_attributes()
             .queue_url(&self.url)
@@ -118,17 +115,17 @@ impl Queue {
             .send()
             .await
             .map_err(|error| QueueError::Unavailable(DisplayErrorContext(&error).to_string()))?;
-        let attributes = answer.attributes.unwrap_or_default();
+        let attributes = response.attributes.unwrap_or_default();
         Ok(names.iter().filter_map(|name| attributes.get(name)?.parse::<u64>().ok()).sum())
     }
 
     async fn send_batch(&self, mut entries: Vec<SendMessageBatchRequestEntry>) -> Result<(), QueueError> {
         let mut reason = String::new();
-        for round in 0..ROUNDS {
-            if round > 0 {
-                tokio::time::sleep(Duration::from_millis(50 << round)).await;
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
             }
-            let answer = self
+            let response = self
                 .client
                 .send_message_batch()
                 .queue_url(&self.url)
@@ -136,11 +133,11 @@ impl Queue {
                 .send()
                 .await
                 .map_err(|error| QueueError::Unavailable(DisplayErrorContext(&error).to_string()))?;
-            let Some(first) = answer.failed.first() else {
+            let Some(first) = response.failed.first() else {
                 return Ok(());
             };
             reason = format!("{} {}", first.code, first.message.as_deref().unwrap_or_default());
-            entries.retain(|entry| answer.failed.iter().any(|failed| failed.id == entry.id));
+            entries.retain(|entry| response.failed.iter().any(|failed| failed.id == entry.id));
         }
         Err(QueueError::Refused { left: entries.len(), reason })
     }

@@ -1,4 +1,4 @@
-//! The records of a queue's event, each on its own: a bad one never fails its neighbours.
+//! The records of an SQS event, each handled separately: one that fails does not fail the others.
 
 use std::any::Any;
 use std::fmt::Display;
@@ -10,8 +10,8 @@ use tracing::Instrument;
 
 use crate::telemetry;
 
-/// Handles each record, one after the other, and answers which of them must come again. An error or a panic is logged
-/// here, once.
+/// Handles the records one after the other. The response names those that failed, for SQS to redeliver. An error or a
+/// panic is logged here, once.
 pub async fn handle_each<E: Display>(
     event: SqsEvent,
     mut handle: impl AsyncFnMut(&str) -> Result<(), E>,
@@ -21,25 +21,25 @@ pub async fn handle_each<E: Display>(
         let message_id = record.message_id.unwrap_or_default();
         let body = record.body.unwrap_or_default();
         let span = telemetry::work_span();
-        // What a panic leaves behind is this record's alone: it is parsed, handled and dropped here.
+        // Unwind-safe: the state of a record is created here and dropped here.
         let failure = match AssertUnwindSafe(handle(&body)).catch_unwind().instrument(span.clone()).await {
             Ok(Ok(())) => continue,
             Ok(Err(error)) => error.to_string(),
-            Err(panic) => format!("panicked: {}", words(panic.as_ref())),
+            Err(panic) => format!("panicked: {}", panic_message(panic.as_ref())),
         };
-        let _of_it = span.entered();
-        tracing::error!(sqs.message_id = message_id, error = failure, "a message was not handled and comes again");
+        let _in_span = span.entered();
+        tracing::error!(sqs.message_id = message_id, error = failure, "message failed; SQS will redeliver it");
         response.add_failure(message_id);
     }
     response
 }
 
-fn words(panic: &(dyn Any + Send)) -> &str {
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without words")
+        .unwrap_or("no message")
 }
 
 #[cfg(test)]
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_record_that_fails_or_panics_comes_again_alone() {
+    async fn only_records_that_fail_or_panic_are_redelivered() {
         let mut event = SqsEvent::default();
         for body in ["good", "bad", "mad", "good"] {
             let mut message = SqsMessage::default();

@@ -1,9 +1,9 @@
-//! Settings come from the environment, which `template.yaml` fills.
+//! Settings, read from environment variables that `template.yaml` sets.
 
 use std::env;
 use std::str::FromStr;
 
-/// A setting that must be there and is not, or makes no sense.
+/// A setting is missing or invalid.
 #[derive(Debug, thiserror::Error)]
 #[error("the environment variable {name} {problem}; template.yaml sets it")]
 pub struct SettingError {
@@ -11,10 +11,10 @@ pub struct SettingError {
     problem: String,
 }
 
-/// A setting that must be there.
+/// A required setting.
 ///
 /// # Errors
-/// If it is not set, is empty, or cannot be parsed.
+/// If it is not set, empty, or invalid.
 pub fn required<T>(name: &'static str) -> Result<T, SettingError>
 where
     T: FromStr,
@@ -23,10 +23,10 @@ where
     optional(name)?.ok_or_else(|| SettingError { name, problem: "is not set".to_owned() })
 }
 
-/// A setting that may be missing; empty counts as missing.
+/// An optional setting; an empty one counts as missing.
 ///
 /// # Errors
-/// If it cannot be parsed.
+/// If it is invalid.
 pub fn optional<T>(name: &'static str) -> Result<Option<T>, SettingError>
 where
     T: FromStr,

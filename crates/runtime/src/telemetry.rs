@@ -1,8 +1,9 @@
-//! Log lines: JSON on Lambda, with the same names everywhere.
+//! Log lines: JSON on Lambda, with the same field names in every function.
 //!
-//! Identifiers are fields with dotted names (`trace.id`, `offer.id`, `push.number`, `customer.id`), numbers carry their unit
-//! (`duration_ms`), a failure is logged once, at the boundary, and no address, number or name ever appears. What is true of
-//! a whole piece of work, such as which push it is for, stands in its span, and so in each of its lines.
+//! Identifiers are fields with dotted names (`trace.id`, `offer.id`, `push.number`, `customer.id`), numbers carry their
+//! unit (`duration_ms`), a failure is logged once, at the boundary. No e-mail address, phone number or customer's name
+//! is ever logged. Fields of a whole piece of work, such as its push, are recorded on its span and so appear in each of
+//! its lines.
 
 use std::env;
 use std::time::Instant;
@@ -13,12 +14,12 @@ use lambda_runtime::tracing::subscriber::EnvFilter;
 use tracing::Span;
 use tracing::field::Empty;
 
-/// The least severe lines to keep.
+/// The environment variable with the log level.
 ///
-/// Not Lambda's own `AWS_LAMBDA_LOG_LEVEL`: with that, Lambda drops what has no level, and so the metrics.
+/// Not Lambda's own `AWS_LAMBDA_LOG_LEVEL`: with that, Lambda drops lines without a level, which include the metrics.
 const LEVEL_VARIABLE: &str = "LOG_LEVEL";
-/// Our own crates. Of the others, DEBUG would tell of every byte.
-const OURS: [&str; 13] = [
+/// Our own crates. At DEBUG, the others would log every byte.
+const OUR_CRATES: [&str; 13] = [
     "api",
     "audience",
     "customer",
@@ -34,7 +35,7 @@ const OURS: [&str; 13] = [
     "store",
 ];
 
-/// Begins logging: in the format that Lambda's logging configuration asks for, at the level of `LOG_LEVEL`.
+/// Starts logging, in the format of Lambda's logging configuration and at the level in `LOG_LEVEL`.
 pub fn init() {
     let level = env::var(LEVEL_VARIABLE).unwrap_or_else(|_| "INFO".to_owned());
     let collector =
@@ -50,16 +51,16 @@ fn filter(level: &str) -> String {
     if !level.eq_ignore_ascii_case("debug") && !level.eq_ignore_ascii_case("trace") {
         return level.to_owned();
     }
-    let ours = OURS.map(|name| format!(",{name}={level}"));
-    format!("info{}", ours.concat())
+    let our_crates = OUR_CRATES.map(|name| format!(",{name}={level}"));
+    format!("info{}", our_crates.concat())
 }
 
-/// The span of one message or record, to be told more of by [`record_push`] once it is read.
+/// The span of one message or record. [`record_push`] adds its push once it is parsed.
 pub fn work_span() -> Span {
     tracing::info_span!("work", trace.id = Empty, offer.id = Empty, push.number = Empty, channel = Empty)
 }
 
-/// Notes in the current span which push it is for, and which call that goes back to.
+/// Records on the current span the push that it is for, and the trace id of the API call that caused it.
 pub fn record_push(push: PushId, origin: Option<&Origin>) {
     let span = Span::current();
     span.record("offer.id", tracing::field::display(push.offer));
@@ -69,7 +70,7 @@ pub fn record_push(push: PushId, origin: Option<&Origin>) {
     }
 }
 
-/// Whole milliseconds since then.
+/// Whole milliseconds since `began`.
 pub fn millis_since(began: Instant) -> u64 {
     u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debugging_is_of_our_own_crates_alone() {
+    fn debug_level_applies_only_to_our_crates() {
         assert_eq!(filter("WARN"), "WARN");
         let debug = filter("DEBUG");
         assert!(debug.starts_with("info,") && debug.contains(",delivery=DEBUG"), "{debug}");

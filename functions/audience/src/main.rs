@@ -1,21 +1,18 @@
-//! Walks slices of the customer table, keeps the eligible and hands batches of notifications to the channels.
-
-mod walk;
+//! Builds the function `audience` from its settings and runs it.
 
 use std::collections::BTreeMap;
 
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use audience::{App, SliceScanner};
+use aws_lambda_events::sqs::SqsEvent;
 use domain::Channel;
-use domain::queue::AudienceMessage;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use runtime::{Aws, Deadline, records, telemetry};
-use walk::Walker;
+use runtime::{Aws, Deadline, telemetry};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let aws = Aws::from_env().await;
-    let walker = Walker {
+    let app = &App::new(SliceScanner {
         customers: aws.table()?,
         pushes: aws.table()?,
         slices: aws.queue("AUDIENCE_QUEUE_URL")?,
@@ -23,18 +20,9 @@ async fn main() -> Result<(), Error> {
             (Channel::Email, aws.queue("EMAIL_QUEUE_URL")?),
             (Channel::Sms, aws.queue("SMS_QUEUE_URL")?),
         ]),
-    };
-    let walker = &walker;
+    });
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<SqsEvent>| {
-        Ok::<_, Error>(handle(walker, event.payload, Deadline::of(&event.context)).await)
+        Ok::<_, Error>(app.handle(event.payload, Deadline::of(&event.context)).await)
     }))
-    .await
-}
-
-async fn handle(walker: &Walker, event: SqsEvent, deadline: Deadline) -> SqsBatchResponse {
-    records::handle_each(event, async |body| {
-        let AudienceMessage::SliceV1(slice) = serde_json::from_str(body)?;
-        walker.walk(&slice, deadline).await
-    })
     .await
 }

@@ -1,5 +1,5 @@
-//! What SES tells through EventBridge, as far as we act on it (SES developer guide, "Examples of event data that Amazon SES
-//! publishes to EventBridge").
+//! The events of SES, as EventBridge delivers them, that the function acts on (SES developer guide, "Examples of event
+//! data that Amazon SES publishes to EventBridge").
 
 use domain::{AddressHash, Channel, CustomerId, OfferId};
 use jiff::Timestamp;
@@ -7,13 +7,14 @@ use serde::Deserialize;
 use serde_json::Value;
 use store::deliveries::{DeliveryId, Feedback, FeedbackKind};
 
-/// What came of mail that SES had accepted.
+/// Feedback about an e-mail that SES had accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct FeedbackEvent {
+    /// What SES reports.
     pub(crate) feedback: Feedback,
-    /// Whom it is about.
+    /// The recipients that it is about.
     pub(crate) addresses: Vec<AddressHash>,
-    /// Which notification it was, if it was one: our tags say so.
+    /// The delivery that it belongs to, from our tags; `None` if the e-mail was no notification.
     pub(crate) delivery: Option<DeliveryId>,
 }
 
@@ -69,14 +70,14 @@ struct Recipient {
     email_address: String,
 }
 
-/// Reads an event; `None` if it is of a kind that we do not act on.
-pub(crate) fn read(event: Value) -> Result<Option<Told>, serde_json::Error> {
+/// Parses an event. Returns `None` if it is of a kind that needs no action.
+pub(crate) fn parse(event: Value) -> Result<Option<FeedbackEvent>, serde_json::Error> {
     let Detail { mail, bounce, complaint, reject } = serde_json::from_value::<Event>(event)?.detail;
     let delivery = delivery(&mail.tags);
-    let told = |kind, detail, at, recipients: Vec<Recipient>| {
+    let reported = |kind, detail, at, recipients: Vec<Recipient>| {
         let address = |recipient: &Recipient| AddressHash::of(Channel::Email, bare(&recipient.email_address));
         let addresses = recipients.iter().map(address).collect();
-        Told { feedback: Feedback { kind, detail, at }, addresses, delivery: delivery.clone() }
+        FeedbackEvent { feedback: Feedback { kind, detail, at }, addresses, delivery: delivery.clone() }
     };
     Ok(match (bounce, complaint, reject) {
         (Some(bounce), ..) => {
@@ -84,20 +85,20 @@ pub(crate) fn read(event: Value) -> Result<Option<Told>, serde_json::Error> {
             let is_permanent = bounce.bounce_type == "Permanent";
             let kind = if is_permanent { FeedbackKind::Bounced } else { FeedbackKind::Delayed };
             let detail = format!("{} {}", bounce.bounce_type, bounce.bounce_sub_type).trim_end().to_owned();
-            Some(told(kind, detail, bounce.timestamp, bounce.bounced_recipients))
+            Some(reported(kind, detail, bounce.timestamp, bounce.bounced_recipients))
         }
         (None, Some(complaint), _) => {
             let kind = complaint.complaint_feedback_type.unwrap_or_default();
-            // A reader who takes our mail out of the spam folder is reported in the same way (RFC 5965, 7.3).
+            // Moving our mail out of the spam folder is reported in the same way (RFC 5965, 7.3).
             if kind == "not-spam" {
                 return Ok(None);
             }
-            Some(told(FeedbackKind::Complained, kind, complaint.timestamp, complaint.complained_recipients))
+            Some(reported(FeedbackKind::Complained, kind, complaint.timestamp, complaint.complained_recipients))
         }
-        // A virus in it: the text is at fault, and no address.
+        // SES found a virus in it. The content is at fault, not an address.
         (None, None, Some(reject)) => {
             let at = mail.timestamp.unwrap_or_else(Timestamp::now);
-            Some(told(FeedbackKind::Rejected, reject.reason, at, Vec::new()))
+            Some(reported(FeedbackKind::Rejected, reject.reason, at, Vec::new()))
         }
         (None, None, None) => None,
     })
@@ -131,28 +132,28 @@ mod tests {
     }
 
     #[test]
-    fn only_a_permanent_bounce_is_one() {
-        let told = read(bounce("Permanent")).unwrap().unwrap();
-        assert_eq!(told.feedback.kind, FeedbackKind::Bounced);
-        assert_eq!(told.addresses, [AddressHash::of(Channel::Email, "asha@example.com")]);
-        assert_eq!(told.delivery.unwrap().customer.as_str(), "c-1");
+    fn only_permanent_bounces_count_as_bounced() {
+        let reported = parse(bounce("Permanent")).unwrap().unwrap();
+        assert_eq!(reported.feedback.kind, FeedbackKind::Bounced);
+        assert_eq!(reported.addresses, [AddressHash::of(Channel::Email, "asha@example.com")]);
+        assert_eq!(reported.delivery.unwrap().customer.as_str(), "c-1");
         for kind in ["Transient", "Undetermined"] {
-            assert_eq!(read(bounce(kind)).unwrap().unwrap().feedback.kind, FeedbackKind::Delayed, "{kind}");
+            assert_eq!(parse(bounce(kind)).unwrap().unwrap().feedback.kind, FeedbackKind::Delayed, "{kind}");
         }
     }
 
     #[test]
-    fn what_is_no_complaint_or_no_bounce_is_passed_over() {
+    fn complaints_and_rejects_are_read_and_other_events_ignored() {
         let complaint = |kind: &str| {
             json!({"detail": {"mail": {}, "complaint": {"complaintFeedbackType": kind,
                 "timestamp": "2026-11-24T01:02:03Z", "complainedRecipients": [{"emailAddress": "asha@example.com"}]}}})
         };
-        let told = read(complaint("abuse")).unwrap().unwrap();
-        assert_eq!((told.feedback.kind, told.delivery), (FeedbackKind::Complained, None));
-        assert_eq!(read(complaint("not-spam")).unwrap(), None);
-        assert_eq!(read(json!({"detail": {"mail": {}, "delivery": {}}})).unwrap(), None);
-        let rejected = read(json!({"detail": {"mail": {}, "reject": {"reason": "Bad content"}}})).unwrap().unwrap();
+        let reported = parse(complaint("abuse")).unwrap().unwrap();
+        assert_eq!((reported.feedback.kind, reported.delivery), (FeedbackKind::Complained, None));
+        assert_eq!(parse(complaint("not-spam")).unwrap(), None);
+        assert_eq!(parse(json!({"detail": {"mail": {}, "delivery": {}}})).unwrap(), None);
+        let rejected = parse(json!({"detail": {"mail": {}, "reject": {"reason": "Bad content"}}})).unwrap().unwrap();
         assert_eq!((rejected.feedback.kind, rejected.addresses), (FeedbackKind::Rejected, Vec::new()));
-        assert!(read(json!({"detail": {}})).is_err());
+        assert!(parse(json!({"detail": {}})).is_err());
     }
 }

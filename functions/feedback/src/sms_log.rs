@@ -27,20 +27,20 @@ struct Delivery {
     provider_response: String,
 }
 
-/// Reads a line; `None` if the message arrived, or failed for a reason that may pass.
+/// Parses a line. Returns `None` if the message arrived or failed for a temporary reason.
 ///
 /// # Errors
-/// If it is no such line. The error shows nothing of it.
-pub(crate) fn read(line: &str) -> Result<Option<(AddressHash, Reason, Timestamp)>, serde_json::Error> {
+/// If the line has another form. The error repeats nothing of it.
+pub(crate) fn parse(line: &str) -> Result<Option<(AddressHash, Reason, Timestamp)>, serde_json::Error> {
     let Line { notification, delivery, status } = serde_json::from_str(line)?;
     let reason = match delivery.provider_response.to_ascii_lowercase().as_str() {
         _ if status != "FAILURE" => return Ok(None),
         "phone number is opted out" => Reason::OptedOut,
         "invalid phone number" => Reason::Bounced,
-        // Out of reach, out of money, taken for spam: the next one may arrive.
+        // Unreachable, over the spending limit, blocked as spam: the next message may arrive.
         _ => return Ok(None),
     };
-    // In UTC, with a space where others have a T.
+    // SNS writes UTC, with a space in place of the T.
     let at = notification.timestamp.parse::<DateTime>().and_then(|at| TimeZone::UTC.to_timestamp(at));
     let at = at.unwrap_or_else(|_| Timestamp::now());
     Ok(Some((AddressHash::of(Channel::Sms, &delivery.destination), reason, at)))
@@ -58,11 +58,11 @@ mod tests {
             "delivery": {"destination": "+351912345678", "smsType": "Promotional", "providerResponse": response},
             "status": status,
         });
-        read(&line.to_string()).unwrap()
+        parse(&line.to_string()).unwrap()
     }
 
     #[test]
-    fn who_opted_out_or_does_not_exist_is_written_to_no_more() {
+    fn opted_out_and_invalid_numbers_are_suppressed() {
         let (number, reason, at) = read_response("FAILURE", "Phone number is opted out").unwrap();
         assert_eq!((number, reason), (AddressHash::of(Channel::Sms, "+351912345678"), Reason::OptedOut));
         assert_eq!(at, "2026-11-24T01:02:03.456Z".parse().unwrap());
@@ -70,9 +70,9 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_suppresses_nobody() {
+    fn temporary_failures_suppress_no_number() {
         assert_eq!(read_response("FAILURE", "Phone is currently unreachable/unavailable"), None);
         assert_eq!(read_response("SUCCESS", "Message has been accepted by phone carrier"), None);
-        assert!(read("START RequestId").is_err());
+        assert!(parse("START RequestId").is_err());
     }
 }

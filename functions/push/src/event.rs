@@ -1,55 +1,54 @@
-//! What the function may be called with.
+//! What the function may be invoked with.
 
 use aws_lambda_events::dynamodb::{Event as StreamEvent, EventRecord};
 use domain::{OfferId, PushId};
 use serde_json::Value;
 use store::{offers, pushes};
 
-/// What the function may be called with.
+/// What the function may be invoked with.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// New items of the Offers table.
-    Stream(Vec<PushRecord>),
-    /// Items of the Pushes table that changed: there is something to publish.
+    /// New requests, from the stream of the Offers table.
+    Requested(Vec<PushRecord>),
+    /// Pushes that changed and have something to publish, from the stream of the Pushes table.
     Changed(Vec<PushId>),
-    /// A minute has passed.
+    /// The schedule of every minute.
     Schedule,
-    /// Somebody wants one offer's pushes swept up now.
+    /// An operator asks to sweep the last push of one offer now.
     Sweep(OfferId),
 }
 
-/// A request for a push, as the stream tells of it.
+/// A request for a push, as a record of the stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PushRecord {
-    /// Which push.
+    /// The push that is requested.
     pub(crate) push: PushId,
-    /// Where in the stream.
+    /// The record's position in the stream.
     pub(crate) sequence_number: String,
 }
 
-/// Why a call is not understood.
+/// Why a payload is refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UnknownEvent {
     #[error("the stream event is malformed: {0}")]
     Stream(#[from] serde_json::Error),
     #[error(
-        "expected an event of a DynamoDB stream (with Records), of a schedule (with source aws.events), or {{\"sweep\": \"<offer id>\"}}"
+        "unknown payload; expected an event of a DynamoDB stream (with Records), of a schedule (with source aws.events), or {{\"sweep\": \"<offer id>\"}}"
     )]
     Unknown,
-    #[error("sweep must be an offer's id")]
+    #[error("sweep must be the id of an offer")]
     Sweep,
 }
 
 impl Event {
-    /// # Errors
-    /// If the event is of a kind that nothing sends.
+    /// Parses a payload.
     pub(crate) fn parse(payload: Value) -> Result<Self, UnknownEvent> {
         if payload.get("Records").is_some() {
             let event: StreamEvent = serde_json::from_value(payload)?;
-            // Each stream comes in events of its own.
+            // Records of the two streams are never in one event.
             let mut changed = Vec::new();
-            for push in event.records.iter().filter_map(|record| of_key(record, pushes::push_of_key)) {
-                // Of many changes, the table tells the last.
+            for push in event.records.iter().filter_map(|record| push_of(record, pushes::push_of_key)) {
+                // One publication covers many changes: it reads the table.
                 if !changed.contains(&push) {
                     changed.push(push);
                 }
@@ -57,7 +56,7 @@ impl Event {
             if !changed.is_empty() {
                 return Ok(Self::Changed(changed));
             }
-            return Ok(Self::Stream(event.records.iter().filter_map(push_record).collect()));
+            return Ok(Self::Requested(event.records.iter().filter_map(push_record).collect()));
         }
         if let Some(sweep) = payload.get("sweep") {
             let offer = sweep.as_str().and_then(|offer| offer.parse().ok()).ok_or(UnknownEvent::Sweep)?;
@@ -70,23 +69,25 @@ impl Event {
     }
 }
 
-/// The event source filters for inserted requests already; a stack that does not filter sends offers as well.
+/// The event source mapping already filters for inserted requests. An emulator that does not filter sends offers as
+/// well.
 fn push_record(record: &EventRecord) -> Option<PushRecord> {
     if record.event_name != "INSERT" {
         return None;
     }
     Some(PushRecord {
-        push: of_key(record, offers::push_of_key)?,
+        push: push_of(record, offers::push_of_key)?,
         sequence_number: record.change.sequence_number.clone().unwrap_or_default(),
     })
 }
 
-fn of_key(record: &EventRecord, read: impl Fn(&str, &str) -> Option<PushId>) -> Option<PushId> {
+/// The push that a record's key names.
+fn push_of(record: &EventRecord, parse: impl Fn(&str, &str) -> Option<PushId>) -> Option<PushId> {
     let key = |name| match record.change.keys.get(name) {
         Some(serde_dynamo::AttributeValue::S(value)) => Some(value.as_str()),
         _ => None,
     };
-    read(key("pk")?, key("sk")?)
+    parse(key("pk")?, key("sk")?)
 }
 
 #[cfg(test)]
@@ -106,17 +107,17 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_tells_of_inserted_requests_only() {
+    fn only_inserted_requests_are_read() {
         let payload = json!({"Records": [
             record("INSERT", "push#0001"), record("INSERT", "offer"), record("REMOVE", "push#0001")
         ]});
-        let Event::Stream(records) = Event::parse(payload).unwrap() else { panic!("not a stream event") };
+        let Event::Requested(records) = Event::parse(payload).unwrap() else { panic!("not a stream event") };
         assert_eq!(records.len(), 1);
         assert_eq!((records[0].push.number, records[0].sequence_number.as_str()), (1, "111"));
     }
 
     #[test]
-    fn a_push_that_changed_is_told_from_its_request_and_its_slices() {
+    fn only_the_item_of_the_push_itself_is_a_change() {
         let changed = |sk: &str| {
             let mut record = record("MODIFY", sk);
             record["dynamodb"]["Keys"]["pk"]["S"] = json!("01980000-0000-7000-8000-000000000001#0002");
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_is_known_by_its_source_and_a_sweep_by_its_name() {
+    fn schedule_is_known_by_its_source_and_sweep_by_its_field() {
         let payload = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
         assert_eq!(Event::parse(payload).unwrap(), Event::Schedule);
         assert!(Event::parse(json!({"hello": "world"})).is_err());

@@ -1,7 +1,7 @@
-//! Publishing: telling the event bus what the tables say, and noting that it was told.
+//! Publishing events to the bus, and marking them as published.
 //!
-//! Only what is stored is told, and what is stored stays marked as untold until it was. Somebody who dies between telling
-//! and noting makes the event come twice, under the same id.
+//! Events are read from the tables, and a push stays marked as unpublished until the bus has taken them. If an
+//! invocation ends between publishing and marking, the event is published twice, with the same id.
 
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::error::DisplayErrorContext;
@@ -13,34 +13,48 @@ use runtime::metrics::{self, Unit};
 use store::pushes::{Progress, Push};
 use store::{Offers, Pushes, StoreError};
 
-/// Pushes that a sweep looks at for something untold.
+/// Unpublished pushes that a sweep reads.
 const PAGE: u16 = 100;
 
-/// Publishes.
-pub(crate) struct Publisher {
-    pub(crate) offers: Offers,
-    pub(crate) pushes: Pushes,
-    pub(crate) bus: Client,
-    pub(crate) bus_name: String,
+/// Publishes the events of pushes.
+pub struct Publisher {
+    /// The offers that events name.
+    pub offers: Offers,
+    /// The pushes, with what is published of each.
+    pub pushes: Pushes,
+    /// The client of the event bus.
+    pub bus: Client,
+    /// The bus's name or ARN.
+    pub bus_name: String,
 }
 
-/// Why an event was not published. It stays marked as untold.
+/// Why an event was not published. The push stays marked as unpublished.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PublishError {
+pub enum PublishError {
+    /// A table is unavailable or holds something unreadable.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The push or its offer was deleted.
     #[error("the push or its offer is not in the tables")]
     Missing,
+    /// An event has no JSON form.
     #[error("an event cannot be written as JSON: {0}")]
     Unwritable(#[from] serde_json::Error),
-    #[error("the bus is out of reach: {0}")]
+    /// The call failed, after the client's own retries.
+    #[error("the event bus is unavailable: {0}")]
     Unavailable(String),
-    #[error("the bus did not take {kind}: {reason}")]
-    Refused { kind: EventKind, reason: String },
+    /// The bus took the call but not this event.
+    #[error("the event bus rejected {kind}: {reason}")]
+    Refused {
+        /// The first event that was rejected.
+        kind: EventKind,
+        /// The bus's error message.
+        reason: String,
+    },
 }
 
 impl Publisher {
-    /// Publishes what there is to tell of each. What fails is logged, and left to the sweep.
+    /// Publishes the events of each push, and returns how many. A failure is logged and left to the sweep.
     pub(crate) async fn publish_each(&self, pushes: impl IntoIterator<Item = PushId>) -> u64 {
         let mut published = 0;
         for push in pushes {
@@ -48,9 +62,12 @@ impl Publisher {
                 Ok(count) => published += count,
                 Err(error) => {
                     tracing::error!(
-                        offer.id = %push.offer, push.number = push.number, error = %error, "an event is not published yet"
+                        offer.id = %push.offer,
+                        push.number = push.number,
+                        error = %error,
+                        "event not published; the next sweep tries again"
                     );
-                    // To ask for each again, and wait for each, would take longer than a function may.
+                    // Waiting for a time-out of every event would take longer than the invocation may last.
                     if matches!(error, PublishError::Unavailable(_)) {
                         break;
                     }
@@ -60,24 +77,24 @@ impl Publisher {
         published
     }
 
-    /// Publishes what was left untold until `before`.
-    pub(crate) async fn publish_left(&self, before: Timestamp) -> Result<u64, PublishError> {
-        let mut left = Vec::new();
+    /// Publishes the events that were due before this time, and returns how many.
+    pub(crate) async fn publish_overdue(&self, before: Timestamp) -> Result<u64, PublishError> {
+        let mut overdue = Vec::new();
         for id in self.pushes.list_unpublished(PAGE).await? {
             let push = self.pushes.get(id).await?;
             if push.is_some_and(|push| push.completed_at.unwrap_or(push.requested_at) < before) {
-                left.push(id);
+                overdue.push(id);
             }
         }
-        Ok(self.publish_each(left).await)
+        Ok(self.publish_each(overdue).await)
     }
 
-    /// Publishes what there is to tell of a push. Answers how many events that were.
+    /// Publishes the unpublished events of a push, and returns how many.
     pub(crate) async fn publish(&self, id: PushId) -> Result<u64, PublishError> {
         let progress = self.pushes.progress(id).await?.ok_or(PublishError::Missing)?;
         let kinds: Vec<_> = progress.push.unpublished().collect();
         if kinds.is_empty() {
-            // Somebody else was faster.
+            // Another invocation published them.
             return Ok(0);
         }
         let offer = self.offers.get(id.offer).await?.ok_or(PublishError::Missing)?;
@@ -96,21 +113,21 @@ impl Publisher {
                 .build())
         };
         let entries = kinds.iter().map(entry).collect::<Result<_, _>>()?;
-        let answer = self.bus.put_events().set_entries(Some(entries)).send().await;
-        let answer = answer.map_err(|error| PublishError::Unavailable(DisplayErrorContext(&error).to_string()))?;
-        let results = answer.entries();
+        let response = self.bus.put_events().set_entries(Some(entries)).send().await;
+        let response = response.map_err(|error| PublishError::Unavailable(DisplayErrorContext(&error).to_string()))?;
+        let results = response.entries();
         let is_taken = |at: usize| results.get(at).is_some_and(|result| result.error_code().is_none());
         let taken: Vec<_> = (0..kinds.len()).filter(|at| is_taken(*at)).map(|at| kinds[at]).collect();
         self.pushes.mark_published(&progress.push, &taken).await?;
         for kind in &taken {
-            tracing::info!(offer.id = %id.offer, push.number = id.number, event = %kind, "published");
+            tracing::info!(offer.id = %id.offer, push.number = id.number, event = %kind, "event published");
             metrics::emit(&[("event", kind.as_str())], &[("Published", Unit::Count, 1)]);
         }
         match kinds.iter().enumerate().find(|(at, _)| !is_taken(*at)) {
             None => Ok(taken.len() as u64),
             Some((at, kind)) => {
-                let words = results.get(at).and_then(|result| result.error_message());
-                Err(PublishError::Refused { kind: *kind, reason: words.unwrap_or("without words").to_owned() })
+                let message = results.get(at).and_then(|result| result.error_message());
+                Err(PublishError::Refused { kind: *kind, reason: message.unwrap_or("no error message").to_owned() })
             }
         }
     }

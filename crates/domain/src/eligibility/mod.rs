@@ -1,0 +1,263 @@
+//! Eligibility rules: CEL expressions over `customer`.
+//!
+//! A caller posts a rule once; it is kept and evaluated for every customer of the bank. So every fault is found when
+//! the rule is posted, and a rule that could run for long or take much memory is refused then: a macro runs only over
+//! an attribute of the customer (short by the limits of [`crate::customer`]) and never within another macro.
+//!
+//! Arithmetic differs from plain CEL in one way: whole and fractional numbers mix and division is exact
+//! (`7 / 2 == 3.5`). DynamoDB does not distinguish 5000.0 from 5000, so a rule must not depend on which of the two a
+//! customer has.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | how a rule is parsed | `compile` |
+//! | what a rule may say | `check` |
+//! | why a rule is refused, and the message | `invalid` |
+//! | arithmetic | `numbers` |
+//! | what a rule reads as `customer` | `value` |
+
+mod check;
+mod compile;
+mod invalid;
+mod numbers;
+mod value;
+
+use std::sync::Arc;
+
+use cel::common::ast::IdedExpr;
+use cel::{Context, ExecutionError, Value};
+use serde::{Deserialize, Serialize};
+
+use self::check::{CUSTOMER, Check, Scope};
+use self::compile::compile;
+pub use self::invalid::{InvalidRule, RULE_LIMIT};
+use self::numbers::{functions, with_mixed_numbers};
+use self::value::customer_value;
+use crate::customer::Customer;
+
+/// The condition under which an offer is for a customer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Rule {
+    source: String,
+    expression: Arc<IdedExpr>,
+}
+
+impl PartialEq for Rule {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
+}
+
+impl Rule {
+    /// Parses and checks a rule as callers post it.
+    ///
+    /// # Errors
+    /// If the rule is too long, is not CEL, uses an unknown name, could run for long, or cannot be true or false.
+    pub fn parse(source: &str) -> Result<Self, InvalidRule> {
+        let length = source.chars().count();
+        if length > RULE_LIMIT {
+            return Err(InvalidRule::TooLong { length });
+        }
+        let program = compile(source)?;
+        let check = Check { source: program.source_info() };
+        check.expression(program.expression(), &Scope::default(), 0)?;
+        let rule =
+            Self { source: source.to_owned(), expression: Arc::new(with_mixed_numbers(program.expression().clone())) };
+        // A rule that does not read the customer always has the same value, so it is evaluated now.
+        if !program.references().has_variable(CUSTOMER) {
+            match rule.expression.resolve_in(&functions()) {
+                Ok(Value::Bool(_)) => {}
+                Ok(other) => {
+                    return Err(InvalidRule::NotACondition { kind: other.type_of().to_string() });
+                }
+                Err(error) => {
+                    return Err(InvalidRule::NeverHolds { reason: error.to_string() });
+                }
+            }
+        }
+        Ok(rule)
+    }
+
+    /// The rule as it was posted.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Prepares the rule for many customers. Cheap, but too expensive to repeat for each of them.
+    pub fn evaluator(&self) -> Evaluator<'_> {
+        Evaluator { rule: self, functions: functions() }
+    }
+}
+
+impl TryFrom<String> for Rule {
+    type Error = InvalidRule;
+
+    fn try_from(source: String) -> Result<Self, Self::Error> {
+        Self::parse(&source)
+    }
+}
+
+impl From<Rule> for String {
+    fn from(rule: Rule) -> Self {
+        rule.source
+    }
+}
+
+/// The result of a rule for one customer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The offer is for the customer.
+    Eligible,
+    /// The offer is not for the customer.
+    NotEligible,
+    /// The customer lacks an attribute that the rule reads, or has it of another type: not eligible, and counted.
+    Unevaluable,
+}
+
+/// A rule prepared for evaluation.
+pub struct Evaluator<'r> {
+    rule: &'r Rule,
+    functions: Context<'static, 'static>,
+}
+
+impl Evaluator<'_> {
+    /// Evaluates the rule for one customer.
+    pub fn verdict(&self, customer: &Customer) -> Verdict {
+        let mut scope = self.functions.new_inner_scope();
+        scope.add_variable_from_value(CUSTOMER, customer_value(customer));
+        match self.rule.expression.resolve_in(&scope) {
+            Ok(Value::Bool(true)) => Verdict::Eligible,
+            Ok(Value::Bool(false)) => Verdict::NotEligible,
+            Ok(_) | Err(_) => Verdict::Unevaluable,
+        }
+    }
+}
+
+trait ResolveIn {
+    fn resolve_in(&self, context: &Context<'_, '_>) -> Result<Value, ExecutionError>;
+}
+
+impl ResolveIn for IdedExpr {
+    fn resolve_in(&self, context: &Context<'_, '_>) -> Result<Value, ExecutionError> {
+        Value::resolve(self, context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn customer(attributes: serde_json::Value) -> Customer {
+        Customer::parse(
+            "c-1",
+            json!({"name": "Asha", "channels": ["email"], "locale": "en-IN", "attributes": attributes}),
+        )
+        .unwrap()
+    }
+
+    fn verdict(rule: &str, attributes: serde_json::Value) -> Verdict {
+        Rule::parse(rule).unwrap().evaluator().verdict(&customer(attributes))
+    }
+
+    #[test]
+    fn rule_selects_by_attributes() {
+        let rule = "customer.tier in ['gold', 'platinum'] && customer.monthly_spend >= 5000";
+        assert_eq!(verdict(rule, json!({"tier": "gold", "monthly_spend": 5000})), Verdict::Eligible);
+        assert_eq!(verdict(rule, json!({"tier": "gold", "monthly_spend": 4999.99})), Verdict::NotEligible);
+        assert_eq!(verdict("customer.id == 'c-1' && customer.locale.startsWith('en')", json!({})), Verdict::Eligible);
+        assert_eq!(verdict("customer['tier'] == 'gold'", json!({"tier": "gold"})), Verdict::Eligible);
+        assert_eq!(verdict("customer.cards.exists(c, c == 'visa')", json!({"cards": ["visa"]})), Verdict::Eligible);
+        assert_eq!(
+            verdict("size(customer.cards.filter(c, c > 2)) == 1", json!({"cards": [1, 2.5]})),
+            Verdict::Eligible
+        );
+        assert_eq!(verdict("customer.cards.map(c, c * 1.5) == [1.5]", json!({"cards": [1]})), Verdict::Eligible);
+        assert_eq!(verdict("customer.cards.exists_one(c, c == 1)", json!({"cards": [1, 2]})), Verdict::Eligible);
+        assert_eq!(verdict("true", json!({})), Verdict::Eligible);
+    }
+
+    #[test]
+    fn whole_and_fractional_numbers_mix() {
+        for rule in [
+            "customer.n * 1.5 == 15",
+            "customer.n + 0.5 == 10.5",
+            "0.5 + customer.n == 10.5",
+            "customer.n - 0.5 > 9",
+            "customer.n / 4 == 2.5",
+            "customer.n % 4 == 2",
+            "customer.n % 2.5 == 0",
+            "customer.n >= 9.99 && customer.n == 10.0",
+            "-customer.n < 0",
+        ] {
+            assert_eq!(verdict(rule, json!({"n": 10})), Verdict::Eligible, "{rule}");
+            assert_eq!(verdict(rule, json!({"n": 10.0})), Verdict::Eligible, "{rule}");
+        }
+        assert_eq!(verdict("customer.n / 0 > 1", json!({"n": 10})), Verdict::Unevaluable);
+        assert_eq!(verdict("customer.a + customer.b == 'xy'", json!({"a": "x", "b": "y"})), Verdict::Eligible);
+    }
+
+    #[test]
+    fn missing_or_mistyped_attribute_is_unevaluable() {
+        assert_eq!(verdict("customer.tier == 'gold'", json!({})), Verdict::Unevaluable);
+        assert_eq!(verdict("customer.spend > 5", json!({"spend": "much"})), Verdict::Unevaluable);
+        assert_eq!(verdict("customer.tier", json!({"tier": "gold"})), Verdict::Unevaluable);
+        assert_eq!(verdict("has(customer.tier) && customer.tier == 'gold'", json!({})), Verdict::NotEligible);
+    }
+
+    fn refused(rule: &str) -> String {
+        Rule::parse(rule).map(|_| ()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn syntax_error_is_refused_with_its_position() {
+        let message = refused("customer.tier == 'gold' &&\n  customer.spend >= >= 5");
+        assert!(message.starts_with("does not parse at line 2, column 21"), "{message}");
+        assert!(refused("").contains("the rule is empty"));
+        assert!(refused(&format!("customer.a == '{}'", "x".repeat(RULE_LIMIT))).contains("at most 2000 characters"));
+    }
+
+    #[test]
+    fn unknown_name_is_refused_with_its_position() {
+        let message = refused("customer.tier == 'gold' && account.open");
+        assert!(message.starts_with("at line 1, column 28 names the unknown variable account"), "{message}");
+        assert!(refused("customer.name.matches('a+')").contains("calls the unknown function matches"));
+        assert!(refused("now() > 5").contains("calls the unknown function now"));
+        assert!(refused("customer == 5").contains("uses customer as a whole"));
+    }
+
+    #[test]
+    fn rule_that_could_run_for_long_is_refused() {
+        assert!(refused("customer.a.all(x, customer.b.all(y, x == y))").contains("macro within a macro"));
+        assert!(refused("[1, 2, 3].all(x, x > 0)").contains("not an attribute"));
+        assert!(refused("customer.a.map(x, [x, x]).all(y, true)").contains("not an attribute"));
+        assert!(refused("customer.all(x, true)").contains("not an attribute"));
+        assert!(refused("customer.a.map(x, [customer.s, customer.s]) == []").contains("builds a list within a macro"));
+        assert!(refused("customer.a.exists(x, {'k': x} == {})").contains("builds a map within a macro"));
+        let joins = "customer.a.map(x, customer.s + customer.s) == []";
+        assert_eq!(verdict(joins, json!({"a": [1], "s": "x"})), Verdict::Unevaluable);
+        assert_eq!(verdict("customer.a.exists(x, x in ['b', 'c'])", json!({"a": ["b"]})), Verdict::Eligible);
+        let deep = |n: usize| format!("{}customer.a{}", "(1 + ".repeat(n), ")".repeat(n)) + " > 0";
+        assert!(Rule::parse(&deep(20)).is_ok());
+        // The deepest rule that is allowed must also evaluate on the stack of a worker thread.
+        assert_eq!(verdict(&format!("customer.a{} > 0", " + 1".repeat(45)), json!({"a": 1})), Verdict::Eligible);
+        for rule in [deep(300), "[".repeat(1900), "(".repeat(1900)] {
+            assert!(refused(&rule).contains("it nests too deep"), "{rule}");
+        }
+        let chain = format!("customer.a{} > 0", " + 1".repeat(400));
+        assert!(refused(&chain).contains("nests more than 50 deep"));
+        // A long chain of conditions is not nested.
+        let chain = vec!["customer.a == 1"; 100].join(" || ");
+        assert_eq!(verdict(&chain, json!({"a": 2})), Verdict::NotEligible);
+    }
+
+    #[test]
+    fn rule_must_be_a_condition() {
+        assert!(refused("1 + 1").contains("always of type int"));
+        assert!(refused("'gold'").contains("always of type string"));
+        assert!(refused("1 / 0 == 1").contains("fails for every customer"));
+    }
+}

@@ -1,0 +1,126 @@
+//! Arithmetic in which whole and fractional numbers mix.
+
+use std::sync::Arc;
+
+use cel::common::ast::{EntryExpr, Expr, IdedExpr, operators};
+use cel::{Context, Env, ExecutionError, Value};
+
+/// The operators that are replaced, each with its function in [`functions`].
+const MIXED_ARITHMETIC: [(&str, &str); 5] = [
+    (operators::ADD, "@add"),
+    (operators::SUBSTRACT, "@subtract"),
+    (operators::MULTIPLY, "@multiply"),
+    (operators::DIVIDE, "@divide"),
+    (operators::MODULO, "@modulo"),
+];
+
+/// The suffix of the functions used within a macro, which take only numbers: joining texts or lists there could take
+/// very much memory.
+const NUMBERS_ONLY: &str = "_numbers";
+
+/// Replaces arithmetic operators by functions in which whole and fractional numbers mix.
+pub(super) fn with_mixed_numbers(mut expression: IdedExpr) -> IdedExpr {
+    replace_operators(&mut expression, false);
+    expression
+}
+
+fn replace_operators(expression: &mut IdedExpr, within_macro: bool) {
+    match &mut expression.expr {
+        Expr::Call(call) => {
+            // The parser's expansion of a macro (`@result + [x]`) stays as it is.
+            let is_expansion =
+                matches!(call.args.first().map(|first| &first.expr), Some(Expr::Ident(name)) if name.starts_with('@'));
+            if let Some((_, function)) = MIXED_ARITHMETIC.iter().find(|(operator, _)| *operator == call.func_name)
+                && call.target.is_none()
+                && !is_expansion
+            {
+                call.func_name = (*function).to_owned();
+                if within_macro {
+                    call.func_name.push_str(NUMBERS_ONLY);
+                }
+            }
+            let parts = call.target.as_deref_mut().into_iter().chain(&mut call.args);
+            parts.for_each(|part| replace_operators(part, within_macro));
+        }
+        Expr::Select(select) => replace_operators(&mut select.operand, within_macro),
+        Expr::List(list) => list.elements.iter_mut().for_each(|element| replace_operators(element, within_macro)),
+        Expr::Map(map) => map.entries.iter_mut().for_each(|entry| {
+            if let EntryExpr::MapEntry(entry) = &mut entry.expr {
+                replace_operators(&mut entry.key, within_macro);
+                replace_operators(&mut entry.value, within_macro);
+            }
+        }),
+        Expr::Comprehension(comprehension) => {
+            replace_operators(&mut comprehension.loop_cond, true);
+            replace_operators(&mut comprehension.loop_step, true);
+            replace_operators(&mut comprehension.result, true);
+        }
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => {}
+    }
+}
+
+/// The functions that rules are evaluated with.
+pub(super) fn functions() -> Context<'static, 'static> {
+    let mut functions = Context::with_env(Arc::new(Env::stdlib()));
+    let mut arithmetic = |name: &'static str, apply: fn(Value, Value) -> Result<Value, ExecutionError>| {
+        functions.add_function(name, apply).expect("no standard function begins with @");
+        let numbers_only = move |a: Value, b: Value| match (to_float(&a), to_float(&b)) {
+            (Some(_), Some(_)) => apply(a, b),
+            _ => Err(ExecutionError::function_error(name, "takes only numbers within a macro")),
+        };
+        functions
+            .add_function(&format!("{name}{NUMBERS_ONLY}"), numbers_only)
+            .expect("no standard function begins with @");
+    };
+    arithmetic("@add", |a, b| {
+        let (a, b) = coerce_numbers(a, b);
+        a + b
+    });
+    arithmetic("@subtract", |a, b| {
+        let (a, b) = coerce_numbers(a, b);
+        a - b
+    });
+    arithmetic("@multiply", |a, b| {
+        let (a, b) = coerce_numbers(a, b);
+        a * b
+    });
+    arithmetic("@divide", |a, b| match (to_float(&a), to_float(&b)) {
+        (Some(_), Some(0.0)) => Err(ExecutionError::DivisionByZero(a)),
+        (Some(a), Some(b)) => Ok(Value::Float(a / b)),
+        _ => a / b,
+    });
+    arithmetic("@modulo", |a, b| match (&a, &b) {
+        (Value::Int(_), Value::Int(_)) => a % b,
+        _ => match (to_float(&a), to_float(&b)) {
+            (Some(_), Some(0.0)) => Err(ExecutionError::RemainderByZero(a)),
+            (Some(a), Some(b)) => Ok(Value::Float(a % b)),
+            _ => a % b,
+        },
+    });
+    functions
+}
+
+/// Makes both numbers fractional unless both are whole. Other values stay as they are.
+fn coerce_numbers(a: Value, b: Value) -> (Value, Value) {
+    match (&a, &b) {
+        (Value::Int(_), Value::Int(_)) => (a, b),
+        _ => match (to_float(&a), to_float(&b)) {
+            (Some(a), Some(b)) => (Value::Float(a), Value::Float(b)),
+            _ => (a, b),
+        },
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "money and ages are far below 2^53; beyond it, comparison is approximate"
+)]
+/// The value as a fractional number, if it is a number.
+fn to_float(value: &Value) -> Option<f64> {
+    match value {
+        Value::Int(int) => Some(*int as f64),
+        Value::UInt(uint) => Some(*uint as f64),
+        Value::Float(float) => Some(*float),
+        _ => None,
+    }
+}

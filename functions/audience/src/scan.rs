@@ -1,0 +1,117 @@
+//! Scanning a slice, page by page.
+//!
+//! The batches of a page are queued before the page is committed. If an invocation ends in between, the page is scanned
+//! again and its batches are queued again; the Deliveries table prevents a second send.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use domain::Channel;
+use domain::push::PushState;
+use domain::queue::{AudienceMessage, BATCH_LIMIT, ChannelMessage, Slice};
+use runtime::queue::QueueError;
+use runtime::{Deadline, Queue, telemetry};
+use store::pushes::{PAGE_BATCHES, ScanStep, SliceScan};
+use store::{Customers, Pushes, StoreError};
+
+use crate::select::{batches, select};
+
+/// Customers of one page: enough to fill batches, few enough to scan in a second or two. They make at most 20 batches
+/// of each channel (see [`store::pushes::PAGE_BATCHES`]).
+const PAGE: u16 = 1_000;
+const _: () = assert!(PAGE as usize <= PAGE_BATCHES as usize * BATCH_LIMIT);
+/// With less time than this left, no page is started: the rest of the slice is queued again.
+const MIN_TIME_PER_PAGE: Duration = Duration::from_secs(15);
+/// How long a slice waits when the store is unavailable or throttles.
+const STORE_RETRY_DELAY: Duration = Duration::from_secs(5);
+
+/// Scans slices.
+pub struct SliceScanner {
+    /// The customers to scan.
+    pub customers: Customers,
+    /// Where each slice's checkpoint is committed.
+    pub pushes: Pushes,
+    /// The queue that slices are received from.
+    pub slices: Queue,
+    /// The queue of each channel, for its batches.
+    pub channels: BTreeMap<Channel, Queue>,
+}
+
+/// Why a slice was not scanned to its end. Scanning it again is safe and necessary.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// The body of the message cannot be parsed.
+    #[error("the message is not a slice: {0}")]
+    Message(#[from] serde_json::Error),
+    /// A table is unavailable or holds something unreadable.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Some batches may have been queued; queueing them again is harmless.
+    #[error("not every message was queued: {0}")]
+    Queue(#[from] QueueError),
+}
+
+impl SliceScanner {
+    /// Scans a slice to its end. The rest of it is queued again if the deadline is near or the store is unavailable:
+    /// neither is a fault of the message, so SQS must not count it as a failed receive.
+    pub(crate) async fn scan_slice(&self, slice: &Slice, deadline: Deadline) -> Result<(), ScanError> {
+        telemetry::record_push(slice.push, slice.origin.as_ref());
+        match self.try_scan_slice(slice, deadline).await {
+            Err(ScanError::Store(error @ StoreError::Unavailable { .. })) => {
+                tracing::warn!(slice = slice.slice, error = %error, "store unavailable; the slice is queued again");
+                Ok(self.slices.send_delayed(&AudienceMessage::SliceV1(slice.clone()), STORE_RETRY_DELAY).await?)
+            }
+            result => result,
+        }
+    }
+
+    async fn try_scan_slice(&self, slice: &Slice, deadline: Deadline) -> Result<(), ScanError> {
+        if !self.is_needed(slice).await? {
+            return Ok(());
+        }
+        let mut step = self.pushes.start_scan(slice.push, slice.slice, slice.generation).await?;
+        while let ScanStep::Continue(scan) = step {
+            if deadline.has_less_than(MIN_TIME_PER_PAGE) {
+                self.slices.send_all([AudienceMessage::SliceV1(slice.clone())]).await?;
+                break;
+            }
+            step = self.scan_page(slice, &scan).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the slice must be scanned, or was queued for a push that no longer needs it.
+    async fn is_needed(&self, slice: &Slice) -> Result<bool, StoreError> {
+        match self.pushes.get(slice.push).await?.map(|push| push.state) {
+            // The message is old.
+            Some(PushState::Completed) => Ok(false),
+            // The batches of a page are counted only once it is committed. So a scan that has started goes on to its
+            // end, although nothing is sent any more.
+            Some(PushState::Cancelled) => self.pushes.is_started(slice.push, slice.slice).await,
+            Some(PushState::Scheduled | PushState::Running) | None => Ok(true),
+        }
+    }
+
+    /// Scans one page, queues its batches and commits it.
+    async fn scan_page(&self, slice: &Slice, scan: &SliceScan) -> Result<ScanStep, ScanError> {
+        let began = Instant::now();
+        let page = self.customers.scan(slice.slice, slice.slices, scan.after.as_ref(), PAGE).await?;
+        let queued = self.channels.keys().copied().collect();
+        let (counts, recipients) = select(&slice.offer, &page.customers, page.unreadable, &queued);
+        let batches = batches(slice, scan, &recipients);
+        for (channel, queue) in &self.channels {
+            queue.send_all(batches.iter().filter(|ChannelMessage::BatchV1(batch)| batch.channel == *channel)).await?;
+        }
+        tracing::info!(
+            slice = slice.slice,
+            duration_ms = telemetry::millis_since(began),
+            customers = counts.customers_read,
+            notifications = counts.notifications,
+            batches = batches.len(),
+            unreadable = page.unreadable,
+            "page scanned"
+        );
+        let numbers: Vec<_> = batches.iter().map(|ChannelMessage::BatchV1(batch)| batch.batch).collect();
+        Ok(self.pushes.commit_page(scan, counts, &numbers, page.next).await?)
+    }
+}

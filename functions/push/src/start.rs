@@ -1,0 +1,133 @@
+//! Starting a push: planning its slices and queueing them.
+
+use domain::clock::now;
+use domain::push::PushState;
+use domain::queue::{AudienceMessage, Slice};
+use domain::{Offer, PushId};
+use runtime::metrics::{self, Unit};
+use runtime::queue::QueueError;
+use runtime::{Queue, telemetry};
+use store::offers::PushRequest;
+use store::pushes::{Plan, Push};
+use store::{Customers, Offers, Pushes, StoreError};
+
+/// Fewest slices. DynamoDB's item count may be six hours old, and too few slices make a push slow.
+const MIN_SLICES: u32 = 8;
+/// Most slices. Their numbers must fit into one set of one item.
+const MAX_SLICES: u32 = 10_000;
+/// How many customers a slice should have, so that an invocation or a few scan it.
+const CUSTOMERS_PER_SLICE: u64 = 5_000;
+/// The generation of a slice's first scan.
+pub(crate) const FIRST_GENERATION: u32 = 1;
+
+/// Starts pushes.
+pub struct PushStarter {
+    /// The requests for pushes, and the offers.
+    pub offers: Offers,
+    /// The progress of pushes.
+    pub pushes: Pushes,
+    /// Counted to plan the slices.
+    pub customers: Customers,
+    /// Where slices are queued.
+    pub audience: Queue,
+}
+
+/// Why a push was not started. Starting it again is safe and necessary.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A table is unavailable or holds something unreadable.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Some slices may have been queued; queueing them again is harmless.
+    #[error("not every slice was queued: {0}")]
+    Queue(#[from] QueueError),
+    /// The stream or the caller named a push that does not exist.
+    #[error("the push or its offer is not in the Offers table")]
+    Missing,
+}
+
+impl PushStarter {
+    /// Starts a requested push, or stores when it is scheduled to start. May be repeated: the plan is stored once,
+    /// before anything is queued, and a slice that is queued twice is scanned once.
+    pub(crate) async fn start_push(&self, id: PushId) -> Result<(), StartError> {
+        let (request, offer) = self.request(id).await?;
+        let plan = match offer.waits_until(now()) {
+            Some(starts_at) => Plan::At(starts_at),
+            None => Plan::Now { slices: self.slice_count().await? },
+        };
+        let push = self.pushes.create(&request, plan).await?;
+        match push.state {
+            PushState::Running => self.queue_first_scans(&push, &offer, &request).await,
+            // `starts_at` may have passed since it was stored; the sweep starts the push within a minute.
+            PushState::Scheduled | PushState::Completed | PushState::Cancelled => Ok(()),
+        }
+    }
+
+    /// Starts a scheduled push.
+    pub(crate) async fn start_scheduled(&self, id: PushId) -> Result<(), StartError> {
+        let (request, offer) = self.request(id).await?;
+        let slices = self.slice_count().await?;
+        let push = self.pushes.start(id, slices).await?.ok_or(StartError::Missing)?;
+        if push.state == PushState::Running { self.queue_first_scans(&push, &offer, &request).await } else { Ok(()) }
+    }
+
+    /// The request for a push, and its offer.
+    pub(crate) async fn request(&self, id: PushId) -> Result<(PushRequest, Offer), StartError> {
+        let request = self.offers.push_request(id).await?.ok_or(StartError::Missing)?;
+        telemetry::record_push(id, Some(&request.origin()));
+        let offer = self.offers.get(id.offer).await?.ok_or(StartError::Missing)?;
+        Ok((request, offer))
+    }
+
+    async fn slice_count(&self) -> Result<u32, StartError> {
+        Ok(slices_for(self.customers.approximate_count().await?))
+    }
+
+    async fn queue_first_scans(&self, push: &Push, offer: &Offer, request: &PushRequest) -> Result<(), StartError> {
+        let slices = (0..push.slices).map(|slice| (slice, FIRST_GENERATION));
+        self.queue_slices(push, offer, request, slices).await?;
+        tracing::info!(slices = push.slices, "push started");
+        metrics::emit(&[], &[("Pushes", Unit::Count, 1)]);
+        Ok(())
+    }
+
+    /// Queues slices of a push, each with the generation in which it is to be scanned.
+    pub(crate) async fn queue_slices(
+        &self,
+        push: &Push,
+        offer: &Offer,
+        request: &PushRequest,
+        slices: impl IntoIterator<Item = (u32, u32)>,
+    ) -> Result<(), StartError> {
+        let messages = slices.into_iter().map(|(slice, generation)| {
+            AudienceMessage::SliceV1(Slice {
+                push: push.id,
+                offer: offer.clone(),
+                slice,
+                slices: push.slices,
+                generation,
+                retry_rejected: request.retry_rejected,
+                origin: Some(request.origin()),
+            })
+        });
+        Ok(self.audience.send_all(messages).await?)
+    }
+}
+
+/// How many slices a push to about this many customers gets.
+fn slices_for(customers: u64) -> u32 {
+    let slices = u32::try_from(customers.div_ceil(CUSTOMERS_PER_SLICE)).unwrap_or(MAX_SLICES);
+    slices.clamp(MIN_SLICES, MAX_SLICES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_grow_with_the_customers_within_limits() {
+        for (customers, slices) in [(0, 8), (40_000, 8), (40_001, 9), (1_000_000, 200), (u64::MAX, 10_000)] {
+            assert_eq!(slices_for(customers), slices, "{customers}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Queueing slices again, in the same generation or in a new one.
+
+use store::pushes::{Push, SliceStatus};
+
+use super::report::{SweepError, Swept};
+use crate::start::PushStarter;
+
+/// Restarts the scan of a slice in a new generation. Returns the slice with that generation, or `None` if the slice has
+/// moved since it was read.
+pub(super) async fn restart_scan(
+    starter: &PushStarter,
+    push: &Push,
+    slice: &SliceStatus,
+    swept: &mut Swept,
+) -> Result<Option<(u32, u32)>, SweepError> {
+    let generation = starter.pushes.restart_scan(push.id, slice).await?;
+    swept.restarted += u64::from(generation.is_some());
+    Ok(generation.map(|generation| (slice.slice, generation)))
+}
+
+/// Queues slices of a push, each with its generation.
+pub(super) async fn queue_again(
+    starter: &PushStarter,
+    push: &Push,
+    slices: impl IntoIterator<Item = (u32, u32)>,
+) -> Result<(), SweepError> {
+    let slices: Vec<_> = slices.into_iter().collect();
+    if slices.is_empty() {
+        return Ok(());
+    }
+    let (request, offer) = starter.request(push.id).await?;
+    tracing::warn!(slices = slices.len(), "slices without progress; queued again");
+    Ok(starter.queue_slices(push, &offer, &request, slices).await?)
+}
