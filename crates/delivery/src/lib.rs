@@ -3,37 +3,27 @@
 //! # Layout
 //! | to change | open |
 //! |---|---|
-//! | the steps of delivering a batch, and their guarantees | [`deliver`] |
-//! | how long a batch that is put off waits | [`backoff`] |
+//! | the steps of delivering a batch, and their guarantees | [`pipeline`] |
 //! | what a transport is, and how its answers are sorted | [`transport`] |
-//! | what an e-mail looks like | [`email`], `templates/offer.html` |
-//! | how SMTP is spoken, and its connections | [`smtp`] |
-//! | whom TLS trusts | [`tls`] |
-//! | what a text message looks like | [`sms`] |
-//! | what a text costs, and how it is cut to fit | [`segments`] |
-//! | how SES is called, and its answers sorted | [`ses`] |
-//! | the same of SNS | [`sns`] |
-//! | what the failure of any call to AWS means for the customer | [`aws`] |
-//! | what a function does with the messages of its queue | [`batches`] |
+//! | how SES, SNS and SMTP are called | [`transport::ses`], [`transport::sns`], [`transport::smtp`] |
+//! | what an e-mail looks like | [`compose::letterhead`], `templates/offer.html` |
+//! | its headers | [`compose::mime`], [`compose::email`] |
+//! | what a text message looks like | [`compose::sms`] |
+//! | what a text costs, and how it is cut to fit | [`compose::segments`] |
+//! | what a function does with the messages of its queue | [`worker`] |
 
-pub mod aws;
-pub mod backoff;
-pub mod batches;
-pub mod deliver;
-pub mod email;
-pub mod segments;
-pub mod ses;
-pub mod sms;
-pub mod smtp;
-pub mod sns;
-pub mod tls;
+pub mod compose;
+pub mod pipeline;
 pub mod transport;
+pub mod worker;
 
-pub use batches::Batches;
-pub use deliver::{Delivered, Deliverer, Paced, PutOff, SendOneError, Why};
-pub use email::{Email, EmailComposer, Envelope};
-pub use ses::SesTransport;
-pub use sms::{SmsComposer, TextMessage};
-pub use smtp::SmtpTransport;
-pub use sns::{SnsOptions, SnsTransport};
-pub use transport::{Accepted, Compose, SendError, Transport};
+pub use compose::Compose;
+pub use compose::email::EmailComposer;
+pub use compose::mime::{Email, Envelope};
+pub use compose::sms::{SmsComposer, TextMessage};
+pub use pipeline::{Delivered, Deliverer, Paced, PutOff, SendOneError, Why};
+pub use transport::ses::SesTransport;
+pub use transport::smtp::SmtpTransport;
+pub use transport::sns::{SnsOptions, SnsTransport};
+pub use transport::{Accepted, SendError, Transport};
+pub use worker::Batches;

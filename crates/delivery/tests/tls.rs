@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use delivery::tls::Authority;
+use delivery::transport::smtp::tls::Authority;
 use delivery::{Email, SendError, SmtpTransport, Transport};
 use futures::FutureExt;
 use inbox::{Faults, Messages};

@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use delivery::aws::ANSWER_TIMEOUT;
-use delivery::smtp::UrlSource;
+use delivery::transport::aws_error::ANSWER_TIMEOUT;
+use delivery::transport::smtp::UrlSource;
 use delivery::{Accepted, Email, SendError, SesTransport, SmtpTransport, Transport};
 use domain::TransportId;
 use futures::FutureExt;

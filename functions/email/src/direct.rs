@@ -1,6 +1,6 @@
 //! One e-mail for whoever invokes the function directly: no record, no retry, the answer says what became of it.
 
-use delivery::email::message_id;
+use delivery::compose::mime::message_id;
 use delivery::{Email, Envelope, SendOneError};
 use domain::faults::Faults;
 use domain::fields::{Fields, Lines};

@@ -6,7 +6,8 @@ mod direct;
 use std::sync::Arc;
 
 use aws_lambda_events::sqs::SqsEvent;
-use delivery::email::{Letterhead, Links, RingSource};
+use delivery::compose::email::{Links, RingSource};
+use delivery::compose::letterhead::Letterhead;
 use delivery::{Batches, Deliverer, EmailComposer, Paced};
 use futures::FutureExt;
 use lambda_runtime::{Error, LambdaEvent, service_fn};

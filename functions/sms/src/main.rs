@@ -3,7 +3,7 @@
 mod direct;
 
 use aws_lambda_events::sqs::SqsEvent;
-use delivery::aws::ANSWER_TIMEOUT;
+use delivery::transport::aws_error::ANSWER_TIMEOUT;
 use delivery::{Batches, Deliverer, Paced, SmsComposer, SnsOptions, SnsTransport};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::{Aws, Deadline, settings, telemetry};

@@ -2,178 +2,15 @@
 
 use std::sync::{Arc, Mutex};
 
-use askama::Template;
-use data_encoding::HEXLOWER;
 use domain::unsubscribe::{KeyRing, Subscription};
 use domain::{AddressHash, Channel, Customer, Offer};
 use futures::future::BoxFuture;
-use lettre::Message;
 use lettre::address::AddressError;
-use lettre::message::header::{Header, HeaderName, HeaderValue};
-use lettre::message::{Mailbox, MultiPart};
-use sha2::{Digest, Sha256};
+use lettre::message::Mailbox;
 
-use crate::transport::Compose;
-
-/// An e-mail, as every transport takes it.
-#[derive(Debug)]
-pub struct Email {
-    /// The message itself.
-    pub message: Message,
-    /// What a transport that tells later what became of it brings back: names and values of letters, digits, `-` and `_`.
-    pub tags: Vec<(&'static str, String)>,
-}
-
-/// What an e-mail says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Content {
-    /// One line.
-    pub subject: String,
-    /// Plain text.
-    pub text: String,
-    /// The same as HTML.
-    pub html: String,
-}
-
-/// Who an e-mail is from and to, and what it says.
-#[derive(Debug)]
-pub struct Envelope<'a> {
-    /// From whom.
-    pub from: &'a Mailbox,
-    /// Whom an answer goes to.
-    pub reply_to: &'a Mailbox,
-    /// To whom: one mailbox, always.
-    pub to: Mailbox,
-    /// What it says.
-    pub content: Content,
-    /// Names the message for ever: the same for every attempt at it.
-    pub message_id: String,
-    /// Where the reader unsubscribes, if it is mail that one can unsubscribe from.
-    pub unsubscribe_url: Option<String>,
-}
-
-/// Where a mail program unsubscribes its reader (RFC 2369).
-#[derive(Debug, Clone)]
-struct ListUnsubscribe(String);
-
-/// That it may do so with one POST, without asking anybody (RFC 8058).
-#[derive(Debug, Clone)]
-struct ListUnsubscribePost;
-
-type HeaderError = Box<dyn std::error::Error + Send + Sync>;
-
-impl Header for ListUnsubscribe {
-    fn name() -> HeaderName {
-        HeaderName::new_from_ascii_str("List-Unsubscribe")
-    }
-
-    fn parse(value: &str) -> Result<Self, HeaderError> {
-        Ok(Self(value.trim_matches(['<', '>']).to_owned()))
-    }
-
-    fn display(&self) -> HeaderValue {
-        // As it is, on one line: folded, it has broken signatures (DKIM) on the way.
-        let value = format!("<{}>", self.0);
-        HeaderValue::dangerous_new_pre_encoded(Self::name(), value.clone(), value)
-    }
-}
-
-impl Header for ListUnsubscribePost {
-    fn name() -> HeaderName {
-        HeaderName::new_from_ascii_str("List-Unsubscribe-Post")
-    }
-
-    fn parse(_: &str) -> Result<Self, HeaderError> {
-        Ok(Self)
-    }
-
-    fn display(&self) -> HeaderValue {
-        HeaderValue::new(Self::name(), "List-Unsubscribe=One-Click".to_owned())
-    }
-}
-
-#[derive(Template)]
-#[template(path = "offer.html")]
-struct Html<'a> {
-    subject: &'a str,
-    paragraphs: Vec<Vec<&'a str>>,
-    brand_name: &'a str,
-    postal_address: &'a str,
-    unsubscribe_url: Option<&'a str>,
-}
-
-/// How the bank appears at the foot of an e-mail.
-#[derive(Debug, Clone)]
-pub struct Letterhead {
-    /// The bank's name.
-    pub brand_name: String,
-    /// Its postal address, which marketing e-mail must show.
-    pub postal_address: String,
-}
-
-impl Letterhead {
-    /// An e-mail: `content` is plain text of any number of lines. One that can be unsubscribed from says how.
-    ///
-    /// # Errors
-    /// If the layout fails.
-    pub fn write(&self, subject: &str, content: &str, unsubscribe_url: Option<&str>) -> Result<Content, String> {
-        let subject = one_line(subject);
-        let html = Html {
-            subject: &subject,
-            paragraphs: paragraphs(content),
-            brand_name: &self.brand_name,
-            postal_address: &self.postal_address,
-            unsubscribe_url,
-        }
-        .render()
-        .map_err(|error| format!("the e-mail's layout failed: {error}"))?;
-        let text = match unsubscribe_url {
-            Some(url) => with_foot(content, self, url),
-            None => content.to_owned(),
-        };
-        Ok(Content { subject, text, html })
-    }
-
-    /// An offer's e-mail to one customer.
-    ///
-    /// # Errors
-    /// Says why it cannot be written to her, without her address or name.
-    pub fn write_offer(&self, offer: &Offer, customer: &Customer, unsubscribe_url: &str) -> Result<Content, String> {
-        let subject = offer.subject.render(customer).map_err(|error| format!("subject: {error}"))?;
-        let content = offer.description.render(customer).map_err(|error| format!("description: {error}"))?;
-        self.write(&subject, &content, Some(unsubscribe_url))
-    }
-}
-
-impl Envelope<'_> {
-    /// The message: plain text and HTML, the reader's program chooses.
-    ///
-    /// # Errors
-    /// If it cannot be written as MIME. The text names no address.
-    pub fn message(self) -> Result<Message, String> {
-        let Content { subject, text, html } = self.content;
-        let mut message = Message::builder()
-            .from(self.from.clone())
-            .reply_to(self.reply_to.clone())
-            .to(self.to)
-            .subject(subject)
-            .message_id(Some(self.message_id))
-            .date_now();
-        if let Some(url) = self.unsubscribe_url {
-            message = message.header(ListUnsubscribe(url)).header(ListUnsubscribePost);
-        }
-        message
-            .multipart(MultiPart::alternative_plain_html(text, html))
-            .map_err(|error| format!("the e-mail cannot be written: {error}"))
-    }
-}
-
-/// The plain text of an offer: what there is to say, and below it who says so and how to hear no more.
-fn with_foot(content: &str, letterhead: &Letterhead, unsubscribe_url: &str) -> String {
-    let Letterhead { brand_name, postal_address } = letterhead;
-    // Mail programs know the line of two hyphens as what parts a text from its foot (RFC 3676, 4.3).
-    format!("{content}\n\n-- \n{brand_name}\n{postal_address}\n\nNo more offers by e-mail: {unsubscribe_url}\n")
-}
+use super::Compose;
+use super::letterhead::{Letterhead, one_line};
+use super::mime::{Email, Envelope, message_id};
 
 /// Tells the ring of keys, or why it cannot. Asked before each batch.
 pub type RingSource = Box<dyn Fn() -> BoxFuture<'static, Result<Arc<KeyRing>, String>> + Send + Sync>;
@@ -271,27 +108,6 @@ impl Compose for EmailComposer {
         let tags = vec![("offer", offer.id.to_string()), ("customer", customer.id.to_string())];
         Ok(Email { message, tags })
     }
-}
-
-/// A `Message-ID` that depends on `what` alone and tells nothing of it.
-pub fn message_id(what: &str, from: &Mailbox) -> String {
-    let digest = Sha256::digest(what);
-    format!("<{}@{}>", HEXLOWER.encode(&digest[..16]), from.email.domain())
-}
-
-/// What stands in a header stands on one line, whatever an attribute of the customer holds.
-fn one_line(text: &str) -> String {
-    text.split(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-/// Blank lines part paragraphs; other line breaks stay.
-fn paragraphs(content: &str) -> Vec<Vec<&str>> {
-    let lines: Vec<&str> = content.lines().map(str::trim_end).collect();
-    lines.split(|line| line.is_empty()).filter(|lines| !lines.is_empty()).map(<[&str]>::to_vec).collect()
 }
 
 #[cfg(test)]
@@ -417,18 +233,5 @@ mod tests {
                 "Content-Type"
             ]
         );
-    }
-
-    #[test]
-    fn the_message_id_is_the_same_for_every_attempt() {
-        let from: Mailbox = "offers@bank.example".parse().unwrap();
-        assert_eq!(message_id("a#1", &from), message_id("a#1", &from));
-        assert_ne!(message_id("a#1", &from), message_id("a#2", &from));
-        assert!(message_id("a#1", &from).ends_with("@bank.example>"));
-    }
-
-    #[test]
-    fn paragraphs_and_lines_stay() {
-        assert_eq!(paragraphs("a\r\nb\n\n\nc"), [vec!["a", "b"], vec!["c"]]);
     }
 }

@@ -8,8 +8,8 @@ use domain::TransportId;
 use domain::clock::now;
 use jiff::Timestamp;
 
-use crate::aws::{self, Refusal};
-use crate::email::Email;
+use crate::compose::mime::Email;
+use crate::transport::aws_error::{self, Refusal};
 use crate::transport::{Accepted, SendError, Transport};
 
 /// Carries e-mail through SES.
@@ -20,7 +20,7 @@ pub struct SesTransport {
 }
 
 impl SesTransport {
-    /// With a client that makes one attempt for each call, and waits [`aws::ANSWER_TIMEOUT`] for it; events go where the
+    /// With a client that makes one attempt for each call, and waits [`super::aws_error::ANSWER_TIMEOUT`] for it; events go where the
     /// configuration set says.
     pub fn new(client: Client, configuration_set: Option<String>) -> Self {
         Self { client, configuration_set }
@@ -50,7 +50,7 @@ impl Transport for SesTransport {
         }
         match call.send().await {
             Ok(answer) => Ok(Accepted { message_id: answer.message_id.unwrap_or_default() }),
-            Err(error) => Err(aws::sorted(&error, refusal)),
+            Err(error) => Err(aws_error::sorted(&error, refusal)),
         }
     }
 }
@@ -74,7 +74,7 @@ fn refusal(error: &SendEmailError, said: &str) -> Refusal {
         SendEmailError::TooManyRequestsException(_) => Refusal::Rate,
         // An account that is suspended or paused, a domain or configuration set that is not there, a call that our role may
         // not make, SES's own trouble; or throttling under another name.
-        _ => aws::throttling(error, &said),
+        _ => aws_error::throttling(error, &said),
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
     use lettre::Message;
 
     use super::*;
-    use crate::aws::tests::{Answer, ask, closed_port, config};
+    use crate::transport::aws_error::tests::{Answer, ask, closed_port, config};
 
     fn email() -> Email {
         let message = Message::builder()

@@ -2,8 +2,8 @@
 
 use domain::{Channel, Customer, Offer};
 
-use crate::segments::{fit, plain};
-use crate::transport::Compose;
+use super::Compose;
+use super::segments::{fit, plain};
 
 /// A text message.
 #[derive(Clone, PartialEq, Eq)]
@@ -99,7 +99,7 @@ mod tests {
     fn a_long_offer_is_cut_and_its_foot_is_not() {
         let said = text("Save", &"Get 5% cashback. ".repeat(40), 2).unwrap();
         assert!(said.ends_with("...\nReply STOP to opt out"), "{said}");
-        assert_eq!(crate::segments::count(&said), 2);
+        assert_eq!(crate::compose::segments::count(&said), 2);
     }
 
     #[test]

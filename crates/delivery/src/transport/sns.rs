@@ -8,8 +8,8 @@ use domain::TransportId;
 use domain::clock::now;
 use jiff::Timestamp;
 
-use crate::aws::{self, Refusal};
-use crate::sms::TextMessage;
+use crate::compose::sms::TextMessage;
+use crate::transport::aws_error::{self, Refusal};
 use crate::transport::{Accepted, SendError, Transport};
 
 /// Carries text messages through SNS.
@@ -31,7 +31,7 @@ pub struct SnsOptions {
 }
 
 impl SnsTransport {
-    /// With a client that makes one attempt for each call, and waits [`aws::ANSWER_TIMEOUT`] for it.
+    /// With a client that makes one attempt for each call, and waits [`super::aws_error::ANSWER_TIMEOUT`] for it.
     pub fn new(client: Client, options: SnsOptions) -> Self {
         Self { client, options }
     }
@@ -44,7 +44,7 @@ impl SnsTransport {
             }
             Ok(_) => Ok(()),
             // Nothing was handed over, whatever became of the question.
-            Err(error) => Err(match aws::sorted(&error, refusal_to_tell) {
+            Err(error) => Err(match aws_error::sorted(&error, refusal_to_tell) {
                 SendError::Unanswered(said) => SendError::Unreachable(said),
                 other => other,
             }),
@@ -82,11 +82,11 @@ impl Transport for SnsTransport {
         }
         match call.send().await {
             Ok(answer) => Ok(Accepted { message_id: answer.message_id.unwrap_or_default() }),
-            Err(error) => Err(aws::sorted(&error, |error: &PublishError, said| match error {
+            Err(error) => Err(aws_error::sorted(&error, |error: &PublishError, said| match error {
                 PublishError::InvalidParameterException(_)
                 | PublishError::InvalidParameterValueException(_)
                 | PublishError::ValidationException(_) => of_parameter(said),
-                _ => aws::throttling(error, said),
+                _ => aws_error::throttling(error, said),
             })),
         }
     }
@@ -95,7 +95,7 @@ impl Transport for SnsTransport {
 fn refusal_to_tell(error: &CheckIfPhoneNumberIsOptedOutError, said: &str) -> Refusal {
     match error {
         CheckIfPhoneNumberIsOptedOutError::InvalidParameterException(_) => of_parameter(said),
-        _ => aws::throttling(error, said),
+        _ => aws_error::throttling(error, said),
     }
 }
 
@@ -113,7 +113,7 @@ fn of_parameter(said: &str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::tests::{Answer, ask, closed_port, config};
+    use crate::transport::aws_error::tests::{Answer, ask, closed_port, config};
 
     fn sns_at(url: &str, check_opt_outs: bool) -> SnsTransport {
         let client = Client::from_conf(aws_sdk_sns::config::Builder::from(&config(url)).build());

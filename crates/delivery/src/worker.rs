@@ -11,8 +11,9 @@ use runtime::{Deadline, Queue, records, telemetry};
 use store::StoreError;
 use tracing::Span;
 
-use crate::deliver::{Delivered, Deliverer, PutOff};
-use crate::transport::{Compose, Transport};
+use crate::compose::Compose;
+use crate::pipeline::{Delivered, Deliverer, PutOff};
+use crate::transport::Transport;
 
 /// Delivers the batches of a queue.
 #[derive(Debug)]

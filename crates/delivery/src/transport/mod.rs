@@ -2,32 +2,14 @@
 
 use std::future::Future;
 
-use domain::{Channel, Customer, Offer, TransportId};
+use domain::TransportId;
 use jiff::Timestamp;
 
-/// Writes an offer's message to one customer.
-pub trait Compose: Send + Sync {
-    /// What the channel's transports carry.
-    type Message: Send + Sync;
-
-    /// The channel it writes for.
-    fn channel(&self) -> Channel;
-
-    /// Where the customer is reached on this channel.
-    fn address<'c>(&self, customer: &'c Customer) -> Option<&'c str>;
-
-    /// Makes sure that it has what it writes with, before each batch.
-    ///
-    /// # Errors
-    /// If it has not: then nobody can be written to for now.
-    fn prepare(&self) -> impl Future<Output = Result<(), String>> + Send;
-
-    /// The message.
-    ///
-    /// # Errors
-    /// Says why this customer cannot be written to, without her address or name.
-    fn compose(&self, offer: &Offer, customer: &Customer) -> Result<Self::Message, String>;
-}
+pub mod aws_error;
+mod redact;
+pub mod ses;
+pub mod smtp;
+pub mod sns;
 
 /// Carries messages to a provider. Each call is one attempt: trying again is the pipeline's business.
 pub trait Transport: Send + Sync {
@@ -75,26 +57,4 @@ pub enum SendError {
     /// The provider takes no messages at all: no connection, no greeting, no TLS, wrong credentials, account paused.
     #[error("out of reach: {0}")]
     Unreachable(String),
-}
-
-/// A provider's words, cleared of addresses and numbers, which many providers repeat, and no longer than a record should hold.
-pub(crate) fn words(said: &str) -> String {
-    said.split(' ')
-        .map(|word| match word.contains('@') {
-            true => "(address)",
-            false if is_number(word) => "(number)",
-            false => word,
-        })
-        .collect::<Vec<_>>()
-        .join(" ")
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(500)
-        .collect()
-}
-
-/// Whether a phone number in E.164 stands in it.
-fn is_number(word: &str) -> bool {
-    let after_plus = word.split('+').skip(1);
-    after_plus.map(|rest| rest.bytes().take_while(u8::is_ascii_digit).count()).any(|digits| digits >= 7)
 }

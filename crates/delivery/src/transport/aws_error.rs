@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use aws_sdk_sesv2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
-use crate::transport::{SendError, words};
+use super::SendError;
+use super::redact::words;
 
 /// For the answer. It takes a fraction of a second as a rule; one that is not waited for costs a second copy.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,0 +1,102 @@
+//! Which transport may be called, and what is known of it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use domain::TransportId;
+use jiff::Timestamp;
+use runtime::metrics::{self, Unit};
+use store::StoreError;
+use store::limits::{BreakerState, Probe};
+
+use super::deliverer::{Deliverer, Paced};
+use crate::compose::Compose;
+use crate::transport::{Accepted, SendError, Transport};
+
+/// The transport that may be called now.
+pub(super) struct Passed<'d, T> {
+    pub(super) paced: &'d Paced<T>,
+    /// Its name, in the Pacing table and at deliveries.
+    pub(super) name: TransportId,
+    /// The name of the other one, if there is one.
+    pub(super) other: Option<TransportId>,
+    /// Set if it was out of reach, and this is the one attempt to find out whether it still is.
+    pub(super) probe: Option<Probe>,
+    /// Set when somebody has told the gate how it is.
+    pub(super) told: AtomicBool,
+}
+
+impl<C, T> Deliverer<C, T>
+where
+    C: Compose,
+    T: Transport<Message = C::Message>,
+{
+    /// The transport that may be called now; or until when none may.
+    pub(super) async fn gate(&self) -> Result<Result<Passed<'_, T>, Timestamp>, StoreError> {
+        let mut blocked = Timestamp::MAX;
+        for paced in std::iter::once(&self.first).chain(&self.fallback) {
+            match self.limits.check_breaker(paced.transport.id()).await? {
+                BreakerState::Closed => return Ok(Ok(self.passed(paced, None))),
+                BreakerState::HalfOpen(probe) => return Ok(Ok(self.passed(paced, Some(probe)))),
+                BreakerState::Open { until } => blocked = blocked.min(until),
+            }
+        }
+        Ok(Err(blocked))
+    }
+
+    pub(super) fn passed<'d>(&'d self, paced: &'d Paced<T>, probe: Option<Probe>) -> Passed<'d, T> {
+        let name = paced.transport.id();
+        let mut names = std::iter::once(&self.first).chain(&self.fallback).map(|paced| paced.transport.id());
+        let other = names.find(|other| *other != name);
+        Passed { paced, name, other, probe, told: AtomicBool::new(false) }
+    }
+
+    /// Gives back the right to probe, if nothing was there to probe with: the next caller finds out. What was sent is sent,
+    /// whatever becomes of this.
+    pub(super) async fn pass_on(&self, gate: &Passed<'_, T>) {
+        let Some(probe) = gate.probe.filter(|_| !gate.told.load(Ordering::Relaxed)) else {
+            return;
+        };
+        if let Err(error) = self.limits.release_probe(gate.name, probe).await {
+            tracing::warn!(transport = %gate.name, error = %error, "the right to probe could not be given back, and runs out");
+        }
+    }
+
+    /// Blocks the transport for everybody if it is out of reach, and clears the block if a probe reached it. Once. Answers
+    /// whether it is out of reach.
+    pub(super) async fn tell(
+        &self,
+        gate: &Passed<'_, T>,
+        sent: &Result<Accepted, SendError>,
+        is_silent: bool,
+    ) -> Result<bool, StoreError> {
+        let reason = match (sent, gate.probe) {
+            (Err(SendError::Unreachable(reason)), _) => Some(reason),
+            // A probe that is not answered reached nobody.
+            (Err(SendError::Unanswered(reason)), probe) if is_silent || probe.is_some() => Some(reason),
+            _ => None,
+        };
+        match (reason, gate.probe) {
+            (Some(reason), _) => {
+                if !gate.told.swap(true, Ordering::Relaxed) {
+                    let until = self.limits.open_breaker(gate.name, gate.probe, reason).await?;
+                    tracing::warn!(transport = %gate.name, %until, error = reason, "the transport is out of reach");
+                    measure_breaker(gate.name, true);
+                }
+            }
+            (None, Some(probe)) => {
+                if !gate.told.swap(true, Ordering::Relaxed) {
+                    self.limits.close_breaker(gate.name, probe).await?;
+                    tracing::info!(transport = %gate.name, "the transport is within reach again");
+                    measure_breaker(gate.name, false);
+                }
+            }
+            (None, None) => {}
+        }
+        Ok(reason.is_some())
+    }
+}
+
+/// Told whenever somebody finds out, so that an outage shows for as long as it lasts.
+pub(super) fn measure_breaker(transport: TransportId, is_open: bool) {
+    metrics::emit(&[("transport", transport.as_str())], &[("BreakerOpen", Unit::Count, u64::from(is_open))]);
+}
