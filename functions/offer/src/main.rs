@@ -14,7 +14,7 @@ use axum::Router;
 use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use delivery::SmsComposer;
-use delivery::email::Letterhead;
+use delivery::compose::letterhead::Letterhead;
 use domain::transport::OptionalTransport;
 use domain::{Text, TransportId};
 use preview::{Previewer, Tester};
