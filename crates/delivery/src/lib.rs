@@ -19,11 +19,11 @@ pub mod worker;
 
 pub use compose::Compose;
 pub use compose::email::EmailComposer;
-pub use compose::mime::{Email, Envelope};
+pub use compose::mime::{Email, EmailDraft};
 pub use compose::sms::{SmsComposer, TextMessage};
-pub use pipeline::{Delivered, Deliverer, Paced, PutOff, SendOneError, Why};
+pub use pipeline::{DeferReason, Deferral, Delivered, Deliverer, RateLimited, SendOneError};
 pub use transport::ses::SesTransport;
 pub use transport::smtp::SmtpTransport;
 pub use transport::sns::{SnsOptions, SnsTransport};
 pub use transport::{Accepted, SendError, Transport};
-pub use worker::Batches;
+pub use worker::Worker;

@@ -12,19 +12,19 @@ use store::StoreError;
 use tracing::Span;
 
 use crate::compose::Compose;
-use crate::pipeline::{Delivered, Deliverer, PutOff};
+use crate::pipeline::{Deferral, Delivered, Deliverer};
 use crate::transport::Transport;
 
 /// Delivers the batches of a queue.
 #[derive(Debug)]
-pub struct Batches<C, T> {
+pub struct Worker<C, T> {
     /// Delivers one.
     pub deliverer: Deliverer<C, T>,
     /// The queue that they come from, and go back to when they are put off.
     pub queue: Queue,
 }
 
-/// Why a batch must come again by the queue's own means.
+/// DeferReason a batch must come again by the queue's own means.
 #[derive(Debug, thiserror::Error)]
 enum BatchError {
     #[error("the message is no batch: {0}")]
@@ -35,7 +35,7 @@ enum BatchError {
     Queue(#[from] QueueError),
 }
 
-impl<C, T> Batches<C, T>
+impl<C, T> Worker<C, T>
 where
     C: Compose,
     T: Transport<Message = C::Message>,
@@ -63,10 +63,10 @@ where
         let duration_ms = telemetry::millis_since(began);
         match delivered {
             // Somebody else has told of it.
-            Delivered::Before => {
+            Delivered::AlreadyReported => {
                 tracing::info!(slice, batch = number, duration_ms, "batch was delivered before");
             }
-            Delivered::Whole(counts) => {
+            Delivered::Completed(counts) => {
                 tracing::info!(
                     slice,
                     batch = number,
@@ -97,9 +97,9 @@ where
                     metrics::emit(&[("channel", channel.as_str())], &[("Age", Unit::Seconds, age)]);
                 }
             }
-            Delivered::PutOff(put_off) => {
-                let PutOff { again, delay, why } = *put_off;
-                let (left, attempt, why) = (again.customers.len(), again.attempt, why.as_str());
+            Delivered::Deferred(deferral) => {
+                let Deferral { again, delay, reason } = *deferral;
+                let (left, attempt, why) = (again.customers.len(), again.attempt, reason.as_str());
                 self.queue.send_delayed(&ChannelMessage::BatchV1(again), delay).await?;
                 let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
                 tracing::info!(slice, batch = number, duration_ms, attempt, left, why, delay_ms, "batch put off");

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use delivery::transport::aws_error::ANSWER_TIMEOUT;
+use delivery::transport::aws_error::RESPONSE_TIMEOUT;
 use delivery::transport::smtp::UrlSource;
 use delivery::{Accepted, Email, SendError, SesTransport, SmtpTransport, Transport};
 use domain::TransportId;
@@ -52,7 +52,7 @@ impl Carrier {
         Ok(match kind {
             Kind::None => None,
             Kind::Ses => {
-                let client = aws_sdk_sesv2::Client::new(&aws.one_attempt(ANSWER_TIMEOUT));
+                let client = aws_sdk_sesv2::Client::new(&aws.one_attempt(RESPONSE_TIMEOUT));
                 Some(Self::Ses(SesTransport::new(client, settings::optional("SES_CONFIGURATION_SET")?)))
             }
             Kind::Smtp => {

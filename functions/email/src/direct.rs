@@ -1,7 +1,7 @@
 //! One e-mail for whoever invokes the function directly: no record, no retry, the answer says what became of it.
 
 use delivery::compose::mime::message_id;
-use delivery::{Email, Envelope, SendOneError};
+use delivery::{Email, EmailDraft, SendOneError};
 use domain::faults::Faults;
 use domain::fields::{Fields, Lines};
 use domain::offer::{DESCRIPTION_LIMIT, SUBJECT_LIMIT};
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::Function;
 
-/// Why the e-mail was not sent.
+/// DeferReason the e-mail was not sent.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DirectError {
     #[error("bad request: {0}")]
@@ -79,8 +79,8 @@ impl Request {
 
 /// Sends `{recipient, emailFromAddress, emailReplyToAddress, subject, content, unsubscribeUrl?}` and answers `{messageId}`.
 pub(crate) async fn send(function: &Function, payload: Value, deadline: Deadline) -> Result<Value, DirectError> {
-    let Function { batches, is_sending_enabled } = function;
-    let email = &batches.deliverer;
+    let Function { worker, is_sending_enabled } = function;
+    let email = &worker.deliverer;
     let request = Request::parse(payload)?;
     if !is_sending_enabled {
         return Err(DirectError::Disabled);
@@ -93,7 +93,7 @@ pub(crate) async fn send(function: &Function, payload: Value, deadline: Deadline
     let content = letterhead
         .write(&request.subject, &request.content, request.unsubscribe_url.as_deref())
         .map_err(DirectError::Unwritable)?;
-    let message = Envelope {
+    let message = EmailDraft {
         from: &request.from,
         reply_to: &request.reply_to,
         to: request.recipient,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use aws_lambda_events::sqs::SqsEvent;
 use delivery::compose::email::{Links, RingSource};
 use delivery::compose::letterhead::Letterhead;
-use delivery::{Batches, Deliverer, EmailComposer, Paced};
+use delivery::{Deliverer, EmailComposer, RateLimited, Worker};
 use futures::FutureExt;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::keys::RING_AGE;
@@ -19,7 +19,7 @@ use crate::carrier::{Carrier, Kind};
 
 /// What every invocation may use.
 struct Function {
-    batches: Batches<EmailComposer, Carrier>,
+    worker: Worker<EmailComposer, Carrier>,
     /// While false the queue is not read at all, and direct invocations are refused.
     is_sending_enabled: bool,
 }
@@ -51,18 +51,20 @@ async fn main() -> Result<(), Error> {
         pushes: aws.table()?,
         limits: aws.table()?,
         composer: EmailComposer::new(&from, &reply_to, letterhead, Links::new(&public_url, ring))?,
-        first: Paced {
+        first: RateLimited {
             transport: Carrier::new(first, &aws)?.ok_or("EMAIL_TRANSPORT must name one")?,
             rate: settings::required("EMAIL_RATE_PER_SECOND")?,
         },
         fallback: match Carrier::new(fallback, &aws)?.filter(|_| fallback != first) {
-            Some(transport) => Some(Paced { transport, rate: settings::required("FALLBACK_EMAIL_RATE_PER_SECOND")? }),
+            Some(transport) => {
+                Some(RateLimited { transport, rate: settings::required("FALLBACK_EMAIL_RATE_PER_SECOND")? })
+            }
             None => None,
         },
     };
     let queue = aws.queue("EMAIL_QUEUE_URL")?;
     let is_sending_enabled = settings::required("SENDING_ENABLED")?;
-    let function = &Function { batches: Batches { deliverer, queue }, is_sending_enabled };
+    let function = &Function { worker: Worker { deliverer, queue }, is_sending_enabled };
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
         // Boxed: all its layers in one type are more than the compiler looks through.
         Box::pin(handle(function, event.payload, Deadline::of(&event.context))).await
@@ -73,7 +75,7 @@ async fn main() -> Result<(), Error> {
 async fn handle(function: &Function, payload: Value, deadline: Deadline) -> Result<Value, Error> {
     if payload.get("Records").is_some() {
         let event: SqsEvent = serde_json::from_value(payload)?;
-        return Ok(serde_json::to_value(function.batches.deliver_all(event, deadline).await)?);
+        return Ok(serde_json::to_value(function.worker.deliver_all(event, deadline).await)?);
     }
     Ok(direct::send(function, payload, deadline).await?)
 }

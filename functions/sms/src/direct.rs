@@ -12,7 +12,7 @@ use store::suppressions::Reason;
 
 use crate::Function;
 
-/// Why the message was not sent.
+/// DeferReason the message was not sent.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DirectError {
     #[error("bad request: {0}")]
@@ -40,16 +40,16 @@ fn parse(payload: Value) -> Result<TextMessage, Faults> {
 
 /// Sends `{recipient, content}` as it is and answers `{messageId}`.
 pub(crate) async fn send(function: &Function, payload: Value, deadline: Deadline) -> Result<Value, DirectError> {
-    let Function { batches, is_sending_enabled } = function;
+    let Function { worker, is_sending_enabled } = function;
     let message = parse(payload)?;
     if !is_sending_enabled {
         return Err(DirectError::Disabled);
     }
     let number = AddressHash::of(Channel::Sms, &message.to);
-    if let Some(suppression) = batches.deliverer.suppressions.for_address(&number).await? {
+    if let Some(suppression) = worker.deliverer.suppressions.for_address(&number).await? {
         return Err(DirectError::Suppressed(suppression.reason));
     }
-    let accepted = batches.deliverer.send_one(&message, deadline.at()).await?;
+    let accepted = worker.deliverer.send_one(&message, deadline.at()).await?;
     Ok(json!({"messageId": accepted.message_id}))
 }
 

@@ -10,7 +10,7 @@ use lettre::message::Mailbox;
 
 use super::Compose;
 use super::letterhead::{Letterhead, one_line};
-use super::mime::{Email, Envelope, message_id};
+use super::mime::{Email, EmailDraft, message_id};
 
 /// Tells the ring of keys, or why it cannot. Asked before each batch.
 pub type RingSource = Box<dyn Fn() -> BoxFuture<'static, Result<Arc<KeyRing>, String>> + Send + Sync>;
@@ -96,7 +96,7 @@ impl Compose for EmailComposer {
         let unsubscribe_url = link.ok_or("there are no keys to sign its unsubscribe link with")?;
         let address = address.parse().map_err(|_| "the e-mail address cannot be written in a header".to_owned())?;
         let message_id = message_id(&format!("{}#{}", offer.id, customer.id), &self.from);
-        let message = Envelope {
+        let message = EmailDraft {
             from: &self.from,
             reply_to: &self.reply_to,
             to: Mailbox::new(Some(one_line(&customer.name)), address),

@@ -19,7 +19,7 @@ pub struct Email {
 
 /// Who an e-mail is from and to, and what it says.
 #[derive(Debug)]
-pub struct Envelope<'a> {
+pub struct EmailDraft<'a> {
     /// From whom.
     pub from: &'a Mailbox,
     /// Whom an answer goes to.
@@ -74,7 +74,7 @@ impl Header for ListUnsubscribePost {
     }
 }
 
-impl Envelope<'_> {
+impl EmailDraft<'_> {
     /// The message: plain text and HTML, the reader's program chooses.
     ///
     /// # Errors

@@ -12,19 +12,19 @@ use store::StoreError;
 use store::deliveries::{Claim, FinalOutcome, RecordResult, Release};
 use store::suppressions::Reason;
 
-use super::deferral::Open;
+use super::deferral::Unfinished;
 use super::deliverer::Deliverer;
-use super::round::{Round, Standing, Tally};
+use super::round::{Counted, NotificationState, Round};
 use crate::compose::Compose;
 use crate::transport::{Accepted, SendError, Transport};
 
 /// With less time than this, recording is not tried again: the longest that a try takes (the store client's operation
 /// time-out of 8 s, and a wait before it), and then the batch must be put off.
-const RECORDING: SignedDuration = SignedDuration::from_secs(20);
+const MIN_TIME_TO_RETRY: SignedDuration = SignedDuration::from_secs(20);
 /// Handed over this often without an answer, a notification is not tried again.
 const UNANSWERED_LIMIT: u32 = 2;
 /// This many messages in a row without an answer are no accident: the provider is out of reach, and nobody else is tried.
-const SILENT: u32 = 3;
+const UNANSWERED_STREAK: u32 = 3;
 
 impl<C, T> Deliverer<C, T>
 where
@@ -37,15 +37,15 @@ where
         claim: &Claim,
         message: &C::Message,
         address_hash: AddressHash,
-    ) -> Result<Standing, StoreError> {
+    ) -> Result<NotificationState, StoreError> {
         let began = Instant::now();
-        let sent = round.gate.paced.transport.send(message, claim.lease_until).await;
+        let sent = round.selected.limited.transport.send(message, claim.lease_until).await;
         let duration_ms = telemetry::millis_since(began);
         round.latencies.lock().await.push(duration_ms);
         if let Err(SendError::OptedOut(_)) = &sent {
-            self.suppressions.suppress(&address_hash, Reason::OptedOut, now(), round.gate.name.as_str()).await?;
+            self.suppressions.suppress(&address_hash, Reason::OptedOut, now(), round.selected.name.as_str()).await?;
         }
-        let ending = match &sent {
+        let final_outcome = match &sent {
             Ok(accepted) => Some(FinalOutcome {
                 outcome: Outcome::Sent,
                 reason: None,
@@ -62,20 +62,22 @@ where
                 ..FinalOutcome::unsent(Outcome::Failed, format!("the answer was lost twice: {reason}"))
             }),
             // Others may have taken over: there is nothing of ours to give back.
-            Err(SendError::TooLate) => return Ok(Standing::Open(Open::NoTime)),
+            Err(SendError::TooLate) => return Ok(NotificationState::Unfinished(Unfinished::NoTime)),
             Err(SendError::Unanswered(_) | SendError::Throttled(_) | SendError::Unreachable(_)) => None,
         };
-        let recording = match (&ending, &sent) {
-            (Some(ending), _) => surely(round.deadline, || self.deliveries.record(claim, ending)).await?,
+        let recording = match (&final_outcome, &sent) {
+            (Some(final_outcome), _) => {
+                retry_until(round.deadline, || self.deliveries.record(claim, final_outcome)).await?
+            }
             (None, Err(error @ SendError::Unanswered(_))) => {
                 let reason = error.to_string();
-                surely(round.deadline, || self.deliveries.release(claim, &reason, Release::Unanswered)).await?
+                retry_until(round.deadline, || self.deliveries.release(claim, &reason, Release::Unanswered)).await?
             }
             (None, Err(error)) => self.deliveries.release(claim, &error.to_string(), Release::Unsent).await?,
             (None, Ok(_)) => unreachable!("what was accepted has its ending"),
         };
         let is_silent = match &sent {
-            Err(SendError::Unanswered(_)) => round.silent.fetch_add(1, Ordering::Relaxed) + 1 >= SILENT,
+            Err(SendError::Unanswered(_)) => round.silent.fetch_add(1, Ordering::Relaxed) + 1 >= UNANSWERED_STREAK,
             _ => {
                 round.silent.store(0, Ordering::Relaxed);
                 false
@@ -84,14 +86,16 @@ where
         if let Err(SendError::Throttled(reason) | SendError::Unanswered(reason)) = &sent {
             *round.refusal.lock().await = Some(reason.clone());
         }
-        if self.tell(round.gate, &sent, is_silent).await? {
+        if self.report_to_breaker(round.selected, &sent, is_silent).await? {
             round.blocked.store(true, Ordering::Relaxed);
         }
-        log(claim, &sent, ending.as_ref(), recording, duration_ms);
-        Ok(match (ending, recording, &sent) {
-            (Some(ending), RecordResult::Recorded, _) => Standing::Final(Tally::Outcome(ending.outcome)),
-            (None, _, Err(SendError::Unreachable(_))) => Standing::Open(Open::Blocked),
-            _ => Standing::Open(Open::Refused),
+        log(claim, &sent, final_outcome.as_ref(), recording, duration_ms);
+        Ok(match (final_outcome, recording, &sent) {
+            (Some(final_outcome), RecordResult::Recorded, _) => {
+                NotificationState::Final(Counted::Outcome(final_outcome.outcome))
+            }
+            (None, _, Err(SendError::Unreachable(_))) => NotificationState::Unfinished(Unfinished::Blocked),
+            _ => NotificationState::Unfinished(Unfinished::Refused),
         })
     }
 }
@@ -99,12 +103,12 @@ where
 fn log(
     claim: &Claim,
     sent: &Result<Accepted, SendError>,
-    ending: Option<&FinalOutcome>,
+    final_outcome: Option<&FinalOutcome>,
     recording: RecordResult,
     duration_ms: u64,
 ) {
     let customer = &claim.id.customer;
-    let state = ending.map_or("retry", |ending| ending.outcome.as_str());
+    let state = final_outcome.map_or("retry", |final_outcome| final_outcome.outcome.as_str());
     match (sent, recording) {
         (_, RecordResult::LeaseLost) => tracing::warn!(
             customer.id = %customer, delivery.state = "unknown", duration_ms,
@@ -124,14 +128,14 @@ fn log(
 
 /// Writes what became of a message that was handed over. Tries for as long as there is time: what is not written down is
 /// sent again.
-async fn surely<F>(deadline: Timestamp, write: impl Fn() -> F) -> Result<RecordResult, StoreError>
+async fn retry_until<F>(deadline: Timestamp, write: impl Fn() -> F) -> Result<RecordResult, StoreError>
 where
     F: Future<Output = Result<RecordResult, StoreError>>,
 {
     let mut wait = Duration::from_millis(100);
     loop {
         match write().await {
-            Err(StoreError::Unavailable { .. }) if now() + RECORDING < deadline => {
+            Err(StoreError::Unavailable { .. }) if now() + MIN_TIME_TO_RETRY < deadline => {
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(Duration::from_secs(2));
             }

@@ -8,13 +8,13 @@ use runtime::metrics::{self, Unit};
 use store::StoreError;
 use store::limits::{BreakerState, Probe};
 
-use super::deliverer::{Deliverer, Paced};
+use super::deliverer::{Deliverer, RateLimited};
 use crate::compose::Compose;
 use crate::transport::{Accepted, SendError, Transport};
 
 /// The transport that may be called now.
-pub(super) struct Passed<'d, T> {
-    pub(super) paced: &'d Paced<T>,
+pub(super) struct SelectedTransport<'d, T> {
+    pub(super) limited: &'d RateLimited<T>,
     /// Its name, in the Pacing table and at deliveries.
     pub(super) name: TransportId,
     /// The name of the other one, if there is one.
@@ -22,7 +22,7 @@ pub(super) struct Passed<'d, T> {
     /// Set if it was out of reach, and this is the one attempt to find out whether it still is.
     pub(super) probe: Option<Probe>,
     /// Set when somebody has told the gate how it is.
-    pub(super) told: AtomicBool,
+    pub(super) reported: AtomicBool,
 }
 
 impl<C, T> Deliverer<C, T>
@@ -31,63 +31,63 @@ where
     T: Transport<Message = C::Message>,
 {
     /// The transport that may be called now; or until when none may.
-    pub(super) async fn gate(&self) -> Result<Result<Passed<'_, T>, Timestamp>, StoreError> {
+    pub(super) async fn select_transport(&self) -> Result<Result<SelectedTransport<'_, T>, Timestamp>, StoreError> {
         let mut blocked = Timestamp::MAX;
-        for paced in std::iter::once(&self.first).chain(&self.fallback) {
-            match self.limits.check_breaker(paced.transport.id()).await? {
-                BreakerState::Closed => return Ok(Ok(self.passed(paced, None))),
-                BreakerState::HalfOpen(probe) => return Ok(Ok(self.passed(paced, Some(probe)))),
+        for limited in std::iter::once(&self.first).chain(&self.fallback) {
+            match self.limits.check_breaker(limited.transport.id()).await? {
+                BreakerState::Closed => return Ok(Ok(self.select(limited, None))),
+                BreakerState::HalfOpen(probe) => return Ok(Ok(self.select(limited, Some(probe)))),
                 BreakerState::Open { until } => blocked = blocked.min(until),
             }
         }
         Ok(Err(blocked))
     }
 
-    pub(super) fn passed<'d>(&'d self, paced: &'d Paced<T>, probe: Option<Probe>) -> Passed<'d, T> {
-        let name = paced.transport.id();
-        let mut names = std::iter::once(&self.first).chain(&self.fallback).map(|paced| paced.transport.id());
+    pub(super) fn select<'d>(&'d self, limited: &'d RateLimited<T>, probe: Option<Probe>) -> SelectedTransport<'d, T> {
+        let name = limited.transport.id();
+        let mut names = std::iter::once(&self.first).chain(&self.fallback).map(|limited| limited.transport.id());
         let other = names.find(|other| *other != name);
-        Passed { paced, name, other, probe, told: AtomicBool::new(false) }
+        SelectedTransport { limited, name, other, probe, reported: AtomicBool::new(false) }
     }
 
     /// Gives back the right to probe, if nothing was there to probe with: the next caller finds out. What was sent is sent,
     /// whatever becomes of this.
-    pub(super) async fn pass_on(&self, gate: &Passed<'_, T>) {
-        let Some(probe) = gate.probe.filter(|_| !gate.told.load(Ordering::Relaxed)) else {
+    pub(super) async fn release_probe(&self, selected: &SelectedTransport<'_, T>) {
+        let Some(probe) = selected.probe.filter(|_| !selected.reported.load(Ordering::Relaxed)) else {
             return;
         };
-        if let Err(error) = self.limits.release_probe(gate.name, probe).await {
-            tracing::warn!(transport = %gate.name, error = %error, "the right to probe could not be given back, and runs out");
+        if let Err(error) = self.limits.release_probe(selected.name, probe).await {
+            tracing::warn!(transport = %selected.name, error = %error, "the right to probe could not be given back, and runs out");
         }
     }
 
     /// Blocks the transport for everybody if it is out of reach, and clears the block if a probe reached it. Once. Answers
     /// whether it is out of reach.
-    pub(super) async fn tell(
+    pub(super) async fn report_to_breaker(
         &self,
-        gate: &Passed<'_, T>,
+        selected: &SelectedTransport<'_, T>,
         sent: &Result<Accepted, SendError>,
         is_silent: bool,
     ) -> Result<bool, StoreError> {
-        let reason = match (sent, gate.probe) {
+        let reason = match (sent, selected.probe) {
             (Err(SendError::Unreachable(reason)), _) => Some(reason),
             // A probe that is not answered reached nobody.
             (Err(SendError::Unanswered(reason)), probe) if is_silent || probe.is_some() => Some(reason),
             _ => None,
         };
-        match (reason, gate.probe) {
+        match (reason, selected.probe) {
             (Some(reason), _) => {
-                if !gate.told.swap(true, Ordering::Relaxed) {
-                    let until = self.limits.open_breaker(gate.name, gate.probe, reason).await?;
-                    tracing::warn!(transport = %gate.name, %until, error = reason, "the transport is out of reach");
-                    measure_breaker(gate.name, true);
+                if !selected.reported.swap(true, Ordering::Relaxed) {
+                    let until = self.limits.open_breaker(selected.name, selected.probe, reason).await?;
+                    tracing::warn!(transport = %selected.name, %until, error = reason, "the transport is out of reach");
+                    emit_breaker_state(selected.name, true);
                 }
             }
             (None, Some(probe)) => {
-                if !gate.told.swap(true, Ordering::Relaxed) {
-                    self.limits.close_breaker(gate.name, probe).await?;
-                    tracing::info!(transport = %gate.name, "the transport is within reach again");
-                    measure_breaker(gate.name, false);
+                if !selected.reported.swap(true, Ordering::Relaxed) {
+                    self.limits.close_breaker(selected.name, probe).await?;
+                    tracing::info!(transport = %selected.name, "the transport is within reach again");
+                    emit_breaker_state(selected.name, false);
                 }
             }
             (None, None) => {}
@@ -97,6 +97,6 @@ where
 }
 
 /// Told whenever somebody finds out, so that an outage shows for as long as it lasts.
-pub(super) fn measure_breaker(transport: TransportId, is_open: bool) {
+pub(super) fn emit_breaker_state(transport: TransportId, is_open: bool) {
     metrics::emit(&[("transport", transport.as_str())], &[("BreakerOpen", Unit::Count, u64::from(is_open))]);
 }

@@ -17,18 +17,18 @@ const GROWTH: f64 = 1.5;
 
 /// When and why a batch must come again.
 #[derive(Debug, Clone, PartialEq)]
-pub struct PutOff {
+pub struct Deferral {
     /// As it must come again: with what is left of it, and the counts of what is final.
     pub again: Batch,
     /// Not before this has passed.
     pub delay: Duration,
     /// What it waits for.
-    pub why: Why,
+    pub reason: DeferReason,
 }
 
 /// What a batch that is put off waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub enum DeferReason {
     /// The transport is out of reach.
     Blocked,
     /// The provider did not take some for now, or did not answer.
@@ -47,7 +47,7 @@ pub enum Why {
     PageNotTurned,
 }
 
-impl Why {
+impl DeferReason {
     /// The name used in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -63,9 +63,9 @@ impl Why {
     }
 }
 
-/// Why a notification is not final yet.
+/// DeferReason a notification is not final yet.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Open {
+pub(super) enum Unfinished {
     /// The provider did not take it for now, or did not answer.
     Refused,
     /// Somebody else holds it until then.
@@ -81,28 +81,28 @@ pub(super) enum Open {
 }
 
 /// When the batch must come again, and what it waits for.
-pub(super) fn put_off(attempt: u32, left: &[(CustomerId, Open)]) -> (Duration, Why) {
-    let any = |wanted: fn(&Open) -> bool| left.iter().any(|(_, open)| wanted(open));
-    if any(|open| matches!(open, Open::Blocked)) {
-        (after_attempt(0), Why::Blocked)
-    } else if any(|open| matches!(open, Open::NoTime)) {
-        (Duration::ZERO, Why::Deadline)
-    } else if any(|open| matches!(open, Open::Refused)) {
-        (after_attempt(attempt), Why::Refused)
+pub(super) fn defer_for(attempt: u32, left: &[(CustomerId, Unfinished)]) -> (Duration, DeferReason) {
+    let any = |wanted: fn(&Unfinished) -> bool| left.iter().any(|(_, open)| wanted(open));
+    if any(|open| matches!(open, Unfinished::Blocked)) {
+        (after_attempt(0), DeferReason::Blocked)
+    } else if any(|open| matches!(open, Unfinished::NoTime)) {
+        (Duration::ZERO, DeferReason::Deadline)
+    } else if any(|open| matches!(open, Unfinished::Refused)) {
+        (after_attempt(attempt), DeferReason::Refused)
     } else if let Some(full) = left.iter().find_map(|(_, open)| match open {
-        Open::Rate(until) => Some(*until),
+        Unfinished::Rate(until) => Some(*until),
         _ => None,
     }) {
-        (until(full), Why::Rate)
-    } else if any(|open| matches!(open, Open::StoreBusy)) {
-        (after_attempt(attempt), Why::Store)
+        (until(full), DeferReason::Rate)
+    } else if any(|open| matches!(open, Unfinished::StoreBusy)) {
+        (after_attempt(attempt), DeferReason::Store)
     } else {
         // Who holds them is done long before the lease ends, unless it died.
         let lease = left.iter().filter_map(|(_, open)| match open {
-            Open::Leased(until) => Some(*until),
+            Unfinished::Leased(until) => Some(*until),
             _ => None,
         });
-        (lease.max().map_or(Duration::ZERO, until).min(after_attempt(attempt)), Why::Leased)
+        (lease.max().map_or(Duration::ZERO, until).min(after_attempt(attempt)), DeferReason::Leased)
     }
 }
 

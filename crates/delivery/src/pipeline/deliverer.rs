@@ -20,14 +20,14 @@ pub struct Deliverer<C, T> {
     /// Writes the messages.
     pub composer: C,
     /// Carries them.
-    pub first: Paced<T>,
+    pub first: RateLimited<T>,
     /// Carries them while the first is out of reach.
-    pub fallback: Option<Paced<T>>,
+    pub fallback: Option<RateLimited<T>>,
 }
 
 /// A transport, and how fast it may be called.
 #[derive(Debug)]
-pub struct Paced<T> {
+pub struct RateLimited<T> {
     /// What carries messages.
     pub transport: T,
     /// Sends a second, of all functions together.

@@ -29,16 +29,16 @@ use store::deliveries::{ClaimResult, DeliveryId, FinalOutcome, ResendPolicy, Rou
 use store::pushes::{Report, ReportResult};
 use tokio::sync::Mutex;
 
-use self::breaker::{Passed, measure_breaker};
-use self::deferral::{Open, after_attempt, put_off, until};
+use self::breaker::{SelectedTransport, emit_breaker_state};
+use self::deferral::{Unfinished, after_attempt, defer_for, until};
 use self::rate::sleep_until;
-use self::round::{FRESH, LAST_START, Round, Standing, Tally};
+use self::round::{Counted, MAX_READ_AGE, MIN_TIME_TO_START, NotificationState, Round};
 use self::screening::Recipients;
 use crate::compose::Compose;
 use crate::transport::{Accepted, SendError, Transport};
 
-pub use self::deferral::{PutOff, Why};
-pub use self::deliverer::{Deliverer, Paced};
+pub use self::deferral::{DeferReason, Deferral};
+pub use self::deliverer::{Deliverer, RateLimited};
 
 mod attempt;
 mod breaker;
@@ -54,9 +54,9 @@ const CONCURRENCY: usize = 10;
 const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(5);
 /// How often a batch of a cancelled push waits for its page to be turned: for well over half an hour, in which its slice
 /// came again as often as it may.
-const WALKER_GONE: u32 = 16;
+const MAX_ORPHAN_DEFERRALS: u32 = 16;
 
-/// Why one message on its own was not sent.
+/// DeferReason one message on its own was not sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SendOneError {
     /// Every transport was out of reach a moment ago.
@@ -80,22 +80,22 @@ pub enum SendOneError {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Delivered {
     /// Every notification is final, and that is reported.
-    Whole(OutcomeCounts),
+    Completed(OutcomeCounts),
     /// The same, but it was reported before, or is of a walk that no longer counts.
-    Before,
+    AlreadyReported,
     /// Some are not: the batch must come again.
-    PutOff(Box<PutOff>),
+    Deferred(Box<Deferral>),
 }
 
 impl Delivered {
-    fn put_off(again: Batch, delay: Duration, why: Why) -> Self {
-        Self::PutOff(Box::new(PutOff { again, delay, why }))
+    fn defer(again: Batch, delay: Duration, reason: DeferReason) -> Self {
+        Self::Deferred(Box::new(Deferral { again, delay, reason }))
     }
 
     /// Of which nothing could be done.
-    fn put_off_whole(batch: &Batch, why: Why) -> Self {
+    fn defer_whole(batch: &Batch, reason: DeferReason) -> Self {
         let again = Batch { attempt: batch.attempt.saturating_add(1), ..batch.clone() };
-        Self::put_off(again, after_attempt(batch.attempt), why)
+        Self::defer(again, after_attempt(batch.attempt), reason)
     }
 }
 
@@ -113,7 +113,7 @@ where
             // No fault of the batch: the queue must not count it as one.
             Err(error @ StoreError::Unavailable { .. }) => {
                 tracing::warn!(error = %error, "the store is out of reach");
-                Ok(Delivered::put_off_whole(batch, Why::Store))
+                Ok(Delivered::defer_whole(batch, DeferReason::Store))
             }
             other => other,
         }
@@ -122,31 +122,31 @@ where
     async fn try_deliver(&self, batch: &Batch, deadline: Timestamp) -> Result<Delivered, StoreError> {
         if let Err(error) = self.composer.prepare().await {
             tracing::error!(error, "messages cannot be written");
-            return Ok(Delivered::put_off_whole(batch, Why::Composer));
+            return Ok(Delivered::defer_whole(batch, DeferReason::Composer));
         }
         let read_at = now();
         let push_is_cancelled = self.is_cancelled(batch.push).await?;
-        let gate = if push_is_cancelled || batch.offer.is_over(now()) {
+        let selected = if push_is_cancelled || batch.offer.is_over(now()) {
             // Nothing will be sent, so it does not matter whether anything could be.
-            self.passed(&self.first, None)
+            self.select(&self.first, None)
         } else {
-            match self.gate().await? {
+            match self.select_transport().await? {
                 Ok(passed) => passed,
                 Err(blocked) => {
-                    measure_breaker(self.first.transport.id(), true);
-                    return Ok(Delivered::put_off(batch.clone(), until(blocked), Why::Blocked));
+                    emit_breaker_state(self.first.transport.id(), true);
+                    return Ok(Delivered::defer(batch.clone(), until(blocked), DeferReason::Blocked));
                 }
             }
         };
-        let delivered = self.deliver_through(&gate, batch, push_is_cancelled, read_at, deadline).await;
+        let delivered = self.deliver_through(&selected, batch, push_is_cancelled, read_at, deadline).await;
         // Whatever happened: the right to probe is nobody's until it is given back.
-        self.pass_on(&gate).await;
+        self.release_probe(&selected).await;
         delivered
     }
 
     async fn deliver_through(
         &self,
-        gate: &Passed<'_, T>,
+        selected: &SelectedTransport<'_, T>,
         batch: &Batch,
         push_is_cancelled: bool,
         read_at: Timestamp,
@@ -157,7 +157,7 @@ where
         let recipients = self.recipients(batch, &batch.customers).await?;
         let round = Round {
             batch,
-            gate,
+            selected,
             served,
             deadline,
             push_is_cancelled,
@@ -171,7 +171,7 @@ where
             waited_ms: AtomicU64::new(0),
         };
         // A probe is one attempt at a time, until one of them tells.
-        let concurrency = if round.gate.probe.is_some() { 1 } else { CONCURRENCY };
+        let concurrency = if round.selected.probe.is_some() { 1 } else { CONCURRENCY };
         let standings: Vec<_> = stream::iter(&batch.customers)
             .map(|id| {
                 // Nothing of a turn that panics is used again.
@@ -188,12 +188,12 @@ where
         for (id, standing) in standings {
             // Every notification had its turn before an error or a panic among them is told.
             match standing.unwrap_or_else(|panic| resume_unwind(panic)) {
-                Ok(Standing::Final(Tally::Outcome(outcome))) => counts.count(outcome),
-                Ok(Standing::Final(Tally::AlreadyServed)) => counts.already_served += 1,
-                Ok(Standing::Open(open)) => left.push((id.clone(), open)),
+                Ok(NotificationState::Final(Counted::Outcome(outcome))) => counts.count(outcome),
+                Ok(NotificationState::Final(Counted::AlreadyServed)) => counts.already_served += 1,
+                Ok(NotificationState::Unfinished(open)) => left.push((id.clone(), open)),
                 // Too busy for one notification is no reason to forget what became of the others.
                 Err(error @ StoreError::Unavailable { .. }) => {
-                    left.push((id.clone(), Open::StoreBusy));
+                    left.push((id.clone(), Unfinished::StoreBusy));
                     out_of_reach = Some(error);
                 }
                 Err(error) => return Err(error),
@@ -204,30 +204,33 @@ where
         }
         if !left.is_empty() {
             let attempt = if left.len() < batch.customers.len() { 0 } else { batch.attempt };
-            let (delay, why) = put_off(attempt, &left);
+            let (delay, reason) = defer_for(attempt, &left);
             if let Some(refusal) = round.refusal.into_inner() {
-                self.limits.record_refusal(gate.name, &refusal).await?;
+                self.limits.record_refusal(selected.name, &refusal).await?;
             }
             let customers = left.into_iter().map(|(id, _)| id).collect();
             // Waiting for the provider's rate, or for time, is no sign that the next attempt should wait longer.
-            let attempt = attempt.saturating_add(u32::from(matches!(why, Why::Refused | Why::Leased | Why::Store)));
+            let attempt = attempt.saturating_add(u32::from(matches!(
+                reason,
+                DeferReason::Refused | DeferReason::Leased | DeferReason::Store
+            )));
             let again = Batch { customers, tally: counts, attempt, ..batch.clone() };
-            return Ok(Delivered::put_off(again, delay, why));
+            return Ok(Delivered::defer(again, delay, reason));
         }
         let report =
             Report { push: batch.push, slice: batch.slice, generation: batch.generation, batch: batch.batch, counts };
         Ok(match self.pushes.report(&report).await? {
-            ReportResult::Counted => Delivered::Whole(counts),
-            ReportResult::Settled => Delivered::Before,
+            ReportResult::Counted => Delivered::Completed(counts),
+            ReportResult::Settled => Delivered::AlreadyReported,
             // Faster than the walker that queued it; or that has died, and its slice comes again.
             ReportResult::TooEarly => {
                 // Until now it may have waited for something else.
                 let waited = if batch.customers.is_empty() { batch.attempt } else { 0 };
-                if push_is_cancelled && waited >= WALKER_GONE {
-                    return Ok(Delivered::Before);
+                if push_is_cancelled && waited >= MAX_ORPHAN_DEFERRALS {
+                    return Ok(Delivered::AlreadyReported);
                 }
                 let again = Batch { customers: Vec::new(), tally: counts, attempt: waited + 1, ..batch.clone() };
-                Delivered::put_off(again, after_attempt(waited), Why::PageNotTurned)
+                Delivered::defer(again, after_attempt(waited), DeferReason::PageNotTurned)
             }
         })
     }
@@ -237,30 +240,30 @@ where
         round: &Round<'_, T>,
         id: &CustomerId,
         recipients: &Recipients,
-    ) -> Result<Standing, StoreError> {
+    ) -> Result<NotificationState, StoreError> {
         let batch = round.batch;
         if let Some(served) = round.served.get(id) {
             round.waiting.fetch_sub(1, Ordering::Relaxed);
             return Ok(standing(batch, served));
         }
-        if now() + LAST_START > round.deadline {
-            return Ok(Standing::Open(Open::NoTime));
+        if now() + MIN_TIME_TO_START > round.deadline {
+            return Ok(NotificationState::Unfinished(Unfinished::NoTime));
         }
         let written = self.message(batch, round.push_is_cancelled, id, recipients);
-        if let Err(ending) = &written {
+        if let Err(final_outcome) = &written {
             round.waiting.fetch_sub(1, Ordering::Relaxed);
-            return self.record_unsent(batch, id, ending).await;
+            return self.record_unsent(batch, id, final_outcome).await;
         }
         if round.blocked.load(Ordering::Relaxed) {
-            return Ok(Standing::Open(Open::Blocked));
+            return Ok(NotificationState::Unfinished(Unfinished::Blocked));
         }
         let asked = Instant::now();
-        let turn = self.turn(round).await?;
+        let turn = self.acquire_slot(round).await?;
         round.waited_ms.fetch_add(telemetry::millis_since(asked), Ordering::Relaxed);
         if let Err(open) = turn {
-            return Ok(Standing::Open(open));
+            return Ok(NotificationState::Unfinished(open));
         }
-        if now() < round.read_at + FRESH {
+        if now() < round.read_at + MAX_READ_AGE {
             return self.claim(round, id, written).await;
         }
         // Meanwhile she may have thought better of it, or the push been cancelled.
@@ -274,19 +277,19 @@ where
         round: &Round<'_, T>,
         id: &CustomerId,
         written: Result<(C::Message, &str), FinalOutcome>,
-    ) -> Result<Standing, StoreError> {
-        let Round { batch, deadline, gate, .. } = *round;
+    ) -> Result<NotificationState, StoreError> {
+        let Round { batch, deadline, selected, .. } = *round;
         let (message, address) = match written {
             Ok(written) => written,
-            Err(ending) => return self.record_unsent(batch, id, &ending).await,
+            Err(final_outcome) => return self.record_unsent(batch, id, &final_outcome).await,
         };
-        if now() + LAST_START > deadline {
-            return Ok(Standing::Open(Open::NoTime));
+        if now() + MIN_TIME_TO_START > deadline {
+            return Ok(NotificationState::Unfinished(Unfinished::NoTime));
         }
         let id = delivery_id(batch, id);
         let hash = AddressHash::of(batch.channel, address);
         let take_up = if batch.retry_rejected { ResendPolicy::UnsentAndRejected } else { ResendPolicy::Unsent(&hash) };
-        let via = Route { transport: gate.name, other: gate.other };
+        let via = Route { transport: selected.name, other: selected.other };
         let lease_until = deadline + LEASE_MARGIN;
         match self.deliveries.claim(id, batch.push, &batch.offer, take_up, via, lease_until).await? {
             ClaimResult::Granted(claim) => self.send(round, &claim, &message, hash).await,
@@ -299,9 +302,10 @@ where
         &self,
         batch: &Batch,
         id: &CustomerId,
-        ending: &FinalOutcome,
-    ) -> Result<Standing, StoreError> {
-        let claiming = self.deliveries.record_unsent(&delivery_id(batch, id), batch.push, &batch.offer, ending).await?;
+        final_outcome: &FinalOutcome,
+    ) -> Result<NotificationState, StoreError> {
+        let claiming =
+            self.deliveries.record_unsent(&delivery_id(batch, id), batch.push, &batch.offer, final_outcome).await?;
         Ok(standing(batch, &claiming))
     }
 
@@ -310,26 +314,26 @@ where
     /// # Errors
     /// If it was not sent, or not certainly.
     pub async fn send_one(&self, message: &C::Message, deadline: Timestamp) -> Result<Accepted, SendOneError> {
-        let gate = self.gate().await?.map_err(|until| SendOneError::Blocked { until })?;
-        let sent = match self.reserve(gate.paced, &mut None, 1, deadline - LAST_START).await {
+        let selected = self.select_transport().await?.map_err(|until| SendOneError::Blocked { until })?;
+        let sent = match self.reserve(selected.limited, &mut None, 1, deadline - MIN_TIME_TO_START).await {
             Ok(Ok(at)) => {
                 sleep_until(at).await;
-                let sent = gate.paced.transport.send(message, deadline).await;
+                let sent = selected.limited.transport.send(message, deadline).await;
                 // It may be this sender whom the provider refuses: that blocks nobody else.
                 let told = if let Err(SendError::Unreachable(_)) = sent {
                     Ok(false)
                 } else {
-                    self.tell(&gate, &sent, false).await
+                    self.report_to_breaker(&selected, &sent, false).await
                 };
                 if let Err(error) = told {
-                    tracing::warn!(transport = %gate.name, error = %error, "the block could not be cleared, and runs out");
+                    tracing::warn!(transport = %selected.name, error = %error, "the block could not be cleared, and runs out");
                 }
                 sent.map_err(SendOneError::Send)
             }
             Ok(Err(_)) => Err(SendOneError::Busy),
             Err(error) => Err(error.into()),
         };
-        self.pass_on(&gate).await;
+        self.release_probe(&selected).await;
         sent
     }
 }
@@ -338,14 +342,14 @@ fn delivery_id(batch: &Batch, customer: &CustomerId) -> DeliveryId {
     DeliveryId { offer: batch.offer.id, customer: customer.clone(), channel: batch.channel }
 }
 
-fn standing(batch: &Batch, claiming: &ClaimResult) -> Standing {
+fn standing(batch: &Batch, claiming: &ClaimResult) -> NotificationState {
     match claiming {
         // What an earlier push sent is served. What it ended otherwise, and this push may not take up, still counts.
         ClaimResult::Final { push, outcome: Outcome::Sent } if *push != batch.push.number => {
-            Standing::Final(Tally::AlreadyServed)
+            NotificationState::Final(Counted::AlreadyServed)
         }
-        ClaimResult::Final { outcome, .. } => Standing::Final(Tally::Outcome(*outcome)),
-        ClaimResult::Leased { until } => Standing::Open(Open::Leased(*until)),
+        ClaimResult::Final { outcome, .. } => NotificationState::Final(Counted::Outcome(*outcome)),
+        ClaimResult::Leased { until } => NotificationState::Unfinished(Unfinished::Leased(*until)),
         ClaimResult::Granted(_) => unreachable!("a granted claim is sent"),
     }
 }

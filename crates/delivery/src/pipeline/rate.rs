@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use store::StoreError;
 use store::limits::{Reservation, Slot};
 
-use super::deferral::Open;
-use super::deliverer::{Deliverer, Paced};
-use super::round::{FRESH, LAST_START, Round};
+use super::deferral::Unfinished;
+use super::deliverer::{Deliverer, RateLimited};
+use super::round::{MAX_READ_AGE, MIN_TIME_TO_START, Round};
 use crate::compose::Compose;
 use crate::transport::Transport;
 
@@ -20,36 +20,36 @@ where
     T: Transport<Message = C::Message>,
 {
     /// Waits for a send at the transport's rate; or tells why there is none to be had soon.
-    pub(super) async fn turn(&self, round: &Round<'_, T>) -> Result<Result<(), Open>, StoreError> {
+    pub(super) async fn acquire_slot(&self, round: &Round<'_, T>) -> Result<Result<(), Unfinished>, StoreError> {
         let mut share = round.share.lock().await;
         // Waiting for one's turn to ask took its time.
-        if now() + LAST_START > round.deadline {
-            return Ok(Err(Open::NoTime));
+        if now() + MIN_TIME_TO_START > round.deadline {
+            return Ok(Err(Unfinished::NoTime));
         }
         if round.blocked.load(Ordering::Relaxed) {
-            return Ok(Err(Open::Blocked));
+            return Ok(Err(Unfinished::Blocked));
         }
         if let Some(full_until) = share.full_until {
-            return Ok(Err(Open::Rate(full_until)));
+            return Ok(Err(Unfinished::Rate(full_until)));
         }
         let waiting = round.waiting.load(Ordering::Relaxed);
-        let at = match self.reserve(round.gate.paced, &mut share.slot, waiting, now() + FRESH).await? {
+        let at = match self.reserve(round.selected.limited, &mut share.slot, waiting, now() + MAX_READ_AGE).await? {
             Ok(at) => at,
             Err(full_until) => {
                 share.full_until = Some(full_until);
-                return Ok(Err(Open::Rate(full_until)));
+                return Ok(Err(Unfinished::Rate(full_until)));
             }
         };
         round.waiting.fetch_sub(1, Ordering::Relaxed);
         drop(share);
         sleep_until(at).await;
-        Ok(if round.blocked.load(Ordering::Relaxed) { Err(Open::Blocked) } else { Ok(()) })
+        Ok(if round.blocked.load(Ordering::Relaxed) { Err(Unfinished::Blocked) } else { Ok(()) })
     }
 
     /// When the next send may go; or until when others use the rate, if that is not soon.
     pub(super) async fn reserve(
         &self,
-        paced: &Paced<T>,
+        limited: &RateLimited<T>,
         slot: &mut Option<Slot>,
         wanted: u32,
         patience: Timestamp,
@@ -58,7 +58,7 @@ where
             return Ok(Ok(at));
         }
         loop {
-            let until = match self.limits.reserve(paced.transport.id(), paced.rate, wanted).await? {
+            let until = match self.limits.reserve(limited.transport.id(), limited.rate, wanted).await? {
                 Reservation::Reserved(reserved) => match slot.insert(reserved).next() {
                     Some(at) => return Ok(Ok(at)),
                     // The store took far longer than the last time: all of them had lapsed when it answered.

@@ -12,32 +12,32 @@ use store::deliveries::ClaimResult;
 use store::limits::Slot;
 use tokio::sync::Mutex;
 
-use super::breaker::Passed;
-use super::deferral::Open;
+use super::breaker::SelectedTransport;
+use super::deferral::Unfinished;
 
 /// Nothing is begun this close to the deadline: what is begun must be recorded. The longest that one notification may
 /// take: claiming 8 s, asking for the connection 5 s, a fresh one 5 s, four commands 20 s, the message 60 s, recording 8 s.
-pub(super) const LAST_START: SignedDuration = SignedDuration::from_secs(106);
+pub(super) const MIN_TIME_TO_START: SignedDuration = SignedDuration::from_secs(106);
 /// What was read longer ago than this is read again before sending. Waits for a turn are no longer either.
-pub(super) const FRESH: SignedDuration = SignedDuration::from_secs(5);
+pub(super) const MAX_READ_AGE: SignedDuration = SignedDuration::from_secs(5);
 
 /// Where one notification stands after its turn.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Standing {
-    Final(Tally),
-    Open(Open),
+pub(super) enum NotificationState {
+    Final(Counted),
+    Unfinished(Unfinished),
 }
 
 /// What a final record counts as.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Tally {
+pub(super) enum Counted {
     Outcome(Outcome),
     AlreadyServed,
 }
 
 /// What a round has of the transport's rate.
 #[derive(Default)]
-pub(super) struct Share {
+pub(super) struct RateShare {
     /// Sends that are reserved.
     pub(super) slot: Option<Slot>,
     /// Set when others use all of it: then the rest of the batch is put off.
@@ -47,7 +47,7 @@ pub(super) struct Share {
 /// What all notifications of a batch have in common.
 pub(super) struct Round<'b, T> {
     pub(super) batch: &'b Batch,
-    pub(super) gate: &'b Passed<'b, T>,
+    pub(super) selected: &'b SelectedTransport<'b, T>,
     /// What needs no turn any more.
     pub(super) served: HashMap<CustomerId, ClaimResult>,
     pub(super) deadline: Timestamp,
@@ -55,7 +55,7 @@ pub(super) struct Round<'b, T> {
     /// When the push and the customers were read.
     pub(super) read_at: Timestamp,
     /// What this round has of the transport's rate.
-    pub(super) share: Mutex<Share>,
+    pub(super) share: Mutex<RateShare>,
     /// How many notifications may still want one.
     pub(super) waiting: AtomicU32,
     /// Set when the transport turns out to be out of reach: then no more are begun.
@@ -75,7 +75,7 @@ impl<T> Round<'_, T> {
     pub(super) async fn measure(&self) {
         let latencies = self.latencies.lock().await;
         metrics::emit_each(
-            &[("transport", self.gate.name.as_str())],
+            &[("transport", self.selected.name.as_str())],
             "ProviderLatency",
             Unit::Milliseconds,
             &latencies,

@@ -6,10 +6,10 @@ use std::time::Duration;
 use aws_sdk_sesv2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
 use super::SendError;
-use super::redact::words;
+use super::redact::redact;
 
 /// For the answer. It takes a fraction of a second as a rule; one that is not waited for costs a second copy.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the service itself refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,13 +23,13 @@ pub(crate) enum Refusal {
 }
 
 /// Too many a second, or everything else.
-pub(crate) fn throttling<E: ProvideErrorMetadata>(error: &E, _said: &str) -> Refusal {
+pub(crate) fn classify_throttling<E: ProvideErrorMetadata>(error: &E, _said: &str) -> Refusal {
     let code = error.code().unwrap_or_default();
     if code.starts_with("Throttl") || code == "TooManyRequestsException" { Refusal::Rate } else { Refusal::Everything }
 }
 
 /// Sorts an answer. `refusal` knows the service's own words; everything before them is the same for all services.
-pub(crate) fn sorted<E, R>(error: &SdkError<E, R>, refusal: impl FnOnce(&E, &str) -> Refusal) -> SendError
+pub(crate) fn classify_sdk_error<E, R>(error: &SdkError<E, R>, refusal: impl FnOnce(&E, &str) -> Refusal) -> SendError
 where
     E: Error + ProvideErrorMetadata + 'static,
     R: std::fmt::Debug,
@@ -38,8 +38,8 @@ where
         SdkError::ServiceError(service) => {
             let service = service.err();
             let said = match service.code().zip(service.message()) {
-                Some((code, message)) => words(&format!("{code}: {message}")),
-                None => words(&service.to_string()),
+                Some((code, message)) => redact(&format!("{code}: {message}")),
+                None => redact(&service.to_string()),
             };
             match refusal(service, &said) {
                 Refusal::Message => SendError::Rejected(said),
@@ -48,17 +48,17 @@ where
             }
         }
         // No credentials, no connection: nothing was handed over.
-        SdkError::ConstructionFailure(_) => SendError::Unreachable(told(error)),
+        SdkError::ConstructionFailure(_) => SendError::Unreachable(describe(error)),
         SdkError::DispatchFailure(failure) if failure.is_user() || failure.is_timeout() || is_no_connection(error) => {
-            SendError::Unreachable(told(error))
+            SendError::Unreachable(describe(error))
         }
         // The request may have arrived.
-        _ => SendError::Unanswered(told(error)),
+        _ => SendError::Unanswered(describe(error)),
     }
 }
 
-fn told(error: &impl Error) -> String {
-    words(&DisplayErrorContext(error).to_string())
+fn describe(error: &impl Error) -> String {
+    redact(&DisplayErrorContext(error).to_string())
 }
 
 /// Whether there was no connection, so that nothing can have gone over it.
@@ -83,7 +83,7 @@ pub(crate) mod tests {
 
     /// What the service says.
     #[derive(Debug, Clone, Copy)]
-    pub(crate) struct Answer<'a> {
+    pub(crate) struct CannedResponse<'a> {
         pub(crate) status: u16,
         /// The kind of error, where the protocol has it in a header.
         pub(crate) kind: &'a str,
@@ -108,10 +108,10 @@ pub(crate) mod tests {
     }
 
     /// Takes one request and gives one answer, or hangs up without one. Tells what was asked.
-    pub(crate) async fn ask<T>(answer: Option<Answer<'_>>, call: impl AsyncFnOnce(String) -> T) -> (T, String) {
+    pub(crate) async fn ask<T>(answer: Option<CannedResponse<'_>>, call: impl AsyncFnOnce(String) -> T) -> (T, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let answer = answer.map(|Answer { status, kind, body }| {
+        let answer = answer.map(|CannedResponse { status, kind, body }| {
             format!(
                 "HTTP/1.1 {status} x\r\nx-amzn-errortype: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
                 body.len()

@@ -1,7 +1,7 @@
 //! Providers' words, without addresses and numbers.
 
 /// A provider's words, cleared of addresses and numbers, which many providers repeat, and no longer than a record should hold.
-pub(crate) fn words(said: &str) -> String {
+pub(crate) fn redact(said: &str) -> String {
     said.split(' ')
         .map(|word| match word.contains('@') {
             true => "(address)",

@@ -20,7 +20,7 @@ pub struct SesTransport {
 }
 
 impl SesTransport {
-    /// With a client that makes one attempt for each call, and waits [`super::aws_error::ANSWER_TIMEOUT`] for it; events go where the
+    /// With a client that makes one attempt for each call, and waits [`super::aws_error::RESPONSE_TIMEOUT`] for it; events go where the
     /// configuration set says.
     pub fn new(client: Client, configuration_set: Option<String>) -> Self {
         Self { client, configuration_set }
@@ -50,7 +50,7 @@ impl Transport for SesTransport {
         }
         match call.send().await {
             Ok(answer) => Ok(Accepted { message_id: answer.message_id.unwrap_or_default() }),
-            Err(error) => Err(aws_error::sorted(&error, refusal)),
+            Err(error) => Err(aws_error::classify_sdk_error(&error, classify_ses)),
         }
     }
 }
@@ -60,7 +60,7 @@ const OURS: [&str; 5] = ["not verified", "suspended", "paused", "disabled", "con
 
 /// What SES refuses (SES API v2 reference, `SendEmail`; developer guide, "Errors related to the sending quotas for your
 /// account").
-fn refusal(error: &SendEmailError, said: &str) -> Refusal {
+fn classify_ses(error: &SendEmailError, said: &str) -> Refusal {
     let said = said.to_ascii_lowercase();
     match error {
         // An address or a text that SES never takes. Of an identity that is not verified, and of an account that may not
@@ -74,7 +74,7 @@ fn refusal(error: &SendEmailError, said: &str) -> Refusal {
         SendEmailError::TooManyRequestsException(_) => Refusal::Rate,
         // An account that is suspended or paused, a domain or configuration set that is not there, a call that our role may
         // not make, SES's own trouble; or throttling under another name.
-        _ => aws_error::throttling(error, &said),
+        _ => aws_error::classify_throttling(error, &said),
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
     use lettre::Message;
 
     use super::*;
-    use crate::transport::aws_error::tests::{Answer, ask, closed_port, config};
+    use crate::transport::aws_error::tests::{CannedResponse, ask, closed_port, config};
 
     fn email() -> Email {
         let message = Message::builder()
@@ -100,18 +100,19 @@ mod tests {
         SesTransport::new(client, Some("offercast".to_owned()))
     }
 
-    async fn send(answer: Option<Answer<'_>>) -> (Result<Accepted, SendError>, String) {
+    async fn send(answer: Option<CannedResponse<'_>>) -> (Result<Accepted, SendError>, String) {
         ask(answer, async |url| ses_at(&url).send(&email(), Timestamp::MAX).await).await
     }
 
     async fn refused(status: u16, kind: &str, message: &str) -> SendError {
         let body = serde_json::json!({"message": message}).to_string();
-        send(Some(Answer { status, kind, body: &body })).await.0.unwrap_err()
+        send(Some(CannedResponse { status, kind, body: &body })).await.0.unwrap_err()
     }
 
     #[tokio::test]
     async fn the_message_goes_as_it_is_with_its_tags_and_its_configuration_set() {
-        let (sent, asked) = send(Some(Answer { status: 200, kind: "", body: r#"{"MessageId": "ses-1"}"# })).await;
+        let (sent, asked) =
+            send(Some(CannedResponse { status: 200, kind: "", body: r#"{"MessageId": "ses-1"}"# })).await;
         assert_eq!(sent.unwrap().message_id, "ses-1");
         let (_, body) = asked.split_once("\r\n\r\n").unwrap();
         let body: serde_json::Value = serde_json::from_str(body).unwrap();

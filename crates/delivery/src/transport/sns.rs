@@ -31,7 +31,7 @@ pub struct SnsOptions {
 }
 
 impl SnsTransport {
-    /// With a client that makes one attempt for each call, and waits [`super::aws_error::ANSWER_TIMEOUT`] for it.
+    /// With a client that makes one attempt for each call, and waits [`super::aws_error::RESPONSE_TIMEOUT`] for it.
     pub fn new(client: Client, options: SnsOptions) -> Self {
         Self { client, options }
     }
@@ -44,7 +44,7 @@ impl SnsTransport {
             }
             Ok(_) => Ok(()),
             // Nothing was handed over, whatever became of the question.
-            Err(error) => Err(match aws_error::sorted(&error, refusal_to_tell) {
+            Err(error) => Err(match aws_error::classify_sdk_error(&error, classify_opt_out_check) {
                 SendError::Unanswered(said) => SendError::Unreachable(said),
                 other => other,
             }),
@@ -82,26 +82,26 @@ impl Transport for SnsTransport {
         }
         match call.send().await {
             Ok(answer) => Ok(Accepted { message_id: answer.message_id.unwrap_or_default() }),
-            Err(error) => Err(aws_error::sorted(&error, |error: &PublishError, said| match error {
+            Err(error) => Err(aws_error::classify_sdk_error(&error, |error: &PublishError, said| match error {
                 PublishError::InvalidParameterException(_)
                 | PublishError::InvalidParameterValueException(_)
-                | PublishError::ValidationException(_) => of_parameter(said),
-                _ => aws_error::throttling(error, said),
+                | PublishError::ValidationException(_) => classify_parameter(said),
+                _ => aws_error::classify_throttling(error, said),
             })),
         }
     }
 }
 
-fn refusal_to_tell(error: &CheckIfPhoneNumberIsOptedOutError, said: &str) -> Refusal {
+fn classify_opt_out_check(error: &CheckIfPhoneNumberIsOptedOutError, said: &str) -> Refusal {
     match error {
-        CheckIfPhoneNumberIsOptedOutError::InvalidParameterException(_) => of_parameter(said),
-        _ => aws_error::throttling(error, said),
+        CheckIfPhoneNumberIsOptedOutError::InvalidParameterException(_) => classify_parameter(said),
+        _ => aws_error::classify_throttling(error, said),
     }
 }
 
 /// SNS names the parameter that it does not like (SNS API reference, `Publish`). The number and the text are this
 /// customer's; the sender id or the type are ours, and nobody's texts go out until they are right.
-fn of_parameter(said: &str) -> Refusal {
+fn classify_parameter(said: &str) -> Refusal {
     let said = said.to_ascii_lowercase();
     if said.contains("phonenumber") || said.contains("phone number") || said.contains("message too long") {
         Refusal::Message
@@ -113,7 +113,7 @@ fn of_parameter(said: &str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::aws_error::tests::{Answer, ask, closed_port, config};
+    use crate::transport::aws_error::tests::{CannedResponse, ask, closed_port, config};
 
     fn sns_at(url: &str, check_opt_outs: bool) -> SnsTransport {
         let client = Client::from_conf(aws_sdk_sns::config::Builder::from(&config(url)).build());
@@ -125,21 +125,21 @@ mod tests {
         TextMessage { to: "+351912345678".into(), text: "Hello".into() }
     }
 
-    async fn publish(answer: Option<Answer<'_>>) -> (Result<Accepted, SendError>, String) {
+    async fn publish(answer: Option<CannedResponse<'_>>) -> (Result<Accepted, SendError>, String) {
         ask(answer, async |url| sns_at(&url, false).send(&message(), Timestamp::MAX).await).await
     }
 
-    fn error<'a>(status: u16, code: &str, words: &str, body: &'a mut String) -> Option<Answer<'a>> {
+    fn error<'a>(status: u16, code: &str, words: &str, body: &'a mut String) -> Option<CannedResponse<'a>> {
         *body = format!(
             "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{words}</Message></Error></ErrorResponse>"
         );
-        Some(Answer { status, kind: "", body })
+        Some(CannedResponse { status, kind: "", body })
     }
 
     #[tokio::test]
     async fn a_text_goes_with_sender_and_type() {
         let body = "<PublishResponse><PublishResult><MessageId>m-1</MessageId></PublishResult></PublishResponse>";
-        let (sent, request) = publish(Some(Answer { status: 200, kind: "", body })).await;
+        let (sent, request) = publish(Some(CannedResponse { status: 200, kind: "", body })).await;
         assert_eq!(sent.unwrap().message_id, "m-1");
         for part in ["Action=Publish", "PhoneNumber=%2B351912345678", "Message=Hello", "ABank", "Promotional"] {
             assert!(request.contains(part), "{part} in {request}");
@@ -185,7 +185,7 @@ mod tests {
         let body = "<CheckIfPhoneNumberIsOptedOutResponse><CheckIfPhoneNumberIsOptedOutResult><isOptedOut>true</isOptedOut>\
                     </CheckIfPhoneNumberIsOptedOutResult></CheckIfPhoneNumberIsOptedOutResponse>";
         let send = async |url: String| sns_at(&url, true).send(&message(), Timestamp::MAX).await;
-        let (sent, request) = ask(Some(Answer { status: 200, kind: "", body }), send).await;
+        let (sent, request) = ask(Some(CannedResponse { status: 200, kind: "", body }), send).await;
         assert!(matches!(sent, Err(SendError::OptedOut(_))), "{sent:?}");
         assert!(request.contains("CheckIfPhoneNumberIsOptedOut"), "{request}");
         // Without an answer nothing is known, and nothing was handed over.

@@ -18,7 +18,7 @@ use lettre::transport::smtp::response::Response;
 use tokio::time::timeout;
 
 use self::pool::{COMMAND_TIMEOUT, Connection, Connections};
-use self::server::{unreachable, words};
+use self::server::{redacted, unreachable};
 use self::tls::Authority;
 use crate::compose::mime::Email;
 use crate::transport::{Accepted, SendError, Transport};
@@ -30,7 +30,7 @@ mod server;
 pub mod tls;
 
 /// Connections of one function at a time.
-const CONNECTIONS: usize = 10;
+const MAX_CONNECTIONS: usize = 10;
 /// For the answer to a message, which the server may be scanning or forwarding. RFC 5321, 4.5.3.2.6, would wait for ten
 /// minutes; a function cannot, and an answer that is not waited for costs a second copy.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -58,7 +58,7 @@ impl SmtpTransport {
     /// and again after the server could not be used. Its certificate must come from a public authority, or from `authority`.
     pub fn new(url: UrlSource, authority: Option<Authority>) -> Self {
         let pool = managed::Pool::builder(Connections { url, authority, server: Mutex::new(None) })
-            .max_size(CONNECTIONS)
+            .max_size(MAX_CONNECTIONS)
             .build()
             .expect("a pool without time-outs needs no runtime");
         Self { pool }
@@ -80,12 +80,12 @@ impl SmtpTransport {
         let envelope = message.envelope();
         let reused = connection.reused;
         // Until the exchange is complete; so also if this future is dropped, or panics, in the middle.
-        connection.amid = true;
+        connection.awaiting_reply = true;
         let smtp = &mut connection.smtp;
         let before = |stage: &'static str| {
             move |error: Option<SmtpError>| match error {
                 Some(error) if stage != "MAIL FROM" && error.is_permanent() => {
-                    Failure::Refused(SendError::Rejected(words(stage, &error)))
+                    Failure::Refused(SendError::Rejected(redacted(stage, &error)))
                 }
                 // A server ends a session when it likes, after so many messages or so long.
                 Some(error) if reused && is_closing(&error) => Failure::ConnectionGone,
@@ -100,12 +100,12 @@ impl SmtpTransport {
             }
         };
         let mail = Mail::new(envelope.from().cloned(), vec![]);
-        answered(COMMAND_TIMEOUT, smtp.command(mail)).await.map_err(before("MAIL FROM"))?;
+        replied(COMMAND_TIMEOUT, smtp.command(mail)).await.map_err(before("MAIL FROM"))?;
         for recipient in envelope.to() {
             let rcpt = Rcpt::new(recipient.clone(), vec![]);
-            answered(COMMAND_TIMEOUT, smtp.command(rcpt)).await.map_err(before("RCPT TO"))?;
+            replied(COMMAND_TIMEOUT, smtp.command(rcpt)).await.map_err(before("RCPT TO"))?;
         }
-        let go_ahead = answered(COMMAND_TIMEOUT, smtp.command(Data)).await.map_err(before("DATA"))?;
+        let go_ahead = replied(COMMAND_TIMEOUT, smtp.command(Data)).await.map_err(before("DATA"))?;
         if !go_ahead.has_code(354) {
             return Err(Failure::Before(SendError::Unreachable(format!("DATA was answered with {}", go_ahead.code()))));
         }
@@ -114,13 +114,13 @@ impl SmtpTransport {
         if now() >= until {
             return Err(Failure::Before(SendError::TooLate));
         }
-        let accepted = answered(MESSAGE_TIMEOUT, smtp.message(raw)).await.map_err(|error| match error {
-            Some(error) if error.is_permanent() => Failure::Refused(SendError::Rejected(words("message", &error))),
+        let accepted = replied(MESSAGE_TIMEOUT, smtp.message(raw)).await.map_err(|error| match error {
+            Some(error) if error.is_permanent() => Failure::Refused(SendError::Rejected(redacted("message", &error))),
             Some(error) if error.status().is_some() => Failure::Refused(temporary("message", &error)),
-            Some(error) => Failure::After(SendError::Unanswered(words("message", &error))),
+            Some(error) => Failure::After(SendError::Unanswered(redacted("message", &error))),
             None => Failure::After(SendError::Unanswered("message: no answer in time".to_owned())),
         })?;
-        connection.amid = false;
+        connection.awaiting_reply = false;
         Ok(accepted)
     }
 }
@@ -168,8 +168,8 @@ impl Transport for SmtpTransport {
 
 /// After a refusal the connection is as good as before, if the server agrees.
 async fn keep_or_discard(mut connection: Object<Connections>) {
-    if answered(COMMAND_TIMEOUT, connection.smtp.command(Rset)).await.is_ok() {
-        connection.amid = false;
+    if replied(COMMAND_TIMEOUT, connection.smtp.command(Rset)).await.is_ok() {
+        connection.awaiting_reply = false;
         connection.used_at = Instant::now();
     } else {
         discard(connection);
@@ -182,7 +182,7 @@ fn discard(connection: Object<Connections>) {
 }
 
 /// The answer, or the error; `None` if there was neither in time.
-async fn answered(
+async fn replied(
     limit: Duration,
     answer: impl Future<Output = Result<Response, SmtpError>>,
 ) -> Result<Response, Option<SmtpError>> {
@@ -192,7 +192,7 @@ async fn answered(
 /// A refusal for now. 5xx means that the server refuses the sender.
 fn temporary(stage: &str, error: &SmtpError) -> SendError {
     let is_ours = is_closing(error) || error.is_permanent();
-    if is_ours { unreachable(stage, error) } else { SendError::Throttled(words(stage, error)) }
+    if is_ours { unreachable(stage, error) } else { SendError::Throttled(redacted(stage, error)) }
 }
 
 /// Whether the server ends the session, or is about to close down (RFC 5321, 3.8).

@@ -16,7 +16,7 @@ use crate::transport::SendError;
 pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection unused for this long is asked whether it is still there.
-const FRESH: Duration = Duration::from_secs(5);
+const IDLE_CHECK_AFTER: Duration = Duration::from_secs(5);
 
 /// Tells the server's URL, password and all, or why it cannot.
 pub type UrlSource = Box<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
@@ -29,7 +29,7 @@ pub(super) struct Connection {
     pub(super) reused: bool,
     /// Whether a command may still be without its answer. The next command would take that answer for its own, and a
     /// message could be taken for accepted that never was: such a connection is never used again.
-    pub(super) amid: bool,
+    pub(super) awaiting_reply: bool,
 }
 
 pub(super) struct Connections {
@@ -64,21 +64,21 @@ impl managed::Manager for Connections {
 
     async fn create(&self) -> Result<Connection, SendError> {
         let smtp = self.server().await?.connect(self.authority.as_ref()).await.inspect_err(|_| self.forget_server())?;
-        Ok(Connection { smtp, used_at: Instant::now(), reused: false, amid: false })
+        Ok(Connection { smtp, used_at: Instant::now(), reused: false, awaiting_reply: false })
     }
 
     async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<SendError> {
         let stale = || RecycleError::message("the connection is gone");
-        if connection.amid || connection.smtp.has_broken() {
+        if connection.awaiting_reply || connection.smtp.has_broken() {
             return Err(stale());
         }
-        if connection.used_at.elapsed() > FRESH {
-            connection.amid = true;
+        if connection.used_at.elapsed() > IDLE_CHECK_AFTER {
+            connection.awaiting_reply = true;
             let alive = timeout(COMMAND_TIMEOUT, connection.smtp.test_connected()).await;
             if !matches!(alive, Ok(true)) {
                 return Err(stale());
             }
-            connection.amid = false;
+            connection.awaiting_reply = false;
         }
         connection.reused = true;
         Ok(())

@@ -35,7 +35,7 @@ enum Security {
     Implicit,
 }
 
-/// Why a URL names no SMTP server. Does not repeat the URL, which may hold a password.
+/// DeferReason a URL names no SMTP server. Does not repeat the URL, which may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the SMTP URL {0}; expected smtps://user:password@host:465, smtp+starttls://host:587 or smtp://host:25")]
 pub(super) struct InvalidSmtpUrl(String);
@@ -108,18 +108,18 @@ fn is_loopback(host: &str) -> bool {
 }
 
 pub(super) fn unreachable(stage: &str, error: &SmtpError) -> SendError {
-    SendError::Unreachable(words(stage, error))
+    SendError::Unreachable(redacted(stage, error))
 }
 
 /// The server's words, cleared of addresses: many servers repeat the recipient's.
-pub(super) fn words(stage: &str, error: &SmtpError) -> String {
+pub(super) fn redacted(stage: &str, error: &SmtpError) -> String {
     let mut words = format!("{stage}: {error}");
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         words = format!("{words}: {cause}");
         source = cause.source();
     }
-    redact::words(&words)
+    redact::redact(&words)
 }
 
 #[cfg(test)]
