@@ -1,4 +1,6 @@
-//! Which transport may be called, and what is known of it.
+//! The circuit breaker of a transport: closed (it may be called), open (it may not), half-open (one caller probes).
+//!
+//! Its state is stored, so that one failure protects all functions.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,17 +14,27 @@ use super::deliverer::{Deliverer, RateLimited};
 use crate::compose::Compose;
 use crate::transport::{Accepted, SendError, Transport};
 
+/// The result of selecting a transport.
+pub(super) enum Selected<'d, T> {
+    /// This one may be called.
+    Transport(SelectedTransport<'d, T>),
+    /// All breakers are open.
+    AllOpen {
+        /// When the first of them may be probed.
+        until: Timestamp,
+    },
+}
+
 /// The transport that may be called now.
 pub(super) struct SelectedTransport<'d, T> {
     pub(super) limited: &'d RateLimited<T>,
-    /// Its name, in the Pacing table and at deliveries.
-    pub(super) name: TransportId,
-    /// The name of the other one, if there is one.
+    pub(super) id: TransportId,
+    /// The other transport, if there is one.
     pub(super) other: Option<TransportId>,
-    /// Set if it was out of reach, and this is the one attempt to find out whether it still is.
+    /// Set while the breaker is half-open: this caller alone may try, once.
     pub(super) probe: Option<Probe>,
-    /// Set when somebody has told the gate how it is.
-    pub(super) reported: AtomicBool,
+    /// Whether a result has been reported to the breaker.
+    reported: AtomicBool,
 }
 
 impl<C, T> Deliverer<C, T>
@@ -30,73 +42,83 @@ where
     C: Compose,
     T: Transport<Message = C::Message>,
 {
-    /// The transport that may be called now; or until when none may.
-    pub(super) async fn select_transport(&self) -> Result<Result<SelectedTransport<'_, T>, Timestamp>, StoreError> {
-        let mut blocked = Timestamp::MAX;
+    /// Selects the first transport whose breaker is closed or half-open.
+    pub(super) async fn select_transport(&self) -> Result<Selected<'_, T>, StoreError> {
+        let mut first_until = Timestamp::MAX;
         for limited in std::iter::once(&self.first).chain(&self.fallback) {
             match self.limits.check_breaker(limited.transport.id()).await? {
-                BreakerState::Closed => return Ok(Ok(self.select(limited, None))),
-                BreakerState::HalfOpen(probe) => return Ok(Ok(self.select(limited, Some(probe)))),
-                BreakerState::Open { until } => blocked = blocked.min(until),
+                BreakerState::Closed => return Ok(Selected::Transport(self.selected(limited, None))),
+                BreakerState::HalfOpen(probe) => return Ok(Selected::Transport(self.selected(limited, Some(probe)))),
+                BreakerState::Open { until } => first_until = first_until.min(until),
             }
         }
-        Ok(Err(blocked))
+        Ok(Selected::AllOpen { until: first_until })
     }
 
-    pub(super) fn select<'d>(&'d self, limited: &'d RateLimited<T>, probe: Option<Probe>) -> SelectedTransport<'d, T> {
-        let name = limited.transport.id();
-        let mut names = std::iter::once(&self.first).chain(&self.fallback).map(|limited| limited.transport.id());
-        let other = names.find(|other| *other != name);
-        SelectedTransport { limited, name, other, probe, reported: AtomicBool::new(false) }
+    pub(super) fn selected<'d>(
+        &'d self,
+        limited: &'d RateLimited<T>,
+        probe: Option<Probe>,
+    ) -> SelectedTransport<'d, T> {
+        let id = limited.transport.id();
+        let mut ids = std::iter::once(&self.first).chain(&self.fallback).map(|limited| limited.transport.id());
+        let other = ids.find(|other| *other != id);
+        SelectedTransport { limited, id, other, probe, reported: AtomicBool::new(false) }
     }
 
-    /// Gives back the right to probe, if nothing was there to probe with: the next caller finds out. What was sent is sent,
-    /// whatever becomes of this.
+    /// Releases a probe that was not used, so that the next caller can probe. Best effort: what was sent is sent, and the
+    /// lease of the probe ends anyway.
     pub(super) async fn release_probe(&self, selected: &SelectedTransport<'_, T>) {
         let Some(probe) = selected.probe.filter(|_| !selected.reported.load(Ordering::Relaxed)) else {
             return;
         };
-        if let Err(error) = self.limits.release_probe(selected.name, probe).await {
-            tracing::warn!(transport = %selected.name, error = %error, "the right to probe could not be given back, and runs out");
+        if let Err(error) = self.limits.release_probe(selected.id, probe).await {
+            tracing::warn!(
+                transport = %selected.id, error = %error,
+                "failed to release the probe of the half-open circuit breaker; its lease will end"
+            );
         }
     }
 
-    /// Blocks the transport for everybody if it is out of reach, and clears the block if a probe reached it. Once. Answers
-    /// whether it is out of reach.
+    /// Opens the breaker if the transport is unreachable, and closes it if a probe reached the transport. Each at most once.
+    /// Returns whether the transport is unreachable.
     pub(super) async fn report_to_breaker(
         &self,
         selected: &SelectedTransport<'_, T>,
         sent: &Result<Accepted, SendError>,
-        is_silent: bool,
+        is_unanswered_streak: bool,
     ) -> Result<bool, StoreError> {
-        let reason = match (sent, selected.probe) {
+        let unreachable = match (sent, selected.probe) {
             (Err(SendError::Unreachable(reason)), _) => Some(reason),
-            // A probe that is not answered reached nobody.
-            (Err(SendError::Unanswered(reason)), probe) if is_silent || probe.is_some() => Some(reason),
+            // A probe without a response has not shown that the transport works.
+            (Err(SendError::Unanswered(reason)), probe) if is_unanswered_streak || probe.is_some() => Some(reason),
             _ => None,
         };
-        match (reason, selected.probe) {
+        match (unreachable, selected.probe) {
             (Some(reason), _) => {
                 if !selected.reported.swap(true, Ordering::Relaxed) {
-                    let until = self.limits.open_breaker(selected.name, selected.probe, reason).await?;
-                    tracing::warn!(transport = %selected.name, %until, error = reason, "the transport is out of reach");
-                    emit_breaker_state(selected.name, true);
+                    let until = self.limits.open_breaker(selected.id, selected.probe, reason).await?;
+                    tracing::warn!(
+                        transport = %selected.id, %until, error = reason,
+                        "circuit breaker open: the transport is unreachable"
+                    );
+                    emit_breaker_state(selected.id, true);
                 }
             }
             (None, Some(probe)) => {
                 if !selected.reported.swap(true, Ordering::Relaxed) {
-                    self.limits.close_breaker(selected.name, probe).await?;
-                    tracing::info!(transport = %selected.name, "the transport is within reach again");
-                    emit_breaker_state(selected.name, false);
+                    self.limits.close_breaker(selected.id, probe).await?;
+                    tracing::info!(transport = %selected.id, "circuit breaker closed: the probe reached the transport");
+                    emit_breaker_state(selected.id, false);
                 }
             }
             (None, None) => {}
         }
-        Ok(reason.is_some())
+        Ok(unreachable.is_some())
     }
 }
 
-/// Told whenever somebody finds out, so that an outage shows for as long as it lasts.
+/// Emitted by each caller that finds the breaker open, so that the metric shows an outage for as long as it lasts.
 pub(super) fn emit_breaker_state(transport: TransportId, is_open: bool) {
     metrics::emit(&[("transport", transport.as_str())], &[("BreakerOpen", Unit::Count, u64::from(is_open))]);
 }

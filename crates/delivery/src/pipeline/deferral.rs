@@ -1,4 +1,4 @@
-//! How long a batch that is put off waits.
+//! Deferring a batch: when the rest of it comes again, and what it waits for.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -8,119 +8,106 @@ use domain::queue::Batch;
 use jiff::Timestamp;
 
 /// The longest that SQS delays a message (SQS quotas).
-const LONGEST: Duration = Duration::from_secs(900);
-/// The first wait.
-const FIRST: Duration = Duration::from_secs(1);
-/// How much longer each wait is than the one before. Gentle: a provider that refuses one in three refuses the same
-/// customer ten times in a row now and then, and she should not wait for an hour.
-const GROWTH: f64 = 1.5;
+const MAX_DELAY: Duration = Duration::from_secs(900);
+/// The backoff after the first attempt.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+/// The factor from one backoff to the next. Small: a provider that refuses one message in three now and then refuses the
+/// same customer ten times in a row, and they should not wait for an hour.
+const BACKOFF_GROWTH: f64 = 1.5;
 
-/// When and why a batch must come again.
+/// A batch to be sent again later.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deferral {
-    /// As it must come again: with what is left of it, and the counts of what is final.
+    /// The batch as it comes again: the unfinished notifications, and the counts of the final ones.
     pub again: Batch,
-    /// Not before this has passed.
+    /// The least time until then.
     pub delay: Duration,
     /// What it waits for.
     pub reason: DeferReason,
 }
 
-/// What a batch that is put off waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeferReason {
-    /// The transport is out of reach.
-    Blocked,
-    /// The provider did not take some for now, or did not answer.
-    Refused,
-    /// Somebody else holds some.
-    Leased,
-    /// This invocation's time is over.
-    Deadline,
-    /// The transport's rate is used in full by others.
-    Rate,
-    /// The store is out of reach, or too busy.
-    Store,
-    /// Messages cannot be written: a secret is out of reach, or wrong.
-    Composer,
-    /// The walker has queued the batch, but not turned the page yet: it cannot be counted.
-    PageNotTurned,
-}
-
-impl DeferReason {
-    /// The name used in metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Blocked => "blocked",
-            Self::Refused => "refused",
-            Self::Leased => "leased",
-            Self::Deadline => "deadline",
-            Self::Rate => "rate",
-            Self::Store => "store",
-            Self::Composer => "composer",
-            Self::PageNotTurned => "pageNotTurned",
-        }
+domain::wire_enum! {
+    /// What a deferred batch waits for. The names are values of the metric dimension `why`.
+    pub enum DeferReason: "defer reason" {
+        /// The circuit breakers of all transports are open.
+        BreakerOpen = "blocked",
+        /// The provider did not take some messages for now, or did not respond.
+        Refused = "refused",
+        /// Another invocation holds some deliveries.
+        Leased = "leased",
+        /// The invocation had no time left.
+        Deadline = "deadline",
+        /// Other invocations use the whole rate of the transport.
+        Rate = "rate",
+        /// The store is unavailable or too busy.
+        Store = "store",
+        /// Messages cannot be composed: a secret is unavailable or wrong.
+        Composer = "composer",
+        /// The scan has queued the batch, but not committed the page it comes from, so the batch cannot be counted yet.
+        PageNotCommitted = "pageNotTurned",
     }
 }
 
-/// DeferReason a notification is not final yet.
+/// Why a notification is not final yet.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Unfinished {
-    /// The provider did not take it for now, or did not answer.
+    /// The provider did not take the message for now, or did not respond.
     Refused,
-    /// Somebody else holds it until then.
+    /// Another invocation holds the delivery until then.
     Leased(Timestamp),
-    /// It had no turn: the transport is out of reach.
-    Blocked,
-    /// It had no turn: others use the transport's rate, until then at least.
-    Rate(Timestamp),
-    /// It had no turn: the deadline is near.
+    /// Not attempted: the circuit breaker is open.
+    BreakerOpen,
+    /// Not attempted: other invocations use the whole rate, at least until then.
+    RateFull(Timestamp),
+    /// Not attempted: too little time is left.
     NoTime,
-    /// The store did not do as asked; the claim, if there is one, ends with its lease.
-    StoreBusy,
+    /// A read or write failed. The claim, if there is one, ends with its lease.
+    StoreUnavailable,
 }
 
-/// When the batch must come again, and what it waits for.
-pub(super) fn defer_for(attempt: u32, left: &[(CustomerId, Unfinished)]) -> (Duration, DeferReason) {
-    let any = |wanted: fn(&Unfinished) -> bool| left.iter().any(|(_, open)| wanted(open));
-    if any(|open| matches!(open, Unfinished::Blocked)) {
-        (after_attempt(0), DeferReason::Blocked)
-    } else if any(|open| matches!(open, Unfinished::NoTime)) {
+/// When a batch with these unfinished notifications comes again, and what it waits for. `attempt` counts the deferrals in
+/// a row without progress.
+pub(super) fn defer_for(attempt: u32, unfinished: &[(CustomerId, Unfinished)]) -> (Duration, DeferReason) {
+    let any = |wanted: fn(&Unfinished) -> bool| unfinished.iter().any(|(_, why)| wanted(why));
+    if any(|why| matches!(why, Unfinished::BreakerOpen)) {
+        (backoff(0), DeferReason::BreakerOpen)
+    } else if any(|why| matches!(why, Unfinished::NoTime)) {
         (Duration::ZERO, DeferReason::Deadline)
-    } else if any(|open| matches!(open, Unfinished::Refused)) {
-        (after_attempt(attempt), DeferReason::Refused)
-    } else if let Some(full) = left.iter().find_map(|(_, open)| match open {
-        Unfinished::Rate(until) => Some(*until),
+    } else if any(|why| matches!(why, Unfinished::Refused)) {
+        (backoff(attempt), DeferReason::Refused)
+    } else if let Some(full_until) = unfinished.iter().find_map(|(_, why)| match why {
+        Unfinished::RateFull(until) => Some(*until),
         _ => None,
     }) {
-        (until(full), DeferReason::Rate)
-    } else if any(|open| matches!(open, Unfinished::StoreBusy)) {
-        (after_attempt(attempt), DeferReason::Store)
+        (delay_until(full_until), DeferReason::Rate)
+    } else if any(|why| matches!(why, Unfinished::StoreUnavailable)) {
+        (backoff(attempt), DeferReason::Store)
     } else {
-        // Who holds them is done long before the lease ends, unless it died.
-        let lease = left.iter().filter_map(|(_, open)| match open {
+        let leases = unfinished.iter().filter_map(|(_, why)| match why {
             Unfinished::Leased(until) => Some(*until),
             _ => None,
         });
-        (lease.max().map_or(Duration::ZERO, until).min(after_attempt(attempt)), DeferReason::Leased)
+        // The holder finishes long before its lease ends, unless it died.
+        (leases.max().map_or(Duration::ZERO, delay_until).min(backoff(attempt)), DeferReason::Leased)
     }
 }
 
-/// After this many attempts without progress: 1 s, 1.5 s, 2.3 s, … up to 15 minutes, and up to half as much again.
-pub(super) fn after_attempt(attempt: u32) -> Duration {
-    let wait = FIRST.mul_f64(GROWTH.powi(i32::try_from(attempt).unwrap_or(i32::MAX).min(20))).min(LONGEST);
-    (wait + wait.mul_f64(random() / 2.0)).min(LONGEST)
+/// The backoff after `attempt` attempts without progress: 1 s, 1.5 s, 2.3 s, … up to 15 minutes, plus up to half of it.
+pub(super) fn backoff(attempt: u32) -> Duration {
+    let exponent = i32::try_from(attempt).unwrap_or(i32::MAX).min(20);
+    let backoff = FIRST_BACKOFF.mul_f64(BACKOFF_GROWTH.powi(exponent)).min(MAX_DELAY);
+    (backoff + backoff.mul_f64(jitter() / 2.0)).min(MAX_DELAY)
 }
 
-/// Until then, and up to two seconds longer, so that not everybody comes at once.
-pub(super) fn until(moment: Timestamp) -> Duration {
+/// The delay until `moment`, plus one to two seconds, so that deferred batches do not all come at the same time.
+pub(super) fn delay_until(moment: Timestamp) -> Duration {
     let left = Duration::try_from(moment.duration_since(Timestamp::now())).unwrap_or_default();
-    (left + Duration::from_secs(1) + Duration::from_secs_f64(random())).min(LONGEST)
+    (left + Duration::from_secs(1) + Duration::from_secs_f64(jitter())).min(MAX_DELAY)
 }
 
-/// From 0 to 1, different every time. The standard library seeds its hashers at random.
-#[expect(clippy::cast_precision_loss, reason = "a jitter needs no 53 bits")]
-fn random() -> f64 {
+/// A random number from 0 to 1. The standard library seeds its hashers at random.
+#[expect(clippy::cast_precision_loss, reason = "jitter does not need 53 bits")]
+fn jitter() -> f64 {
     RandomState::new().hash_one(0) as f64 / u64::MAX as f64
 }
 
@@ -129,14 +116,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_and_end() {
+    fn backoff_grows_up_to_its_limit() {
         for (attempt, from) in [(0, 1.0), (1, 1.5), (2, 2.25), (10, 57.665_039)] {
-            let wait = after_attempt(attempt);
+            let backoff = backoff(attempt);
             let from = Duration::from_secs_f64(from);
-            assert!(wait >= from && wait <= from.mul_f64(1.501), "{attempt}: {wait:?}");
+            assert!(backoff >= from && backoff <= from.mul_f64(1.501), "{attempt}: {backoff:?}");
         }
-        assert_eq!(after_attempt(u32::MAX), LONGEST);
-        assert_eq!(until(Timestamp::MAX), LONGEST);
-        assert!(until(Timestamp::MIN) <= Duration::from_secs(2));
+        assert_eq!(backoff(u32::MAX), MAX_DELAY);
+    }
+
+    #[test]
+    fn delay_until_a_moment_is_bounded() {
+        assert_eq!(delay_until(Timestamp::MAX), MAX_DELAY);
+        assert!(delay_until(Timestamp::MIN) <= Duration::from_secs(2));
     }
 }

@@ -1,4 +1,4 @@
-//! What delivers the batches of a channel.
+//! The parts that deliver the batches of one channel. Each step of the pipeline implements its methods in its own file.
 
 use std::num::NonZeroU32;
 
@@ -7,29 +7,29 @@ use store::{Customers, Deliveries, Pushes, Suppressions, TransportLimits};
 /// Delivers batches of one channel.
 #[derive(Debug)]
 pub struct Deliverer<C, T> {
-    /// Where customers are read.
+    /// The customers' addresses and consent.
     pub customers: Customers,
-    /// Where it stands who must not be written to.
+    /// Addresses that must not be written to.
     pub suppressions: Suppressions,
-    /// Where claims and outcomes stand.
+    /// Claims and outcomes.
     pub deliveries: Deliveries,
-    /// Where batches report.
+    /// Pushes, and the reports of their batches.
     pub pushes: Pushes,
-    /// Where a transport that is out of reach is blocked.
+    /// Rates and circuit breakers of the transports.
     pub limits: TransportLimits,
-    /// Writes the messages.
+    /// Composes the messages.
     pub composer: C,
-    /// Carries them.
+    /// The transport to prefer.
     pub first: RateLimited<T>,
-    /// Carries them while the first is out of reach.
+    /// The transport to use while the circuit breaker of the first is open.
     pub fallback: Option<RateLimited<T>>,
 }
 
-/// A transport, and how fast it may be called.
+/// A transport with its rate limit.
 #[derive(Debug)]
 pub struct RateLimited<T> {
-    /// What carries messages.
+    /// The transport.
     pub transport: T,
-    /// Sends a second, of all functions together.
+    /// Sends per second, of all functions together.
     pub rate: NonZeroU32,
 }

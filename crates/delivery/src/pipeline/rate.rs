@@ -1,4 +1,4 @@
-//! Sends at the rate of the transport.
+//! The rate limit of a transport: each send waits for a slot that is reserved in the store, for all functions together.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,64 +10,75 @@ use store::limits::{Reservation, Slot};
 
 use super::deferral::Unfinished;
 use super::deliverer::{Deliverer, RateLimited};
-use super::round::{MAX_READ_AGE, MIN_TIME_TO_START, Round};
+use super::round::{MAX_READ_AGE, Round};
 use crate::compose::Compose;
 use crate::transport::Transport;
+
+/// When the next send may go.
+pub(super) enum Turn {
+    /// At this moment.
+    At(Timestamp),
+    /// Not soon: other invocations use the whole rate.
+    RateFull {
+        /// When to ask again.
+        until: Timestamp,
+    },
+}
 
 impl<C, T> Deliverer<C, T>
 where
     C: Compose,
     T: Transport<Message = C::Message>,
 {
-    /// Waits for a send at the transport's rate; or tells why there is none to be had soon.
-    pub(super) async fn acquire_slot(&self, round: &Round<'_, T>) -> Result<Result<(), Unfinished>, StoreError> {
+    /// Waits for a slot, or returns why the notification gets none: `None` means go ahead.
+    pub(super) async fn acquire_slot(&self, round: &Round<'_, T>) -> Result<Option<Unfinished>, StoreError> {
         let mut share = round.share.lock().await;
-        // Waiting for one's turn to ask took its time.
-        if now() + MIN_TIME_TO_START > round.deadline {
-            return Ok(Err(Unfinished::NoTime));
+        // Waiting for the lock took time.
+        if round.has_no_time() {
+            return Ok(Some(Unfinished::NoTime));
         }
-        if round.blocked.load(Ordering::Relaxed) {
-            return Ok(Err(Unfinished::Blocked));
+        if round.is_breaker_open.load(Ordering::Relaxed) {
+            return Ok(Some(Unfinished::BreakerOpen));
         }
         if let Some(full_until) = share.full_until {
-            return Ok(Err(Unfinished::Rate(full_until)));
+            return Ok(Some(Unfinished::RateFull(full_until)));
         }
         let waiting = round.waiting.load(Ordering::Relaxed);
         let at = match self.reserve(round.selected.limited, &mut share.slot, waiting, now() + MAX_READ_AGE).await? {
-            Ok(at) => at,
-            Err(full_until) => {
-                share.full_until = Some(full_until);
-                return Ok(Err(Unfinished::Rate(full_until)));
+            Turn::At(at) => at,
+            Turn::RateFull { until } => {
+                share.full_until = Some(until);
+                return Ok(Some(Unfinished::RateFull(until)));
             }
         };
         round.waiting.fetch_sub(1, Ordering::Relaxed);
         drop(share);
         sleep_until(at).await;
-        Ok(if round.blocked.load(Ordering::Relaxed) { Err(Unfinished::Blocked) } else { Ok(()) })
+        Ok(round.is_breaker_open.load(Ordering::Relaxed).then_some(Unfinished::BreakerOpen))
     }
 
-    /// When the next send may go; or until when others use the rate, if that is not soon.
+    /// Takes the next send of `slot`, or reserves `wanted` more, waiting until `latest` at most.
     pub(super) async fn reserve(
         &self,
         limited: &RateLimited<T>,
         slot: &mut Option<Slot>,
         wanted: u32,
-        patience: Timestamp,
-    ) -> Result<Result<Timestamp, Timestamp>, StoreError> {
+        latest: Timestamp,
+    ) -> Result<Turn, StoreError> {
         if let Some(at) = slot.as_mut().and_then(Iterator::next) {
-            return Ok(Ok(at));
+            return Ok(Turn::At(at));
         }
         loop {
             let until = match self.limits.reserve(limited.transport.id(), limited.rate, wanted).await? {
                 Reservation::Reserved(reserved) => match slot.insert(reserved).next() {
-                    Some(at) => return Ok(Ok(at)),
-                    // The store took far longer than the last time: all of them had lapsed when it answered.
+                    Some(at) => return Ok(Turn::At(at)),
+                    // The store took far longer than the last time: all reserved sends had lapsed when it responded.
                     None => now(),
                 },
                 Reservation::Full { until } => until,
             };
-            if until.max(now()) > patience {
-                return Ok(Err(until));
+            if until.max(now()) > latest {
+                return Ok(Turn::RateFull { until });
             }
             sleep_until(until).await;
         }
@@ -75,7 +86,7 @@ where
 }
 
 pub(super) async fn sleep_until(moment: Timestamp) {
-    if let Ok(wait) = Duration::try_from(moment.duration_since(Timestamp::now())) {
-        tokio::time::sleep(wait).await;
+    if let Ok(left) = Duration::try_from(moment.duration_since(Timestamp::now())) {
+        tokio::time::sleep(left).await;
     }
 }

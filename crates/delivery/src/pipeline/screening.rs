@@ -1,4 +1,4 @@
-//! Who must not be written to.
+//! Screening: which customers must not be sent the message, and why.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use super::deliverer::Deliverer;
 use crate::compose::Compose;
 use crate::transport::Transport;
 
-/// Who a batch is for, as a read found them.
+/// The customers of a batch and the suppressions of their addresses, as read.
 pub(super) struct Recipients {
     found: CustomerLookup,
     suppressed: HashMap<CustomerId, Reason>,
@@ -27,7 +27,7 @@ where
     C: Compose,
     T: Transport<Message = C::Message>,
 {
-    pub(super) async fn recipients(&self, batch: &Batch, ids: &[CustomerId]) -> Result<Recipients, StoreError> {
+    pub(super) async fn read_recipients(&self, batch: &Batch, ids: &[CustomerId]) -> Result<Recipients, StoreError> {
         let found = self.customers.get_many(ids).await?;
         let address = |customer| Some(AddressHash::of(batch.channel, self.composer.address(customer)?));
         let reachable: Vec<_> =
@@ -40,8 +40,8 @@ where
         Ok(self.pushes.get(push).await?.is_some_and(|push| push.state == PushState::Cancelled))
     }
 
-    /// The message and its address, or why there is none.
-    pub(super) fn message<'c>(
+    /// Composes the customer's message and returns it with the address, or returns the outcome without sending.
+    pub(super) fn screen<'c>(
         &self,
         batch: &Batch,
         push_is_cancelled: bool,
@@ -52,25 +52,24 @@ where
             return Err(FinalOutcome::unsent(Outcome::Cancelled, "the push was cancelled"));
         }
         if batch.offer.is_over(now()) {
-            return Err(FinalOutcome::unsent(Outcome::Expired, "the offer is over"));
+            return Err(FinalOutcome::unsent(Outcome::Expired, "the offer has expired"));
         }
         if found.unreadable.contains(id) {
             return Err(FinalOutcome::unsent(Outcome::Failed, "the customer's record cannot be read"));
         }
         let Some(customer) = found.customers.get(id) else {
-            return Err(FinalOutcome::unsent(Outcome::OptedOut, "the customer is gone"));
+            return Err(FinalOutcome::unsent(Outcome::OptedOut, "the customer no longer exists"));
         };
-        let address = self
-            .composer
-            .address(customer)
-            .filter(|_| customer.reachable_by(batch.channel))
-            .ok_or_else(|| FinalOutcome::unsent(Outcome::OptedOut, "the customer's consent or address is gone"))?;
+        let address =
+            self.composer.address(customer).filter(|_| customer.reachable_by(batch.channel)).ok_or_else(|| {
+                FinalOutcome::unsent(Outcome::OptedOut, "the customer's consent or address was removed")
+            })?;
         match suppressed.get(id) {
             None => {}
             Some(Reason::OptedOut) => return Err(FinalOutcome::unsent(Outcome::OptedOut, "the customer unsubscribed")),
             Some(Reason::Bounced) => return Err(FinalOutcome::unsent(Outcome::Suppressed, "the address bounced")),
             Some(Reason::Complained) => {
-                return Err(FinalOutcome::unsent(Outcome::Suppressed, "the address complained of our mail"));
+                return Err(FinalOutcome::unsent(Outcome::Suppressed, "a complaint came from the address"));
             }
         }
         let message = self
