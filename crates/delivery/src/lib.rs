@@ -13,6 +13,7 @@
 //! | what a function does with the messages of its queue | [`worker`] |
 
 pub mod compose;
+pub mod lambda;
 pub mod pipeline;
 pub mod transport;
 pub mod worker;
@@ -21,7 +22,9 @@ pub use compose::Compose;
 pub use compose::email::EmailComposer;
 pub use compose::mime::{Email, EmailDraft};
 pub use compose::sms::{SmsComposer, TextMessage};
+pub use lambda::{ChannelFunction, DirectError};
 pub use pipeline::{DeferReason, Deferral, Delivered, Deliverer, RateLimited, SendOneError};
+pub use transport::email::EmailTransport;
 pub use transport::ses::SesTransport;
 pub use transport::smtp::SmtpTransport;
 pub use transport::sns::{SnsOptions, SnsTransport};

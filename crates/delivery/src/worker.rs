@@ -24,7 +24,7 @@ pub struct Worker<C, T> {
     pub queue: Queue,
 }
 
-/// DeferReason a batch must come again by the queue's own means.
+/// Why a batch must come again by the queue's own means.
 #[derive(Debug, thiserror::Error)]
 enum BatchError {
     #[error("the message is no batch: {0}")]

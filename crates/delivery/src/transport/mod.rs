@@ -6,6 +6,7 @@ use domain::TransportId;
 use jiff::Timestamp;
 
 pub mod aws_error;
+pub mod email;
 mod redact;
 pub mod ses;
 pub mod smtp;

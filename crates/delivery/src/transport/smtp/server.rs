@@ -35,7 +35,7 @@ enum Security {
     Implicit,
 }
 
-/// DeferReason a URL names no SMTP server. Does not repeat the URL, which may hold a password.
+/// Why a URL names no SMTP server. Does not repeat the URL, which may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the SMTP URL {0}; expected smtps://user:password@host:465, smtp+starttls://host:587 or smtp://host:25")]
 pub(super) struct InvalidSmtpUrl(String);

@@ -20,7 +20,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 #[derive(Debug, Clone)]
 pub struct Authority(CertificateDer<'static>);
 
-/// DeferReason a text is no certificate.
+/// Why a text is no certificate.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("is no certificate: {0}; expected one in PEM, -----BEGIN CERTIFICATE----- and so on")]
 pub struct InvalidAuthority(String);
