@@ -1,16 +1,15 @@
-//! Delivering: the road of a notification from a batch to its recorded outcome, the same for every channel.
+//! Delivering notifications: from a batch to recorded outcomes, the same for every channel.
+//!
+//! Modules depend on each other in one direction: `lambda` → `worker` → `pipeline` → `transport` → `compose`.
 //!
 //! # Layout
 //! | to change | open |
 //! |---|---|
+//! | how a function handles an event or a direct invocation | [`lambda`] |
+//! | what happens to a message of a channel's queue, its log lines and metrics | [`worker`] |
 //! | the steps of delivering a batch, and their guarantees | [`pipeline`] |
-//! | what a transport is, and how its answers are sorted | [`transport`] |
-//! | how SES, SNS and SMTP are called | [`transport::ses`], [`transport::sns`], [`transport::smtp`] |
-//! | what an e-mail looks like | [`compose::letterhead`], `templates/offer.html` |
-//! | its headers | [`compose::mime`], [`compose::email`] |
-//! | what a text message looks like | [`compose::sms`] |
-//! | what a text costs, and how it is cut to fit | [`compose::segments`] |
-//! | what a function does with the messages of its queue | [`worker`] |
+//! | how providers are called, and what their responses mean | [`transport`] |
+//! | the content of messages | [`compose`] |
 
 pub mod compose;
 pub mod lambda;

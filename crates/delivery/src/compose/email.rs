@@ -1,4 +1,4 @@
-//! What an e-mail looks like. One [`lettre::Message`] serves every e-mail transport.
+//! The e-mail of an offer, with its unsubscribe link. One [`lettre::Message`] serves every e-mail transport.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,12 +12,12 @@ use super::Compose;
 use super::letterhead::{Letterhead, one_line};
 use super::mime::{Email, EmailDraft, message_id};
 
-/// Tells the ring of keys, or why it cannot. Asked before each batch.
+/// Returns the ring of keys, or why it is not available. Called before each batch.
 pub type RingSource = Box<dyn Fn() -> BoxFuture<'static, Result<Arc<KeyRing>, String>> + Send + Sync>;
 
-/// The unsubscribe links of e-mails.
+/// Makes the unsubscribe links of e-mails.
 pub struct Links {
-    /// Where customers reach the API, without a slash at the end.
+    /// The URL at which customers reach the API, without a slash at the end.
     base: String,
     source: RingSource,
     ring: Mutex<Option<Arc<KeyRing>>>,
@@ -30,24 +30,24 @@ impl std::fmt::Debug for Links {
 }
 
 impl Links {
-    /// To the API at `base`, signed with the keys that `source` tells.
+    /// Makes links to the API at `base`, signed with the keys that `source` returns.
     pub fn new(base: &str, source: RingSource) -> Self {
         Self { base: base.trim_end_matches('/').to_owned(), source, ring: Mutex::default() }
     }
 
     async fn prepare(&self) -> Result<(), String> {
         let ring = (self.source)().await?;
-        *self.ring.lock().expect("nothing panics while it holds this") = Some(ring);
+        *self.ring.lock().expect("nothing panics while holding the lock") = Some(ring);
         Ok(())
     }
 
     fn to(&self, subscription: &Subscription) -> Option<String> {
-        let ring = self.ring.lock().expect("nothing panics while it holds this").clone()?;
+        let ring = self.ring.lock().expect("nothing panics while holding the lock").clone()?;
         Some(format!("{}/unsubscribe/{}", self.base, ring.sign(subscription)))
     }
 }
 
-/// Writes offers as e-mail.
+/// Composes offers as e-mail.
 #[derive(Debug)]
 pub struct EmailComposer {
     from: Mailbox,
@@ -57,15 +57,15 @@ pub struct EmailComposer {
 }
 
 impl EmailComposer {
-    /// With the bank's own addresses: `offers@bank.example` or `A Bank <offers@bank.example>`.
+    /// Both addresses are the bank's: `offers@bank.example` or `A Bank <offers@bank.example>`.
     ///
     /// # Errors
-    /// If one is no mailbox.
+    /// If one of them is not a mailbox.
     pub fn new(from: &str, reply_to: &str, letterhead: Letterhead, links: Links) -> Result<Self, AddressError> {
         Ok(Self { from: from.parse()?, reply_to: reply_to.parse()?, letterhead, links })
     }
 
-    /// How the bank appears.
+    /// The letterhead of its e-mails.
     pub fn letterhead(&self) -> &Letterhead {
         &self.letterhead
     }
@@ -93,8 +93,8 @@ impl Compose for EmailComposer {
             channel: Channel::Email,
             address: AddressHash::of(Channel::Email, address),
         });
-        let unsubscribe_url = link.ok_or("there are no keys to sign its unsubscribe link with")?;
-        let address = address.parse().map_err(|_| "the e-mail address cannot be written in a header".to_owned())?;
+        let unsubscribe_url = link.ok_or("the keys that sign unsubscribe links are not loaded")?;
+        let address = address.parse().map_err(|_| "the e-mail address cannot be represented in a header".to_owned())?;
         let message_id = message_id(&format!("{}#{}", offer.id, customer.id), &self.from);
         let message = EmailDraft {
             from: &self.from,
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worked_example_reads_as_the_bank_meant_it() {
+    fn offer_becomes_a_complete_email() {
         let raw = compose(
             json!({"code": "CASHBK", "description": "Get 5% cashback on 5000 spent"}),
             json!({"name": "Asha", "email": "asha@example.com", "channels": ["email"]}),
@@ -166,8 +166,8 @@ mod tests {
         assert_eq!(addresses(mail.to()), [("Asha".into(), "asha@example.com".into())]);
         assert_eq!(mail.subject(), Some("Save Cash On Transactions"));
         let text = mail.body_text(0).unwrap();
-        let (said, foot) = text.split_once("-- ").unwrap();
-        assert_eq!(said.trim_end(), "Get 5% cashback on 5000 spent");
+        let (content, foot) = text.split_once("-- ").unwrap();
+        assert_eq!(content.trim_end(), "Get 5% cashback on 5000 spent");
         assert!(foot.contains("A <Bank>") && foot.contains("1 High Street"), "{foot}");
         let html = mail.body_html(0).unwrap();
         assert!(html.contains("Get 5% cashback on 5000 spent") && html.contains("A &#60;Bank&#62;"), "{html}");
@@ -175,14 +175,14 @@ mod tests {
 
         let link = mail.list_unsubscribe().as_address().unwrap().first().unwrap().address().unwrap().to_owned();
         assert!(link.starts_with("https://offers.bank.example/v1/unsubscribe/k1."), "{link}");
-        assert!(foot.contains(&link) && html.contains(&link), "the reader sees the same link: {link}");
-        // Unfolded, so that it is signed as it is sent; and the same for every attempt.
+        assert!(foot.contains(&link) && html.contains(&link), "header, text and HTML have the same link: {link}");
+        // Not folded, so that it is sent as it was signed.
         let line = format!("List-Unsubscribe: <{link}>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n");
         assert!(String::from_utf8(raw.clone()).unwrap().contains(&line));
     }
 
     #[test]
-    fn any_name_and_any_text_make_a_well_formed_message() {
+    fn any_name_and_text_make_a_well_formed_message() {
         for (name, text) in [
             ("🎉 Ünï \"quoted\" O'Hara, Jr.", "Grüße 🎉 <script>alert(1)</script> & more"),
             ("شيماء", "عرض خاص لك"),
@@ -198,17 +198,17 @@ mod tests {
             let to = addresses(mail.to());
             assert_eq!(to, [(name.trim().to_owned(), "asha@example.com".to_owned())], "{name}");
             let body = mail.body_text(0).unwrap();
-            let said = body.lines().take_while(|line| *line != "-- ").collect::<Vec<_>>();
-            assert_eq!(said[..said.len() - 1], text.lines().collect::<Vec<_>>());
+            let content = body.lines().take_while(|line| *line != "-- ").collect::<Vec<_>>();
+            assert_eq!(content[..content.len() - 1], text.lines().collect::<Vec<_>>());
             assert!(!mail.body_html(0).unwrap().contains("<script>"));
-            // RFC 5322, 2.1.1: no line over 998 bytes; and 7-bit, so that every server takes it.
+            // RFC 5322, 2.1.1: no line over 998 bytes. 7-bit, so that every server accepts it.
             assert!(raw.split(|b| *b == b'\n').all(|line| line.len() <= 999), "{name}");
             assert!(raw.is_ascii(), "{name}");
         }
     }
 
     #[test]
-    fn nobody_can_add_a_header_or_a_recipient() {
+    fn customer_attributes_cannot_inject_headers_or_recipients() {
         let raw = compose(
             json!({"code": "A", "subject": "For {{ customer.tier }}", "description": "Hello"}),
             json!({"name": "Asha", "email": "asha@example.com", "channels": ["email"],

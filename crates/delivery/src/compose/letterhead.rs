@@ -1,16 +1,16 @@
-//! The layout of an e-mail.
+//! The text and HTML of an e-mail, in the bank's layout.
 
 use askama::Template;
 use domain::{Customer, Offer};
 
-/// What an e-mail says.
+/// Subject and body of an e-mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
-    /// One line.
+    /// The subject, on one line.
     pub subject: String,
-    /// Plain text.
+    /// The body as plain text.
     pub text: String,
-    /// The same as HTML.
+    /// The body as HTML.
     pub html: String,
 }
 
@@ -24,20 +24,20 @@ struct Html<'a> {
     unsubscribe_url: Option<&'a str>,
 }
 
-/// How the bank appears at the foot of an e-mail.
+/// The bank's name and address at the foot of an e-mail.
 #[derive(Debug, Clone)]
 pub struct Letterhead {
     /// The bank's name.
     pub brand_name: String,
-    /// Its postal address, which marketing e-mail must show.
+    /// The bank's postal address, which marketing e-mail must show.
     pub postal_address: String,
 }
 
 impl Letterhead {
-    /// An e-mail: `content` is plain text of any number of lines. One that can be unsubscribed from says how.
+    /// Lays out `content`, which is plain text of any number of lines. With an unsubscribe URL, the e-mail shows the link.
     ///
     /// # Errors
-    /// If the layout fails.
+    /// If the template fails.
     pub fn write(&self, subject: &str, content: &str, unsubscribe_url: Option<&str>) -> Result<Content, String> {
         let subject = one_line(subject);
         let html = Html {
@@ -48,7 +48,7 @@ impl Letterhead {
             unsubscribe_url,
         }
         .render()
-        .map_err(|error| format!("the e-mail's layout failed: {error}"))?;
+        .map_err(|error| format!("the e-mail's template failed: {error}"))?;
         let text = match unsubscribe_url {
             Some(url) => with_foot(content, self, url),
             None => content.to_owned(),
@@ -56,10 +56,10 @@ impl Letterhead {
         Ok(Content { subject, text, html })
     }
 
-    /// An offer's e-mail to one customer.
+    /// Lays out an offer for one customer.
     ///
     /// # Errors
-    /// Says why it cannot be written to her, without her address or name.
+    /// Says why it cannot be rendered, without the customer's address or name.
     pub fn write_offer(&self, offer: &Offer, customer: &Customer, unsubscribe_url: &str) -> Result<Content, String> {
         let subject = offer.subject.render(customer).map_err(|error| format!("subject: {error}"))?;
         let content = offer.description.render(customer).map_err(|error| format!("description: {error}"))?;
@@ -67,14 +67,14 @@ impl Letterhead {
     }
 }
 
-/// The plain text of an offer: what there is to say, and below it who says so and how to hear no more.
+/// Plain text with a foot: the sender and the unsubscribe link.
 fn with_foot(content: &str, letterhead: &Letterhead, unsubscribe_url: &str) -> String {
     let Letterhead { brand_name, postal_address } = letterhead;
-    // Mail programs know the line of two hyphens as what parts a text from its foot (RFC 3676, 4.3).
+    // Mail programs recognise `-- ` as the line that separates a text from its signature (RFC 3676, 4.3).
     format!("{content}\n\n-- \n{brand_name}\n{postal_address}\n\nNo more offers by e-mail: {unsubscribe_url}\n")
 }
 
-/// What stands in a header stands on one line, whatever an attribute of the customer holds.
+/// Joins lines, so that no attribute of a customer can add a header.
 pub(super) fn one_line(text: &str) -> String {
     text.split(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
         .map(str::trim)
@@ -83,7 +83,7 @@ pub(super) fn one_line(text: &str) -> String {
         .join(" ")
 }
 
-/// Blank lines part paragraphs; other line breaks stay.
+/// Splits text into paragraphs at blank lines. Other line breaks are kept.
 fn paragraphs(content: &str) -> Vec<Vec<&str>> {
     let lines: Vec<&str> = content.lines().map(str::trim_end).collect();
     lines.split(|line| line.is_empty()).filter(|lines| !lines.is_empty()).map(<[&str]>::to_vec).collect()
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paragraphs_and_lines_stay() {
+    fn paragraphs_and_line_breaks_are_kept() {
         assert_eq!(paragraphs("a\r\nb\n\n\nc"), [vec!["a", "b"], vec!["c"]]);
     }
 }

@@ -1,4 +1,4 @@
-//! E-mails as MIME.
+//! An e-mail as a MIME message, with its headers.
 
 use data_encoding::HEXLOWER;
 use lettre::Message;
@@ -8,37 +8,37 @@ use sha2::{Digest, Sha256};
 
 use super::letterhead::Content;
 
-/// An e-mail, as every transport takes it.
+/// An e-mail, ready for any transport.
 #[derive(Debug)]
 pub struct Email {
-    /// The message itself.
+    /// The MIME message.
     pub message: Message,
-    /// What a transport that tells later what became of it brings back: names and values of letters, digits, `-` and `_`.
+    /// Names and values that come back with delivery events, where the transport has them. Letters, digits, `-` and `_`.
     pub tags: Vec<(&'static str, String)>,
 }
 
-/// Who an e-mail is from and to, and what it says.
+/// The parts of an e-mail.
 #[derive(Debug)]
 pub struct EmailDraft<'a> {
-    /// From whom.
+    /// The sender.
     pub from: &'a Mailbox,
-    /// Whom an answer goes to.
+    /// Where replies go.
     pub reply_to: &'a Mailbox,
-    /// To whom: one mailbox, always.
+    /// The recipient; always one.
     pub to: Mailbox,
-    /// What it says.
+    /// Subject and body.
     pub content: Content,
-    /// Names the message for ever: the same for every attempt at it.
+    /// The `Message-ID`, the same for every attempt at this message.
     pub message_id: String,
-    /// Where the reader unsubscribes, if it is mail that one can unsubscribe from.
+    /// Where the recipient unsubscribes. `None` for mail that is not a subscription.
     pub unsubscribe_url: Option<String>,
 }
 
-/// Where a mail program unsubscribes its reader (RFC 2369).
+/// The URL at which a mail program unsubscribes its user (RFC 2369).
 #[derive(Debug, Clone)]
 struct ListUnsubscribe(String);
 
-/// That it may do so with one POST, without asking anybody (RFC 8058).
+/// Allows the mail program to do so with one POST, without a question (RFC 8058).
 #[derive(Debug, Clone)]
 struct ListUnsubscribePost;
 
@@ -54,7 +54,7 @@ impl Header for ListUnsubscribe {
     }
 
     fn display(&self) -> HeaderValue {
-        // As it is, on one line: folded, it has broken signatures (DKIM) on the way.
+        // Not folded: relays have changed folded lines and so broken DKIM signatures.
         let value = format!("<{}>", self.0);
         HeaderValue::dangerous_new_pre_encoded(Self::name(), value.clone(), value)
     }
@@ -75,10 +75,10 @@ impl Header for ListUnsubscribePost {
 }
 
 impl EmailDraft<'_> {
-    /// The message: plain text and HTML, the reader's program chooses.
+    /// Builds the message with plain text and HTML as alternatives.
     ///
     /// # Errors
-    /// If it cannot be written as MIME. The text names no address.
+    /// If it cannot be represented as MIME. The text names no address.
     pub fn message(self) -> Result<Message, String> {
         let Content { subject, text, html } = self.content;
         let mut message = Message::builder()
@@ -93,11 +93,11 @@ impl EmailDraft<'_> {
         }
         message
             .multipart(MultiPart::alternative_plain_html(text, html))
-            .map_err(|error| format!("the e-mail cannot be written: {error}"))
+            .map_err(|error| format!("the e-mail cannot be built: {error}"))
     }
 }
 
-/// A `Message-ID` that depends on `what` alone and tells nothing of it.
+/// A `Message-ID` that is derived from `what` and does not disclose it.
 pub fn message_id(what: &str, from: &Mailbox) -> String {
     let digest = Sha256::digest(what);
     format!("<{}@{}>", HEXLOWER.encode(&digest[..16]), from.email.domain())
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_message_id_is_the_same_for_every_attempt() {
+    fn message_id_is_the_same_for_every_attempt() {
         let from: Mailbox = "offers@bank.example".parse().unwrap();
         assert_eq!(message_id("a#1", &from), message_id("a#1", &from));
         assert_ne!(message_id("a#1", &from), message_id("a#2", &from));

@@ -1,4 +1,13 @@
-//! What messages say.
+//! Composing: from an offer and a customer to the message of a channel.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | the text and HTML of an e-mail | [`letterhead`], `templates/offer.html` |
+//! | its headers | [`mime`] |
+//! | the e-mail of an offer, and its unsubscribe link | [`email`] |
+//! | the text message of an offer | [`sms`] |
+//! | what a text message costs, and how it is cut to fit | [`segments`] |
 
 use std::future::Future;
 
@@ -10,26 +19,26 @@ pub mod mime;
 pub mod segments;
 pub mod sms;
 
-/// Writes an offer's message to one customer.
+/// Composes the messages of one channel.
 pub trait Compose: Send + Sync {
-    /// What the channel's transports carry.
+    /// The message that the channel's transports send.
     type Message: Send + Sync;
 
-    /// The channel it writes for.
+    /// The channel.
     fn channel(&self) -> Channel;
 
-    /// Where the customer is reached on this channel.
+    /// The customer's address on this channel.
     fn address<'c>(&self, customer: &'c Customer) -> Option<&'c str>;
 
-    /// Makes sure that it has what it writes with, before each batch.
+    /// Loads what composing needs, such as keys. Called before each batch.
     ///
     /// # Errors
-    /// If it has not: then nobody can be written to for now.
+    /// If that is not available: then no message can be composed for now.
     fn prepare(&self) -> impl Future<Output = Result<(), String>> + Send;
 
-    /// The message.
+    /// Composes the message of an offer to one customer.
     ///
     /// # Errors
-    /// Says why this customer cannot be written to, without her address or name.
+    /// Says why the message cannot be composed, without the customer's address or name.
     fn compose(&self, offer: &Offer, customer: &Customer) -> Result<Self::Message, String>;
 }

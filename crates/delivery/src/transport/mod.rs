@@ -1,4 +1,15 @@
-//! What a transport is, and what its answers mean.
+//! Transports: how messages reach a provider, and what its responses mean for the customer.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | what the result of an attempt can be | this file |
+//! | which e-mail transport the settings select | [`email`] |
+//! | how SES is called, and how its errors are classified | [`ses`] |
+//! | the same for SNS | [`sns`] |
+//! | errors that are the same for all AWS services | [`aws_error`] |
+//! | how an SMTP server is spoken to | [`smtp`] |
+//! | what is removed from providers' texts | `redact` |
 
 use std::future::Future;
 
@@ -12,15 +23,15 @@ pub mod ses;
 pub mod smtp;
 pub mod sns;
 
-/// Carries messages to a provider. Each call is one attempt: trying again is the pipeline's business.
+/// Sends messages through a provider. Each call is one attempt; retrying is the pipeline's responsibility.
 pub trait Transport: Send + Sync {
-    /// What it carries.
+    /// The message that it sends.
     type Message: Send + Sync;
 
-    /// Its name, under which it is blocked when it is out of reach.
+    /// The id that its circuit breaker and rate limit are stored under.
     fn id(&self) -> TransportId;
 
-    /// Hands one message over, before `until` or not at all: afterwards somebody else may send it.
+    /// Hands one message over, before `until` or not at all: after that another invocation may send it.
     fn send(
         &self,
         message: &Self::Message,
@@ -28,34 +39,34 @@ pub trait Transport: Send + Sync {
     ) -> impl Future<Output = Result<Accepted, SendError>> + Send;
 }
 
-/// The provider took the message.
+/// The provider accepted the message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
-    /// The provider's id of the message, or ours where it gives none.
+    /// The provider's id of the message, or our own where the provider has none.
     pub message_id: String,
 }
 
-/// The provider did not take the message, sorted by what that means for the customer.
+/// The provider did not accept the message. One variant for each consequence for the customer.
 ///
-/// The texts are the provider's, cleared of addresses: they are stored and logged.
+/// The texts are the provider's, redacted, because they are stored and logged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// It refuses this recipient or this message, whenever asked.
-    #[error("refused: {0}")]
+    /// The provider refuses this recipient or this message permanently.
+    #[error("rejected: {0}")]
     Rejected(String),
-    /// The recipient has told the provider that she wants no messages: nothing was handed over.
-    #[error("not wanted: {0}")]
+    /// The recipient has opted out with the provider. Nothing was handed over.
+    #[error("opted out: {0}")]
     OptedOut(String),
-    /// The message was handed over, but the answer was lost: the customer may or may not have it.
-    #[error("handed over, but the answer was lost: {0}")]
+    /// The message was handed over, but no response came: the customer may or may not have it.
+    #[error("handed over without a response: {0}")]
     Unanswered(String),
-    /// The provider is there, but does not take this message now: too many at once, a mailbox that is busy.
-    #[error("not taken for now: {0}")]
+    /// The provider is reachable, but does not accept this message now: too many at a time, a busy mailbox.
+    #[error("not accepted for now: {0}")]
     Throttled(String),
-    /// The time was over before the message was handed over.
+    /// The lease ended before the message was handed over.
     #[error("not handed over in time")]
     TooLate,
-    /// The provider takes no messages at all: no connection, no greeting, no TLS, wrong credentials, account paused.
-    #[error("out of reach: {0}")]
+    /// The provider accepts no messages at all: no connection, no greeting, no TLS, wrong credentials, account paused.
+    #[error("unreachable: {0}")]
     Unreachable(String),
 }

@@ -1,23 +1,26 @@
-//! Providers' words, without addresses and numbers.
+//! Redacts texts of providers: they are stored and logged, and often repeat the recipient's address.
 
-/// A provider's words, cleared of addresses and numbers, which many providers repeat, and no longer than a record should hold.
-pub(crate) fn redact(said: &str) -> String {
-    said.split(' ')
+/// The maximum length of a reason.
+const MAX_CHARS: usize = 500;
+
+/// Replaces addresses and phone numbers, removes control characters, and limits the length.
+pub(crate) fn redact(text: &str) -> String {
+    text.split(' ')
         .map(|word| match word.contains('@') {
             true => "(address)",
-            false if is_number(word) => "(number)",
+            false if has_phone_number(word) => "(number)",
             false => word,
         })
         .collect::<Vec<_>>()
         .join(" ")
         .chars()
         .filter(|c| !c.is_control())
-        .take(500)
+        .take(MAX_CHARS)
         .collect()
 }
 
-/// Whether a phone number in E.164 stands in it.
-fn is_number(word: &str) -> bool {
+/// Whether the word contains a phone number in E.164.
+fn has_phone_number(word: &str) -> bool {
     let after_plus = word.split('+').skip(1);
     after_plus.map(|rest| rest.bytes().take_while(u8::is_ascii_digit).count()).any(|digits| digits >= 7)
 }

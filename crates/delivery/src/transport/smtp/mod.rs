@@ -1,8 +1,16 @@
-//! SMTP: one attempt for each message, over connections that are kept.
+//! SMTP: one attempt for each message, over pooled connections.
 //!
-//! lettre speaks the protocol. Its own pool is not used: it never sets `TCP_NODELAY`, so that each message waits 40 ms for
-//! a delayed acknowledgement, and it hides at which command a message was refused, which is what tells a customer's fault
-//! from the server's. For the same reason connections are opened here, TLS and all.
+//! lettre implements the protocol. Its own pool is not used: it never sets `TCP_NODELAY`, so that each message waits 40 ms
+//! for a delayed acknowledgement, and it hides at which command a message was refused, which is what distinguishes an error
+//! of the recipient from one of the server. For the same reasons connections and TLS are opened here.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | the commands of an attempt, and what their replies mean | this file |
+//! | the URL of the server, and connecting to it | `server` |
+//! | reuse of connections | `pool` |
+//! | which certificates are trusted | [`tls`] |
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -29,33 +37,34 @@ mod pool;
 mod server;
 pub mod tls;
 
-/// Connections of one function at a time.
+/// Connections of one function instance.
 const MAX_CONNECTIONS: usize = 10;
-/// For the answer to a message, which the server may be scanning or forwarding. RFC 5321, 4.5.3.2.6, would wait for ten
-/// minutes; a function cannot, and an answer that is not waited for costs a second copy.
+/// The time-out of the reply to a message, which the server may be scanning or forwarding. RFC 5321, 4.5.3.2.6, says ten
+/// minutes, which a function does not have. Giving up early risks a second copy.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Carries e-mail to one SMTP server.
+/// Sends e-mail through one SMTP server.
 pub struct SmtpTransport {
     pool: managed::Pool<Connections>,
 }
 
-/// How far an attempt came before it failed.
+/// Why an attempt failed, and whether the message was handed over.
 enum Failure {
-    /// The server said no; the connection is as good as before.
+    /// The server refused. The connection may be usable.
     Refused(SendError),
-    /// Broken, or without an answer, before the message was handed over.
-    Before(SendError),
-    /// As `Before`, because the connection was gone: another one may do.
+    /// The connection broke, or no reply came, before the message was handed over.
+    BeforeHandover(SendError),
+    /// As `BeforeHandover`, because the server had closed the connection: another one may work.
     ConnectionGone,
-    /// Broken afterwards.
-    After(SendError),
+    /// The connection broke, or no reply came, after that.
+    AfterHandover(SendError),
 }
 
 impl SmtpTransport {
-    /// To the server at the URL that `url` tells: `smtps://user:password@host:465`, `smtp+starttls://host:587` or
-    /// `smtp://host:25`; a password goes unencrypted to this machine alone. Asks for it when the first message is sent,
-    /// and again after the server could not be used. Its certificate must come from a public authority, or from `authority`.
+    /// Uses the server at the URL that `url` returns: `smtps://user:password@host:465`, `smtp+starttls://host:587` or
+    /// `smtp://host:25`. A password is sent unencrypted to this machine only. The URL is read for the first message, and
+    /// again after the server could not be used. The server's certificate must be issued by a public authority or by
+    /// `authority`.
     pub fn new(url: UrlSource, authority: Option<Authority>) -> Self {
         let pool = managed::Pool::builder(Connections { url, authority, server: Mutex::new(None) })
             .max_size(MAX_CONNECTIONS)
@@ -79,46 +88,33 @@ impl SmtpTransport {
     ) -> Result<Response, Failure> {
         let envelope = message.envelope();
         let reused = connection.reused;
-        // Until the exchange is complete; so also if this future is dropped, or panics, in the middle.
+        // Reset once the exchange is complete. It stays set if this future is dropped or panics before.
         connection.awaiting_reply = true;
         let smtp = &mut connection.smtp;
-        let before = |stage: &'static str| {
-            move |error: Option<SmtpError>| match error {
-                Some(error) if stage != "MAIL FROM" && error.is_permanent() => {
-                    Failure::Refused(SendError::Rejected(redacted(stage, &error)))
-                }
-                // A server ends a session when it likes, after so many messages or so long.
-                Some(error) if reused && is_closing(&error) => Failure::ConnectionGone,
-                Some(error) if error.status().is_some() => Failure::Refused(temporary(stage, &error)),
-                Some(_) if reused => Failure::ConnectionGone,
-                Some(error) => Failure::Before(unreachable(stage, &error)),
-                // It answered the sender, so it is there: looking at this recipient or message takes it long.
-                None if stage != "MAIL FROM" => {
-                    Failure::Before(SendError::Throttled(format!("{stage}: no answer in time")))
-                }
-                None => Failure::Before(SendError::Unreachable(format!("{stage}: no answer in time"))),
-            }
-        };
+        let before = |stage: &'static str| move |error| classify_before_handover(stage, reused, error);
         let mail = Mail::new(envelope.from().cloned(), vec![]);
-        replied(COMMAND_TIMEOUT, smtp.command(mail)).await.map_err(before("MAIL FROM"))?;
+        reply_within(COMMAND_TIMEOUT, smtp.command(mail)).await.map_err(before("MAIL FROM"))?;
         for recipient in envelope.to() {
             let rcpt = Rcpt::new(recipient.clone(), vec![]);
-            replied(COMMAND_TIMEOUT, smtp.command(rcpt)).await.map_err(before("RCPT TO"))?;
+            reply_within(COMMAND_TIMEOUT, smtp.command(rcpt)).await.map_err(before("RCPT TO"))?;
         }
-        let go_ahead = replied(COMMAND_TIMEOUT, smtp.command(Data)).await.map_err(before("DATA"))?;
+        let go_ahead = reply_within(COMMAND_TIMEOUT, smtp.command(Data)).await.map_err(before("DATA"))?;
         if !go_ahead.has_code(354) {
-            return Err(Failure::Before(SendError::Unreachable(format!("DATA was answered with {}", go_ahead.code()))));
+            return Err(Failure::BeforeHandover(SendError::Unreachable(format!(
+                "the reply to DATA is {}, not 354",
+                go_ahead.code()
+            ))));
         }
-        // The conversation took its time, and this process may have been stopped meanwhile. Without its end the server drops
-        // the message.
+        // The commands took time, and the process may have been frozen meanwhile. Without the end of the message the server
+        // discards it.
         if now() >= until {
-            return Err(Failure::Before(SendError::TooLate));
+            return Err(Failure::BeforeHandover(SendError::TooLate));
         }
-        let accepted = replied(MESSAGE_TIMEOUT, smtp.message(raw)).await.map_err(|error| match error {
+        let accepted = reply_within(MESSAGE_TIMEOUT, smtp.message(raw)).await.map_err(|error| match error {
             Some(error) if error.is_permanent() => Failure::Refused(SendError::Rejected(redacted("message", &error))),
-            Some(error) if error.status().is_some() => Failure::Refused(temporary("message", &error)),
-            Some(error) => Failure::After(SendError::Unanswered(redacted("message", &error))),
-            None => Failure::After(SendError::Unanswered("message: no answer in time".to_owned())),
+            Some(error) if error.status().is_some() => Failure::Refused(classify_temporary("message", &error)),
+            Some(error) => Failure::AfterHandover(SendError::Unanswered(redacted("message", &error))),
+            None => Failure::AfterHandover(SendError::Unanswered("message: no reply in time".to_owned())),
         })?;
         connection.awaiting_reply = false;
         Ok(accepted)
@@ -143,12 +139,12 @@ impl Transport for SmtpTransport {
                     let id = message.headers().get::<lettre::message::header::MessageId>();
                     return Ok(Accepted { message_id: id.map(|id| id.as_ref().to_owned()).unwrap_or_default() });
                 }
-                // A server closes idle connections when it likes. Nothing was handed over: a fresh one may be used.
+                // Servers close idle connections. Nothing was handed over, so a new connection may be used.
                 Err(Failure::ConnectionGone) => discard(connection),
                 Err(Failure::Refused(error)) => {
                     if let SendError::Unreachable(_) = error {
-                        // It refuses us: signing in anew, as the URL says by now, may change its mind. The other
-                        // connections are signed in as this one was.
+                        // The server refuses us. The password in the URL may have changed, so all connections, which used
+                        // the same one, are replaced.
                         self.pool.manager().forget_server();
                         self.pool.retain(|_, _| false);
                         discard(connection);
@@ -157,7 +153,7 @@ impl Transport for SmtpTransport {
                     }
                     return Err(error);
                 }
-                Err(Failure::Before(error) | Failure::After(error)) => {
+                Err(Failure::BeforeHandover(error) | Failure::AfterHandover(error)) => {
                     discard(connection);
                     return Err(error);
                 }
@@ -166,9 +162,9 @@ impl Transport for SmtpTransport {
     }
 }
 
-/// After a refusal the connection is as good as before, if the server agrees.
+/// Keeps a connection after a refusal if the server accepts a reset.
 async fn keep_or_discard(mut connection: Object<Connections>) {
-    if replied(COMMAND_TIMEOUT, connection.smtp.command(Rset)).await.is_ok() {
+    if reply_within(COMMAND_TIMEOUT, connection.smtp.command(Rset)).await.is_ok() {
         connection.awaiting_reply = false;
         connection.used_at = Instant::now();
     } else {
@@ -176,23 +172,43 @@ async fn keep_or_discard(mut connection: Object<Connections>) {
     }
 }
 
-/// Takes a connection out of the pool and closes it.
+/// Removes a connection from the pool and closes it.
 fn discard(connection: Object<Connections>) {
     drop(Object::take(connection));
 }
 
-/// The answer, or the error; `None` if there was neither in time.
-async fn replied(
-    limit: Duration,
-    answer: impl Future<Output = Result<Response, SmtpError>>,
-) -> Result<Response, Option<SmtpError>> {
-    timeout(limit, answer).await.map_err(|_| None)?.map_err(Some)
+/// What a failure before the message was handed over means. `None` is a time-out; `reused` is whether the connection had
+/// carried a message before.
+fn classify_before_handover(stage: &'static str, reused: bool, error: Option<SmtpError>) -> Failure {
+    match error {
+        Some(error) if stage != "MAIL FROM" && error.is_permanent() => {
+            Failure::Refused(SendError::Rejected(redacted(stage, &error)))
+        }
+        // Servers end a session after a number of messages or a time of their choice.
+        Some(error) if reused && is_closing(&error) => Failure::ConnectionGone,
+        Some(error) if error.status().is_some() => Failure::Refused(classify_temporary(stage, &error)),
+        Some(_) if reused => Failure::ConnectionGone,
+        Some(error) => Failure::BeforeHandover(unreachable(stage, &error)),
+        // The server replied to the sender, so it is reachable: checking this recipient or message takes it too long.
+        None if stage != "MAIL FROM" => {
+            Failure::BeforeHandover(SendError::Throttled(format!("{stage}: no reply in time")))
+        }
+        None => Failure::BeforeHandover(SendError::Unreachable(format!("{stage}: no reply in time"))),
+    }
 }
 
-/// A refusal for now. 5xx means that the server refuses the sender.
-fn temporary(stage: &str, error: &SmtpError) -> SendError {
-    let is_ours = is_closing(error) || error.is_permanent();
-    if is_ours { unreachable(stage, error) } else { SendError::Throttled(redacted(stage, error)) }
+/// The reply or the error; `Err(None)` after a time-out.
+async fn reply_within(
+    limit: Duration,
+    reply: impl Future<Output = Result<Response, SmtpError>>,
+) -> Result<Response, Option<SmtpError>> {
+    timeout(limit, reply).await.map_err(|_| None)?.map_err(Some)
+}
+
+/// What a refusal for now means. 5xx means that the server refuses the sender.
+fn classify_temporary(stage: &str, error: &SmtpError) -> SendError {
+    let refuses_all = is_closing(error) || error.is_permanent();
+    if refuses_all { unreachable(stage, error) } else { SendError::Throttled(redacted(stage, error)) }
 }
 
 /// Whether the server ends the session, or is about to close down (RFC 5321, 3.8).

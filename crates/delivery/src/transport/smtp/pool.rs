@@ -1,4 +1,4 @@
-//! Connections that are kept.
+//! The pool of connections to an SMTP server.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -12,49 +12,48 @@ use super::server::Server;
 use super::tls::Authority;
 use crate::transport::SendError;
 
-/// For the answer to one command.
+/// The time-out of the reply to one command.
 pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A connection unused for this long is asked whether it is still there.
+/// A connection that was idle for longer is checked before it is used.
 const IDLE_CHECK_AFTER: Duration = Duration::from_secs(5);
 
-/// Tells the server's URL, password and all, or why it cannot.
+/// Returns the server's URL with its password, or why it is not available.
 pub type UrlSource = Box<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
 
-/// A connection and when it was last used.
+/// A pooled connection.
 pub(super) struct Connection {
     pub(super) smtp: AsyncSmtpConnection,
     pub(super) used_at: Instant,
-    /// Whether it carried a message before: then the server may have closed it since.
+    /// Whether it has carried a message: the server may have closed it since.
     pub(super) reused: bool,
-    /// Whether a command may still be without its answer. The next command would take that answer for its own, and a
-    /// message could be taken for accepted that never was: such a connection is never used again.
+    /// Whether a reply may still be outstanding. The next command would take it for its own, and a message could count as
+    /// accepted that never was, so such a connection is never used again.
     pub(super) awaiting_reply: bool,
 }
 
 pub(super) struct Connections {
     pub(super) url: UrlSource,
     pub(super) authority: Option<Authority>,
-    /// As the URL said when it was last read; read again once the server could not be used.
+    /// The server of the URL as last read. Read again after the server could not be used.
     pub(super) server: Mutex<Option<Server>>,
 }
 
 impl Connections {
     async fn server(&self) -> Result<Server, SendError> {
-        let known = self.server.lock().expect("nothing panics while it holds this").clone();
+        let known = self.server.lock().expect("nothing panics while holding the lock").clone();
         if let Some(server) = known {
             return Ok(server);
         }
-        // Nobody's fault but ours: what cannot be sent now waits until somebody has put it right.
+        // An error of our configuration: messages wait until an operator has fixed it.
         let url = (self.url)().await.map_err(|error| SendError::Unreachable(format!("no SMTP URL: {error}")))?;
         let server = Server::parse(&url).map_err(|error| SendError::Unreachable(error.to_string()))?;
-        *self.server.lock().expect("nothing panics while it holds this") = Some(server.clone());
+        *self.server.lock().expect("nothing panics while holding the lock") = Some(server.clone());
         Ok(server)
     }
 
-    /// The password, or the server, may have changed.
+    /// Makes the next connection read the URL again: the password or the server may have changed.
     pub(super) fn forget_server(&self) {
-        *self.server.lock().expect("nothing panics while it holds this") = None;
+        *self.server.lock().expect("nothing panics while holding the lock") = None;
     }
 }
 
@@ -68,15 +67,15 @@ impl managed::Manager for Connections {
     }
 
     async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<SendError> {
-        let stale = || RecycleError::message("the connection is gone");
+        let closed = || RecycleError::message("the connection is closed");
         if connection.awaiting_reply || connection.smtp.has_broken() {
-            return Err(stale());
+            return Err(closed());
         }
         if connection.used_at.elapsed() > IDLE_CHECK_AFTER {
             connection.awaiting_reply = true;
             let alive = timeout(COMMAND_TIMEOUT, connection.smtp.test_connected()).await;
             if !matches!(alive, Ok(true)) {
-                return Err(stale());
+                return Err(closed());
             }
             connection.awaiting_reply = false;
         }

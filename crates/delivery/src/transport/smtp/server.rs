@@ -1,4 +1,4 @@
-//! An SMTP server: its URL, and connecting to it.
+//! An SMTP server: parsing its URL, and connecting to it.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use url::Url;
 use super::tls::{self, Authority};
 use crate::transport::{SendError, redact};
 
-/// To a connection that is greeted, encrypted and authenticated.
+/// The time-out of a new connection, including greeting, TLS and authentication.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where the server is and how to speak to it.
+/// Address, encryption and credentials of a server.
 #[derive(Clone)]
 pub(super) struct Server {
     host: String,
@@ -27,15 +27,15 @@ pub(super) struct Server {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Security {
-    /// `smtp://`: nothing is encrypted. For a server on this machine or network.
+    /// `smtp://`: not encrypted. For a server on this machine or network.
     None,
-    /// `smtp+starttls://`: encrypted after the greeting, or not at all spoken to.
+    /// `smtp+starttls://`: encrypted after the greeting, or not used at all.
     StartTls,
     /// `smtps://`: encrypted from the first byte.
     Implicit,
 }
 
-/// Why a URL names no SMTP server. Does not repeat the URL, which may hold a password.
+/// Why a URL is not that of an SMTP server. The text does not repeat the URL, which may contain a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the SMTP URL {0}; expected smtps://user:password@host:465, smtp+starttls://host:587 or smtp://host:25")]
 pub(super) struct InvalidSmtpUrl(String);
@@ -43,7 +43,7 @@ pub(super) struct InvalidSmtpUrl(String);
 impl Server {
     pub(super) fn parse(url: &str) -> Result<Self, InvalidSmtpUrl> {
         let fault = |what: &str| InvalidSmtpUrl(what.to_owned());
-        let url = Url::parse(url).map_err(|error| InvalidSmtpUrl(format!("is no URL ({error})")))?;
+        let url = Url::parse(url).map_err(|error| InvalidSmtpUrl(format!("is not a URL ({error})")))?;
         let (security, default_port) = match url.scheme() {
             "smtp" => (Security::None, 25),
             "smtp+starttls" => (Security::StartTls, 587),
@@ -111,15 +111,15 @@ pub(super) fn unreachable(stage: &str, error: &SmtpError) -> SendError {
     SendError::Unreachable(redacted(stage, error))
 }
 
-/// The server's words, cleared of addresses: many servers repeat the recipient's.
+/// The text of an error, redacted: many servers repeat the recipient's address.
 pub(super) fn redacted(stage: &str, error: &SmtpError) -> String {
-    let mut words = format!("{stage}: {error}");
+    let mut text = format!("{stage}: {error}");
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        words = format!("{words}: {cause}");
+        text = format!("{text}: {cause}");
         source = cause.source();
     }
-    redact::redact(&words)
+    redact::redact(&text)
 }
 
 #[cfg(test)]
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_says_how_to_speak_to_the_server() {
+    fn url_selects_port_encryption_and_credentials() {
         let server = Server::parse("smtps://user:p%40ss@mail.bank.example").unwrap();
         assert_eq!(
             (server.host.as_str(), server.port, server.security),
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_url_is_told_without_repeating_it() {
+    fn invalid_url_is_not_repeated_in_the_error() {
         for url in ["", "mail.bank.example", "http://secret@host", "smtp://user:secret@mail.bank.example", "smtps://"] {
             let error = Server::parse(url).map(|_| ()).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
