@@ -43,6 +43,7 @@ use store::pushes::{Report, ReportResult};
 
 use self::breaker::{Selected, SelectedTransport, emit_breaker_state};
 use self::deferral::{Unfinished, backoff, defer_for, delay_until};
+use self::rate::SlotResult;
 use self::round::{Counted, MAX_READ_AGE, NotificationState, Round};
 use self::screening::Recipients;
 use crate::compose::Compose;
@@ -204,9 +205,9 @@ where
             return Ok(NotificationState::Unfinished(Unfinished::BreakerOpen));
         }
         let asked_at = Instant::now();
-        let unfinished = self.acquire_slot(round).await?;
+        let slot = self.acquire_slot(round).await?;
         round.waited_ms.fetch_add(telemetry::millis_since(asked_at), Ordering::Relaxed);
-        if let Some(unfinished) = unfinished {
+        if let SlotResult::Unavailable(unfinished) = slot {
             return Ok(NotificationState::Unfinished(unfinished));
         }
         if now() < round.read_at + MAX_READ_AGE {

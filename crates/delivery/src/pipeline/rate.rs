@@ -25,36 +25,48 @@ pub(super) enum Turn {
     },
 }
 
+/// The result of acquiring a slot.
+pub(super) enum SlotResult {
+    /// The notification may be sent now.
+    Acquired,
+    /// It may not, for this reason.
+    Unavailable(Unfinished),
+}
+
 impl<C, T> Deliverer<C, T>
 where
     C: Compose,
     T: Transport<Message = C::Message>,
 {
-    /// Waits for a slot, or returns why the notification gets none: `None` means go ahead.
-    pub(super) async fn acquire_slot(&self, round: &Round<'_, T>) -> Result<Option<Unfinished>, StoreError> {
+    /// Waits for a slot, or returns why the notification gets none.
+    pub(super) async fn acquire_slot(&self, round: &Round<'_, T>) -> Result<SlotResult, StoreError> {
         let mut share = round.share.lock().await;
         // Waiting for the lock took time.
         if round.has_no_time() {
-            return Ok(Some(Unfinished::NoTime));
+            return Ok(SlotResult::Unavailable(Unfinished::NoTime));
         }
         if round.is_breaker_open.load(Ordering::Relaxed) {
-            return Ok(Some(Unfinished::BreakerOpen));
+            return Ok(SlotResult::Unavailable(Unfinished::BreakerOpen));
         }
         if let Some(full_until) = share.full_until {
-            return Ok(Some(Unfinished::RateFull(full_until)));
+            return Ok(SlotResult::Unavailable(Unfinished::RateFull(full_until)));
         }
         let waiting = round.waiting.load(Ordering::Relaxed);
         let at = match self.reserve(round.selected.limited, &mut share.slot, waiting, now() + MAX_READ_AGE).await? {
             Turn::At(at) => at,
             Turn::RateFull { until } => {
                 share.full_until = Some(until);
-                return Ok(Some(Unfinished::RateFull(until)));
+                return Ok(SlotResult::Unavailable(Unfinished::RateFull(until)));
             }
         };
         round.waiting.fetch_sub(1, Ordering::Relaxed);
         drop(share);
         sleep_until(at).await;
-        Ok(round.is_breaker_open.load(Ordering::Relaxed).then_some(Unfinished::BreakerOpen))
+        Ok(if round.is_breaker_open.load(Ordering::Relaxed) {
+            SlotResult::Unavailable(Unfinished::BreakerOpen)
+        } else {
+            SlotResult::Acquired
+        })
     }
 
     /// Takes the next send of `slot`, or reserves `wanted` more, waiting until `latest` at most.
