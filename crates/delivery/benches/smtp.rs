@@ -1,9 +1,9 @@
-//! How many messages a second go through the SMTP transport, to postfix's `smtp-sink`, which throws them away. Beside it, in
-//! the same run: nodemailer's pool, if npm can fetch it, and postfix's own `smtp-source`, which shows what the sink can take.
+//! Messages per second through the SMTP transport, to postfix's `smtp-sink`, which discards them. For comparison, in the same
+//! run: nodemailer's pool, if npm can fetch it, and postfix's `smtp-source`, which shows the limit of the sink.
 //!
 //!     cargo bench -p delivery --bench smtp
 //!
-//! `smtp-sink` is part of postfix (Debian: `apt-get install postfix`); `SMTP_SINK` names it where it is not found.
+//! `smtp-sink` is part of postfix (Debian: `apt-get install postfix`); set `SMTP_SINK` to its path if it is elsewhere.
 
 use std::env;
 use std::path::PathBuf;
@@ -60,7 +60,7 @@ fn email(number: usize) -> Result<Email> {
     Ok(Email { message, tags: Vec::new() })
 }
 
-/// About 2 kB with both parts, as an offer has.
+/// About 2 kB with both parts, like an offer.
 fn text() -> String {
     "Get 5% cashback on 5000 spent. ".repeat(30)
 }
@@ -105,7 +105,7 @@ fn smtp_source(sink: &Sink) -> Result<f64> {
 }
 
 fn output(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("there is no {}", command.get_program().display()))?;
+    let output = command.output().with_context(|| format!("{} not found", command.get_program().display()))?;
     if !output.status.success() {
         bail!("{}: {}", command.get_program().display(), String::from_utf8_lossy(&output.stderr));
     }
@@ -117,7 +117,7 @@ fn per_second(messages: usize, took: Duration) -> f64 {
     messages as f64 / took.as_secs_f64()
 }
 
-/// `smtp-sink`. It ends with this.
+/// A running `smtp-sink`; dropping this stops it.
 struct Sink {
     program: PathBuf,
     port: u16,
@@ -129,19 +129,19 @@ impl Sink {
         let named = env::var_os("SMTP_SINK").map(PathBuf::from);
         let program = named.unwrap_or_else(|| PathBuf::from("/usr/sbin/smtp-sink"));
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        // It will not run as root.
+        // It refuses to run as root.
         let is_root = output(Command::new("id").arg("-u"))?.trim() == "0";
         let process = Command::new(&program)
             .args(if is_root { &["-u", "nobody"][..] } else { &[] })
             .args([format!("127.0.0.1:{port}"), "1000".to_owned()])
             .stdout(Stdio::null())
             .spawn()
-            .with_context(|| format!("there is no {}; it is part of postfix", program.display()))?;
+            .with_context(|| format!("{} not found; it is part of postfix", program.display()))?;
         let sink = Self { program, port, process };
         let began = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             if began.elapsed() > Duration::from_secs(5) {
-                bail!("smtp-sink does not answer");
+                bail!("smtp-sink does not accept connections");
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -151,7 +151,7 @@ impl Sink {
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        // It may have ended already, which is what is wanted.
+        // An error means that it has ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

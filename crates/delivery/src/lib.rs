@@ -1,39 +1,31 @@
-//! Delivering: the road of a notification from a batch to its recorded outcome, the same for every channel.
+//! Delivering notifications: from a batch to recorded outcomes, the same for every channel.
+//!
+//! Modules depend on each other in one direction: `lambda` → `worker` → `pipeline` → `transport` → `compose`.
 //!
 //! # Layout
 //! | to change | open |
 //! |---|---|
-//! | the steps of delivering a batch, and their guarantees | [`deliver`] |
-//! | how long a batch that is put off waits | [`backoff`] |
-//! | what a transport is, and how its answers are sorted | [`transport`] |
-//! | what an e-mail looks like | [`email`], `templates/offer.html` |
-//! | how SMTP is spoken, and its connections | [`smtp`] |
-//! | whom TLS trusts | [`tls`] |
-//! | what a text message looks like | [`sms`] |
-//! | what a text costs, and how it is cut to fit | [`segments`] |
-//! | how SES is called, and its answers sorted | [`ses`] |
-//! | the same of SNS | [`sns`] |
-//! | what the failure of any call to AWS means for the customer | [`aws`] |
-//! | what a function does with the messages of its queue | [`batches`] |
+//! | how a function handles an event or a direct invocation | [`lambda`] |
+//! | what happens to a message of a channel's queue, its log lines and metrics | [`worker`] |
+//! | the steps of delivering a batch, and their guarantees | [`pipeline`] |
+//! | how providers are called, and what their responses mean | [`transport`] |
+//! | the content of messages | [`compose`] |
 
-pub mod aws;
-pub mod backoff;
-pub mod batches;
-pub mod deliver;
-pub mod email;
-pub mod segments;
-pub mod ses;
-pub mod sms;
-pub mod smtp;
-pub mod sns;
-pub mod tls;
+pub mod compose;
+pub mod lambda;
+pub mod pipeline;
 pub mod transport;
+pub mod worker;
 
-pub use batches::Batches;
-pub use deliver::{Delivered, Deliverer, Paced, PutOff, SendOneError, Why};
-pub use email::{Email, EmailComposer, Envelope};
-pub use ses::SesTransport;
-pub use sms::{SmsComposer, TextMessage};
-pub use smtp::SmtpTransport;
-pub use sns::{SnsOptions, SnsTransport};
-pub use transport::{Accepted, Compose, SendError, Transport};
+pub use compose::Compose;
+pub use compose::email::EmailComposer;
+pub use compose::mime::{Email, EmailDraft};
+pub use compose::sms::{SmsComposer, TextMessage};
+pub use lambda::{ChannelFunction, DirectError};
+pub use pipeline::{DeferReason, Deferral, Delivered, Deliverer, RateLimited, SendOneError};
+pub use transport::email::EmailTransport;
+pub use transport::ses::SesTransport;
+pub use transport::smtp::SmtpTransport;
+pub use transport::sns::{SnsOptions, SnsTransport};
+pub use transport::{Accepted, SendError, Transport};
+pub use worker::Worker;

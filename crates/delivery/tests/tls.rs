@@ -1,9 +1,9 @@
-//! SMTP over TLS, against a real listener: the inbox, behind one that takes the encryption off.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! SMTP over TLS, against a real listener: the inbox, behind a TLS terminator.
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 use std::sync::Arc;
 
-use delivery::tls::Authority;
+use delivery::transport::smtp::tls::Authority;
 use delivery::{Email, SendError, SmtpTransport, Transport};
 use futures::FutureExt;
 use inbox::{Faults, Messages};
@@ -18,17 +18,17 @@ use tokio_rustls::rustls::{ServerConfig, crypto};
 
 const PASSWORD: &str = "p@ss";
 
-/// An SMTP server that wants TLS and a password.
+/// An SMTP server that requires TLS and a password.
 struct Server {
     messages: Messages,
     implicit: u16,
     start_tls: u16,
-    /// Who signed its certificate.
+    /// The authority of its certificate, in PEM.
     authority: String,
 }
 
 impl Server {
-    /// With a certificate for `name`.
+    /// Starts a server with a certificate for `name`.
     async fn start(name: &str) -> Self {
         let (messages, faults) = (Messages::default(), Faults::default());
         faults.set_password(Some(PASSWORD.to_owned()));
@@ -57,7 +57,7 @@ impl Server {
             tokio::spawn(async move {
                 loop {
                     let (stream, _) = listener.accept().await.unwrap();
-                    // A client that does not like the certificate goes away.
+                    // Ends early if the client rejects the certificate.
                     tokio::spawn(decrypt(stream, acceptor.clone(), inbox, is_implicit).map(drop));
                 }
             });
@@ -72,7 +72,7 @@ impl Server {
     }
 }
 
-/// Takes the encryption off, at once or after STARTTLS.
+/// Terminates TLS, from the first byte or after STARTTLS.
 async fn decrypt(mut stream: TcpStream, acceptor: TlsAcceptor, inbox: u16, is_implicit: bool) -> std::io::Result<()> {
     if !is_implicit {
         stream.write_all(b"220 tls ESMTP\r\n").await?;
@@ -81,14 +81,14 @@ async fn decrypt(mut stream: TcpStream, acceptor: TlsAcceptor, inbox: u16, is_im
         while !line.starts_with("STARTTLS") {
             line.clear();
             lines.read_line(&mut line).await?;
-            let answer = if line.starts_with("EHLO") { "250-tls\r\n250 STARTTLS\r\n" } else { "220 go ahead\r\n" };
-            lines.get_mut().write_all(answer.as_bytes()).await?;
+            let reply = if line.starts_with("EHLO") { "250-tls\r\n250 STARTTLS\r\n" } else { "220 go ahead\r\n" };
+            lines.get_mut().write_all(reply.as_bytes()).await?;
         }
     }
     let mut encrypted = acceptor.accept(stream).await?;
     let mut plain = TcpStream::connect(("127.0.0.1", inbox)).await?;
     if !is_implicit {
-        // The greeting has been given.
+        // The client has had its greeting: skip the inbox's.
         while plain.read_u8().await? != b'\n' {}
     }
     copy_bidirectional(&mut encrypted, &mut plain).await?;
@@ -106,16 +106,16 @@ async fn send(url: String, authority: Option<Authority>) -> Result<(), SendError
     transport.send(&Email { message, tags: Vec::new() }, Timestamp::MAX).await.map(drop)
 }
 
-/// The password's `@`, in a URL.
-fn signed_in(scheme: &str, host: &str, port: u16) -> String {
+/// A URL with the user and password; the `@` of the password is escaped.
+fn with_password(scheme: &str, host: &str, port: u16) -> String {
     format!("{scheme}://bank:p%40ss@{host}:{port}")
 }
 
 #[tokio::test]
-async fn a_server_of_a_trusted_authority_is_spoken_to_in_either_way() {
+async fn server_with_a_trusted_certificate_is_used_over_tls_and_starttls() {
     let server = Server::start("localhost").await;
     for (scheme, port) in [("smtps", server.implicit), ("smtp+starttls", server.start_tls)] {
-        send(signed_in(scheme, "localhost", port), server.authority()).await.unwrap();
+        send(with_password(scheme, "localhost", port), server.authority()).await.unwrap();
     }
     let mail = server.messages.all();
     assert_eq!(mail.len(), 2);
@@ -123,7 +123,7 @@ async fn a_server_of_a_trusted_authority_is_spoken_to_in_either_way() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_no_customers_fault() {
+async fn wrong_password_rejects_no_recipient() {
     let server = Server::start("localhost").await;
     for (scheme, port) in [("smtps", server.implicit), ("smtp+starttls", server.start_tls)] {
         for wrong in [format!("{scheme}://bank:wrong@localhost:{port}"), format!("{scheme}://localhost:{port}")] {
@@ -136,23 +136,23 @@ async fn a_wrong_password_is_no_customers_fault() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_does_not_verify_is_refused_before_anything_is_told() {
+async fn nothing_is_sent_to_a_server_with_an_invalid_certificate() {
     let (server, other) = (Server::start("localhost").await, Server::start("mail.bank.example").await);
     for (scheme, port, elsewhere) in
         [("smtps", server.implicit, other.implicit), ("smtp+starttls", server.start_tls, other.start_tls)]
     {
-        // Signed by nobody we know; by the right one, for another host.
-        let unknown = send(signed_in(scheme, "localhost", port), None).await.unwrap_err();
-        let misnamed = send(signed_in(scheme, "localhost", elsewhere), other.authority()).await.unwrap_err();
+        // An unknown authority; a trusted one, but for another host.
+        let unknown = send(with_password(scheme, "localhost", port), None).await.unwrap_err();
+        let misnamed = send(with_password(scheme, "localhost", elsewhere), other.authority()).await.unwrap_err();
         for error in [unknown, misnamed] {
-            assert!(matches!(&error, SendError::Unreachable(said) if said.contains("certificate")), "{error:?}");
+            assert!(matches!(&error, SendError::Unreachable(text) if text.contains("certificate")), "{error:?}");
         }
     }
     assert!(server.messages.all().is_empty() && other.messages.all().is_empty());
 }
 
 #[test]
-fn what_is_no_certificate_is_told() {
+fn invalid_certificate_is_an_error_that_names_the_format() {
     for pem in ["", "x", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
         let error = pem.parse::<Authority>().unwrap_err().to_string();
         assert!(error.contains("PEM"), "{error}");

@@ -28,7 +28,10 @@ fn functions_want_equal_features_of_shared_crates() -> Result<()> {
     }
     ensure!(wanted.keys().any(|of| of.starts_with("aws-runtime v")), "no function uses the AWS SDK");
     wanted.retain(|_, features| features.len() > 1);
-    ensure!(wanted.is_empty(), "run `cargo hakari generate`; some functions want other features than the rest: {wanted:#?}");
+    ensure!(
+        wanted.is_empty(),
+        "run `cargo hakari generate`; some functions want other features than the rest: {wanted:#?}"
+    );
     Ok(())
 }
 

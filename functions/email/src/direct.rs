@@ -1,37 +1,17 @@
-//! One e-mail for whoever invokes the function directly: no record, no retry, the answer says what became of it.
+//! One e-mail on direct invocation: no record and no retry; the response is the result.
 
-use delivery::email::message_id;
-use delivery::{Email, Envelope, SendOneError};
+use delivery::compose::mime::message_id;
+use delivery::{DirectError, Email, EmailDraft, Transport};
 use domain::faults::Faults;
 use domain::fields::{Fields, Lines};
 use domain::offer::{DESCRIPTION_LIMIT, SUBJECT_LIMIT};
-use domain::{AddressHash, Channel};
 use lettre::message::Mailbox;
 use runtime::Deadline;
-use serde_json::{Value, json};
-use store::StoreError;
-use store::suppressions::Reason;
+use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
-use crate::Function;
-
-/// Why the e-mail was not sent.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DirectError {
-    #[error("bad request: {0}")]
-    Request(#[from] Faults),
-    #[error("sending is disabled (SendingEnabled=false); nothing was sent")]
-    Disabled,
-    #[error("the recipient's address is suppressed ({}); nothing was sent", .0.as_str())]
-    Suppressed(Reason),
-    #[error("{0}")]
-    Unwritable(String),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Send(#[from] SendOneError),
-}
+use crate::App;
 
 struct Request {
     recipient: Mailbox,
@@ -62,7 +42,7 @@ impl Request {
         let subject = fields.required("subject", |f| f.text("subject", SUBJECT_LIMIT, Lines::One));
         let content = fields.required("content", |f| f.text("content", DESCRIPTION_LIMIT, Lines::Many));
         let unsubscribe_url = fields.parsed("unsubscribeUrl", |string| match Url::parse(string) {
-            // As the URL's own characters, none of which breaks a header.
+            // The parsed URL is percent-encoded, so it cannot break a header.
             Ok(url) if url.scheme() == "https" => Ok(String::from(url)),
             _ => Err("must be an https:// URL"),
         });
@@ -72,28 +52,26 @@ impl Request {
             (Some(recipient), Some(from), Some(reply_to), Some(subject), Some(content)) => {
                 Ok(Self { recipient, from, reply_to, subject, content, unsubscribe_url })
             }
-            _ => unreachable!("a missing or wrong required field is a fault, and faults have been returned"),
+            _ => unreachable!("a missing or invalid required field is a fault, and faults have been returned"),
         }
     }
 }
 
-/// Sends `{recipient, emailFromAddress, emailReplyToAddress, subject, content, unsubscribeUrl?}` and answers `{messageId}`.
-pub(crate) async fn send(function: &Function, payload: Value, deadline: Deadline) -> Result<Value, DirectError> {
-    let Function { batches, is_sending_enabled } = function;
-    let email = &batches.deliverer;
+/// Sends `{recipient, emailFromAddress, emailReplyToAddress, subject, content, unsubscribeUrl?}` and returns `{messageId}`.
+///
+/// # Errors
+/// Says why nothing was sent, or perhaps nothing.
+pub async fn send<T>(app: &App<T>, payload: Value, deadline: Deadline) -> Result<Value, DirectError>
+where
+    T: Transport<Message = Email>,
+{
     let request = Request::parse(payload)?;
-    if !is_sending_enabled {
-        return Err(DirectError::Disabled);
-    }
-    let address = AddressHash::of(Channel::Email, request.recipient.email.as_ref());
-    if let Some(suppression) = email.suppressions.for_address(&address).await? {
-        return Err(DirectError::Suppressed(suppression.reason));
-    }
-    let letterhead = email.composer.letterhead();
+    app.check_direct(request.recipient.email.as_ref()).await?;
+    let letterhead = app.worker.deliverer.composer.letterhead();
     let content = letterhead
         .write(&request.subject, &request.content, request.unsubscribe_url.as_deref())
-        .map_err(DirectError::Unwritable)?;
-    let message = Envelope {
+        .map_err(DirectError::Compose)?;
+    let message = EmailDraft {
         from: &request.from,
         reply_to: &request.reply_to,
         to: request.recipient,
@@ -102,17 +80,18 @@ pub(crate) async fn send(function: &Function, payload: Value, deadline: Deadline
         message_id: message_id(&Uuid::now_v7().to_string(), &request.from),
     }
     .message()
-    .map_err(DirectError::Unwritable)?;
-    let accepted = email.send_one(&Email { message, tags: Vec::new() }, deadline.at()).await?;
-    Ok(json!({"messageId": accepted.message_id}))
+    .map_err(DirectError::Compose)?;
+    app.send_direct(&Email { message, tags: Vec::new() }, deadline).await
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
-    fn a_bad_request_names_every_fault() {
+    fn bad_request_names_every_fault() {
         let faults = Request::parse(json!({
             "recipient": "asha@example.com\r\nBcc: spy@example.net", "emailFromAddress": "x", "subject": "", "contents": "y"
         }))

@@ -2,7 +2,7 @@
 
 use aws_sdk_lambda::Client;
 use delivery::SmsComposer;
-use delivery::email::Letterhead;
+use delivery::compose::letterhead::Letterhead;
 use domain::transport::OptionalTransport;
 use domain::{Text, TransportId};
 use offer::{App, Diagnosis, SampleComposer, TEST_TIMEOUT, TestSender, router};

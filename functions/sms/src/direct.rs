@@ -1,31 +1,14 @@
-//! One text message for whoever invokes the function directly: no record, no retry, the answer says what became of it.
+//! One text message on direct invocation: no record and no retry; the response is the result.
 
-use delivery::{SendOneError, TextMessage};
+use delivery::{DirectError, TextMessage, Transport};
+use domain::Mobile;
 use domain::faults::Faults;
 use domain::fields::{Fields, Lines};
 use domain::offer::DESCRIPTION_LIMIT;
-use domain::{AddressHash, Channel, Mobile};
 use runtime::Deadline;
-use serde_json::{Value, json};
-use store::StoreError;
-use store::suppressions::Reason;
+use serde_json::Value;
 
-use crate::Function;
-
-/// Why the message was not sent.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DirectError {
-    #[error("bad request: {0}")]
-    Request(#[from] Faults),
-    #[error("sending is disabled (SendingEnabled=false); nothing was sent")]
-    Disabled,
-    #[error("the recipient's number is suppressed ({}); nothing was sent", .0.as_str())]
-    Suppressed(Reason),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Send(#[from] SendOneError),
-}
+use crate::App;
 
 fn parse(payload: Value) -> Result<TextMessage, Faults> {
     let mut fields = Fields::of(payload)?;
@@ -34,31 +17,31 @@ fn parse(payload: Value) -> Result<TextMessage, Faults> {
     fields.finish(&["recipient", "content"])?;
     match (recipient, content) {
         (Some(recipient), Some(text)) => Ok(TextMessage { to: recipient.as_str().to_owned(), text }),
-        _ => unreachable!("a missing or wrong required field is a fault, and faults have been returned"),
+        _ => unreachable!("a missing or invalid required field is a fault, and faults have been returned"),
     }
 }
 
-/// Sends `{recipient, content}` as it is and answers `{messageId}`.
-pub(crate) async fn send(function: &Function, payload: Value, deadline: Deadline) -> Result<Value, DirectError> {
-    let Function { batches, is_sending_enabled } = function;
+/// Sends `{recipient, content}` unchanged and returns `{messageId}`.
+///
+/// # Errors
+/// Says why nothing was sent, or perhaps nothing.
+pub async fn send<T>(app: &App<T>, payload: Value, deadline: Deadline) -> Result<Value, DirectError>
+where
+    T: Transport<Message = TextMessage>,
+{
     let message = parse(payload)?;
-    if !is_sending_enabled {
-        return Err(DirectError::Disabled);
-    }
-    let number = AddressHash::of(Channel::Sms, &message.to);
-    if let Some(suppression) = batches.deliverer.suppressions.for_address(&number).await? {
-        return Err(DirectError::Suppressed(suppression.reason));
-    }
-    let accepted = batches.deliverer.send_one(&message, deadline.at()).await?;
-    Ok(json!({"messageId": accepted.message_id}))
+    app.check_direct(&message.to).await?;
+    app.send_direct(&message, deadline).await
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
-    fn a_bad_request_names_every_fault() {
+    fn bad_request_names_every_fault() {
         let faults = parse(json!({"recipient": "351912345678", "text": "Hello"})).unwrap_err().into_vec();
         let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
         assert_eq!(fields, ["recipient", "content", "text"]);

@@ -1,59 +1,40 @@
-//! Delivers text messages: batches from its queue, or one message for whoever invokes it directly.
+//! Reads the settings, builds the clients once, and runs the function.
 
-mod direct;
-
-use aws_lambda_events::sqs::SqsEvent;
-use delivery::aws::ANSWER_TIMEOUT;
-use delivery::{Batches, Deliverer, Paced, SmsComposer, SnsOptions, SnsTransport};
+use delivery::transport::aws_error::RESPONSE_TIMEOUT;
+use delivery::{RateLimited, SmsComposer, SnsOptions, SnsTransport, Worker, lambda};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::{Aws, Deadline, settings, telemetry};
 use serde_json::Value;
-
-/// What every invocation may use.
-struct Function {
-    batches: Batches<SmsComposer, SnsTransport>,
-    /// While false the queue is not read at all, and direct invocations are refused.
-    is_sending_enabled: bool,
-}
+use sms::App;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let aws = Aws::from_env().await;
+    let app = &app(&aws)?;
+    lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
+        // Boxed: the nested type of the future exceeds the compiler's limit.
+        Box::pin(sms::handle(app, event.payload, Deadline::of(&event.context))).await
+    }))
+    .await
+}
+
+fn app(aws: &Aws) -> Result<App<SnsTransport>, Error> {
     let options = SnsOptions {
         sender_id: settings::optional("SMS_SENDER_ID")?,
         message_type: settings::required("SMS_TYPE")?,
         check_opt_outs: settings::required("CHECK_SMS_OPT_OUTS")?,
     };
-    let transport = SnsTransport::new(aws_sdk_sns::Client::new(&aws.one_attempt(ANSWER_TIMEOUT)), options);
-    let deliverer = Deliverer {
-        customers: aws.table()?,
-        suppressions: aws.table()?,
-        deliveries: aws.table()?,
-        pushes: aws.table()?,
-        limits: aws.table()?,
-        composer: SmsComposer {
-            brand_name: settings::required("BRAND_NAME")?,
-            opt_out: settings::required("SMS_OPT_OUT_TEXT")?,
-            segments: settings::required("SMS_SEGMENTS")?,
-        },
-        first: Paced { transport, rate: settings::required("SMS_RATE_PER_SECOND")? },
-        fallback: None,
+    let transport = SnsTransport::new(aws_sdk_sns::Client::new(&aws.one_attempt(RESPONSE_TIMEOUT)), options);
+    let composer = SmsComposer {
+        brand_name: settings::required("BRAND_NAME")?,
+        opt_out: settings::required("SMS_OPT_OUT_TEXT")?,
+        segments: settings::required("SMS_SEGMENTS")?,
     };
-    let queue = aws.queue("SMS_QUEUE_URL")?;
-    let is_sending_enabled = settings::required("SENDING_ENABLED")?;
-    let function = &Function { batches: Batches { deliverer, queue }, is_sending_enabled };
-    lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
-        // Boxed: all its layers in one type are more than the compiler looks through.
-        Box::pin(handle(function, event.payload, Deadline::of(&event.context))).await
-    }))
-    .await
-}
-
-async fn handle(function: &Function, payload: Value, deadline: Deadline) -> Result<Value, Error> {
-    if payload.get("Records").is_some() {
-        let event: SqsEvent = serde_json::from_value(payload)?;
-        return Ok(serde_json::to_value(function.batches.deliver_all(event, deadline).await)?);
-    }
-    Ok(direct::send(function, payload, deadline).await?)
+    let first = RateLimited { transport, rate: settings::required("SMS_RATE_PER_SECOND")? };
+    let deliverer = lambda::deliverer(aws, composer, first, None)?;
+    Ok(App {
+        worker: Worker { deliverer, queue: aws.queue("SMS_QUEUE_URL")? },
+        is_sending_enabled: settings::required("SENDING_ENABLED")?,
+    })
 }

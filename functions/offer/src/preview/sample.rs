@@ -1,7 +1,7 @@
 //! Sample messages: an offer as one customer of each channel would receive it.
 
 use delivery::SmsComposer;
-use delivery::email::{Content, Letterhead};
+use delivery::compose::letterhead::{Content, Letterhead};
 use domain::{Channel, Customer, CustomerId, Offer};
 use serde_json::Map;
 

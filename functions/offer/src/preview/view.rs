@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use delivery::email::Content;
-use delivery::segments;
+use delivery::compose::letterhead::Content;
+use delivery::compose::segments;
 use domain::{Channel, CustomerId};
 use serde::Serialize;
 use serde_json::Value;

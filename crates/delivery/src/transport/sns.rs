@@ -1,4 +1,4 @@
-//! Amazon SNS: text messages straight to phone numbers, one attempt for each.
+//! Amazon SNS: text messages to phone numbers, one attempt for each.
 
 use aws_sdk_sns::Client;
 use aws_sdk_sns::operation::check_if_phone_number_is_opted_out::CheckIfPhoneNumberIsOptedOutError;
@@ -8,44 +8,45 @@ use domain::TransportId;
 use domain::clock::now;
 use jiff::Timestamp;
 
-use crate::aws::{self, Refusal};
-use crate::sms::TextMessage;
+use crate::compose::sms::TextMessage;
+use crate::transport::aws_error::{self, Refusal};
 use crate::transport::{Accepted, SendError, Transport};
 
-/// Carries text messages through SNS.
+/// Sends text messages through SNS.
 #[derive(Debug)]
 pub struct SnsTransport {
     client: Client,
     options: SnsOptions,
 }
 
-/// What the account sends with.
+/// How the account sends.
 #[derive(Debug, Clone, Default)]
 pub struct SnsOptions {
-    /// Who it is from, where the country allows a name.
+    /// The sender's name, for countries that allow one.
     pub sender_id: Option<String>,
     /// `Promotional` or `Transactional`.
     pub message_type: String,
-    /// Whether SNS is asked first if the number has opted out: it takes such a message, bears it, and says nothing.
+    /// Whether to ask SNS first if the number has opted out. Without that, SNS accepts the message and drops it silently.
     pub check_opt_outs: bool,
 }
 
 impl SnsTransport {
-    /// With a client that makes one attempt for each call, and waits [`aws::ANSWER_TIMEOUT`] for it.
+    /// `client` must make one attempt for each call and wait [`super::aws_error::RESPONSE_TIMEOUT`] for it: a retry inside
+    /// the client would hide a second copy.
     pub fn new(client: Client, options: SnsOptions) -> Self {
         Self { client, options }
     }
 
-    async fn check(&self, number: &str) -> Result<(), SendError> {
-        let asked = self.client.check_if_phone_number_is_opted_out().phone_number(number).send().await;
-        match asked {
-            Ok(answer) if answer.is_opted_out => {
+    async fn check_opt_out(&self, number: &str) -> Result<(), SendError> {
+        let checked = self.client.check_if_phone_number_is_opted_out().phone_number(number).send().await;
+        match checked {
+            Ok(response) if response.is_opted_out => {
                 Err(SendError::OptedOut("the number opted out of the account's text messages".to_owned()))
             }
             Ok(_) => Ok(()),
-            // Nothing was handed over, whatever became of the question.
-            Err(error) => Err(match aws::sorted(&error, refusal_to_tell) {
-                SendError::Unanswered(said) => SendError::Unreachable(said),
+            // Nothing has been handed over, whatever the outcome of the check.
+            Err(error) => Err(match aws_error::classify_sdk_error(&error, classify_opt_out_check) {
+                SendError::Unanswered(text) => SendError::Unreachable(text),
                 other => other,
             }),
         }
@@ -61,7 +62,7 @@ impl Transport for SnsTransport {
 
     async fn send(&self, message: &TextMessage, until: Timestamp) -> Result<Accepted, SendError> {
         if self.options.check_opt_outs {
-            self.check(&message.to).await?;
+            self.check_opt_out(&message.to).await?;
         }
         let attribute = |value: &str| {
             let attribute = MessageAttributeValue::builder().data_type("String").string_value(value);
@@ -81,29 +82,29 @@ impl Transport for SnsTransport {
             return Err(SendError::TooLate);
         }
         match call.send().await {
-            Ok(answer) => Ok(Accepted { message_id: answer.message_id.unwrap_or_default() }),
-            Err(error) => Err(aws::sorted(&error, |error: &PublishError, said| match error {
+            Ok(response) => Ok(Accepted { message_id: response.message_id.unwrap_or_default() }),
+            Err(error) => Err(aws_error::classify_sdk_error(&error, |error: &PublishError, text| match error {
                 PublishError::InvalidParameterException(_)
                 | PublishError::InvalidParameterValueException(_)
-                | PublishError::ValidationException(_) => of_parameter(said),
-                _ => aws::throttling(error, said),
+                | PublishError::ValidationException(_) => classify_parameter(text),
+                _ => aws_error::classify_throttling(error, text),
             })),
         }
     }
 }
 
-fn refusal_to_tell(error: &CheckIfPhoneNumberIsOptedOutError, said: &str) -> Refusal {
+fn classify_opt_out_check(error: &CheckIfPhoneNumberIsOptedOutError, text: &str) -> Refusal {
     match error {
-        CheckIfPhoneNumberIsOptedOutError::InvalidParameterException(_) => of_parameter(said),
-        _ => aws::throttling(error, said),
+        CheckIfPhoneNumberIsOptedOutError::InvalidParameterException(_) => classify_parameter(text),
+        _ => aws_error::classify_throttling(error, text),
     }
 }
 
-/// SNS names the parameter that it does not like (SNS API reference, `Publish`). The number and the text are this
-/// customer's; the sender id or the type are ours, and nobody's texts go out until they are right.
-fn of_parameter(said: &str) -> Refusal {
-    let said = said.to_ascii_lowercase();
-    if said.contains("phonenumber") || said.contains("phone number") || said.contains("message too long") {
+/// SNS names the invalid parameter (SNS API reference, `Publish`). Number and text concern this customer alone; sender id
+/// and message type are ours, and no text can be sent until they are fixed.
+fn classify_parameter(text: &str) -> Refusal {
+    let text = text.to_ascii_lowercase();
+    if text.contains("phonenumber") || text.contains("phone number") || text.contains("message too long") {
         Refusal::Message
     } else {
         Refusal::Everything
@@ -113,7 +114,7 @@ fn of_parameter(said: &str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::tests::{Answer, ask, closed_port, config};
+    use crate::transport::aws_error::tests::{CannedResponse, closed_port, config, respond_once};
 
     fn sns_at(url: &str, check_opt_outs: bool) -> SnsTransport {
         let client = Client::from_conf(aws_sdk_sns::config::Builder::from(&config(url)).build());
@@ -125,21 +126,21 @@ mod tests {
         TextMessage { to: "+351912345678".into(), text: "Hello".into() }
     }
 
-    async fn publish(answer: Option<Answer<'_>>) -> (Result<Accepted, SendError>, String) {
-        ask(answer, async |url| sns_at(&url, false).send(&message(), Timestamp::MAX).await).await
+    async fn publish(response: Option<CannedResponse<'_>>) -> (Result<Accepted, SendError>, String) {
+        respond_once(response, async |url| sns_at(&url, false).send(&message(), Timestamp::MAX).await).await
     }
 
-    fn error<'a>(status: u16, code: &str, words: &str, body: &'a mut String) -> Option<Answer<'a>> {
+    fn error<'a>(status: u16, code: &str, text: &str, body: &'a mut String) -> Option<CannedResponse<'a>> {
         *body = format!(
-            "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{words}</Message></Error></ErrorResponse>"
+            "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{text}</Message></Error></ErrorResponse>"
         );
-        Some(Answer { status, kind: "", body })
+        Some(CannedResponse { status, kind: "", body })
     }
 
     #[tokio::test]
-    async fn a_text_goes_with_sender_and_type() {
+    async fn text_is_published_with_sender_and_type() {
         let body = "<PublishResponse><PublishResult><MessageId>m-1</MessageId></PublishResult></PublishResponse>";
-        let (sent, request) = publish(Some(Answer { status: 200, kind: "", body })).await;
+        let (sent, request) = publish(Some(CannedResponse { status: 200, kind: "", body })).await;
         assert_eq!(sent.unwrap().message_id, "m-1");
         for part in ["Action=Publish", "PhoneNumber=%2B351912345678", "Message=Hello", "ABank", "Promotional"] {
             assert!(request.contains(part), "{part} in {request}");
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn answers_are_sorted_by_what_they_mean_for_the_customer() {
+    async fn errors_are_classified_by_what_they_mean_for_the_customer() {
         let mut body = String::new();
         let refused = error(
             400,
@@ -155,41 +156,41 @@ mod tests {
             "Invalid parameter: PhoneNumber Reason: +351912345678 is not valid to publish to",
             &mut body,
         );
-        let (sorted, _) = publish(refused).await;
-        let Err(SendError::Rejected(said)) = sorted else { panic!("{sorted:?}") };
-        assert!(said.contains("(number)") && !said.contains("351912345678"), "{said}");
+        let (sent, _) = publish(refused).await;
+        let Err(SendError::Rejected(text)) = sent else { panic!("{sent:?}") };
+        assert!(text.contains("(number)") && !text.contains("351912345678"), "{text}");
 
-        let (sorted, _) = publish(error(400, "Throttling", "Rate exceeded", &mut body)).await;
-        assert!(matches!(sorted, Err(SendError::Throttled(_))), "{sorted:?}");
-        for (status, code, words) in [
+        let (sent, _) = publish(error(400, "Throttling", "Rate exceeded", &mut body)).await;
+        assert!(matches!(sent, Err(SendError::Throttled(_))), "{sent:?}");
+        for (status, code, text) in [
             (400, "InvalidParameter", "Invalid parameter: SMSType"),
             (403, "AuthorizationError", "no identity-based policy allows the sns:Publish action"),
             (500, "InternalError", "internal"),
             (503, "ServiceUnavailable", "later"),
         ] {
-            let (sorted, _) = publish(error(status, code, words, &mut body)).await;
-            assert!(matches!(sorted, Err(SendError::Unreachable(_))), "{code}: {sorted:?}");
+            let (sent, _) = publish(error(status, code, text, &mut body)).await;
+            assert!(matches!(sent, Err(SendError::Unreachable(_))), "{code}: {sent:?}");
         }
     }
 
     #[tokio::test]
-    async fn no_connection_is_an_outage_and_a_lost_answer_is_not() {
+    async fn no_connection_is_unreachable_and_no_response_is_unanswered() {
         let (lost, _) = publish(None).await;
         assert!(matches!(lost, Err(SendError::Unanswered(_))), "{lost:?}");
-        let nobody = sns_at(&closed_port().await, false).send(&message(), Timestamp::MAX).await;
-        assert!(matches!(nobody, Err(SendError::Unreachable(_))), "{nobody:?}");
+        let refused = sns_at(&closed_port().await, false).send(&message(), Timestamp::MAX).await;
+        assert!(matches!(refused, Err(SendError::Unreachable(_))), "{refused:?}");
     }
 
     #[tokio::test]
-    async fn a_number_that_opted_out_is_told_and_nothing_is_published() {
+    async fn nothing_is_published_to_a_number_that_opted_out() {
         let body = "<CheckIfPhoneNumberIsOptedOutResponse><CheckIfPhoneNumberIsOptedOutResult><isOptedOut>true</isOptedOut>\
                     </CheckIfPhoneNumberIsOptedOutResult></CheckIfPhoneNumberIsOptedOutResponse>";
         let send = async |url: String| sns_at(&url, true).send(&message(), Timestamp::MAX).await;
-        let (sent, request) = ask(Some(Answer { status: 200, kind: "", body }), send).await;
+        let (sent, request) = respond_once(Some(CannedResponse { status: 200, kind: "", body }), send).await;
         assert!(matches!(sent, Err(SendError::OptedOut(_))), "{sent:?}");
         assert!(request.contains("CheckIfPhoneNumberIsOptedOut"), "{request}");
-        // Without an answer nothing is known, and nothing was handed over.
-        let (unknown, _) = ask(None, send).await;
+        // Without a response to the check, nothing is known and nothing was handed over.
+        let (unknown, _) = respond_once(None, send).await;
         assert!(matches!(unknown, Err(SendError::Unreachable(_))), "{unknown:?}");
     }
 }

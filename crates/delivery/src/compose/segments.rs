@@ -1,18 +1,18 @@
-//! What a text costs: how many segments it takes, and how it is cut to fit (3GPP TS 23.038; TS 23.040, 9.2.3.24.1).
+//! Segments of a text message: how many a text takes, and how it is cut to fit (3GPP TS 23.038; TS 23.040, 9.2.3.24.1).
 //!
-//! A text whose characters all stand in the GSM alphabet takes 160 of them; any other text takes 70 UTF-16 units. What is
-//! longer goes in segments, each of which gives some room to the header that joins them.
+//! A single message holds 160 characters if all are in the GSM alphabet, otherwise 70 UTF-16 units. A longer text is sent
+//! in segments, which hold a little less: each has a header that joins them.
 
 use unicode_segmentation::UnicodeSegmentation;
 
 /// The GSM 7-bit default alphabet (TS 23.038, 6.2.1).
 const GSM: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà";
-/// Its extension table (6.2.1.1): each of these takes two places.
+/// Its extension table (6.2.1.1): each of these takes two septets.
 const GSM_EXTENSION: &str = "\u{c}^{}\\[~]|€";
-/// What stands for what was cut off. In the GSM alphabet, unlike `…`.
+/// Marks a cut. In the GSM alphabet, unlike `…`.
 const ELLIPSIS: &str = "...";
 
-/// How the characters of a text are written.
+/// The encoding of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Encoding {
     Gsm,
@@ -24,24 +24,24 @@ impl Encoding {
         if text.chars().all(|c| GSM.contains(c) || GSM_EXTENSION.contains(c)) { Self::Gsm } else { Self::Ucs2 }
     }
 
-    /// Places that a character takes.
-    fn places(self, c: char) -> usize {
+    /// The code units of a character: septets or UTF-16 units.
+    fn units(self, c: char) -> usize {
         match self {
             Self::Gsm => 1 + usize::from(GSM_EXTENSION.contains(c)),
             Self::Ucs2 => c.len_utf16(),
         }
     }
 
-    /// Places of a text that goes alone.
-    const fn alone(self) -> usize {
+    /// The code units that a single message holds.
+    const fn single_limit(self) -> usize {
         match self {
             Self::Gsm => 160,
             Self::Ucs2 => 70,
         }
     }
 
-    /// Places of one segment of several.
-    const fn of_several(self) -> usize {
+    /// The code units that one segment of several holds.
+    const fn segment_limit(self) -> usize {
         match self {
             Self::Gsm => 153,
             Self::Ucs2 => 67,
@@ -49,47 +49,47 @@ impl Encoding {
     }
 }
 
-/// How many segments a text takes.
+/// The number of segments that a text takes.
 pub fn count(text: &str) -> usize {
     count_as(Encoding::of(text), text.chars())
 }
 
 fn count_as(encoding: Encoding, text: impl Iterator<Item = char> + Clone) -> usize {
-    let places = || text.clone().map(|c| encoding.places(c));
-    if places().sum::<usize>() <= encoding.alone() {
+    let units = || text.clone().map(|c| encoding.units(c));
+    if units().sum::<usize>() <= encoding.single_limit() {
         return 1;
     }
-    // A character of two places never straddles two segments, so some end a place early.
-    let (segments, _) = places().fold((1, 0), |(segments, used), places| {
-        if used + places > encoding.of_several() { (segments + 1, places) } else { (segments, used + places) }
+    // A character of two units is never split across segments, so a segment may end one unit early.
+    let (segments, _) = units().fold((1, 0), |(segments, used), units| {
+        if used + units > encoding.segment_limit() { (segments + 1, units) } else { (segments, used + units) }
     });
     segments
 }
 
-/// `body` and `foot`, cut to fit into so many segments. The body alone is cut: between two words where there is one not far
-/// back, never inside what a reader takes for one character. `None` if the foot alone does not fit.
+/// Joins `body` and `foot`, and cuts the body to fit into `segments`: between two words if that costs less than half of it,
+/// never inside a grapheme. `None` if the foot alone does not fit.
 pub fn fit(body: &str, foot: &str, segments: usize) -> Option<String> {
     let whole = format!("{body}{foot}");
     if count(&whole) <= segments {
         return Some(whole);
     }
-    // Cut, it may do without the characters that made it longer; it fits all the same.
+    // The cut text may no longer have the characters that need UCS-2. Then it fits all the more.
     let encoding = Encoding::of(&whole);
     let fits = |kept: &str| count_as(encoding, kept.chars().chain(ELLIPSIS.chars()).chain(foot.chars())) <= segments;
     if !fits("") {
         return None;
     }
     let ends: Vec<usize> = body.grapheme_indices(true).map(|(at, _)| at).collect();
-    // A longer text never takes fewer segments.
+    // A longer text never takes fewer segments, so a binary search finds the longest that fits.
     let fitting = ends.partition_point(|end| fits(&body[..*end]));
     let kept = &body[..ends[fitting.saturating_sub(1)]];
-    let words = kept.rfind(char::is_whitespace).filter(|_| !body[kept.len()..].starts_with(char::is_whitespace));
-    // A script without spaces, or one very long word, is cut where it must be.
-    let kept = words.filter(|end| end * 2 > kept.len()).map_or(kept, |end| &kept[..end]);
+    let last_space = kept.rfind(char::is_whitespace).filter(|_| !body[kept.len()..].starts_with(char::is_whitespace));
+    // A script without spaces, or one very long word, is cut inside the word.
+    let kept = last_space.filter(|end| end * 2 > kept.len()).map_or(kept, |end| &kept[..end]);
     Some(format!("{}{ELLIPSIS}{foot}", kept.trim_end()))
 }
 
-/// Typographic characters as the GSM alphabet has them: one curly quote would more than double what a text costs.
+/// Replaces typographic characters by those of the GSM alphabet: one curly quote would more than double the cost of a text.
 pub fn plain(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_costs_what_its_alphabet_says() {
+    fn segments_depend_on_the_encoding() {
         for (text, segments) in [
             (String::new(), 1),
             ("a".repeat(160), 1),
@@ -120,7 +120,7 @@ mod tests {
             ("a".repeat(307), 3),
             ("€".repeat(80), 1),
             ("€".repeat(81), 2),
-            // 76 of them and one place that no second half may take.
+            // 76 fit into a segment; its last septet cannot hold half of one.
             ("€".repeat(152), 2),
             ("€".repeat(153), 3),
             ("ç".repeat(70), 1),
@@ -137,13 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_left_as_it_is() {
+    fn text_that_fits_is_unchanged() {
         assert_eq!(fit("Get 5% cashback", "\nSTOP ends", 1).unwrap(), "Get 5% cashback\nSTOP ends");
         assert_eq!(fit("", &"x".repeat(200), 1), None);
     }
 
     #[test]
-    fn what_is_too_long_is_cut_between_words_and_keeps_its_foot() {
+    fn long_text_is_cut_between_words_and_keeps_its_foot() {
         let body = "word ".repeat(60);
         let fitted = fit(&body, "\nSTOP ends", 1).unwrap();
         assert!(fitted.ends_with("word...\nSTOP ends"), "{fitted}");
@@ -152,8 +152,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_cut_inside_a_character() {
-        // One family is 11 units; a flag, four; a letter with its accent, two.
+    fn grapheme_is_never_cut() {
+        // A family has 11 units, a flag four, a letter with a combining accent two.
         for character in ["👨‍👩‍👧‍👦", "🇵🇹", "e\u{301}"] {
             let fitted = fit(&character.repeat(60), "\nSTOP", 1).unwrap();
             let kept = fitted.strip_suffix("...\nSTOP").unwrap();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_curly_quote_costs_no_more_than_a_straight_one() {
+    fn curly_quote_costs_no_more_than_a_straight_one() {
         let text = plain("Today’s “5 – 10 %”…\u{a0}now");
         assert_eq!((text.as_str(), count(&text)), ("Today's \"5 - 10 %\"... now", 1));
     }

@@ -1,4 +1,4 @@
-//! Amazon SES, version 2 of its API: one attempt for each message, which goes as it is.
+//! Amazon SES (API v2): one attempt for each message, which is sent as raw MIME.
 
 use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::operation::send_email::SendEmailError;
@@ -8,11 +8,11 @@ use domain::TransportId;
 use domain::clock::now;
 use jiff::Timestamp;
 
-use crate::aws::{self, Refusal};
-use crate::email::Email;
+use crate::compose::mime::Email;
+use crate::transport::aws_error::{self, Refusal};
 use crate::transport::{Accepted, SendError, Transport};
 
-/// Carries e-mail through SES.
+/// Sends e-mail through SES.
 #[derive(Debug)]
 pub struct SesTransport {
     client: Client,
@@ -20,8 +20,8 @@ pub struct SesTransport {
 }
 
 impl SesTransport {
-    /// With a client that makes one attempt for each call, and waits [`aws::ANSWER_TIMEOUT`] for it; events go where the
-    /// configuration set says.
+    /// `client` must make one attempt for each call and wait [`super::aws_error::RESPONSE_TIMEOUT`] for it: a retry inside
+    /// the client would hide a second copy. The configuration set says where events go.
     pub fn new(client: Client, configuration_set: Option<String>) -> Self {
         Self { client, configuration_set }
     }
@@ -49,32 +49,32 @@ impl Transport for SesTransport {
             return Err(SendError::TooLate);
         }
         match call.send().await {
-            Ok(answer) => Ok(Accepted { message_id: answer.message_id.unwrap_or_default() }),
-            Err(error) => Err(aws::sorted(&error, refusal)),
+            Ok(response) => Ok(Accepted { message_id: response.message_id.unwrap_or_default() }),
+            Err(error) => Err(aws_error::classify_sdk_error(&error, classify_ses)),
         }
     }
 }
 
-/// Words of a refusal that mean the sender, not the recipient.
-const OURS: [&str; 5] = ["not verified", "suspended", "paused", "disabled", "configuration set"];
+/// Parts of error texts that blame the sender, not the recipient.
+const SENDER_ERRORS: [&str; 5] = ["not verified", "suspended", "paused", "disabled", "configuration set"];
 
-/// What SES refuses (SES API v2 reference, `SendEmail`; developer guide, "Errors related to the sending quotas for your
+/// What an error of SES refuses (SES API v2 reference, `SendEmail`; developer guide, "Errors related to the sending quotas for your
 /// account").
-fn refusal(error: &SendEmailError, said: &str) -> Refusal {
-    let said = said.to_ascii_lowercase();
+fn classify_ses(error: &SendEmailError, text: &str) -> Refusal {
+    let text = text.to_ascii_lowercase();
     match error {
-        // An address or a text that SES never takes. Of an identity that is not verified, and of an account that may not
-        // send, it says the same, and that is nobody's fault but ours: all mail waits until it is put right.
+        // An address or a message that SES never accepts. The same errors mean an unverified identity, or an account that may
+        // not send: that is no fault of the recipient, and all mail waits until an operator has fixed it.
         SendEmailError::MessageRejected(_) | SendEmailError::BadRequestException(_) => {
-            let is_ours = OURS.iter().any(|words| said.contains(words));
-            if is_ours { Refusal::Everything } else { Refusal::Message }
+            let is_sender_error = SENDER_ERRORS.iter().any(|part| text.contains(part));
+            if is_sender_error { Refusal::Everything } else { Refusal::Message }
         }
-        // Too many a second: the next try may do. Too many a day: nobody's will.
-        _ if said.contains("daily") => Refusal::Everything,
+        // Too many per second: the next attempt may succeed. Too many per day: none will.
+        _ if text.contains("daily") => Refusal::Everything,
         SendEmailError::TooManyRequestsException(_) => Refusal::Rate,
-        // An account that is suspended or paused, a domain or configuration set that is not there, a call that our role may
-        // not make, SES's own trouble; or throttling under another name.
-        _ => aws::throttling(error, &said),
+        // Account suspended or paused, domain or configuration set missing, access denied, an outage of SES; or throttling
+        // under another name.
+        _ => aws_error::classify_throttling(error, &text),
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
     use lettre::Message;
 
     use super::*;
-    use crate::aws::tests::{Answer, ask, closed_port, config};
+    use crate::transport::aws_error::tests::{CannedResponse, closed_port, config, respond_once};
 
     fn email() -> Email {
         let message = Message::builder()
@@ -100,20 +100,21 @@ mod tests {
         SesTransport::new(client, Some("offercast".to_owned()))
     }
 
-    async fn send(answer: Option<Answer<'_>>) -> (Result<Accepted, SendError>, String) {
-        ask(answer, async |url| ses_at(&url).send(&email(), Timestamp::MAX).await).await
+    async fn send(response: Option<CannedResponse<'_>>) -> (Result<Accepted, SendError>, String) {
+        respond_once(response, async |url| ses_at(&url).send(&email(), Timestamp::MAX).await).await
     }
 
     async fn refused(status: u16, kind: &str, message: &str) -> SendError {
         let body = serde_json::json!({"message": message}).to_string();
-        send(Some(Answer { status, kind, body: &body })).await.0.unwrap_err()
+        send(Some(CannedResponse { status, kind, body: &body })).await.0.unwrap_err()
     }
 
     #[tokio::test]
-    async fn the_message_goes_as_it_is_with_its_tags_and_its_configuration_set() {
-        let (sent, asked) = send(Some(Answer { status: 200, kind: "", body: r#"{"MessageId": "ses-1"}"# })).await;
+    async fn message_is_sent_unchanged_with_tags_and_configuration_set() {
+        let (sent, request) =
+            send(Some(CannedResponse { status: 200, kind: "", body: r#"{"MessageId": "ses-1"}"# })).await;
         assert_eq!(sent.unwrap().message_id, "ses-1");
-        let (_, body) = asked.split_once("\r\n\r\n").unwrap();
+        let (_, body) = request.split_once("\r\n\r\n").unwrap();
         let body: serde_json::Value = serde_json::from_str(body).unwrap();
         let raw = data_encoding::BASE64.decode(body["Content"]["Raw"]["Data"].as_str().unwrap().as_bytes()).unwrap();
         let raw = String::from_utf8(raw).unwrap();
@@ -124,25 +125,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_goes_after_the_lease() {
-        let nobody = ses_at("http://127.0.0.1:9");
-        assert_eq!(nobody.send(&email(), Timestamp::MIN).await, Err(SendError::TooLate));
+    async fn nothing_is_sent_after_the_lease() {
+        let ses = ses_at("http://127.0.0.1:9");
+        assert_eq!(ses.send(&email(), Timestamp::MIN).await, Err(SendError::TooLate));
     }
 
     #[tokio::test]
-    async fn a_refused_message_is_the_customers_and_an_identity_that_is_not_verified_is_ours() {
+    async fn rejection_concerns_one_recipient_and_unverified_identity_concerns_all() {
         assert!(matches!(refused(400, "MessageRejected", "Invalid content").await, SendError::Rejected(_)));
         let unverified = "Email address is not verified. The following identities failed: offers@bank.example";
-        let SendError::Unreachable(said) = refused(400, "MessageRejected", unverified).await else {
-            panic!("it is ours")
+        let SendError::Unreachable(text) = refused(400, "MessageRejected", unverified).await else {
+            panic!("not the recipient's fault")
         };
-        assert_eq!(said, "MessageRejected: Email address is not verified. The following identities failed: (address)");
+        assert_eq!(text, "MessageRejected: Email address is not verified. The following identities failed: (address)");
         let bad = refused(400, "BadRequestException", "Missing final '@domain'").await;
         assert!(matches!(bad, SendError::Rejected(_)), "{bad:?}");
     }
 
     #[tokio::test]
-    async fn too_many_a_second_waits_a_moment_and_too_many_a_day_waits_for_all() {
+    async fn rate_per_second_throttles_and_daily_quota_stops_everything() {
         let second = refused(429, "TooManyRequestsException", "Maximum sending rate exceeded.").await;
         assert!(matches!(second, SendError::Throttled(_)), "{second:?}");
         let day = refused(429, "TooManyRequestsException", "Daily message quota exceeded.").await;
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn trouble_with_the_account_or_with_ses_is_no_customers_fault() {
+    async fn account_error_or_outage_rejects_no_recipient() {
         for (status, kind) in [
             (400, "AccountSuspendedException"),
             (400, "SendingPausedException"),
@@ -160,16 +161,16 @@ mod tests {
             (403, "AccessDeniedException"),
             (503, "ServiceUnavailable"),
         ] {
-            let sorted = refused(status, kind, "words").await;
-            assert!(matches!(&sorted, SendError::Unreachable(said) if said.contains(kind)), "{sorted:?}");
+            let error = refused(status, kind, "words").await;
+            assert!(matches!(&error, SendError::Unreachable(text) if text.contains(kind)), "{error:?}");
         }
     }
 
     #[tokio::test]
-    async fn no_connection_is_an_outage_and_a_lost_answer_is_not() {
+    async fn no_connection_is_unreachable_and_no_response_is_unanswered() {
         let (lost, _) = send(None).await;
         assert!(matches!(lost, Err(SendError::Unanswered(_))), "{lost:?}");
-        let nobody = ses_at(&closed_port().await).send(&email(), Timestamp::MAX).await;
-        assert!(matches!(nobody, Err(SendError::Unreachable(_))), "{nobody:?}");
+        let refused = ses_at(&closed_port().await).send(&email(), Timestamp::MAX).await;
+        assert!(matches!(refused, Err(SendError::Unreachable(_))), "{refused:?}");
     }
 }

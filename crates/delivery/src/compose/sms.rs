@@ -1,42 +1,42 @@
-//! What a text message looks like.
+//! The text message of an offer.
 
 use domain::{Channel, Customer, Offer};
 
-use crate::segments::{fit, plain};
-use crate::transport::Compose;
+use super::Compose;
+use super::segments::{fit, plain};
 
 /// A text message.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TextMessage {
-    /// The number that it goes to, in E.164.
+    /// The recipient's number, in E.164.
     pub to: String,
-    /// What it says.
+    /// The text.
     pub text: String,
 }
 
-/// Without the number, so that none reaches a log by accident.
+/// Without number and text, so that neither reaches a log by accident.
 impl std::fmt::Debug for TextMessage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TextMessage").finish_non_exhaustive()
     }
 }
 
-/// Writes offers as text messages: who it is from, subject, description, and how to hear no more.
+/// Composes offers as text messages: brand name, subject, description, opt-out wording.
 #[derive(Debug, Clone)]
 pub struct SmsComposer {
-    /// The bank's name, in front.
+    /// The bank's name, at the start.
     pub brand_name: String,
-    /// How to hear no more, on a line of its own; never cut.
+    /// The opt-out wording, on a line of its own; never cut.
     pub opt_out: String,
-    /// Most segments of a message.
+    /// The maximum number of segments of a message.
     pub segments: usize,
 }
 
 impl SmsComposer {
-    /// What the customer reads.
+    /// The text for one customer.
     ///
     /// # Errors
-    /// Says why she cannot be written to, without her number or name.
+    /// Says why it cannot be composed, without the customer's number or name.
     pub fn text(&self, offer: &Offer, customer: &Customer) -> Result<String, String> {
         let subject = offer.subject.render(customer).map_err(|error| format!("subject: {error}"))?;
         let description = offer.description.render(customer).map_err(|error| format!("description: {error}"))?;
@@ -90,20 +90,20 @@ mod tests {
     }
 
     #[test]
-    fn a_text_says_who_what_and_how_to_hear_no_more() {
-        let said = text("Save", "Dear {{ customer.name }}, get 5%", 1).unwrap();
-        assert_eq!(said, "A Bank: Save\nDear Asha, get 5%\nReply STOP to opt out");
+    fn text_has_brand_offer_and_opt_out_wording() {
+        let text = text("Save", "Dear {{ customer.name }}, get 5%", 1).unwrap();
+        assert_eq!(text, "A Bank: Save\nDear Asha, get 5%\nReply STOP to opt out");
     }
 
     #[test]
-    fn a_long_offer_is_cut_and_its_foot_is_not() {
-        let said = text("Save", &"Get 5% cashback. ".repeat(40), 2).unwrap();
-        assert!(said.ends_with("...\nReply STOP to opt out"), "{said}");
-        assert_eq!(crate::segments::count(&said), 2);
+    fn long_offer_is_cut_but_its_opt_out_wording_is_not() {
+        let text = text("Save", &"Get 5% cashback. ".repeat(40), 2).unwrap();
+        assert!(text.ends_with("...\nReply STOP to opt out"), "{text}");
+        assert_eq!(crate::compose::segments::count(&text), 2);
     }
 
     #[test]
-    fn who_lacks_what_the_text_names_is_told_apart() {
+    fn missing_attribute_is_an_error_that_names_it() {
         assert!(text("Save", "{{ customer.city }}", 1).unwrap_err().contains("no city"));
     }
 }

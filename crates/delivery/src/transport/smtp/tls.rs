@@ -1,4 +1,4 @@
-//! TLS to mail servers: who is trusted, and a stream that lettre can speak over.
+//! TLS to mail servers: trusted authorities, and an encrypted stream that lettre can use.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,13 +16,13 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
-/// A certificate authority of the bank's own, trusted beside the public ones.
+/// A certificate authority of the bank, trusted in addition to the public ones.
 #[derive(Debug, Clone)]
 pub struct Authority(CertificateDer<'static>);
 
-/// Why a text is no certificate.
+/// Why a text is not a certificate.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("is no certificate: {0}; expected one in PEM, -----BEGIN CERTIFICATE----- and so on")]
+#[error("is not a certificate: {0}; expected PEM, starting with -----BEGIN CERTIFICATE-----")]
 pub struct InvalidAuthority(String);
 
 impl FromStr for Authority {
@@ -31,13 +31,13 @@ impl FromStr for Authority {
     fn from_str(pem: &str) -> Result<Self, Self::Err> {
         let der = CertificateDer::from_pem_slice(pem.as_bytes());
         let der = der.map_err(|error| InvalidAuthority(error.to_string()))?;
-        // Whether it is a certificate at all.
+        // PEM may contain anything: this checks that it is a certificate.
         RootCertStore::empty().add(der.clone()).map_err(|error| InvalidAuthority(error.to_string()))?;
         Ok(Self(der))
     }
 }
 
-/// Speaks TLS from the first byte, and only to who proves to be `host`.
+/// Opens TLS from the first byte. The certificate must be valid for `host`.
 pub(crate) async fn connect(stream: TcpStream, host: &str, authority: Option<&Authority>) -> Result<Encrypted, String> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(Authority(certificate)) = authority {
@@ -45,7 +45,7 @@ pub(crate) async fn connect(stream: TcpStream, host: &str, authority: Option<&Au
     }
     let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .expect("ring speaks TLS 1.2 and 1.3")
+        .expect("ring supports TLS 1.2 and 1.3")
         .with_root_certificates(roots)
         .with_no_client_auth();
     let name = ServerName::try_from(host.to_owned()).map_err(|error| format!("TLS: {error}"))?;
@@ -53,7 +53,7 @@ pub(crate) async fn connect(stream: TcpStream, host: &str, authority: Option<&Au
     connected.map(Encrypted).map_err(|error| format!("TLS: {error}"))
 }
 
-/// The same trust, for lettre's STARTTLS.
+/// The parameters of lettre's STARTTLS, with the same trusted authorities.
 pub(crate) fn parameters(host: &str, authority: Option<&Authority>) -> Result<TlsParameters, String> {
     let mut parameters = TlsParameters::builder(host.to_owned());
     if let Some(Authority(certificate)) = authority {

@@ -1,34 +1,38 @@
-//! What an AWS service's answer to one attempt means for the customer.
+//! Errors of AWS calls: what the result of one attempt means for the customer.
 
 use std::error::Error;
 use std::time::Duration;
 
 use aws_sdk_sesv2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
-use crate::transport::{SendError, words};
+use super::SendError;
+use super::redact::redact;
 
-/// For the answer. It takes a fraction of a second as a rule; one that is not waited for costs a second copy.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The time-out of a response. It usually takes a fraction of a second; giving up early risks a second copy.
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the service itself refused.
+/// What the service refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// This recipient or this message, whenever asked.
+    /// This recipient or this message, permanently.
     Message,
-    /// One too many for the moment.
+    /// One request too many for the moment.
     Rate,
-    /// Everything, from anybody: the account, our role, the service's own trouble.
+    /// Every message: because of the account, our role, or an outage of the service.
     Everything,
 }
 
-/// Too many a second, or everything else.
-pub(crate) fn throttling<E: ProvideErrorMetadata>(error: &E, _said: &str) -> Refusal {
+/// Whether the error is a throttling one. Any other refuses everything.
+pub(crate) fn classify_throttling<E: ProvideErrorMetadata>(error: &E, _text: &str) -> Refusal {
     let code = error.code().unwrap_or_default();
     if code.starts_with("Throttl") || code == "TooManyRequestsException" { Refusal::Rate } else { Refusal::Everything }
 }
 
-/// Sorts an answer. `refusal` knows the service's own words; everything before them is the same for all services.
-pub(crate) fn sorted<E, R>(error: &SdkError<E, R>, refusal: impl FnOnce(&E, &str) -> Refusal) -> SendError
+/// Classifies an error. `classify_refusal` knows the service's own errors; all others are the same for every service.
+pub(crate) fn classify_sdk_error<E, R>(
+    error: &SdkError<E, R>,
+    classify_refusal: impl FnOnce(&E, &str) -> Refusal,
+) -> SendError
 where
     E: Error + ProvideErrorMetadata + 'static,
     R: std::fmt::Debug,
@@ -36,31 +40,31 @@ where
     match error {
         SdkError::ServiceError(service) => {
             let service = service.err();
-            let said = match service.code().zip(service.message()) {
-                Some((code, message)) => words(&format!("{code}: {message}")),
-                None => words(&service.to_string()),
+            let text = match service.code().zip(service.message()) {
+                Some((code, message)) => redact(&format!("{code}: {message}")),
+                None => redact(&service.to_string()),
             };
-            match refusal(service, &said) {
-                Refusal::Message => SendError::Rejected(said),
-                Refusal::Rate => SendError::Throttled(said),
-                Refusal::Everything => SendError::Unreachable(said),
+            match classify_refusal(service, &text) {
+                Refusal::Message => SendError::Rejected(text),
+                Refusal::Rate => SendError::Throttled(text),
+                Refusal::Everything => SendError::Unreachable(text),
             }
         }
         // No credentials, no connection: nothing was handed over.
-        SdkError::ConstructionFailure(_) => SendError::Unreachable(told(error)),
+        SdkError::ConstructionFailure(_) => SendError::Unreachable(describe(error)),
         SdkError::DispatchFailure(failure) if failure.is_user() || failure.is_timeout() || is_no_connection(error) => {
-            SendError::Unreachable(told(error))
+            SendError::Unreachable(describe(error))
         }
         // The request may have arrived.
-        _ => SendError::Unanswered(told(error)),
+        _ => SendError::Unanswered(describe(error)),
     }
 }
 
-fn told(error: &impl Error) -> String {
-    words(&DisplayErrorContext(error).to_string())
+fn describe(error: &impl Error) -> String {
+    redact(&DisplayErrorContext(error).to_string())
 }
 
-/// Whether there was no connection, so that nothing can have gone over it.
+/// Whether no connection was made, so that nothing can have been sent.
 fn is_no_connection(error: &dyn Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -72,7 +76,7 @@ fn is_no_connection(error: &dyn Error) -> bool {
     false
 }
 
-/// A service that answers as it is told to, once.
+/// A service with one canned response.
 #[cfg(test)]
 pub(crate) mod tests {
     use aws_sdk_sesv2::config::retry::RetryConfig;
@@ -80,16 +84,16 @@ pub(crate) mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    /// What the service says.
+    /// The response.
     #[derive(Debug, Clone, Copy)]
-    pub(crate) struct Answer<'a> {
+    pub(crate) struct CannedResponse<'a> {
         pub(crate) status: u16,
         /// The kind of error, where the protocol has it in a header.
         pub(crate) kind: &'a str,
         pub(crate) body: &'a str,
     }
 
-    /// For clients of a service at `url`, with one attempt for each call.
+    /// The configuration of a client for a service at `url`, with one attempt for each call.
     pub(crate) fn config(url: &str) -> aws_config::SdkConfig {
         aws_config::SdkConfig::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
@@ -101,16 +105,19 @@ pub(crate) mod tests {
             .build()
     }
 
-    /// An address where nobody listens.
+    /// An address without a listener.
     pub(crate) async fn closed_port() -> String {
         format!("http://{}", TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap())
     }
 
-    /// Takes one request and gives one answer, or hangs up without one. Tells what was asked.
-    pub(crate) async fn ask<T>(answer: Option<Answer<'_>>, call: impl AsyncFnOnce(String) -> T) -> (T, String) {
+    /// Runs `call` against a server that reads one request and then responds or hangs up. Returns the request as well.
+    pub(crate) async fn respond_once<T>(
+        response: Option<CannedResponse<'_>>,
+        call: impl AsyncFnOnce(String) -> T,
+    ) -> (T, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let answer = answer.map(|Answer { status, kind, body }| {
+        let response = response.map(|CannedResponse { status, kind, body }| {
             format!(
                 "HTTP/1.1 {status} x\r\nx-amzn-errortype: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
                 body.len()
@@ -118,20 +125,20 @@ pub(crate) mod tests {
         });
         let server = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
-            let mut asked = Vec::new();
-            while !is_whole(&asked) {
-                assert_ne!(stream.read_buf(&mut asked).await.unwrap(), 0);
+            let mut request = Vec::new();
+            while !is_complete(&request) {
+                assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
             }
-            if let Some(answer) = answer {
-                stream.write_all(answer.as_bytes()).await.unwrap();
+            if let Some(response) = response {
+                stream.write_all(response.as_bytes()).await.unwrap();
             }
-            String::from_utf8(asked).unwrap()
+            String::from_utf8(request).unwrap()
         });
-        let called = call(url).await;
-        (called, server.await.unwrap())
+        let result = call(url).await;
+        (result, server.await.unwrap())
     }
 
-    fn is_whole(request: &[u8]) -> bool {
+    fn is_complete(request: &[u8]) -> bool {
         let request = String::from_utf8_lossy(request);
         let Some((head, body)) = request.split_once("\r\n\r\n") else { return false };
         let length =

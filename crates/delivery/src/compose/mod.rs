@@ -1,0 +1,44 @@
+//! Composing: from an offer and a customer to the message of a channel.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | the text and HTML of an e-mail | [`letterhead`], `templates/offer.html` |
+//! | its headers | [`mime`] |
+//! | the e-mail of an offer, and its unsubscribe link | [`email`] |
+//! | the text message of an offer | [`sms`] |
+//! | what a text message costs, and how it is cut to fit | [`segments`] |
+
+use std::future::Future;
+
+use domain::{Channel, Customer, Offer};
+
+pub mod email;
+pub mod letterhead;
+pub mod mime;
+pub mod segments;
+pub mod sms;
+
+/// Composes the messages of one channel.
+pub trait Compose: Send + Sync {
+    /// The message that the channel's transports send.
+    type Message: Send + Sync;
+
+    /// The channel.
+    fn channel(&self) -> Channel;
+
+    /// The customer's address on this channel.
+    fn address<'c>(&self, customer: &'c Customer) -> Option<&'c str>;
+
+    /// Loads what composing needs, such as keys. Called before each batch.
+    ///
+    /// # Errors
+    /// If that is not available: then no message can be composed for now.
+    fn prepare(&self) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// Composes the message of an offer to one customer.
+    ///
+    /// # Errors
+    /// Says why the message cannot be composed, without the customer's address or name.
+    fn compose(&self, offer: &Offer, customer: &Customer) -> Result<Self::Message, String>;
+}

@@ -1,0 +1,132 @@
+//! What the functions of all channels share: an event with `Records` goes to the worker, anything else is a direct
+//! invocation that sends one message.
+
+use aws_lambda_events::sqs::SqsEvent;
+use domain::faults::Faults;
+use domain::{AddressHash, Channel};
+use runtime::settings::SettingError;
+use runtime::{Aws, Deadline};
+use serde_json::{Value, json};
+use store::StoreError;
+use store::suppressions::Reason;
+
+use crate::compose::Compose;
+use crate::pipeline::{Deliverer, RateLimited, SendOneError};
+use crate::transport::Transport;
+use crate::worker::Worker;
+
+/// The error of a handler, as the Lambda runtime takes it.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a direct invocation sent nothing, or perhaps nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectError {
+    /// The payload is wrong.
+    #[error("bad request: {0}")]
+    Request(#[from] Faults),
+    /// Sending is disabled by the template's parameter.
+    #[error("sending is disabled (SendingEnabled=false); nothing was sent")]
+    Disabled,
+    /// The recipient must not be written to.
+    #[error("the recipient's {address} is suppressed ({}); nothing was sent", .reason.as_str())]
+    Suppressed {
+        /// What the channel calls an address.
+        address: &'static str,
+        /// Why it is suppressed.
+        reason: Reason,
+    },
+    /// The message cannot be composed.
+    #[error("{0}")]
+    Compose(String),
+    /// The store is unavailable or holds something unreadable.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The message was not sent.
+    #[error(transparent)]
+    Send(#[from] SendOneError),
+}
+
+/// The function of one channel.
+#[derive(Debug)]
+pub struct ChannelFunction<C, T> {
+    /// Delivers batches from the channel's queue.
+    pub worker: Worker<C, T>,
+    /// While this is false, the queue is not read at all and direct invocations are refused.
+    pub is_sending_enabled: bool,
+}
+
+/// Opens the tables that settings name, and builds a deliverer on them.
+///
+/// # Errors
+/// If a setting is missing.
+pub fn deliverer<C, T>(
+    aws: &Aws,
+    composer: C,
+    first: RateLimited<T>,
+    fallback: Option<RateLimited<T>>,
+) -> Result<Deliverer<C, T>, SettingError> {
+    Ok(Deliverer {
+        customers: aws.table()?,
+        suppressions: aws.table()?,
+        deliveries: aws.table()?,
+        pushes: aws.table()?,
+        limits: aws.table()?,
+        composer,
+        first,
+        fallback,
+    })
+}
+
+impl<C, T> ChannelFunction<C, T>
+where
+    C: Compose,
+    T: Transport<Message = C::Message>,
+{
+    /// Delivers the batches of an event with `Records`; calls `direct` with any other payload.
+    ///
+    /// # Errors
+    /// If the event is malformed, or `direct` fails.
+    pub async fn handle(
+        &self,
+        payload: Value,
+        deadline: Deadline,
+        direct: impl AsyncFnOnce(Value) -> Result<Value, DirectError>,
+    ) -> Result<Value, BoxError> {
+        if payload.get("Records").is_some() {
+            let event: SqsEvent = serde_json::from_value(payload)?;
+            return Ok(serde_json::to_value(self.worker.deliver_all(event, deadline).await)?);
+        }
+        Ok(direct(payload).await?)
+    }
+
+    /// Checks that sending is enabled and the recipient's address is not suppressed.
+    ///
+    /// # Errors
+    /// [`DirectError::Disabled`] or [`DirectError::Suppressed`], or if the store is unavailable.
+    pub async fn check_direct(&self, address: &str) -> Result<(), DirectError> {
+        if !self.is_sending_enabled {
+            return Err(DirectError::Disabled);
+        }
+        let deliverer = &self.worker.deliverer;
+        let channel = deliverer.composer.channel();
+        match deliverer.suppressions.for_address(&AddressHash::of(channel, address)).await? {
+            Some(suppression) => Err(DirectError::Suppressed {
+                address: match channel {
+                    Channel::Email => "address",
+                    Channel::Sms => "number",
+                },
+                reason: suppression.reason,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends one message without a record, and returns `{messageId}`.
+    ///
+    /// # Errors
+    /// If it was not sent, or perhaps not.
+    pub async fn send_direct(&self, message: &C::Message, deadline: Deadline) -> Result<Value, DirectError> {
+        let accepted = self.worker.deliverer.send_one(message, deadline.at()).await?;
+        Ok(json!({"messageId": accepted.message_id}))
+    }
+}

@@ -1,0 +1,35 @@
+//! The parts that deliver the batches of one channel. Each step of the pipeline implements its methods in its own file.
+
+use std::num::NonZeroU32;
+
+use store::{Customers, Deliveries, Pushes, Suppressions, TransportLimits};
+
+/// Delivers batches of one channel.
+#[derive(Debug)]
+pub struct Deliverer<C, T> {
+    /// The customers' addresses and consent.
+    pub customers: Customers,
+    /// Addresses that must not be written to.
+    pub suppressions: Suppressions,
+    /// Claims and outcomes.
+    pub deliveries: Deliveries,
+    /// Pushes, and the reports of their batches.
+    pub pushes: Pushes,
+    /// Rates and circuit breakers of the transports.
+    pub limits: TransportLimits,
+    /// Composes the messages.
+    pub composer: C,
+    /// The transport to prefer.
+    pub first: RateLimited<T>,
+    /// The transport to use while the circuit breaker of the first is open.
+    pub fallback: Option<RateLimited<T>>,
+}
+
+/// A transport with its rate limit.
+#[derive(Debug)]
+pub struct RateLimited<T> {
+    /// The transport.
+    pub transport: T,
+    /// Sends per second, of all functions together.
+    pub rate: NonZeroU32,
+}

@@ -1,0 +1,104 @@
+//! The rate limit of a transport: each send waits for a slot that is reserved in the store, for all functions together.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use domain::clock::now;
+use jiff::Timestamp;
+use store::StoreError;
+use store::limits::{Reservation, Slot};
+
+use super::deferral::Unfinished;
+use super::deliverer::{Deliverer, RateLimited};
+use super::round::{MAX_READ_AGE, Round};
+use crate::compose::Compose;
+use crate::transport::Transport;
+
+/// When the next send may go.
+pub(super) enum Turn {
+    /// At this moment.
+    At(Timestamp),
+    /// Not soon: other invocations use the whole rate.
+    RateFull {
+        /// When to ask again.
+        until: Timestamp,
+    },
+}
+
+/// The result of acquiring a slot.
+pub(super) enum SlotResult {
+    /// The notification may be sent now.
+    Acquired,
+    /// It may not, for this reason.
+    Unavailable(Unfinished),
+}
+
+impl<C, T> Deliverer<C, T>
+where
+    C: Compose,
+    T: Transport<Message = C::Message>,
+{
+    /// Waits for a slot, or returns why the notification gets none.
+    pub(super) async fn acquire_slot(&self, round: &Round<'_, T>) -> Result<SlotResult, StoreError> {
+        let mut share = round.share.lock().await;
+        // Waiting for the lock took time.
+        if round.has_no_time() {
+            return Ok(SlotResult::Unavailable(Unfinished::NoTime));
+        }
+        if round.is_breaker_open.load(Ordering::Relaxed) {
+            return Ok(SlotResult::Unavailable(Unfinished::BreakerOpen));
+        }
+        if let Some(full_until) = share.full_until {
+            return Ok(SlotResult::Unavailable(Unfinished::RateFull(full_until)));
+        }
+        let waiting = round.waiting.load(Ordering::Relaxed);
+        let at = match self.reserve(round.selected.limited, &mut share.slot, waiting, now() + MAX_READ_AGE).await? {
+            Turn::At(at) => at,
+            Turn::RateFull { until } => {
+                share.full_until = Some(until);
+                return Ok(SlotResult::Unavailable(Unfinished::RateFull(until)));
+            }
+        };
+        round.waiting.fetch_sub(1, Ordering::Relaxed);
+        drop(share);
+        sleep_until(at).await;
+        Ok(if round.is_breaker_open.load(Ordering::Relaxed) {
+            SlotResult::Unavailable(Unfinished::BreakerOpen)
+        } else {
+            SlotResult::Acquired
+        })
+    }
+
+    /// Takes the next send of `slot`, or reserves `wanted` more, waiting until `latest` at most.
+    pub(super) async fn reserve(
+        &self,
+        limited: &RateLimited<T>,
+        slot: &mut Option<Slot>,
+        wanted: u32,
+        latest: Timestamp,
+    ) -> Result<Turn, StoreError> {
+        if let Some(at) = slot.as_mut().and_then(Iterator::next) {
+            return Ok(Turn::At(at));
+        }
+        loop {
+            let until = match self.limits.reserve(limited.transport.id(), limited.rate, wanted).await? {
+                Reservation::Reserved(reserved) => match slot.insert(reserved).next() {
+                    Some(at) => return Ok(Turn::At(at)),
+                    // The store took far longer than the last time: all reserved sends had lapsed when it responded.
+                    None => now(),
+                },
+                Reservation::Full { until } => until,
+            };
+            if until.max(now()) > latest {
+                return Ok(Turn::RateFull { until });
+            }
+            sleep_until(until).await;
+        }
+    }
+}
+
+pub(super) async fn sleep_until(moment: Timestamp) {
+    if let Ok(left) = Duration::try_from(moment.duration_since(Timestamp::now())) {
+        tokio::time::sleep(left).await;
+    }
+}

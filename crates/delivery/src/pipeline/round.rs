@@ -1,0 +1,134 @@
+//! One round of a batch: the state that its notifications share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use domain::CustomerId;
+use domain::clock::now;
+use domain::notification::Outcome;
+use domain::queue::Batch;
+use jiff::{SignedDuration, Timestamp};
+use runtime::metrics::{self, Unit};
+use store::deliveries::ClaimResult;
+use store::limits::Slot;
+use tokio::sync::Mutex;
+
+use super::breaker::SelectedTransport;
+use super::deferral::Unfinished;
+
+/// The least time left to start a notification, so that its outcome can be recorded before the deadline. The longest that
+/// one may take: claim 8 s, check of the connection 5 s, new connection 5 s, four commands 20 s, the message 60 s, record
+/// 8 s.
+pub(super) const MIN_TIME_TO_START: SignedDuration = SignedDuration::from_secs(106);
+/// The age after which the push and the customer are read again before sending. A wait for a slot is no longer either.
+pub(super) const MAX_READ_AGE: SignedDuration = SignedDuration::from_secs(5);
+
+/// The state of a notification after its turn in a round.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum NotificationState {
+    Final(Counted),
+    Unfinished(Unfinished),
+}
+
+impl NotificationState {
+    /// The state that a claim found. `batch` is the one that claimed.
+    pub(super) fn of_claim(batch: &Batch, claim: &ClaimResult) -> Self {
+        match claim {
+            // Sent by an earlier push. Any other outcome of an earlier push that this one may not retry counts as such.
+            ClaimResult::Final { push, outcome: Outcome::Sent } if *push != batch.push.number => {
+                Self::Final(Counted::AlreadyServed)
+            }
+            ClaimResult::Final { outcome, .. } => Self::Final(Counted::Outcome(*outcome)),
+            ClaimResult::Leased { until } => Self::Unfinished(Unfinished::Leased(*until)),
+            ClaimResult::Granted(_) => unreachable!("a granted claim is sent"),
+        }
+    }
+}
+
+/// The counter that a final record adds to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Counted {
+    Outcome(Outcome),
+    AlreadyServed,
+}
+
+/// A round's share of the transport's rate.
+#[derive(Default)]
+pub(super) struct RateShare {
+    /// The reserved sends.
+    pub(super) slot: Option<Slot>,
+    /// Set when other invocations use the whole rate: the rest of the batch is deferred.
+    pub(super) full_until: Option<Timestamp>,
+}
+
+/// The state that all notifications of a batch share.
+pub(super) struct Round<'b, T> {
+    pub(super) batch: &'b Batch,
+    pub(super) selected: &'b SelectedTransport<'b, T>,
+    /// Notifications that were final before this round.
+    pub(super) served: HashMap<CustomerId, ClaimResult>,
+    pub(super) deadline: Timestamp,
+    pub(super) push_is_cancelled: bool,
+    /// When the push and the customers were read.
+    pub(super) read_at: Timestamp,
+    pub(super) share: Mutex<RateShare>,
+    /// Notifications that may still need a slot.
+    pub(super) waiting: AtomicU32,
+    /// Set once the transport is found unreachable: no more notifications are started.
+    pub(super) is_breaker_open: AtomicBool,
+    /// Messages in a row without a response.
+    pub(super) unanswered_streak: AtomicU32,
+    /// The last reason for which the provider did not take a message for now.
+    pub(super) refusal: Mutex<Option<String>>,
+    /// The provider's response times.
+    pub(super) latencies_ms: Mutex<Vec<u64>>,
+    /// The time that notifications waited for slots, summed up.
+    pub(super) waited_ms: AtomicU64,
+}
+
+impl<'b, T> Round<'b, T> {
+    pub(super) fn new(
+        batch: &'b Batch,
+        selected: &'b SelectedTransport<'b, T>,
+        served: HashMap<CustomerId, ClaimResult>,
+        push_is_cancelled: bool,
+        read_at: Timestamp,
+        deadline: Timestamp,
+    ) -> Self {
+        Self {
+            batch,
+            selected,
+            served,
+            deadline,
+            push_is_cancelled,
+            read_at,
+            share: Mutex::default(),
+            waiting: AtomicU32::new(u32::try_from(batch.customers.len()).unwrap_or(u32::MAX)),
+            is_breaker_open: AtomicBool::new(false),
+            unanswered_streak: AtomicU32::new(0),
+            refusal: Mutex::default(),
+            latencies_ms: Mutex::default(),
+            waited_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether too little time is left to start a notification.
+    pub(super) fn has_no_time(&self) -> bool {
+        now() + MIN_TIME_TO_START > self.deadline
+    }
+
+    /// Emits how long the provider took to respond, and how long notifications waited for slots.
+    pub(super) async fn emit_metrics(&self) {
+        let latencies = self.latencies_ms.lock().await;
+        metrics::emit_each(
+            &[("transport", self.selected.id.as_str())],
+            "ProviderLatency",
+            Unit::Milliseconds,
+            &latencies,
+        );
+        if !latencies.is_empty() {
+            let waited = self.waited_ms.load(Ordering::Relaxed);
+            metrics::emit(&[("channel", self.batch.channel.as_str())], &[("RateWait", Unit::Milliseconds, waited)]);
+        }
+    }
+}

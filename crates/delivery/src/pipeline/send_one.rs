@@ -1,0 +1,77 @@
+//! One message on its own, for a direct invocation: no claim, no record, no retry.
+
+use jiff::Timestamp;
+use store::StoreError;
+
+use super::breaker::{Selected, SelectedTransport};
+use super::deliverer::Deliverer;
+use super::rate::{Turn, sleep_until};
+use super::round::MIN_TIME_TO_START;
+use crate::compose::Compose;
+use crate::transport::{Accepted, SendError, Transport};
+
+/// Why a message on its own was not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SendOneError {
+    /// The circuit breakers of all transports are open.
+    #[error("every provider is unreachable until {until}; nothing was sent")]
+    BreakerOpen {
+        /// When one of them may be tried again.
+        until: Timestamp,
+    },
+    /// Other invocations use the whole rate of the transport.
+    #[error("the rate limit is used up; nothing was sent, try again in a few seconds")]
+    Busy,
+    /// The transport did not send it.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The store is unavailable or holds something unreadable.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl<C, T> Deliverer<C, T>
+where
+    C: Compose,
+    T: Transport<Message = C::Message>,
+{
+    /// Sends one message. It waits for a slot of the rate limit for as long as there is time.
+    ///
+    /// # Errors
+    /// If it was not sent, or perhaps not: after [`SendError::Unanswered`] the recipient may have it.
+    pub async fn send_one(&self, message: &C::Message, deadline: Timestamp) -> Result<Accepted, SendOneError> {
+        let selected = match self.select_transport().await? {
+            Selected::Transport(selected) => selected,
+            Selected::AllOpen { until } => return Err(SendOneError::BreakerOpen { until }),
+        };
+        let sent = self.send_through(&selected, message, deadline).await;
+        self.release_probe(&selected).await;
+        sent
+    }
+
+    async fn send_through(
+        &self,
+        selected: &SelectedTransport<'_, T>,
+        message: &C::Message,
+        deadline: Timestamp,
+    ) -> Result<Accepted, SendOneError> {
+        match self.reserve(selected.limited, &mut None, 1, deadline - MIN_TIME_TO_START).await? {
+            Turn::At(at) => sleep_until(at).await,
+            Turn::RateFull { .. } => return Err(SendOneError::Busy),
+        }
+        let sent = selected.limited.transport.send(message, deadline).await;
+        // The provider may refuse just this caller's sender: that opens the breaker for no other.
+        let reported = if let Err(SendError::Unreachable(_)) = sent {
+            Ok(false)
+        } else {
+            self.report_to_breaker(selected, &sent, false).await
+        };
+        if let Err(error) = reported {
+            tracing::warn!(
+                transport = %selected.id, error = %error,
+                "failed to report to the circuit breaker; the lease of the probe will end"
+            );
+        }
+        sent.map_err(SendOneError::Send)
+    }
+}

@@ -1,0 +1,98 @@
+//! The e-mail transport that a setting selects: SES or an SMTP server.
+
+use domain::TransportId;
+use domain::transport::OptionalTransport;
+use futures::FutureExt;
+use jiff::Timestamp;
+use runtime::Aws;
+use runtime::settings::{self, SettingError};
+
+use super::aws_error::RESPONSE_TIMEOUT;
+use super::ses::SesTransport;
+use super::smtp::{SmtpTransport, UrlSource};
+use super::{Accepted, SendError, Transport};
+use crate::compose::mime::Email;
+
+/// SES or an SMTP server.
+pub enum EmailTransport {
+    /// Amazon SES.
+    Ses(SesTransport),
+    /// An SMTP server.
+    Smtp(SmtpTransport),
+}
+
+/// Why the transport of a setting cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A setting is missing or wrong.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// The transport is for another channel.
+    #[error("the environment variable {setting} names {id}, which does not carry e-mail; expected ses or smtp")]
+    NotEmail {
+        /// The environment variable.
+        setting: &'static str,
+        /// Its value.
+        id: TransportId,
+    },
+}
+
+impl EmailTransport {
+    /// Opens the transport that `setting` names.
+    ///
+    /// # Errors
+    /// If the setting names no e-mail transport, or a setting of that transport is missing or wrong.
+    pub fn first(aws: &Aws, setting: &'static str) -> Result<Self, OpenError> {
+        Self::open(settings::required(setting)?, setting, aws)
+    }
+
+    /// Opens the transport that `setting` names, unless that is `none` or the same as `first`.
+    ///
+    /// # Errors
+    /// As [`EmailTransport::first`].
+    pub fn fallback(aws: &Aws, setting: &'static str, first: TransportId) -> Result<Option<Self>, OpenError> {
+        let OptionalTransport(id) = settings::required(setting)?;
+        id.filter(|id| *id != first).map(|id| Self::open(id, setting, aws)).transpose()
+    }
+
+    fn open(id: TransportId, setting: &'static str, aws: &Aws) -> Result<Self, OpenError> {
+        match id {
+            TransportId::Ses => {
+                let client = aws_sdk_sesv2::Client::new(&aws.one_attempt(RESPONSE_TIMEOUT));
+                Ok(Self::Ses(SesTransport::new(client, settings::optional("SES_CONFIGURATION_SET")?)))
+            }
+            TransportId::Smtp => {
+                let url = secret(aws, settings::required("SMTP_URL_SECRET_ARN")?);
+                Ok(Self::Smtp(SmtpTransport::new(url, settings::optional("SMTP_CERTIFICATE_AUTHORITY")?)))
+            }
+            TransportId::Sns => Err(OpenError::NotEmail { setting, id }),
+        }
+    }
+}
+
+/// Reads a secret each time it is called, so that a change takes effect without a deployment.
+fn secret(aws: &Aws, arn: String) -> UrlSource {
+    let aws = aws.clone();
+    Box::new(move || {
+        let (aws, arn) = (aws.clone(), arn.clone());
+        async move { aws.secret(&arn).await.map_err(|error| error.to_string()) }.boxed()
+    })
+}
+
+impl Transport for EmailTransport {
+    type Message = Email;
+
+    fn id(&self) -> TransportId {
+        match self {
+            Self::Ses(ses) => ses.id(),
+            Self::Smtp(smtp) => smtp.id(),
+        }
+    }
+
+    async fn send(&self, email: &Email, until: Timestamp) -> Result<Accepted, SendError> {
+        match self {
+            Self::Ses(ses) => ses.send(email, until).await,
+            Self::Smtp(smtp) => smtp.send(email, until).await,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Transports: how messages reach a provider, and what its responses mean for the customer.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | what the result of an attempt can be | this file |
+//! | which e-mail transport the settings select | [`email`] |
+//! | how SES is called, and how its errors are classified | [`ses`] |
+//! | the same for SNS | [`sns`] |
+//! | errors that are the same for all AWS services | [`aws_error`] |
+//! | how an SMTP server is spoken to | [`smtp`] |
+//! | what is removed from providers' texts | `redact` |
+
+use std::future::Future;
+
+use domain::TransportId;
+use jiff::Timestamp;
+
+pub mod aws_error;
+pub mod email;
+mod redact;
+pub mod ses;
+pub mod smtp;
+pub mod sns;
+
+/// Sends messages through a provider. Each call is one attempt; retrying is the pipeline's responsibility.
+pub trait Transport: Send + Sync {
+    /// The message that it sends.
+    type Message: Send + Sync;
+
+    /// The id that its circuit breaker and rate limit are stored under.
+    fn id(&self) -> TransportId;
+
+    /// Hands one message over, before `until` or not at all: after that another invocation may send it.
+    fn send(
+        &self,
+        message: &Self::Message,
+        until: Timestamp,
+    ) -> impl Future<Output = Result<Accepted, SendError>> + Send;
+}
+
+/// The provider accepted the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// The provider's id of the message, or our own where the provider has none.
+    pub message_id: String,
+}
+
+/// The provider did not accept the message. One variant for each consequence for the customer.
+///
+/// The texts are the provider's, redacted, because they are stored and logged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The provider refuses this recipient or this message permanently.
+    #[error("rejected: {0}")]
+    Rejected(String),
+    /// The recipient has opted out with the provider. Nothing was handed over.
+    #[error("opted out: {0}")]
+    OptedOut(String),
+    /// The message was handed over, but no response came: the customer may or may not have it.
+    #[error("handed over without a response: {0}")]
+    Unanswered(String),
+    /// The provider is reachable, but does not accept this message now: too many at a time, a busy mailbox.
+    #[error("not accepted for now: {0}")]
+    Throttled(String),
+    /// The lease ended before the message was handed over.
+    #[error("not handed over in time")]
+    TooLate,
+    /// The provider accepts no messages at all: no connection, no greeting, no TLS, wrong credentials, account paused.
+    #[error("unreachable: {0}")]
+    Unreachable(String),
+}

@@ -1,0 +1,217 @@
+//! SMTP: one attempt for each message, over pooled connections.
+//!
+//! lettre implements the protocol. Its own pool is not used: it never sets `TCP_NODELAY`, so that each message waits 40 ms
+//! for a delayed acknowledgement, and it hides at which command a message was refused, which is what distinguishes an error
+//! of the recipient from one of the server. For the same reasons connections and TLS are opened here.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | the commands of an attempt, and what their replies mean | this file |
+//! | the URL of the server, and connecting to it | `server` |
+//! | reuse of connections | `pool` |
+//! | which certificates are trusted | [`tls`] |
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use deadpool::managed::{self, Object};
+use domain::TransportId;
+use domain::clock::now;
+use jiff::Timestamp;
+use lettre::Message;
+use lettre::transport::smtp::Error as SmtpError;
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
+use lettre::transport::smtp::response::Response;
+use tokio::time::timeout;
+
+use self::pool::{COMMAND_TIMEOUT, Connection, Connections};
+use self::server::{redacted, unreachable};
+use self::tls::Authority;
+use crate::compose::mime::Email;
+use crate::transport::{Accepted, SendError, Transport};
+
+pub use self::pool::UrlSource;
+
+mod pool;
+mod server;
+pub mod tls;
+
+/// Connections of one function instance.
+const MAX_CONNECTIONS: usize = 10;
+/// The time-out of the reply to a message, which the server may be scanning or forwarding. RFC 5321, 4.5.3.2.6, says ten
+/// minutes, which a function does not have. Giving up early risks a second copy.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Sends e-mail through one SMTP server.
+pub struct SmtpTransport {
+    pool: managed::Pool<Connections>,
+}
+
+/// Why an attempt failed, and whether the message was handed over.
+enum Failure {
+    /// The server refused. The connection may be usable.
+    Refused(SendError),
+    /// The connection broke, or no reply came, before the message was handed over.
+    BeforeHandover(SendError),
+    /// As `BeforeHandover`, because the server had closed the connection: another one may work.
+    ConnectionGone,
+    /// The connection broke, or no reply came, after that.
+    AfterHandover(SendError),
+}
+
+impl SmtpTransport {
+    /// Uses the server at the URL that `url` returns: `smtps://user:password@host:465`, `smtp+starttls://host:587` or
+    /// `smtp://host:25`. A password is sent unencrypted to this machine only. The URL is read for the first message, and
+    /// again after the server could not be used. The server's certificate must be issued by a public authority or by
+    /// `authority`.
+    pub fn new(url: UrlSource, authority: Option<Authority>) -> Self {
+        let pool = managed::Pool::builder(Connections { url, authority, server: Mutex::new(None) })
+            .max_size(MAX_CONNECTIONS)
+            .build()
+            .expect("a pool without time-outs needs no runtime");
+        Self { pool }
+    }
+
+    async fn connection(&self) -> Result<Object<Connections>, SendError> {
+        self.pool.get().await.map_err(|error| match error {
+            managed::PoolError::Backend(error) => error,
+            other => SendError::Unreachable(other.to_string()),
+        })
+    }
+
+    async fn attempt(
+        connection: &mut Connection,
+        message: &Message,
+        raw: &[u8],
+        until: Timestamp,
+    ) -> Result<Response, Failure> {
+        let envelope = message.envelope();
+        let reused = connection.reused;
+        // Reset once the exchange is complete. It stays set if this future is dropped or panics before.
+        connection.awaiting_reply = true;
+        let smtp = &mut connection.smtp;
+        let before = |stage: &'static str| move |error| classify_before_handover(stage, reused, error);
+        let mail = Mail::new(envelope.from().cloned(), vec![]);
+        reply_within(COMMAND_TIMEOUT, smtp.command(mail)).await.map_err(before("MAIL FROM"))?;
+        for recipient in envelope.to() {
+            let rcpt = Rcpt::new(recipient.clone(), vec![]);
+            reply_within(COMMAND_TIMEOUT, smtp.command(rcpt)).await.map_err(before("RCPT TO"))?;
+        }
+        let go_ahead = reply_within(COMMAND_TIMEOUT, smtp.command(Data)).await.map_err(before("DATA"))?;
+        if !go_ahead.has_code(354) {
+            return Err(Failure::BeforeHandover(SendError::Unreachable(format!(
+                "the reply to DATA is {}, not 354",
+                go_ahead.code()
+            ))));
+        }
+        // The commands took time, and the process may have been frozen meanwhile. Without the end of the message the server
+        // discards it.
+        if now() >= until {
+            return Err(Failure::BeforeHandover(SendError::TooLate));
+        }
+        let accepted = reply_within(MESSAGE_TIMEOUT, smtp.message(raw)).await.map_err(|error| match error {
+            Some(error) if error.is_permanent() => Failure::Refused(SendError::Rejected(redacted("message", &error))),
+            Some(error) if error.status().is_some() => Failure::Refused(classify_temporary("message", &error)),
+            Some(error) => Failure::AfterHandover(SendError::Unanswered(redacted("message", &error))),
+            None => Failure::AfterHandover(SendError::Unanswered("message: no reply in time".to_owned())),
+        })?;
+        connection.awaiting_reply = false;
+        Ok(accepted)
+    }
+}
+
+impl Transport for SmtpTransport {
+    type Message = Email;
+
+    fn id(&self) -> TransportId {
+        TransportId::Smtp
+    }
+
+    async fn send(&self, email: &Email, until: Timestamp) -> Result<Accepted, SendError> {
+        let message = &email.message;
+        let raw = message.formatted();
+        loop {
+            let mut connection = self.connection().await?;
+            match Self::attempt(&mut connection, message, &raw, until).await {
+                Ok(_) => {
+                    connection.used_at = Instant::now();
+                    let id = message.headers().get::<lettre::message::header::MessageId>();
+                    return Ok(Accepted { message_id: id.map(|id| id.as_ref().to_owned()).unwrap_or_default() });
+                }
+                // Servers close idle connections. Nothing was handed over, so a new connection may be used.
+                Err(Failure::ConnectionGone) => discard(connection),
+                Err(Failure::Refused(error)) => {
+                    if let SendError::Unreachable(_) = error {
+                        // The server refuses us. The password in the URL may have changed, so all connections, which used
+                        // the same one, are replaced.
+                        self.pool.manager().forget_server();
+                        self.pool.retain(|_, _| false);
+                        discard(connection);
+                    } else {
+                        keep_or_discard(connection).await;
+                    }
+                    return Err(error);
+                }
+                Err(Failure::BeforeHandover(error) | Failure::AfterHandover(error)) => {
+                    discard(connection);
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+/// Keeps a connection after a refusal if the server accepts a reset.
+async fn keep_or_discard(mut connection: Object<Connections>) {
+    if reply_within(COMMAND_TIMEOUT, connection.smtp.command(Rset)).await.is_ok() {
+        connection.awaiting_reply = false;
+        connection.used_at = Instant::now();
+    } else {
+        discard(connection);
+    }
+}
+
+/// Removes a connection from the pool and closes it.
+fn discard(connection: Object<Connections>) {
+    drop(Object::take(connection));
+}
+
+/// What a failure before the message was handed over means. `None` is a time-out; `reused` is whether the connection had
+/// carried a message before.
+fn classify_before_handover(stage: &'static str, reused: bool, error: Option<SmtpError>) -> Failure {
+    match error {
+        Some(error) if stage != "MAIL FROM" && error.is_permanent() => {
+            Failure::Refused(SendError::Rejected(redacted(stage, &error)))
+        }
+        // Servers end a session after a number of messages or a time of their choice.
+        Some(error) if reused && is_closing(&error) => Failure::ConnectionGone,
+        Some(error) if error.status().is_some() => Failure::Refused(classify_temporary(stage, &error)),
+        Some(_) if reused => Failure::ConnectionGone,
+        Some(error) => Failure::BeforeHandover(unreachable(stage, &error)),
+        // The server replied to the sender, so it is reachable: checking this recipient or message takes it too long.
+        None if stage != "MAIL FROM" => {
+            Failure::BeforeHandover(SendError::Throttled(format!("{stage}: no reply in time")))
+        }
+        None => Failure::BeforeHandover(SendError::Unreachable(format!("{stage}: no reply in time"))),
+    }
+}
+
+/// The reply or the error; `Err(None)` after a time-out.
+async fn reply_within(
+    limit: Duration,
+    reply: impl Future<Output = Result<Response, SmtpError>>,
+) -> Result<Response, Option<SmtpError>> {
+    timeout(limit, reply).await.map_err(|_| None)?.map_err(Some)
+}
+
+/// What a refusal for now means. 5xx means that the server refuses the sender.
+fn classify_temporary(stage: &str, error: &SmtpError) -> SendError {
+    let refuses_all = is_closing(error) || error.is_permanent();
+    if refuses_all { unreachable(stage, error) } else { SendError::Throttled(redacted(stage, error)) }
+}
+
+/// Whether the server ends the session, or is about to close down (RFC 5321, 3.8).
+fn is_closing(error: &SmtpError) -> bool {
+    error.status().is_some_and(|code| code.to_string() == "421")
+}

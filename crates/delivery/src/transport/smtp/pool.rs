@@ -1,0 +1,85 @@
+//! The pool of connections to an SMTP server.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
+use futures::future::BoxFuture;
+use lettre::transport::smtp::client::AsyncSmtpConnection;
+use tokio::time::timeout;
+
+use super::server::Server;
+use super::tls::Authority;
+use crate::transport::SendError;
+
+/// The time-out of the reply to one command.
+pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that was idle for longer is checked before it is used.
+const IDLE_CHECK_AFTER: Duration = Duration::from_secs(5);
+
+/// Returns the server's URL with its password, or why it is not available.
+pub type UrlSource = Box<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
+
+/// A pooled connection.
+pub(super) struct Connection {
+    pub(super) smtp: AsyncSmtpConnection,
+    pub(super) used_at: Instant,
+    /// Whether it has carried a message: the server may have closed it since.
+    pub(super) reused: bool,
+    /// Whether a reply may still be outstanding. The next command would take it for its own, and a message could count as
+    /// accepted that never was, so such a connection is never used again.
+    pub(super) awaiting_reply: bool,
+}
+
+pub(super) struct Connections {
+    pub(super) url: UrlSource,
+    pub(super) authority: Option<Authority>,
+    /// The server of the URL as last read. Read again after the server could not be used.
+    pub(super) server: Mutex<Option<Server>>,
+}
+
+impl Connections {
+    async fn server(&self) -> Result<Server, SendError> {
+        let known = self.server.lock().expect("nothing panics while holding the lock").clone();
+        if let Some(server) = known {
+            return Ok(server);
+        }
+        // An error of our configuration: messages wait until an operator has fixed it.
+        let url = (self.url)().await.map_err(|error| SendError::Unreachable(format!("no SMTP URL: {error}")))?;
+        let server = Server::parse(&url).map_err(|error| SendError::Unreachable(error.to_string()))?;
+        *self.server.lock().expect("nothing panics while holding the lock") = Some(server.clone());
+        Ok(server)
+    }
+
+    /// Makes the next connection read the URL again: the password or the server may have changed.
+    pub(super) fn forget_server(&self) {
+        *self.server.lock().expect("nothing panics while holding the lock") = None;
+    }
+}
+
+impl managed::Manager for Connections {
+    type Type = Connection;
+    type Error = SendError;
+
+    async fn create(&self) -> Result<Connection, SendError> {
+        let smtp = self.server().await?.connect(self.authority.as_ref()).await.inspect_err(|_| self.forget_server())?;
+        Ok(Connection { smtp, used_at: Instant::now(), reused: false, awaiting_reply: false })
+    }
+
+    async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<SendError> {
+        let closed = || RecycleError::message("the connection is closed");
+        if connection.awaiting_reply || connection.smtp.has_broken() {
+            return Err(closed());
+        }
+        if connection.used_at.elapsed() > IDLE_CHECK_AFTER {
+            connection.awaiting_reply = true;
+            let alive = timeout(COMMAND_TIMEOUT, connection.smtp.test_connected()).await;
+            if !matches!(alive, Ok(true)) {
+                return Err(closed());
+            }
+            connection.awaiting_reply = false;
+        }
+        connection.reused = true;
+        Ok(())
+    }
+}

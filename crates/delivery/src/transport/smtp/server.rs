@@ -1,0 +1,149 @@
+//! An SMTP server: parsing its URL, and connecting to it.
+
+use std::time::Duration;
+
+use lettre::transport::smtp::Error as SmtpError;
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream};
+use lettre::transport::smtp::extension::ClientId;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use url::Url;
+
+use super::tls::{self, Authority};
+use crate::transport::{SendError, redact};
+
+/// The time-out of a new connection, including greeting, TLS and authentication.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Address, encryption and credentials of a server.
+#[derive(Clone)]
+pub(super) struct Server {
+    host: String,
+    port: u16,
+    security: Security,
+    credentials: Option<Credentials>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Security {
+    /// `smtp://`: not encrypted. For a server on this machine or network.
+    None,
+    /// `smtp+starttls://`: encrypted after the greeting, or not used at all.
+    StartTls,
+    /// `smtps://`: encrypted from the first byte.
+    Implicit,
+}
+
+/// Why a URL is not that of an SMTP server. The text does not repeat the URL, which may contain a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the SMTP URL {0}; expected smtps://user:password@host:465, smtp+starttls://host:587 or smtp://host:25")]
+pub(super) struct InvalidSmtpUrl(String);
+
+impl Server {
+    pub(super) fn parse(url: &str) -> Result<Self, InvalidSmtpUrl> {
+        let fault = |what: &str| InvalidSmtpUrl(what.to_owned());
+        let url = Url::parse(url).map_err(|error| InvalidSmtpUrl(format!("is not a URL ({error})")))?;
+        let (security, default_port) = match url.scheme() {
+            "smtp" => (Security::None, 25),
+            "smtp+starttls" => (Security::StartTls, 587),
+            "smtps" => (Security::Implicit, 465),
+            _ => return Err(fault("has an unknown scheme")),
+        };
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| fault("has no host"))?;
+        let decoded = |part: &str| {
+            percent_encoding::percent_decode_str(part)
+                .decode_utf8()
+                .map(std::borrow::Cow::into_owned)
+                .map_err(|_| fault("has a user or password that is not UTF-8"))
+        };
+        let credentials = match (url.username(), url.password()) {
+            ("", None) => None,
+            (_, Some(_)) if security == Security::None && !is_loopback(host) => {
+                return Err(fault("would send a password unencrypted"));
+            }
+            (user, password) => Some(Credentials::new(decoded(user)?, decoded(password.unwrap_or_default())?)),
+        };
+        Ok(Self {
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: url.port().unwrap_or(default_port),
+            security,
+            credentials,
+        })
+    }
+
+    pub(super) async fn connect(&self, authority: Option<&Authority>) -> Result<AsyncSmtpConnection, SendError> {
+        match timeout(CONNECT_TIMEOUT, self.try_connect(authority)).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(SendError::Unreachable("no connection within 5 s".to_owned())),
+        }
+    }
+
+    async fn try_connect(&self, authority: Option<&Authority>) -> Result<AsyncSmtpConnection, SendError> {
+        let hello = ClientId::default();
+        let no_connection = |error: std::io::Error| SendError::Unreachable(format!("no connection: {error}"));
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(no_connection)?;
+        stream.set_nodelay(true).map_err(no_connection)?;
+        let stream: Box<dyn AsyncTokioStream> = if self.security == Security::Implicit {
+            Box::new(tls::connect(stream, &self.host, authority).await.map_err(SendError::Unreachable)?)
+        } else {
+            Box::new(stream)
+        };
+        let greeted = AsyncSmtpConnection::connect_with_transport(stream, &hello).await;
+        let mut connection = greeted.map_err(|error| unreachable("greeting", &error))?;
+        if self.security == Security::StartTls {
+            let parameters = tls::parameters(&self.host, authority).map_err(SendError::Unreachable)?;
+            connection.starttls(parameters, &hello).await.map_err(|error| unreachable("STARTTLS", &error))?;
+        }
+        if let Some(credentials) = &self.credentials {
+            connection.auth(DEFAULT_MECHANISMS, credentials).await.map_err(|error| unreachable("AUTH", &error))?;
+        }
+        Ok(connection)
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+pub(super) fn unreachable(stage: &str, error: &SmtpError) -> SendError {
+    SendError::Unreachable(redacted(stage, error))
+}
+
+/// The text of an error, redacted: many servers repeat the recipient's address.
+pub(super) fn redacted(stage: &str, error: &SmtpError) -> String {
+    let mut text = format!("{stage}: {error}");
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    redact::redact(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn url_selects_port_encryption_and_credentials() {
+        let server = Server::parse("smtps://user:p%40ss@mail.bank.example").unwrap();
+        assert_eq!(
+            (server.host.as_str(), server.port, server.security),
+            ("mail.bank.example", 465, Security::Implicit)
+        );
+        assert!(server.credentials.is_some());
+        let server = Server::parse("smtp://127.0.0.1:1025").unwrap();
+        assert_eq!((server.host.as_str(), server.port, server.security), ("127.0.0.1", 1025, Security::None));
+        assert!(Server::parse("smtp://user:pass@127.0.0.1:1025").is_ok());
+    }
+
+    #[test]
+    fn invalid_url_is_not_repeated_in_the_error() {
+        for url in ["", "mail.bank.example", "http://secret@host", "smtp://user:secret@mail.bank.example", "smtps://"] {
+            let error = Server::parse(url).map(|_| ()).unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+}
