@@ -194,7 +194,7 @@ async fn a_bounce_and_a_complaint_suppress_and_a_full_mailbox_does_not() {
     bank.completed(&offer).await;
     // As SES tells it. Nobody else may put such an event on a bus; so the rule is asked whether it lets it through, and the
     // queue behind it is given what the rule would give it.
-    let rules = bank.aws("events", "AWSEvents.ListRules", &json!({"NamePrefix": "offercast"})).await;
+    let rules = bank.aws().json("events", "AWSEvents.ListRules", &json!({"NamePrefix": "offercast"})).await;
     let patterns: Vec<_> =
         rules["Rules"].as_array().unwrap().iter().filter_map(|rule| rule["EventPattern"].as_str()).collect();
     assert_eq!(patterns.len(), 1, "{rules}");
@@ -207,9 +207,8 @@ async fn a_bounce_and_a_complaint_suppress_and_a_full_mailbox_does_not() {
             .replace("01980000-0000-7000-8000-000000000001", id_of(&offer));
         let event: Value = serde_json::from_str(&event).unwrap();
         let test = json!({"EventPattern": patterns[0], "Event": event.to_string()});
-        assert_eq!(bank.aws("events", "AWSEvents.TestEventPattern", &test).await["Result"], true);
-        let queue = &bank.stack.queues["feedback"];
-        bank.sqs().send_message().queue_url(queue).message_body(event.to_string()).send().await.unwrap();
+        assert_eq!(bank.aws().json("events", "AWSEvents.TestEventPattern", &test).await["Result"], true);
+        bank.queues().send("feedback", &event.to_string()).await;
     }
     for (who, feedback) in [("c0", "bounced"), ("c1", "complained"), ("c2", "delayed")] {
         let delivery = wait_for("the delivery to say so", async || {
@@ -244,14 +243,14 @@ async fn links_outlive_the_key_that_signed_them() {
     bank.put_customers(&[bank.customer("asha", &json!({})), bank.customer("ines", &json!({}))]).await;
     push(&bank, "FIRST").await;
     let old = link(&bank, "asha").await;
-    let secret = bank.environment_of("preferences").await["UNSUBSCRIBE_KEYS_SECRET_ARN"].clone();
-    let read = bank.aws("secretsmanager", "secretsmanager.GetSecretValue", &json!({"SecretId": secret})).await;
+    let secret = bank.aws().environment_of("preferences").await["UNSUBSCRIBE_KEYS_SECRET_ARN"].clone();
+    let read = bank.aws().json("secretsmanager", "secretsmanager.GetSecretValue", &json!({"SecretId": secret})).await;
     let mut ring: Value = serde_json::from_str(read["SecretString"].as_str().unwrap()).unwrap();
     ring["current"] = json!("k2");
     ring["k2"] = json!("x".repeat(64));
-    bank.put_secret(&secret, &ring.to_string()).await;
+    bank.aws().put_secret(&secret, &ring.to_string()).await;
     // A running function takes the new key up within minutes, a new one at once.
-    bank.set_environment("email", "KEYS_CHANGED", Some("yes")).await;
+    bank.aws().set_environment("email", "KEYS_CHANGED", Some("yes")).await;
     bank.put_customers(&[bank.customer("tom", &json!({}))]).await;
     push(&bank, "SECOND").await;
     let new = link(&bank, "tom").await;

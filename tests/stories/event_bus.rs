@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, ensure};
 use aws_sdk_cloudformation::types::{Parameter, StackStatus};
-use end_to_end::aws_proxy::{Asked, AwsProxy, Verdict};
+use end_to_end::aws_proxy::{AwsCall, AwsProxy, Verdict};
 use end_to_end::{Bank, id_of, wait_for};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -31,7 +31,7 @@ impl<'a> Subscriber<'a> {
     async fn new(bank: &'a Bank) -> Self {
         let cloudformation = aws_sdk_cloudformation::Client::new(&bank.stack.sdk_config());
         let name = format!("subscriber-{}", bank.name);
-        let bus = bank.environment_of("push").await["EVENT_BUS"].clone();
+        let bus = bank.aws().environment_of("push").await["EVENT_BUS"].clone();
         let parameter = Parameter::builder().parameter_key("EventBusName").parameter_value(bus).build();
         let create = cloudformation.create_stack().stack_name(&name).template_body(documented("subscriber.yaml"));
         create.parameters(parameter).send().await.unwrap();
@@ -168,13 +168,13 @@ async fn while_the_bus_is_out_of_reach_pushes_go_on_and_it_is_told_later() {
     let (is_down, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
     let judge = {
         let (is_down, asked) = (is_down.clone(), asked.clone());
-        move |_: &Asked<'_>| {
+        move |_: &AwsCall<'_>| {
             asked.store(true, Ordering::Relaxed);
             if is_down.load(Ordering::Relaxed) { Verdict::Throttle } else { Verdict::Pass }
         }
     };
     let bus = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
-    bank.set_environment("push", "AWS_ENDPOINT_URL_EVENTBRIDGE", Some(&bus.url)).await;
+    bank.aws().set_environment("push", "AWS_ENDPOINT_URL_EVENTBRIDGE", Some(&bus.url)).await;
     let offer = bank.post_offer(&json!({"code": "DOWN", "description": "Hello"})).await;
     assert_eq!(bank.completed(&offer).await["sent"], 5);
     wait_for("the bus to be asked", async || {
@@ -190,7 +190,7 @@ async fn while_the_bus_is_out_of_reach_pushes_go_on_and_it_is_told_later() {
     assert_eq!(once(&heard, "push.completed")["push"]["counts"]["sent"], 5);
     once(&heard, "offer.created");
     assert_eq!(bank.sweep(&offer).await["published"], 0, "it is noted");
-    bank.set_environment("push", "AWS_ENDPOINT_URL_EVENTBRIDGE", None).await;
+    bank.aws().set_environment("push", "AWS_ENDPOINT_URL_EVENTBRIDGE", None).await;
 }
 
 mod enforced_roles {
@@ -202,12 +202,9 @@ mod enforced_roles {
         let bank = Bank::open();
         let mut subscriber = Subscriber::new(&bank).await;
         let offer = json!({"code": bank.name, "description": "Hello", "eligibility": bank.rule("")});
-        let role = bank.role_of("offer").await;
-        let deny = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":["dynamodb:PutItem","dynamodb:TransactWriteItems"],"Resource":"*"}]}"#;
-        let policy = [("RoleName", role.as_str()), ("PolicyName", "no-writes")];
-        bank.iam(&[&[("Action", "PutRolePolicy"), ("PolicyDocument", deny)], &policy[..]].concat()).await;
+        bank.aws().deny_writes("offer").await;
         let refused = bank.call("POST", "/offers", &offer).await;
-        bank.iam(&[&[("Action", "DeleteRolePolicy")], &policy[..]].concat()).await;
+        bank.aws().allow_writes("offer").await;
         assert_eq!(refused.status, 503, "{}", refused.text);
 
         // What is stored next is told next: had there been anything before it, it would have been heard.

@@ -35,7 +35,7 @@ async fn an_offer_reaches_every_consenting_customer_once() {
         assert_eq!(mail.from, "offers@bank.example");
         assert_eq!(mail.header("Reply-To"), "service@bank.example");
         assert_eq!(mail.subject, "Save Cash On Transactions");
-        assert_eq!(mail.said(), ["Get 5% cashback on 5000 spent"]);
+        assert_eq!(mail.body_lines(), ["Get 5% cashback on 5000 spent"]);
         assert!(mail.html.contains("Get 5% cashback on 5000 spent"));
         assert!(mail.header("Content-Type").starts_with("multipart/alternative"));
         assert!(mail.header("Message-ID").ends_with("@bank.example>"));

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::ensure;
-use end_to_end::aws_proxy::{Asked, AwsProxy, Verdict};
+use end_to_end::aws_proxy::{AwsCall, AwsProxy, Verdict};
 use end_to_end::function::Function;
-use end_to_end::{Bank, each_once, sqs_event, wait_for, wait_long_for};
+use end_to_end::{Bank, each_once, email_batch, records_acceptance, sqs_event, wait_for, wait_long_for};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
 
@@ -22,9 +22,8 @@ async fn batch(bank: &Bank) -> (Value, Value) {
     let offer = bank.post_offer(&json!({"code": "FROZEN", "description": "Hello", "eligibility": "false"})).await;
     bank.completed(&offer).await;
     let customers: Vec<_> = (0..20).map(|i| bank.id(&format!("c{i}"))).collect();
-    let batch = json!({"type": "batch.v1", "push": {"offer": offer["id"], "number": 1}, "offer": offer,
-                       "slice": 9_999, "generation": 1, "batch": 0, "channel": "email", "customers": customers});
-    (offer, sqs_event(&[batch.to_string()]))
+    let batch = email_batch(&offer, 9_999, 0, &customers);
+    (offer, sqs_event(&[batch]))
 }
 
 /// While one function is frozen, the deployed one is given the same batch, and serves everybody: the rest at once, and those
@@ -41,7 +40,7 @@ async fn another_takes_over(bank: &Bank, offer: &Value, event: &Value, frozen: &
     })
     .await;
     frozen.resume();
-    frozen.answer().await;
+    frozen.response().await;
 
     assert_eq!(
         bank.mail_count().await,
@@ -60,12 +59,12 @@ async fn a_function_frozen_while_claiming_sends_nothing_when_its_leases_are_over
     let judge = {
         let (claimed, release) = (claimed.clone(), release.clone());
         let deliveries = bank.stack.tables["deliveries"].clone();
-        move |asked: &Asked<'_>| {
-            if (asked.operation, asked.table) != ("UpdateItem", &*deliveries) {
+        move |call: &AwsCall<'_>| {
+            if (call.operation, call.table) != ("UpdateItem", &*deliveries) {
                 return Verdict::Pass;
             }
             claimed.notify_one();
-            Verdict::HoldAnswer(release.clone())
+            Verdict::HoldResponse(release.clone())
         }
     };
     let store = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
@@ -106,9 +105,8 @@ async fn a_function_killed_between_the_servers_answer_and_its_record_costs_one_m
     let (offer, event) = batch(&bank).await;
     // It hears that the server took the messages, and dies before it can write that down.
     let deliveries = bank.stack.tables["deliveries"].clone();
-    let judge = move |asked: &Asked<'_>| {
-        let records = asked.table == deliveries && asked.body.contains("providerMessageId = ");
-        if records { Verdict::Throttle } else { Verdict::Pass }
+    let judge = move |call: &AwsCall<'_>| {
+        if records_acceptance(call, &deliveries) { Verdict::Throttle } else { Verdict::Pass }
     };
     let store = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
     let killed = Function::start(&bank, "email", &[("AWS_ENDPOINT_URL_DYNAMODB", &store.url)]).await;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use axum::http::Method;
 use client::SCHEMATHESIS_VARIABLE;
-use end_to_end::signing_proxy::{Passed, SigningProxy};
+use end_to_end::signing_proxy::{ForwardedCall, SigningProxy};
 use end_to_end::{Bank, wait_for};
 use serde_json::Value;
 use tokio::process::Command;
@@ -39,7 +39,7 @@ mod concurrent_functions {
         assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
         println!("{said}");
         wait_for("what was posted here to be over", async || {
-            let queued = bank.queued().await["audience"];
+            let queued = bank.queues().depths().await["audience"];
             anyhow::ensure!(queued == 0, "{queued} slices are left");
             Ok(())
         })
@@ -48,7 +48,7 @@ mod concurrent_functions {
 }
 
 /// What is posted here is told to nobody, and says all that is wrong with it.
-fn harmless(call: &mut Passed) {
+fn harmless(call: &mut ForwardedCall) {
     if call.method != Method::POST || !["/offers", "/offer/create"].contains(&call.path.as_str()) {
         return;
     }

@@ -59,7 +59,7 @@ async fn what_is_held_is_sent_when_sending_is_enabled_again() {
     let push = bank.reached(&offer, "eligible", 60).await;
     assert_eq!((&push["pending"], &push["state"]), (&json!(60), &json!("running")));
     wait_for("the batches to be queued", async || {
-        ensure!(bank.queued().await["email"] >= 8);
+        ensure!(bank.queues().depths().await["email"] >= 8);
         Ok(())
     })
     .await;
@@ -81,14 +81,14 @@ async fn messages_that_come_twice_and_out_of_order_are_sent_once() {
     let _guard = SENDING.lock().await;
     let bank = Bank::open();
     // Deploying ends functions, and what those hold comes again after this.
-    bank.hide_for(60).await;
+    bank.queues().set_visibility_timeout(60).await;
     bank.put_many(CUSTOMERS).await;
     deploy(&bank, "false").await;
     let offer = bank.post_offer(&json!({"code": "SHUFFLED", "description": "Hello"})).await;
     bank.reached(&offer, "eligible", CUSTOMERS as u64).await;
 
     // Every message of the queue, taken out, and put back twice, the last one first.
-    let (sqs, queue) = (bank.sqs(), &bank.stack.queues["email"]);
+    let (sqs, queue) = (bank.queues().sqs(), bank.queues().url("email"));
     let mut messages = Vec::new();
     let mut seen = 0;
     while seen < CUSTOMERS {
@@ -111,12 +111,12 @@ async fn messages_that_come_twice_and_out_of_order_are_sent_once() {
     let push = bank.completed(&offer).await;
     assert_eq!((&push["sent"], &push["eligible"]), (&json!(CUSTOMERS), &json!(CUSTOMERS)), "{push}");
     wait_for("the second copies to be gone", async || {
-        let queued = bank.queued().await["email"];
+        let queued = bank.queues().depths().await["email"];
         ensure!(queued == 0, "{queued} queued");
         Ok(())
     })
     .await;
-    bank.hide_as_deployed().await;
+    bank.queues().reset_visibility_timeout().await;
     assert_eq!(bank.mail_count().await, each_once(CUSTOMERS));
     bank.close().await;
 }

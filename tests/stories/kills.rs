@@ -18,7 +18,7 @@ async fn functions_killed_at_random_lose_nobody() {
     let bank = Bank::open();
     bank.put_many(CUSTOMERS).await;
     // What a killed function held comes back after this, instead of six minutes.
-    bank.hide_for(5).await;
+    bank.queues().set_visibility_timeout(5).await;
     // Each message takes a moment, as with a real server, so that kills meet sends.
     bank.smtp_faults(json!([{"at": "message", "do": {"wait": 40}}])).await;
     let offer = bank.post_offer(&json!({"code": "KILLED", "description": "Hello"})).await;
@@ -28,7 +28,7 @@ async fn functions_killed_at_random_lose_nobody() {
     for round in 0.. {
         // Every kind of function in turn, whenever it is there to be killed.
         let function = ["email", "audience", "email", "push"][round % 4];
-        let count = bank.kill(function);
+        let count = bank.processes().kill(function);
         killed += count;
         if function == "email" {
             email_killed += count;
@@ -49,7 +49,7 @@ async fn functions_killed_at_random_lose_nobody() {
     })
     .await;
     bank.smtp_faults(json!([])).await;
-    bank.hide_as_deployed().await;
+    bank.queues().reset_visibility_timeout().await;
 
     let count = bank.mail_count().await;
     assert_eq!(count.len(), CUSTOMERS, "nobody is lost");

@@ -2,8 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use anyhow::ensure;
-use aws_sdk_dynamodb::types::AttributeValue::S;
-use end_to_end::{Bank, each_once, id_of, wait_for};
+use end_to_end::{Bank, each_once, email_batch, wait_for};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -27,7 +26,7 @@ async fn batches_that_a_queue_loses_are_found_missing_and_sent_once() {
     bank.put_many(600).await;
     let offer = bank.post_offer(&json!({"code": "PURGED", "description": "Hello"})).await;
     bank.reached(&offer, "sent", 50).await;
-    bank.sqs().purge_queue().queue_url(&bank.stack.queues["email"]).send().await.unwrap();
+    bank.queues().purge("email").await;
     assert!(bank.mail().await.len() < 600, "the purge is in the middle");
 
     let push = swept(&bank, &offer).await;
@@ -48,7 +47,7 @@ async fn slices_that_a_queue_loses_are_walked_all_the_same() {
         Ok(())
     })
     .await;
-    bank.sqs().purge_queue().queue_url(&bank.stack.queues["audience"]).send().await.unwrap();
+    bank.queues().purge("audience").await;
     let push = swept(&bank, &offer).await;
     assert_eq!((&push["sent"], &push["slicesDone"]), (&json!(100), &push["slices"]), "{push}");
     assert_eq!(bank.mail_count().await, each_once(100));
@@ -62,28 +61,9 @@ async fn a_push_that_the_stream_did_not_bring_is_cut_all_the_same() {
     // An offer of five minutes ago, written as the offer function writes it. The stream brings it at once …
     let offer = bank.post_offer(&json!({"code": "UNTOLD", "description": "Hello", "eligibility": "false"})).await;
     let brought = bank.completed(&offer).await;
-    let dynamodb = bank.dynamodb();
-    let (offers, pushes) = (&bank.stack.tables["offers"], &bank.stack.tables["pushes"]);
-    let key = |pk: String, sk: &str| Some([("pk".to_owned(), S(pk)), ("sk".to_owned(), S(sk.to_owned()))].into());
-    let earlier = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(5);
-    let earlier = format!("{}#{}", earlier.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"), id_of(&offer));
-    let update = dynamodb.update_item().table_name(offers).set_key(key(id_of(&offer).to_owned(), "push#0001"));
-    let update = update.update_expression("SET #at = :at").expression_attribute_names("#at", "at");
-    update.expression_attribute_values(":at", S(earlier)).send().await.unwrap();
+    bank.tables().backdate_push_request(&offer, 5).await;
     // … so the test takes away what came of it.
-    let push = format!("{}#0001", id_of(&offer));
-    let items = dynamodb
-        .query()
-        .table_name(pushes)
-        .key_condition_expression("pk = :pk")
-        .expression_attribute_values(":pk", S(push.clone()))
-        .send()
-        .await
-        .unwrap();
-    for item in items.items() {
-        let sk = item["sk"].as_s().unwrap();
-        dynamodb.delete_item().table_name(pushes).set_key(key(push.clone(), sk)).send().await.unwrap();
-    }
+    bank.tables().forget_push(&offer).await;
 
     // The stack's own sweep may come first.
     let minute = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
@@ -101,17 +81,7 @@ async fn a_push_whose_last_step_was_lost_is_completed_all_the_same() {
     let offer = bank.post_offer(&json!({"code": "NEARLY", "description": "Hello"})).await;
     bank.completed(&offer).await;
     // As it is when the function dies between noting its last slice as done and completing the push.
-    let key = [("pk".to_owned(), S(format!("{}#0001", id_of(&offer)))), ("sk".to_owned(), S("push".to_owned()))];
-    let update = bank.dynamodb().update_item().table_name(&bank.stack.tables["pushes"]).set_key(Some(key.into()));
-    update
-        .update_expression("SET #state = :running, #open = :open REMOVE completedAt")
-        .expression_attribute_names("#state", "state")
-        .expression_attribute_names("#open", "open")
-        .expression_attribute_values(":running", S("running".to_owned()))
-        .expression_attribute_values(":open", S("open".to_owned()))
-        .send()
-        .await
-        .unwrap();
+    bank.tables().reopen_push(&offer).await;
     assert_eq!(bank.push(&offer).await["state"], "running");
     let push = swept(&bank, &offer).await;
     assert_eq!((&push["sent"], &push["slicesDone"]), (&json!(10), &push["slices"]), "{push}");
@@ -122,29 +92,28 @@ async fn a_message_that_can_never_succeed_ends_in_the_dead_letter_queue_and_bloc
     let _guard = QUEUES.lock().await;
     let bank = Bank::open();
     bank.put_many(100).await;
-    let sqs = bank.sqs();
-    let (email, dead) = (&bank.stack.queues["email"], &bank.stack.queues["emailDeadLetters"]);
+    let dead = "emailDeadLetters";
     // Retries come after the visibility time-out: in production six minutes, here as soon as may be.
-    bank.hide_for(1).await;
+    bank.queues().set_visibility_timeout(1).await;
     for body in ["not json", r#"{"type": "batch.v9"}"#] {
-        sqs.send_message().queue_url(email).message_body(body).send().await.unwrap();
+        bank.queues().send("email", body).await;
     }
     let offer = bank.post_offer(&json!({"code": "POISON", "description": "Hello"})).await;
     let push = bank.completed(&offer).await;
     assert_eq!(push["sent"], 100);
     let letters = wait_for("the bad messages to be dead", async || {
-        let received =
-            sqs.receive_message().queue_url(dead).max_number_of_messages(10).visibility_timeout(0).send().await?;
+        let receive = bank.queues().sqs().receive_message().queue_url(bank.queues().url(dead));
+        let received = receive.max_number_of_messages(10).visibility_timeout(0).send().await?;
         let bodies: Vec<_> =
             received.messages().iter().filter_map(|message| message.body().map(str::to_owned)).collect();
         ensure!(bodies.len() >= 2, "{bodies:?}");
         Ok(bodies)
     })
     .await;
-    bank.hide_as_deployed().await;
+    bank.queues().reset_visibility_timeout().await;
     assert!(letters.contains(&"not json".to_owned()));
     assert_eq!(bank.mail_count().await, each_once(100));
-    sqs.purge_queue().queue_url(dead).send().await.unwrap();
+    bank.queues().purge(dead).await;
 }
 
 #[tokio::test]
@@ -156,12 +125,9 @@ async fn dead_letters_can_be_listed_dropped_one_by_one_and_sent_again() {
     let offer = bank.post_offer(&json!({"code": "LETTER", "description": "Hello", "eligibility": "false"})).await;
     bank.completed(&offer).await;
     let customers: Vec<_> = (0..10).map(|i| bank.id(&format!("c{i}"))).collect();
-    let batch = json!({"type": "batch.v1", "push": {"offer": offer["id"], "number": 1}, "offer": offer,
-                       "slice": 9_999, "generation": 1, "batch": 0, "channel": "email", "customers": customers});
-    let dead = &bank.stack.queues["emailDeadLetters"];
-    let put = async |body: String| bank.sqs().send_message().queue_url(dead).message_body(body).send().await.unwrap();
-    let poison = put("not json".to_owned()).await.message_id.unwrap();
-    let good = put(batch.to_string()).await.message_id.unwrap();
+    let batch = email_batch(&offer, 9_999, 0, &customers);
+    let poison = bank.queues().send("emailDeadLetters", "not json").await;
+    let good = bank.queues().send("emailDeadLetters", &batch).await;
 
     // Locally by stack.json, on AWS by the name of the CloudFormation stack.
     let name = bank.stack.functions["email"].strip_suffix("-email").unwrap();

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use end_to_end::{Bank, counts, sqs_event, wait_for};
+use end_to_end::{Bank, counts, email_batch, sqs_event, wait_for};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn a_customers_attributes_are_filled_in_and_who_lacks_one_is_failed_with_t
     let mail = bank.mail().await;
     assert_eq!(mail.len(), 1);
     assert_eq!(mail[0].subject, "Asha Rao, this is for gold");
-    assert_eq!(mail[0].said(), ["You spent 5000.5."]);
+    assert_eq!(mail[0].body_lines(), ["You spent 5000.5."]);
     assert_eq!((&push["sent"], &push["failed"]), (&json!(1), &json!(1)));
     let deliveries = bank.deliveries(&offer, &format!("customer={}", bank.id("tom"))).await;
     assert_eq!(deliveries[0]["state"], "failed");
@@ -102,7 +102,7 @@ async fn any_name_and_any_text_arrive_as_they_were_written() {
     for name in names {
         let mail = mail.iter().find(|mail| mail.subject == format!("🎁 {name}")).expect("each name has its mail");
         let expected = text.replace("{{ customer.name }}", name);
-        assert_eq!(mail.said(), expected.lines().collect::<Vec<_>>());
+        assert_eq!(mail.body_lines(), expected.lines().collect::<Vec<_>>());
         assert!(mail.html.contains("&#60;b&#62;&#38; more"), "{}", mail.html);
     }
 }
@@ -144,10 +144,8 @@ async fn who_is_gone_when_the_batch_is_sent_is_not_written_to() {
     let offer = bank.post_offer(&json!({"code": "GONE", "description": "Hello"})).await;
     bank.completed(&offer).await;
     // A batch that names them, as one queued before they left would.
-    let batch = json!({"type": "batch.v1", "push": {"offer": offer["id"], "number": 1}, "offer": offer,
-        "slice": 0, "generation": 1, "batch": 1_000_000, "channel": "email",
-        "customers": [bank.id("left"), bank.id("never-there"), bank.id("asha")]});
-    let answer = bank.invoke("email", &sqs_event(&[batch.to_string()])).await.unwrap();
+    let batch = email_batch(&offer, 0, 1_000_000, &[bank.id("left"), bank.id("never-there"), bank.id("asha")]);
+    let answer = bank.invoke("email", &sqs_event(&[batch])).await.unwrap();
     assert_eq!(answer["batchItemFailures"], json!([]));
 
     assert_eq!(bank.mail_count().await, counts(&["asha"]), "and who was served is not served again");
@@ -162,9 +160,8 @@ async fn one_bad_message_does_not_fail_its_neighbours() {
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
     let offer = bank.post_offer(&json!({"code": "BAD", "description": "Hello", "eligibility": "false"})).await;
-    let batch = json!({"type": "batch.v1", "push": {"offer": offer["id"], "number": 1}, "offer": offer,
-        "slice": 0, "generation": 1, "batch": 0, "channel": "email", "customers": [bank.id("asha")]});
-    let event = sqs_event(&["not json".to_owned(), batch.to_string(), r#"{"type":"batch.v9"}"#.to_owned()]);
+    let batch = email_batch(&offer, 0, 0, &[bank.id("asha")]);
+    let event = sqs_event(&["not json".to_owned(), batch, r#"{"type":"batch.v9"}"#.to_owned()]);
     let answer = bank.invoke("email", &event).await.unwrap();
     assert_eq!(answer["batchItemFailures"], json!([{"itemIdentifier": "message-0"}, {"itemIdentifier": "message-2"}]));
     assert_eq!(bank.mail_count().await, counts(&["asha"]));

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::ensure;
-use end_to_end::aws_proxy::{Asked, AwsProxy, Verdict};
+use end_to_end::aws_proxy::{AwsCall, AwsProxy, Verdict};
 use end_to_end::{Bank, each_once, id_of, wait_long_for};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -16,8 +16,8 @@ const PARAMETER: &str = "EMAIL_RATE_PER_SECOND";
 /// Sends an offer to so many at a rate; answers the push and, second by second, how many messages arrived.
 async fn send_at(bank: &Bank, rate: &str, customers: usize) -> (Value, Vec<usize>) {
     bank.put_many(customers).await;
-    let before = bank.environment_of("email").await[PARAMETER].clone();
-    bank.set_environment("email", PARAMETER, Some(rate)).await;
+    let before = bank.aws().environment_of("email").await[PARAMETER].clone();
+    bank.aws().set_environment("email", PARAMETER, Some(rate)).await;
     let offer = bank.post_offer(&json!({"code": "PACED", "description": "Hello"})).await;
     let mut waits = Vec::new();
     let push = wait_long_for("the push to complete", Duration::from_secs(300), async || {
@@ -27,7 +27,7 @@ async fn send_at(bank: &Bank, rate: &str, customers: usize) -> (Value, Vec<usize
         Ok(push)
     })
     .await;
-    bank.set_environment("email", PARAMETER, Some(&before)).await;
+    bank.aws().set_environment("email", PARAMETER, Some(&before)).await;
     // And for a provider that refused some, once the others are sent.
     assert!(waits.iter().all(|wait| wait == "rate" || wait == "provider"), "{waits:?}");
     assert_eq!(bank.mail_count().await, each_once(customers));
@@ -92,14 +92,14 @@ mod concurrent_functions {
         let bank = Bank::open();
         let (pacing, calls) = (bank.stack.tables["pacing"].clone(), AtomicUsize::new(0));
         // At once, or up to a second late, in no order.
-        let unsteady = move |asked: &Asked<'_>| match asked.table == pacing {
-            true => Verdict::Slow(Duration::from_millis(calls.fetch_add(1, Ordering::Relaxed) as u64 * 7_919 % 1_000)),
+        let unsteady = move |call: &AwsCall<'_>| match call.table == pacing {
+            true => Verdict::Delay(Duration::from_millis(calls.fetch_add(1, Ordering::Relaxed) as u64 * 7_919 % 1_000)),
             false => Verdict::Pass,
         };
         let store = AwsProxy::start(&bank.stack.endpoint_url, unsteady).await;
-        bank.set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
+        bank.aws().set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
         let (seconds, refused) = send_within(&bank, RATE_PER_SECOND, RATE_PER_SECOND * 3 / 2, CUSTOMERS).await;
-        bank.set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", None).await;
+        bank.aws().set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", None).await;
         println!("{refused} refused: {seconds:?}");
         assert_eq!(refused, 0, "were over one and a half times the rate: {seconds:?}");
     }
@@ -123,13 +123,13 @@ async fn pushing_again_spends_no_sends_on_those_who_are_served() {
     bank.put_many(CUSTOMERS).await;
     let offer = bank.post_offer(&json!({"code": "SPENT", "description": "Hello"})).await;
     assert_eq!(bank.completed(&offer).await["sent"], CUSTOMERS);
-    let before = bank.environment_of("email").await[PARAMETER].clone();
+    let before = bank.aws().environment_of("email").await[PARAMETER].clone();
     // At this rate, asking for a send for each would take longer than anything is waited for.
-    bank.set_environment("email", PARAMETER, Some("1")).await;
+    bank.aws().set_environment("email", PARAMETER, Some("1")).await;
     let again = bank.call("POST", &format!("/offers/{}/pushes", id_of(&offer)), &json!({})).await;
     assert_eq!(again.status, 202, "{}", again.text);
     let push = bank.completed_number(&offer, 2).await;
-    bank.set_environment("email", PARAMETER, Some(&before)).await;
+    bank.aws().set_environment("email", PARAMETER, Some(&before)).await;
     assert_eq!((&push["alreadyServed"], &push["sent"]), (&json!(CUSTOMERS), &json!(0)), "{push}");
     assert_eq!(bank.mail().await.len(), CUSTOMERS);
 }

@@ -1,7 +1,7 @@
 //! Pushing again, cancelling, and what the sweep finds.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use end_to_end::{Bank, counts, each_once, id_of, sqs_event};
+use end_to_end::{Bank, counts, each_once, email_batch, id_of, push_stream_event, sqs_event};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
@@ -110,15 +110,11 @@ async fn everything_told_twice_is_sent_once() {
     bank.put_many(200).await;
     let offer = bank.post_offer(&json!({"code": "TWICE", "description": "Hello"})).await;
     // The stream record again, and slices and batches again, while the first ones are under way.
-    let record = json!({"Records": [{"eventID": "1", "eventName": "INSERT", "eventSource": "aws:dynamodb", "eventVersion": "1.1",
-        "awsRegion": "eu-west-1", "dynamodb": {"ApproximateCreationDateTime": 1, "SequenceNumber": "1", "SizeBytes": 1,
-        "StreamViewType": "NEW_IMAGE", "Keys": {"pk": {"S": id_of(&offer)}, "sk": {"S": "push#0001"}}}}]});
+    let record = push_stream_event(&offer);
     let batches: Vec<String> = (0..4_usize)
         .map(|i| {
             let customers: Vec<_> = (i * 50..(i + 1) * 50).map(|c| bank.id(&format!("c{c}"))).collect();
-            json!({"type": "batch.v1", "push": {"offer": offer["id"], "number": 1}, "offer": offer,
-                   "slice": 9_999, "generation": 1, "batch": i, "channel": "email", "customers": customers})
-            .to_string()
+            email_batch(&offer, 9_999, i, &customers)
         })
         .collect();
     let events: Vec<_> = batches.iter().map(|batch| sqs_event(std::slice::from_ref(batch))).collect();

@@ -16,13 +16,14 @@ mod enforced_roles {
 
     impl<'a> Intruder<'a> {
         async fn into(bank: &'a Bank, function: &str) -> Self {
-            let role = bank.role_of(function).await;
+            let role = bank.aws().role_of(function).await;
             let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole",
                 "Principal":{"AWS":"*","Service":"lambda.amazonaws.com"}}]}"#;
             let parameters = [("Action", "UpdateAssumeRolePolicy"), ("RoleName", &role), ("PolicyDocument", trust)];
-            bank.iam(&parameters).await;
+            bank.aws().iam(&parameters).await;
             let arn = format!("arn:aws:iam::000000000000:role/{role}");
             let answer = bank
+                .aws()
                 .query(
                     "sts",
                     &[
@@ -86,7 +87,7 @@ mod enforced_roles {
         };
         let put =
             |name: &str, item: Value| ("DynamoDB_20120810.PutItem", json!({"TableName": table(name), "Item": item}));
-        let environment = bank.environment_of("email").await;
+        let environment = bank.aws().environment_of("email").await;
         let secret = |variable: &str| ("secretsmanager.GetSecretValue", json!({"SecretId": environment[variable]}));
         let asha = bank.id("asha");
         // What each may, and what it must not: the first is there to show that a refusal is one of the role.

@@ -20,17 +20,17 @@ struct Change<'a> {
 
 impl<'a> Change<'a> {
     async fn to(bank: &'a Bank, settings: &[(&'static str, &str)]) -> Self {
-        let environment = bank.environment_of("email").await;
+        let environment = bank.aws().environment_of("email").await;
         let before = settings.iter().map(|(name, _)| (*name, environment.get(*name).cloned())).collect();
         for (name, value) in settings {
-            bank.set_environment("email", name, Some(value)).await;
+            bank.aws().set_environment("email", name, Some(value)).await;
         }
         Self { bank, before }
     }
 
     async fn back(self) {
         for (name, value) in self.before {
-            self.bank.set_environment("email", name, value.as_deref()).await;
+            self.bank.aws().set_environment("email", name, value.as_deref()).await;
         }
     }
 }
@@ -101,7 +101,7 @@ async fn while_the_first_is_down_the_second_serves_and_then_the_first_again() {
     )
     .await;
     bank.put_many(CUSTOMERS).await;
-    let dead = bank.dead_letters().await;
+    let dead = bank.queues().dead_letters().await;
     let offer = bank.post_offer(&json!({"code": "FAILOVER", "description": "Hello"})).await;
     bank.reached(&offer, "sent", 30).await;
     bank.smtp_faults(json!([{"at": "connection", "do": "close"}, {"at": "mail", "do": "close"}])).await;
@@ -132,7 +132,7 @@ async fn while_the_first_is_down_the_second_serves_and_then_the_first_again() {
         *count.entry(to.split('@').next().unwrap().to_owned()).or_default() += 1;
     }
     assert_eq!(count, each_once(CUSTOMERS), "nobody is lost, nobody hears twice");
-    assert_eq!(bank.dead_letters().await, dead);
+    assert_eq!(bank.queues().dead_letters().await, dead);
     println!("the second took over after {took_over:?}: {by_smtp} by SMTP, {by_ses} by SES, {again} by SMTP again");
 }
 

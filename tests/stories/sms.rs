@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use end_to_end::aws_proxy::{Asked, AwsProxy, Verdict};
+use end_to_end::aws_proxy::{AwsCall, AwsProxy, Verdict};
 use end_to_end::{Bank, counts, each_once, wait_for, wait_long_for};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -16,20 +16,20 @@ static SNS: Mutex<()> = Mutex::const_new(());
 /// An SNS of our own in front of the stack's, for as long as `during` takes.
 async fn with_sns<T>(
     bank: &Bank,
-    judge: impl Fn(&Asked<'_>) -> Verdict + Send + Sync + 'static,
+    judge: impl Fn(&AwsCall<'_>) -> Verdict + Send + Sync + 'static,
     during: impl AsyncFnOnce() -> T,
 ) -> T {
     let sns = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
-    bank.set_environment("sms", "AWS_ENDPOINT_URL_SNS", Some(&sns.url)).await;
+    bank.aws().set_environment("sms", "AWS_ENDPOINT_URL_SNS", Some(&sns.url)).await;
     let done = during().await;
-    bank.set_environment("sms", "AWS_ENDPOINT_URL_SNS", None).await;
+    bank.aws().set_environment("sms", "AWS_ENDPOINT_URL_SNS", None).await;
     done
 }
 
 /// Out of reach while that is so.
-fn down_while(is_down: Arc<AtomicBool>) -> impl Fn(&Asked<'_>) -> Verdict {
+fn down_while(is_down: Arc<AtomicBool>) -> impl Fn(&AwsCall<'_>) -> Verdict {
     move |_| match is_down.load(Ordering::Relaxed) {
-        true => Verdict::Answer(503, refusal("ServiceUnavailable", "Service is temporarily unavailable")),
+        true => Verdict::Respond(503, refusal("ServiceUnavailable", "Service is temporarily unavailable")),
         false => Verdict::Pass,
     }
 }
@@ -95,7 +95,7 @@ async fn while_sns_is_down_for_a_minute_email_goes_on_and_texts_arrive_later_onc
     let names: Vec<_> = (0..CUSTOMERS).map(|i| format!("c{i}")).collect();
     let both = |who: &String| bank.customer(who, &json!({"channels": ["email", "sms"], "mobile": bank.mobile(who)}));
     bank.put_customers(&names.iter().map(both).collect::<Vec<_>>()).await;
-    let dead = bank.dead_letters().await;
+    let dead = bank.queues().dead_letters().await;
 
     with_sns(&bank, down_while(is_down.clone()), async || {
         let began = Instant::now();
@@ -133,7 +133,7 @@ async fn while_sns_is_down_for_a_minute_email_goes_on_and_texts_arrive_later_onc
     assert_eq!(texts.len(), CUSTOMERS, "nobody is lost");
     assert!(texts.values().all(|texts| texts.len() == 1), "nobody hears twice");
     assert_eq!(bank.mail_count().await, each_once(CUSTOMERS));
-    assert_eq!(bank.dead_letters().await, dead);
+    assert_eq!(bank.queues().dead_letters().await, dead);
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn what_the_email_queue_loses_is_missed_though_texts_are_waiting() {
     with_sns(&bank, down_while(is_down.clone()), async || {
         let offer = bank.post_offer(&json!({"code": "LOST", "description": "Hello"})).await;
         bank.reached(&offer, "sent", 50).await;
-        bank.sqs().purge_queue().queue_url(&bank.stack.queues["email"]).send().await.unwrap();
+        bank.queues().purge("email").await;
         bank.smtp_faults(json!([])).await;
         let mut walked_anew = 0;
         wait_for("the sweep to find what is missing", async || {
@@ -181,32 +181,32 @@ async fn a_number_that_opted_out_is_suppressed_and_one_that_sns_refuses_is_faile
     bank.put_customers(&[texted("gone"), texted("wrong"), texted("good")]).await;
     let (gone, wrong) = (bank.mobile("gone"), bank.mobile("wrong"));
     let (gone_digits, wrong_digits) = (gone[1..].to_owned(), wrong[1..].to_owned());
-    let judge = move |asked: &Asked<'_>| match asked.operation {
+    let judge = move |call: &AwsCall<'_>| match call.operation {
         "CheckIfPhoneNumberIsOptedOut" => {
-            let is_out = asked.body.contains(&gone_digits);
+            let is_out = call.body.contains(&gone_digits);
             let result = format!(
                 "<CheckIfPhoneNumberIsOptedOutResult><isOptedOut>{is_out}</isOptedOut></CheckIfPhoneNumberIsOptedOutResult>"
             );
-            Verdict::Answer(
+            Verdict::Respond(
                 200,
                 format!("<CheckIfPhoneNumberIsOptedOutResponse>{result}</CheckIfPhoneNumberIsOptedOutResponse>"),
             )
         }
-        "Publish" if asked.body.contains(&wrong_digits) => {
+        "Publish" if call.body.contains(&wrong_digits) => {
             let words = format!("Invalid parameter: PhoneNumber Reason: +{wrong_digits} is not valid to publish to");
-            Verdict::Answer(400, refusal("InvalidParameter", &words))
+            Verdict::Respond(400, refusal("InvalidParameter", &words))
         }
         _ => Verdict::Pass,
     };
-    let before = bank.environment_of("sms").await.get("CHECK_SMS_OPT_OUTS").cloned();
-    bank.set_environment("sms", "CHECK_SMS_OPT_OUTS", Some("true")).await;
+    let before = bank.aws().environment_of("sms").await.get("CHECK_SMS_OPT_OUTS").cloned();
+    bank.aws().set_environment("sms", "CHECK_SMS_OPT_OUTS", Some("true")).await;
     let (offer, push) = with_sns(&bank, judge, async || {
         let offer = bank.post_offer(&json!({"code": "OUT", "description": "Hello"})).await;
         let push = bank.completed(&offer).await;
         (offer, push)
     })
     .await;
-    bank.set_environment("sms", "CHECK_SMS_OPT_OUTS", before.as_deref()).await;
+    bank.aws().set_environment("sms", "CHECK_SMS_OPT_OUTS", before.as_deref()).await;
 
     assert_eq!((&push["sent"], &push["failed"], &push["optedOut"]), (&json!(1), &json!(1), &json!(1)), "{push}");
     let texts = bank.texts(&["gone", "wrong", "good"]).await;

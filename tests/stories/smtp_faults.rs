@@ -23,7 +23,7 @@ async fn bank() -> (MutexGuard<'static, ()>, Bank) {
 async fn an_outage_is_waited_out_and_nobody_is_written_to_twice() {
     let (_guard, bank) = bank().await;
     bank.put_many(400).await;
-    let dead = bank.dead_letters().await;
+    let dead = bank.queues().dead_letters().await;
     let offer = bank.post_offer(&json!({"code": "OUTAGE", "description": "Hello"})).await;
     bank.reached(&offer, "sent", 50).await;
 
@@ -41,7 +41,7 @@ async fn an_outage_is_waited_out_and_nobody_is_written_to_twice() {
     let push = bank.completed(&offer).await;
     assert_eq!((&push["sent"], &push["failed"]), (&json!(400), &json!(0)), "{push}");
     assert_eq!(bank.mail_count().await, each_once(400));
-    assert_eq!(bank.dead_letters().await, dead);
+    assert_eq!(bank.queues().dead_letters().await, dead);
     println!("{connections} connections in the {seconds} s that the server was down");
     bank.close().await;
 }
@@ -257,7 +257,7 @@ async fn a_wrong_password_fails_nobody_and_the_right_one_is_taken_up_by_running_
     bank.smtp_password(None).await;
     bank.set_smtp_url(&bank.stack.smtp_url).await;
     // Those that know the password would go on naming it, to a server that asks for none.
-    bank.set_environment("email", "RENEWED", Some(&bank.name)).await;
+    bank.aws().set_environment("email", "RENEWED", Some(&bank.name)).await;
     assert_eq!((&push["sent"], &push["failed"], &push["waitingFor"]), (&json!(20), &json!(0), &Value::Null), "{push}");
     assert_eq!(bank.mail_count().await, each_once(20));
 }

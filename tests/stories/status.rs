@@ -53,8 +53,7 @@ async fn the_status_tells_what_each_push_waits_for_and_what_there_is() {
 #[tokio::test]
 async fn dead_letters_stand_out_with_their_age() {
     let bank = Bank::open();
-    let letters = &bank.stack.queues["feedbackDeadLetters"];
-    bank.sqs().send_message().queue_url(letters).message_body("{}").send().await.unwrap();
+    bank.queues().send("feedbackDeadLetters", "{}").await;
     let status: Value = serde_json::from_str(&bank.xtask(&["status", "--json"])).unwrap();
     let queue = of(&status["queues"], "name", &json!("feedbackDeadLetters")).unwrap();
     assert_eq!((&queue["waiting"], &queue["isDeadLetters"]), (&json!(1), &json!(true)));
@@ -62,7 +61,7 @@ async fn dead_letters_stand_out_with_their_age() {
     let printed = bank.xtask(&["status"]);
     let line = printed.lines().find(|line| line.contains("feedbackDeadLetters")).unwrap();
     assert!(line.ends_with("cargo xtask redrive"), "{line}");
-    bank.sqs().purge_queue().queue_url(letters).send().await.unwrap();
+    bank.queues().purge("feedbackDeadLetters").await;
 }
 
 #[tokio::test]

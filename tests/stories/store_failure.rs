@@ -17,38 +17,22 @@ mod enforced_roles {
             async || bank.call_with("POST", "/offers", &[("idempotency-key", &bank.name)], body.as_bytes()).await;
         // Earlier tests' messages are gone, so that a new one would show.
         let before = wait_for("the queues to be empty", async || {
-            let queued = bank.queued().await;
+            let queued = bank.queues().depths().await;
             anyhow::ensure!(queued["email"] + queued["audience"] == 0, "{queued:?}");
             Ok(queued)
         })
         .await;
 
         // The table takes no more writes from the offer function.
-        let role = bank.role_of("offer").await;
-        let deny = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":["dynamodb:PutItem","dynamodb:TransactWriteItems"],"Resource":"*"}]}"#;
-        let policy = [("RoleName", role.as_str()), ("PolicyName", "no-writes")];
-        bank.iam(&[&[("Action", "PutRolePolicy"), ("PolicyDocument", deny)], &policy[..]].concat()).await;
+        bank.aws().deny_writes("offer").await;
         let refused = post().await;
-        bank.iam(&[&[("Action", "DeleteRolePolicy")], &policy[..]].concat()).await;
+        bank.aws().allow_writes("offer").await;
 
         assert_eq!(refused.status, 503, "{}", refused.text);
         assert!(refused.headers["retry-after"].parse::<u32>().is_ok());
         assert_eq!(refused.headers["content-type"], "application/problem+json");
-        let stored = bank
-            .dynamodb()
-            .scan()
-            .table_name(&bank.stack.tables["offers"])
-            .filter_expression("code = :code OR pk = :key")
-            .expression_attribute_values(":code", aws_sdk_dynamodb::types::AttributeValue::S(bank.name.clone()))
-            .expression_attribute_values(
-                ":key",
-                aws_sdk_dynamodb::types::AttributeValue::S(format!("idempotency#{}", bank.name)),
-            )
-            .send()
-            .await
-            .unwrap();
-        assert_eq!(stored.count, 0, "nothing is stored");
-        assert_eq!(bank.queued().await, before, "nothing is queued");
+        assert_eq!(bank.tables().count_offers(&bank.name).await, 0, "nothing is stored");
+        assert_eq!(bank.queues().depths().await, before, "nothing is queued");
         assert!(bank.mail().await.is_empty(), "nobody is told");
 
         // The store is back: the same request does it, and does it once.

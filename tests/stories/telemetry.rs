@@ -102,7 +102,7 @@ mod alarms {
     async fn a_push_that_is_not_over_after_an_hour_sets_off_its_alarm() {
         let bank = Bank::open();
         let alarm = [("Action", "DescribeAlarms"), ("Version", VERSION), ("AlarmNames.member.1", ALARM)];
-        let state = async || bank.query("monitoring", &alarm).await;
+        let state = async || bank.aws().query("monitoring", &alarm).await;
         // What the sweep tells, but for the number.
         bank.invoke("push", &json!({"source": "aws.events"})).await.unwrap();
         let told = wait_for("the sweep to tell how old the oldest push is", async || {
@@ -123,7 +123,7 @@ mod alarms {
             ("MetricData.member.1.Unit", directive["Metrics"][0]["Unit"].as_str().unwrap()),
             ("MetricData.member.1.Value", "3601"),
         ];
-        bank.query("monitoring", &metric).await;
+        bank.aws().query("monitoring", &metric).await;
         assert_eq!(element(&state().await, "StateValue"), "ALARM");
     }
 

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::ensure;
-use end_to_end::aws_proxy::{Asked, AwsProxy, Verdict};
-use end_to_end::{Bank, each_once, id_of, wait_for, wait_long_for};
+use end_to_end::aws_proxy::{AwsCall, AwsProxy, Verdict};
+use end_to_end::{Bank, commits_page, each_once, id_of, wait_for, wait_long_for};
 use serde_json::json;
 use tokio::sync::Mutex;
 
@@ -21,7 +21,7 @@ async fn a_page_that_is_never_turned_leaves_nothing_circling_once_its_push_is_ca
     let bank = Bank::open();
     // Something of another story may still wait there.
     let on_its_way = async || {
-        let queued = bank.queued().await;
+        let queued = bank.queues().depths().await;
         queued["audience"] + queued["email"]
     };
     let before = on_its_way().await;
@@ -29,13 +29,11 @@ async fn a_page_that_is_never_turned_leaves_nothing_circling_once_its_push_is_ca
     // Walkers queue what they find, and then cannot say so.
     let (pushes, is_stuck) = (bank.stack.tables["pushes"].clone(), Arc::new(AtomicBool::new(true)));
     let stuck = is_stuck.clone();
-    let judge = move |asked: &Asked<'_>| {
-        let turns_page = asked.table == pushes
-            && ["resumeAfter = ", "walked = :true REMOVE resumeAfter"].iter().any(|turn| asked.body.contains(turn));
-        if turns_page && stuck.load(Ordering::Relaxed) { Verdict::Throttle } else { Verdict::Pass }
+    let judge = move |call: &AwsCall<'_>| {
+        if commits_page(call, &pushes) && stuck.load(Ordering::Relaxed) { Verdict::Throttle } else { Verdict::Pass }
     };
     let store = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
-    bank.set_environment("audience", "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
+    bank.aws().set_environment("audience", "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
     let offer = bank.post_offer(&json!({"code": "STUCK", "description": "Hello"})).await;
     wait_for("some to be served all the same", async || {
         let served = bank.mail_count().await.len();
@@ -60,7 +58,7 @@ async fn a_page_that_is_never_turned_leaves_nothing_circling_once_its_push_is_ca
         Ok(())
     })
     .await;
-    bank.set_environment("audience", "AWS_ENDPOINT_URL_DYNAMODB", None).await;
+    bank.aws().set_environment("audience", "AWS_ENDPOINT_URL_DYNAMODB", None).await;
     for state in ["sent", "cancelled"] {
         assert_eq!(push[state], bank.deliveries(&offer, &format!("state={state}&limit=100")).await.len(), "{push}");
     }
@@ -76,17 +74,17 @@ async fn throttled_writes_make_it_slower_and_not_wrong() {
     let (writes, throttled) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
     let counter = throttled.clone();
     // Runs of them: more than the clients' own attempts can hide.
-    let judge = move |asked: &Asked<'_>| {
-        if !matches!(asked.operation, "PutItem" | "UpdateItem") || writes.fetch_add(1, Ordering::Relaxed) % 20 >= 10 {
+    let judge = move |call: &AwsCall<'_>| {
+        if !matches!(call.operation, "PutItem" | "UpdateItem") || writes.fetch_add(1, Ordering::Relaxed) % 20 >= 10 {
             return Verdict::Pass;
         }
         counter.fetch_add(1, Ordering::Relaxed);
         Verdict::Throttle
     };
     let store = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
-    let dead = bank.dead_letters().await;
+    let dead = bank.queues().dead_letters().await;
     for function in ["push", "audience", "email"] {
-        bank.set_environment(function, "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
+        bank.aws().set_environment(function, "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
     }
     let offer = bank.post_offer(&json!({"code": "BUSY", "description": "Hello"})).await;
     let push = wait_long_for("the push to complete", Duration::from_secs(600), async || {
@@ -98,7 +96,7 @@ async fn throttled_writes_make_it_slower_and_not_wrong() {
     })
     .await;
     for function in ["push", "audience", "email"] {
-        bank.set_environment(function, "AWS_ENDPOINT_URL_DYNAMODB", None).await;
+        bank.aws().set_environment(function, "AWS_ENDPOINT_URL_DYNAMODB", None).await;
     }
 
     let throttled = throttled.load(Ordering::Relaxed);
@@ -106,7 +104,7 @@ async fn throttled_writes_make_it_slower_and_not_wrong() {
     assert_eq!((&push["sent"], &push["failed"]), (&json!(CUSTOMERS), &json!(0)), "{push}");
     assert_eq!(bank.mail_count().await, each_once(CUSTOMERS));
     assert_eq!(bank.deliveries(&offer, "state=sent&limit=100").await.len(), CUSTOMERS);
-    assert_eq!(bank.dead_letters().await, dead, "no message is to blame");
+    assert_eq!(bank.queues().dead_letters().await, dead, "no message is to blame");
     println!("{throttled} writes were throttled");
 }
 
@@ -120,15 +118,15 @@ async fn a_store_that_takes_its_time_takes_no_sends_away() {
     bank.put_many(CUSTOMERS).await;
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = calls.clone();
-    let slow = move |_: &Asked<'_>| {
+    let slow = move |_: &AwsCall<'_>| {
         counter.fetch_add(1, Ordering::Relaxed);
-        Verdict::Slow(EACH_CALL)
+        Verdict::Delay(EACH_CALL)
     };
     let store = AwsProxy::start(&bank.stack.endpoint_url, slow).await;
-    bank.set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
+    bank.aws().set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
     let offer = bank.post_offer(&json!({"code": "SLOW", "description": "Hello"})).await;
     let push = bank.completed(&offer).await;
-    bank.set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", None).await;
+    bank.aws().set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", None).await;
     assert_eq!((&push["sent"], &push["failed"]), (&json!(CUSTOMERS), &json!(0)), "{push}");
     assert_eq!(bank.mail_count().await, each_once(CUSTOMERS));
     let calls = calls.load(Ordering::Relaxed);

@@ -49,19 +49,7 @@ async fn of_a_customer_who_is_erased_nothing_is_left_but_a_hash() {
     assert_eq!(one_click(&link).await.status(), 200);
 
     let data = [bank.address("asha"), bank.mobile("asha"), name, city];
-    let found = async || {
-        let mut found = Vec::new();
-        for (name, table) in &bank.stack.tables {
-            let mut items = bank.dynamodb().scan().table_name(table).into_paginator().items().send();
-            while let Some(item) = items.next().await {
-                let item = format!("{:?}", item.unwrap());
-                if data.iter().any(|datum| item.contains(datum.as_str())) {
-                    found.push(name.clone());
-                }
-            }
-        }
-        found
-    };
+    let found = async || bank.tables().containing(&data).await;
     assert_eq!(found().await, ["customers"], "she is known where she must be, and nowhere else");
     let path = format!("/customers/{}", bank.id("asha"));
     assert_eq!(bank.call_with("DELETE", &path, &[], b"").await.status, 204);
