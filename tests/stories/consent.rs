@@ -1,5 +1,4 @@
 //! Only to those who want it: the unsubscribe link, bounces and complaints, and what lifts them.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeMap;
 

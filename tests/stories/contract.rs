@@ -1,5 +1,4 @@
 //! What callers may rely on: bad input, idempotency, paging, authentication.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,4 @@
 //! What other services may subscribe to. The subscriber is the one in `docs/events`, deployed as it stands there.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeMap;
 use std::path::Path;

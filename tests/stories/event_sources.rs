@@ -1,5 +1,4 @@
 //! What becomes of stream records whose function fails. Only where the stack's event sources fail as on AWS.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod faithful_event_sources {
     use std::sync::Arc;

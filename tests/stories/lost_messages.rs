@@ -1,5 +1,4 @@
 //! Queues that lose messages, or hold what can never succeed. One test at a time: they share the queues.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use anyhow::ensure;
 use end_to_end::{Bank, each_once, email_batch, wait_for};

@@ -1,5 +1,4 @@
 //! From a posted offer to the customer's inbox.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,4 @@
 //! `docs/openapi.yaml` says what the API does, no more and no less.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeSet;
 

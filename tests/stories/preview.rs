@@ -1,5 +1,4 @@
 //! What an offer would do, before it is posted.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeMap;
 

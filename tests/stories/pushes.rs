@@ -1,5 +1,4 @@
 //! Pushing again, cancelling, and what the sweep finds.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use end_to_end::{Bank, counts, each_once, email_batch, id_of, push_stream_event, sqs_event};
 use futures::future::join_all;

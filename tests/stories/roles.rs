@@ -1,5 +1,4 @@
 //! Each function can do what its job needs, and no more.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 /// That what it needs is enough, every other story shows.
 mod enforced_roles {

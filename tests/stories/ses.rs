@@ -1,5 +1,4 @@
 //! Through SES as through SMTP, and from one to the other. One test at a time: they change what carries e-mail.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeMap;
 

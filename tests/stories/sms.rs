@@ -1,5 +1,4 @@
 //! To the phone as well: each channel for itself. One test at a time: they change what carries text messages.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

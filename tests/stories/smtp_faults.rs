@@ -1,5 +1,4 @@
 //! What a mail server can do wrong, and what becomes of it. One test at a time: they share the mail server.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,4 @@
 //! Stored first: if storing fails, nobody is told.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use end_to_end::{Bank, id_of, wait_for};
 use serde_json::json;

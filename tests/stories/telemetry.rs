@@ -1,5 +1,4 @@
 //! What functions tell of themselves.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,5 @@
 //! Functions killed at any moment: nobody is lost, and what may come twice is bounded by what was being sent.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::time::Duration;
 

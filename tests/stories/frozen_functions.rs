@@ -1,6 +1,5 @@
 //! A function that is frozen or killed at a moment of our choosing, and others take over.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::sync::Arc;
 use std::time::Duration;

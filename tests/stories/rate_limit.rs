@@ -1,5 +1,4 @@
 //! One rate for all functions together. Alone: it changes everybody's.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

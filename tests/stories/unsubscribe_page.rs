@@ -1,5 +1,4 @@
 //! What customers see, in a real browser.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod in_a_browser {
     use end_to_end::Bank;

@@ -1,5 +1,4 @@
 //! `SendingEnabled=false` holds everything, and loses nothing when it is lifted. Alone: it holds everybody's.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use anyhow::ensure;
 use aws_sdk_cloudformation::Client;

@@ -1,6 +1,5 @@
 //! The example that the product retells: an offer without a rule is for every customer of every bank on the stack, so
 //! this runs alone.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use end_to_end::{Bank, counts, id_of};
 use serde_json::json;

@@ -1,5 +1,4 @@
 //! What operators see: the status page, and the same in a terminal.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use end_to_end::{Bank, wait_for};
 use serde_json::{Value, json};

@@ -1,5 +1,4 @@
 //! A store that is too busy or slow: slower, and not wrong. Alone: every function uses that store.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
