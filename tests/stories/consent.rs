@@ -37,7 +37,7 @@ async fn found(bank: &Bank, who: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_link_changes_nothing_until_she_says_so_and_then_her_word_wins() {
+async fn unsubscribe_get_is_safe_and_post_takes_effect() {
     let _keys = KEYS.read().await;
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({})), bank.customer("ines", &json!({}))]).await;
@@ -94,7 +94,7 @@ async fn a_link_changes_nothing_until_she_says_so_and_then_her_word_wins() {
 }
 
 #[tokio::test]
-async fn an_operator_may_lift_what_a_customer_said() {
+async fn operator_can_lift_an_opt_out() {
     let _keys = KEYS.read().await;
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
@@ -115,7 +115,7 @@ async fn an_operator_may_lift_what_a_customer_said() {
 }
 
 #[tokio::test]
-async fn who_unsubscribes_in_the_middle_of_a_push_hears_no_more_of_it() {
+async fn unsubscribing_during_a_push_stops_pending_messages() {
     const CUSTOMERS: usize = 200;
     let _keys = KEYS.read().await;
     let bank = Bank::open();
@@ -152,7 +152,7 @@ async fn who_unsubscribes_in_the_middle_of_a_push_hears_no_more_of_it() {
 }
 
 #[tokio::test]
-async fn a_link_that_nobody_signed_is_refused_without_a_hint() {
+async fn forged_unsubscribe_links_all_get_the_same_404() {
     let _keys = KEYS.read().await;
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({})), bank.customer("ines", &json!({}))]).await;
@@ -185,7 +185,7 @@ async fn a_link_that_nobody_signed_is_refused_without_a_hint() {
 }
 
 #[tokio::test]
-async fn a_bounce_and_a_complaint_suppress_and_a_full_mailbox_does_not() {
+async fn hard_bounce_and_complaint_suppress_but_soft_bounce_does_not() {
     let _keys = KEYS.read().await;
     let bank = Bank::open();
     bank.put_many(4).await;
@@ -236,7 +236,7 @@ async fn a_bounce_and_a_complaint_suppress_and_a_full_mailbox_does_not() {
 }
 
 #[tokio::test]
-async fn links_outlive_the_key_that_signed_them() {
+async fn unsubscribe_links_survive_key_rotation() {
     let _keys = KEYS.write().await;
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({})), bank.customer("ines", &json!({}))]).await;

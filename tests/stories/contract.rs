@@ -26,7 +26,7 @@ fn set(fields: &[&str]) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn a_bad_offer_is_refused_with_every_fault_and_nothing_is_stored() {
+async fn invalid_offer_is_rejected_with_every_fault_and_not_stored() {
     let bank = Bank::open();
     let good = json!({"code": bank.name, "description": bank.name});
     let with = |field: &str, value: Value| {
@@ -86,7 +86,7 @@ async fn a_bad_offer_is_refused_with_every_fault_and_nothing_is_stored() {
 }
 
 #[tokio::test]
-async fn a_rule_that_does_not_parse_is_refused_with_line_and_column() {
+async fn rule_syntax_error_names_line_and_column() {
     let bank = Bank::open();
     let offer =
         json!({"code": "A", "description": "B", "eligibility": "customer.tier == 'gold' &&\n  customer.spend >= >= 5"});
@@ -97,7 +97,7 @@ async fn a_rule_that_does_not_parse_is_refused_with_line_and_column() {
 }
 
 #[tokio::test]
-async fn a_bad_customer_is_refused_with_every_fault() {
+async fn invalid_customer_is_rejected_with_every_fault() {
     let bank = Bank::open();
     let path = format!("/customers/{}", bank.id("bad"));
     let bad =
@@ -125,7 +125,7 @@ async fn a_bad_customer_is_refused_with_every_fault() {
 }
 
 #[tokio::test]
-async fn a_customer_can_be_put_read_changed_and_deleted() {
+async fn customer_can_be_created_read_replaced_and_deleted() {
     let bank = Bank::open();
     let path = format!("/customers/{}", bank.id("asha"));
     let asha = json!({"name": "Asha", "email": bank.address("asha"), "mobile": "+351912345678", "channels": ["email", "sms"],
@@ -143,7 +143,7 @@ async fn a_customer_can_be_put_read_changed_and_deleted() {
 }
 
 #[tokio::test]
-async fn too_large_a_body_is_refused() {
+async fn oversized_body_is_rejected_with_413() {
     let bank = Bank::open();
     let body = json!({"code": "A", "description": "x".repeat(300 * 1024)}).to_string();
     let answer = bank.call_with("POST", "/offers", &[], body.as_bytes()).await;
@@ -152,7 +152,7 @@ async fn too_large_a_body_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_found() {
+async fn unknown_resources_return_404() {
     let bank = Bank::open();
     let nowhere = "01980000-0000-7000-8000-00000000ffff";
     for path in [
@@ -175,7 +175,7 @@ mod enforced_roles {
     use super::*;
 
     #[tokio::test]
-    async fn nobody_gets_in_without_a_right_signature() {
+    async fn calls_without_a_valid_signature_are_rejected() {
         let bank = Bank::open();
         let url = |path: &str| format!("{}{path}", bank.stack.api_url);
         let unsigned = reqwest::get(url("/offers")).await.unwrap();
@@ -189,7 +189,7 @@ mod enforced_roles {
 }
 
 #[tokio::test]
-async fn the_same_key_and_body_is_the_same_offer() {
+async fn repeated_idempotency_key_returns_the_same_offer() {
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
     let offer = json!({"code": "ONCE", "description": "Hello", "eligibility": bank.rule("")});
@@ -215,7 +215,7 @@ async fn the_same_key_and_body_is_the_same_offer() {
 }
 
 #[tokio::test]
-async fn when_many_requests_with_the_same_key_race_there_is_one_offer() {
+async fn concurrent_requests_with_one_idempotency_key_create_one_offer() {
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
     let body = json!({"code": "RACE", "description": "Hello", "eligibility": bank.rule("")}).to_string();
@@ -232,7 +232,7 @@ async fn when_many_requests_with_the_same_key_race_there_is_one_offer() {
 }
 
 #[tokio::test]
-async fn lists_come_in_pages() {
+async fn lists_are_paginated_without_gaps_or_duplicates() {
     let bank = Bank::open();
     let mut posted = BTreeSet::new();
     for i in 0..5 {

@@ -111,7 +111,7 @@ fn once<'e>(heard: &'e BTreeMap<String, Vec<Value>>, kind: &str) -> &'e Value {
 }
 
 #[tokio::test]
-async fn a_subscriber_hears_of_offers_and_of_how_their_pushes_ended() {
+async fn events_report_offers_and_the_outcome_of_their_pushes() {
     let _guard = BUS.lock().await;
     let bank = Bank::open();
     let mut subscriber = Subscriber::new(&bank).await;
@@ -159,7 +159,7 @@ async fn a_subscriber_hears_of_offers_and_of_how_their_pushes_ended() {
 }
 
 #[tokio::test]
-async fn while_the_bus_is_out_of_reach_pushes_go_on_and_it_is_told_later() {
+async fn pushes_continue_while_the_bus_is_down_and_events_follow_later() {
     let _guard = BUS.lock().await;
     let bank = Bank::open();
     let mut subscriber = Subscriber::new(&bank).await;
@@ -196,7 +196,7 @@ mod enforced_roles {
     use super::*;
 
     #[tokio::test]
-    async fn what_was_not_stored_is_not_told() {
+    async fn no_event_is_published_for_an_offer_that_was_not_stored() {
         let _guard = BUS.lock().await;
         let bank = Bank::open();
         let mut subscriber = Subscriber::new(&bank).await;

@@ -15,7 +15,7 @@ mod faithful_event_sources {
     static STREAM: Mutex<()> = Mutex::const_new(());
 
     #[tokio::test]
-    async fn a_record_whose_function_fails_comes_again_until_it_succeeds() {
+    async fn failed_stream_record_is_retried_until_it_succeeds() {
         let _guard = STREAM.lock().await;
         let bank = Bank::open();
         bank.put_many(10).await;
@@ -37,7 +37,7 @@ mod faithful_event_sources {
     }
 
     #[tokio::test]
-    async fn a_record_that_can_never_succeed_is_put_aside_and_blocks_nobody() {
+    async fn poison_stream_record_is_dead_lettered_and_does_not_block_others() {
         let _guard = STREAM.lock().await;
         let bank = Bank::open();
         bank.put_many(10).await;

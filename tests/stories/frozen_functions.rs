@@ -50,7 +50,7 @@ async fn another_takes_over(bank: &Bank, offer: &Value, event: &Value, frozen: &
 }
 
 #[tokio::test]
-async fn a_function_frozen_while_claiming_sends_nothing_when_its_leases_are_over() {
+async fn function_frozen_while_claiming_sends_nothing_after_its_leases_expire() {
     let bank = Bank::open();
     let (offer, event) = batch(&bank).await;
     // It has its claims, as the store sees it, and is frozen before it hears of them.
@@ -81,7 +81,7 @@ async fn a_function_frozen_while_claiming_sends_nothing_when_its_leases_are_over
 }
 
 #[tokio::test]
-async fn a_function_frozen_while_speaking_to_the_server_sends_nothing_when_its_leases_are_over() {
+async fn function_frozen_during_smtp_sends_nothing_after_its_leases_expire() {
     let bank = Bank::open();
     let (offer, event) = batch(&bank).await;
     // The server takes its time before it asks for the message, which is when the function is frozen.
@@ -99,7 +99,7 @@ async fn a_function_frozen_while_speaking_to_the_server_sends_nothing_when_its_l
 }
 
 #[tokio::test]
-async fn a_function_killed_between_the_servers_answer_and_its_record_costs_one_more_copy_of_what_was_in_flight() {
+async fn function_killed_before_recording_duplicates_only_messages_in_flight() {
     let bank = Bank::open();
     let (offer, event) = batch(&bank).await;
     // It hears that the server took the messages, and dies before it can write that down.

@@ -18,7 +18,7 @@ mod concurrent_functions {
     use super::*;
 
     #[tokio::test]
-    async fn every_answer_is_as_described_whatever_is_asked() {
+    async fn generated_requests_get_only_documented_responses() {
         let bank = Bank::open();
         let proxy = SigningProxy::start(&bank.stack, harmless).await;
         let schemathesis = env::var_os(SCHEMATHESIS_VARIABLE).expect("cargo xtask test says where schemathesis is");

@@ -13,7 +13,7 @@ const CUSTOMERS: usize = 2_000;
 const KILLS: usize = 20;
 
 #[tokio::test]
-async fn functions_killed_at_random_lose_nobody() {
+async fn randomly_killed_functions_lose_no_notification() {
     let bank = Bank::open();
     bank.put_many(CUSTOMERS).await;
     // What a killed function held comes back after this, instead of six minutes.

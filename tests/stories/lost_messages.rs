@@ -19,7 +19,7 @@ async fn swept(bank: &Bank, offer: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn batches_that_a_queue_loses_are_found_missing_and_sent_once() {
+async fn lost_batches_are_found_and_sent_once() {
     let _guard = QUEUES.lock().await;
     let bank = Bank::open();
     bank.put_many(600).await;
@@ -35,7 +35,7 @@ async fn batches_that_a_queue_loses_are_found_missing_and_sent_once() {
 }
 
 #[tokio::test]
-async fn slices_that_a_queue_loses_are_walked_all_the_same() {
+async fn lost_slices_are_scanned_by_the_sweep() {
     let _guard = QUEUES.lock().await;
     let bank = Bank::open();
     bank.put_many(100).await;
@@ -53,7 +53,7 @@ async fn slices_that_a_queue_loses_are_walked_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_push_that_the_stream_did_not_bring_is_cut_all_the_same() {
+async fn push_missed_by_the_stream_is_started_by_the_sweep() {
     let _guard = QUEUES.lock().await;
     let bank = Bank::open();
     bank.put_many(10).await;
@@ -73,7 +73,7 @@ async fn a_push_that_the_stream_did_not_bring_is_cut_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_push_whose_last_step_was_lost_is_completed_all_the_same() {
+async fn push_without_its_last_step_is_completed_by_the_sweep() {
     let _guard = QUEUES.lock().await;
     let bank = Bank::open();
     bank.put_many(10).await;
@@ -87,7 +87,7 @@ async fn a_push_whose_last_step_was_lost_is_completed_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_message_that_can_never_succeed_ends_in_the_dead_letter_queue_and_blocks_nobody() {
+async fn poison_message_is_dead_lettered_and_does_not_block_others() {
     let _guard = QUEUES.lock().await;
     let bank = Bank::open();
     bank.put_many(100).await;
@@ -116,7 +116,7 @@ async fn a_message_that_can_never_succeed_ends_in_the_dead_letter_queue_and_bloc
 }
 
 #[tokio::test]
-async fn dead_letters_can_be_listed_dropped_one_by_one_and_sent_again() {
+async fn dead_letters_can_be_listed_dropped_and_redriven() {
     let _guard = QUEUES.lock().await;
     let bank = Bank::open();
     bank.put_many(10).await;

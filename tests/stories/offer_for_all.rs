@@ -5,7 +5,7 @@ use end_to_end::{Bank, counts, id_of};
 use serde_json::json;
 
 #[tokio::test]
-async fn an_offer_reaches_every_consenting_customer_once() {
+async fn offer_reaches_every_consenting_customer_once() {
     let bank = Bank::open();
     bank.put_customers(&[
         bank.customer("asha", &json!({})),

@@ -7,7 +7,7 @@ use end_to_end::{Bank, counts, email_batch, sqs_event, wait_for};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn at_size_exactly_the_eligible_hear_of_it() {
+async fn exactly_the_eligible_of_2000_customers_get_the_offer() {
     let bank = Bank::open();
     let tiers = ["basic", "silver", "gold", "platinum"];
     let customers: Vec<Value> = (0..2_000_usize)
@@ -59,7 +59,7 @@ async fn at_size_exactly_the_eligible_hear_of_it() {
 }
 
 #[tokio::test]
-async fn a_customers_attributes_are_filled_in_and_who_lacks_one_is_failed_with_the_reason() {
+async fn attributes_fill_placeholders_and_a_missing_one_fails_with_a_reason() {
     let bank = Bank::open();
     bank.put_customers(&[
         bank.customer("asha", &json!({"name": "Asha Rao", "attributes": {"tier": "gold", "spend": 5000.5}})),
@@ -85,7 +85,7 @@ async fn a_customers_attributes_are_filled_in_and_who_lacks_one_is_failed_with_t
 }
 
 #[tokio::test]
-async fn any_name_and_any_text_arrive_as_they_were_written() {
+async fn any_name_and_text_arrive_unchanged() {
     let bank = Bank::open();
     let names = ["🎉 Ünï \"quoted\" O'Hara, Jr.", "شيماء", "Evil <evil@example.net>, x"];
     let customers: Vec<_> =
@@ -107,7 +107,7 @@ async fn any_name_and_any_text_arrive_as_they_were_written() {
 }
 
 #[tokio::test]
-async fn an_offer_with_valid_from_waits_for_it() {
+async fn push_waits_for_valid_from() {
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
     let soon = bank.in_seconds(4);
@@ -137,7 +137,7 @@ async fn an_offer_with_valid_from_waits_for_it() {
 }
 
 #[tokio::test]
-async fn who_is_gone_when_the_batch_is_sent_is_not_written_to() {
+async fn customers_gone_since_queueing_are_not_written_to() {
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({})), bank.customer("left", &json!({"channels": []}))]).await;
     let offer = bank.post_offer(&json!({"code": "GONE", "description": "Hello"})).await;
@@ -155,7 +155,7 @@ async fn who_is_gone_when_the_batch_is_sent_is_not_written_to() {
 }
 
 #[tokio::test]
-async fn one_bad_message_does_not_fail_its_neighbours() {
+async fn bad_message_does_not_fail_the_rest_of_its_batch() {
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
     let offer = bank.post_offer(&json!({"code": "BAD", "description": "Hello", "eligibility": "false"})).await;

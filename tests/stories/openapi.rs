@@ -50,7 +50,7 @@ impl Description {
 }
 
 #[test]
-fn every_route_is_described_and_nothing_else() {
+fn openapi_describes_exactly_the_routes() {
     let description = Description::read();
     let mut described = BTreeSet::new();
     for (path, operations) in description.0["paths"].as_object().unwrap() {
@@ -63,7 +63,7 @@ fn every_route_is_described_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn every_answer_is_as_described() {
+async fn responses_match_openapi() {
     let bank = Bank::open();
     let description = Description::read();
     // Calls a route, with these in the place of its variables, and checks the answer.

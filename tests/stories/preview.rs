@@ -13,7 +13,7 @@ async fn preview(bank: &Bank, mut offer: Value) -> Value {
 }
 
 #[tokio::test]
-async fn it_counts_the_audience_shows_the_messages_and_tells_test_recipients_alone() {
+async fn preview_shows_audience_and_messages_and_sends_only_to_test_recipients() {
     let bank = Bank::open();
     let customers: Vec<_> = (0..1_500)
         .map(|i| {
@@ -70,7 +70,7 @@ async fn it_counts_the_audience_shows_the_messages_and_tells_test_recipients_alo
 }
 
 #[tokio::test]
-async fn an_offer_for_nobody_is_shown_all_the_same_and_what_cannot_be_written_says_why() {
+async fn preview_works_without_an_audience_and_explains_message_errors() {
     let bank = Bank::open();
     let seen =
         preview(&bank, json!({"code": "NONE", "description": "Hello {{ customer.name }}", "channels": ["email"]}))
@@ -92,7 +92,7 @@ async fn an_offer_for_nobody_is_shown_all_the_same_and_what_cannot_be_written_sa
 }
 
 #[tokio::test]
-async fn every_fault_is_named_and_nobody_is_told() {
+async fn invalid_preview_names_every_fault_and_sends_nothing() {
     let bank = Bank::open();
     let tried = json!({"code": "", "eligibility": "(", "description": "x",
                        "testRecipients": [bank.address("tester"), "nobody"]});
@@ -106,7 +106,7 @@ async fn every_fault_is_named_and_nobody_is_told() {
 }
 
 #[tokio::test]
-async fn a_test_recipient_who_is_suppressed_is_left_alone() {
+async fn suppressed_test_recipient_gets_nothing() {
     let bank = Bank::open();
     bank.put_many(2).await;
     let offer = bank.post_offer(&json!({"code": "FIRST", "description": "Hello"})).await;

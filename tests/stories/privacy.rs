@@ -8,7 +8,7 @@ use end_to_end::{Bank, id_of, one_click, wait_for};
 use serde_json::json;
 
 #[tokio::test]
-async fn no_log_line_holds_an_address_or_a_number() {
+async fn logs_contain_no_address_number_or_name() {
     let bank = Bank::open();
     let both = json!({"channels": ["email", "sms"], "mobile": bank.mobile("asha"), "name": "Ashalatha"});
     let no_number = json!({"channels": ["sms"], "mobile": bank.mobile("ines"), "name": "Ashalatha"});
@@ -30,7 +30,7 @@ async fn no_log_line_holds_an_address_or_a_number() {
 }
 
 #[tokio::test]
-async fn of_a_customer_who_is_erased_nothing_is_left_but_a_hash() {
+async fn erased_customer_leaves_only_hashes() {
     let bank = Bank::open();
     let (name, city) = (format!("Name{}", bank.name), format!("City{}", bank.name));
     let asha = json!({"channels": ["email", "sms"], "mobile": bank.mobile("asha"), "name": name,

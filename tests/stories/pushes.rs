@@ -13,7 +13,7 @@ async fn push_again(bank: &Bank, offer: &Value, options: Value) -> Value {
 }
 
 #[tokio::test]
-async fn pushing_again_serves_exactly_those_not_yet_served() {
+async fn repeated_push_serves_exactly_the_unserved() {
     let bank = Bank::open();
     bank.put_many(40).await;
     // Ten whom the text cannot be written to yet, and five who are not eligible yet.
@@ -34,7 +34,7 @@ async fn pushing_again_serves_exactly_those_not_yet_served() {
 }
 
 #[tokio::test]
-async fn who_was_failed_for_what_she_lacked_is_served_once_she_has_it() {
+async fn customer_failed_for_a_missing_attribute_is_served_once_it_is_set() {
     let bank = Bank::open();
     bank.put_customers(&[
         bank.customer("asha", &json!({})),
@@ -51,7 +51,7 @@ async fn who_was_failed_for_what_she_lacked_is_served_once_she_has_it() {
 }
 
 #[tokio::test]
-async fn there_is_one_push_at_a_time() {
+async fn only_one_push_of_an_offer_is_open() {
     let bank = Bank::open();
     bank.put_many(3).await;
     let soon = bank.in_seconds(3_600);
@@ -73,7 +73,7 @@ async fn there_is_one_push_at_a_time() {
 }
 
 #[tokio::test]
-async fn what_is_not_claimed_when_a_push_is_cancelled_is_not_sent() {
+async fn cancelled_push_sends_nothing_unclaimed() {
     let bank = Bank::open();
     bank.put_many(1_500).await;
     let offer = bank.post_offer(&json!({"code": "STOP", "description": "Hello"})).await;
@@ -104,7 +104,7 @@ async fn what_is_not_claimed_when_a_push_is_cancelled_is_not_sent() {
 }
 
 #[tokio::test]
-async fn everything_told_twice_is_sent_once() {
+async fn duplicate_records_slices_and_batches_are_sent_once() {
     let bank = Bank::open();
     bank.put_many(200).await;
     let offer = bank.post_offer(&json!({"code": "TWICE", "description": "Hello"})).await;

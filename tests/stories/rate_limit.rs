@@ -57,7 +57,7 @@ mod concurrent_functions {
     }
 
     #[tokio::test]
-    async fn all_functions_together_use_the_whole_rate_and_no_more() {
+    async fn all_functions_together_use_the_full_rate_but_not_more() {
         const RATE_PER_SECOND: usize = 50;
         /// What may come early or late by the way from the reserved moment to the server.
         const BURST: usize = 10;
@@ -84,7 +84,7 @@ mod concurrent_functions {
     }
 
     #[tokio::test]
-    async fn reservations_that_are_heard_of_late_are_not_sent_beside_later_ones() {
+    async fn late_reservations_do_not_exceed_the_rate() {
         const RATE_PER_SECOND: usize = 50;
         const CUSTOMERS: usize = 400;
         let _guard = RATE.lock().await;
@@ -105,7 +105,7 @@ mod concurrent_functions {
 }
 
 #[tokio::test]
-async fn at_a_rate_that_the_machine_hardly_carries_nothing_is_lost() {
+async fn nothing_is_lost_at_a_rate_near_the_machines_limit() {
     const RATE_PER_SECOND: usize = 500;
     let _guard = RATE.lock().await;
     let bank = Bank::open();
@@ -115,7 +115,7 @@ async fn at_a_rate_that_the_machine_hardly_carries_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn pushing_again_spends_no_sends_on_those_who_are_served() {
+async fn repeated_push_reserves_no_sends_for_served_customers() {
     const CUSTOMERS: usize = 300;
     let _guard = RATE.lock().await;
     let bank = Bank::open();

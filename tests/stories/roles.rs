@@ -61,7 +61,7 @@ mod enforced_roles {
     }
 
     #[tokio::test]
-    async fn a_function_that_somebody_got_hold_of_can_do_its_job_and_no_more() {
+    async fn stolen_function_role_allows_only_its_own_job() {
         let bank = Bank::open();
         bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
         let table = |name: &str| bank.stack.tables[name].clone();

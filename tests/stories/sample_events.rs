@@ -61,12 +61,12 @@ async fn invoke(bank: &Bank, sam: Option<&Sam<'_>>, function: &str, event: &Valu
 }
 
 #[tokio::test]
-async fn every_sample_event_gets_the_right_answer() {
+async fn every_sample_event_gets_the_right_response() {
     each_gets_the_right_answer(&Bank::open(), None).await;
 }
 
 #[tokio::test]
-async fn a_bad_direct_invocation_names_every_fault() {
+async fn invalid_direct_invocation_names_every_fault() {
     each_fault_is_named(&Bank::open(), None).await;
 }
 
@@ -75,7 +75,7 @@ mod in_a_container {
     use super::{Bank, Sam, each_fault_is_named, each_gets_the_right_answer};
 
     #[tokio::test]
-    async fn every_sample_event_gets_the_right_answer() {
+    async fn every_sample_event_gets_the_right_response() {
         let bank = Bank::open();
         let sam = Sam::new(&bank);
         each_fault_is_named(&bank, Some(&sam)).await;

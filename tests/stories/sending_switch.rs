@@ -48,7 +48,7 @@ async fn deploy(bank: &Bank, sending_enabled: &str) {
 }
 
 #[tokio::test]
-async fn what_is_held_is_sent_when_sending_is_enabled_again() {
+async fn messages_held_while_sending_is_disabled_are_sent_afterwards() {
     let _guard = SENDING.lock().await;
     let bank = Bank::open();
     bank.put_many(60).await;
@@ -75,7 +75,7 @@ async fn what_is_held_is_sent_when_sending_is_enabled_again() {
 }
 
 #[tokio::test]
-async fn messages_that_come_twice_and_out_of_order_are_sent_once() {
+async fn duplicated_and_reordered_messages_are_sent_once() {
     const CUSTOMERS: usize = 400;
     let _guard = SENDING.lock().await;
     let bank = Bank::open();

@@ -35,7 +35,7 @@ impl<'a> Change<'a> {
 }
 
 #[tokio::test]
-async fn what_ses_is_given_is_the_message_itself_one_for_each_customer() {
+async fn ses_gets_one_complete_message_per_customer() {
     let _guard = TRANSPORT.lock().await;
     let bank = Bank::open();
     let ses = Ses::start().await;
@@ -82,7 +82,7 @@ async fn what_ses_is_given_is_the_message_itself_one_for_each_customer() {
 }
 
 #[tokio::test]
-async fn while_the_first_is_down_the_second_serves_and_then_the_first_again() {
+async fn fallback_transport_serves_until_the_first_recovers() {
     const CUSTOMERS: usize = 300;
     let _guard = TRANSPORT.lock().await;
     let bank = Bank::open();
@@ -136,7 +136,7 @@ async fn while_the_first_is_down_the_second_serves_and_then_the_first_again() {
 }
 
 #[tokio::test]
-async fn what_one_was_handed_without_an_answer_is_left_to_it() {
+async fn unanswered_message_stays_with_its_transport() {
     let _guard = TRANSPORT.lock().await;
     let bank = Bank::open();
     let ses = Ses::start().await;

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 static STORE: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test]
-async fn a_page_that_is_never_turned_leaves_nothing_circling_once_its_push_is_cancelled() {
+async fn cancelled_push_drains_even_if_no_page_was_committed() {
     const CUSTOMERS: usize = 60;
     let _guard = STORE.lock().await;
     let bank = Bank::open();
@@ -65,7 +65,7 @@ async fn a_page_that_is_never_turned_leaves_nothing_circling_once_its_push_is_ca
 }
 
 #[tokio::test]
-async fn throttled_writes_make_it_slower_and_not_wrong() {
+async fn throttled_writes_delay_but_lose_nothing() {
     const CUSTOMERS: usize = 300;
     let _guard = STORE.lock().await;
     let bank = Bank::open();
@@ -108,7 +108,7 @@ async fn throttled_writes_make_it_slower_and_not_wrong() {
 }
 
 #[tokio::test]
-async fn a_store_that_takes_its_time_takes_no_sends_away() {
+async fn slow_store_costs_no_reserved_sends() {
     const CUSTOMERS: usize = 60;
     /// Longer than a reserved send may be late.
     const EACH_CALL: Duration = Duration::from_millis(400);

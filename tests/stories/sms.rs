@@ -40,7 +40,7 @@ fn refusal(code: &str, words: &str) -> String {
 }
 
 #[tokio::test]
-async fn each_hears_once_on_each_channel_that_she_wants_and_can_be_reached_on() {
+async fn each_wanted_and_reachable_channel_gets_one_message() {
     let _guard = SNS.lock().await;
     let bank = Bank::open();
     let mobile = |who: &str| json!(bank.mobile(who));
@@ -85,7 +85,7 @@ async fn each_hears_once_on_each_channel_that_she_wants_and_can_be_reached_on() 
 }
 
 #[tokio::test]
-async fn while_sns_is_down_for_a_minute_email_goes_on_and_texts_arrive_later_once() {
+async fn sns_outage_delays_texts_but_not_email() {
     const CUSTOMERS: usize = 120;
     const DOWN: Duration = Duration::from_secs(60);
     let _guard = SNS.lock().await;
@@ -136,7 +136,7 @@ async fn while_sns_is_down_for_a_minute_email_goes_on_and_texts_arrive_later_onc
 }
 
 #[tokio::test]
-async fn what_the_email_queue_loses_is_missed_though_texts_are_waiting() {
+async fn lost_email_batches_are_found_while_texts_wait() {
     const CUSTOMERS: usize = 600;
     let _guard = SNS.lock().await;
     let bank = Bank::open();
@@ -173,7 +173,7 @@ async fn what_the_email_queue_loses_is_missed_though_texts_are_waiting() {
 }
 
 #[tokio::test]
-async fn a_number_that_opted_out_is_suppressed_and_one_that_sns_refuses_is_failed() {
+async fn opted_out_number_is_suppressed_and_rejected_number_fails() {
     let _guard = SNS.lock().await;
     let bank = Bank::open();
     let texted = |who: &str| bank.customer(who, &json!({"channels": ["sms"], "mobile": bank.mobile(who)}));

@@ -19,7 +19,7 @@ async fn bank() -> (MutexGuard<'static, ()>, Bank) {
 }
 
 #[tokio::test]
-async fn an_outage_is_waited_out_and_nobody_is_written_to_twice() {
+async fn smtp_outage_is_waited_out_without_duplicates() {
     let (_guard, bank) = bank().await;
     bank.put_many(400).await;
     let dead = bank.queues().dead_letters().await;
@@ -46,7 +46,7 @@ async fn an_outage_is_waited_out_and_nobody_is_written_to_twice() {
 }
 
 #[tokio::test]
-async fn a_refusal_for_now_is_no_failure() {
+async fn temporary_rejection_is_retried() {
     let (_guard, bank) = bank().await;
     bank.put_many(90).await;
     let third = |at: &str| json!({"at": at, "do": {"reply": "454 4.7.0 too many, come back later"}, "every": 3});
@@ -58,7 +58,7 @@ async fn a_refusal_for_now_is_no_failure() {
 }
 
 #[tokio::test]
-async fn who_is_refused_for_good_is_failed_with_the_servers_words_and_her_neighbours_are_served() {
+async fn permanent_rejection_fails_only_that_recipient() {
     let (_guard, bank) = bank().await;
     bank.put_many(30).await;
     let refused = ["c3", "c4", "c17"];
@@ -84,7 +84,7 @@ async fn who_is_refused_for_good_is_failed_with_the_servers_words_and_her_neighb
 }
 
 #[tokio::test]
-async fn who_was_refused_is_tried_again_at_a_new_address_or_when_asked_for() {
+async fn rejected_customer_is_retried_at_a_new_address_or_on_request() {
     let (_guard, bank) = bank().await;
     bank.put_many(20).await;
     let refusals: Vec<Value> = (0..10)
@@ -115,7 +115,7 @@ async fn who_was_refused_is_tried_again_at_a_new_address_or_when_asked_for() {
 }
 
 #[tokio::test]
-async fn a_server_that_closes_connections_is_recovered_from() {
+async fn closed_connections_are_replaced() {
     let (_guard, bank) = bank().await;
     bank.put_many(60).await;
     // Idle ones, before the message, and in the middle of it, before it is taken.
@@ -133,7 +133,7 @@ async fn a_server_that_closes_connections_is_recovered_from() {
 }
 
 #[tokio::test]
-async fn a_slow_answer_is_neither_taken_for_another_nor_for_a_lost_one() {
+async fn slow_reply_is_neither_mixed_up_nor_taken_as_lost() {
     let (_guard, bank) = bank().await;
     bank.put_many(30).await;
     // Longer than we wait for a command; and as a scanner may take for a message.
@@ -149,7 +149,7 @@ async fn a_slow_answer_is_neither_taken_for_another_nor_for_a_lost_one() {
 }
 
 #[tokio::test]
-async fn a_lost_reply_costs_at_most_one_more_copy() {
+async fn lost_reply_costs_at_most_one_extra_copy() {
     let (_guard, bank) = bank().await;
     bank.put_many(40).await;
     // Of five customers the first reply each: lost twice, it would be final.
@@ -172,7 +172,7 @@ async fn a_lost_reply_costs_at_most_one_more_copy() {
 }
 
 #[tokio::test]
-async fn a_server_that_takes_messages_and_never_says_so_is_left_alone() {
+async fn unanswering_server_opens_the_breaker() {
     const CUSTOMERS: usize = 200;
     let (_guard, bank) = bank().await;
     bank.put_many(CUSTOMERS).await;
@@ -196,7 +196,7 @@ async fn a_server_that_takes_messages_and_never_says_so_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_push_that_a_server_refuses_for_now_says_so() {
+async fn temporary_rejection_is_shown_on_the_push() {
     let (_guard, bank) = bank().await;
     bank.put_many(5).await;
     bank.smtp_faults(json!([{"at": "rcpt", "do": {"reply": "454 4.7.0 the day's quota is used"}}])).await;
@@ -215,7 +215,7 @@ async fn a_push_that_a_server_refuses_for_now_says_so() {
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_us_altogether_fails_nobody() {
+async fn rejected_sender_fails_no_recipient() {
     let (_guard, bank) = bank().await;
     bank.put_many(20).await;
     // Every message is refused for good, and it is not the customers' fault.
@@ -236,7 +236,7 @@ async fn a_server_that_refuses_us_altogether_fails_nobody() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_fails_nobody_and_the_right_one_is_taken_up_by_running_functions() {
+async fn wrong_smtp_password_fails_no_recipient_and_new_one_is_picked_up() {
     let (_guard, bank) = bank().await;
     bank.put_many(20).await;
     let server = bank.stack.smtp_url.strip_prefix("smtp://").unwrap();
@@ -262,7 +262,7 @@ async fn a_wrong_password_fails_nobody_and_the_right_one_is_taken_up_by_running_
 }
 
 #[tokio::test]
-async fn an_offer_that_ends_while_waiting_is_not_sent() {
+async fn offer_that_ends_while_waiting_expires() {
     let (_guard, bank) = bank().await;
     bank.put_many(20).await;
     bank.smtp_faults(json!([{"at": "connection", "do": "close"}])).await;

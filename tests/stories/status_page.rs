@@ -4,7 +4,7 @@ use end_to_end::{Bank, wait_for};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn the_status_tells_what_each_push_waits_for_and_what_there_is() {
+async fn status_shows_resources_and_what_each_push_waits_for() {
     let bank = Bank::open();
     bank.put_many(3).await;
     let served = bank.post_offer(&json!({"code": "SERVED", "description": "Hello"})).await;
@@ -50,7 +50,7 @@ async fn the_status_tells_what_each_push_waits_for_and_what_there_is() {
 }
 
 #[tokio::test]
-async fn dead_letters_stand_out_with_their_age() {
+async fn status_shows_dead_letters_with_their_age() {
     let bank = Bank::open();
     bank.queues().send("feedbackDeadLetters", "{}").await;
     let status: Value = serde_json::from_str(&bank.xtask(&["status", "--json"])).unwrap();
@@ -64,7 +64,7 @@ async fn dead_letters_stand_out_with_their_age() {
 }
 
 #[tokio::test]
-async fn what_is_on_aws_is_shown_without_its_customers() {
+async fn status_on_aws_shows_no_customer_data() {
     let bank = Bank::open();
     bank.put_many(1).await;
     let name = "offercast";
@@ -77,7 +77,7 @@ async fn what_is_on_aws_is_shown_without_its_customers() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_site_reads_nothing() {
+async fn status_page_rejects_foreign_host_names() {
     let bank = Bank::open();
     let url = format!("{}api/status", bank.stack.status_url.as_deref().unwrap());
     let ask = async |host: &str| {
@@ -106,7 +106,7 @@ mod in_a_browser {
     const PHONE: (u32, u32) = (390, 844);
 
     #[tokio::test]
-    async fn a_push_to_2000_customers_is_watched_on_the_status_page() {
+    async fn status_page_follows_a_push_to_2000_customers() {
         let bank = Bank::open();
         let nothing = json!({});
         let customers: Vec<_> = (0..2_000)

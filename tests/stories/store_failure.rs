@@ -7,7 +7,7 @@ mod enforced_roles {
     use super::*;
 
     #[tokio::test]
-    async fn if_storing_fails_nobody_is_told_and_nothing_is_lost_by_trying_again() {
+    async fn failed_store_notifies_nobody_and_retry_succeeds() {
         let bank = Bank::open();
         bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
         let offer = json!({"code": bank.name, "description": "Hello", "eligibility": bank.rule("")});

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 #[tokio::test]
-async fn what_is_measured_stands_in_the_logs_as_cloudwatch_reads_it() {
+async fn metrics_are_logged_in_embedded_metric_format() {
     let bank = Bank::open();
     bank.put_many(3).await;
     let offer = bank.post_offer(&json!({"code": "COUNTED", "description": "Hello"})).await;
@@ -43,7 +43,7 @@ async fn what_is_measured_stands_in_the_logs_as_cloudwatch_reads_it() {
 }
 
 #[tokio::test]
-async fn one_trace_leads_from_the_call_to_the_last_message() {
+async fn one_trace_spans_the_call_and_every_function() {
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({"channels": ["email", "sms"], "mobile": bank.mobile("asha")}))])
         .await;
@@ -73,7 +73,7 @@ async fn one_trace_leads_from_the_call_to_the_last_message() {
 }
 
 #[tokio::test]
-async fn an_operator_reads_what_all_functions_said_or_one() {
+async fn logs_command_shows_all_functions_or_one() {
     let bank = Bank::open();
     bank.put_many(1).await;
     let offer = bank.post_offer(&json!({"code": "LOGGED", "description": "Hello"})).await;
@@ -98,7 +98,7 @@ mod alarms {
     use super::*;
 
     #[tokio::test]
-    async fn a_push_that_is_not_over_after_an_hour_sets_off_its_alarm() {
+    async fn push_unfinished_after_an_hour_raises_its_alarm() {
         let bank = Bank::open();
         let alarm = [("Action", "DescribeAlarms"), ("Version", VERSION), ("AlarmNames.member.1", ALARM)];
         let state = async || bank.aws().query("monitoring", &alarm).await;

@@ -10,7 +10,7 @@ mod in_a_browser {
     const PHONE: (u32, u32) = (390, 844);
 
     #[tokio::test]
-    async fn the_unsubscribe_page_is_readable_on_a_phone_and_does_as_it_says() {
+    async fn unsubscribe_page_works_on_a_phone() {
         let bank = Bank::open();
         bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
         let offer = bank.post_offer(&json!({"code": "PAGE", "description": "Hello"})).await;
