@@ -1,4 +1,4 @@
-//! What the stories are told with: a bank, and what stands between it and the services that it uses.
+//! What the stories are written with: a bank on the running stack, and stand-ins for services that misbehave.
 //!
 //! # Layout
 //!

@@ -1,4 +1,4 @@
-//! What becomes of stream records whose function fails. Only where the stack's event sources fail as on AWS.
+//! Stream records whose function fails. Only where the stack's event sources fail as those of AWS do.
 
 mod faithful_event_sources {
     use std::sync::Arc;
@@ -11,7 +11,7 @@ mod faithful_event_sources {
     use tokio::sync::Mutex;
     use uuid::Uuid;
 
-    /// The stream has one reader.
+    /// One test at a time: the stream has one reader.
     static STREAM: Mutex<()> = Mutex::const_new(());
 
     #[tokio::test]
@@ -19,7 +19,7 @@ mod faithful_event_sources {
         let _guard = STREAM.lock().await;
         let bank = Bank::open();
         bank.put_many(10).await;
-        // The store refuses the push function everything, for more calls than one invocation makes.
+        // The store refuses every call of the push function, for more calls than one invocation makes.
         let calls = Arc::new(AtomicUsize::new(0));
         let counter = calls.clone();
         let judge = move |_: &AwsCall<'_>| match counter.fetch_add(1, Ordering::Relaxed) {
@@ -41,21 +41,21 @@ mod faithful_event_sources {
         let _guard = STREAM.lock().await;
         let bank = Bank::open();
         bank.put_many(10).await;
-        // In production twenty tries; the last of them come minutes apart. It stays so: this stack would read the stream from its
-        // beginning after another change, and find the record again.
+        // In production there are twenty retries, the last of them minutes apart. The change is not undone: after another change,
+        // this stack would read the stream from its beginning and find the record again.
         bank.aws().set_stream_retries("push", 2).await;
         let poison = Uuid::now_v7().to_string();
         bank.tables().put_unreadable_push_request(&poison).await;
         let dead = bank.queues().url("pushDeadLetters");
-        let letter = wait_for("the record to be put aside", async || {
+        let letter = wait_for("the record to reach the dead-letter queue", async || {
             let received = bank.queues().sqs().receive_message().queue_url(dead).wait_time_seconds(1).send().await?;
             ensure!(!received.messages().is_empty());
             Ok(received.messages.unwrap_or_default().remove(0))
         })
         .await;
-        let told: Value = serde_json::from_str(letter.body().unwrap()).unwrap();
-        assert_eq!(told["requestContext"]["condition"], "RetryAttemptsExhausted", "{told}");
-        assert_eq!(told["DDBStreamBatchInfo"]["batchSize"], 1, "{told}");
+        let failure: Value = serde_json::from_str(letter.body().unwrap()).unwrap();
+        assert_eq!(failure["requestContext"]["condition"], "RetryAttemptsExhausted", "{failure}");
+        assert_eq!(failure["DDBStreamBatchInfo"]["batchSize"], 1, "{failure}");
         let handle = letter.receipt_handle().unwrap();
         bank.queues().sqs().delete_message().queue_url(dead).receipt_handle(handle).send().await.unwrap();
 

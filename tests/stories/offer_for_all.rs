@@ -1,5 +1,5 @@
-//! The example that the product retells: an offer without a rule is for every customer of every bank on the stack, so
-//! this runs alone.
+//! The product's own example. An offer without a rule is for every customer of every bank on the stack, so this is a
+//! group of its own.
 
 use end_to_end::{Bank, counts, id_of};
 use serde_json::json;
@@ -16,10 +16,10 @@ async fn offer_reaches_every_consenting_customer_once() {
     .await;
 
     let offer = json!({"code": "CASHBK", "description": "Get 5% cashback on 5000 spent"});
-    let answer = bank.call("POST", "/offer/create", &offer).await;
-    assert_eq!(answer.status, 201, "{}", answer.text);
-    let stored = answer.json();
-    assert!(answer.headers["location"].ends_with(&format!("/offers/{}", id_of(&stored))));
+    let response = bank.call("POST", "/offer/create", &offer).await;
+    assert_eq!(response.status, 201, "{}", response.text);
+    let stored = response.json();
+    assert!(response.headers["location"].ends_with(&format!("/offers/{}", id_of(&stored))));
     bank.completed(&stored).await;
 
     let texts = bank.texts(&["asha", "ines", "tom", "mei"]).await;

@@ -14,7 +14,7 @@ async fn exactly_the_eligible_of_2000_customers_get_the_offer() {
         .map(|i| {
             let spend = i * 37 % 9_000;
             let mut attributes = json!({"tier": tiers[i % 4], "monthly_spend": spend});
-            // Whole in DynamoDB whether it was sent as 5000 or as 5000.0; and now and then not there at all.
+            // DynamoDB stores 5000 and 5000.0 as the same number. Some customers have no tier at all.
             if i % 3 == 0 {
                 attributes["monthly_spend"] = json!(f64::from(u16::try_from(spend).unwrap()));
             }
@@ -39,7 +39,7 @@ async fn exactly_the_eligible_of_2000_customers_get_the_offer() {
         .filter(|c| c["channels"] == json!(["email"]))
         .map(|c| (c["name"].as_str().unwrap().to_owned(), 1))
         .collect();
-    assert!(expected.len() > 300, "the test tests something");
+    assert!(expected.len() > 300, "enough customers are eligible");
 
     let offer = bank
         .post_offer(&json!({
@@ -122,7 +122,7 @@ async fn push_waits_for_valid_from() {
     .await;
     assert_eq!(open["state"], "scheduled");
 
-    // The schedule runs each minute; here it runs as often as we look.
+    // The schedule runs each minute. Here it runs with each attempt.
     let minute = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
     wait_for("the schedule to start it", async || {
         assert_eq!(bank.mail().await.len(), 0, "nothing is sent before its time");
@@ -142,12 +142,12 @@ async fn customers_gone_since_queueing_are_not_written_to() {
     bank.put_customers(&[bank.customer("asha", &json!({})), bank.customer("left", &json!({"channels": []}))]).await;
     let offer = bank.post_offer(&json!({"code": "GONE", "description": "Hello"})).await;
     bank.completed(&offer).await;
-    // A batch that names them, as one queued before they left would.
+    // A batch that names them, as if it was queued before they left.
     let batch = email_batch(&offer, 0, 1_000_000, &[bank.id("left"), bank.id("never-there"), bank.id("asha")]);
-    let answer = bank.invoke("email", &sqs_event(&[batch])).await.unwrap();
-    assert_eq!(answer["batchItemFailures"], json!([]));
+    let response = bank.invoke("email", &sqs_event(&[batch])).await.unwrap();
+    assert_eq!(response["batchItemFailures"], json!([]));
 
-    assert_eq!(bank.mail_count().await, counts(&["asha"]), "and who was served is not served again");
+    assert_eq!(bank.mail_count().await, counts(&["asha"]), "the customer already served is not served again");
     for who in ["left", "never-there"] {
         let deliveries = bank.deliveries(&offer, &format!("customer={}", bank.id(who))).await;
         assert_eq!(deliveries[0]["state"], "optedOut", "{deliveries:?}");
@@ -161,7 +161,10 @@ async fn bad_message_does_not_fail_the_rest_of_its_batch() {
     let offer = bank.post_offer(&json!({"code": "BAD", "description": "Hello", "eligibility": "false"})).await;
     let batch = email_batch(&offer, 0, 0, &[bank.id("asha")]);
     let event = sqs_event(&["not json".to_owned(), batch, r#"{"type":"batch.v9"}"#.to_owned()]);
-    let answer = bank.invoke("email", &event).await.unwrap();
-    assert_eq!(answer["batchItemFailures"], json!([{"itemIdentifier": "message-0"}, {"itemIdentifier": "message-2"}]));
+    let response = bank.invoke("email", &event).await.unwrap();
+    assert_eq!(
+        response["batchItemFailures"],
+        json!([{"itemIdentifier": "message-0"}, {"itemIdentifier": "message-2"}])
+    );
     assert_eq!(bank.mail_count().await, counts(&["asha"]));
 }

@@ -1,4 +1,4 @@
-//! The sample events: each way a function can be called has one, and each gets the right answer.
+//! The sample events: each way to call a function has one, and each gets the right response.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ use end_to_end::{Bank, id_of, routes};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-/// The ids that stand in the samples.
+/// The ids in the samples.
 const OFFER: &str = "01980000-0000-7000-8000-000000000001";
 const CUSTOMER: &str = "sample-1";
 const TOKEN: &str = "k1.sample.token";
@@ -18,13 +18,13 @@ fn folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../events"))
 }
 
-/// What the samples do, they do to one stack: one story at a time.
+/// One test at a time: the samples change the stack.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
-/// The samples as they are; where `offer` and `customer` are given, about those.
+/// The samples, with the ids of this bank's offer and customer in place of their own.
 struct Samples<'a> {
     bank: &'a Bank,
-    /// What invokes functions; the stack does if there is none.
+    /// Invokes functions in containers. Without it, the stack invokes them.
     sam: Option<&'a Sam<'a>>,
     offer: String,
     customer: String,
@@ -41,15 +41,15 @@ impl Samples<'_> {
 
     async fn invoke(&self, name: &str) -> Value {
         let function = name.split('-').next().unwrap();
-        let answer = invoke(self.bank, self.sam, function, &self.read(name)).await;
-        answer.unwrap_or_else(|error| panic!("{name}: {error:#}"))
+        let response = invoke(self.bank, self.sam, function, &self.read(name)).await;
+        response.unwrap_or_else(|error| panic!("{name}: {error:#}"))
     }
 
-    /// The status and the body of an HTTP answer.
+    /// The status and the body of an HTTP response.
     async fn http(&self, name: &str) -> (u64, Value) {
-        let answer = self.invoke(name).await;
-        let body = answer["body"].as_str().unwrap_or_default();
-        (answer["statusCode"].as_u64().unwrap(), serde_json::from_str(body).unwrap_or_default())
+        let response = self.invoke(name).await;
+        let body = response["body"].as_str().unwrap_or_default();
+        (response["statusCode"].as_u64().unwrap(), serde_json::from_str(body).unwrap_or_default())
     }
 }
 
@@ -70,7 +70,7 @@ async fn invalid_direct_invocation_names_every_fault() {
     each_fault_is_named(&Bank::open(), None).await;
 }
 
-/// As `sam local invoke` runs them.
+/// The functions as `sam local invoke` runs them.
 mod in_a_container {
     use super::{Bank, Sam, each_fault_is_named, each_gets_the_right_answer};
 
@@ -90,11 +90,11 @@ async fn each_gets_the_right_answer(bank: &Bank, sam: Option<&Sam<'_>>) {
     bank.completed(&offer).await;
     let samples =
         Samples { bank, sam, offer: id_of(&offer).to_owned(), customer: bank.id("asha"), token: TOKEN.to_owned() };
-    // Looked up where it is quick.
+    // Read through the stack in any case, since that is quicker than a container.
     let suppression = async || {
         let path = format!("/suppressions/email/{}", bank.address("asha"));
-        let answer = bank.call("GET", &path, &Value::Null).await;
-        (answer.status, answer.json()["reason"].clone())
+        let response = bank.call("GET", &path, &Value::Null).await;
+        (response.status, response.json()["reason"].clone())
     };
     let mut left: BTreeSet<String> = fs::read_dir(folder())
         .unwrap()
@@ -128,7 +128,7 @@ async fn each_gets_the_right_answer(bank: &Bank, sam: Option<&Sam<'_>>) {
     let (status, deliveries) = samples.http(tried("offer-deliveries")).await;
     assert_eq!((status, &deliveries["deliveries"][0]["customer"]), (200, &json!(bank.id("other"))));
 
-    // The stream tells of the push again: it is cut as before, and nobody hears of it twice.
+    // The stream delivers the push request again: no customer gets a second message.
     assert_eq!(samples.invoke(tried("push-stream")).await, json!({"batchItemFailures": []}));
     assert!(samples.invoke(tried("push-schedule")).await["started"].is_u64());
     assert_eq!(samples.invoke(tried("audience-slice")).await, json!({"batchItemFailures": []}));
@@ -141,7 +141,7 @@ async fn each_gets_the_right_answer(bank: &Bank, sam: Option<&Sam<'_>>) {
     assert_eq!(samples.invoke(tried("push-publish")).await, json!({"batchItemFailures": []}));
     let (status, push) = samples.http(tried("offer-push-again")).await;
     assert_eq!((status, &push["number"]), (202, &json!(2)));
-    // In time or too late, both are right.
+    // Either response is right: the push may have completed already.
     let (status, _) = samples.http(tried("offer-cancel")).await;
     assert!([202, 409].contains(&status));
     let sent = samples.invoke(tried("email-direct")).await;
@@ -160,18 +160,18 @@ async fn each_gets_the_right_answer(bank: &Bank, sam: Option<&Sam<'_>>) {
     assert_eq!(texts[1].message, "Save Cash On Transactions: get 5% cashback on 5000 spent");
     assert!(sent["messageId"].is_string());
 
-    // What her mail's link does; the sample's own is signed by nobody.
+    // The link of the customer's mail. The sample's own token has no valid signature.
     let link = asha[1].unsubscribe_link();
     let token = link.rsplit('/').next().unwrap();
     assert_eq!(samples.invoke("preferences-page").await["statusCode"], 404);
     let samples = Samples { token: token.to_owned(), ..samples };
     let page = samples.invoke(tried("preferences-page")).await;
     assert_eq!((&page["statusCode"], page["body"].as_str().unwrap().contains("Unsubscribe")), (&json!(200), true));
-    assert_eq!(suppression().await.0, 404, "looking changes nothing");
+    assert_eq!(suppression().await.0, 404, "a GET changes nothing");
     assert_eq!(samples.invoke(tried("preferences-unsubscribe")).await["statusCode"], 200);
     let (status, read) = samples.http(tried("customer-suppression-read")).await;
     assert_eq!((status, &read["reason"]), (200, &json!("optedOut")));
-    // What SES tells of it.
+    // Feedback from SES.
     assert_eq!(samples.invoke(tried("feedback-bounce-transient")).await, json!({"actedOn": true}));
     assert_eq!(suppression().await.1, "optedOut", "a full mailbox is no reason");
     assert_eq!(samples.invoke(tried("feedback-bounce")).await, json!({"actedOn": true}));
@@ -179,7 +179,7 @@ async fn each_gets_the_right_answer(bank: &Bank, sam: Option<&Sam<'_>>) {
     assert_eq!(samples.invoke(tried("feedback-complaint")).await, json!({"actedOn": true}));
     assert_eq!(samples.invoke(tried("feedback-queue")).await, json!({"batchItemFailures": []}));
     assert_eq!(suppression().await.1, "complained");
-    // What SNS logs of a text.
+    // SNS's delivery log of a text.
     assert_eq!(samples.invoke(tried("feedback-sms-log")).await, json!({"suppressed": 1}));
     assert_eq!(bank.get("/suppressions/sms/%2B15550100999").await["reason"], "optedOut");
     let refused = bank.invoke("email", &samples.read("email-direct")).await.unwrap_err().to_string();
@@ -189,7 +189,7 @@ async fn each_gets_the_right_answer(bank: &Bank, sam: Option<&Sam<'_>>) {
 
     let (status, _) = samples.http(tried("customer-delete")).await;
     assert_eq!(status, 204);
-    // Last: one of these is for customers of every bank. Until it is done, nobody else should count mail.
+    // Last, since one of these offers is for the customers of every bank. No other story may count mail until it is sent.
     for name in ["offer-create", "offer-post"] {
         let (status, created) = samples.http(tried(name)).await;
         assert_eq!((status, &created["createdBy"]), (201, &json!("arn:aws:iam::123456789012:user/bank")), "{name}");

@@ -1,4 +1,4 @@
-//! To the phone as well: each channel for itself. One test at a time: they change what carries text messages.
+//! Text messages, independently of e-mail. One test at a time: they change the functions' SNS.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 
 static SNS: Mutex<()> = Mutex::const_new(());
 
-/// An SNS of our own in front of the stack's, for as long as `during` takes.
+/// Puts a proxy in front of the stack's SNS for as long as `during` takes.
 async fn with_sns<T>(
     bank: &Bank,
     judge: impl Fn(&AwsCall<'_>) -> Verdict + Send + Sync + 'static,
@@ -25,7 +25,7 @@ async fn with_sns<T>(
     done
 }
 
-/// Out of reach while that is so.
+/// SNS is unavailable while `is_down` is set.
 fn down_while(is_down: Arc<AtomicBool>) -> impl Fn(&AwsCall<'_>) -> Verdict {
     move |_| match is_down.load(Ordering::Relaxed) {
         true => Verdict::Respond(503, refusal("ServiceUnavailable", "Service is temporarily unavailable")),
@@ -51,7 +51,7 @@ async fn each_wanted_and_reachable_channel_gets_one_message() {
         bank.customer("neither", &json!({"channels": [], "mobile": mobile("neither")})),
     ])
     .await;
-    let everybody = ["both", "phone", "mail", "neither"];
+    let customers = ["both", "phone", "mail", "neither"];
 
     let offer = json!({"code": "BOTH", "subject": "🎁 {{ customer.name }}", "description": "Get 5% “cashback”"});
     let offer = bank.post_offer(&offer).await;
@@ -59,7 +59,7 @@ async fn each_wanted_and_reachable_channel_gets_one_message() {
     assert_eq!((&push["eligible"], &push["sent"]), (&json!(4), &json!(4)), "{push}");
     assert_eq!(push["customersEligible"], 4);
     assert_eq!(bank.mail_count().await, counts(&["both", "mail"]));
-    let texts = bank.texts(&everybody).await;
+    let texts = bank.texts(&customers).await;
     assert_eq!(texts.keys().collect::<Vec<_>>(), ["both", "phone"]);
     for (who, texts) in &texts {
         let [text] = &texts[..] else { panic!("one each: {texts:?}") };
@@ -77,7 +77,7 @@ async fn each_wanted_and_reachable_channel_gets_one_message() {
     let wanted = [("both", "email"), ("both", "sms"), ("mail", "email"), ("phone", "sms")];
     assert_eq!(recorded, wanted.map(|(who, channel)| format!("{} {channel}", bank.id(who))));
 
-    // The offer itself may go out on one channel only.
+    // An offer may be limited to one channel.
     let offer = bank.post_offer(&json!({"code": "SMS", "description": "Hello", "channels": ["sms"]})).await;
     assert_eq!(bank.completed(&offer).await["sent"], 2);
     assert_eq!(bank.mail_count().await, counts(&["both", "mail"]), "no more e-mail");
@@ -99,7 +99,7 @@ async fn sns_outage_delays_texts_but_not_email() {
     with_sns(&bank, down_while(is_down.clone()), async || {
         let began = Instant::now();
         let offer = bank.post_offer(&json!({"code": "DOWN", "description": "Hello"})).await;
-        wait_for("all e-mail to arrive, whatever SNS does", async || {
+        wait_for("all e-mail to arrive while SNS is down", async || {
             let count = bank.mail_count().await;
             ensure!(count == each_once(CUSTOMERS), "{} of {CUSTOMERS}", count.len());
             Ok(())
@@ -107,7 +107,7 @@ async fn sns_outage_delays_texts_but_not_email() {
         .await;
         let took = began.elapsed();
         assert!(took < DOWN, "the e-mail is there while SNS is still down: {took:?}");
-        let push = wait_for("the push to say what it waits for", async || {
+        let push = wait_for("the push to show what it waits for", async || {
             let push = bank.push(&offer).await;
             ensure!(push["waitingFor"] == "provider", "{push}");
             Ok(push)
@@ -115,7 +115,7 @@ async fn sns_outage_delays_texts_but_not_email() {
         .await;
         assert!(push["lastError"].as_str().unwrap().starts_with("sns: ServiceUnavailable"), "{push}");
         assert_eq!(push["failed"], 0, "{push}");
-        // The minute is the fault itself.
+        // The minute is part of the fault.
         tokio::time::sleep_until((began + DOWN).into()).await;
         assert_eq!(bank.texts(&names.iter().map(String::as_str).collect::<Vec<_>>()).await.len(), 0);
         is_down.store(false, Ordering::Relaxed);
@@ -129,8 +129,8 @@ async fn sns_outage_delays_texts_but_not_email() {
     })
     .await;
     let texts = bank.texts(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    assert_eq!(texts.len(), CUSTOMERS, "nobody is lost");
-    assert!(texts.values().all(|texts| texts.len() == 1), "nobody hears twice");
+    assert_eq!(texts.len(), CUSTOMERS, "no customer is left out");
+    assert!(texts.values().all(|texts| texts.len() == 1), "no customer gets two");
     assert_eq!(bank.mail_count().await, each_once(CUSTOMERS));
     assert_eq!(bank.queues().dead_letters().await, dead);
 }
@@ -152,16 +152,16 @@ async fn lost_email_batches_are_found_while_texts_wait() {
         bank.reached(&offer, "sent", 50).await;
         bank.queues().purge("email").await;
         bank.smtp_faults(json!([])).await;
-        let mut walked_anew = 0;
+        let mut restarted = 0;
         wait_for("the sweep to find what is missing", async || {
-            walked_anew += bank.sweep(&offer).await["anew"].as_u64().unwrap();
+            restarted += bank.sweep(&offer).await["anew"].as_u64().unwrap();
             let count = bank.mail_count().await;
             ensure!(count == each_once(CUSTOMERS), "{} of {CUSTOMERS}", count.len());
             Ok(())
         })
         .await;
-        assert!(walked_anew > 0, "the purge was in the middle");
-        assert_eq!(bank.push(&offer).await["state"], "running", "her text still waits");
+        assert!(restarted > 0, "the purge happened during the push");
+        assert_eq!(bank.push(&offer).await["state"], "running", "the text still waits");
         is_down.store(false, Ordering::Relaxed);
         let push = bank.completed(&offer).await;
         assert_eq!((&push["eligible"], &push["failed"]), (&json!(CUSTOMERS + 1), &json!(0)), "{push}");
@@ -220,7 +220,7 @@ async fn opted_out_number_is_suppressed_and_rejected_number_fails() {
     assert!(reason.contains("(number) is not valid to publish to") && !reason.contains(&wrong[1..]), "{reason}");
     assert_eq!(delivery("gone").await["state"], "optedOut");
 
-    // From now on without asking: it is noted, and an operator sees it, and may lift it.
+    // The opt-out is recorded, so SNS is not asked again. An operator sees it and can lift it.
     let path = format!("/suppressions/sms/{}", gone.replace('+', "%2B"));
     assert_eq!(bank.get(&path).await["reason"], "optedOut");
     let again = bank.post_offer(&json!({"code": "AGAIN", "description": "Hello"})).await;

@@ -1,4 +1,4 @@
-//! What operators see: the status page, and the same in a terminal.
+//! What operators see: the status page, and the same in the terminal.
 
 use end_to_end::{Bank, wait_for};
 use serde_json::{Value, json};
@@ -81,14 +81,14 @@ async fn status_page_rejects_foreign_host_names() {
     let bank = Bank::open();
     let url = format!("{}api/status", bank.stack.status_url.as_deref().unwrap());
     let ask = async |host: &str| {
-        let answer = reqwest::Client::new().get(&url).header("host", host).send().await.unwrap();
-        answer.status().as_u16()
+        let response = reqwest::Client::new().get(&url).header("host", host).send().await.unwrap();
+        response.status().as_u16()
     };
     assert_eq!(ask("rebound.example:8030").await, 421);
     assert_eq!(ask("localhost:8030").await, 200);
 }
 
-/// The entry of a list that has this under a name.
+/// The entry of a list in which a field has this value.
 fn of<'a>(list: &'a Value, name: &str, wanted: &Value) -> Option<&'a Value> {
     list.as_array().unwrap().iter().find(|entry| entry[name] == *wanted)
 }

@@ -1,4 +1,4 @@
-//! Stored first: if storing fails, nobody is told.
+//! Stored first: if storing fails, nobody is notified.
 
 use end_to_end::{Bank, id_of, wait_for};
 use serde_json::json;
@@ -14,7 +14,7 @@ mod enforced_roles {
         let body = offer.to_string();
         let post =
             async || bank.call_with("POST", "/offers", &[("idempotency-key", &bank.name)], body.as_bytes()).await;
-        // Earlier tests' messages are gone, so that a new one would show.
+        // Empty queues, so that a new message would be noticed.
         let before = wait_for("the queues to be empty", async || {
             let queued = bank.queues().depths().await;
             anyhow::ensure!(queued["email"] + queued["audience"] == 0, "{queued:?}");
@@ -22,7 +22,7 @@ mod enforced_roles {
         })
         .await;
 
-        // The table takes no more writes from the offer function.
+        // The offer function may not write to the store.
         bank.aws().deny_writes("offer").await;
         let refused = post().await;
         bank.aws().allow_writes("offer").await;
@@ -32,9 +32,9 @@ mod enforced_roles {
         assert_eq!(refused.headers["content-type"], "application/problem+json");
         assert_eq!(bank.tables().count_offers(&bank.name).await, 0, "nothing is stored");
         assert_eq!(bank.queues().depths().await, before, "nothing is queued");
-        assert!(bank.mail().await.is_empty(), "nobody is told");
+        assert!(bank.mail().await.is_empty(), "nobody is notified");
 
-        // The store is back: the same request does it, and does it once.
+        // Once the store is back, the same request creates the offer, once.
         let taken = post().await;
         assert_eq!(taken.status, 201, "{}", taken.text);
         let offer = taken.json();

@@ -1,4 +1,4 @@
-//! What customers see, in a real browser.
+//! The unsubscribe page in a real browser.
 
 mod in_a_browser {
     use end_to_end::Bank;
@@ -23,7 +23,7 @@ mod in_a_browser {
         let heading = page.find(Locator::Css("h1")).await.unwrap();
         assert_eq!(heading.text().await.unwrap(), "No more offers by e\u{2011}mail?");
         assert!(!page.source().await.unwrap().contains("<script"));
-        // The style is applied: the security policy knows its hash.
+        // The style is applied, so the content security policy has its hash.
         let button = page.find(Locator::Css("button")).await.unwrap();
         assert_eq!(button.text().await.unwrap(), "Unsubscribe");
         assert_eq!(heading.css_value("font-size").await.unwrap(), "25.6px");

@@ -111,7 +111,7 @@ impl Bank {
     pub fn xtask(&self, arguments: &[&str]) -> String {
         let output = std::process::Command::new(program("stack"))
             .args(arguments)
-            // For `--on-aws`, this stack stands in for AWS.
+            // With `--on-aws`, this stack takes the place of AWS.
             .env("AWS_ENDPOINT_URL", &self.stack.endpoint_url)
             .env("AWS_REGION", &self.stack.region)
             .env("AWS_ACCESS_KEY_ID", &self.stack.access_key_id)
