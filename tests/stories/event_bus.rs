@@ -164,11 +164,11 @@ async fn pushes_continue_while_the_bus_is_down_and_events_follow_later() {
     let bank = Bank::open();
     let mut subscriber = Subscriber::new(&bank).await;
     bank.put_many(5).await;
-    let (is_down, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
+    let (is_down, was_called) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
     let judge = {
-        let (is_down, asked) = (is_down.clone(), asked.clone());
+        let (is_down, was_called) = (is_down.clone(), was_called.clone());
         move |_: &AwsCall<'_>| {
-            asked.store(true, Ordering::Relaxed);
+            was_called.store(true, Ordering::Relaxed);
             if is_down.load(Ordering::Relaxed) { Verdict::Throttle } else { Verdict::Pass }
         }
     };
@@ -177,7 +177,7 @@ async fn pushes_continue_while_the_bus_is_down_and_events_follow_later() {
     let offer = bank.post_offer(&json!({"code": "DOWN", "description": "Hello"})).await;
     assert_eq!(bank.completed(&offer).await["sent"], 5);
     wait_for("the function to call the bus", async || {
-        ensure!(asked.load(Ordering::Relaxed));
+        ensure!(was_called.load(Ordering::Relaxed));
         Ok(())
     })
     .await;

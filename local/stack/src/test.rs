@@ -61,7 +61,7 @@ async fn run(place: &Place, options: &Options, arguments: &[String]) -> Result<b
         command
     };
     let mut failed = Vec::new();
-    // Everything that needs no stack. It is the same on each kind of stack, so one of them is enough.
+    // The tests that need no stack. They are the same on every kind of stack, so they run with one kind only.
     if arguments.names_no_groups() && (enforces_roles || !arguments.cargo.is_empty()) {
         let mut command = cargo();
         command.args(["--", "--skip", stories::MODULE]).args(&arguments.libtest);
@@ -95,7 +95,7 @@ fn skipped_modules(enforces_roles: bool) -> Vec<&'static str> {
     skipped
 }
 
-/// Options of `cargo test` with which the caller names other tests than the stories.
+/// Options of `cargo test` that select other tests than the stories.
 const OTHER_TARGETS: [&str; 8] = ["--lib", "--bins", "--bin", "--test", "--doc", "-p", "--package", "--exclude"];
 
 /// The caller's arguments, as in `cargo xtask test -- --test consent -- --nocapture`.
@@ -135,7 +135,7 @@ impl Arguments {
     }
 }
 
-/// Runs a command to its end. If this is dropped, as when the caller is told to stop, the command ends with all that it started.
+/// Runs a command to its end. If this is dropped, as on Ctrl-C, the command is killed with all processes that it started.
 async fn output(mut command: Command, capture: bool) -> Result<Output> {
     let what = command.get_program().to_string_lossy().into_owned();
     if capture {

@@ -1,9 +1,9 @@
 //! The stories, which are the end-to-end tests in `tests/stories`: the order in which their groups run.
 //!
-//! They are one program. libtest would run all its tests at the same time, so this asks the program for its tests and then
-//! runs it once for each group. Two other ways were weighed. A program for each group takes minutes more to link, and
-//! cargo runs such programs in the order of their names. `libtest-mimic` can run groups in an order, but it does not
-//! capture what a test prints, and needs a list of all tests that somebody could forget to extend.
+//! They are one program. libtest would run all its tests at the same time, so this lists the program's tests and then runs
+//! the program once for each group. Two alternatives were rejected. A program for each group takes minutes more to link, and
+//! cargo runs such programs in the order of their names. `libtest-mimic` can run groups in an order, but it does not capture
+//! a test's output, and each test must be added to a list by hand.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,19 +17,19 @@ use crate::progress;
 
 /// All groups. Each is a module in `tests/stories`. They run one after the other, and the stories of each at the same time.
 ///
-/// So a story may take a part of the stack away, as long as the other stories of its own group can do without: where they
-/// cannot, the group has a lock. A comment names what a group takes away, or why it has its place.
+/// A story may therefore break a part of the stack for a while. The stories of its own group either do not need that part,
+/// or share a lock with it. A comment says what a group breaks, or why it has its place.
 const ORDER: [&str; 26] = [
     "consent", // Changes the keys that sign links.
     "contract",
-    "event_bus",     // Takes the event bus and the offers table away.
+    "event_bus",     // Breaks the event bus and writes to the offers table.
     "event_sources", // Makes the push function fail.
-    "sample_events", // Posts an offer without a rule: until it is sent, no other story may count mail.
-    "offer_for_all", // Posts an offer without a rule, and counts mail.
+    "sample_events", // Posts an offer for all customers: no other story may count mail until it is sent.
+    "offer_for_all", // Posts an offer for all customers, and counts mail.
     "frozen_functions",
-    "fuzz",             // Cancels pushes and changes customers, whoever's they are.
+    "fuzz",             // Cancels pushes and changes customers of any story.
     "sending_switch",   // Switches sending off.
-    "killed_functions", // Kills functions, whatever they do.
+    "killed_functions", // Kills functions at work for any story.
     "lost_messages",    // Empties queues.
     "offers",
     "openapi",
@@ -37,21 +37,21 @@ const ORDER: [&str; 26] = [
     "unsubscribe_page",
     "preview",
     "pushes",
-    "roles",         // Lets anybody assume the functions' roles.
+    "roles",         // Opens the functions' roles to all callers.
     "ses",           // Changes the transport of e-mail.
-    "sms",           // Takes SNS away, and empties the e-mail queue.
+    "sms",           // Breaks SNS, and empties the e-mail queue.
     "smtp_faults",   // Makes the SMTP server fail.
     "status_page",   // Slows the SMTP server down.
-    "store_failure", // Takes the offers table away, and needs empty queues.
+    "store_failure", // Breaks writes to the offers table, and needs empty queues.
     "telemetry",
     "slow_store", // Slows the store down, and makes it refuse writes.
     "privacy",    // Last: it reads what the functions logged during all the other stories.
 ];
 
-/// The module that holds all stories, as it begins their names.
+/// The module of all stories. Their names begin with it.
 pub(super) const MODULE: &str = "stories::";
 
-/// Whether there is a group with this name.
+/// Whether a group has this name.
 pub(super) fn is_group(name: &str) -> bool {
     ORDER.contains(&name)
 }
@@ -64,8 +64,8 @@ pub(super) struct Stories {
 }
 
 impl Stories {
-    /// Builds the program, and selects stories. `cargo` makes a call of cargo with the caller's own arguments for it, `libtest`
-    /// has those for the program, and `groups` the only groups to run, if there are any.
+    /// Builds the program and selects the stories to run: those of `groups`, or of all groups if there are none. `cargo` makes
+    /// a call of `cargo test` with the caller's own arguments; `libtest` has the arguments for the program.
     ///
     /// # Errors
     /// If a group has no place in the order: its stories would not run.
