@@ -76,7 +76,7 @@ async fn preview_works_without_an_audience_and_explains_message_errors() {
         preview(&bank, json!({"code": "NONE", "description": "Hello {{ customer.name }}", "channels": ["email"]}))
             .await;
     assert_eq!((&seen["audience"]["customers"], &seen["audience"]["notifications"]), (&json!(0), &json!({"email": 0})));
-    assert!(seen["messages"]["email"]["text"].as_str().unwrap().starts_with("Hello Somebody\n"));
+    assert!(seen["messages"]["email"]["text"].as_str().unwrap().starts_with("Hello Customer\n"));
     assert_eq!(seen["messages"].as_object().unwrap().len(), 1);
 
     bank.put_customers(&[bank.customer("asha", &json!({}))]).await;

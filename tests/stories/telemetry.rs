@@ -57,8 +57,8 @@ async fn one_trace_spans_the_call_and_every_function() {
     wait_for("every function to log the trace", async || {
         for (function, said) in [
             ("offer", "offer stored"),
-            ("push", "push cut"),
-            ("audience", "page walked"),
+            ("push", "push started"),
+            ("audience", "page scanned"),
             ("email", "batch delivered"),
             ("sms", "batch delivered"),
         ] {
@@ -80,12 +80,12 @@ async fn logs_command_shows_all_functions_or_one() {
     bank.completed(&offer).await;
     wait_for("the lines of audience and email", async || {
         let said = about(&offer, &bank.xtask(&["logs"]));
-        ensure!(said.contains("page walked") && said.contains("batch delivered"), "{said}");
+        ensure!(said.contains("page scanned") && said.contains("batch delivered"), "{said}");
         Ok(())
     })
     .await;
     let said = about(&offer, &bank.xtask(&["logs", "email"]));
-    assert!(said.contains("batch delivered") && !said.contains("page walked"), "{said}");
+    assert!(said.contains("batch delivered") && !said.contains("page scanned"), "{said}");
 }
 
 /// The lines that name an offer.
