@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 
 use crate::wait_for;
 
-/// A browser with one page. It ends with this.
+/// A browser with one page. Ends when dropped.
 pub struct Browser {
     /// The page.
     pub page: Client,
@@ -17,7 +17,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts one with a screen of so many CSS pixels.
+    /// Starts a browser with a screen of this size, in CSS pixels.
     pub async fn start((width, height): (u32, u32)) -> Self {
         let port = crate::free_port();
         let driver = Command::new("chromedriver")
@@ -26,7 +26,7 @@ impl Browser {
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
-            .expect("chromedriver starts; cargo xtask test leaves these tests out where there is none");
+            .expect("chromedriver starts; cargo xtask test skips these tests where it is not installed");
         let options = json!({
             "args": ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
                      "--disable-background-networking", "--disable-component-update", "--disable-sync"],
@@ -41,14 +41,14 @@ impl Browser {
         Self { page, _driver: driver }
     }
 
-    /// By how many CSS pixels the page is wider than the screen, so that one must scroll sideways.
+    /// By how many CSS pixels the page is wider than the screen. More than none means horizontal scrolling.
     pub async fn overflow(&self) -> i64 {
         let width = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
         let overflow = self.page.execute(width, vec![]).await.expect("the browser measures");
         overflow.as_i64().expect("a number of pixels")
     }
 
-    /// Keeps what the page looks like in `target/screenshots`, for whoever wants to see it.
+    /// Saves a screenshot to `target/screenshots`.
     pub async fn keep_screenshot(&self, name: &str) {
         let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/screenshots"));
         std::fs::create_dir_all(folder).expect("target can be written to");
@@ -56,7 +56,7 @@ impl Browser {
         std::fs::write(folder.join(format!("{name}.png")), image).expect("target can be written to");
     }
 
-    /// Ends it.
+    /// Closes the page and ends the browser.
     pub async fn end(self) {
         self.page.close().await.expect("the browser ends");
     }

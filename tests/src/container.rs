@@ -13,20 +13,20 @@ use tokio::process::Command;
 
 use crate::{Bank, in_repository, program};
 
-/// What all functions read from their environment, in the template.
+/// A variable that the template sets for all functions.
 const FOR_ALL: &str = "        AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH: \"true\"\n";
 
-/// The SAM CLI, with the template and all functions at hand.
+/// The SAM CLI, with the template and all functions laid out for it.
 ///
-/// SAM gives a container a network of its own, and the stack listens on this machine's loopback address alone. So `relay`
-/// runs the function there, and brings its calls here through sockets that lie beside the code.
+/// SAM gives a container a network of its own, and the stack listens only on this machine's loopback address. So `relay`
+/// runs the function in the container and forwards its calls to this machine through sockets beside the code.
 pub struct Sam<'a> {
     bank: &'a Bank,
     folder: PathBuf,
 }
 
 impl<'a> Sam<'a> {
-    /// Lays functions out for SAM. They are those that the stack runs: building them for release takes long.
+    /// Lays functions out for SAM: the programs that the stack runs, since a release build takes long.
     pub fn new(bank: &'a Bank) -> Self {
         let stack = PathBuf::from(env::var_os(STACK_VARIABLE).expect("a bank has a stack"));
         let folder = stack.with_file_name("sam");
@@ -37,21 +37,21 @@ impl<'a> Sam<'a> {
             assert!(template.contains(&source), "template.yaml has no {source}");
             template = template.replace(&source, "CodeUri: code\n");
         }
-        // SAM hands over only what the template names.
+        // SAM passes on only the variables that the template names.
         assert!(template.contains(FOR_ALL), "template.yaml has no {FOR_ALL}");
         let template = template.replace(FOR_ALL, &format!("{FOR_ALL}        AWS_ENDPOINT_URL: \"\"\n"));
         fs::write(folder.join("template.yaml"), template).expect("the template can be written");
         Self { bank, folder }
     }
 
-    /// Invokes a function in a container of its own, on the bank's stack, and answers what it answered.
+    /// Invokes a function in a container of its own, on the bank's stack, and returns its response.
     ///
     /// # Errors
     /// With the function's own error.
     pub async fn invoke(&self, function: &str, event: &Value) -> Result<Value> {
         let stack = &self.bank.stack;
         let name = logical_id(function);
-        let mut environment = self.bank.environment_of(function).await;
+        let mut environment = self.bank.aws().environment_of(function).await;
         environment.insert("AWS_ENDPOINT_URL".to_owned(), stack.endpoint_url.clone());
         fs::write(self.folder.join("event.json"), event.to_string())?;
         fs::write(self.folder.join("environment.json"), json!({&name: environment}).to_string())?;
@@ -61,7 +61,7 @@ impl<'a> Sam<'a> {
             .args(["local", "invoke", &name, "--template", "template.yaml"])
             .args(["--event", "event.json", "--env-vars", "environment.json"])
             .args(["--parameter-overrides", &format!("Architecture={architecture}")])
-            // SAM asks who it is.
+            // SAM looks up the caller's identity.
             .env("AWS_ENDPOINT_URL", &stack.endpoint_url)
             .env("AWS_REGION", &stack.region)
             .env("AWS_DEFAULT_REGION", &stack.region)
@@ -72,17 +72,17 @@ impl<'a> Sam<'a> {
             .await
             .context("cannot run SAM")?;
         let printed = String::from_utf8_lossy(&output.stdout);
-        let said = String::from_utf8_lossy(&output.stderr);
-        // Shown if the test fails: what the function logged.
-        eprintln!("{said}");
+        let log = String::from_utf8_lossy(&output.stderr);
+        // The function's log, which is shown if the test fails.
+        eprintln!("{log}");
         if !output.status.success() {
-            bail!("{said}");
+            bail!("{log}");
         }
-        let answer: Value = serde_json::from_str(&printed).with_context(|| format!("{printed:?}, and {said}"))?;
-        if answer.get("errorType").is_some() {
-            bail!("{answer}");
+        let response: Value = serde_json::from_str(&printed).with_context(|| format!("{printed:?}, and {log}"))?;
+        if response.get("errorType").is_some() {
+            bail!("{response}");
         }
-        Ok(answer)
+        Ok(response)
     }
 }
 
@@ -92,7 +92,7 @@ fn logical_id(function: &str) -> String {
     format!("{}{rest}Function", first.to_uppercase())
 }
 
-/// All programs, and the libraries that they were linked with: those of the image may be older.
+/// Copies all programs and the libraries that they were linked with, since the image may have older ones.
 fn lay_out(bank: &Bank, folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)?;
@@ -108,7 +108,7 @@ fn lay_out(bank: &Bank, folder: &Path) -> Result<()> {
     }
     let listed = String::from_utf8(ldd.output().context("cannot run ldd")?.stdout)?;
     let mut loader = None;
-    // A program has a line of its own, which ends with a colon.
+    // Each program has a line of its own, which ends with a colon.
     for library in listed.split_whitespace().filter(|word| word.starts_with('/') && !word.ends_with(':')) {
         let file = library.rsplit('/').next().unwrap_or_default();
         fs::copy(library, libraries.join(file))?;
@@ -127,7 +127,7 @@ fn lay_out(bank: &Bank, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Without a copy where the file system can: programs that are not stripped are large.
+/// Links a file, or copies it where that is impossible: programs that are not stripped are large.
 fn link(from: &Path, to: &Path) -> Result<()> {
     if fs::hard_link(from, to).is_err() {
         fs::copy(from, to)?;
@@ -135,7 +135,7 @@ fn link(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Brings who connects to a socket to an address, for as long as the test runs.
+/// Forwards connections at a socket to an address, for as long as the test runs.
 fn listen(socket: &Path, address: String) -> Result<()> {
     let listener = UnixListener::bind(socket).with_context(|| format!("cannot listen at {}", socket.display()))?;
     tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! A function's process, run by a test as Lambda runs it, so that the test says when it is frozen, and how long it may take.
+//! A function's process, run by a test as Lambda runs it, so that the test decides when it is frozen and what its deadline is.
 //! The Runtime API: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
 
 use std::net::Ipv4Addr;
@@ -19,29 +19,29 @@ use tokio::sync::{Mutex, mpsc};
 
 use crate::{Bank, program};
 
-/// A function's process. Ends when dropped.
+/// A function's process. It is killed when dropped.
 pub struct Function {
     process: Child,
     work: mpsc::Sender<(Value, jiff::Timestamp)>,
-    answers: mpsc::Receiver<Value>,
+    responses: mpsc::Receiver<Value>,
     server: tokio::task::JoinHandle<()>,
 }
 
 struct RuntimeApi {
     work: Mutex<mpsc::Receiver<(Value, jiff::Timestamp)>>,
-    answers: mpsc::Sender<Value>,
+    responses: mpsc::Sender<Value>,
 }
 
 impl Function {
-    /// Starts a function as it is deployed, but for what `environment` says.
+    /// Starts a function as it is deployed, with these variables added to its environment.
     pub async fn start(bank: &Bank, name: &str, environment: &[(&str, &str)]) -> Self {
         let (work, next) = mpsc::channel(1);
-        let (answer, answers) = mpsc::channel(1);
-        let api = Arc::new(RuntimeApi { work: Mutex::new(next), answers: answer });
+        let (sender, responses) = mpsc::channel(1);
+        let api = Arc::new(RuntimeApi { work: Mutex::new(next), responses: sender });
         let router = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next_work))
-            .route("/2018-06-01/runtime/invocation/{id}/response", post(answered))
-            .route("/2018-06-01/runtime/invocation/{id}/error", post(answered))
+            .route("/2018-06-01/runtime/invocation/{id}/response", post(take_response))
+            .route("/2018-06-01/runtime/invocation/{id}/error", post(take_response))
             .with_state(api);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free");
         let address = listener.local_addr().expect("it listens").to_string();
@@ -50,7 +50,7 @@ impl Function {
         let mut command = Command::new(program(name));
         command
             .env_clear()
-            .envs(bank.environment_of(name).await)
+            .envs(bank.aws().environment_of(name).await)
             .env("AWS_LAMBDA_RUNTIME_API", address)
             .env("AWS_LAMBDA_FUNCTION_NAME", name)
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
@@ -61,27 +61,27 @@ impl Function {
             .env("AWS_SECRET_ACCESS_KEY", &bank.stack.secret_access_key)
             .envs(environment.iter().copied());
         let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the function starts");
-        Self { process, work, answers, server }
+        Self { process, work, responses, server }
     }
 
-    /// Gives it an event, to be done by a deadline. Does not wait for it.
+    /// Invokes it with an event and a deadline. Does not wait for the response.
     pub async fn begin(&self, event: Value, may_take: Duration) {
         let may_take = jiff::SignedDuration::try_from(may_take).expect("a short time");
         self.work.send((event, jiff::Timestamp::now() + may_take)).await.expect("the function takes work");
     }
 
-    /// Its answer to what it was given, or its error.
-    pub async fn answer(&mut self) -> Value {
-        let answer = tokio::time::timeout(Duration::from_secs(60), self.answers.recv());
-        answer.await.expect("the function answers in time").expect("the function answers")
+    /// Waits for its response to the event, or its error.
+    pub async fn response(&mut self) -> Value {
+        let response = tokio::time::timeout(Duration::from_secs(60), self.responses.recv());
+        response.await.expect("the function responds in time").expect("the function responds")
     }
 
-    /// Stops it where it is.
+    /// Stops it where it is, as Lambda freezes an environment.
     pub fn freeze(&self) {
         self.signal(Signal::SIGSTOP);
     }
 
-    /// Lets it go on.
+    /// Lets it continue.
     pub fn resume(&self) {
         self.signal(Signal::SIGCONT);
     }
@@ -94,7 +94,7 @@ impl Function {
 
 impl Drop for Function {
     fn drop(&mut self) {
-        // It may have ended; that is what is wanted.
+        // Fails if the process has ended already, which is the aim.
         let _ = self.process.kill();
         let _ = self.process.wait();
         self.server.abort();
@@ -113,8 +113,8 @@ async fn next_work(State(api): State<Arc<RuntimeApi>>) -> Response {
     (headers, event.to_string()).into_response()
 }
 
-async fn answered(State(api): State<Arc<RuntimeApi>>, body: String) -> StatusCode {
-    let answer = serde_json::from_str(&body).expect("a function answers with JSON");
-    api.answers.send(answer).await.expect("the test waits for it");
+async fn take_response(State(api): State<Arc<RuntimeApi>>, body: String) -> StatusCode {
+    let response = serde_json::from_str(&body).expect("a function responds with JSON");
+    api.responses.send(response).await.expect("the test waits for it");
     StatusCode::ACCEPTED
 }

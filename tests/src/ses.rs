@@ -1,4 +1,4 @@
-//! Something that answers as SES does, and keeps the messages that it is given: moto.
+//! SES, played by moto, which keeps the messages that it accepts.
 
 use std::env;
 use std::process::Stdio;
@@ -10,17 +10,17 @@ use tokio::process::{Child, Command};
 
 use crate::wait_for;
 
-/// It ends with this.
+/// The server. Ends when dropped.
 pub struct Ses {
-    /// Where it answers.
+    /// Where it listens.
     pub url: String,
     _process: Child,
 }
 
 impl Ses {
-    /// Starts it, on any port of this machine, with the identity that the template sends from.
+    /// Starts it on a free port, with the identity that the template sends from.
     pub async fn start() -> Self {
-        let python = env::var_os(MOTO_VARIABLE).expect("cargo xtask test says where moto is");
+        let python = env::var_os(MOTO_VARIABLE).expect("cargo xtask test sets the path of moto");
         let port = crate::free_port();
         let process = Command::new(python)
             .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()])
@@ -30,23 +30,23 @@ impl Ses {
             .spawn()
             .expect("moto starts");
         let ses = Self { url: format!("http://127.0.0.1:{port}"), _process: process };
-        wait_for("moto to answer", async || {
+        wait_for("moto to respond", async || {
             let identity = json!({"EmailIdentity": "offers@bank.example"}).to_string();
             let url = format!("{}/v2/email/identities", ses.url);
             let headers = [("content-type", "application/json")];
             let call = Call { method: "POST", url: &url, headers: &headers, body: identity.as_bytes(), service: "ses" };
-            let anybody = Credentials::new("test", "test", None, None, "whoever asks moto");
-            let answer = Signer::new("eu-west-1", anybody).send(&call).await?;
-            anyhow::ensure!(answer.status == 200, "{}", answer.text);
+            let credentials = Credentials::new("test", "test", None, None, "moto accepts any");
+            let response = Signer::new("eu-west-1", credentials).send(&call).await?;
+            anyhow::ensure!(response.status == 200, "{}", response.text);
             Ok(())
         })
         .await;
         ses
     }
 
-    /// The messages that it was given, as they were.
+    /// The raw messages that it accepted.
     pub async fn messages(&self) -> Vec<String> {
-        let data: Value = wait_for("moto to tell", async || {
+        let data: Value = wait_for("moto to list its messages", async || {
             Ok(reqwest::get(format!("{}/moto-api/data.json", self.url)).await?.json().await?)
         })
         .await;

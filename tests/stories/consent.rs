@@ -1,5 +1,4 @@
-//! Only to those who want it: the unsubscribe link, bounces and complaints, and what lifts them.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! Consent: the unsubscribe link, bounces and complaints, and how a suppression is lifted.
 
 use std::collections::BTreeMap;
 
@@ -8,37 +7,37 @@ use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::RwLock;
 
-/// The signing keys: one test changes them, and links of the others must not be too young to be known.
+/// The signing keys. One test rotates them, and functions might not know yet the key that signed another test's links.
 static KEYS: RwLock<()> = RwLock::const_new(());
 
-/// Posts an offer to the bank's customers; answers its push when it is over.
+/// Posts an offer to the bank's customers and returns its push once it is completed.
 async fn push(bank: &Bank, code: &str) -> Value {
     let offer = bank.post_offer(&json!({"code": code, "description": "Hello"})).await;
     bank.completed(&offer).await
 }
 
-/// The link in the mail that somebody got.
+/// The unsubscribe link in a customer's mail.
 async fn link(bank: &Bank, who: &str) -> String {
     let mail = bank.mail().await;
     mail.iter().find(|mail| mail.to == bank.address(who)).unwrap().unsubscribe_link().to_owned()
 }
 
 async fn suppression(bank: &Bank, who: &str) -> Option<Value> {
-    let answer = bank.call_with("GET", &format!("/suppressions/email/{}", bank.address(who)), &[], b"").await;
-    assert!([200, 404].contains(&answer.status), "{}", answer.text);
-    (answer.status == 200).then(|| answer.json())
+    let response = bank.call_with("GET", &format!("/suppressions/email/{}", bank.address(who)), &[], b"").await;
+    assert!([200, 404].contains(&response.status), "{}", response.text);
+    (response.status == 200).then(|| response.json())
 }
 
 /// The suppression, once it is found by the address: the index may lag behind.
 async fn found(bank: &Bank, who: &str) -> Value {
-    wait_for("her word to be found by her address", async || {
+    wait_for("the suppression to be found by its address", async || {
         suppression(bank, who).await.ok_or_else(|| anyhow::anyhow!("not yet"))
     })
     .await
 }
 
 #[tokio::test]
-async fn a_link_changes_nothing_until_she_says_so_and_then_her_word_wins() {
+async fn unsubscribe_get_is_safe_and_post_takes_effect() {
     let _keys = KEYS.read().await;
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({})), bank.customer("ines", &json!({}))]).await;
@@ -48,10 +47,10 @@ async fn a_link_changes_nothing_until_she_says_so_and_then_her_word_wins() {
     let link = asha.unsubscribe_link();
     assert!(!asha.header("List-Unsubscribe").contains(['\r', '\n']), "one line");
     assert_eq!(asha.header("List-Unsubscribe-Post"), "List-Unsubscribe=One-Click");
-    assert!(asha.text.contains(link) && asha.html.contains(link), "she sees it, too");
+    assert!(asha.text.contains(link) && asha.html.contains(link), "the link is visible as well");
     assert!(asha.text.contains("1 High Street, Springfield") && asha.html.contains("1 High Street, Springfield"));
 
-    // What follows every link changes nothing.
+    // A GET changes nothing: scanners and mail programs follow every link.
     let page = Client::new().get(link).send().await.unwrap();
     assert_eq!(page.status(), StatusCode::OK);
     for (header, value) in [
@@ -68,7 +67,7 @@ async fn a_link_changes_nothing_until_she_says_so_and_then_her_word_wins() {
     assert_eq!(suppression(&bank, "asha").await, None);
     assert_eq!(push(&bank, "SECOND").await["sent"], 2);
 
-    // One click, without cookie or login; and again, as some mail programs do.
+    // One click, without a cookie or login, and a second one, as some mail programs send.
     let (first, again) = (one_click(link).await, one_click(link).await);
     assert_eq!((first.status(), again.status()), (StatusCode::OK, StatusCode::OK));
     assert_eq!(first.headers().get("set-cookie"), None);
@@ -78,24 +77,24 @@ async fn a_link_changes_nothing_until_she_says_so_and_then_her_word_wins() {
     let third = push(&bank, "THIRD").await;
     assert_eq!((&third["sent"], &third["optedOut"]), (&json!(1), &json!(1)), "{third}");
 
-    // The nightly load says that she wants e-mail. She said otherwise. Nor does deleting her make it forgotten.
+    // The nightly load says that the customer wants e-mail. The opt-out wins, even if the customer was deleted in between.
     bank.call("DELETE", &format!("/customers/{}", bank.id("asha")), &Value::Null).await;
     bank.put_customers(&[bank.customer("asha", &json!({"name": "Asha Rao"}))]).await;
     let fourth = push(&bank, "FOURTH").await;
     assert_eq!((&fourth["sent"], &fourth["optedOut"]), (&json!(1), &json!(1)), "{fourth}");
 
-    // Her own page says otherwise again.
+    // The customer subscribes again on their own page.
     let page = Client::new().get(link).send().await.unwrap().text().await.unwrap();
     assert!(page.contains("You are unsubscribed") && page.contains("subscribe"), "{page}");
     let form = [("subscribe", "again")];
-    let answer = Client::new().post(link).form(&form).send().await.unwrap();
-    assert!(answer.text().await.unwrap().contains("Welcome back"));
+    let response = Client::new().post(link).form(&form).send().await.unwrap();
+    assert!(response.text().await.unwrap().contains("Welcome back"));
     assert_eq!(push(&bank, "FIFTH").await["sent"], 2);
     assert_eq!(bank.mail_count().await, BTreeMap::from([("asha".into(), 3), ("ines".into(), 5)]));
 }
 
 #[tokio::test]
-async fn an_operator_may_lift_what_a_customer_said() {
+async fn operator_can_lift_an_opt_out() {
     let _keys = KEYS.read().await;
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
@@ -116,7 +115,7 @@ async fn an_operator_may_lift_what_a_customer_said() {
 }
 
 #[tokio::test]
-async fn who_unsubscribes_in_the_middle_of_a_push_hears_no_more_of_it() {
+async fn unsubscribing_during_a_push_stops_pending_messages() {
     const CUSTOMERS: usize = 200;
     let _keys = KEYS.read().await;
     let bank = Bank::open();
@@ -125,20 +124,20 @@ async fn who_unsubscribes_in_the_middle_of_a_push_hears_no_more_of_it() {
     let links: BTreeMap<_, _> =
         bank.mail().await.iter().map(|mail| (mail.to.clone(), mail.unsubscribe_link().to_owned())).collect();
 
-    // The server takes some, and then makes the others wait.
+    // The server accepts most messages and defers the others.
     bank.smtp_faults(json!([{"at": "rcpt", "to": format!("5@{}", bank.domain()), "do": {"reply": "451 4.7.1 later"}}]))
         .await;
     let offer = bank.post_offer(&json!({"code": "SECOND", "description": "Hello"})).await;
-    wait_for("the others to be sent, and these to wait", async || {
+    wait_for("the other messages to be sent, and these to wait", async || {
         let sent = bank.deliveries(&offer, "state=sent&limit=100").await.len();
         anyhow::ensure!(sent == CUSTOMERS - 20, "{sent}");
         Ok(())
     })
     .await;
     assert_eq!(one_click(&links[&bank.address("c5")]).await.status(), StatusCode::OK);
-    // Whoever had looked at her consent before, and is about to send, is refused as well.
+    // This also stops a function that read the consent earlier and is about to send.
     let delivery = async || bank.deliveries(&offer, &format!("customer={}", bank.id("c5"))).await.remove(0);
-    wait_for("her word to be heeded", async || {
+    wait_for("the opt-out to take effect", async || {
         let delivery = delivery().await;
         anyhow::ensure!(delivery["state"] == "optedOut", "{delivery}");
         Ok(())
@@ -153,7 +152,7 @@ async fn who_unsubscribes_in_the_middle_of_a_push_hears_no_more_of_it() {
 }
 
 #[tokio::test]
-async fn a_link_that_nobody_signed_is_refused_without_a_hint() {
+async fn forged_unsubscribe_links_all_get_the_same_404() {
     let _keys = KEYS.read().await;
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({})), bank.customer("ines", &json!({}))]).await;
@@ -163,7 +162,7 @@ async fn a_link_that_nobody_signed_is_refused_without_a_hint() {
     let (_, ines) = ines.rsplit_once('/').unwrap();
     let (_, signature) = asha.rsplit_once('.').unwrap();
     let (of_ines, _) = ines.rsplit_once('.').unwrap();
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for token in [
         &asha[..asha.len() - 1],
         &asha[..asha.len() - signature.len()],
@@ -177,24 +176,24 @@ async fn a_link_that_nobody_signed_is_refused_without_a_hint() {
         let shown = Client::new().get(&link).send().await.unwrap();
         let posted = one_click(&link).await;
         assert_eq!((shown.status(), posted.status()), (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND), "{token}");
-        answers.push(shown.text().await.unwrap());
-        answers.push(posted.text().await.unwrap());
+        responses.push(shown.text().await.unwrap());
+        responses.push(posted.text().await.unwrap());
     }
-    answers.dedup();
-    assert_eq!(answers.len(), 1, "one answer for all");
+    responses.dedup();
+    assert_eq!(responses.len(), 1, "one response for all");
     assert_eq!(push(&bank, "SECOND").await["sent"], 2, "nobody was unsubscribed");
 }
 
 #[tokio::test]
-async fn a_bounce_and_a_complaint_suppress_and_a_full_mailbox_does_not() {
+async fn hard_bounce_and_complaint_suppress_but_soft_bounce_does_not() {
     let _keys = KEYS.read().await;
     let bank = Bank::open();
     bank.put_many(4).await;
     let offer = bank.post_offer(&json!({"code": "FIRST", "description": "Hello"})).await;
     bank.completed(&offer).await;
-    // As SES tells it. Nobody else may put such an event on a bus; so the rule is asked whether it lets it through, and the
-    // queue behind it is given what the rule would give it.
-    let rules = bank.aws("events", "AWSEvents.ListRules", &json!({"NamePrefix": "offercast"})).await;
+    // As SES reports it. Only SES may put such an event on the bus, so EventBridge is asked whether the rule matches it, and
+    // the test puts into the rule's queue what the rule would.
+    let rules = bank.aws().json("events", "AWSEvents.ListRules", &json!({"NamePrefix": "offercast"})).await;
     let patterns: Vec<_> =
         rules["Rules"].as_array().unwrap().iter().filter_map(|rule| rule["EventPattern"].as_str()).collect();
     assert_eq!(patterns.len(), 1, "{rules}");
@@ -207,12 +206,11 @@ async fn a_bounce_and_a_complaint_suppress_and_a_full_mailbox_does_not() {
             .replace("01980000-0000-7000-8000-000000000001", id_of(&offer));
         let event: Value = serde_json::from_str(&event).unwrap();
         let test = json!({"EventPattern": patterns[0], "Event": event.to_string()});
-        assert_eq!(bank.aws("events", "AWSEvents.TestEventPattern", &test).await["Result"], true);
-        let queue = &bank.stack.queues["feedback"];
-        bank.sqs().send_message().queue_url(queue).message_body(event.to_string()).send().await.unwrap();
+        assert_eq!(bank.aws().json("events", "AWSEvents.TestEventPattern", &test).await["Result"], true);
+        bank.queues().send("feedback", &event.to_string()).await;
     }
     for (who, feedback) in [("c0", "bounced"), ("c1", "complained"), ("c2", "delayed")] {
-        let delivery = wait_for("the delivery to say so", async || {
+        let delivery = wait_for("the delivery to show its feedback", async || {
             let delivery = bank.deliveries(&offer, &format!("customer={}", bank.id(who))).await.remove(0);
             anyhow::ensure!(delivery["feedback"].is_object(), "{delivery}");
             Ok(delivery)
@@ -229,7 +227,7 @@ async fn a_bounce_and_a_complaint_suppress_and_a_full_mailbox_does_not() {
     expected.extend([("c2".to_owned(), 2), ("c3".to_owned(), 2)]);
     assert_eq!(bank.mail_count().await, expected);
 
-    // Pushing again changes nothing; an operator who knows better does.
+    // An operator who knows better lifts the suppression.
     assert_eq!(
         bank.call("DELETE", &format!("/suppressions/email/{}", bank.address("c0")), &Value::Null).await.status,
         204
@@ -238,28 +236,28 @@ async fn a_bounce_and_a_complaint_suppress_and_a_full_mailbox_does_not() {
 }
 
 #[tokio::test]
-async fn links_outlive_the_key_that_signed_them() {
+async fn unsubscribe_links_survive_key_rotation() {
     let _keys = KEYS.write().await;
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({})), bank.customer("ines", &json!({}))]).await;
     push(&bank, "FIRST").await;
     let old = link(&bank, "asha").await;
-    let secret = bank.environment_of("preferences").await["UNSUBSCRIBE_KEYS_SECRET_ARN"].clone();
-    let read = bank.aws("secretsmanager", "secretsmanager.GetSecretValue", &json!({"SecretId": secret})).await;
+    let secret = bank.aws().environment_of("preferences").await["UNSUBSCRIBE_KEYS_SECRET_ARN"].clone();
+    let read = bank.aws().json("secretsmanager", "secretsmanager.GetSecretValue", &json!({"SecretId": secret})).await;
     let mut ring: Value = serde_json::from_str(read["SecretString"].as_str().unwrap()).unwrap();
     ring["current"] = json!("k2");
     ring["k2"] = json!("x".repeat(64));
-    bank.put_secret(&secret, &ring.to_string()).await;
-    // A running function takes the new key up within minutes, a new one at once.
-    bank.set_environment("email", "KEYS_CHANGED", Some("yes")).await;
+    bank.aws().put_secret(&secret, &ring.to_string()).await;
+    // A running function picks up the new key within minutes, a new one immediately.
+    bank.aws().set_environment("email", "KEYS_CHANGED", Some("yes")).await;
     bank.put_customers(&[bank.customer("tom", &json!({}))]).await;
     push(&bank, "SECOND").await;
     let new = link(&bank, "tom").await;
     assert!(old.contains("/k1.") && new.contains("/k2."), "{old} {new}");
     assert_eq!(one_click(&old).await.status(), StatusCode::OK);
-    wait_for("the new key to be known to the page", async || {
-        let answer = one_click(&new).await;
-        anyhow::ensure!(answer.status() == StatusCode::OK, "{}", answer.status());
+    wait_for("the page to know the new key", async || {
+        let response = one_click(&new).await;
+        anyhow::ensure!(response.status() == StatusCode::OK, "{}", response.status());
         Ok(())
     })
     .await;

@@ -1,5 +1,4 @@
 //! What callers may rely on: bad input, idempotency, paging, authentication.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeSet;
 
@@ -8,13 +7,13 @@ use end_to_end::{Bank, id_of};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-/// Posts what is wrong; answers the fields that the problem names.
+/// Sends an invalid body and returns the fields that the problem names.
 async fn faults(bank: &Bank, method: &str, path: &str, body: &[u8]) -> BTreeSet<String> {
-    let answer = bank.call_with(method, path, &[], body).await;
+    let response = bank.call_with(method, path, &[], body).await;
     let shown = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
-    assert_eq!(answer.status, 400, "{shown}: {}", answer.text);
-    assert_eq!(answer.headers["content-type"], "application/problem+json");
-    let problem = answer.json();
+    assert_eq!(response.status, 400, "{shown}: {}", response.text);
+    assert_eq!(response.headers["content-type"], "application/problem+json");
+    let problem = response.json();
     assert_eq!(problem["status"], 400);
     assert!(!problem["detail"].as_str().unwrap().is_empty());
     let errors = problem["errors"].as_array().unwrap_or_else(|| panic!("{problem}"));
@@ -27,7 +26,7 @@ fn set(fields: &[&str]) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn a_bad_offer_is_refused_with_every_fault_and_nothing_is_stored() {
+async fn invalid_offer_is_rejected_with_every_fault_and_not_stored() {
     let bank = Bank::open();
     let good = json!({"code": bank.name, "description": bank.name});
     let with = |field: &str, value: Value| {
@@ -87,18 +86,18 @@ async fn a_bad_offer_is_refused_with_every_fault_and_nothing_is_stored() {
 }
 
 #[tokio::test]
-async fn a_rule_that_does_not_parse_is_refused_with_line_and_column() {
+async fn rule_syntax_error_names_line_and_column() {
     let bank = Bank::open();
     let offer =
         json!({"code": "A", "description": "B", "eligibility": "customer.tier == 'gold' &&\n  customer.spend >= >= 5"});
-    let answer = bank.call("POST", "/offers", &offer).await;
-    let problem = answer.json();
+    let response = bank.call("POST", "/offers", &offer).await;
+    let problem = response.json();
     let detail = problem["errors"][0]["detail"].as_str().unwrap();
     assert!(detail.contains("line 2, column 21"), "{detail}");
 }
 
 #[tokio::test]
-async fn a_bad_customer_is_refused_with_every_fault() {
+async fn invalid_customer_is_rejected_with_every_fault() {
     let bank = Bank::open();
     let path = format!("/customers/{}", bank.id("bad"));
     let bad =
@@ -107,16 +106,16 @@ async fn a_bad_customer_is_refused_with_every_fault() {
     assert_eq!(faults(&bank, "PUT", &path, bad.to_string().as_bytes()).await, expected);
     assert_eq!(bank.call_with("GET", &path, &[], b"").await.status, 404, "nothing is stored");
 
-    // One of many is refused alone.
+    // In a list, each customer is rejected individually.
     let many = json!([
         bank.customer("good", &json!({})),
         bank.customer("worse", &json!({"email": "x"})),
         bank.customer("good", &json!({})),
         "x"
     ]);
-    let answer = bank.call("POST", "/customers", &many).await;
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    let results = answer.json();
+    let response = bank.call("POST", "/customers", &many).await;
+    assert_eq!(response.status, 200, "{}", response.text);
+    let results = response.json();
     let status: Vec<_> = (0..4).map(|i| results["results"][i]["status"].as_str().unwrap().to_owned()).collect();
     assert_eq!(status, ["stored", "invalid", "invalid", "invalid"]);
     assert_eq!(results["results"][1]["errors"][0]["field"], "email");
@@ -126,7 +125,7 @@ async fn a_bad_customer_is_refused_with_every_fault() {
 }
 
 #[tokio::test]
-async fn a_customer_can_be_put_read_changed_and_deleted() {
+async fn customer_can_be_created_read_replaced_and_deleted() {
     let bank = Bank::open();
     let path = format!("/customers/{}", bank.id("asha"));
     let asha = json!({"name": "Asha", "email": bank.address("asha"), "mobile": "+351912345678", "channels": ["email", "sms"],
@@ -134,26 +133,26 @@ async fn a_customer_can_be_put_read_changed_and_deleted() {
     assert_eq!(bank.call("PUT", &path, &asha).await.status, 201);
     let mut read = bank.get(&path).await;
     assert_eq!(read["id"], bank.id("asha"));
-    // What was read can be put again.
+    // The representation that was read can be put back.
     assert_eq!(bank.call("PUT", &path, &read).await.status, 200);
     read.as_object_mut().unwrap().remove("id");
     assert_eq!(read, asha);
     assert_eq!(bank.call_with("DELETE", &path, &[], b"").await.status, 204);
     assert_eq!(bank.call_with("GET", &path, &[], b"").await.status, 404);
-    assert_eq!(bank.call_with("DELETE", &path, &[], b"").await.status, 204, "deleting twice is deleting");
+    assert_eq!(bank.call_with("DELETE", &path, &[], b"").await.status, 204, "deleting is idempotent");
 }
 
 #[tokio::test]
-async fn too_large_a_body_is_refused() {
+async fn oversized_body_is_rejected_with_413() {
     let bank = Bank::open();
     let body = json!({"code": "A", "description": "x".repeat(300 * 1024)}).to_string();
-    let answer = bank.call_with("POST", "/offers", &[], body.as_bytes()).await;
-    assert_eq!(answer.status, 413, "{}", answer.text);
-    assert_eq!(answer.headers["content-type"], "application/problem+json");
+    let response = bank.call_with("POST", "/offers", &[], body.as_bytes()).await;
+    assert_eq!(response.status, 413, "{}", response.text);
+    assert_eq!(response.headers["content-type"], "application/problem+json");
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_found() {
+async fn unknown_resources_return_404() {
     let bank = Bank::open();
     let nowhere = "01980000-0000-7000-8000-00000000ffff";
     for path in [
@@ -163,34 +162,34 @@ async fn what_is_not_there_is_not_found() {
         format!("/offers/{nowhere}/deliveries"),
         "/customers/nobody".to_owned(),
     ] {
-        let answer = bank.call_with("GET", &path, &[], b"").await;
-        assert_eq!(answer.status, 404, "{path}: {}", answer.text);
-        assert_eq!(answer.json()["status"], 404);
+        let response = bank.call_with("GET", &path, &[], b"").await;
+        assert_eq!(response.status, 404, "{path}: {}", response.text);
+        assert_eq!(response.json()["status"], 404);
     }
     let offer = bank.post_offer(&json!({"code": "A", "description": "B"})).await;
-    let answer = bank.call_with("GET", &format!("/offers/{}/pushes/2", id_of(&offer)), &[], b"").await;
-    assert_eq!(answer.status, 404);
+    let response = bank.call_with("GET", &format!("/offers/{}/pushes/2", id_of(&offer)), &[], b"").await;
+    assert_eq!(response.status, 404);
 }
 
 mod enforced_roles {
     use super::*;
 
     #[tokio::test]
-    async fn nobody_gets_in_without_a_right_signature() {
+    async fn calls_without_a_valid_signature_are_rejected() {
         let bank = Bank::open();
         let url = |path: &str| format!("{}{path}", bank.stack.api_url);
         let unsigned = reqwest::get(url("/offers")).await.unwrap();
         assert_eq!(unsigned.status(), 403);
         let forged = Api::new(&Stack { secret_access_key: "wrong".to_owned(), ..bank.stack.clone() });
-        let answer = forged.call("GET", "/offers", &[], b"").await.unwrap();
-        assert_eq!(answer.status, 403, "{}", answer.text);
+        let response = forged.call("GET", "/offers", &[], b"").await.unwrap();
+        assert_eq!(response.status, 403, "{}", response.text);
         let health = reqwest::get(url("/health")).await.unwrap();
         assert_eq!(health.status(), 200);
     }
 }
 
 #[tokio::test]
-async fn the_same_key_and_body_is_the_same_offer() {
+async fn repeated_idempotency_key_returns_the_same_offer() {
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
     let offer = json!({"code": "ONCE", "description": "Hello", "eligibility": bank.rule("")});
@@ -199,7 +198,7 @@ async fn the_same_key_and_body_is_the_same_offer() {
     let first = post(&offer.to_string()).await;
     assert_eq!(first.status, 201);
     assert!(!first.headers.contains_key("idempotent-replayed"));
-    // Another order of fields and other white space is the same body.
+    // Field order and white space do not make a different body.
     let reordered = format!(r#"{{ "eligibility": {}, "description": "Hello", "code": "ONCE" }}"#, offer["eligibility"]);
     for body in [offer.to_string(), reordered] {
         let again = post(&body).await;
@@ -216,24 +215,24 @@ async fn the_same_key_and_body_is_the_same_offer() {
 }
 
 #[tokio::test]
-async fn when_many_requests_with_the_same_key_race_there_is_one_offer() {
+async fn concurrent_requests_with_one_idempotency_key_create_one_offer() {
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
     let body = json!({"code": "RACE", "description": "Hello", "eligibility": bank.rule("")}).to_string();
     let headers = [("Idempotency-Key", bank.name.as_str())];
-    let answers = join_all((0..20).map(|_| bank.call_with("POST", "/offers", &headers, body.as_bytes()))).await;
-    let taken: Vec<_> = answers.iter().filter(|answer| answer.status == 201).collect();
-    assert!(answers.iter().all(|answer| [201, 409].contains(&answer.status)), "{answers:?}");
-    let fresh = taken.iter().filter(|answer| !answer.headers.contains_key("idempotent-replayed")).count();
-    let ids: BTreeSet<_> = taken.iter().map(|answer| id_of(&answer.json()).to_owned()).collect();
-    assert_eq!((fresh, ids.len()), (1, 1), "{answers:?}");
+    let responses = join_all((0..20).map(|_| bank.call_with("POST", "/offers", &headers, body.as_bytes()))).await;
+    let taken: Vec<_> = responses.iter().filter(|response| response.status == 201).collect();
+    assert!(responses.iter().all(|response| [201, 409].contains(&response.status)), "{responses:?}");
+    let fresh = taken.iter().filter(|response| !response.headers.contains_key("idempotent-replayed")).count();
+    let ids: BTreeSet<_> = taken.iter().map(|response| id_of(&response.json()).to_owned()).collect();
+    assert_eq!((fresh, ids.len()), (1, 1), "{responses:?}");
 
     bank.completed(&taken[0].json()).await;
     assert_eq!(bank.mail().await.len(), 1);
 }
 
 #[tokio::test]
-async fn lists_come_in_pages() {
+async fn lists_are_paginated_without_gaps_or_duplicates() {
     let bank = Bank::open();
     let mut posted = BTreeSet::new();
     for i in 0..5 {
@@ -253,10 +252,10 @@ async fn lists_come_in_pages() {
         cursor = format!("&cursor={}", page["cursor"].as_str().expect("there are more"));
     }
     let distinct: BTreeSet<_> = seen.iter().collect();
-    assert_eq!(distinct.len(), seen.len(), "none comes twice");
+    assert_eq!(distinct.len(), seen.len(), "no duplicates");
     assert!(seen.is_sorted_by(|a, b| a > b), "newest first");
     for query in ["limit=0", "limit=x", "cursor=x", "cursor=W10", "colour=red"] {
-        let answer = bank.call_with("GET", &format!("/offers?{query}"), &[], b"").await;
-        assert_eq!(answer.status, 400, "{query}: {}", answer.text);
+        let response = bank.call_with("GET", &format!("/offers?{query}"), &[], b"").await;
+        assert_eq!(response.status, 400, "{query}: {}", response.text);
     }
 }

@@ -1,5 +1,4 @@
-//! What other services may subscribe to. The subscriber is the one in `docs/events`, deployed as it stands there.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! The events that other services subscribe to. The subscriber is the one in `docs/events`, deployed unchanged.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,19 +7,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, ensure};
 use aws_sdk_cloudformation::types::{Parameter, StackStatus};
-use end_to_end::aws_proxy::{Asked, AwsProxy, Verdict};
+use end_to_end::aws_proxy::{AwsCall, AwsProxy, Verdict};
 use end_to_end::{Bank, id_of, wait_for};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-/// One test at a time: some take the store or the bus away.
+/// One test at a time: some make the store or the bus fail.
 static BUS: Mutex<()> = Mutex::const_new(());
 
 fn documented(file: &str) -> String {
     std::fs::read_to_string(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/events")).join(file)).unwrap()
 }
 
-/// Somebody who subscribed.
+/// A deployed subscriber, and the events it received.
 struct Subscriber<'a> {
     bank: &'a Bank,
     queue: String,
@@ -31,7 +30,7 @@ impl<'a> Subscriber<'a> {
     async fn new(bank: &'a Bank) -> Self {
         let cloudformation = aws_sdk_cloudformation::Client::new(&bank.stack.sdk_config());
         let name = format!("subscriber-{}", bank.name);
-        let bus = bank.environment_of("push").await["EVENT_BUS"].clone();
+        let bus = bank.aws().environment_of("push").await["EVENT_BUS"].clone();
         let parameter = Parameter::builder().parameter_key("EventBusName").parameter_value(bus).build();
         let create = cloudformation.create_stack().stack_name(&name).template_body(documented("subscriber.yaml"));
         create.parameters(parameter).send().await.unwrap();
@@ -46,7 +45,7 @@ impl<'a> Subscriber<'a> {
         Self { bank, queue, heard: Vec::new() }
     }
 
-    /// What it has heard of an offer, by kind. Everything that it heard is checked against its schema.
+    /// The events received about an offer, by kind, without duplicates. All received events are checked against their schemas.
     async fn heard_of(&mut self, offer: &str) -> BTreeMap<String, Vec<Value>> {
         let sqs = aws_sdk_sqs::Client::new(&self.bank.stack.sdk_config());
         loop {
@@ -63,7 +62,7 @@ impl<'a> Subscriber<'a> {
                 sqs.delete_message().queue_url(&self.queue).receipt_handle(handle).send().await.unwrap();
             }
         }
-        // As the documentation asks of subscribers: one that comes again has the same id.
+        // As the documentation asks of subscribers: an event that is delivered again has the same id.
         let mut by_kind = BTreeMap::<_, Vec<Value>>::new();
         for event in self.heard.iter().filter(|event| event["detail"]["offer"]["id"] == offer) {
             let heard = by_kind.entry(event["detail-type"].as_str().unwrap().to_owned()).or_default();
@@ -74,9 +73,9 @@ impl<'a> Subscriber<'a> {
         by_kind
     }
 
-    /// Waits until it has heard so many kinds of events of an offer.
+    /// Waits until it has received this many kinds of events about an offer.
     async fn hears(&mut self, offer: &str, kinds: usize) -> BTreeMap<String, Vec<Value>> {
-        wait_for("the subscriber to hear of it", async || {
+        wait_for("the subscriber to receive the events", async || {
             let heard = self.heard_of(offer).await;
             ensure!(heard.len() >= kinds, "{:?}", heard.keys());
             Ok(heard)
@@ -85,7 +84,7 @@ impl<'a> Subscriber<'a> {
     }
 }
 
-/// Exactly as documented: with nothing in it that the schema does not name.
+/// Checks that an event is exactly as documented, without any field that the schema does not name.
 fn check(event: &Value) {
     let kind = event["detail-type"].as_str().unwrap();
     assert_eq!(event["source"], "offercast");
@@ -112,7 +111,7 @@ fn once<'e>(heard: &'e BTreeMap<String, Vec<Value>>, kind: &str) -> &'e Value {
 }
 
 #[tokio::test]
-async fn a_subscriber_hears_of_offers_and_of_how_their_pushes_ended() {
+async fn events_report_offers_and_the_outcome_of_their_pushes() {
     let _guard = BUS.lock().await;
     let bank = Bank::open();
     let mut subscriber = Subscriber::new(&bank).await;
@@ -124,7 +123,7 @@ async fn a_subscriber_hears_of_offers_and_of_how_their_pushes_ended() {
     let push = bank.completed(&offer).await;
     let heard = subscriber.hears(id_of(&offer), 2).await;
     let created = once(&heard, "offer.created");
-    assert_eq!(created["offer"], offer, "as the API tells it");
+    assert_eq!(created["offer"], offer, "as the API returns it");
     let completed = once(&heard, "push.completed");
     assert_eq!((&completed["offer"], &completed["push"]["number"]), (&offer, &json!(1)));
     for (name, count) in completed["push"]["counts"].as_object().unwrap() {
@@ -132,11 +131,11 @@ async fn a_subscriber_hears_of_offers_and_of_how_their_pushes_ended() {
     }
     assert_eq!(completed["push"]["counts"]["sent"], 32);
 
-    // A second push tells of itself, and not of the offer again.
+    // A second push publishes its own event, but not the offer's again.
     let again = bank.call("POST", &format!("/offers/{}/pushes", id_of(&offer)), &json!({})).await;
     assert_eq!(again.status, 202, "{}", again.text);
     bank.completed_number(&offer, 2).await;
-    let heard = wait_for("the second push to be told", async || {
+    let heard = wait_for("the second push's event", async || {
         let heard = subscriber.heard_of(id_of(&offer)).await;
         ensure!(heard["push.completed"].len() == 2, "{heard:?}");
         Ok(heard)
@@ -145,72 +144,69 @@ async fn a_subscriber_hears_of_offers_and_of_how_their_pushes_ended() {
     assert_eq!(heard["offer.created"].len(), 1);
     assert_eq!(heard["push.completed"][1]["push"]["counts"]["alreadyServed"], 32);
 
-    // One that is called off before its time.
+    // A push that is cancelled before its start.
     let later = json!({"code": "LATER", "description": "Hello", "validFrom": bank.in_seconds(3600)});
     let later = bank.post_offer(&later).await;
     let cancelled = bank.call("POST", &format!("/offers/{}/pushes/1/cancel", id_of(&later)), &json!({})).await;
     assert_eq!(cancelled.status, 202, "{}", cancelled.text);
     let heard = subscriber.hears(id_of(&later), 2).await;
     assert_eq!(once(&heard, "offer.created")["offer"]["validFrom"], later["validFrom"]);
-    let told = once(&heard, "push.cancelled");
-    assert_eq!(told["push"]["cancelledBy"], cancelled.json()["cancelledBy"]);
-    assert_eq!(told["push"]["counts"]["eligible"], 0);
+    let event = once(&heard, "push.cancelled");
+    assert_eq!(event["push"]["cancelledBy"], cancelled.json()["cancelledBy"]);
+    assert_eq!(event["push"]["counts"]["eligible"], 0);
     let ids: Vec<_> = subscriber.heard.iter().map(|event| event["detail"]["id"].as_str().unwrap()).collect();
     assert!(ids.contains(&format!("{}/1/push.cancelled", id_of(&later)).as_str()), "{ids:?}");
 }
 
 #[tokio::test]
-async fn while_the_bus_is_out_of_reach_pushes_go_on_and_it_is_told_later() {
+async fn pushes_continue_while_the_bus_is_down_and_events_follow_later() {
     let _guard = BUS.lock().await;
     let bank = Bank::open();
     let mut subscriber = Subscriber::new(&bank).await;
     bank.put_many(5).await;
-    let (is_down, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
+    let (is_down, was_called) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
     let judge = {
-        let (is_down, asked) = (is_down.clone(), asked.clone());
-        move |_: &Asked<'_>| {
-            asked.store(true, Ordering::Relaxed);
+        let (is_down, was_called) = (is_down.clone(), was_called.clone());
+        move |_: &AwsCall<'_>| {
+            was_called.store(true, Ordering::Relaxed);
             if is_down.load(Ordering::Relaxed) { Verdict::Throttle } else { Verdict::Pass }
         }
     };
     let bus = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
-    bank.set_environment("push", "AWS_ENDPOINT_URL_EVENTBRIDGE", Some(&bus.url)).await;
+    bank.aws().set_environment("push", "AWS_ENDPOINT_URL_EVENTBRIDGE", Some(&bus.url)).await;
     let offer = bank.post_offer(&json!({"code": "DOWN", "description": "Hello"})).await;
     assert_eq!(bank.completed(&offer).await["sent"], 5);
-    wait_for("the bus to be asked", async || {
-        ensure!(asked.load(Ordering::Relaxed));
+    wait_for("the function to call the bus", async || {
+        ensure!(was_called.load(Ordering::Relaxed));
         Ok(())
     })
     .await;
     assert!(subscriber.heard_of(id_of(&offer)).await.is_empty());
     is_down.store(false, Ordering::Relaxed);
-    // As the schedule does, once it is due.
+    // As the schedule does once the mark is old enough.
     bank.sweep(&offer).await;
     let heard = subscriber.hears(id_of(&offer), 2).await;
     assert_eq!(once(&heard, "push.completed")["push"]["counts"]["sent"], 5);
     once(&heard, "offer.created");
-    assert_eq!(bank.sweep(&offer).await["published"], 0, "it is noted");
-    bank.set_environment("push", "AWS_ENDPOINT_URL_EVENTBRIDGE", None).await;
+    assert_eq!(bank.sweep(&offer).await["published"], 0, "the mark is cleared");
+    bank.aws().set_environment("push", "AWS_ENDPOINT_URL_EVENTBRIDGE", None).await;
 }
 
 mod enforced_roles {
     use super::*;
 
     #[tokio::test]
-    async fn what_was_not_stored_is_not_told() {
+    async fn no_event_is_published_for_an_offer_that_was_not_stored() {
         let _guard = BUS.lock().await;
         let bank = Bank::open();
         let mut subscriber = Subscriber::new(&bank).await;
         let offer = json!({"code": bank.name, "description": "Hello", "eligibility": bank.rule("")});
-        let role = bank.role_of("offer").await;
-        let deny = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":["dynamodb:PutItem","dynamodb:TransactWriteItems"],"Resource":"*"}]}"#;
-        let policy = [("RoleName", role.as_str()), ("PolicyName", "no-writes")];
-        bank.iam(&[&[("Action", "PutRolePolicy"), ("PolicyDocument", deny)], &policy[..]].concat()).await;
+        bank.aws().deny_writes("offer").await;
         let refused = bank.call("POST", "/offers", &offer).await;
-        bank.iam(&[&[("Action", "DeleteRolePolicy")], &policy[..]].concat()).await;
+        bank.aws().allow_writes("offer").await;
         assert_eq!(refused.status, 503, "{}", refused.text);
 
-        // What is stored next is told next: had there been anything before it, it would have been heard.
+        // Events of the next stored offer arrive later than any event of the failed one would.
         let stored = bank.call("POST", "/offers", &offer).await;
         assert_eq!(stored.status, 201, "{}", stored.text);
         subscriber.hears(id_of(&stored.json()), 2).await;

@@ -1,9 +1,7 @@
-//! Queues that lose messages, or hold what can never succeed. One test at a time: they share the queues.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! Queues that lose messages, or hold messages that can never succeed. One test at a time: they share the queues.
 
 use anyhow::ensure;
-use aws_sdk_dynamodb::types::AttributeValue::S;
-use end_to_end::{Bank, each_once, id_of, wait_for};
+use end_to_end::{Bank, each_once, email_batch, wait_for};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -21,14 +19,14 @@ async fn swept(bank: &Bank, offer: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn batches_that_a_queue_loses_are_found_missing_and_sent_once() {
+async fn lost_batches_are_found_and_sent_once() {
     let _guard = QUEUES.lock().await;
     let bank = Bank::open();
     bank.put_many(600).await;
     let offer = bank.post_offer(&json!({"code": "PURGED", "description": "Hello"})).await;
     bank.reached(&offer, "sent", 50).await;
-    bank.sqs().purge_queue().queue_url(&bank.stack.queues["email"]).send().await.unwrap();
-    assert!(bank.mail().await.len() < 600, "the purge is in the middle");
+    bank.queues().purge("email").await;
+    assert!(bank.mail().await.len() < 600, "the purge happens during the push");
 
     let push = swept(&bank, &offer).await;
     assert_eq!((&push["sent"], &push["eligible"], &push["failed"]), (&json!(600), &json!(600), &json!(0)), "{push}");
@@ -37,133 +35,100 @@ async fn batches_that_a_queue_loses_are_found_missing_and_sent_once() {
 }
 
 #[tokio::test]
-async fn slices_that_a_queue_loses_are_walked_all_the_same() {
+async fn lost_slices_are_scanned_by_the_sweep() {
     let _guard = QUEUES.lock().await;
     let bank = Bank::open();
     bank.put_many(100).await;
     let offer = bank.post_offer(&json!({"code": "SLICES", "description": "Hello"})).await;
-    wait_for("the push to be cut", async || {
+    wait_for("the push to be started", async || {
         let push = bank.push(&offer).await;
         ensure!(push["slices"] != 0);
         Ok(())
     })
     .await;
-    bank.sqs().purge_queue().queue_url(&bank.stack.queues["audience"]).send().await.unwrap();
+    bank.queues().purge("audience").await;
     let push = swept(&bank, &offer).await;
     assert_eq!((&push["sent"], &push["slicesDone"]), (&json!(100), &push["slices"]), "{push}");
     assert_eq!(bank.mail_count().await, each_once(100));
 }
 
 #[tokio::test]
-async fn a_push_that_the_stream_did_not_bring_is_cut_all_the_same() {
+async fn push_missed_by_the_stream_is_started_by_the_sweep() {
     let _guard = QUEUES.lock().await;
     let bank = Bank::open();
     bank.put_many(10).await;
-    // An offer of five minutes ago, written as the offer function writes it. The stream brings it at once …
+    // An offer of five minutes ago, written as the offer function writes it. The stream delivers it immediately …
     let offer = bank.post_offer(&json!({"code": "UNTOLD", "description": "Hello", "eligibility": "false"})).await;
     let brought = bank.completed(&offer).await;
-    let dynamodb = bank.dynamodb();
-    let (offers, pushes) = (&bank.stack.tables["offers"], &bank.stack.tables["pushes"]);
-    let key = |pk: String, sk: &str| Some([("pk".to_owned(), S(pk)), ("sk".to_owned(), S(sk.to_owned()))].into());
-    let earlier = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(5);
-    let earlier = format!("{}#{}", earlier.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"), id_of(&offer));
-    let update = dynamodb.update_item().table_name(offers).set_key(key(id_of(&offer).to_owned(), "push#0001"));
-    let update = update.update_expression("SET #at = :at").expression_attribute_names("#at", "at");
-    update.expression_attribute_values(":at", S(earlier)).send().await.unwrap();
-    // … so the test takes away what came of it.
-    let push = format!("{}#0001", id_of(&offer));
-    let items = dynamodb
-        .query()
-        .table_name(pushes)
-        .key_condition_expression("pk = :pk")
-        .expression_attribute_values(":pk", S(push.clone()))
-        .send()
-        .await
-        .unwrap();
-    for item in items.items() {
-        let sk = item["sk"].as_s().unwrap();
-        dynamodb.delete_item().table_name(pushes).set_key(key(push.clone(), sk)).send().await.unwrap();
-    }
+    bank.tables().backdate_push_request(&offer, 5).await;
+    // … so the test deletes what the push function stored.
+    bank.tables().forget_push(&offer).await;
 
     // The stack's own sweep may come first.
     let minute = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
     bank.invoke("push", &minute).await.unwrap();
     let push = bank.completed(&offer).await;
-    assert_ne!(push["startedAt"], brought["startedAt"], "cut anew");
+    assert_ne!(push["startedAt"], brought["startedAt"], "it was started again");
     assert_eq!((&push["slicesDone"], &push["slices"]), (&brought["slices"], &brought["slices"]));
 }
 
 #[tokio::test]
-async fn a_push_whose_last_step_was_lost_is_completed_all_the_same() {
+async fn push_without_its_last_step_is_completed_by_the_sweep() {
     let _guard = QUEUES.lock().await;
     let bank = Bank::open();
     bank.put_many(10).await;
     let offer = bank.post_offer(&json!({"code": "NEARLY", "description": "Hello"})).await;
     bank.completed(&offer).await;
-    // As it is when the function dies between noting its last slice as done and completing the push.
-    let key = [("pk".to_owned(), S(format!("{}#0001", id_of(&offer)))), ("sk".to_owned(), S("push".to_owned()))];
-    let update = bank.dynamodb().update_item().table_name(&bank.stack.tables["pushes"]).set_key(Some(key.into()));
-    update
-        .update_expression("SET #state = :running, #open = :open REMOVE completedAt")
-        .expression_attribute_names("#state", "state")
-        .expression_attribute_names("#open", "open")
-        .expression_attribute_values(":running", S("running".to_owned()))
-        .expression_attribute_values(":open", S("open".to_owned()))
-        .send()
-        .await
-        .unwrap();
+    // As if the function died after it marked its last slice as done and before it completed the push.
+    bank.tables().reopen_push(&offer).await;
     assert_eq!(bank.push(&offer).await["state"], "running");
     let push = swept(&bank, &offer).await;
     assert_eq!((&push["sent"], &push["slicesDone"]), (&json!(10), &push["slices"]), "{push}");
 }
 
 #[tokio::test]
-async fn a_message_that_can_never_succeed_ends_in_the_dead_letter_queue_and_blocks_nobody() {
+async fn poison_message_is_dead_lettered_and_does_not_block_others() {
     let _guard = QUEUES.lock().await;
     let bank = Bank::open();
     bank.put_many(100).await;
-    let sqs = bank.sqs();
-    let (email, dead) = (&bank.stack.queues["email"], &bank.stack.queues["emailDeadLetters"]);
-    // Retries come after the visibility time-out: in production six minutes, here as soon as may be.
-    bank.hide_for(1).await;
+    let dead = "emailDeadLetters";
+    // Retries come after the visibility timeout: six minutes in production, one second here.
+    bank.queues().set_visibility_timeout(1).await;
     for body in ["not json", r#"{"type": "batch.v9"}"#] {
-        sqs.send_message().queue_url(email).message_body(body).send().await.unwrap();
+        bank.queues().send("email", body).await;
     }
     let offer = bank.post_offer(&json!({"code": "POISON", "description": "Hello"})).await;
     let push = bank.completed(&offer).await;
     assert_eq!(push["sent"], 100);
-    let letters = wait_for("the bad messages to be dead", async || {
-        let received =
-            sqs.receive_message().queue_url(dead).max_number_of_messages(10).visibility_timeout(0).send().await?;
+    let letters = wait_for("the bad messages to reach the dead-letter queue", async || {
+        let receive = bank.queues().sqs().receive_message().queue_url(bank.queues().url(dead));
+        let received = receive.max_number_of_messages(10).visibility_timeout(0).send().await?;
         let bodies: Vec<_> =
             received.messages().iter().filter_map(|message| message.body().map(str::to_owned)).collect();
         ensure!(bodies.len() >= 2, "{bodies:?}");
         Ok(bodies)
     })
     .await;
-    bank.hide_as_deployed().await;
+    bank.queues().reset_visibility_timeout().await;
     assert!(letters.contains(&"not json".to_owned()));
     assert_eq!(bank.mail_count().await, each_once(100));
-    sqs.purge_queue().queue_url(dead).send().await.unwrap();
+    bank.queues().purge(dead).await;
 }
 
 #[tokio::test]
-async fn dead_letters_can_be_listed_dropped_one_by_one_and_sent_again() {
+async fn dead_letters_can_be_listed_dropped_and_redriven() {
     let _guard = QUEUES.lock().await;
     let bank = Bank::open();
     bank.put_many(10).await;
-    // A batch that was put aside though nothing is wrong with it, and one that can never succeed.
+    // Dead letters: a valid batch, and a message that can never succeed.
     let offer = bank.post_offer(&json!({"code": "LETTER", "description": "Hello", "eligibility": "false"})).await;
     bank.completed(&offer).await;
     let customers: Vec<_> = (0..10).map(|i| bank.id(&format!("c{i}"))).collect();
-    let batch = json!({"type": "batch.v1", "push": {"offer": offer["id"], "number": 1}, "offer": offer,
-                       "slice": 9_999, "generation": 1, "batch": 0, "channel": "email", "customers": customers});
-    let dead = &bank.stack.queues["emailDeadLetters"];
-    let put = async |body: String| bank.sqs().send_message().queue_url(dead).message_body(body).send().await.unwrap();
-    let poison = put("not json".to_owned()).await.message_id.unwrap();
-    let good = put(batch.to_string()).await.message_id.unwrap();
+    let batch = email_batch(&offer, 9_999, 0, &customers);
+    let poison = bank.queues().send("emailDeadLetters", "not json").await;
+    let good = bank.queues().send("emailDeadLetters", &batch).await;
 
-    // Locally by stack.json, on AWS by the name of the CloudFormation stack.
+    // Locally found through stack.json, on AWS by the name of the CloudFormation stack.
     let name = bank.stack.functions["email"].strip_suffix("-email").unwrap();
     for place in [&[][..], &["--on-aws", name]] {
         let listed = bank.xtask(&[&["redrive"], place].concat());
@@ -174,7 +139,7 @@ async fn dead_letters_can_be_listed_dropped_one_by_one_and_sent_again() {
     assert!(!listed.contains(&poison) && listed.contains(&good), "{listed}");
     let sent = bank.xtask(&["redrive", "email", "--on-aws", name]);
     assert!(sent.contains("sent to email again: 1"), "{sent}");
-    wait_for("the good one to be delivered", async || {
+    wait_for("the valid batch to be delivered", async || {
         let count = bank.mail_count().await;
         ensure!(count == each_once(10), "{count:?}");
         Ok(())

@@ -1,5 +1,4 @@
-//! What an offer would do, before it is posted.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! Previews: the effect of an offer before it is posted.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +7,13 @@ use serde_json::{Value, json};
 
 async fn preview(bank: &Bank, mut offer: Value) -> Value {
     offer["eligibility"] = bank.rule(offer["eligibility"].as_str().unwrap_or_default()).into();
-    let answer = bank.call("POST", "/offers/preview", &offer).await;
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    answer.json()
+    let response = bank.call("POST", "/offers/preview", &offer).await;
+    assert_eq!(response.status, 200, "{}", response.text);
+    response.json()
 }
 
 #[tokio::test]
-async fn it_counts_the_audience_shows_the_messages_and_tells_test_recipients_alone() {
+async fn preview_shows_audience_and_messages_and_sends_only_to_test_recipients() {
     let bank = Bank::open();
     let customers: Vec<_> = (0..1_500)
         .map(|i| {
@@ -34,7 +33,7 @@ async fn it_counts_the_audience_shows_the_messages_and_tells_test_recipients_alo
     tried["testRecipients"] = json!([bank.address("tester"), bank.mobile("tester")]);
     let seen = preview(&bank, tried).await;
 
-    // From the 500th on, every hundredth apart, who has no such attribute.
+    // Customers from the 500th on, except every hundredth, who lacks the attribute.
     let audience = &seen["audience"];
     assert_eq!((&audience["customers"], &audience["exact"]), (&json!(990), &json!(true)), "{audience}");
     assert!(audience["unevaluable"].as_u64() >= Some(15), "{audience}");
@@ -48,7 +47,7 @@ async fn it_counts_the_audience_shows_the_messages_and_tells_test_recipients_alo
     let said = "Offercast Bank: For c0501\nYou spent 5010\nReply STOP to opt out";
     assert_eq!(*sms, json!({"customer": bank.id("c0501"), "text": said, "segments": 1}));
 
-    // The test recipients have exactly that, and nobody else has anything.
+    // The test recipients got exactly the previewed messages, and no customer got any.
     for test in seen["tests"].as_array().unwrap() {
         assert!(test["messageId"].as_str().is_some_and(|id| !id.is_empty()), "{test}");
     }
@@ -62,7 +61,7 @@ async fn it_counts_the_audience_shows_the_messages_and_tells_test_recipients_alo
     let stored = bank.get("/offers?limit=100").await;
     let rule = bank.rule("customer.spend >= 5000");
     assert!(stored["offers"].as_array().unwrap().iter().all(|stored| stored["eligibility"] != rule.as_str()));
-    // Posted, it does what was seen.
+    // Once posted, the offer does what the preview showed.
     let posted =
         bank.post_offer(&json!({"code": "TRY", "description": "Hello", "eligibility": offer["eligibility"]})).await;
     assert_eq!(bank.completed(&posted).await["sent"], 990 + with_sms);
@@ -71,13 +70,13 @@ async fn it_counts_the_audience_shows_the_messages_and_tells_test_recipients_alo
 }
 
 #[tokio::test]
-async fn an_offer_for_nobody_is_shown_all_the_same_and_what_cannot_be_written_says_why() {
+async fn preview_works_without_an_audience_and_explains_message_errors() {
     let bank = Bank::open();
     let seen =
         preview(&bank, json!({"code": "NONE", "description": "Hello {{ customer.name }}", "channels": ["email"]}))
             .await;
     assert_eq!((&seen["audience"]["customers"], &seen["audience"]["notifications"]), (&json!(0), &json!({"email": 0})));
-    assert!(seen["messages"]["email"]["text"].as_str().unwrap().starts_with("Hello Somebody\n"));
+    assert!(seen["messages"]["email"]["text"].as_str().unwrap().starts_with("Hello Customer\n"));
     assert_eq!(seen["messages"].as_object().unwrap().len(), 1);
 
     bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
@@ -93,13 +92,13 @@ async fn an_offer_for_nobody_is_shown_all_the_same_and_what_cannot_be_written_sa
 }
 
 #[tokio::test]
-async fn every_fault_is_named_and_nobody_is_told() {
+async fn invalid_preview_names_every_fault_and_sends_nothing() {
     let bank = Bank::open();
     let tried = json!({"code": "", "eligibility": "(", "description": "x",
                        "testRecipients": [bank.address("tester"), "nobody"]});
-    let answer = bank.call("POST", "/offers/preview", &tried).await;
-    assert_eq!(answer.status, 400, "{}", answer.text);
-    let faults = answer.json();
+    let response = bank.call("POST", "/offers/preview", &tried).await;
+    assert_eq!(response.status, 400, "{}", response.text);
+    let faults = response.json();
     let fields: Vec<_> =
         faults["errors"].as_array().unwrap().iter().map(|fault| fault["field"].as_str().unwrap()).collect();
     assert_eq!(fields, ["code", "eligibility", "testRecipients[1]"]);
@@ -107,7 +106,7 @@ async fn every_fault_is_named_and_nobody_is_told() {
 }
 
 #[tokio::test]
-async fn a_test_recipient_who_is_suppressed_is_left_alone() {
+async fn suppressed_test_recipient_gets_nothing() {
     let bank = Bank::open();
     bank.put_many(2).await;
     let offer = bank.post_offer(&json!({"code": "FIRST", "description": "Hello"})).await;

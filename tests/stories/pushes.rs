@@ -1,23 +1,22 @@
-//! Pushing again, cancelling, and what the sweep finds.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! Pushing again, cancelling, and duplicate deliveries of records and messages.
 
-use end_to_end::{Bank, counts, each_once, id_of, sqs_event};
+use end_to_end::{Bank, counts, each_once, email_batch, id_of, push_stream_event, sqs_event};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
 async fn push_again(bank: &Bank, offer: &Value, options: Value) -> Value {
-    let answer = bank.call("POST", &format!("/offers/{}/pushes", id_of(offer)), &options).await;
-    assert_eq!(answer.status, 202, "{}", answer.text);
-    let push = answer.json();
-    assert!(answer.headers["location"].ends_with(&format!("/pushes/{}", push["number"])));
+    let response = bank.call("POST", &format!("/offers/{}/pushes", id_of(offer)), &options).await;
+    assert_eq!(response.status, 202, "{}", response.text);
+    let push = response.json();
+    assert!(response.headers["location"].ends_with(&format!("/pushes/{}", push["number"])));
     push
 }
 
 #[tokio::test]
-async fn pushing_again_serves_exactly_those_not_yet_served() {
+async fn repeated_push_serves_exactly_the_unserved() {
     let bank = Bank::open();
     bank.put_many(40).await;
-    // Ten whom the text cannot be written to yet, and five who are not eligible yet.
+    // Ten with another tier. Five more are added after the first push.
     let lacking = |i: usize| bank.customer(&format!("late{i}"), &json!({"attributes": {"tier": "gold"}}));
     bank.put_customers(&(0..10).map(lacking).collect::<Vec<_>>()).await;
     let offer = json!({"code": "AGAIN", "description": "Hello", "eligibility": "!has(customer.tier) || customer.tier == 'gold'"});
@@ -35,7 +34,7 @@ async fn pushing_again_serves_exactly_those_not_yet_served() {
 }
 
 #[tokio::test]
-async fn who_was_failed_for_what_she_lacked_is_served_once_she_has_it() {
+async fn customer_failed_for_a_missing_attribute_is_served_once_it_is_set() {
     let bank = Bank::open();
     bank.put_customers(&[
         bank.customer("asha", &json!({})),
@@ -52,7 +51,7 @@ async fn who_was_failed_for_what_she_lacked_is_served_once_she_has_it() {
 }
 
 #[tokio::test]
-async fn there_is_one_push_at_a_time() {
+async fn only_one_push_of_an_offer_is_open() {
     let bank = Bank::open();
     bank.put_many(3).await;
     let soon = bank.in_seconds(3_600);
@@ -62,11 +61,11 @@ async fn there_is_one_push_at_a_time() {
     let bad = bank.call("POST", &path, &json!({"retryRejected": "yes", "colour": 1})).await;
     assert_eq!((bad.status, bad.json()["errors"].as_array().unwrap().len()), (400, 2), "{}", bad.text);
 
-    // Called off; then again, by ten at once: one of them gets it.
+    // Cancelled. Then ten callers push again at the same time, and one of them succeeds.
     let cancelled = bank.call("POST", &format!("{path}/1/cancel"), &Value::Null).await;
     assert_eq!((cancelled.status, &cancelled.json()["state"]), (202, &json!("cancelled")), "{}", cancelled.text);
-    let answers = join_all((0..10).map(|_| bank.call_with("POST", &path, &[], b""))).await;
-    let mut statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+    let responses = join_all((0..10).map(|_| bank.call_with("POST", &path, &[], b""))).await;
+    let mut statuses: Vec<_> = responses.iter().map(|response| response.status).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [202, 409, 409, 409, 409, 409, 409, 409, 409, 409]);
     let gone = bank.call("POST", &format!("{path}/9/cancel"), &Value::Null).await;
@@ -74,15 +73,15 @@ async fn there_is_one_push_at_a_time() {
 }
 
 #[tokio::test]
-async fn what_is_not_claimed_when_a_push_is_cancelled_is_not_sent() {
+async fn cancelled_push_sends_nothing_unclaimed() {
     let bank = Bank::open();
     bank.put_many(1_500).await;
     let offer = bank.post_offer(&json!({"code": "STOP", "description": "Hello"})).await;
     bank.reached(&offer, "sent", 100).await;
     let cancelled = bank.call("POST", &format!("/offers/{}/pushes/1/cancel", id_of(&offer)), &Value::Null).await;
     assert_eq!(cancelled.status, 202, "{}", cancelled.text);
-    // Batches that were queued find the push cancelled, and report that.
-    let push = end_to_end::wait_for("what was queued to be cancelled", async || {
+    // Queued batches find the push cancelled and report that.
+    let push = end_to_end::wait_for("the queued batches to be cancelled", async || {
         let push = bank.push(&offer).await;
         anyhow::ensure!(push["pending"] == 0 && push["state"] == "cancelled", "{push}");
         anyhow::ensure!(bank.deliveries(&offer, "state=claimed").await.is_empty());
@@ -91,10 +90,10 @@ async fn what_is_not_claimed_when_a_push_is_cancelled_is_not_sent() {
     .await;
     let sent = usize::try_from(push["sent"].as_u64().unwrap()).unwrap();
     assert!((100..1_500).contains(&sent), "{push}");
-    assert_eq!(bank.mail().await.len(), sent, "counted as it was");
+    assert_eq!(bank.mail().await.len(), sent, "the count matches the mail");
     assert_eq!(bank.deliveries(&offer, "state=cancelled&limit=100").await.len(), push["cancelled"]);
 
-    // Pushed again, the rest is served, and nobody twice.
+    // Pushed again, the rest are served, and no customer twice.
     push_again(&bank, &offer, json!({})).await;
     let again = bank.completed_number(&offer, 2).await;
     assert_eq!(again["alreadyServed"], sent);
@@ -105,27 +104,23 @@ async fn what_is_not_claimed_when_a_push_is_cancelled_is_not_sent() {
 }
 
 #[tokio::test]
-async fn everything_told_twice_is_sent_once() {
+async fn duplicate_records_slices_and_batches_are_sent_once() {
     let bank = Bank::open();
     bank.put_many(200).await;
     let offer = bank.post_offer(&json!({"code": "TWICE", "description": "Hello"})).await;
-    // The stream record again, and slices and batches again, while the first ones are under way.
-    let record = json!({"Records": [{"eventID": "1", "eventName": "INSERT", "eventSource": "aws:dynamodb", "eventVersion": "1.1",
-        "awsRegion": "eu-west-1", "dynamodb": {"ApproximateCreationDateTime": 1, "SequenceNumber": "1", "SizeBytes": 1,
-        "StreamViewType": "NEW_IMAGE", "Keys": {"pk": {"S": id_of(&offer)}, "sk": {"S": "push#0001"}}}}]});
+    // The stream record again, and the slices and batches, while the first ones are in progress.
+    let record = push_stream_event(&offer);
     let batches: Vec<String> = (0..4_usize)
         .map(|i| {
             let customers: Vec<_> = (i * 50..(i + 1) * 50).map(|c| bank.id(&format!("c{c}"))).collect();
-            json!({"type": "batch.v1", "push": {"offer": offer["id"], "number": 1}, "offer": offer,
-                   "slice": 9_999, "generation": 1, "batch": i, "channel": "email", "customers": customers})
-            .to_string()
+            email_batch(&offer, 9_999, i, &customers)
         })
         .collect();
     let events: Vec<_> = batches.iter().map(|batch| sqs_event(std::slice::from_ref(batch))).collect();
     let again = events.iter().chain(&events).map(|event| bank.invoke("email", event));
     let (cut, delivered) =
         tokio::join!(join_all([bank.invoke("push", &record), bank.invoke("push", &record)]), join_all(again));
-    assert!(cut.into_iter().chain(delivered).all(|answer| answer.unwrap()["batchItemFailures"] == json!([])));
+    assert!(cut.into_iter().chain(delivered).all(|response| response.unwrap()["batchItemFailures"] == json!([])));
 
     let push = bank.completed(&offer).await;
     assert_eq!((&push["sent"], &push["eligible"]), (&json!(200), &json!(200)), "{push}");

@@ -1,14 +1,13 @@
 //! Each function can do what its job needs, and no more.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-/// That what it needs is enough, every other story shows.
+/// Every other story shows that the roles are sufficient.
 mod enforced_roles {
     use aws_credential_types::Credentials;
     use client::{Call, Signer, Stack};
     use end_to_end::{Bank, wait_for};
     use serde_json::{Value, json};
 
-    /// Somebody who got hold of a function, and calls AWS with its role.
+    /// An intruder who calls AWS with a function's role.
     struct Intruder<'a> {
         stack: &'a Stack,
         signer: Signer,
@@ -16,13 +15,14 @@ mod enforced_roles {
 
     impl<'a> Intruder<'a> {
         async fn into(bank: &'a Bank, function: &str) -> Self {
-            let role = bank.role_of(function).await;
+            let role = bank.aws().role_of(function).await;
             let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole",
                 "Principal":{"AWS":"*","Service":"lambda.amazonaws.com"}}]}"#;
             let parameters = [("Action", "UpdateAssumeRolePolicy"), ("RoleName", &role), ("PolicyDocument", trust)];
-            bank.iam(&parameters).await;
+            bank.aws().iam(&parameters).await;
             let arn = format!("arn:aws:iam::000000000000:role/{role}");
-            let answer = bank
+            let response = bank
+                .aws()
                 .query(
                     "sts",
                     &[
@@ -34,7 +34,7 @@ mod enforced_roles {
                 )
                 .await;
             let element = |name: &str| {
-                let (_, rest) = answer.split_once(&format!("<{name}>")).unwrap();
+                let (_, rest) = response.split_once(&format!("<{name}>")).unwrap();
                 rest.split_once('<').unwrap().0.to_owned()
             };
             let token = Some(element("SessionToken"));
@@ -43,7 +43,7 @@ mod enforced_roles {
             Self { stack: &bank.stack, signer: Signer::new(&bank.stack.region, credentials) }
         }
 
-        /// Whether AWS does it.
+        /// Whether AWS allows the call.
         async fn may(&self, target: &str, body: &Value) -> bool {
             let service = match target.split_once(['_', '.']) {
                 Some(("DynamoDB", _)) => "dynamodb",
@@ -53,15 +53,15 @@ mod enforced_roles {
             let (url, body) = (format!("{}/", self.stack.endpoint_url), body.to_string());
             let headers = [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", target)];
             let call = Call { method: "POST", url: &url, headers: &headers, body: body.as_bytes(), service };
-            let answer = self.signer.send(&call).await.unwrap();
-            let is_denied = answer.text.contains("AccessDenied") || answer.text.contains("not authorized");
-            assert!(is_denied || answer.status == 200, "{target}: {}", answer.text);
+            let response = self.signer.send(&call).await.unwrap();
+            let is_denied = response.text.contains("AccessDenied") || response.text.contains("not authorized");
+            assert!(is_denied || response.status == 200, "{target}: {}", response.text);
             !is_denied
         }
     }
 
     #[tokio::test]
-    async fn a_function_that_somebody_got_hold_of_can_do_its_job_and_no_more() {
+    async fn stolen_function_role_allows_only_its_own_job() {
         let bank = Bank::open();
         bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
         let table = |name: &str| bank.stack.tables[name].clone();
@@ -79,21 +79,21 @@ mod enforced_roles {
         let depth = |queue: &str| {
             ("AmazonSQS.GetQueueAttributes", json!({"QueueUrl": bank.stack.queues[queue], "AttributeNames": ["All"]}))
         };
-        // Seen again at once: it may be somebody's.
+        // Visible again immediately, since the message may belong to another story.
         let receive = |queue: &str| {
             let body = json!({"QueueUrl": bank.stack.queues[queue], "VisibilityTimeout": 0, "WaitTimeSeconds": 0});
             ("AmazonSQS.ReceiveMessage", body)
         };
         let put =
             |name: &str, item: Value| ("DynamoDB_20120810.PutItem", json!({"TableName": table(name), "Item": item}));
-        let environment = bank.environment_of("email").await;
+        let environment = bank.aws().environment_of("email").await;
         let secret = |variable: &str| ("secretsmanager.GetSecretValue", json!({"SecretId": environment[variable]}));
         let asha = bank.id("asha");
-        // What each may, and what it must not: the first is there to show that a refusal is one of the role.
+        // For each function, a call that its role allows and one that it denies. The first shows that the role is in effect.
         let calls = [
             ("offer", get("offers", both("none", "offer")), delete("offers", both("none", "offer"))),
             ("customer", get("customers", pk(&asha)), scan("customers")),
-            // The page that everybody can reach knows no address.
+            // The public page must not read addresses.
             ("preferences", get("suppressions", pk("customer#none")), get("customers", pk(&asha))),
             ("preferences", secret("UNSUBSCRIBE_KEYS_SECRET_ARN"), secret("SMTP_URL_SECRET_ARN")),
             ("push", depth("email"), send("email")),

@@ -1,5 +1,4 @@
-//! Through SES as through SMTP, and from one to the other. One test at a time: they change what carries e-mail.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! SES as the transport, and as the fallback of SMTP. One test at a time: they change the transport of e-mail.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +11,7 @@ use tokio::sync::Mutex;
 
 static TRANSPORT: Mutex<()> = Mutex::const_new(());
 
-/// Changes what carries e-mail, and back when it is asked to.
+/// Changes the email function's settings, and restores them on request.
 struct Change<'a> {
     bank: &'a Bank,
     before: Vec<(&'static str, Option<String>)>,
@@ -20,23 +19,23 @@ struct Change<'a> {
 
 impl<'a> Change<'a> {
     async fn to(bank: &'a Bank, settings: &[(&'static str, &str)]) -> Self {
-        let environment = bank.environment_of("email").await;
+        let environment = bank.aws().environment_of("email").await;
         let before = settings.iter().map(|(name, _)| (*name, environment.get(*name).cloned())).collect();
         for (name, value) in settings {
-            bank.set_environment("email", name, Some(value)).await;
+            bank.aws().set_environment("email", name, Some(value)).await;
         }
         Self { bank, before }
     }
 
     async fn back(self) {
         for (name, value) in self.before {
-            self.bank.set_environment("email", name, value.as_deref()).await;
+            self.bank.aws().set_environment("email", name, value.as_deref()).await;
         }
     }
 }
 
 #[tokio::test]
-async fn what_ses_is_given_is_the_message_itself_one_for_each_customer() {
+async fn ses_gets_one_complete_message_per_customer() {
     let _guard = TRANSPORT.lock().await;
     let bank = Bank::open();
     let ses = Ses::start().await;
@@ -45,7 +44,7 @@ async fn what_ses_is_given_is_the_message_itself_one_for_each_customer() {
     let offer =
         bank.post_offer(&json!({"code": "SES", "subject": "🎁 {{ customer.name }}", "description": "Grüße"})).await;
     let push = bank.completed(&offer).await;
-    let answer = bank
+    let response = bank
         .invoke(
             "email",
             &json!({"recipient": bank.address("direct"), "emailFromAddress": "offers@bank.example",
@@ -55,7 +54,7 @@ async fn what_ses_is_given_is_the_message_itself_one_for_each_customer() {
     change.back().await;
 
     assert_eq!((&push["sent"], &push["failed"]), (&json!(60), &json!(0)), "{push}");
-    assert!(!answer.unwrap()["messageId"].as_str().unwrap().is_empty());
+    assert!(!response.unwrap()["messageId"].as_str().unwrap().is_empty());
     assert_eq!(bank.mail_count().await, BTreeMap::new(), "nothing went by SMTP");
     let raw = ses.messages().await;
     let mail: BTreeMap<_, _> = raw
@@ -75,7 +74,7 @@ async fn what_ses_is_given_is_the_message_itself_one_for_each_customer() {
         assert!(line.trim().starts_with("<http") && !line.trim().contains(['\r', '\n']), "{line:?}");
         assert_eq!(mail.header_raw("List-Unsubscribe-Post").map(str::trim), Some("List-Unsubscribe=One-Click"));
     }
-    // SES's own id is kept, so that its events can be traced.
+    // SES's own message id is recorded, so that its events can be traced.
     let deliveries = bank.deliveries(&offer, "state=sent&limit=100").await;
     assert!(
         deliveries.iter().all(|delivery| delivery["providerMessageId"].as_str().is_some_and(|id| !id.contains('@')))
@@ -83,7 +82,7 @@ async fn what_ses_is_given_is_the_message_itself_one_for_each_customer() {
 }
 
 #[tokio::test]
-async fn while_the_first_is_down_the_second_serves_and_then_the_first_again() {
+async fn fallback_transport_serves_until_the_first_recovers() {
     const CUSTOMERS: usize = 300;
     let _guard = TRANSPORT.lock().await;
     let bank = Bank::open();
@@ -94,20 +93,20 @@ async fn while_the_first_is_down_the_second_serves_and_then_the_first_again() {
         &[
             ("AWS_ENDPOINT_URL_SESV2", &ses.url),
             ("FALLBACK_EMAIL_TRANSPORT", "ses"),
-            // So that there is something left when the first goes down, and when it is back.
+            // Slow enough that messages are left when the first transport goes down, and when it recovers.
             ("EMAIL_RATE_PER_SECOND", "50"),
             ("FALLBACK_EMAIL_RATE_PER_SECOND", "10"),
         ],
     )
     .await;
     bank.put_many(CUSTOMERS).await;
-    let dead = bank.dead_letters().await;
+    let dead = bank.queues().dead_letters().await;
     let offer = bank.post_offer(&json!({"code": "FAILOVER", "description": "Hello"})).await;
     bank.reached(&offer, "sent", 30).await;
     bank.smtp_faults(json!([{"at": "connection", "do": "close"}, {"at": "mail", "do": "close"}])).await;
     let down = std::time::Instant::now();
     let over = async |count: usize| {
-        wait_for("the second to take over", async || {
+        wait_for("the fallback to take over", async || {
             let served = ses.messages().await.len();
             ensure!(served >= count, "{served}");
             Ok(down.elapsed())
@@ -125,56 +124,56 @@ async fn while_the_first_is_down_the_second_serves_and_then_the_first_again() {
     let mut count = bank.mail_count().await;
     let again = count.values().sum::<usize>() - by_smtp;
     let by_ses = ses.messages().await.len();
-    assert!(again > 0, "the first serves again");
+    assert!(again > 0, "the first transport serves again");
     for raw in ses.messages().await {
         let mail = MessageParser::default().parse(raw.as_bytes()).unwrap();
         let to = mail.to().unwrap().first().unwrap().address().unwrap().to_owned();
         *count.entry(to.split('@').next().unwrap().to_owned()).or_default() += 1;
     }
-    assert_eq!(count, each_once(CUSTOMERS), "nobody is lost, nobody hears twice");
-    assert_eq!(bank.dead_letters().await, dead);
+    assert_eq!(count, each_once(CUSTOMERS), "each customer gets one message");
+    assert_eq!(bank.queues().dead_letters().await, dead);
     println!("the second took over after {took_over:?}: {by_smtp} by SMTP, {by_ses} by SES, {again} by SMTP again");
 }
 
 #[tokio::test]
-async fn what_one_was_handed_without_an_answer_is_left_to_it() {
+async fn unanswered_message_stays_with_its_transport() {
     let _guard = TRANSPORT.lock().await;
     let bank = Bank::open();
     let ses = Ses::start().await;
     let change = Change::to(&bank, &[("AWS_ENDPOINT_URL_SESV2", &ses.url), ("FALLBACK_EMAIL_TRANSPORT", "ses")]).await;
     bank.put_many(20).await;
-    // The server takes her message and goes down before it says so.
+    // The server accepts the message to c0 and goes down before it replies.
     let lost = json!({"at": "message", "to": bank.address("c0"), "do": "keepAndClose", "times": 1});
-    // Should she be tried again before all are refused.
+    // A retry to c0 is deferred, should it come before the server refuses all connections.
     let again = json!({"at": "rcpt", "to": bank.address("c0"), "do": {"reply": "451 4.7.1 later"}, "after": 1});
     bank.smtp_faults(json!([lost, again])).await;
     let offer = bank.post_offer(&json!({"code": "LEFT", "description": "Hello"})).await;
-    wait_for("her message to arrive", async || {
+    wait_for("the message to c0 to arrive", async || {
         let count = bank.mail_count().await;
         ensure!(count.contains_key("c0"), "{count:?}");
         Ok(())
     })
     .await;
     bank.smtp_faults(json!([{"at": "connection", "do": "close"}, {"at": "mail", "do": "close"}])).await;
-    // The second serves who was not handed over yet, and whoever comes now; not her.
+    // The fallback serves customers whose message was not handed over yet, and new ones, but not c0.
     bank.put_customers(&[bank.customer("later", &json!({}))]).await;
     let delivery = async || bank.deliveries(&offer, &format!("customer={}", bank.id("c0"))).await.remove(0);
-    wait_for("her second try to fail", async || {
+    wait_for("the retry to c0 to fail", async || {
         let delivery = delivery().await;
         ensure!(delivery["state"] == "retry" && delivery["attempts"].as_u64() >= Some(2), "{delivery}");
         Ok(())
     })
     .await;
     let now = bank.post_offer(&json!({"code": "NOW", "description": "Hello"})).await;
-    wait_for("the second to serve", async || {
+    wait_for("the fallback to serve", async || {
         ensure!(!ses.messages().await.is_empty(), "{}", bank.push(&now).await);
         Ok(())
     })
     .await;
-    assert_eq!(delivery().await["state"], "retry", "she is left to the first");
+    assert_eq!(delivery().await["state"], "retry", "c0 is left to the first transport");
     bank.smtp_faults(json!([])).await;
     let push = bank.completed(&offer).await;
-    // Nothing of this may still be under way when the next test changes what carries e-mail.
+    // All of this must be finished before the next test changes the transport.
     bank.completed(&now).await;
     change.back().await;
     assert_eq!((&push["sent"], &push["failed"]), (&json!(20), &json!(0)), "{push}");
@@ -187,6 +186,6 @@ async fn what_one_was_handed_without_an_answer_is_left_to_it() {
         .collect::<Vec<_>>();
     assert!(copies.iter().filter(|id| **id == copies[0]).count() <= 2, "{copies:?}");
     let of_offer = |raw: &&String| raw.contains(&copies[0]);
-    assert_eq!(ses.messages().await.iter().filter(of_offer).count(), 0, "the second never had it");
+    assert_eq!(ses.messages().await.iter().filter(of_offer).count(), 0, "the fallback never had the message");
     assert_eq!(delivery().await["state"], "sent");
 }

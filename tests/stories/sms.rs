@@ -1,35 +1,34 @@
-//! To the phone as well: each channel for itself. One test at a time: they change what carries text messages.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! Text messages, independently of e-mail. One test at a time: they change the functions' SNS.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use end_to_end::aws_proxy::{Asked, AwsProxy, Verdict};
+use end_to_end::aws_proxy::{AwsCall, AwsProxy, Verdict};
 use end_to_end::{Bank, counts, each_once, wait_for, wait_long_for};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 static SNS: Mutex<()> = Mutex::const_new(());
 
-/// An SNS of our own in front of the stack's, for as long as `during` takes.
+/// Puts a proxy in front of the stack's SNS for as long as `during` takes.
 async fn with_sns<T>(
     bank: &Bank,
-    judge: impl Fn(&Asked<'_>) -> Verdict + Send + Sync + 'static,
+    judge: impl Fn(&AwsCall<'_>) -> Verdict + Send + Sync + 'static,
     during: impl AsyncFnOnce() -> T,
 ) -> T {
     let sns = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
-    bank.set_environment("sms", "AWS_ENDPOINT_URL_SNS", Some(&sns.url)).await;
+    bank.aws().set_environment("sms", "AWS_ENDPOINT_URL_SNS", Some(&sns.url)).await;
     let done = during().await;
-    bank.set_environment("sms", "AWS_ENDPOINT_URL_SNS", None).await;
+    bank.aws().set_environment("sms", "AWS_ENDPOINT_URL_SNS", None).await;
     done
 }
 
-/// Out of reach while that is so.
-fn down_while(is_down: Arc<AtomicBool>) -> impl Fn(&Asked<'_>) -> Verdict {
+/// SNS is unavailable while `is_down` is set.
+fn down_while(is_down: Arc<AtomicBool>) -> impl Fn(&AwsCall<'_>) -> Verdict {
     move |_| match is_down.load(Ordering::Relaxed) {
-        true => Verdict::Answer(503, refusal("ServiceUnavailable", "Service is temporarily unavailable")),
+        true => Verdict::Respond(503, refusal("ServiceUnavailable", "Service is temporarily unavailable")),
         false => Verdict::Pass,
     }
 }
@@ -41,7 +40,7 @@ fn refusal(code: &str, words: &str) -> String {
 }
 
 #[tokio::test]
-async fn each_hears_once_on_each_channel_that_she_wants_and_can_be_reached_on() {
+async fn each_wanted_and_reachable_channel_gets_one_message() {
     let _guard = SNS.lock().await;
     let bank = Bank::open();
     let mobile = |who: &str| json!(bank.mobile(who));
@@ -52,7 +51,7 @@ async fn each_hears_once_on_each_channel_that_she_wants_and_can_be_reached_on() 
         bank.customer("neither", &json!({"channels": [], "mobile": mobile("neither")})),
     ])
     .await;
-    let everybody = ["both", "phone", "mail", "neither"];
+    let customers = ["both", "phone", "mail", "neither"];
 
     let offer = json!({"code": "BOTH", "subject": "🎁 {{ customer.name }}", "description": "Get 5% “cashback”"});
     let offer = bank.post_offer(&offer).await;
@@ -60,7 +59,7 @@ async fn each_hears_once_on_each_channel_that_she_wants_and_can_be_reached_on() 
     assert_eq!((&push["eligible"], &push["sent"]), (&json!(4), &json!(4)), "{push}");
     assert_eq!(push["customersEligible"], 4);
     assert_eq!(bank.mail_count().await, counts(&["both", "mail"]));
-    let texts = bank.texts(&everybody).await;
+    let texts = bank.texts(&customers).await;
     assert_eq!(texts.keys().collect::<Vec<_>>(), ["both", "phone"]);
     for (who, texts) in &texts {
         let [text] = &texts[..] else { panic!("one each: {texts:?}") };
@@ -78,7 +77,7 @@ async fn each_hears_once_on_each_channel_that_she_wants_and_can_be_reached_on() 
     let wanted = [("both", "email"), ("both", "sms"), ("mail", "email"), ("phone", "sms")];
     assert_eq!(recorded, wanted.map(|(who, channel)| format!("{} {channel}", bank.id(who))));
 
-    // The offer itself may go out on one channel only.
+    // An offer may be limited to one channel.
     let offer = bank.post_offer(&json!({"code": "SMS", "description": "Hello", "channels": ["sms"]})).await;
     assert_eq!(bank.completed(&offer).await["sent"], 2);
     assert_eq!(bank.mail_count().await, counts(&["both", "mail"]), "no more e-mail");
@@ -86,7 +85,7 @@ async fn each_hears_once_on_each_channel_that_she_wants_and_can_be_reached_on() 
 }
 
 #[tokio::test]
-async fn while_sns_is_down_for_a_minute_email_goes_on_and_texts_arrive_later_once() {
+async fn sns_outage_delays_texts_but_not_email() {
     const CUSTOMERS: usize = 120;
     const DOWN: Duration = Duration::from_secs(60);
     let _guard = SNS.lock().await;
@@ -95,12 +94,12 @@ async fn while_sns_is_down_for_a_minute_email_goes_on_and_texts_arrive_later_onc
     let names: Vec<_> = (0..CUSTOMERS).map(|i| format!("c{i}")).collect();
     let both = |who: &String| bank.customer(who, &json!({"channels": ["email", "sms"], "mobile": bank.mobile(who)}));
     bank.put_customers(&names.iter().map(both).collect::<Vec<_>>()).await;
-    let dead = bank.dead_letters().await;
+    let dead = bank.queues().dead_letters().await;
 
     with_sns(&bank, down_while(is_down.clone()), async || {
         let began = Instant::now();
         let offer = bank.post_offer(&json!({"code": "DOWN", "description": "Hello"})).await;
-        wait_for("all e-mail to arrive, whatever SNS does", async || {
+        wait_for("all e-mail to arrive while SNS is down", async || {
             let count = bank.mail_count().await;
             ensure!(count == each_once(CUSTOMERS), "{} of {CUSTOMERS}", count.len());
             Ok(())
@@ -108,7 +107,7 @@ async fn while_sns_is_down_for_a_minute_email_goes_on_and_texts_arrive_later_onc
         .await;
         let took = began.elapsed();
         assert!(took < DOWN, "the e-mail is there while SNS is still down: {took:?}");
-        let push = wait_for("the push to say what it waits for", async || {
+        let push = wait_for("the push to show what it waits for", async || {
             let push = bank.push(&offer).await;
             ensure!(push["waitingFor"] == "provider", "{push}");
             Ok(push)
@@ -116,7 +115,7 @@ async fn while_sns_is_down_for_a_minute_email_goes_on_and_texts_arrive_later_onc
         .await;
         assert!(push["lastError"].as_str().unwrap().starts_with("sns: ServiceUnavailable"), "{push}");
         assert_eq!(push["failed"], 0, "{push}");
-        // The minute is the fault itself.
+        // The minute is part of the fault.
         tokio::time::sleep_until((began + DOWN).into()).await;
         assert_eq!(bank.texts(&names.iter().map(String::as_str).collect::<Vec<_>>()).await.len(), 0);
         is_down.store(false, Ordering::Relaxed);
@@ -130,14 +129,14 @@ async fn while_sns_is_down_for_a_minute_email_goes_on_and_texts_arrive_later_onc
     })
     .await;
     let texts = bank.texts(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    assert_eq!(texts.len(), CUSTOMERS, "nobody is lost");
-    assert!(texts.values().all(|texts| texts.len() == 1), "nobody hears twice");
+    assert_eq!(texts.len(), CUSTOMERS, "no customer is left out");
+    assert!(texts.values().all(|texts| texts.len() == 1), "no customer gets two");
     assert_eq!(bank.mail_count().await, each_once(CUSTOMERS));
-    assert_eq!(bank.dead_letters().await, dead);
+    assert_eq!(bank.queues().dead_letters().await, dead);
 }
 
 #[tokio::test]
-async fn what_the_email_queue_loses_is_missed_though_texts_are_waiting() {
+async fn lost_email_batches_are_found_while_texts_wait() {
     const CUSTOMERS: usize = 600;
     let _guard = SNS.lock().await;
     let bank = Bank::open();
@@ -151,18 +150,18 @@ async fn what_the_email_queue_loses_is_missed_though_texts_are_waiting() {
     with_sns(&bank, down_while(is_down.clone()), async || {
         let offer = bank.post_offer(&json!({"code": "LOST", "description": "Hello"})).await;
         bank.reached(&offer, "sent", 50).await;
-        bank.sqs().purge_queue().queue_url(&bank.stack.queues["email"]).send().await.unwrap();
+        bank.queues().purge("email").await;
         bank.smtp_faults(json!([])).await;
-        let mut walked_anew = 0;
+        let mut restarted = 0;
         wait_for("the sweep to find what is missing", async || {
-            walked_anew += bank.sweep(&offer).await["anew"].as_u64().unwrap();
+            restarted += bank.sweep(&offer).await["anew"].as_u64().unwrap();
             let count = bank.mail_count().await;
             ensure!(count == each_once(CUSTOMERS), "{} of {CUSTOMERS}", count.len());
             Ok(())
         })
         .await;
-        assert!(walked_anew > 0, "the purge was in the middle");
-        assert_eq!(bank.push(&offer).await["state"], "running", "her text still waits");
+        assert!(restarted > 0, "the purge happened during the push");
+        assert_eq!(bank.push(&offer).await["state"], "running", "the text still waits");
         is_down.store(false, Ordering::Relaxed);
         let push = bank.completed(&offer).await;
         assert_eq!((&push["eligible"], &push["failed"]), (&json!(CUSTOMERS + 1), &json!(0)), "{push}");
@@ -174,39 +173,39 @@ async fn what_the_email_queue_loses_is_missed_though_texts_are_waiting() {
 }
 
 #[tokio::test]
-async fn a_number_that_opted_out_is_suppressed_and_one_that_sns_refuses_is_failed() {
+async fn opted_out_number_is_suppressed_and_rejected_number_fails() {
     let _guard = SNS.lock().await;
     let bank = Bank::open();
     let texted = |who: &str| bank.customer(who, &json!({"channels": ["sms"], "mobile": bank.mobile(who)}));
     bank.put_customers(&[texted("gone"), texted("wrong"), texted("good")]).await;
     let (gone, wrong) = (bank.mobile("gone"), bank.mobile("wrong"));
     let (gone_digits, wrong_digits) = (gone[1..].to_owned(), wrong[1..].to_owned());
-    let judge = move |asked: &Asked<'_>| match asked.operation {
+    let judge = move |call: &AwsCall<'_>| match call.operation {
         "CheckIfPhoneNumberIsOptedOut" => {
-            let is_out = asked.body.contains(&gone_digits);
+            let is_out = call.body.contains(&gone_digits);
             let result = format!(
                 "<CheckIfPhoneNumberIsOptedOutResult><isOptedOut>{is_out}</isOptedOut></CheckIfPhoneNumberIsOptedOutResult>"
             );
-            Verdict::Answer(
+            Verdict::Respond(
                 200,
                 format!("<CheckIfPhoneNumberIsOptedOutResponse>{result}</CheckIfPhoneNumberIsOptedOutResponse>"),
             )
         }
-        "Publish" if asked.body.contains(&wrong_digits) => {
+        "Publish" if call.body.contains(&wrong_digits) => {
             let words = format!("Invalid parameter: PhoneNumber Reason: +{wrong_digits} is not valid to publish to");
-            Verdict::Answer(400, refusal("InvalidParameter", &words))
+            Verdict::Respond(400, refusal("InvalidParameter", &words))
         }
         _ => Verdict::Pass,
     };
-    let before = bank.environment_of("sms").await.get("CHECK_SMS_OPT_OUTS").cloned();
-    bank.set_environment("sms", "CHECK_SMS_OPT_OUTS", Some("true")).await;
+    let before = bank.aws().environment_of("sms").await.get("CHECK_SMS_OPT_OUTS").cloned();
+    bank.aws().set_environment("sms", "CHECK_SMS_OPT_OUTS", Some("true")).await;
     let (offer, push) = with_sns(&bank, judge, async || {
         let offer = bank.post_offer(&json!({"code": "OUT", "description": "Hello"})).await;
         let push = bank.completed(&offer).await;
         (offer, push)
     })
     .await;
-    bank.set_environment("sms", "CHECK_SMS_OPT_OUTS", before.as_deref()).await;
+    bank.aws().set_environment("sms", "CHECK_SMS_OPT_OUTS", before.as_deref()).await;
 
     assert_eq!((&push["sent"], &push["failed"], &push["optedOut"]), (&json!(1), &json!(1), &json!(1)), "{push}");
     let texts = bank.texts(&["gone", "wrong", "good"]).await;
@@ -221,7 +220,7 @@ async fn a_number_that_opted_out_is_suppressed_and_one_that_sns_refuses_is_faile
     assert!(reason.contains("(number) is not valid to publish to") && !reason.contains(&wrong[1..]), "{reason}");
     assert_eq!(delivery("gone").await["state"], "optedOut");
 
-    // From now on without asking: it is noted, and an operator sees it, and may lift it.
+    // The opt-out is recorded, so SNS is not asked again. An operator sees it and can lift it.
     let path = format!("/suppressions/sms/{}", gone.replace('+', "%2B"));
     assert_eq!(bank.get(&path).await["reason"], "optedOut");
     let again = bank.post_offer(&json!({"code": "AGAIN", "description": "Hello"})).await;

@@ -1,5 +1,4 @@
-//! What a mail server can do wrong, and what becomes of it. One test at a time: they share the mail server.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! Mail servers that misbehave. One test at a time: they share the mail server.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +6,7 @@ use end_to_end::{Bank, each_once, id_of, wait_for};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
-/// The mail server, for one test at a time.
+/// One test at a time has the mail server.
 static SERVER: Mutex<()> = Mutex::const_new(());
 
 async fn bank() -> (MutexGuard<'static, ()>, Bank) {
@@ -20,18 +19,18 @@ async fn bank() -> (MutexGuard<'static, ()>, Bank) {
 }
 
 #[tokio::test]
-async fn an_outage_is_waited_out_and_nobody_is_written_to_twice() {
+async fn smtp_outage_is_waited_out_without_duplicates() {
     let (_guard, bank) = bank().await;
     bank.put_many(400).await;
-    let dead = bank.dead_letters().await;
+    let dead = bank.queues().dead_letters().await;
     let offer = bank.post_offer(&json!({"code": "OUTAGE", "description": "Hello"})).await;
     bank.reached(&offer, "sent", 50).await;
 
     bank.smtp_faults(json!([{"at": "connection", "do": "close"}])).await;
     let down = Instant::now();
     let sent = bank.mail().await.len();
-    assert!(sent < 400, "the outage is in the middle");
-    // A provider that is down for a minute; nothing can be waited for but the time.
+    assert!(sent < 400, "the outage happens during the push");
+    // The provider is down for a minute, and only time can be waited for.
     tokio::time::sleep(Duration::from_secs(60)).await;
     let connections = bank.smtp_connections().await;
     let seconds = down.elapsed().as_secs();
@@ -41,13 +40,13 @@ async fn an_outage_is_waited_out_and_nobody_is_written_to_twice() {
     let push = bank.completed(&offer).await;
     assert_eq!((&push["sent"], &push["failed"]), (&json!(400), &json!(0)), "{push}");
     assert_eq!(bank.mail_count().await, each_once(400));
-    assert_eq!(bank.dead_letters().await, dead);
+    assert_eq!(bank.queues().dead_letters().await, dead);
     println!("{connections} connections in the {seconds} s that the server was down");
     bank.close().await;
 }
 
 #[tokio::test]
-async fn a_refusal_for_now_is_no_failure() {
+async fn temporary_rejection_is_retried() {
     let (_guard, bank) = bank().await;
     bank.put_many(90).await;
     let third = |at: &str| json!({"at": at, "do": {"reply": "454 4.7.0 too many, come back later"}, "every": 3});
@@ -59,7 +58,7 @@ async fn a_refusal_for_now_is_no_failure() {
 }
 
 #[tokio::test]
-async fn who_is_refused_for_good_is_failed_with_the_servers_words_and_her_neighbours_are_served() {
+async fn permanent_rejection_fails_only_that_recipient() {
     let (_guard, bank) = bank().await;
     bank.put_many(30).await;
     let refused = ["c3", "c4", "c17"];
@@ -85,7 +84,7 @@ async fn who_is_refused_for_good_is_failed_with_the_servers_words_and_her_neighb
 }
 
 #[tokio::test]
-async fn who_was_refused_is_tried_again_at_a_new_address_or_when_asked_for() {
+async fn rejected_customer_is_retried_at_a_new_address_or_on_request() {
     let (_guard, bank) = bank().await;
     bank.put_many(20).await;
     let refusals: Vec<Value> = (0..10)
@@ -95,13 +94,13 @@ async fn who_was_refused_is_tried_again_at_a_new_address_or_when_asked_for() {
     let offer = bank.post_offer(&json!({"code": "ADDRESS", "description": "Hello"})).await;
     assert_eq!(bank.completed(&offer).await["failed"], 10);
     let push_again = async |options: Value| {
-        let answer = bank.call("POST", &format!("/offers/{}/pushes", id_of(&offer)), &options).await;
-        assert_eq!(answer.status, 202, "{}", answer.text);
-        let number = u32::try_from(answer.json()["number"].as_u64().unwrap()).unwrap();
+        let response = bank.call("POST", &format!("/offers/{}/pushes", id_of(&offer)), &options).await;
+        assert_eq!(response.status, 202, "{}", response.text);
+        let number = u32::try_from(response.json()["number"].as_u64().unwrap()).unwrap();
         bank.completed_number(&offer, number).await
     };
 
-    // One has a new address. The server would take the others now, but nobody asked for it.
+    // One customer has a new address. The server would accept the others now, but no retry was requested for them.
     bank.smtp_faults(json!([])).await;
     bank.put_customers(&[bank.customer("c0", &json!({"email": bank.address("c0-new")}))]).await;
     let second = push_again(json!({})).await;
@@ -116,10 +115,10 @@ async fn who_was_refused_is_tried_again_at_a_new_address_or_when_asked_for() {
 }
 
 #[tokio::test]
-async fn a_server_that_closes_connections_is_recovered_from() {
+async fn closed_connections_are_replaced() {
     let (_guard, bank) = bank().await;
     bank.put_many(60).await;
-    // Idle ones, before the message, and in the middle of it, before it is taken.
+    // Connections that are idle, before the message, and during it, before it is accepted.
     bank.smtp_faults(json!([
         {"at": "connection", "do": "close", "every": 40, "times": 3},
         {"at": "data", "do": "close", "every": 9, "times": 3},
@@ -134,10 +133,10 @@ async fn a_server_that_closes_connections_is_recovered_from() {
 }
 
 #[tokio::test]
-async fn a_slow_answer_is_neither_taken_for_another_nor_for_a_lost_one() {
+async fn slow_reply_is_neither_mixed_up_nor_taken_as_lost() {
     let (_guard, bank) = bank().await;
     bank.put_many(30).await;
-    // Longer than we wait for a command; and as a scanner may take for a message.
+    // Longer than the timeout of a command, and as long as a virus scanner may take for a message.
     bank.smtp_faults(json!([
         {"at": "rcpt", "do": {"wait": 7_000}, "every": 6, "times": 3},
         {"at": "message", "do": {"wait": 12_000}, "every": 5, "times": 2},
@@ -150,10 +149,10 @@ async fn a_slow_answer_is_neither_taken_for_another_nor_for_a_lost_one() {
 }
 
 #[tokio::test]
-async fn a_lost_reply_costs_at_most_one_more_copy() {
+async fn lost_reply_costs_at_most_one_extra_copy() {
     let (_guard, bank) = bank().await;
     bank.put_many(40).await;
-    // Of five customers the first reply each: lost twice, it would be final.
+    // The first reply for each of five customers. A second lost reply would make the delivery final.
     let lost: Vec<_> = (0..5)
         .map(|i| json!({"at": "message", "to": bank.address(&format!("c{i}")), "do": "keepAndClose", "times": 1}))
         .collect();
@@ -162,10 +161,10 @@ async fn a_lost_reply_costs_at_most_one_more_copy() {
     let push = bank.completed(&offer).await;
     assert_eq!((&push["sent"], &push["failed"]), (&json!(40), &json!(0)), "{push}");
     let count = bank.mail_count().await;
-    assert_eq!(count.len(), 40, "nobody is lost");
+    assert_eq!(count.len(), 40, "no customer is left out");
     assert!(count.values().all(|copies| *copies <= 2), "{count:?}");
-    assert_eq!(count.values().sum::<usize>(), 45, "one more copy for each lost reply");
-    // Both copies are one message to whoever compares.
+    assert_eq!(count.values().sum::<usize>(), 45, "one extra copy for each lost reply");
+    // Both copies have the same Message-ID.
     let mail = bank.mail().await;
     let twice = mail.iter().find(|mail| count[mail.to.split('@').next().unwrap()] == 2).unwrap();
     let ids: Vec<_> = mail.iter().filter(|mail| mail.to == twice.to).map(|mail| mail.header("Message-ID")).collect();
@@ -173,13 +172,13 @@ async fn a_lost_reply_costs_at_most_one_more_copy() {
 }
 
 #[tokio::test]
-async fn a_server_that_takes_messages_and_never_says_so_is_left_alone() {
+async fn unanswering_server_opens_the_breaker() {
     const CUSTOMERS: usize = 200;
     let (_guard, bank) = bank().await;
     bank.put_many(CUSTOMERS).await;
     bank.smtp_faults(json!([{"at": "message", "do": "keepAndClose"}])).await;
     let offer = bank.post_offer(&json!({"code": "SILENT", "description": "Hello"})).await;
-    let push = wait_for("the push to say what it waits for", async || {
+    let push = wait_for("the push to show what it waits for", async || {
         let push = bank.push(&offer).await;
         anyhow::ensure!(push["waitingFor"] == "provider", "{push}");
         Ok(push)
@@ -188,21 +187,20 @@ async fn a_server_that_takes_messages_and_never_says_so_is_left_alone() {
     assert!(push["lastError"].as_str().unwrap().starts_with("smtp: message"), "{push}");
     bank.smtp_faults(json!([])).await;
     let push = bank.completed(&offer).await;
-    // Who was handed over twice without an answer is not tried a third time: of those there are only the few with whom we
-    // found out that it is silent still.
+    // A message handed over twice without a reply is not sent a third time. Only the few messages of half-open probes are.
     assert!(push["failed"].as_u64().unwrap() <= 5, "{push}");
     let count = bank.mail_count().await;
-    assert_eq!(count.len(), CUSTOMERS, "nobody is lost");
+    assert_eq!(count.len(), CUSTOMERS, "no customer is left out");
     assert!(count.values().all(|copies| *copies <= 2), "{count:?}");
 }
 
 #[tokio::test]
-async fn a_push_that_a_server_refuses_for_now_says_so() {
+async fn temporary_rejection_is_shown_on_the_push() {
     let (_guard, bank) = bank().await;
     bank.put_many(5).await;
     bank.smtp_faults(json!([{"at": "rcpt", "do": {"reply": "454 4.7.0 the day's quota is used"}}])).await;
     let offer = bank.post_offer(&json!({"code": "QUOTA", "description": "Hello"})).await;
-    let push = wait_for("the push to say what it waits for", async || {
+    let push = wait_for("the push to show what it waits for", async || {
         let push = bank.push(&offer).await;
         anyhow::ensure!(push["waitingFor"] == "provider", "{push}");
         Ok(push)
@@ -216,14 +214,14 @@ async fn a_push_that_a_server_refuses_for_now_says_so() {
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_us_altogether_fails_nobody() {
+async fn rejected_sender_fails_no_recipient() {
     let (_guard, bank) = bank().await;
     bank.put_many(20).await;
-    // Every message is refused for good, and it is not the customers' fault.
+    // The server rejects every message permanently because of its sender.
     bank.smtp_faults(json!([{"at": "mail", "do": {"reply": "550 5.7.1 sender refused"}}])).await;
     let offer = bank.post_offer(&json!({"code": "SENDER", "description": "Hello"})).await;
     bank.reached(&offer, "eligible", 20).await;
-    wait_for("somebody to be refused", async || {
+    wait_for("the first rejections", async || {
         let waiting = bank.deliveries(&offer, "state=retry").await;
         anyhow::ensure!(!waiting.is_empty());
         Ok(())
@@ -237,7 +235,7 @@ async fn a_server_that_refuses_us_altogether_fails_nobody() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_fails_nobody_and_the_right_one_is_taken_up_by_running_functions() {
+async fn wrong_smtp_password_fails_no_recipient_and_new_one_is_picked_up() {
     let (_guard, bank) = bank().await;
     bank.put_many(20).await;
     let server = bank.stack.smtp_url.strip_prefix("smtp://").unwrap();
@@ -256,14 +254,14 @@ async fn a_wrong_password_fails_nobody_and_the_right_one_is_taken_up_by_running_
     let push = bank.completed(&offer).await;
     bank.smtp_password(None).await;
     bank.set_smtp_url(&bank.stack.smtp_url).await;
-    // Those that know the password would go on naming it, to a server that asks for none.
-    bank.set_environment("email", "RENEWED", Some(&bank.name)).await;
+    // Restarts the functions: running ones would use the password with a server that requires none.
+    bank.aws().set_environment("email", "RENEWED", Some(&bank.name)).await;
     assert_eq!((&push["sent"], &push["failed"], &push["waitingFor"]), (&json!(20), &json!(0), &Value::Null), "{push}");
     assert_eq!(bank.mail_count().await, each_once(20));
 }
 
 #[tokio::test]
-async fn an_offer_that_ends_while_waiting_is_not_sent() {
+async fn offer_that_ends_while_waiting_expires() {
     let (_guard, bank) = bank().await;
     bank.put_many(20).await;
     bank.smtp_faults(json!([{"at": "connection", "do": "close"}])).await;

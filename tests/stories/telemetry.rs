@@ -1,5 +1,4 @@
-//! What functions tell of themselves.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! Telemetry: metrics, traces, logs and alarms.
 
 use std::collections::BTreeSet;
 
@@ -9,18 +8,18 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 #[tokio::test]
-async fn what_is_measured_stands_in_the_logs_as_cloudwatch_reads_it() {
+async fn metrics_are_logged_in_embedded_metric_format() {
     let bank = Bank::open();
     bank.put_many(3).await;
     let offer = bank.post_offer(&json!({"code": "COUNTED", "description": "Hello"})).await;
     bank.completed(&offer).await;
     bank.invoke("push", &json!({"source": "aws.events"})).await.unwrap();
     wait_for("the metrics", async || {
-        let mut told = BTreeSet::new();
+        let mut logged = BTreeSet::new();
         for function in bank.stack.functions.keys() {
             let lines = bank.log_of(function).await;
             let lines = lines.iter().flat_map(|lines| lines.lines()).filter(|line| line.contains(r#""_aws":"#));
-            lines.for_each(|line| told.extend(metrics(line)));
+            lines.for_each(|line| logged.extend(metrics(line)));
         }
         let wanted = [
             "Offers",
@@ -37,29 +36,29 @@ async fn what_is_measured_stands_in_the_logs_as_cloudwatch_reads_it() {
             "ProviderLatency",
             "RateWait",
         ];
-        ensure!(wanted.iter().all(|name| told.contains(*name)), "{told:?}");
+        ensure!(wanted.iter().all(|name| logged.contains(*name)), "{logged:?}");
         Ok(())
     })
     .await;
 }
 
 #[tokio::test]
-async fn one_trace_leads_from_the_call_to_the_last_message() {
+async fn one_trace_spans_the_call_and_every_function() {
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({"channels": ["email", "sms"], "mobile": bank.mobile("asha")}))])
         .await;
     let trace = Uuid::now_v7().simple().to_string();
     let traceparent = format!("00-{trace}-00f067aa0ba902b7-01");
     let offer = json!({"code": "TRACED", "description": "Hello", "eligibility": bank.rule("")}).to_string();
-    let answer = bank.call_with("POST", "/offers", &[("traceparent", &traceparent)], offer.as_bytes()).await;
-    assert_eq!(answer.status, 201, "{}", answer.text);
-    let offer = answer.json();
+    let response = bank.call_with("POST", "/offers", &[("traceparent", &traceparent)], offer.as_bytes()).await;
+    assert_eq!(response.status, 201, "{}", response.text);
+    let offer = response.json();
     bank.completed(&offer).await;
-    wait_for("every function on its road to name the trace", async || {
+    wait_for("every function to log the trace", async || {
         for (function, said) in [
             ("offer", "offer stored"),
-            ("push", "push cut"),
-            ("audience", "page walked"),
+            ("push", "push started"),
+            ("audience", "page scanned"),
             ("email", "batch delivered"),
             ("sms", "batch delivered"),
         ] {
@@ -74,19 +73,19 @@ async fn one_trace_leads_from_the_call_to_the_last_message() {
 }
 
 #[tokio::test]
-async fn an_operator_reads_what_all_functions_said_or_one() {
+async fn logs_command_shows_all_functions_or_one() {
     let bank = Bank::open();
     bank.put_many(1).await;
     let offer = bank.post_offer(&json!({"code": "LOGGED", "description": "Hello"})).await;
     bank.completed(&offer).await;
-    wait_for("what audience and email said", async || {
+    wait_for("the lines of audience and email", async || {
         let said = about(&offer, &bank.xtask(&["logs"]));
-        ensure!(said.contains("page walked") && said.contains("batch delivered"), "{said}");
+        ensure!(said.contains("page scanned") && said.contains("batch delivered"), "{said}");
         Ok(())
     })
     .await;
     let said = about(&offer, &bank.xtask(&["logs", "email"]));
-    assert!(said.contains("batch delivered") && !said.contains("page walked"), "{said}");
+    assert!(said.contains("batch delivered") && !said.contains("page scanned"), "{said}");
 }
 
 /// The lines that name an offer.
@@ -94,24 +93,24 @@ fn about(offer: &Value, lines: &str) -> String {
     lines.lines().filter(|line| line.contains(id_of(offer))).collect::<Vec<_>>().join("\n")
 }
 
-/// On a stack that evaluates alarms at once. None reads metrics from log lines, as CloudWatch does: the story does that.
+/// On a stack that evaluates alarms immediately. No local stack reads metrics from log lines as CloudWatch does, so the story does.
 mod alarms {
     use super::*;
 
     #[tokio::test]
-    async fn a_push_that_is_not_over_after_an_hour_sets_off_its_alarm() {
+    async fn push_unfinished_after_an_hour_raises_its_alarm() {
         let bank = Bank::open();
         let alarm = [("Action", "DescribeAlarms"), ("Version", VERSION), ("AlarmNames.member.1", ALARM)];
-        let state = async || bank.query("monitoring", &alarm).await;
-        // What the sweep tells, but for the number.
+        let state = async || bank.aws().query("monitoring", &alarm).await;
+        // The metric that the sweep logs, with another value.
         bank.invoke("push", &json!({"source": "aws.events"})).await.unwrap();
-        let told = wait_for("the sweep to tell how old the oldest push is", async || {
+        let metric_line = wait_for("the sweep to log the age of the oldest push", async || {
             let lines = bank.log_of("push").await;
-            let told = lines.iter().flat_map(|lines| lines.lines()).find(|line| line.contains("\"OldestOpenPush\""));
-            Ok(serde_json::from_str::<Value>(told.context("nothing yet")?)?)
+            let line = lines.iter().flat_map(|lines| lines.lines()).find(|line| line.contains("\"OldestOpenPush\""));
+            Ok(serde_json::from_str::<Value>(line.context("nothing yet")?)?)
         })
         .await;
-        let directive = &told["_aws"]["CloudWatchMetrics"][0];
+        let directive = &metric_line["_aws"]["CloudWatchMetrics"][0];
         let dimension = directive["Dimensions"][0][0].as_str().unwrap();
         let metric = [
             ("Action", "PutMetricData"),
@@ -119,25 +118,25 @@ mod alarms {
             ("Namespace", directive["Namespace"].as_str().unwrap()),
             ("MetricData.member.1.MetricName", directive["Metrics"][0]["Name"].as_str().unwrap()),
             ("MetricData.member.1.Dimensions.member.1.Name", dimension),
-            ("MetricData.member.1.Dimensions.member.1.Value", told[dimension].as_str().unwrap()),
+            ("MetricData.member.1.Dimensions.member.1.Value", metric_line[dimension].as_str().unwrap()),
             ("MetricData.member.1.Unit", directive["Metrics"][0]["Unit"].as_str().unwrap()),
             ("MetricData.member.1.Value", "3601"),
         ];
-        bank.query("monitoring", &metric).await;
+        bank.aws().query("monitoring", &metric).await;
         assert_eq!(element(&state().await, "StateValue"), "ALARM");
     }
 
     const ALARM: &str = "offercast-push-unfinished";
     const VERSION: &str = "2010-08-01";
 
-    /// What stands in an element of a query answer.
+    /// The text of an element in a response of the query protocol.
     fn element(xml: &str, name: &str) -> String {
         let (_, rest) = xml.split_once(&format!("<{name}>")).unwrap_or_else(|| panic!("no {name}: {xml}"));
         rest.split_once(&format!("</{name}>")).unwrap().0.to_owned()
     }
 }
 
-/// The names of a line's metrics, each of which has its value, and its dimensions theirs.
+/// The names of a line's metrics. Checks that each metric and each dimension has a value.
 fn metrics(line: &str) -> BTreeSet<String> {
     let line: Value = serde_json::from_str(line).unwrap();
     assert!(line["_aws"]["Timestamp"].as_i64().is_some_and(|at| at > 0), "{line}");

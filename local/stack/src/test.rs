@@ -1,90 +1,163 @@
 //! `test`: every test, with a stack of its own for those that need one.
 
+mod stories;
+
 use std::env;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::process::{Command, ExitCode, ExitStatus};
+use std::process::{Command, ExitCode, Output, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use client::{MOTO_VARIABLE, SCHEMATHESIS_VARIABLE, STACK_VARIABLE};
+
+use stories::Stories;
 
 use crate::emulator::{Emulator, install_moto, install_schemathesis};
 use crate::place::Place;
 use crate::up::{Stopped, end, prepare};
 use crate::{Options, progress};
 
-/// Modules of stories that are left out on LocalStack: it enforces no roles, evaluates alarms once a minute, and answers too
-/// slowly to show a rate. What a browser or a container shows, it shows once.
+/// Modules of stories that are skipped on LocalStack: it enforces no roles, evaluates alarms once a minute, and is too slow
+/// to show a rate. Pages in a browser and functions in containers are tested once, on MiniStack.
 const ON_MINISTACK: [&str; 5] = ["alarms", "enforced_roles", "concurrent_functions", "in_a_browser", "in_a_container"];
 
 /// Runs every test of the workspace.
 pub(crate) async fn test(options: &Options, arguments: &[String]) -> Result<ExitCode> {
-    // Each kind of stack has a place of its own, so that both may be tested at the same time.
+    // Each kind of stack has a folder of its own, so that both can be tested at the same time.
     let place = Place::of_workspace(match &options.stack {
         Some(Emulator::LocalStack) => "test-localstack",
         None | Some(Emulator::MiniStack | Emulator::At(_)) => "test-stack",
     })?;
     let stopped = Stopped::listen()?;
-    // Never on a stack that is up: tests may break theirs.
+    // Never on a stack that is up already: tests break theirs.
     end(&place)?;
     let tested = tokio::select! {
         tested = run(&place, options, arguments) => tested,
         () = stopped.wait() => Err(anyhow::anyhow!("stopped")),
     };
     end(&place)?;
-    Ok(if tested?.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if tested? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn run(place: &Place, options: &Options, arguments: &[String]) -> Result<ExitStatus> {
+/// Runs the tests. Returns whether all succeeded.
+async fn run(place: &Place, options: &Options, arguments: &[String]) -> Result<bool> {
     let moto = install_moto(place)?;
     let schemathesis = install_schemathesis(place)?;
     prepare(place, options).await?;
     progress::step("Running the tests");
-    let (cargo, libtest) = match arguments.iter().position(|argument| argument == "--") {
-        Some(at) => (&arguments[..at], &arguments[at + 1..]),
-        None => (arguments, &[][..]),
+    let enforces_roles = options.stack.clone().unwrap_or_default().enforces_roles().await;
+    let arguments = Arguments::new(arguments, &skipped_modules(enforces_roles));
+    let set_environment = |command: &mut Command| {
+        command
+            .env(STACK_VARIABLE, place.stack_file())
+            .env(MOTO_VARIABLE, &moto)
+            .env(SCHEMATHESIS_VARIABLE, &schemathesis);
     };
-    // Modules of stories whose promise another kind of stack cannot show. Unit tests need no second run.
-    let (targets, skipped) = match options.stack.clone().unwrap_or_default().enforces_roles().await {
-        true => (&[][..], &["faithful_event_sources"][..]),
-        false if cargo.is_empty() => (&["--test", "*"][..], &ON_MINISTACK[..]),
-        false => (&[][..], &ON_MINISTACK[..]),
+    let cargo = || {
+        let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.current_dir(place.workspace()).args(["test", "--workspace", "--no-fail-fast"]).args(&arguments.cargo);
+        set_environment(&mut command);
+        command
     };
-    let mut skipped = skipped.to_vec();
+    let mut failed = Vec::new();
+    // The tests that need no stack. They are the same on every kind of stack, so they run with one kind only.
+    if arguments.names_no_groups() && (enforces_roles || !arguments.cargo.is_empty()) {
+        let mut command = cargo();
+        command.args(["--", "--skip", stories::MODULE]).args(&arguments.libtest);
+        if !output(command, false).await?.status.success() {
+            failed.push("tests that need no stack");
+        }
+    }
+    if arguments.includes_stories() {
+        let stories = Stories::select(cargo, &arguments.libtest, &arguments.groups).await?;
+        failed.extend(stories.run(&arguments.libtest, set_environment).await?);
+    }
+    if !failed.is_empty() {
+        eprintln!("\nfailed: {}", failed.join(", "));
+    }
+    Ok(failed.is_empty())
+}
+
+/// Modules of stories that this stack or this machine cannot run.
+fn skipped_modules(enforces_roles: bool) -> Vec<&'static str> {
+    let mut skipped = if enforces_roles { vec!["faithful_event_sources"] } else { ON_MINISTACK.to_vec() };
     if Command::new("chromedriver").arg("--version").output().is_err() {
         println!("    without those in a browser: there is no chromedriver (Debian: apt-get install chromium-driver)");
         skipped.push("in_a_browser");
     }
     if !skipped.contains(&"in_a_container")
-        && let Err(without) = containers()
+        && let Err(reason) = containers()
     {
-        println!("    without those of sam local invoke: {without}");
+        println!("    without those of sam local invoke: {reason}");
         skipped.push("in_a_container");
     }
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command
-        .current_dir(place.workspace())
-        .args(["test", "--workspace", "--no-fail-fast"])
-        .args(targets)
-        .args(cargo)
-        .arg("--")
-        .args(skipped.iter().flat_map(|skipped| ["--skip", skipped]))
-        .args(libtest)
-        .env(STACK_VARIABLE, place.stack_file())
-        .env(MOTO_VARIABLE, moto)
-        .env(SCHEMATHESIS_VARIABLE, schemathesis);
-    let mut tests = tokio::process::Command::from(command).process_group(0).spawn().context("cannot run cargo test")?;
-    // Whoever is told to stop, ends cargo and the tests that it runs: they are one group.
-    let mut group = Group(tests.id().and_then(|id| i32::try_from(id).ok()));
-    let status = tests.wait().await.context("cannot wait for cargo test");
+    skipped
+}
+
+/// Options of `cargo test` that select other tests than the stories.
+const OTHER_TARGETS: [&str; 8] = ["--lib", "--bins", "--bin", "--test", "--doc", "-p", "--package", "--exclude"];
+
+/// The caller's arguments, as in `cargo xtask test -- --test consent -- --nocapture`.
+struct Arguments {
+    /// For cargo.
+    cargo: Vec<String>,
+    /// For the tests' programs: modules to skip, and the caller's own.
+    libtest: Vec<String>,
+    /// The groups of stories that the caller names with `--test`. If there are any, nothing else runs.
+    groups: Vec<String>,
+}
+
+impl Arguments {
+    fn new(arguments: &[String], skipped: &[&str]) -> Self {
+        let (for_cargo, for_libtest) = match arguments.iter().position(|argument| argument == "--") {
+            Some(at) => (&arguments[..at], &arguments[at + 1..]),
+            None => (arguments, &[][..]),
+        };
+        let (mut cargo, mut groups) = (Vec::new(), Vec::new());
+        let mut rest = for_cargo.iter();
+        while let Some(argument) = rest.next() {
+            match (argument.as_str(), rest.as_slice().first()) {
+                ("--test", Some(name)) if stories::is_group(name) => groups.extend(rest.next().cloned()),
+                _ => cargo.push(argument.clone()),
+            }
+        }
+        let skips = skipped.iter().flat_map(|module| ["--skip", *module]).map(str::to_owned);
+        Self { cargo, libtest: skips.chain(for_libtest.iter().cloned()).collect(), groups }
+    }
+
+    fn names_no_groups(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    fn includes_stories(&self) -> bool {
+        !self.cargo.iter().any(|argument| OTHER_TARGETS.contains(&argument.as_str()))
+    }
+}
+
+/// Runs a command to its end. If this is dropped, as on Ctrl-C, the command is killed with all processes that it started.
+async fn output(mut command: Command, capture: bool) -> Result<Output> {
+    let what = command.get_program().to_string_lossy().into_owned();
+    if capture {
+        command.stdout(Stdio::piped());
+    }
+    let process = tokio::process::Command::from(command).process_group(0).spawn();
+    let process = process.with_context(|| format!("cannot run {what}"))?;
+    let mut group = Group(process.id().and_then(|id| i32::try_from(id).ok()));
+    let output = process.wait_with_output().await.with_context(|| format!("cannot wait for {what}"));
     group.0 = None;
-    status
+    output
+}
+
+/// What a command printed, if it succeeded.
+fn succeeded(what: &str, output: Output) -> Result<String> {
+    ensure!(output.status.success(), "{what} failed: {}", output.status);
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Whether functions can be run as `sam local invoke` runs them.
 fn containers() -> Result<(), &'static str> {
-    // Functions are built for this machine, and a container is Linux.
+    // Functions are built for this machine, and a container runs Linux.
     if !cfg!(target_os = "linux") {
         return Err("they need Linux");
     }
@@ -92,20 +165,20 @@ fn containers() -> Result<(), &'static str> {
     if Command::new(sam).arg("--version").env("SAM_CLI_TELEMETRY", "0").output().is_err() {
         return Err("there is no SAM CLI (name it in SAM)");
     }
-    match engine_answers() {
+    match engine_responds() {
         Ok(true) => Ok(()),
-        Ok(false) | Err(_) => Err("no container engine answers (name its socket in DOCKER_HOST)"),
+        Ok(false) | Err(_) => Err("no container engine responds (name its socket in DOCKER_HOST)"),
     }
 }
 
-fn engine_answers() -> std::io::Result<bool> {
+fn engine_responds() -> std::io::Result<bool> {
     let host = env::var("DOCKER_HOST").unwrap_or_default();
     let mut socket = UnixStream::connect(host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock"))?;
     socket.set_read_timeout(Some(Duration::from_secs(10)))?;
     socket.write_all(b"GET /_ping HTTP/1.0\r\n\r\n")?;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer)?;
-    Ok(answer.split_whitespace().nth(1) == Some("200"))
+    let mut response = String::new();
+    socket.read_to_string(&mut response)?;
+    Ok(response.split_whitespace().nth(1) == Some("200"))
 }
 
 /// A process group that ends with this.
@@ -114,8 +187,35 @@ struct Group(Option<i32>);
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(id) = self.0 {
-            // It may be over already; that is what was wanted.
+            // Fails if the group has ended already, which is the aim.
             let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGKILL);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(given: &[&str]) -> Arguments {
+        Arguments::new(&given.iter().map(|argument| (*argument).to_owned()).collect::<Vec<_>>(), &["alarms"])
+    }
+
+    #[test]
+    fn a_group_is_named_like_a_test_target() {
+        let group = arguments(&["--test", "consent", "at_size", "--", "--nocapture"]);
+        assert_eq!((&group.groups[..], &group.cargo[..]), (&["consent".to_owned()][..], &["at_size".to_owned()][..]));
+        assert_eq!(group.libtest, ["--skip", "alarms", "--nocapture"]);
+        assert!(group.includes_stories() && !group.names_no_groups());
+    }
+
+    #[test]
+    fn other_targets_run_without_stories() {
+        for other in [&["--test", "template"][..], &["-p", "store"], &["--lib"]] {
+            let other = arguments(other);
+            assert!(other.names_no_groups() && !other.includes_stories());
+        }
+        let all = arguments(&[]);
+        assert!(all.names_no_groups() && all.includes_stories());
     }
 }

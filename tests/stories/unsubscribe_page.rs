@@ -1,5 +1,4 @@
-//! What customers see, in a real browser.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! The unsubscribe page in a real browser.
 
 mod in_a_browser {
     use end_to_end::Bank;
@@ -11,7 +10,7 @@ mod in_a_browser {
     const PHONE: (u32, u32) = (390, 844);
 
     #[tokio::test]
-    async fn the_unsubscribe_page_is_readable_on_a_phone_and_does_as_it_says() {
+    async fn unsubscribe_page_works_on_a_phone() {
         let bank = Bank::open();
         bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
         let offer = bank.post_offer(&json!({"code": "PAGE", "description": "Hello"})).await;
@@ -24,7 +23,7 @@ mod in_a_browser {
         let heading = page.find(Locator::Css("h1")).await.unwrap();
         assert_eq!(heading.text().await.unwrap(), "No more offers by e\u{2011}mail?");
         assert!(!page.source().await.unwrap().contains("<script"));
-        // The style is applied: the security policy knows its hash.
+        // The style is applied, so the content security policy has its hash.
         let button = page.find(Locator::Css("button")).await.unwrap();
         assert_eq!(button.text().await.unwrap(), "Unsubscribe");
         assert_eq!(heading.css_value("font-size").await.unwrap(), "25.6px");

@@ -1,5 +1,4 @@
-//! `SendingEnabled=false` holds everything, and loses nothing when it is lifted. Alone: it holds everybody's.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! `SendingEnabled=false` holds all messages and loses none. A group of its own: it stops sending for the whole stack.
 
 use anyhow::ensure;
 use aws_sdk_cloudformation::Client;
@@ -8,7 +7,7 @@ use end_to_end::{Bank, each_once, wait_for};
 use serde_json::json;
 use tokio::sync::Mutex;
 
-/// Held for one test at a time.
+/// One test at a time: each switches sending off and on.
 static SENDING: Mutex<()> = Mutex::const_new(());
 
 /// Deploys the same template with another value of the parameter.
@@ -17,8 +16,8 @@ async fn deploy(bank: &Bank, sending_enabled: &str) {
     let stack = bank.stack.functions["email"].strip_suffix("-email").unwrap();
     let cloudformation = Client::new(&bank.stack.sdk_config());
     let described = async || {
-        let answer = cloudformation.describe_stacks().stack_name(stack).send().await.unwrap();
-        answer.stacks.unwrap_or_default().remove(0)
+        let response = cloudformation.describe_stacks().stack_name(stack).send().await.unwrap();
+        response.stacks.unwrap_or_default().remove(0)
     };
     let mut parameters: Vec<_> = described()
         .await
@@ -32,7 +31,7 @@ async fn deploy(bank: &Bank, sending_enabled: &str) {
     cloudformation
         .update_stack()
         .stack_name(stack)
-        // Where deploying put it: it is too long for a call.
+        // Where the deployment uploaded it, since it is too long to be part of the call.
         .template_url(format!("{}/offercast-packages/template.yaml", bank.stack.endpoint_url))
         .set_parameters(Some(parameters))
         .capabilities(Capability::CapabilityIam)
@@ -49,17 +48,17 @@ async fn deploy(bank: &Bank, sending_enabled: &str) {
 }
 
 #[tokio::test]
-async fn what_is_held_is_sent_when_sending_is_enabled_again() {
+async fn messages_held_while_sending_is_disabled_are_sent_afterwards() {
     let _guard = SENDING.lock().await;
     let bank = Bank::open();
     bank.put_many(60).await;
     deploy(&bank, "false").await;
     let offer = bank.post_offer(&json!({"code": "HELD", "description": "Hello"})).await;
-    // Everything but sending goes on: the batches stand in their queue.
+    // Everything but sending continues: the batches wait in their queue.
     let push = bank.reached(&offer, "eligible", 60).await;
     assert_eq!((&push["pending"], &push["state"]), (&json!(60), &json!("running")));
     wait_for("the batches to be queued", async || {
-        ensure!(bank.queued().await["email"] >= 8);
+        ensure!(bank.queues().depths().await["email"] >= 8);
         Ok(())
     })
     .await;
@@ -76,19 +75,19 @@ async fn what_is_held_is_sent_when_sending_is_enabled_again() {
 }
 
 #[tokio::test]
-async fn messages_that_come_twice_and_out_of_order_are_sent_once() {
+async fn duplicated_and_reordered_messages_are_sent_once() {
     const CUSTOMERS: usize = 400;
     let _guard = SENDING.lock().await;
     let bank = Bank::open();
-    // Deploying ends functions, and what those hold comes again after this.
-    bank.hide_for(60).await;
+    // Deploying ends functions, and the messages they hold are redelivered after this time.
+    bank.queues().set_visibility_timeout(60).await;
     bank.put_many(CUSTOMERS).await;
     deploy(&bank, "false").await;
     let offer = bank.post_offer(&json!({"code": "SHUFFLED", "description": "Hello"})).await;
     bank.reached(&offer, "eligible", CUSTOMERS as u64).await;
 
-    // Every message of the queue, taken out, and put back twice, the last one first.
-    let (sqs, queue) = (bank.sqs(), &bank.stack.queues["email"]);
+    // Takes every message out of the queue and puts each back twice, in reverse order.
+    let (sqs, queue) = (bank.queues().sqs(), bank.queues().url("email"));
     let mut messages = Vec::new();
     let mut seen = 0;
     while seen < CUSTOMERS {
@@ -110,13 +109,13 @@ async fn messages_that_come_twice_and_out_of_order_are_sent_once() {
     deploy(&bank, "true").await;
     let push = bank.completed(&offer).await;
     assert_eq!((&push["sent"], &push["eligible"]), (&json!(CUSTOMERS), &json!(CUSTOMERS)), "{push}");
-    wait_for("the second copies to be gone", async || {
-        let queued = bank.queued().await["email"];
+    wait_for("the second copies to be handled", async || {
+        let queued = bank.queues().depths().await["email"];
         ensure!(queued == 0, "{queued} queued");
         Ok(())
     })
     .await;
-    bank.hide_as_deployed().await;
+    bank.queues().reset_visibility_timeout().await;
     assert_eq!(bank.mail_count().await, each_once(CUSTOMERS));
     bank.close().await;
 }

@@ -1,11 +1,10 @@
-//! One rate for all functions together. Alone: it changes everybody's.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! One rate for all functions together. A group of its own: it changes the rate of the whole stack.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::ensure;
-use end_to_end::aws_proxy::{Asked, AwsProxy, Verdict};
+use end_to_end::aws_proxy::{AwsCall, AwsProxy, Verdict};
 use end_to_end::{Bank, each_once, id_of, wait_long_for};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -13,11 +12,11 @@ use tokio::sync::Mutex;
 static RATE: Mutex<()> = Mutex::const_new(());
 const PARAMETER: &str = "EMAIL_RATE_PER_SECOND";
 
-/// Sends an offer to so many at a rate; answers the push and, second by second, how many messages arrived.
+/// Sends an offer to this many customers at a rate. Returns the push and the number of messages that arrived in each second.
 async fn send_at(bank: &Bank, rate: &str, customers: usize) -> (Value, Vec<usize>) {
     bank.put_many(customers).await;
-    let before = bank.environment_of("email").await[PARAMETER].clone();
-    bank.set_environment("email", PARAMETER, Some(rate)).await;
+    let before = bank.aws().environment_of("email").await[PARAMETER].clone();
+    bank.aws().set_environment("email", PARAMETER, Some(rate)).await;
     let offer = bank.post_offer(&json!({"code": "PACED", "description": "Hello"})).await;
     let mut waits = Vec::new();
     let push = wait_long_for("the push to complete", Duration::from_secs(300), async || {
@@ -27,8 +26,8 @@ async fn send_at(bank: &Bank, rate: &str, customers: usize) -> (Value, Vec<usize
         Ok(push)
     })
     .await;
-    bank.set_environment("email", PARAMETER, Some(&before)).await;
-    // And for a provider that refused some, once the others are sent.
+    bank.aws().set_environment("email", PARAMETER, Some(&before)).await;
+    // It may also wait for the provider, after messages that were rejected.
     assert!(waits.iter().all(|wait| wait == "rate" || wait == "provider"), "{waits:?}");
     assert_eq!(bank.mail_count().await, each_once(customers));
 
@@ -46,8 +45,8 @@ async fn send_at(bank: &Bank, rate: &str, customers: usize) -> (Value, Vec<usize
 mod concurrent_functions {
     use super::*;
 
-    /// Sends to so many through a server that refuses what is over `limit` in any second; answers, second by second, how many
-    /// arrived, and how many were refused.
+    /// Sends to this many customers through a server that rejects what exceeds `limit` in any second. Returns the number that
+    /// arrived in each second, and the number rejected.
     async fn send_within(bank: &Bank, rate: usize, limit: usize, customers: usize) -> (Vec<usize>, u64) {
         bank.smtp_faults(json!([{"at": "rcpt", "above": limit, "do": {"reply": "454 4.7.0 rate exceeded"}}])).await;
         let (push, seconds) = send_at(bank, &rate.to_string(), customers).await;
@@ -58,16 +57,16 @@ mod concurrent_functions {
     }
 
     #[tokio::test]
-    async fn all_functions_together_use_the_whole_rate_and_no_more() {
+    async fn all_functions_together_use_the_full_rate_but_not_more() {
         const RATE_PER_SECOND: usize = 50;
-        /// What may come early or late by the way from the reserved moment to the server.
+        /// The messages that may arrive early or late, between their reserved moment and the server.
         const BURST: usize = 10;
         let _guard = RATE.lock().await;
         let bank = Bank::open();
         let limit = RATE_PER_SECOND + BURST;
         let (seconds, refused) = send_within(&bank, RATE_PER_SECOND, limit, 2_000).await;
         assert!(seconds.iter().all(|count| *count <= limit), "{seconds:?}");
-        // Once it runs, and while there is enough to send: without the first second, until nine of ten are sent.
+        // The steady state: from the second second until nine of ten are sent.
         let mut sent = seconds[0];
         let running: Vec<_> = seconds[1..]
             .iter()
@@ -78,35 +77,35 @@ mod concurrent_functions {
             .collect();
         let (sent, could) = (running.iter().copied().sum::<usize>(), running.len() * RATE_PER_SECOND);
         println!("{sent} of {could} at {RATE_PER_SECOND} a second, {refused} refused: {seconds:?}");
-        // On a quiet machine it is 98 % (docs/performance.md). A busy one misses some of its turns, which is no broken promise;
-        // functions that shared the rate wrongly would use a tenth of it, or ten times as much.
+        // A quiet machine reaches 98 % (docs/performance.md). A busy one misses some reserved moments, which breaks no promise.
+        // Functions that shared the rate wrongly would use a tenth of it, or ten times as much.
         assert!((40..=105).contains(&(sent * 100 / could)), "{sent} of {could}: {seconds:?}");
-        assert!(refused < 100, "{refused} were over the rate");
+        assert!(refused < 100, "{refused} exceeded the rate");
     }
 
     #[tokio::test]
-    async fn reservations_that_are_heard_of_late_are_not_sent_beside_later_ones() {
+    async fn late_reservations_do_not_exceed_the_rate() {
         const RATE_PER_SECOND: usize = 50;
         const CUSTOMERS: usize = 400;
         let _guard = RATE.lock().await;
         let bank = Bank::open();
         let (pacing, calls) = (bank.stack.tables["pacing"].clone(), AtomicUsize::new(0));
-        // At once, or up to a second late, in no order.
-        let unsteady = move |asked: &Asked<'_>| match asked.table == pacing {
-            true => Verdict::Slow(Duration::from_millis(calls.fetch_add(1, Ordering::Relaxed) as u64 * 7_919 % 1_000)),
+        // Immediate, or up to a second late, irregularly.
+        let unsteady = move |call: &AwsCall<'_>| match call.table == pacing {
+            true => Verdict::Delay(Duration::from_millis(calls.fetch_add(1, Ordering::Relaxed) as u64 * 7_919 % 1_000)),
             false => Verdict::Pass,
         };
         let store = AwsProxy::start(&bank.stack.endpoint_url, unsteady).await;
-        bank.set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
+        bank.aws().set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
         let (seconds, refused) = send_within(&bank, RATE_PER_SECOND, RATE_PER_SECOND * 3 / 2, CUSTOMERS).await;
-        bank.set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", None).await;
+        bank.aws().set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", None).await;
         println!("{refused} refused: {seconds:?}");
-        assert_eq!(refused, 0, "were over one and a half times the rate: {seconds:?}");
+        assert_eq!(refused, 0, "some exceeded one and a half times the rate: {seconds:?}");
     }
 }
 
 #[tokio::test]
-async fn at_a_rate_that_the_machine_hardly_carries_nothing_is_lost() {
+async fn nothing_is_lost_at_a_rate_near_the_machines_limit() {
     const RATE_PER_SECOND: usize = 500;
     let _guard = RATE.lock().await;
     let bank = Bank::open();
@@ -116,20 +115,20 @@ async fn at_a_rate_that_the_machine_hardly_carries_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn pushing_again_spends_no_sends_on_those_who_are_served() {
+async fn repeated_push_reserves_no_sends_for_served_customers() {
     const CUSTOMERS: usize = 300;
     let _guard = RATE.lock().await;
     let bank = Bank::open();
     bank.put_many(CUSTOMERS).await;
     let offer = bank.post_offer(&json!({"code": "SPENT", "description": "Hello"})).await;
     assert_eq!(bank.completed(&offer).await["sent"], CUSTOMERS);
-    let before = bank.environment_of("email").await[PARAMETER].clone();
-    // At this rate, asking for a send for each would take longer than anything is waited for.
-    bank.set_environment("email", PARAMETER, Some("1")).await;
+    let before = bank.aws().environment_of("email").await[PARAMETER].clone();
+    // At this rate, reserving a send for each customer would exceed the test's patience.
+    bank.aws().set_environment("email", PARAMETER, Some("1")).await;
     let again = bank.call("POST", &format!("/offers/{}/pushes", id_of(&offer)), &json!({})).await;
     assert_eq!(again.status, 202, "{}", again.text);
     let push = bank.completed_number(&offer, 2).await;
-    bank.set_environment("email", PARAMETER, Some(&before)).await;
+    bank.aws().set_environment("email", PARAMETER, Some(&before)).await;
     assert_eq!((&push["alreadyServed"], &push["sent"]), (&json!(CUSTOMERS), &json!(0)), "{push}");
     assert_eq!(bank.mail().await.len(), CUSTOMERS);
 }

@@ -1,7 +1,6 @@
-//! What is never told: a customer's address, number or name in a log line, or anything of her once she is erased.
+//! Privacy: no log line has a customer's address, number or name, and nothing is left of a customer who is erased.
 //!
-//! Last of all, so that it reads the log lines of every other story.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! This group runs last, so that it reads the log lines of all other stories.
 
 use std::time::SystemTime;
 
@@ -9,7 +8,7 @@ use end_to_end::{Bank, id_of, one_click, wait_for};
 use serde_json::json;
 
 #[tokio::test]
-async fn no_log_line_holds_an_address_or_a_number() {
+async fn logs_contain_no_address_number_or_name() {
     let bank = Bank::open();
     let both = json!({"channels": ["email", "sms"], "mobile": bank.mobile("asha"), "name": "Ashalatha"});
     let no_number = json!({"channels": ["sms"], "mobile": bank.mobile("ines"), "name": "Ashalatha"});
@@ -21,55 +20,43 @@ async fn no_log_line_holds_an_address_or_a_number() {
     for function in bank.stack.functions.keys() {
         for line in bank.log_since(function, SystemTime::UNIX_EPOCH).await {
             is_logged |= line.contains(id_of(&offer));
-            // The customers of all stories have their addresses at banks of their own, and numbers that begin like this.
+            // All stories' customers have addresses in domains of this form, and numbers with this prefix.
             let is_address =
                 line.split('@').skip(1).any(|domain| domain.starts_with("bank") && domain.contains(".example"));
             assert!(!is_address && !line.contains("+3519") && !line.contains("Ashalatha"), "{function}: {line}");
         }
     }
-    assert!(is_logged, "these are the lines");
+    assert!(is_logged, "the log has this story's lines");
 }
 
 #[tokio::test]
-async fn of_a_customer_who_is_erased_nothing_is_left_but_a_hash() {
+async fn erased_customer_leaves_only_hashes() {
     let bank = Bank::open();
     let (name, city) = (format!("Name{}", bank.name), format!("City{}", bank.name));
     let asha = json!({"channels": ["email", "sms"], "mobile": bank.mobile("asha"), "name": name,
                       "attributes": {"city": city}});
     bank.put_customers(&[bank.customer("asha", &asha)]).await;
-    // A server that repeats whom it refuses.
+    // A server whose replies repeat the address.
     let words = format!("550 5.1.1 <{}>: no such user", bank.address("asha"));
     bank.smtp_faults(json!([{"at": "rcpt", "to": bank.domain(), "do": {"reply": words}}])).await;
     let refused = bank.post_offer(&json!({"code": "GONE", "description": "Hello {{ customer.name }}"})).await;
     assert_eq!(bank.completed(&refused).await["failed"], 1);
     bank.smtp_faults(json!([])).await;
-    let told = bank.post_offer(&json!({"code": "TOLD", "description": "Hello {{ customer.city }}"})).await;
-    assert_eq!(bank.completed(&told).await["sent"], 2);
+    let delivered = bank.post_offer(&json!({"code": "TOLD", "description": "Hello {{ customer.city }}"})).await;
+    assert_eq!(bank.completed(&delivered).await["sent"], 2);
     let link = bank.mail().await[0].unsubscribe_link().to_owned();
     assert_eq!(one_click(&link).await.status(), 200);
 
     let data = [bank.address("asha"), bank.mobile("asha"), name, city];
-    let found = async || {
-        let mut found = Vec::new();
-        for (name, table) in &bank.stack.tables {
-            let mut items = bank.dynamodb().scan().table_name(table).into_paginator().items().send();
-            while let Some(item) = items.next().await {
-                let item = format!("{:?}", item.unwrap());
-                if data.iter().any(|datum| item.contains(datum.as_str())) {
-                    found.push(name.clone());
-                }
-            }
-        }
-        found
-    };
-    assert_eq!(found().await, ["customers"], "she is known where she must be, and nowhere else");
+    let found = async || bank.tables().containing(&data).await;
+    assert_eq!(found().await, ["customers"], "only the customers table has personal data");
     let path = format!("/customers/{}", bank.id("asha"));
     assert_eq!(bank.call_with("DELETE", &path, &[], b"").await.status, 204);
     assert_eq!(found().await, Vec::<String>::new());
 
-    // Her word outlives her: the same customer, stored anew, is not written to.
+    // The opt-out outlives the customer: if they are stored again, they are not written to.
     bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
-    wait_for("her word to be heeded", async || {
+    wait_for("the opt-out to take effect", async || {
         let offer = bank.post_offer(&json!({"code": "BACK", "description": "Hello"})).await;
         anyhow::ensure!(bank.completed(&offer).await["optedOut"] == 1);
         Ok(())

@@ -1,11 +1,10 @@
-//! What operators see: the status page, and the same in a terminal.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! What operators see: the status page, and the same in the terminal.
 
 use end_to_end::{Bank, wait_for};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn the_status_tells_what_each_push_waits_for_and_what_there_is() {
+async fn status_shows_resources_and_what_each_push_waits_for() {
     let bank = Bank::open();
     bank.put_many(3).await;
     let served = bank.post_offer(&json!({"code": "SERVED", "description": "Hello"})).await;
@@ -51,10 +50,9 @@ async fn the_status_tells_what_each_push_waits_for_and_what_there_is() {
 }
 
 #[tokio::test]
-async fn dead_letters_stand_out_with_their_age() {
+async fn status_shows_dead_letters_with_their_age() {
     let bank = Bank::open();
-    let letters = &bank.stack.queues["feedbackDeadLetters"];
-    bank.sqs().send_message().queue_url(letters).message_body("{}").send().await.unwrap();
+    bank.queues().send("feedbackDeadLetters", "{}").await;
     let status: Value = serde_json::from_str(&bank.xtask(&["status", "--json"])).unwrap();
     let queue = of(&status["queues"], "name", &json!("feedbackDeadLetters")).unwrap();
     assert_eq!((&queue["waiting"], &queue["isDeadLetters"]), (&json!(1), &json!(true)));
@@ -62,11 +60,11 @@ async fn dead_letters_stand_out_with_their_age() {
     let printed = bank.xtask(&["status"]);
     let line = printed.lines().find(|line| line.contains("feedbackDeadLetters")).unwrap();
     assert!(line.ends_with("cargo xtask redrive"), "{line}");
-    bank.sqs().purge_queue().queue_url(letters).send().await.unwrap();
+    bank.queues().purge("feedbackDeadLetters").await;
 }
 
 #[tokio::test]
-async fn what_is_on_aws_is_shown_without_its_customers() {
+async fn status_on_aws_shows_no_customer_data() {
     let bank = Bank::open();
     bank.put_many(1).await;
     let name = "offercast";
@@ -79,18 +77,18 @@ async fn what_is_on_aws_is_shown_without_its_customers() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_site_reads_nothing() {
+async fn status_page_rejects_foreign_host_names() {
     let bank = Bank::open();
     let url = format!("{}api/status", bank.stack.status_url.as_deref().unwrap());
     let ask = async |host: &str| {
-        let answer = reqwest::Client::new().get(&url).header("host", host).send().await.unwrap();
-        answer.status().as_u16()
+        let response = reqwest::Client::new().get(&url).header("host", host).send().await.unwrap();
+        response.status().as_u16()
     };
     assert_eq!(ask("rebound.example:8030").await, 421);
     assert_eq!(ask("localhost:8030").await, 200);
 }
 
-/// The entry of a list that has this under a name.
+/// The entry of a list in which a field has this value.
 fn of<'a>(list: &'a Value, name: &str, wanted: &Value) -> Option<&'a Value> {
     list.as_array().unwrap().iter().find(|entry| entry[name] == *wanted)
 }
@@ -108,7 +106,7 @@ mod in_a_browser {
     const PHONE: (u32, u32) = (390, 844);
 
     #[tokio::test]
-    async fn a_push_to_2000_customers_is_watched_on_the_status_page() {
+    async fn status_page_follows_a_push_to_2000_customers() {
         let bank = Bank::open();
         let nothing = json!({});
         let customers: Vec<_> = (0..2_000)

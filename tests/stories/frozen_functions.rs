@@ -1,71 +1,69 @@
-//! A function that is frozen or killed at a moment of our choosing, and others take over.
+//! A function that is frozen or killed at a chosen moment, and another that takes over.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::ensure;
-use end_to_end::aws_proxy::{Asked, AwsProxy, Verdict};
+use end_to_end::aws_proxy::{AwsCall, AwsProxy, Verdict};
 use end_to_end::function::Function;
-use end_to_end::{Bank, each_once, sqs_event, wait_for, wait_long_for};
+use end_to_end::{Bank, each_once, email_batch, records_acceptance, sqs_event, wait_for, wait_long_for};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
 
-/// What the frozen invocation may take: little more than the email function wants for beginning at all (`LAST_START` in
-/// crates/delivery). Its leases end five seconds later.
+/// The frozen invocation's time: little more than the minimum with which the email function starts to send
+/// (`crates/delivery`). Its leases expire five seconds after that.
 const MAY_TAKE: Duration = Duration::from_secs(115);
 
-/// An offer for nobody, and a batch of it for twenty customers: told of by the test alone.
+/// An offer for nobody, and a batch of it for twenty customers, which only the test delivers.
 async fn batch(bank: &Bank) -> (Value, Value) {
     bank.put_many(20).await;
     let offer = bank.post_offer(&json!({"code": "FROZEN", "description": "Hello", "eligibility": "false"})).await;
     bank.completed(&offer).await;
     let customers: Vec<_> = (0..20).map(|i| bank.id(&format!("c{i}"))).collect();
-    let batch = json!({"type": "batch.v1", "push": {"offer": offer["id"], "number": 1}, "offer": offer,
-                       "slice": 9_999, "generation": 1, "batch": 0, "channel": "email", "customers": customers});
-    (offer, sqs_event(&[batch.to_string()]))
+    let batch = email_batch(&offer, 9_999, 0, &customers);
+    (offer, sqs_event(&[batch]))
 }
 
-/// While one function is frozen, the deployed one is given the same batch, and serves everybody: the rest at once, and those
-/// whom the frozen one holds when its leases are over. Then the frozen one comes back.
+/// While one function is frozen, the deployed one gets the same batch and serves all customers: those that the frozen function
+/// has not claimed immediately, and the others once its leases have expired. Then the frozen function resumes.
 async fn another_takes_over(bank: &Bank, offer: &Value, event: &Value, frozen: &mut Function) {
     let held = bank.deliveries(offer, "state=claimed").await.len();
-    assert!(held > 0, "the frozen one holds something");
-    let answer = bank.invoke("email", event).await.unwrap();
-    assert_eq!(answer, json!({"batchItemFailures": []}), "what is held is put off");
-    wait_long_for("the other one to serve everybody", MAY_TAKE * 2, async || {
+    assert!(held > 0, "the frozen function holds claims");
+    let response = bank.invoke("email", event).await.unwrap();
+    assert_eq!(response, json!({"batchItemFailures": []}), "what the frozen function claimed is deferred");
+    wait_long_for("the other function to serve all customers", MAY_TAKE * 2, async || {
         let served = bank.mail_count().await.len();
         ensure!(served == 20, "{served} served");
         Ok(())
     })
     .await;
     frozen.resume();
-    frozen.answer().await;
+    frozen.response().await;
 
     assert_eq!(
         bank.mail_count().await,
         each_once(20),
-        "the frozen one held {held} claims, and sent nothing under them"
+        "the frozen function held {held} claims and sent nothing under them"
     );
     assert_eq!(bank.deliveries(offer, "state=sent").await.len(), 20);
 }
 
 #[tokio::test]
-async fn a_function_frozen_while_claiming_sends_nothing_when_its_leases_are_over() {
+async fn function_frozen_while_claiming_sends_nothing_after_its_leases_expire() {
     let bank = Bank::open();
     let (offer, event) = batch(&bank).await;
-    // It has its claims, as the store sees it, and is frozen before it hears of them.
+    // The store has recorded its claims, and it is frozen before it receives the store's response.
     let (claimed, release) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
     let judge = {
         let (claimed, release) = (claimed.clone(), release.clone());
         let deliveries = bank.stack.tables["deliveries"].clone();
-        move |asked: &Asked<'_>| {
-            if (asked.operation, asked.table) != ("UpdateItem", &*deliveries) {
+        move |call: &AwsCall<'_>| {
+            if (call.operation, call.table) != ("UpdateItem", &*deliveries) {
                 return Verdict::Pass;
             }
             claimed.notify_one();
-            Verdict::HoldAnswer(release.clone())
+            Verdict::HoldResponse(release.clone())
         }
     };
     let store = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
@@ -83,10 +81,10 @@ async fn a_function_frozen_while_claiming_sends_nothing_when_its_leases_are_over
 }
 
 #[tokio::test]
-async fn a_function_frozen_while_speaking_to_the_server_sends_nothing_when_its_leases_are_over() {
+async fn function_frozen_during_smtp_sends_nothing_after_its_leases_expire() {
     let bank = Bank::open();
     let (offer, event) = batch(&bank).await;
-    // The server takes its time before it asks for the message, which is when the function is frozen.
+    // The server waits before it asks for the message, and the function is frozen during that time.
     bank.smtp_faults(json!([{"at": "data", "to": bank.domain(), "do": {"wait": 3_000}, "times": 10}])).await;
     let mut frozen = Function::start(&bank, "email", &[]).await;
     frozen.begin(event.clone(), MAY_TAKE).await;
@@ -101,36 +99,35 @@ async fn a_function_frozen_while_speaking_to_the_server_sends_nothing_when_its_l
 }
 
 #[tokio::test]
-async fn a_function_killed_between_the_servers_answer_and_its_record_costs_one_more_copy_of_what_was_in_flight() {
+async fn function_killed_before_recording_duplicates_only_messages_in_flight() {
     let bank = Bank::open();
     let (offer, event) = batch(&bank).await;
-    // It hears that the server took the messages, and dies before it can write that down.
+    // It receives the server's replies and is killed before it can record them.
     let deliveries = bank.stack.tables["deliveries"].clone();
-    let judge = move |asked: &Asked<'_>| {
-        let records = asked.table == deliveries && asked.body.contains("providerMessageId = ");
-        if records { Verdict::Throttle } else { Verdict::Pass }
+    let judge = move |call: &AwsCall<'_>| {
+        if records_acceptance(call, &deliveries) { Verdict::Throttle } else { Verdict::Pass }
     };
     let store = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
     let killed = Function::start(&bank, "email", &[("AWS_ENDPOINT_URL_DYNAMODB", &store.url)]).await;
     killed.begin(event.clone(), MAY_TAKE).await;
-    wait_for("all that it sends at a time to arrive", async || {
+    wait_for("all messages in flight to arrive", async || {
         let sent = bank.mail_count().await.len();
         ensure!(sent == 10, "{sent}");
         Ok(())
     })
     .await;
     drop(killed);
-    assert_eq!(bank.deliveries(&offer, "state=sent").await.len(), 0, "it wrote nothing down");
+    assert_eq!(bank.deliveries(&offer, "state=sent").await.len(), 0, "it recorded nothing");
 
-    assert_eq!(bank.invoke("email", &event).await.unwrap(), json!({"batchItemFailures": []}), "the rest is put off");
-    wait_long_for("everybody to be served", MAY_TAKE * 2, async || {
+    assert_eq!(bank.invoke("email", &event).await.unwrap(), json!({"batchItemFailures": []}), "the rest is deferred");
+    wait_long_for("all customers to be served", MAY_TAKE * 2, async || {
         let served = bank.deliveries(&offer, "state=sent").await.len();
         ensure!(served == 20, "{served} served");
         Ok(())
     })
     .await;
     let count = bank.mail_count().await;
-    assert_eq!(count.len(), 20, "nobody is lost");
-    assert_eq!(count.values().sum::<usize>(), 30, "those ten came twice, the others once");
+    assert_eq!(count.len(), 20, "no customer is left out");
+    assert_eq!(count.values().sum::<usize>(), 30, "the ten in flight arrived twice, the others once");
     assert!(count.values().all(|copies| *copies <= 2), "{count:?}");
 }

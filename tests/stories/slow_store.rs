@@ -1,66 +1,63 @@
-//! A store that is too busy or slow: slower, and not wrong. Alone: every function uses that store.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! A store that throttles or is slow: sending is slower and stays correct.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::ensure;
-use end_to_end::aws_proxy::{Asked, AwsProxy, Verdict};
-use end_to_end::{Bank, each_once, id_of, wait_for, wait_long_for};
+use end_to_end::aws_proxy::{AwsCall, AwsProxy, Verdict};
+use end_to_end::{Bank, commits_page, each_once, id_of, wait_for, wait_long_for};
 use serde_json::json;
 use tokio::sync::Mutex;
 
-/// One test at a time: they change which store functions use.
+/// One test at a time: they change the store that functions use.
 static STORE: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test]
-async fn a_page_that_is_never_turned_leaves_nothing_circling_once_its_push_is_cancelled() {
+async fn cancelled_push_drains_even_if_no_page_was_committed() {
     const CUSTOMERS: usize = 60;
     let _guard = STORE.lock().await;
     let bank = Bank::open();
-    // Something of another story may still wait there.
+    // Messages of other stories may still be there.
     let on_its_way = async || {
-        let queued = bank.queued().await;
+        let queued = bank.queues().depths().await;
         queued["audience"] + queued["email"]
     };
     let before = on_its_way().await;
     bank.put_many(CUSTOMERS).await;
-    // Walkers queue what they find, and then cannot say so.
+    // The audience function queues batches and then cannot commit the page.
     let (pushes, is_stuck) = (bank.stack.tables["pushes"].clone(), Arc::new(AtomicBool::new(true)));
     let stuck = is_stuck.clone();
-    let judge = move |asked: &Asked<'_>| {
-        let turns_page = asked.table == pushes
-            && ["resumeAfter = ", "walked = :true REMOVE resumeAfter"].iter().any(|turn| asked.body.contains(turn));
-        if turns_page && stuck.load(Ordering::Relaxed) { Verdict::Throttle } else { Verdict::Pass }
+    let judge = move |call: &AwsCall<'_>| {
+        if commits_page(call, &pushes) && stuck.load(Ordering::Relaxed) { Verdict::Throttle } else { Verdict::Pass }
     };
     let store = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
-    bank.set_environment("audience", "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
+    bank.aws().set_environment("audience", "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
     let offer = bank.post_offer(&json!({"code": "STUCK", "description": "Hello"})).await;
-    wait_for("some to be served all the same", async || {
+    wait_for("the first customers to be served", async || {
         let served = bank.mail_count().await.len();
         ensure!(served > 0, "{served}");
         Ok(())
     })
     .await;
     assert_eq!(bank.push(&offer).await["eligible"], 0, "not counted yet");
-    let answer = bank.call("POST", &format!("/offers/{}/pushes/1/cancel", id_of(&offer)), &json!({})).await;
-    assert_eq!(answer.status, 202, "{}", answer.text);
+    let response = bank.call("POST", &format!("/offers/{}/pushes/1/cancel", id_of(&offer)), &json!({})).await;
+    assert_eq!(response.status, 202, "{}", response.text);
     is_stuck.store(false, Ordering::Relaxed);
 
-    let push = wait_for("all that was queued to be counted", async || {
+    let push = wait_for("all queued batches to be counted", async || {
         let (push, recorded) = (bank.push(&offer).await, bank.deliveries(&offer, "limit=100").await.len());
         ensure!(push["pending"] == 0 && push["eligible"] == recorded && recorded > 0, "{push}, {recorded} recorded");
         Ok(push)
     })
     .await;
-    wait_for("nothing of it to be on its way", async || {
+    wait_for("the queues to be drained", async || {
         let queued = on_its_way().await;
         ensure!(queued <= before, "{queued}, {before} before");
         Ok(())
     })
     .await;
-    bank.set_environment("audience", "AWS_ENDPOINT_URL_DYNAMODB", None).await;
+    bank.aws().set_environment("audience", "AWS_ENDPOINT_URL_DYNAMODB", None).await;
     for state in ["sent", "cancelled"] {
         assert_eq!(push[state], bank.deliveries(&offer, &format!("state={state}&limit=100")).await.len(), "{push}");
     }
@@ -68,29 +65,29 @@ async fn a_page_that_is_never_turned_leaves_nothing_circling_once_its_push_is_ca
 }
 
 #[tokio::test]
-async fn throttled_writes_make_it_slower_and_not_wrong() {
+async fn throttled_writes_delay_but_lose_nothing() {
     const CUSTOMERS: usize = 300;
     let _guard = STORE.lock().await;
     let bank = Bank::open();
     bank.put_many(CUSTOMERS).await;
     let (writes, throttled) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
     let counter = throttled.clone();
-    // Runs of them: more than the clients' own attempts can hide.
-    let judge = move |asked: &Asked<'_>| {
-        if !matches!(asked.operation, "PutItem" | "UpdateItem") || writes.fetch_add(1, Ordering::Relaxed) % 20 >= 10 {
+    // Ten in a row: more than the clients' own retries can hide.
+    let judge = move |call: &AwsCall<'_>| {
+        if !matches!(call.operation, "PutItem" | "UpdateItem") || writes.fetch_add(1, Ordering::Relaxed) % 20 >= 10 {
             return Verdict::Pass;
         }
         counter.fetch_add(1, Ordering::Relaxed);
         Verdict::Throttle
     };
     let store = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
-    let dead = bank.dead_letters().await;
+    let dead = bank.queues().dead_letters().await;
     for function in ["push", "audience", "email"] {
-        bank.set_environment(function, "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
+        bank.aws().set_environment(function, "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
     }
     let offer = bank.post_offer(&json!({"code": "BUSY", "description": "Hello"})).await;
     let push = wait_long_for("the push to complete", Duration::from_secs(600), async || {
-        // As each minute does; it may be refused as well.
+        // As the schedule does each minute. The sweep may be throttled as well.
         let swept = bank.invoke("push", &json!({"sweep": id_of(&offer)})).await;
         let push = bank.push(&offer).await;
         ensure!(push["state"] == "completed", "{push}; {swept:?}");
@@ -98,7 +95,7 @@ async fn throttled_writes_make_it_slower_and_not_wrong() {
     })
     .await;
     for function in ["push", "audience", "email"] {
-        bank.set_environment(function, "AWS_ENDPOINT_URL_DYNAMODB", None).await;
+        bank.aws().set_environment(function, "AWS_ENDPOINT_URL_DYNAMODB", None).await;
     }
 
     let throttled = throttled.load(Ordering::Relaxed);
@@ -106,29 +103,29 @@ async fn throttled_writes_make_it_slower_and_not_wrong() {
     assert_eq!((&push["sent"], &push["failed"]), (&json!(CUSTOMERS), &json!(0)), "{push}");
     assert_eq!(bank.mail_count().await, each_once(CUSTOMERS));
     assert_eq!(bank.deliveries(&offer, "state=sent&limit=100").await.len(), CUSTOMERS);
-    assert_eq!(bank.dead_letters().await, dead, "no message is to blame");
+    assert_eq!(bank.queues().dead_letters().await, dead, "no message is dead-lettered");
     println!("{throttled} writes were throttled");
 }
 
 #[tokio::test]
-async fn a_store_that_takes_its_time_takes_no_sends_away() {
+async fn slow_store_costs_no_reserved_sends() {
     const CUSTOMERS: usize = 60;
-    /// Longer than a reserved send may be late.
+    /// Longer than a reserved send may be delayed.
     const EACH_CALL: Duration = Duration::from_millis(400);
     let _guard = STORE.lock().await;
     let bank = Bank::open();
     bank.put_many(CUSTOMERS).await;
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = calls.clone();
-    let slow = move |_: &Asked<'_>| {
+    let slow = move |_: &AwsCall<'_>| {
         counter.fetch_add(1, Ordering::Relaxed);
-        Verdict::Slow(EACH_CALL)
+        Verdict::Delay(EACH_CALL)
     };
     let store = AwsProxy::start(&bank.stack.endpoint_url, slow).await;
-    bank.set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
+    bank.aws().set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
     let offer = bank.post_offer(&json!({"code": "SLOW", "description": "Hello"})).await;
     let push = bank.completed(&offer).await;
-    bank.set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", None).await;
+    bank.aws().set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", None).await;
     assert_eq!((&push["sent"], &push["failed"]), (&json!(CUSTOMERS), &json!(0)), "{push}");
     assert_eq!(bank.mail_count().await, each_once(CUSTOMERS));
     let calls = calls.load(Ordering::Relaxed);

@@ -1,0 +1,104 @@
+//! Offers, their pushes and their deliveries.
+
+use anyhow::bail;
+use serde_json::{Value, json};
+
+use super::Bank;
+use crate::wait_for;
+
+impl Bank {
+    /// A moment from now, in the API's format.
+    pub fn in_seconds(&self, seconds: i64) -> String {
+        let at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
+        at.round(jiff::Unit::Millisecond).expect("now is within range").to_string()
+    }
+
+    /// A rule for its own customers only.
+    pub fn rule(&self, and: &str) -> String {
+        let own = format!("customer.bank == '{}'", self.name);
+        if and.is_empty() { own } else { format!("{own} && ({and})") }
+    }
+
+    /// Posts an offer for its own customers, which must be accepted, and returns it as it was stored.
+    pub async fn post_offer(&self, offer: &Value) -> Value {
+        let mut offer = offer.clone();
+        let rule = self.rule(offer["eligibility"].as_str().unwrap_or_default());
+        offer["eligibility"] = rule.into();
+        let response = self.call("POST", "/offers", &offer).await;
+        assert_eq!(response.status, 201, "{}", response.text);
+        response.json()
+    }
+
+    /// The progress of an offer's first push.
+    pub async fn push(&self, offer: &Value) -> Value {
+        self.push_number(offer, 1).await
+    }
+
+    /// The progress of one of an offer's pushes.
+    pub async fn push_number(&self, offer: &Value, number: u32) -> Value {
+        let push = self.get(&format!("/offers/{}/pushes/{number}", id_of(offer))).await;
+        check_sum(&push);
+        push
+    }
+
+    /// Waits until an offer's first push is completed and returns it.
+    pub async fn completed(&self, offer: &Value) -> Value {
+        self.completed_number(offer, 1).await
+    }
+
+    /// Waits until one of an offer's pushes is completed and returns it.
+    pub async fn completed_number(&self, offer: &Value, number: u32) -> Value {
+        wait_for("the push to complete", async || {
+            let push = self.push_number(offer, number).await;
+            if push["state"] != "completed" {
+                bail!("{push}");
+            }
+            assert_eq!(push["pending"], 0, "{push}");
+            Ok(push)
+        })
+        .await
+    }
+
+    /// Waits until one of the counts of an offer's first push reaches a number.
+    pub async fn reached(&self, offer: &Value, what: &str, count: u64) -> Value {
+        wait_for(what, async || {
+            let push = self.push(offer).await;
+            if push[what].as_u64().is_some_and(|n| n >= count) { Ok(push) } else { bail!("{push}") }
+        })
+        .await
+    }
+
+    /// Sweeps an offer's last push, as the schedule does once something is stale.
+    pub async fn sweep(&self, offer: &Value) -> Value {
+        self.invoke("push", &json!({"sweep": id_of(offer)})).await.expect("a sweep succeeds")
+    }
+
+    /// An offer's deliveries, of all pages.
+    pub async fn deliveries(&self, offer: &Value, query: &str) -> Vec<Value> {
+        let mut deliveries = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = self.get(&format!("/offers/{}/deliveries?{query}{cursor}", id_of(offer))).await;
+            deliveries.extend(page["deliveries"].as_array().expect("deliveries").iter().cloned());
+            match page["cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return deliveries,
+            }
+        }
+    }
+}
+
+/// An offer's id.
+pub fn id_of(offer: &Value) -> &str {
+    offer["id"].as_str().expect("an offer has an id")
+}
+
+/// A push's counts add up at every moment.
+pub fn check_sum(push: &Value) {
+    let count = |name: &str| push[name].as_u64().unwrap_or_else(|| panic!("{name} in {push}"));
+    let sum: u64 = ["sent", "failed", "suppressed", "optedOut", "expired", "cancelled", "pending", "alreadyServed"]
+        .into_iter()
+        .map(count)
+        .sum();
+    assert_eq!(count("eligible"), sum, "{push}");
+}

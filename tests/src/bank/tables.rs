@@ -1,0 +1,173 @@
+//! Items that tests write or read themselves. Every key and attribute name that a test knows is in this file, so that
+//! a change of the schema (`crates/store`) changes tests here alone.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, WriteRequest};
+use client::Stack;
+use serde_json::Value;
+
+use super::id_of;
+use crate::aws_proxy::AwsCall;
+
+use AttributeValue::S;
+
+/// The sort key of an offer's first push request, in the offers table.
+pub(super) const FIRST_PUSH_REQUEST: &str = "push#0001";
+
+/// The stack's tables.
+#[derive(Clone, Copy)]
+pub struct Tables<'a> {
+    stack: &'a Stack,
+}
+
+impl<'a> Tables<'a> {
+    pub(super) fn new(stack: &'a Stack) -> Self {
+        Self { stack }
+    }
+
+    fn dynamodb(self) -> Client {
+        Client::new(&self.stack.sdk_config())
+    }
+
+    /// A table's name.
+    pub fn name(self, table: &str) -> &'a str {
+        &self.stack.tables[table]
+    }
+
+    /// Deletes the customers whose ids begin with a prefix.
+    pub(super) async fn delete_customers(self, prefix: &str) {
+        let (dynamodb, table) = (self.dynamodb(), self.name("customers"));
+        let mut customers = dynamodb
+            .scan()
+            .table_name(table)
+            .filter_expression("begins_with(pk, :prefix)")
+            .expression_attribute_values(":prefix", S(prefix.to_owned()))
+            .projection_expression("pk")
+            .into_paginator()
+            .items()
+            .send();
+        let mut requests = Vec::new();
+        while let Some(key) = customers.next().await {
+            let key = key.expect("DynamoDB responds");
+            let delete = DeleteRequest::builder().set_key(Some(key)).build().expect("the key is set");
+            requests.push(WriteRequest::builder().delete_request(delete).build());
+        }
+        // The most items that one call takes (DynamoDB API reference, BatchWriteItem).
+        for requests in requests.chunks(25) {
+            let deleted = dynamodb.batch_write_item().request_items(table, requests.to_vec()).send().await;
+            assert!(deleted.expect("DynamoDB responds").unprocessed_items.unwrap_or_default().is_empty());
+        }
+    }
+
+    /// The number of items stored for an offer with this code, or for a request with this idempotency key.
+    pub async fn count_offers(self, code_and_key: &str) -> i32 {
+        let scan = self.dynamodb().scan().table_name(self.name("offers"));
+        let found = scan
+            .filter_expression("code = :code OR pk = :key")
+            .expression_attribute_values(":code", S(code_and_key.to_owned()))
+            .expression_attribute_values(":key", S(format!("idempotency#{code_and_key}")))
+            .send()
+            .await;
+        found.expect("DynamoDB responds").count
+    }
+
+    /// The names of the tables with an item that contains any of these texts, one name for each such item.
+    pub async fn containing(self, texts: &[String]) -> Vec<String> {
+        let mut found = Vec::new();
+        for (name, table) in &self.stack.tables {
+            let mut items = self.dynamodb().scan().table_name(table).into_paginator().items().send();
+            while let Some(item) = items.next().await {
+                let item = format!("{:?}", item.expect("DynamoDB responds"));
+                if texts.iter().any(|text| item.contains(text.as_str())) {
+                    found.push(name.clone());
+                }
+            }
+        }
+        found
+    }
+
+    /// Stores a push request that no function can read, since it has nothing but its key.
+    pub async fn put_unreadable_push_request(self, offer: &str) {
+        let put = self.dynamodb().put_item().table_name(self.name("offers"));
+        let put = put.set_item(Some(key(offer, FIRST_PUSH_REQUEST)));
+        put.send().await.expect("DynamoDB responds");
+    }
+
+    /// Deletes an offer's first push request.
+    pub async fn delete_push_request(self, offer: &str) {
+        let delete = self.dynamodb().delete_item().table_name(self.name("offers"));
+        delete.set_key(Some(key(offer, FIRST_PUSH_REQUEST))).send().await.expect("DynamoDB responds");
+    }
+
+    /// Makes an offer's first push look as if it was requested `minutes` ago.
+    pub async fn backdate_push_request(self, offer: &Value, minutes: i64) {
+        let earlier = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(minutes);
+        let earlier = format!("{}#{}", earlier.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"), id_of(offer));
+        let update = self.dynamodb().update_item().table_name(self.name("offers"));
+        update
+            .set_key(Some(key(id_of(offer), FIRST_PUSH_REQUEST)))
+            .update_expression("SET #at = :at")
+            .expression_attribute_names("#at", "at")
+            .expression_attribute_values(":at", S(earlier))
+            .send()
+            .await
+            .expect("DynamoDB responds");
+    }
+
+    /// Deletes everything that was stored of an offer's first push, but for its request.
+    pub async fn forget_push(self, offer: &Value) {
+        let (dynamodb, table, push) = (self.dynamodb(), self.name("pushes"), first_push(offer));
+        let items = dynamodb
+            .query()
+            .table_name(table)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", S(push.clone()))
+            .send()
+            .await
+            .expect("DynamoDB responds");
+        for item in items.items() {
+            let sk = item["sk"].as_s().expect("a sort key is text");
+            let delete = dynamodb.delete_item().table_name(table).set_key(Some(key(&push, sk)));
+            delete.send().await.expect("DynamoDB responds");
+        }
+    }
+
+    /// Takes back the last step of an offer's first push: its slices stay done, and it runs again.
+    pub async fn reopen_push(self, offer: &Value) {
+        let update = self.dynamodb().update_item().table_name(self.name("pushes"));
+        update
+            .set_key(Some(key(&first_push(offer), "push")))
+            .update_expression("SET #state = :running, #open = :open REMOVE completedAt")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#open", "open")
+            .expression_attribute_values(":running", S("running".to_owned()))
+            .expression_attribute_values(":open", S("open".to_owned()))
+            .send()
+            .await
+            .expect("DynamoDB responds");
+    }
+}
+
+/// Expressions of the two writes that commit a page: one for a page with others after it, one for a slice's last.
+const PAGE_COMMITS: [&str; 2] = ["resumeAfter = ", "walked = :true REMOVE resumeAfter"];
+
+/// Whether a call is the write that commits a page of a slice. `pushes` is the table's name.
+pub fn commits_page(call: &AwsCall<'_>, pushes: &str) -> bool {
+    call.table == pushes && PAGE_COMMITS.iter().any(|commit| call.body.contains(commit))
+}
+
+/// Whether a call is the write that records what a provider accepted. `deliveries` is the table's name.
+pub fn records_acceptance(call: &AwsCall<'_>, deliveries: &str) -> bool {
+    call.table == deliveries && call.body.contains("providerMessageId = ")
+}
+
+/// The partition key of an offer's first push, in the pushes table.
+fn first_push(offer: &Value) -> String {
+    format!("{}#0001", id_of(offer))
+}
+
+fn key(pk: &str, sk: &str) -> HashMap<String, AttributeValue> {
+    [("pk".to_owned(), S(pk.to_owned())), ("sk".to_owned(), S(sk.to_owned()))].into()
+}

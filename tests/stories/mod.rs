@@ -1,0 +1,31 @@
+//! One module for each group of promises.
+//!
+//! The stories of a group run at the same time, the groups one after the other. The order is in
+//! `local/stack/src/test/stories.rs`, where a new group needs a place.
+
+mod consent;
+mod contract;
+mod event_bus;
+mod event_sources;
+mod frozen_functions;
+mod fuzz;
+mod killed_functions;
+mod lost_messages;
+mod offer_for_all;
+mod offers;
+mod openapi;
+mod preview;
+mod privacy;
+mod pushes;
+mod rate_limit;
+mod roles;
+mod sample_events;
+mod sending_switch;
+mod ses;
+mod slow_store;
+mod sms;
+mod smtp_faults;
+mod status_page;
+mod store_failure;
+mod telemetry;
+mod unsubscribe_page;
