@@ -77,7 +77,7 @@ where
                     slice = log.slice,
                     batch = log.number,
                     duration_ms,
-                    "batch had been reported before; not counted again"
+                    "batch needs no report: it is counted already, or its scan no longer counts"
                 );
             }
             Delivered::Completed(counts) => log.completed(&counts, duration_ms),

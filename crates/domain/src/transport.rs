@@ -36,6 +36,11 @@ impl FromStr for OptionalTransport {
     type Err = UnknownName;
 
     fn from_str(string: &str) -> Result<Self, Self::Err> {
-        Ok(Self(if string == "none" { None } else { Some(string.parse()?) }))
+        const KNOWN: [&str; 4] =
+            ["none", TransportId::Ses.as_str(), TransportId::Smtp.as_str(), TransportId::Sns.as_str()];
+        if string == "none" {
+            return Ok(Self(None));
+        }
+        string.parse().map(|id| Self(Some(id))).map_err(|_| UnknownName::new("transport", &KNOWN))
     }
 }

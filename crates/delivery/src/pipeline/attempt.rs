@@ -119,8 +119,8 @@ where
         Ok(record.state(result, &sent))
     }
 
-    /// Writes the record under the claim; `None` if there is nothing to write. A message that was handed over is retried
-    /// for as long as there is time: without its record it would be sent again.
+    /// Writes the record under the claim; `None` if there is nothing to write. The write is retried for as long as there is
+    /// time, unless nothing was handed over: a message without its record would be sent again.
     async fn write(
         &self,
         record: &Record,

@@ -29,7 +29,7 @@ pub struct Deferral {
 domain::wire_enum! {
     /// What a deferred batch waits for. The names are values of the metric dimension `why`.
     pub enum DeferReason: "defer reason" {
-        /// The circuit breakers of all transports are open.
+        /// The circuit breaker of the selected transport, or of every transport, is open.
         BreakerOpen = "blocked",
         /// The provider did not take some messages for now, or did not respond.
         Refused = "refused",
@@ -55,11 +55,11 @@ pub(super) enum Unfinished {
     Refused,
     /// Another invocation holds the delivery until then.
     Leased(Timestamp),
-    /// Not attempted: the circuit breaker is open.
+    /// The circuit breaker is open, or this attempt opened it.
     BreakerOpen,
     /// Not attempted: other invocations use the whole rate, at least until then.
     RateFull(Timestamp),
-    /// Not attempted: too little time is left.
+    /// Too little time is left, or the lease ended before the message was handed over.
     NoTime,
     /// A read or write failed. The claim, if there is one, ends with its lease.
     StoreUnavailable,
@@ -92,7 +92,8 @@ pub(super) fn defer_for(attempt: u32, unfinished: &[(CustomerId, Unfinished)]) -
     }
 }
 
-/// The backoff after `attempt` attempts without progress: 1 s, 1.5 s, 2.3 s, … up to 15 minutes, plus up to half of it.
+/// The backoff after `attempt` attempts without progress: 1 s, 1.5 s, 2.3 s, … each plus up to half
+/// of it, and 15 minutes at most.
 pub(super) fn backoff(attempt: u32) -> Duration {
     let exponent = i32::try_from(attempt).unwrap_or(i32::MAX).min(20);
     let backoff = FIRST_BACKOFF.mul_f64(BACKOFF_GROWTH.powi(exponent)).min(MAX_DELAY);

@@ -2,7 +2,7 @@
 //!
 //! 1. **Select a transport.** While the circuit breaker of the first is open, the fallback serves. Without one, the batch is
 //!    deferred.
-//! 2. **Screen.** Notifications that are final are skipped. Those that must not be sent are recorded with the reason: push
+//! 2. **Screen.** Notifications that were sent, or are final for this push, are skipped. Those that must not be sent are recorded with the reason: push
 //!    cancelled, offer expired, customer or consent removed, unsubscribed, address suppressed, message cannot be composed.
 //! 3. **Acquire a slot** of the transport's rate, which all functions share. What was read more than five seconds ago is read
 //!    and screened again.
@@ -66,8 +66,8 @@ mod send_one;
 const CONCURRENCY: usize = 10;
 /// A lease ends this long after the deadline of its holder, so that clocks may differ a little.
 const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(5);
-/// How often a batch of a cancelled push waits for the page it comes from to be committed: for well over half an hour, in
-/// which its slice has been redelivered as often as it can be.
+/// How often a batch of a cancelled push waits for the page it comes from to be committed, before it is given up: for 22 to
+/// 33 minutes.
 const MAX_ORPHAN_DEFERRALS: u32 = 16;
 
 /// The result of delivering a batch.
@@ -75,7 +75,8 @@ const MAX_ORPHAN_DEFERRALS: u32 = 16;
 pub enum Delivered {
     /// Every notification is final, and the batch has been reported with these counts.
     Completed(OutcomeCounts),
-    /// As `Completed`, but the batch was reported before, or belongs to a scan that has been restarted.
+    /// Every notification is final, but there is nothing to report: the batch was reported before, its scan has been
+    /// restarted, or its page was never committed and its push is cancelled.
     AlreadyReported,
     /// Some notifications are not final: the batch must come again.
     Deferred(Box<Deferral>),
@@ -136,7 +137,7 @@ where
             }
         };
         let delivered = self.deliver_through(&selected, batch, push_is_cancelled, read_at, deadline).await;
-        // After an error as well: no other caller can probe until then.
+        // After an error as well: no other caller can probe until it is released or its lease ends.
         self.release_probe(&selected).await;
         delivered
     }
@@ -305,7 +306,7 @@ where
 }
 
 /// The counts of a batch so far, and its unfinished notifications. Raises the first error or panic among the results, now
-/// that every notification has had its turn.
+/// that every notification has had its turn. An unavailable store is not raised: it leaves its notification unfinished.
 fn sum_up(
     batch: &Batch,
     results: Vec<(&CustomerId, NotificationResult)>,

@@ -65,7 +65,7 @@ pub(super) struct RateShare {
 pub(super) struct Round<'b, T> {
     pub(super) batch: &'b Batch,
     pub(super) selected: &'b SelectedTransport<'b, T>,
-    /// Notifications that were final before this round.
+    /// Notifications that were sent, or final for this push, before this round.
     pub(super) served: HashMap<CustomerId, ClaimResult>,
     pub(super) deadline: Timestamp,
     pub(super) push_is_cancelled: bool,

@@ -58,8 +58,8 @@ impl Transport for SesTransport {
 /// Parts of error texts that blame the sender, not the recipient.
 const SENDER_ERRORS: [&str; 5] = ["not verified", "suspended", "paused", "disabled", "configuration set"];
 
-/// What an error of SES refuses (SES API v2 reference, `SendEmail`; developer guide, "Errors related to the sending quotas for your
-/// account").
+/// What an error of SES refuses (SES API v2 reference, `SendEmail`; developer guide, "Errors related to the sending
+/// quotas for your account").
 fn classify_ses(error: &SendEmailError, text: &str) -> Refusal {
     let text = text.to_ascii_lowercase();
     match error {
