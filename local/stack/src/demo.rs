@@ -9,10 +9,12 @@ use client::{Api, Stack};
 use serde_json::{Value, json};
 
 use crate::emulator::Emulator;
+use crate::options::Options;
 use crate::place::Place;
-use crate::process::Run;
-use crate::up::{Stopped, end, prepare};
-use crate::{Options, load, progress};
+use crate::run::Run;
+use crate::shutdown::Stopped;
+use crate::up::{end, prepare};
+use crate::{load, progress};
 
 /// How long the SMTP server takes for each message, in milliseconds: so that what breaks, breaks in the middle of sends.
 const PER_MESSAGE: u64 = 60;

@@ -11,9 +11,8 @@ use aws_sdk_cloudformation::types::{Capability, Output, Parameter, StackStatus};
 use client::{Call, Outputs, Signer, sdk_config};
 
 use crate::package::Package;
-use crate::place::Place;
+use crate::place::{Place, REGION};
 use crate::progress;
-use crate::services::REGION;
 
 /// The stack's name.
 const STACK: &str = "offercast";

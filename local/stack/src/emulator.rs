@@ -13,10 +13,9 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::place::Place;
-use crate::process::Running;
+use crate::place::{Place, REGION};
+use crate::process::{Running, run};
 use crate::progress;
-use crate::services::{REGION, run};
 
 /// What a service of ours inherits of the environment. Functions inherit it in turn, so nothing else gets in.
 const INHERITED: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR"];

@@ -7,6 +7,8 @@
 //! | what `up` and `down` do, step by step | `up` |
 //! | what answers for AWS: MiniStack, LocalStack | `emulator` |
 //! | how it and the inbox are run and ended | `services`, `process` |
+//! | what is up, on file | `run` |
+//! | options that several commands take | `options` |
 //! | how functions are packed, and `template.yaml` deployed | `package`, `deploy` |
 //! | the sample customers and the sample offer | `sample` |
 //! | what `status` and the status page show | `status` |
@@ -20,13 +22,16 @@ mod deploy;
 mod emulator;
 mod load;
 mod logs;
+mod options;
 mod package;
 mod place;
 mod process;
 mod progress;
 mod redrive;
+mod run;
 mod sample;
 mod services;
+mod shutdown;
 mod status;
 mod test;
 mod up;
@@ -35,11 +40,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand};
-use client::{Api, Deployment, STACK_VARIABLE, Stack};
-use emulator::Emulator;
+use clap::{Parser, Subcommand};
+use client::{Api, Stack};
+use options::{Deployed, Options, running};
 use place::Place;
-use status::Observed;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Runs Offercast on this machine: no AWS account, no Docker.", version = None)]
@@ -135,48 +139,6 @@ enum Command {
     },
 }
 
-#[derive(Args)]
-struct Deployed {
-    /// Of this CloudFormation stack on AWS, with the AWS CLI's credentials and region; of the local one if left out.
-    #[arg(long = "on-aws", value_name = "STACK")]
-    on_aws: Option<String>,
-}
-
-impl Deployed {
-    async fn find(&self, place: &Place) -> Result<Deployment> {
-        Ok(match self.observed(place).await? {
-            Observed::Local(stack) => Deployment::local(&stack),
-            Observed::OnAws(_, deployment) => *deployment,
-        })
-    }
-
-    async fn observed(&self, place: &Place) -> Result<Observed> {
-        Ok(match &self.on_aws {
-            Some(name) => Observed::OnAws(name.clone(), Box::new(Deployment::on_aws(name).await?)),
-            None => Observed::Local(Box::new(running(place)?)),
-        })
-    }
-}
-
-#[derive(Args, Clone, Default)]
-pub(crate) struct Options {
-    /// What answers for AWS: ministack (fast, enforces roles), localstack (faithful), or the URL of one that runs already
-    /// on this machine. If left out, the one that is up; if none is, ministack.
-    #[arg(long, value_name = "ministack|localstack|URL")]
-    stack: Option<Emulator>,
-    /// Deliver e-mail to this server instead of the built-in inbox, as in smtp://127.0.0.1:2525.
-    #[arg(long, value_name = "URL")]
-    smtp: Option<String>,
-    /// Override a parameter of template.yaml, as in --set BrandName=Acme.
-    #[arg(long = "set", value_name = "PARAMETER=VALUE", value_parser = parse_setting)]
-    set: Vec<(String, String)>,
-}
-
-fn parse_setting(setting: &str) -> Result<(String, String), String> {
-    let (name, value) = setting.split_once('=').ok_or("expected Parameter=Value")?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(Arguments::parse().command).await {
@@ -210,11 +172,6 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Test { options, arguments } => return test::test(&options, &arguments).await,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn running(place: &Place) -> Result<Stack> {
-    let file = std::env::var_os(STACK_VARIABLE).map_or_else(|| place.stack_file(), PathBuf::from);
-    Stack::read(&file).context("no stack is up; start one with: cargo xtask up --detach")
 }
 
 async fn call(stack: &Stack, method: &str, path: &str, body: Option<String>) -> Result<ExitCode> {

@@ -7,6 +7,8 @@ use anyhow::{Context, Result};
 
 /// The place of the stack that `up` starts.
 pub(crate) const PEOPLES: &str = "stack";
+/// The region that the local stack says it is in.
+pub(crate) const REGION: &str = "eu-west-1";
 
 /// Where one stack keeps its files.
 #[derive(Debug, Clone)]

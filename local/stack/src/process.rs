@@ -6,12 +6,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
-
-use crate::emulator::Emulator;
 
 /// How long a process may take to end when asked, before it is made to.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -41,6 +39,11 @@ impl Running {
         let pid = i32::try_from(child.id()).context("a process id that is no process id")?;
         let started = started(pid).with_context(|| format!("{name} ended at once; see {}", log.display()))?;
         Ok(Self { name: name.to_owned(), pid, started })
+    }
+
+    /// The process group.
+    pub(crate) fn group(&self) -> i32 {
+        self.pid
     }
 
     /// Whether it still runs.
@@ -89,59 +92,11 @@ fn started(pid: i32) -> Option<String> {
     (!state.starts_with('Z')).then_some(started)
 }
 
-/// What runs, and where: on file, so that `down` and a second `up` find it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Run {
-    /// What answers for AWS.
-    pub(crate) emulator: Emulator,
-    /// Every AWS service.
-    pub(crate) endpoint_url: String,
-    /// The inbox's page.
-    pub(crate) inbox_url: String,
-    /// The inbox's SMTP server.
-    pub(crate) inbox_smtp_url: String,
-    /// The status page.
-    pub(crate) status_url: String,
-    /// What was started.
-    pub(crate) processes: Vec<Running>,
-}
-
-impl Run {
-    /// What is on file. A missing or damaged file means that nothing is known to run.
-    pub(crate) fn load(file: &Path) -> Self {
-        fs::read(file).ok().and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
+/// Runs a command to its end; what it said is told if it fails.
+pub(crate) fn run(what: &str, command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("cannot {what}"))?;
+    if !output.status.success() {
+        bail!("cannot {what}:\n{}", String::from_utf8_lossy(&output.stderr));
     }
-
-    /// Notes it.
-    pub(crate) fn save(&self, file: &Path) -> Result<()> {
-        fs::write(file, serde_json::to_vec_pretty(self)?).with_context(|| format!("cannot write {}", file.display()))
-    }
-
-    /// Whether everything that was started still runs.
-    pub(crate) fn is_up(&self) -> bool {
-        !self.processes.is_empty() && self.processes.iter().all(Running::is_alive)
-    }
-
-    /// Kills every program of this name that our services started. Answers how many there were.
-    pub(crate) fn kill_programs(&self, name: &str) -> Result<usize> {
-        let listed = Command::new("ps").args(["-A", "-o", "pid=,pgid=,comm="]).output().context("cannot run ps")?;
-        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-        let ours = |line: &str| {
-            let mut fields = line.split_whitespace();
-            let (pid, group) = (fields.next()?.parse().ok()?, fields.next()?.parse::<i32>().ok()?);
-            let program = fields.next()?.rsplit('/').next()?;
-            (program == name && self.processes.iter().any(|running| running.pid == group)).then_some(Pid::from_raw(pid))
-        };
-        let killed =
-            listed.lines().filter_map(ours).filter(|pid| nix::sys::signal::kill(*pid, Signal::SIGKILL).is_ok());
-        Ok(killed.count())
-    }
-
-    /// Ends what still runs. Answers how many processes that were.
-    pub(crate) fn end(&self) -> usize {
-        let alive = self.processes.iter().filter(|running| running.is_alive()).count();
-        // One that crashed may have left others of its group behind.
-        self.processes.iter().for_each(Running::end);
-        alive
-    }
+    Ok(())
 }

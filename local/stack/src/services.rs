@@ -12,17 +12,6 @@ use crate::process::Running;
 
 /// How long a service may take to answer.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-/// The region that the local stack says it is in.
-pub(crate) const REGION: &str = "eu-west-1";
-
-/// Runs a command to its end; what it said is told if it fails.
-pub(crate) fn run(what: &str, command: &mut Command) -> Result<()> {
-    let output = command.output().with_context(|| format!("cannot {what}"))?;
-    if !output.status.success() {
-        bail!("cannot {what}:\n{}", String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(())
-}
 
 /// Starts the inbox.
 pub(crate) fn start_inbox(place: &Place, smtp_port: u16, web_port: u16) -> Result<Running> {

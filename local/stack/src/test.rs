@@ -10,9 +10,11 @@ use anyhow::{Context, Result};
 use client::{MOTO_VARIABLE, SCHEMATHESIS_VARIABLE, STACK_VARIABLE};
 
 use crate::emulator::{Emulator, install_moto, install_schemathesis};
+use crate::options::Options;
 use crate::place::Place;
-use crate::up::{Stopped, end, prepare};
-use crate::{Options, progress};
+use crate::progress;
+use crate::shutdown::Stopped;
+use crate::up::{end, prepare};
 
 /// Modules of stories that are left out on LocalStack: it enforces no roles, evaluates alarms once a minute, and answers too
 /// slowly to show a rate. What a browser or a container shows, it shows once.

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 use client::{Deployment, Stack};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::deploy::Aws;
 use crate::emulator::Emulator;
-use crate::place::Place;
-use crate::process::{Run, Running};
-use crate::services::{self, REGION};
-use crate::{Options, logs, package, progress, sample};
+use crate::options::Options;
+use crate::place::{Place, REGION};
+use crate::process::Running;
+use crate::run::Run;
+use crate::shutdown::Stopped;
+use crate::{logs, package, progress, sample, services};
 
 /// The ports that are taken if they are free.
 const AWS_PORT: u16 = 4566;
@@ -193,34 +194,4 @@ fn tell(stack: &Stack) {
         "    curl --aws-sigv4 aws:amz:{}:execute-api --user {}:{} \\\n      --json '{{\"code\":\"HELLO\",\"description\":\"Hello\"}}' {}/offer/create",
         stack.region, stack.access_key_id, stack.secret_access_key, stack.api_url
     );
-}
-
-/// Ctrl-C, or being told to end.
-pub(crate) struct Stopped(tokio::sync::watch::Receiver<bool>);
-
-impl Stopped {
-    /// Listens from here on.
-    pub(crate) fn listen() -> Result<Self> {
-        let (sender, receiver) = tokio::sync::watch::channel(false);
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-                _ = hangup.recv() => {}
-            }
-            sender.send_replace(true);
-            // Who asks later must still find the sender.
-            std::future::pending::<()>().await;
-        });
-        Ok(Self(receiver))
-    }
-
-    /// Waits until it happens, or returns at once if it has.
-    pub(crate) async fn wait(&self) {
-        let mut receiver = self.0.clone();
-        receiver.wait_for(|stopped| *stopped).await.expect("the sender is never dropped");
-    }
 }

@@ -2,29 +2,31 @@
 //!
 //! | to change | open |
 //! |---|---|
-//! | how long functions take to start, and beside what | `start` |
+//! | what is built before | `build` |
+//! | how long functions take to start, and how that is shown | `start` |
+//! | which functions, and which empty ones beside them | `handlers` |
 //! | pushes to ever more customers | `pushes` |
 //! | the SMTP server that discards, and sending to it alone | `sink` |
 //! | what the system says of processes and of the machine | `system` |
-//! | tables | `table` |
+//! | tables and figures | `table` |
 
+mod build;
+mod handlers;
 mod pushes;
 mod sink;
 mod start;
 mod system;
 mod table;
 
-use std::env;
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::ValueEnum;
-use tokio::process::Command;
 
 use crate::emulator::Emulator;
+use crate::options::Options;
 use crate::place::Place;
-use crate::up::{Stopped, end, prepare};
-use crate::{Options, package, progress};
+use crate::shutdown::Stopped;
+use crate::up::{end, prepare};
+use build::{build, release};
 
 /// What can be measured by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -96,52 +98,5 @@ struct Figures(String);
 impl Figures {
     fn say(&mut self, heading: &str, text: &str) {
         self.0 += &format!("\n{heading}\n\n{}\n", text.trim_end());
-    }
-}
-
-/// Where cargo puts what is built for production: beside the folder that this program is in.
-fn release(place: &Place) -> Result<PathBuf> {
-    let own = place.program("stack")?;
-    let target = own.ancestors().nth(2).context("this program lies in no target folder")?;
-    Ok(target.join("release"))
-}
-
-/// Builds the functions as they are built for production, but for this machine's processor, and the empty one.
-async fn build(place: &Place) -> Result<()> {
-    let step = progress::step("Building the functions with the release profile (the first time takes many minutes)");
-    let functions = package::functions(place)?;
-    let mut cargo = cargo(place.workspace());
-    cargo.args(["build", "--release", "--bins", "--package", "empty"]);
-    cargo.args(functions.iter().flat_map(|function| ["--package", function]));
-    ensure!(cargo.status().await.context("cannot run cargo")?.success(), "the functions do not build");
-    step.done("built");
-    Ok(())
-}
-
-fn cargo(workspace: &Path) -> Command {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(workspace).kill_on_drop(true);
-    cargo
-}
-
-/// As Lambda counts memory.
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / f64::from(1 << 20))
-}
-
-/// The middle one; of an even number the upper of the two in the middle.
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_the_middle_one() {
-        assert_eq!(median(vec![9.0, 1.0, 5.0]), Some(5.0));
-        assert_eq!(median(Vec::new()), None);
     }
 }

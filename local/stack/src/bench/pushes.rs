@@ -9,8 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::system::Watch;
-use super::table::table;
-use super::{median, megabytes};
+use super::table::{median, megabytes, table};
 use crate::{load, progress};
 
 /// So many customers, and so many pushes to them: of a few, one alone says little.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::cargo;
+use super::build::cargo;
 use crate::place::Place;
 use crate::process::Running;
 use crate::{progress, services};

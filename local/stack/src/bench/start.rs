@@ -1,9 +1,7 @@
 //! How large each function is, how long it takes to start and how much memory it then has, beside functions that do nothing
 //! in Rust, Python and Node.js. AWS's runtime interface emulator runs them all, so init is what AWS would call it.
 
-use std::collections::BTreeMap;
 use std::env;
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -15,13 +13,11 @@ use client::Stack;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::handlers::{Handler, empty, functions};
 use super::system::{children_of, peak_memory};
-use super::table::table;
-use super::{median, megabytes};
-use crate::emulator::install_awslambdaric;
+use super::table::{megabytes, table};
 use crate::place::Place;
-use crate::services::run;
-use crate::{package, progress};
+use crate::progress;
 
 /// Why there is no figure.
 const MISSING: &str = "Not measured: AWS's runtime emulator comes with the SAM CLI. Install that with .ci/sam install, or name yours in SAM.";
@@ -32,43 +28,6 @@ const STARTS: usize = 10;
 const LISTENS_WITHIN: Duration = Duration::from_secs(5);
 /// How long a function may take for one event.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
-/// Where systems keep all authorities in one file. Amazon Linux, which Lambda runs, keeps them only there; Debian has each in a
-/// file of its own besides, which a function would read too, and so take twice as long to start.
-const AUTHORITIES: [&str; 2] = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];
-/// AWS's client of the Runtime API for Node.js: the last version for Node.js 20.
-const NODE_CLIENT: &str = "aws-lambda-ric@3.3.0";
-
-/// Something that the emulator can run.
-struct Handler {
-    name: String,
-    /// What is packed, where it is one program.
-    program: Option<PathBuf>,
-    command: Vec<OsString>,
-    environment: BTreeMap<String, String>,
-    event: String,
-    inits: Vec<f64>,
-    memory: u64,
-}
-
-impl Handler {
-    /// One that does nothing.
-    fn empty(name: &str, command: Vec<OsString>) -> Self {
-        Self {
-            name: name.to_owned(),
-            program: None,
-            command,
-            environment: BTreeMap::new(),
-            event: "{}".to_owned(),
-            inits: Vec::new(),
-            memory: 0,
-        }
-    }
-
-    fn init(&self) -> f64 {
-        median(self.inits.clone()).unwrap_or(f64::NAN)
-    }
-}
-
 /// Starts everything, several times, and shows what it took.
 pub(super) async fn measure(place: &Place, stack: &Stack) -> Result<String> {
     let Some(emulator) = emulator(place) else {
@@ -104,101 +63,6 @@ fn emulator(place: &Place) -> Option<PathBuf> {
     let versions = fs::read_dir(environment.join("lib")).into_iter().flatten().filter_map(Result::ok);
     let mut files = versions.map(|python| python.path().join("site-packages/samcli/local/rapid").join(name));
     files.find(|file| file.exists())
-}
-
-/// Our functions, as they are deployed. Their first event is one of the samples.
-async fn functions(place: &Place, stack: &Stack) -> Result<Vec<Handler>> {
-    let lambda = aws_sdk_lambda::Client::new(&stack.sdk_config());
-    let mut handlers = Vec::new();
-    for function in package::functions(place)? {
-        let deployed = stack.functions.get(&function).with_context(|| format!("{function} is not deployed"))?;
-        let answer = lambda.get_function_configuration().function_name(deployed).send().await?;
-        let variables = answer.environment.and_then(|environment| environment.variables).unwrap_or_default();
-        let program = place.function(&function)?;
-        let mut handler = Handler::empty(&function, vec![program.clone().into()]);
-        handler.program = Some(program);
-        handler.environment.extend(variables);
-        if let Some(authorities) = AUTHORITIES.into_iter().find(|file| Path::new(file).exists()) {
-            handler.environment.insert("SSL_CERT_FILE".to_owned(), authorities.to_owned());
-        }
-        for (name, value) in [
-            ("AWS_ENDPOINT_URL", &stack.endpoint_url),
-            ("AWS_REGION", &stack.region),
-            ("AWS_ACCESS_KEY_ID", &stack.access_key_id),
-            ("AWS_SECRET_ACCESS_KEY", &stack.secret_access_key),
-            ("AWS_LAMBDA_FUNCTION_NAME", &function),
-        ] {
-            handler.environment.insert(name.to_owned(), value.clone());
-        }
-        handler.event = sample(place, &function)?;
-        handlers.push(handler);
-    }
-    Ok(handlers)
-}
-
-/// The first of the samples that a function has. They are about things that are not there, so each is soon done.
-fn sample(place: &Place, function: &str) -> Result<String> {
-    let mut files: Vec<PathBuf> =
-        fs::read_dir(place.workspace().join("events"))?.filter_map(Result::ok).map(|entry| entry.path()).collect();
-    files.sort();
-    let is_its = |file: &&PathBuf| {
-        file.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&format!("{function}-")))
-    };
-    let file = files.iter().find(is_its).with_context(|| format!("{function} has no sample event"))?;
-    Ok(fs::read_to_string(file)?)
-}
-
-/// Functions that do nothing, in the languages that are installed.
-async fn empty(place: &Place, notes: &mut Vec<String>) -> Result<Vec<Handler>> {
-    let program = place.function("empty")?;
-    let mut rust = Handler::empty("empty, in Rust", vec![program.clone().into()]);
-    rust.program = Some(program);
-    let mut handlers = vec![rust];
-
-    match install_awslambdaric(place) {
-        Ok(python) => {
-            let command = vec![python.into(), "-m".into(), "awslambdaric".into(), "empty.handler".into()];
-            handlers.push(Handler::empty("empty, in Python", command));
-        }
-        Err(error) => notes.push(format!("No empty function in Python: {error:#}.")),
-    }
-
-    let version = tokio::process::Command::new("node").arg("--version").output().await;
-    match version {
-        Ok(version) => {
-            let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
-            let command = match node_client(place) {
-                Ok(client) => vec!["node".into(), client.into(), "empty.handler".into()],
-                Err(_) => {
-                    notes.push(format!(
-                        "{NODE_CLIENT}, AWS's client, cannot be built here (it wants CMake and Autotools), so the empty function in \
-                         Node.js runs on a bare loop, which starts sooner: local/stack/bench/loop.mjs."
-                    ));
-                    vec!["node".into(), "loop.mjs".into()]
-                }
-            };
-            notes.push(format!("Node.js is {version}."));
-            handlers.push(Handler::empty("empty, in Node.js", command));
-        }
-        Err(_) => notes.push("No empty function in Node.js: there is no node.".to_owned()),
-    }
-    Ok(handlers)
-}
-
-/// Makes sure that AWS's client for Node.js is installed. Answers its program.
-fn node_client(place: &Place) -> Result<PathBuf> {
-    let folder = place.workspace().join("target/local/aws-lambda-ric");
-    let program = folder.join("node_modules/.bin/aws-lambda-ric");
-    if !program.exists() {
-        fs::create_dir_all(&folder)?;
-        let step = progress::step("Building AWS's Lambda client for Node.js (once, if CMake and Autotools are there)");
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--silent", "--no-audit", "--no-fund", NODE_CLIENT]).current_dir(&folder);
-        let installed = run("build AWS's client for Node.js", &mut npm);
-        step.done(if installed.is_ok() { "built" } else { "not built" });
-        installed?;
-    }
-    Ok(program)
 }
 
 /// The emulator with a function. Both end with this.

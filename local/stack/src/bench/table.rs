@@ -26,6 +26,17 @@ pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     table
 }
 
+/// As Lambda counts memory.
+pub(super) fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / f64::from(1 << 20))
+}
+
+/// The middle one; of an even number the upper of the two in the middle.
+pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,5 +48,11 @@ mod tests {
         let expected = "| function       |   init |\n|----------------|-------:|\n\
                         | offer          | 4.2 ms |\n| empty, in Rust |   1 ms |\n";
         assert_eq!(table(&["function", "init"], &rows), expected);
+    }
+
+    #[test]
+    fn the_median_is_the_middle_one() {
+        assert_eq!(median(vec![9.0, 1.0, 5.0]), Some(5.0));
+        assert_eq!(median(Vec::new()), None);
     }
 }

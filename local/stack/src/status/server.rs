@@ -17,7 +17,9 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
-use super::{Observed, Observer, Status};
+use super::observer::Observer;
+use super::view::Status;
+use crate::options::Observed;
 
 /// Several browsers that watch at the same time are shown the same.
 const FRESH: Duration = Duration::from_millis(800);

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use domain::push::PushState;
 use store::waiting::WaitingFor;
 
-use super::{Function, Push, Queue, Status};
+use super::view::{Function, Push, Queue, Status};
 
 /// Characters of a push's bar.
 const BAR: usize = 20;

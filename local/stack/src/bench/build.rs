@@ -1,0 +1,35 @@
+//! Building what is measured.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use tokio::process::Command;
+
+use crate::place::Place;
+use crate::{package, progress};
+
+/// Where cargo puts what is built for production: beside the folder that this program is in.
+pub(super) fn release(place: &Place) -> Result<PathBuf> {
+    let own = place.program("stack")?;
+    let target = own.ancestors().nth(2).context("this program lies in no target folder")?;
+    Ok(target.join("release"))
+}
+
+/// Builds the functions as they are built for production, but for this machine's processor, and the empty one.
+pub(super) async fn build(place: &Place) -> Result<()> {
+    let step = progress::step("Building the functions with the release profile (the first time takes many minutes)");
+    let functions = package::functions(place)?;
+    let mut cargo = cargo(place.workspace());
+    cargo.args(["build", "--release", "--bins", "--package", "empty"]);
+    cargo.args(functions.iter().flat_map(|function| ["--package", function]));
+    ensure!(cargo.status().await.context("cannot run cargo")?.success(), "the functions do not build");
+    step.done("built");
+    Ok(())
+}
+
+pub(super) fn cargo(workspace: &Path) -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(workspace).kill_on_drop(true);
+    cargo
+}

@@ -1,0 +1,66 @@
+//! What several commands ask for: what to start, and where to look.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use client::{Deployment, STACK_VARIABLE, Stack};
+
+use crate::emulator::Emulator;
+use crate::place::Place;
+
+#[derive(Args)]
+pub(crate) struct Deployed {
+    /// Of this CloudFormation stack on AWS, with the AWS CLI's credentials and region; of the local one if left out.
+    #[arg(long = "on-aws", value_name = "STACK")]
+    on_aws: Option<String>,
+}
+
+impl Deployed {
+    pub(crate) async fn find(&self, place: &Place) -> Result<Deployment> {
+        Ok(match self.observed(place).await? {
+            Observed::Local(stack) => Deployment::local(&stack),
+            Observed::OnAws(_, deployment) => *deployment,
+        })
+    }
+
+    pub(crate) async fn observed(&self, place: &Place) -> Result<Observed> {
+        Ok(match &self.on_aws {
+            Some(name) => Observed::OnAws(name.clone(), Box::new(Deployment::on_aws(name).await?)),
+            None => Observed::Local(Box::new(running(place)?)),
+        })
+    }
+}
+
+#[derive(Args, Clone, Default)]
+pub(crate) struct Options {
+    /// What answers for AWS: ministack (fast, enforces roles), localstack (faithful), or the URL of one that runs already
+    /// on this machine. If left out, the one that is up; if none is, ministack.
+    #[arg(long, value_name = "ministack|localstack|URL")]
+    pub(crate) stack: Option<Emulator>,
+    /// Deliver e-mail to this server instead of the built-in inbox, as in smtp://127.0.0.1:2525.
+    #[arg(long, value_name = "URL")]
+    pub(crate) smtp: Option<String>,
+    /// Override a parameter of template.yaml, as in --set BrandName=Acme.
+    #[arg(long = "set", value_name = "PARAMETER=VALUE", value_parser = parse_setting)]
+    pub(crate) set: Vec<(String, String)>,
+}
+
+fn parse_setting(setting: &str) -> Result<(String, String), String> {
+    let (name, value) = setting.split_once('=').ok_or("expected Parameter=Value")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Where to look.
+pub(crate) enum Observed {
+    /// The stack on this machine.
+    Local(Box<Stack>),
+    /// A CloudFormation stack on AWS: its name, and what it has.
+    OnAws(String, Box<Deployment>),
+}
+
+/// The local stack that is up.
+pub(crate) fn running(place: &Place) -> Result<Stack> {
+    let file = std::env::var_os(STACK_VARIABLE).map_or_else(|| place.stack_file(), PathBuf::from);
+    Stack::read(&file).context("no stack is up; start one with: cargo xtask up --detach")
+}

@@ -1,0 +1,47 @@
+//! What arrived.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use client::Stack;
+use serde::Deserialize;
+
+use super::super::view::{Email, Inbox, TextMessage};
+use super::local::peek;
+
+/// E-mails and text messages that are shown.
+const MESSAGES: usize = 6;
+
+/// What arrived at a local stack's inbox.
+pub(super) async fn look(http: &reqwest::Client, stack: &Stack) -> Result<Inbox> {
+    let url = format!("{}api/messages?limit={MESSAGES}", stack.inbox_url);
+    let answer = http.get(url).send().await?.error_for_status()?;
+    let emails = answer.headers().get("x-total-count").and_then(|count| count.to_str().ok()?.parse().ok());
+    let newest_emails: Vec<Email> = answer.json().await?;
+    let sent = peek(http, stack, "sns/sms-messages", &[("region", &stack.region)]).await?;
+    let sent: SentTexts = serde_json::from_value(sent).context("the text messages cannot be read")?;
+    let texts: Vec<_> = sent.sms_messages.into_values().flatten().collect();
+    Ok(Inbox {
+        url: stack.inbox_url.clone(),
+        emails: emails.context("the inbox does not tell how much it has")?,
+        newest_emails,
+        texts: texts.len() as u64,
+        some_texts: texts
+            .into_iter()
+            .take(MESSAGES)
+            .map(|text| TextMessage { to: text.phone_number, text: text.message })
+            .collect(),
+    })
+}
+
+#[derive(Deserialize)]
+struct SentTexts {
+    sms_messages: BTreeMap<String, Vec<SentText>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SentText {
+    phone_number: String,
+    message: String,
+}

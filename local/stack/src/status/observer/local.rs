@@ -1,0 +1,17 @@
+//! What a local stack shows and AWS would not: messages in queues, and text messages that were sent.
+
+use anyhow::Result;
+use client::Stack;
+use serde_json::Value;
+
+/// Looks at what AWS itself would not show: MiniStack's way, or else LocalStack's.
+pub(super) async fn peek(http: &reqwest::Client, stack: &Stack, what: &str, query: &[(&str, &str)]) -> Result<Value> {
+    for root in ["_ministack", "_aws"] {
+        let url = reqwest::Url::parse_with_params(&format!("{}/{root}/{what}", stack.endpoint_url), query)?;
+        let answer = http.get(url).header("accept", "application/json").send().await?;
+        if answer.status().is_success() {
+            return Ok(answer.json().await?);
+        }
+    }
+    anyhow::bail!("the stack does not show its {what}")
+}

@@ -1,0 +1,124 @@
+//! Looks at everything. What cannot be looked at is told, and hides nothing else.
+//!
+//! | to change | open |
+//! |---|---|
+//! | pushes, and how far each is | `pushes` |
+//! | functions, their invocations and errors | `functions` |
+//! | queues, dead letters and their age | `queues` |
+//! | tables and their first items | `tables` |
+//! | what arrived | `inbox` |
+//! | how CloudWatch is asked | `metrics` |
+//! | how a local stack is asked for what AWS would not show | `local` |
+
+mod functions;
+mod inbox;
+mod local;
+mod metrics;
+mod pushes;
+mod queues;
+mod tables;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use client::{Deployment, Stack};
+use domain::TransportId;
+use jiff::Timestamp;
+
+use super::view::{Function, Inbox, Status, Table};
+use crate::options::Observed;
+use functions::FunctionObserver;
+use pushes::PushObserver;
+use queues::QueueObserver;
+use tables::TableObserver;
+
+/// Functions and tables change slowly, and looking at them takes many calls.
+const SLOWLY: Duration = Duration::from_secs(3);
+
+/// Looks at one deployment, again and again.
+pub(super) struct Observer {
+    /// Where it is on this machine, and its name on AWS.
+    stack: Option<Stack>,
+    on_aws: Option<String>,
+    http: reqwest::Client,
+    pushes: PushObserver,
+    functions: FunctionObserver,
+    queues: QueueObserver,
+    tables: TableObserver,
+    slow: Option<(Instant, Slow)>,
+}
+
+/// What is looked at less often.
+#[derive(Clone, Default)]
+struct Slow {
+    functions: Vec<Function>,
+    tables: Vec<Table>,
+    /// What carries each channel.
+    transports: BTreeSet<TransportId>,
+    faults: Vec<String>,
+}
+
+impl Observer {
+    pub(super) fn new(observed: Observed) -> Self {
+        let (stack, on_aws, deployment) = match observed {
+            Observed::Local(stack) => {
+                let deployment = Deployment::local(&stack);
+                (Some(*stack), None, deployment)
+            }
+            Observed::OnAws(name, deployment) => (None, Some(name), *deployment),
+        };
+        Self {
+            http: reqwest::Client::new(),
+            pushes: PushObserver::new(&deployment),
+            functions: FunctionObserver::new(&deployment, on_aws.is_some()),
+            queues: QueueObserver::new(&deployment, stack.clone()),
+            tables: TableObserver::new(&deployment, on_aws.is_some()),
+            stack,
+            on_aws,
+            slow: None,
+        }
+    }
+
+    /// How everything is now.
+    pub(super) async fn look(&mut self) -> Status {
+        let slow = match self.slow.take().filter(|(at, _)| at.elapsed() < SLOWLY) {
+            Some((at, slow)) => (at, slow),
+            None => (Instant::now(), self.look_slowly().await),
+        };
+        let Slow { functions, tables, transports, mut faults } = slow.1.clone();
+        self.slow = Some(slow);
+        let (queues, inbox) = tokio::join!(self.queues.look(), self.inbox());
+        let queues = or_fault(queues, "queues", &mut faults);
+        let inbox = or_fault(inbox, "inbox", &mut faults);
+        let customers = tables.iter().find(|table| table.name == "customers").map_or(0, |table| table.items);
+        let pushes = self.pushes.look(customers, &transports, &queues).await;
+        let pushes = or_fault(pushes, "pushes", &mut faults);
+        Status { at: Timestamp::now(), on_aws: self.on_aws.clone(), pushes, functions, queues, tables, inbox, faults }
+    }
+
+    async fn look_slowly(&self) -> Slow {
+        let mut slow = Slow::default();
+        let (functions, tables) = tokio::join!(self.functions.look(), self.tables.look());
+        if let Ok((_, transports)) = &functions {
+            slow.transports.clone_from(transports);
+        }
+        slow.functions = or_fault(functions.map(|(functions, _)| functions), "functions", &mut slow.faults);
+        slow.tables = or_fault(tables, "tables", &mut slow.faults);
+        slow
+    }
+
+    async fn inbox(&self) -> Result<Option<Inbox>> {
+        match &self.stack {
+            Some(stack) => Ok(Some(inbox::look(&self.http, stack).await?)),
+            None => Ok(None),
+        }
+    }
+}
+
+fn or_fault<T: Default>(looked: Result<T>, what: &str, faults: &mut Vec<String>) -> T {
+    looked.unwrap_or_else(|error| {
+        faults.push(format!("The {what} cannot be looked at: {error:#}"));
+        T::default()
+    })
+}
