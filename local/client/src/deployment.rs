@@ -8,7 +8,7 @@ use aws_sdk_cloudformation::error::DisplayErrorContext;
 use aws_sdk_cloudformation::types::Output;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 
-use crate::Stack;
+use crate::stack::Stack;
 
 /// The outputs of the template, by their names.
 pub type Outputs = BTreeMap<String, String>;

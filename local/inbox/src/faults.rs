@@ -179,14 +179,3 @@ impl Faults {
         self.0.lock().expect("nothing panics while it holds the faults")
     }
 }
-
-/// How a conversation goes on after its answer.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) enum Then {
-    #[default]
-    GoOn,
-    Close,
-    Hang,
-    Wait(Duration),
-    Answer(String),
-}

@@ -9,7 +9,7 @@ use mailin::{Action, AuthMechanism, Handler, Response, SessionBuilder, response}
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::faults::{self, Faults, Point, Then};
+use crate::faults::{self, Faults, Point};
 use crate::message::Messages;
 
 /// Longest line taken, in bytes: far over what RFC 5321 allows, so that what is wrong can be looked at.
@@ -84,6 +84,17 @@ async fn converse(stream: TcpStream, peer: IpAddr, receiver: Receiver) -> io::Re
             Action::NoReply | Action::UpgradeTls => {}
         }
     }
+}
+
+/// How a conversation goes on after its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+enum Then {
+    #[default]
+    GoOn,
+    Close,
+    Hang,
+    Wait(Duration),
+    Answer(String),
 }
 
 /// Gathers one message after the other.
