@@ -21,7 +21,7 @@ impl Api {
     /// Makes a signed call.
     ///
     /// # Errors
-    /// If there is no answer.
+    /// If there is no response.
     pub async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Response> {
         let url = format!("{}/{}", self.url, path.trim_start_matches('/'));
         self.signer.send(&Call { method, url: &url, headers, body, service: "execute-api" }).await

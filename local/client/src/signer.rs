@@ -66,16 +66,16 @@ impl Signer {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
         let url = format!("{}/", endpoint.trim_end_matches('/'));
         let headers = [("content-type", "application/x-www-form-urlencoded")];
-        let answer =
+        let response =
             self.send(&Call { method: "POST", url: &url, headers: &headers, body: body.as_bytes(), service }).await?;
-        anyhow::ensure!(answer.status < 300, "{service} refused ({}): {}", answer.status, answer.text);
-        Ok(answer.text)
+        anyhow::ensure!(response.status < 300, "{service} refused ({}): {}", response.status, response.text);
+        Ok(response.text)
     }
 
     /// Makes a call.
     ///
     /// # Errors
-    /// If the call cannot be signed or gets no answer. An answer that says no is no error.
+    /// If the call cannot be signed or gets no response. An answer that says no is no error.
     pub async fn send(&self, call: &Call<'_>) -> Result<Response> {
         let mut request = http::Request::builder().method(call.method).uri(call.url);
         for (name, value) in call.headers {
@@ -100,19 +100,19 @@ impl Signer {
             SignableRequest::new(call.method, call.url, call.headers.iter().copied(), SignableBody::Bytes(call.body))?;
         let (instructions, _) = sign(signable, &parameters)?.into_parts();
         instructions.apply_to_request_http1x(&mut request);
-        let answer = self
+        let response = self
             .http
             .execute(reqwest::Request::try_from(request)?)
             .await
             .with_context(|| format!("no answer to {} {}", call.method, call.url))?;
         Ok(Response {
-            status: answer.status().as_u16(),
-            headers: answer
+            status: response.status().as_u16(),
+            headers: response
                 .headers()
                 .iter()
                 .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
                 .collect(),
-            text: answer.text().await?,
+            text: response.text().await?,
         })
     }
 }

@@ -34,7 +34,7 @@ pub struct Fault {
     pub above: Option<usize>,
     /// Those in the second before.
     #[serde(skip)]
-    taken: VecDeque<Instant>,
+    recent: VecDeque<Instant>,
     /// How often its point was come to.
     #[serde(default)]
     pub seen: u32,
@@ -78,18 +78,18 @@ pub enum Action {
 
 impl Fault {
     /// Whether there were too many in the second before, if that matters. One that is refused does not count.
-    fn is_above(&mut self) -> bool {
+    fn is_over_limit(&mut self) -> bool {
         let Some(above) = self.above else {
             return true;
         };
         let now = Instant::now();
-        while self.taken.front().is_some_and(|taken| now.duration_since(*taken) >= SECOND) {
-            self.taken.pop_front();
+        while self.recent.front().is_some_and(|taken| now.duration_since(*taken) >= SECOND) {
+            self.recent.pop_front();
         }
-        if self.taken.len() >= above {
+        if self.recent.len() >= above {
             return true;
         }
-        self.taken.push_back(now);
+        self.recent.push_back(now);
         false
     }
 }
@@ -148,23 +148,23 @@ impl Faults {
     }
 
     /// Whether a password is the right one.
-    pub(crate) fn admits(&self, password: &str) -> bool {
+    pub(crate) fn accepts_password(&self, password: &str) -> bool {
         self.lock().password.as_deref().is_none_or(|right| right == password)
     }
 
     /// Counts a connection.
-    pub fn connected(&self) {
+    pub fn count_connection(&self) {
         self.lock().connections += 1;
     }
 
     /// What is to go wrong at this point, if anything. `to` is the recipient, where there is one.
-    pub fn at(&self, point: Point, to: &str) -> Option<Action> {
+    pub fn next_action(&self, point: Point, to: &str) -> Option<Action> {
         let mut state = self.lock();
         let fault = state
             .faults
             .iter_mut()
             .find(|fault| fault.at == point && to.ends_with(&fault.to) && fault.times != Some(0))?;
-        if !fault.is_above() {
+        if !fault.is_over_limit() {
             return None;
         }
         fault.seen += 1;

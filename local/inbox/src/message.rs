@@ -8,7 +8,7 @@ use mail_parser::MessageParser;
 use serde::Serialize;
 
 /// Most messages kept; older ones go first.
-const KEPT: usize = 200_000;
+const MAX_MESSAGES: usize = 200_000;
 
 /// One message, as the API shows it.
 #[derive(Debug, Clone, Serialize)]
@@ -46,24 +46,24 @@ pub struct Header {
 
 /// Every message, newest last. A handle: clones share the messages.
 #[derive(Debug, Clone, Default)]
-pub struct Messages(Arc<Mutex<Kept>>);
+pub struct Messages(Arc<Mutex<Stored>>);
 
 #[derive(Debug, Default)]
-struct Kept {
+struct Stored {
     last_id: u64,
     mails: VecDeque<Arc<Mail>>,
 }
 
 impl Messages {
     /// Keeps a message that came for `recipients`.
-    pub fn keep(&self, sender: &str, recipients: &[String], raw: Vec<u8>) {
+    pub fn store(&self, sender: &str, recipients: &[String], raw: Vec<u8>) {
         let mut mail = read(sender, recipients, raw);
-        let mut kept = self.lock();
-        kept.last_id += 1;
-        mail.id = kept.last_id;
-        kept.mails.push_back(Arc::new(mail));
-        if kept.mails.len() > KEPT {
-            kept.mails.pop_front();
+        let mut stored = self.lock();
+        stored.last_id += 1;
+        mail.id = stored.last_id;
+        stored.mails.push_back(Arc::new(mail));
+        if stored.mails.len() > MAX_MESSAGES {
+            stored.mails.pop_front();
         }
     }
 
@@ -74,15 +74,15 @@ impl Messages {
 
     /// How many there are, and the newest of them, newest first.
     pub fn newest(&self, limit: usize) -> (usize, Vec<Arc<Mail>>) {
-        let kept = self.lock();
-        (kept.mails.len(), kept.mails.iter().rev().take(limit).cloned().collect())
+        let stored = self.lock();
+        (stored.mails.len(), stored.mails.iter().rev().take(limit).cloned().collect())
     }
 
     /// One of them.
     pub fn get(&self, id: u64) -> Option<Arc<Mail>> {
-        let kept = self.lock();
-        let found = kept.mails.binary_search_by_key(&id, |mail| mail.id).ok()?;
-        kept.mails.get(found).cloned()
+        let stored = self.lock();
+        let found = stored.mails.binary_search_by_key(&id, |mail| mail.id).ok()?;
+        stored.mails.get(found).cloned()
     }
 
     /// Forgets all of them.
@@ -90,7 +90,7 @@ impl Messages {
         self.lock().mails.clear();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Stored> {
         self.0.lock().expect("nothing panics while it holds the messages")
     }
 }

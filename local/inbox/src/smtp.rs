@@ -22,7 +22,7 @@ const LINE_LIMIT: usize = 1 << 20;
 pub async fn serve(listener: TcpListener, messages: Messages, faults: Faults) -> io::Result<()> {
     loop {
         let (stream, peer) = listener.accept().await?;
-        faults.connected();
+        faults.count_connection();
         let receiver = Receiver { messages: messages.clone(), faults: faults.clone(), ..Receiver::default() };
         tokio::spawn(async move {
             // A client that goes away in the middle is its own business.
@@ -36,14 +36,14 @@ async fn converse(stream: TcpStream, peer: IpAddr, receiver: Receiver) -> io::Re
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let faults = receiver.faults.clone();
-    let then = receiver.then.clone();
+    let next_step = receiver.next_step.clone();
     let mut session = SessionBuilder::new("inbox");
     let password_version = faults.password_version();
     if faults.needs_password() {
         session.enable_auth(AuthMechanism::Plain).insecure_enable_plaintext_auth();
     }
     let mut session = session.build(peer, receiver);
-    if let Some(action) = faults.at(Point::Connection, "") {
+    if let Some(action) = faults.next_action(Point::Connection, "") {
         if let faults::Action::Reply(reply) = action {
             writer.write_all(format!("{reply}\r\n").as_bytes()).await?;
         }
@@ -58,19 +58,19 @@ async fn converse(stream: TcpStream, peer: IpAddr, receiver: Receiver) -> io::Re
             return Ok(());
         }
         let is_outdated = || faults.password_version() != password_version;
-        if !in_data && (is_outdated() || faults.at(Point::Connection, "").is_some()) {
+        if !in_data && (is_outdated() || faults.next_action(Point::Connection, "").is_some()) {
             return Ok(());
         }
         let response = session.process(&line);
         // 354 asks for the message; nothing else is answered until it is over.
         in_data = response.code == 354 || (in_data && response.action == Action::NoReply);
-        let next = std::mem::take(&mut *then.lock().expect("nothing panics while it holds this"));
+        let next = std::mem::take(&mut *next_step.lock().expect("nothing panics while it holds this"));
         match next {
-            Then::GoOn => {}
-            Then::Close => return Ok(()),
-            Then::Hang => std::future::pending().await,
-            Then::Wait(wait) => tokio::time::sleep(wait).await,
-            Then::Answer(reply) => {
+            NextStep::Continue => {}
+            NextStep::Close => return Ok(()),
+            NextStep::Hang => std::future::pending().await,
+            NextStep::Wait(wait) => tokio::time::sleep(wait).await,
+            NextStep::Reply(reply) => {
                 writer.write_all(format!("{reply}\r\n").as_bytes()).await?;
                 continue;
             }
@@ -88,13 +88,13 @@ async fn converse(stream: TcpStream, peer: IpAddr, receiver: Receiver) -> io::Re
 
 /// How a conversation goes on after its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-enum Then {
+enum NextStep {
     #[default]
-    GoOn,
+    Continue,
     Close,
     Hang,
     Wait(Duration),
-    Answer(String),
+    Reply(String),
 }
 
 /// Gathers one message after the other.
@@ -103,7 +103,7 @@ struct Receiver {
     messages: Messages,
     faults: Faults,
     /// How the conversation goes on, which the session cannot say.
-    then: Arc<Mutex<Then>>,
+    next_step: Arc<Mutex<NextStep>>,
     sender: String,
     recipients: Vec<String>,
     data: Vec<u8>,
@@ -111,40 +111,40 @@ struct Receiver {
 
 impl Receiver {
     /// The answer at a point: a fault's, or that all is well.
-    fn answer(&mut self, point: Point) -> Response {
+    fn respond(&mut self, point: Point) -> Response {
         let to = self.recipients.last().map(String::as_str).unwrap_or_default();
-        let Some(action) = self.faults.at(point, to) else {
+        let Some(action) = self.faults.next_action(point, to) else {
             if point == Point::Message {
-                self.keep();
+                self.store();
             }
             return response::OK;
         };
-        let then = match action {
+        let next_step = match action {
             // The session takes a message whose end is not answered with OK for unfinished.
-            faults::Action::Reply(reply) if point == Point::Message => Then::Answer(reply),
+            faults::Action::Reply(reply) if point == Point::Message => NextStep::Reply(reply),
             faults::Action::Reply(reply) => return custom(&reply),
-            faults::Action::Close => Then::Close,
+            faults::Action::Close => NextStep::Close,
             faults::Action::KeepAndClose => {
-                self.keep();
-                Then::Close
+                self.store();
+                NextStep::Close
             }
             faults::Action::KeepAndHang => {
-                self.keep();
-                Then::Hang
+                self.store();
+                NextStep::Hang
             }
             faults::Action::Wait(millis) => {
                 if point == Point::Message {
-                    self.keep();
+                    self.store();
                 }
-                Then::Wait(Duration::from_millis(millis))
+                NextStep::Wait(Duration::from_millis(millis))
             }
         };
-        *self.then.lock().expect("nothing panics while it holds this") = then;
+        *self.next_step.lock().expect("nothing panics while it holds this") = next_step;
         response::OK
     }
 
-    fn keep(&mut self) {
-        self.messages.keep(&self.sender, &self.recipients, std::mem::take(&mut self.data));
+    fn store(&mut self) {
+        self.messages.store(&self.sender, &self.recipients, std::mem::take(&mut self.data));
     }
 }
 
@@ -158,21 +158,21 @@ impl Handler for Receiver {
     fn mail(&mut self, _: IpAddr, _: &str, from: &str) -> Response {
         from.clone_into(&mut self.sender);
         self.recipients.clear();
-        self.answer(Point::Mail)
+        self.respond(Point::Mail)
     }
 
     fn rcpt(&mut self, to: &str) -> Response {
         self.recipients.push(to.to_owned());
-        self.answer(Point::Rcpt)
+        self.respond(Point::Rcpt)
     }
 
     fn auth_plain(&mut self, _: &str, _: &str, password: &str) -> Response {
-        if self.faults.admits(password) { response::AUTH_OK } else { response::INVALID_CREDENTIALS }
+        if self.faults.accepts_password(password) { response::AUTH_OK } else { response::INVALID_CREDENTIALS }
     }
 
     fn data_start(&mut self, _: &str, _: &str, _: bool, _: &[String]) -> Response {
         self.data.clear();
-        self.answer(Point::Data)
+        self.respond(Point::Data)
     }
 
     fn data(&mut self, buf: &[u8]) -> io::Result<()> {
@@ -181,6 +181,6 @@ impl Handler for Receiver {
     }
 
     fn data_end(&mut self) -> Response {
-        self.answer(Point::Message)
+        self.respond(Point::Message)
     }
 }

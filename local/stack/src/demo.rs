@@ -10,24 +10,24 @@ use serde_json::{Value, json};
 
 use crate::emulator::Emulator;
 use crate::options::Options;
-use crate::place::Place;
 use crate::run::Run;
-use crate::shutdown::Stopped;
-use crate::up::{end, prepare};
+use crate::shutdown::ShutdownSignal;
+use crate::stack_dir::StackDir;
+use crate::up::{prepare, stop};
 use crate::{load, progress};
 
 /// How long the SMTP server takes for each message, in milliseconds: so that what breaks, breaks in the middle of sends.
-const PER_MESSAGE: u64 = 60;
+const MESSAGE_DELAY_MS: u64 = 60;
 /// How long the SMTP server is down.
-const DOWN: Duration = Duration::from_secs(15);
+const OUTAGE: Duration = Duration::from_secs(15);
 /// How often functions are killed.
 const KILLS: usize = 8;
 /// What a killed function held comes back after this many seconds; in production after minutes.
-const HIDDEN: u32 = 5;
+const VISIBILITY_TIMEOUT_SECONDS: u32 = 5;
 /// Functions send this many at a time (`CONCURRENCY` in crates/delivery).
-const IN_FLIGHT: usize = 10;
+const CONCURRENT_SENDS: usize = 10;
 /// How long all of it may take.
-const WITHIN: Duration = Duration::from_secs(15 * 60);
+const TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 const OFFER: &str =
     r#"{"code":"DEMO","description":"Hello {{ customer.name }}, get 5% cashback","channels":["email"]}"#;
@@ -39,47 +39,47 @@ pub(crate) async fn demo(options: &Options) -> Result<()> {
         !matches!(options.stack, Some(Emulator::At(_))),
         "the demo needs a stack of its own: it kills its functions"
     );
-    let place = Place::of_workspace("demo-stack")?;
-    let stopped = Stopped::listen()?;
-    end(&place)?;
-    let shown = tokio::select! {
-        shown = show(&place, options) => shown,
-        () = stopped.wait() => Err(anyhow::anyhow!("stopped")),
+    let dir = StackDir::in_workspace("demo-stack")?;
+    let shutdown = ShutdownSignal::listen()?;
+    stop(&dir)?;
+    let result = tokio::select! {
+        result = run_demo(&dir, options) => result,
+        () = shutdown.wait() => Err(anyhow::anyhow!("stopped")),
     };
-    end(&place)?;
-    shown
+    stop(&dir)?;
+    result
 }
 
-async fn show(place: &Place, options: &Options) -> Result<()> {
-    let stack = prepare(place, options).await?;
-    let functions = Run::load(&place.processes_file());
+async fn run_demo(dir: &StackDir, options: &Options) -> Result<()> {
+    let stack = prepare(dir, options).await?;
+    let functions = Run::load(&dir.processes_file());
     load::load(&stack, None).await?;
-    hide(&stack).await?;
-    let bank = Bank { api: Api::new(&stack), inbox_url: stack.inbox_url.clone(), http: reqwest::Client::new() };
-    bank.break_smtp(&json!([{"at": "message", "do": {"wait": PER_MESSAGE}}])).await?;
+    shorten_visibility(&stack).await?;
+    let demo = Demo { api: Api::new(&stack), inbox_url: stack.inbox_url.clone(), http: reqwest::Client::new() };
+    demo.set_smtp_faults(&json!([{"at": "message", "do": {"wait": MESSAGE_DELAY_MS}}])).await?;
 
     let mut step = progress::step("Posting an offer to everybody");
-    let answer = bank.api.call("POST", "/offers", &[], OFFER.as_bytes()).await?;
-    ensure!(answer.status == 201, "the offer was refused ({}): {}", answer.status, answer.text);
-    let offer = answer.json()["id"].as_str().context("the offer came back without an id")?.to_owned();
-    bank.reached(&offer, 200, &mut step).await?;
+    let response = demo.api.call("POST", "/offers", &[], OFFER.as_bytes()).await?;
+    ensure!(response.status == 201, "the offer was refused ({}): {}", response.status, response.text);
+    let offer = response.json()["id"].as_str().context("the offer came back without an id")?.to_owned();
+    demo.wait_for_sent(&offer, 200, &mut step).await?;
     step.done("it is being sent");
 
     let mut step = progress::step("Stopping the SMTP server");
-    bank.break_smtp(&json!([{"at": "connection", "do": "close"}])).await?;
-    let down = Instant::now();
-    while down.elapsed() < DOWN {
-        step.at(&bank.push(&offer).await?.to_string());
+    demo.set_smtp_faults(&json!([{"at": "connection", "do": "close"}])).await?;
+    let outage = Instant::now();
+    while outage.elapsed() < OUTAGE {
+        step.update(&demo.push(&offer).await?.to_string());
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    bank.break_smtp(&json!([{"at": "message", "do": {"wait": PER_MESSAGE}}])).await?;
+    demo.set_smtp_faults(&json!([{"at": "message", "do": {"wait": MESSAGE_DELAY_MS}}])).await?;
     step.done("it is back");
 
     let mut step = progress::step("Killing functions in the middle of their work (SIGKILL)");
-    let (mut killed, mut sent) = (0, bank.push(&offer).await?.sent);
+    let (mut killed, mut sent) = (0, demo.push(&offer).await?.sent);
     for _ in 0..KILLS {
         // Some have been sent since the last time, so there is a middle to be killed in.
-        let progress = bank.reached(&offer, sent + 40, &mut step).await?;
+        let progress = demo.wait_for_sent(&offer, sent + 40, &mut step).await?;
         if progress.is_completed {
             break;
         }
@@ -89,17 +89,17 @@ async fn show(place: &Place, options: &Options) -> Result<()> {
     step.done(&format!("{killed} were killed"));
 
     let mut step = progress::step("Waiting for the push to end (claims of the killed hold for two and a half minutes)");
-    let push = bank.reached(&offer, u64::MAX, &mut step).await?;
+    let push = demo.wait_for_sent(&offer, u64::MAX, &mut step).await?;
     step.done(&push.to_string());
-    bank.judge(&push, killed).await
+    demo.report(&push, killed).await
 }
 
 /// Lets messages that a killed function held come back soon.
-async fn hide(stack: &Stack) -> Result<()> {
+async fn shorten_visibility(stack: &Stack) -> Result<()> {
     let sqs = aws_sdk_sqs::Client::new(&stack.sdk_config());
     for (_, url) in stack.queues.iter().filter(|(name, _)| !name.ends_with("DeadLetters")) {
         let call = sqs.set_queue_attributes().queue_url(url);
-        call.attributes(QueueAttributeName::VisibilityTimeout, HIDDEN.to_string()).send().await?;
+        call.attributes(QueueAttributeName::VisibilityTimeout, VISIBILITY_TIMEOUT_SECONDS.to_string()).send().await?;
     }
     Ok(())
 }
@@ -122,14 +122,14 @@ impl std::fmt::Display for Progress {
     }
 }
 
-struct Bank {
+struct Demo {
     api: Api,
     inbox_url: String,
     http: reqwest::Client,
 }
 
-impl Bank {
-    async fn break_smtp(&self, faults: &Value) -> Result<()> {
+impl Demo {
+    async fn set_smtp_faults(&self, faults: &Value) -> Result<()> {
         let url = format!("{}api/faults", self.inbox_url);
         self.http.put(url).json(faults).send().await?.error_for_status()?;
         Ok(())
@@ -137,13 +137,13 @@ impl Bank {
 
     async fn push(&self, offer: &str) -> Result<Progress> {
         let path = format!("/offers/{offer}/pushes/1");
-        let mut answer = self.api.call("GET", &path, &[], b"").await?;
+        let mut response = self.api.call("GET", &path, &[], b"").await?;
         // The function that answers is killed, too.
-        while answer.status >= 500 {
+        while response.status >= 500 {
             tokio::time::sleep(Duration::from_millis(100)).await;
-            answer = self.api.call("GET", &path, &[], b"").await?;
+            response = self.api.call("GET", &path, &[], b"").await?;
         }
-        let push = answer.json();
+        let push = response.json();
         let count = |name: &str| push[name].as_u64().with_context(|| format!("{name} is missing in {push}"));
         Ok(Progress {
             is_completed: push["state"] == "completed",
@@ -154,21 +154,21 @@ impl Bank {
     }
 
     /// Waits until so many are sent, or the push is completed.
-    async fn reached(&self, offer: &str, sent: u64, step: &mut progress::Step) -> Result<Progress> {
+    async fn wait_for_sent(&self, offer: &str, sent: u64, step: &mut progress::Step) -> Result<Progress> {
         let began = Instant::now();
         loop {
             let progress = self.push(offer).await?;
-            step.at(&progress.to_string());
+            step.update(&progress.to_string());
             if progress.is_completed || progress.sent >= sent {
                 return Ok(progress);
             }
-            ensure!(began.elapsed() < WITHIN, "the push does not get on: {progress}");
+            ensure!(began.elapsed() < TIMEOUT, "the push does not get on: {progress}");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 
     /// Compares what the push says with what arrived.
-    async fn judge(&self, push: &Progress, killed: usize) -> Result<()> {
+    async fn report(&self, push: &Progress, killed: usize) -> Result<()> {
         let mails: Vec<Value> = self.http.get(format!("{}api/messages", self.inbox_url)).send().await?.json().await?;
         let mut copies: BTreeMap<&str, usize> = BTreeMap::new();
         for mail in &mails {
@@ -185,10 +185,10 @@ impl Bank {
         );
         println!(
             "  the message is sent once more: at most {} times here, for {killed} killed functions that",
-            killed * IN_FLIGHT
+            killed * CONCURRENT_SENDS
         );
-        println!("  sent {IN_FLIGHT} at a time. docs/guarantees.md tells why that cannot be avoided.");
-        if lost > 0 || twice > killed * IN_FLIGHT {
+        println!("  sent {CONCURRENT_SENDS} at a time. docs/guarantees.md tells why that cannot be avoided.");
+        if lost > 0 || twice > killed * CONCURRENT_SENDS {
             bail!("the promises did not hold");
         }
         Ok(())

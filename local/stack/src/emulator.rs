@@ -13,9 +13,9 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::place::{Place, REGION};
 use crate::process::{Running, run};
 use crate::progress;
+use crate::stack_dir::{REGION, StackDir};
 
 /// What a service of ours inherits of the environment. Functions inherit it in turn, so nothing else gets in.
 const INHERITED: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR"];
@@ -51,16 +51,16 @@ impl FromStr for Emulator {
 
 impl Emulator {
     /// Makes sure that it is installed.
-    pub(crate) fn install(&self, place: &Place) -> Result<()> {
+    pub(crate) fn install(&self, dir: &StackDir) -> Result<()> {
         match self {
             Self::MiniStack => {
                 let packages = include_str!("../ministack/requirements.txt");
-                install_once(&folder(place, "ministack"), packages, "MiniStack (once, about 30 MB)", |_| Ok(()))
+                install_once(&folder(dir, "ministack"), packages, "MiniStack (once, about 30 MB)", |_| Ok(()))
             }
             Self::LocalStack => {
                 let packages = include_str!("../localstack/requirements.txt");
                 let what = "LocalStack (once, about 350 MB)";
-                install_once(&folder(place, "localstack"), packages, what, dynamodb_local)
+                install_once(&folder(dir, "localstack"), packages, what, dynamodb_local)
             }
             Self::At(_) => Ok(()),
         }
@@ -89,13 +89,13 @@ impl Emulator {
     }
 
     /// Starts it. Answers what runs, and the URL that answers once it is ready; nothing if it is not ours to start.
-    pub(crate) fn start(&self, place: &Place, port: u16) -> Result<Option<(Running, String)>> {
-        let temporary = place.files().join("tmp");
+    pub(crate) fn start(&self, dir: &StackDir, port: u16) -> Result<Option<(Running, String)>> {
+        let temporary = dir.path().join("tmp");
         std::fs::create_dir_all(&temporary)?;
         let command = |python: &Path| {
             let mut command = Command::new(python.join("bin/python"));
             command
-                .current_dir(place.files())
+                .current_dir(dir.path())
                 .env_clear()
                 .envs(INHERITED.iter().filter_map(|name| Some((name, env::var_os(name)?))))
                 .env("TMPDIR", &temporary);
@@ -103,7 +103,7 @@ impl Emulator {
         };
         let (command, ready) = match self {
             Self::MiniStack => {
-                let mut command = command(&folder(place, "ministack"));
+                let mut command = command(&folder(dir, "ministack"));
                 command
                     .args(["-m", "ministack"])
                     .env("GATEWAY_PORT", port.to_string())
@@ -117,10 +117,10 @@ impl Emulator {
                 (command, "_ministack/ready")
             }
             Self::LocalStack => {
-                let python = folder(place, "localstack");
+                let python = folder(dir, "localstack");
                 let mut command = command(&python);
                 command
-                    .arg(place.workspace().join("local/stack/localstack/serve.py"))
+                    .arg(dir.workspace().join("local/stack/localstack/serve.py"))
                     .arg(port.to_string())
                     .arg(&temporary)
                     .arg(python.join("package/emulator"));
@@ -128,37 +128,37 @@ impl Emulator {
             }
             Self::At(_) => return Ok(None),
         };
-        let running = Running::start("the AWS stack", command, &place.files().join("aws.log"))?;
+        let running = Running::start("the AWS stack", command, &dir.path().join("aws.log"))?;
         Ok(Some((running, format!("{}/{ready}", self.url(port)))))
     }
 }
 
 /// Makes sure that what stands for SES in tests is installed, which no emulator does as SES would. Answers its Python.
-pub(crate) fn install_moto(place: &Place) -> Result<PathBuf> {
-    let folder = folder(place, "moto");
+pub(crate) fn install_moto(dir: &StackDir) -> Result<PathBuf> {
+    let folder = folder(dir, "moto");
     install_once(&folder, include_str!("../moto/requirements.txt"), "moto (once, about 140 MB)", |_| Ok(()))?;
     Ok(folder.join("bin/python"))
 }
 
 /// Makes sure that what fuzzes the API in tests is installed. Answers its program.
-pub(crate) fn install_schemathesis(place: &Place) -> Result<PathBuf> {
-    let folder = folder(place, "schemathesis");
+pub(crate) fn install_schemathesis(dir: &StackDir) -> Result<PathBuf> {
+    let folder = folder(dir, "schemathesis");
     let packages = include_str!("../schemathesis/requirements.txt");
     install_once(&folder, packages, "schemathesis (once, about 90 MB)", |_| Ok(()))?;
     Ok(folder.join("bin/schemathesis"))
 }
 
 /// Makes sure that what runs an empty function in Python is installed. Answers its Python.
-pub(crate) fn install_awslambdaric(place: &Place) -> Result<PathBuf> {
-    let folder = folder(place, "awslambdaric");
+pub(crate) fn install_awslambdaric(dir: &StackDir) -> Result<PathBuf> {
+    let folder = folder(dir, "awslambdaric");
     let packages = include_str!("../awslambdaric/requirements.txt");
     install_once(&folder, packages, "AWS's Lambda client for Python (once, about 30 MB)", |_| Ok(()))?;
     Ok(folder.join("bin/python"))
 }
 
 /// Python, and what is installed into it: shared by all stacks.
-fn folder(place: &Place, name: &str) -> PathBuf {
-    place.workspace().join("target/local").join(name)
+fn folder(dir: &StackDir, name: &str) -> PathBuf {
+    dir.workspace().join("target/local").join(name)
 }
 
 fn install_once(folder: &Path, packages: &str, what: &str, more: impl Fn(&Path) -> Result<()>) -> Result<()> {

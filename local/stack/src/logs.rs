@@ -8,17 +8,17 @@ use aws_sdk_cloudwatchlogs::Client;
 use client::{Deployment, logged};
 
 /// How far back `logs` looks.
-const BACK: Duration = Duration::from_secs(15 * 60);
+const LOOK_BACK: Duration = Duration::from_secs(15 * 60);
 /// How far back each look overlaps the one before: a line may be filed late.
 const OVERLAP: Duration = Duration::from_secs(10);
 /// How often `follow` looks.
-const EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Shows the last quarter of an hour of one function or all.
-pub(crate) async fn show(deployment: &Deployment, function: Option<&str>, follow_on: bool) -> Result<()> {
+pub(crate) async fn show(deployment: &Deployment, function: Option<&str>, keep_following: bool) -> Result<()> {
     let mut tail = Tail::new(deployment, function)?;
-    tail.look(SystemTime::now() - BACK).await?;
-    if follow_on { tail.follow().await } else { Ok(()) }
+    tail.print_since(SystemTime::now() - LOOK_BACK).await?;
+    if keep_following { tail.follow().await } else { Ok(()) }
 }
 
 /// Shows what comes from here on.
@@ -53,14 +53,14 @@ impl Tail {
         let mut since = SystemTime::now();
         loop {
             let next = SystemTime::now();
-            self.look(since - OVERLAP).await?;
+            self.print_since(since - OVERLAP).await?;
             since = next;
-            tokio::time::sleep(EVERY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
     /// Prints what was logged since then and not printed yet, in the order of time.
-    async fn look(&mut self, since: SystemTime) -> Result<()> {
+    async fn print_since(&mut self, since: SystemTime) -> Result<()> {
         let mut lines = Vec::new();
         for (name, function) in &self.functions {
             for event in logged(&self.logs, function, since).await? {
@@ -74,7 +74,7 @@ impl Tail {
         }
         lines.sort();
         for (_, name, message) in lines {
-            for line in message.lines().filter(|line| is_worth_showing(line)) {
+            for line in message.lines().filter(|line| is_shown(line)) {
                 println!("{name:9} {line}");
             }
         }
@@ -83,7 +83,7 @@ impl Tail {
 }
 
 /// Lambda's own lines say nothing that ours do not, and metrics are for CloudWatch.
-fn is_worth_showing(line: &str) -> bool {
+fn is_shown(line: &str) -> bool {
     let lambdas = ["START RequestId", "END RequestId", "REPORT RequestId", "INIT_START"];
     let is_metrics = line.starts_with('{') && line.contains(r#""_aws":"#);
     !line.trim().is_empty() && !is_metrics && !lambdas.iter().any(|start| line.starts_with(start))

@@ -14,7 +14,7 @@
 //! | what `status` and the status page show | `status` |
 //! | what `bench` measures | `bench` |
 //! | `load`, `logs`, `redrive`, `demo`, `test` | the module of that name |
-//! | where files go | `place` |
+//! | where files go | `stack_dir` |
 
 mod bench;
 mod demo;
@@ -24,7 +24,6 @@ mod load;
 mod logs;
 mod options;
 mod package;
-mod place;
 mod process;
 mod progress;
 mod redrive;
@@ -32,6 +31,7 @@ mod run;
 mod sample;
 mod services;
 mod shutdown;
+mod stack_dir;
 mod status;
 mod test;
 mod up;
@@ -42,8 +42,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use client::{Api, Stack};
-use options::{Deployed, Options, running};
-use place::Place;
+use options::{Options, TargetArgs, running};
+use stack_dir::StackDir;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Runs Offercast on this machine: no AWS account, no Docker.", version = None)]
@@ -73,7 +73,7 @@ enum Command {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        place: Deployed,
+        target: TargetArgs,
     },
     /// Serve the status page, as `up` has it done.
     #[command(hide = true)]
@@ -107,7 +107,7 @@ enum Command {
         #[arg(long, short)]
         follow: bool,
         #[command(flatten)]
-        place: Deployed,
+        target: TargetArgs,
     },
     /// Look at dead letters, drop one, or send those of a queue again.
     Redrive {
@@ -117,7 +117,7 @@ enum Command {
         #[arg(long, value_name = "ID", requires = "queue")]
         drop: Option<String>,
         #[command(flatten)]
-        place: Deployed,
+        target: TargetArgs,
     },
     /// Stop the SMTP server and kill functions in the middle of a push to 2,000 customers, and count who was lost.
     Demo {
@@ -144,28 +144,28 @@ async fn main() -> ExitCode {
     match run(Arguments::parse().command).await {
         Ok(code) => code,
         Err(error) => {
-            progress::failed(&error);
+            progress::print_error(&error);
             ExitCode::FAILURE
         }
     }
 }
 
 async fn run(command: Command) -> Result<ExitCode> {
-    let place = Place::of_workspace(place::PEOPLES)?;
+    let dir = StackDir::in_workspace(stack_dir::DEFAULT)?;
     match command {
-        Command::Up { detach, options } => up::up(&place, &options, detach).await?,
-        Command::Down => up::down(&place)?,
-        Command::Status { watch, json, place: deployed } => {
-            status::show(deployed.observed(&place).await?, json, watch).await?;
+        Command::Up { detach, options } => up::up(&dir, &options, detach).await?,
+        Command::Down => up::down(&dir)?,
+        Command::Status { watch, json, target } => {
+            status::show(target.resolve(&dir).await?, json, watch).await?;
         }
         Command::ServeStatus { stack_file, port } => status::serve(stack_file, port).await?,
-        Command::Call { method, path, body } => return call(&running(&place)?, &method, &path, body).await,
-        Command::Load { file } => load::load(&running(&place)?, file.as_deref()).await?,
-        Command::Logs { function, follow, place: deployed } => {
-            logs::show(&deployed.find(&place).await?, function.as_deref(), follow).await?;
+        Command::Call { method, path, body } => return call(&running(&dir)?, &method, &path, body).await,
+        Command::Load { file } => load::load(&running(&dir)?, file.as_deref()).await?,
+        Command::Logs { function, follow, target } => {
+            logs::show(&target.deployment(&dir).await?, function.as_deref(), follow).await?;
         }
-        Command::Redrive { queue, drop, place: deployed } => {
-            redrive::redrive(&deployed.find(&place).await?, queue.as_deref(), drop.as_deref()).await?;
+        Command::Redrive { queue, drop, target } => {
+            redrive::redrive(&target.deployment(&dir).await?, queue.as_deref(), drop.as_deref()).await?;
         }
         Command::Demo { options } => demo::demo(&options).await?,
         Command::Bench { parts } => bench::bench(&parts).await?,
@@ -180,11 +180,11 @@ async fn call(stack: &Stack, method: &str, path: &str, body: Option<String>) -> 
         Some((body, None)) => body.as_bytes().to_vec(),
         None => Vec::new(),
     };
-    let answer = Api::new(stack).call(&method.to_uppercase(), path, &[], &body).await?;
-    eprintln!("{}", answer.status);
-    match answer.json() {
-        serde_json::Value::Null => println!("{}", answer.text),
+    let response = Api::new(stack).call(&method.to_uppercase(), path, &[], &body).await?;
+    eprintln!("{}", response.status);
+    match response.json() {
+        serde_json::Value::Null => println!("{}", response.text),
         json => println!("{json:#}"),
     }
-    Ok(if answer.status < 400 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if response.status < 400 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -7,27 +7,27 @@ use clap::Args;
 use client::{Deployment, STACK_VARIABLE, Stack};
 
 use crate::emulator::Emulator;
-use crate::place::Place;
+use crate::stack_dir::StackDir;
 
 #[derive(Args)]
-pub(crate) struct Deployed {
+pub(crate) struct TargetArgs {
     /// Of this CloudFormation stack on AWS, with the AWS CLI's credentials and region; of the local one if left out.
     #[arg(long = "on-aws", value_name = "STACK")]
     on_aws: Option<String>,
 }
 
-impl Deployed {
-    pub(crate) async fn find(&self, place: &Place) -> Result<Deployment> {
-        Ok(match self.observed(place).await? {
-            Observed::Local(stack) => Deployment::local(&stack),
-            Observed::OnAws(_, deployment) => *deployment,
+impl TargetArgs {
+    pub(crate) async fn deployment(&self, dir: &StackDir) -> Result<Deployment> {
+        Ok(match self.resolve(dir).await? {
+            Target::Local(stack) => Deployment::local(&stack),
+            Target::OnAws(_, deployment) => *deployment,
         })
     }
 
-    pub(crate) async fn observed(&self, place: &Place) -> Result<Observed> {
+    pub(crate) async fn resolve(&self, dir: &StackDir) -> Result<Target> {
         Ok(match &self.on_aws {
-            Some(name) => Observed::OnAws(name.clone(), Box::new(Deployment::on_aws(name).await?)),
-            None => Observed::Local(Box::new(running(place)?)),
+            Some(name) => Target::OnAws(name.clone(), Box::new(Deployment::on_aws(name).await?)),
+            None => Target::Local(Box::new(running(dir)?)),
         })
     }
 }
@@ -52,7 +52,7 @@ fn parse_setting(setting: &str) -> Result<(String, String), String> {
 }
 
 /// Where to look.
-pub(crate) enum Observed {
+pub(crate) enum Target {
     /// The stack on this machine.
     Local(Box<Stack>),
     /// A CloudFormation stack on AWS: its name, and what it has.
@@ -60,7 +60,7 @@ pub(crate) enum Observed {
 }
 
 /// The local stack that is up.
-pub(crate) fn running(place: &Place) -> Result<Stack> {
-    let file = std::env::var_os(STACK_VARIABLE).map_or_else(|| place.stack_file(), PathBuf::from);
+pub(crate) fn running(dir: &StackDir) -> Result<Stack> {
+    let file = std::env::var_os(STACK_VARIABLE).map_or_else(|| dir.stack_file(), PathBuf::from);
     Stack::read(&file).context("no stack is up; start one with: cargo xtask up --detach")
 }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use zip::CompressionMethod;
 use zip::write::SimpleFileOptions;
 
-use crate::place::Place;
+use crate::stack_dir::StackDir;
 
 /// A function, ready to be deployed.
 pub(crate) struct Package {
@@ -23,8 +23,8 @@ pub(crate) struct Package {
 }
 
 /// Every function: each has a folder under `functions/`.
-pub(crate) fn functions(place: &Place) -> Result<Vec<String>> {
-    let mut names: Vec<String> = fs::read_dir(place.workspace().join("functions"))?
+pub(crate) fn functions(dir: &StackDir) -> Result<Vec<String>> {
+    let mut names: Vec<String> = fs::read_dir(dir.workspace().join("functions"))?
         .filter_map(Result::ok)
         .filter(|entry| entry.path().join("Cargo.toml").exists())
         .filter_map(|entry| entry.file_name().into_string().ok())
@@ -34,11 +34,11 @@ pub(crate) fn functions(place: &Place) -> Result<Vec<String>> {
 }
 
 /// Packs every function.
-pub(crate) fn all(place: &Place) -> Result<Vec<Package>> {
-    functions(place)?
+pub(crate) fn all(dir: &StackDir) -> Result<Vec<Package>> {
+    functions(dir)?
         .into_iter()
         .map(|function| {
-            let program = place.function(&function)?;
+            let program = dir.function(&function)?;
             let zip = zip_of(&program).with_context(|| format!("cannot pack {}", program.display()))?;
             let hash = HEXLOWER.encode(&Sha256::digest(&zip));
             Ok(Package { function, hash, zip })

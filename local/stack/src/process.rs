@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 /// How long a process may take to end when asked, before it is made to.
-const PATIENCE: Duration = Duration::from_secs(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A process that we started, with all that it started: they form one process group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ impl Running {
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
         let pid = i32::try_from(child.id()).context("a process id that is no process id")?;
-        let started = started(pid).with_context(|| format!("{name} ended at once; see {}", log.display()))?;
+        let started = start_time(pid).with_context(|| format!("{name} ended at once; see {}", log.display()))?;
         Ok(Self { name: name.to_owned(), pid, started })
     }
 
@@ -48,20 +48,20 @@ impl Running {
 
     /// Whether it still runs.
     pub(crate) fn is_alive(&self) -> bool {
-        started(self.pid).is_some_and(|started| started == self.started)
+        start_time(self.pid).is_some_and(|started| started == self.started)
     }
 
     /// Ends it and all that it started.
-    pub(crate) fn end(&self) {
+    pub(crate) fn stop(&self) {
         // Another process has the id by now; while one of the group lived, the system would not have given it away.
-        if started(self.pid).is_some_and(|started| started != self.started) {
+        if start_time(self.pid).is_some_and(|started| started != self.started) {
             return;
         }
         let group = Pid::from_raw(self.pid);
         // The group may be gone between looking and asking; that is what was wanted.
         let _ = killpg(group, Signal::SIGTERM);
-        let asked = Instant::now();
-        while killpg(group, None).is_ok() && asked.elapsed() < PATIENCE {
+        let signalled = Instant::now();
+        while killpg(group, None).is_ok() && signalled.elapsed() < STOP_TIMEOUT {
             reap(self.pid);
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -76,7 +76,7 @@ fn reap(pid: i32) {
 }
 
 /// When a process started, in whatever form the system tells it; `None` if there is none.
-fn started(pid: i32) -> Option<String> {
+fn start_time(pid: i32) -> Option<String> {
     let (state, started) = if cfg!(target_os = "linux") {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // proc(5): the name stands in parentheses and may hold anything; state is field 3, start time field 22.

@@ -17,7 +17,7 @@ pub(crate) fn step(what: &str) -> Step {
 
 impl Step {
     /// Says how far it is, on one line that changes.
-    pub(crate) fn at(&mut self, how_far: &str) {
+    pub(crate) fn update(&mut self, how_far: &str) {
         let mut err = std::io::stderr();
         if err.is_terminal() {
             // A progress line that cannot be shown is no reason to stop.
@@ -30,7 +30,7 @@ impl Step {
     /// Says that it is done, and how long it took.
     pub(crate) fn done(mut self, what: &str) {
         if self.shown {
-            self.at("");
+            self.update("");
             eprint!("\r");
         }
         eprintln!("    {what} ({:.1} s)", self.began.elapsed().as_secs_f32());
@@ -38,6 +38,6 @@ impl Step {
 }
 
 /// Says why it did not work.
-pub(crate) fn failed(error: &anyhow::Error) {
+pub(crate) fn print_error(error: &anyhow::Error) {
     eprintln!("\n\x1b[1;31mError:\x1b[0m {error:#}");
 }

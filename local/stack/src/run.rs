@@ -62,10 +62,10 @@ impl Run {
     }
 
     /// Ends what still runs. Answers how many processes that were.
-    pub(crate) fn end(&self) -> usize {
+    pub(crate) fn stop(&self) -> usize {
         let alive = self.processes.iter().filter(|running| running.is_alive()).count();
         // One that crashed may have left others of its group behind.
-        self.processes.iter().for_each(Running::end);
+        self.processes.iter().for_each(Running::stop);
         alive
     }
 }

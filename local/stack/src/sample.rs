@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use crate::progress;
 
 /// How long the sample e-mail may take.
-const ARRIVES_WITHIN: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// A second `up` must not send the sample again.
-const KEY: &str = "offercast-sample-offer";
+const IDEMPOTENCY_KEY: &str = "offercast-sample-offer";
 
 /// Where the e-mail that is shown goes to.
 const ADDRESS: &str = "asha@example.com";
@@ -23,18 +23,18 @@ pub(crate) async fn show(stack: &Stack, has_inbox: bool) -> Result<()> {
     let api = Api::new(stack);
     let step = progress::step("Adding three sample customers and posting the sample offer");
     let customers = customers();
-    let answer = api.call("POST", "/customers", &[], customers.to_string().as_bytes()).await?;
-    if answer.status != 200 {
-        bail!("the sample customers were refused ({}): {}", answer.status, answer.text);
+    let response = api.call("POST", "/customers", &[], customers.to_string().as_bytes()).await?;
+    if response.status != 200 {
+        bail!("the sample customers were refused ({}): {}", response.status, response.text);
     }
-    let answer = api.call("POST", "/offer/create", &[("idempotency-key", KEY)], OFFER.as_bytes()).await?;
-    if answer.status != 201 {
-        bail!("the sample offer was refused ({}): {}", answer.status, answer.text);
+    let response = api.call("POST", "/offer/create", &[("idempotency-key", IDEMPOTENCY_KEY)], OFFER.as_bytes()).await?;
+    if response.status != 201 {
+        bail!("the sample offer was refused ({}): {}", response.status, response.text);
     }
-    let offer = answer.json();
+    let offer = response.json();
     let id = offer["id"].as_str().context("the offer came back without an id")?;
-    let sent = completed(&api, id).await?;
-    if answer.headers.contains_key("idempotent-replayed") {
+    let sent = wait_for_completion(&api, id).await?;
+    if response.headers.contains_key("idempotent-replayed") {
         step.done("were here already");
     } else {
         step.done(&format!("offer {id} brought {sent} messages"));
@@ -59,14 +59,14 @@ pub(crate) async fn show(stack: &Stack, has_inbox: bool) -> Result<()> {
 }
 
 /// Waits until a push is completed; answers how many notifications it sent.
-async fn completed(api: &Api, offer: &str) -> Result<u64> {
+async fn wait_for_completion(api: &Api, offer: &str) -> Result<u64> {
     let began = Instant::now();
     loop {
         let push = api.call("GET", &format!("/offers/{offer}/pushes/1"), &[], b"").await?.json();
         if push["state"] == "completed" {
             return Ok(push["sent"].as_u64().unwrap_or_default());
         }
-        if began.elapsed() > ARRIVES_WITHIN {
+        if began.elapsed() > TIMEOUT {
             bail!("the sample offer was not delivered within a minute; target/stack/aws.log may tell why: {push}");
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -7,31 +7,31 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::place::Place;
 use crate::process::Running;
+use crate::stack_dir::StackDir;
 
-/// How long a service may take to answer.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+/// How long a service may take to response.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Starts the inbox.
-pub(crate) fn start_inbox(place: &Place, smtp_port: u16, web_port: u16) -> Result<Running> {
-    let mut command = Command::new(place.program("inbox")?);
+pub(crate) fn start_inbox(dir: &StackDir, smtp_port: u16, web_port: u16) -> Result<Running> {
+    let mut command = Command::new(dir.program("inbox")?);
     command.args(["--smtp-port", &smtp_port.to_string(), "--web-port", &web_port.to_string()]);
-    Running::start("the inbox", command, &place.files().join("inbox.log"))
+    Running::start("the inbox", command, &dir.path().join("inbox.log"))
 }
 
 /// Starts the status page.
-pub(crate) fn start_status(place: &Place, port: u16) -> Result<Running> {
-    let mut command = Command::new(place.program("stack")?);
-    command.arg("serve-status").arg(place.stack_file()).args(["--port", &port.to_string()]);
-    Running::start("the status page", command, &place.files().join("status.log"))
+pub(crate) fn start_status(dir: &StackDir, port: u16) -> Result<Running> {
+    let mut command = Command::new(dir.program("stack")?);
+    command.arg("serve-status").arg(dir.stack_file()).args(["--port", &port.to_string()]);
+    Running::start("the status page", command, &dir.path().join("status.log"))
 }
 
 /// Waits until a service answers at `url`.
-pub(crate) async fn ready(running: &Running, url: &str, log: &Path) -> Result<()> {
+pub(crate) async fn wait_until_ready(running: &Running, url: &str, log: &Path) -> Result<()> {
     let began = Instant::now();
     loop {
-        if reqwest::get(url).await.is_ok_and(|answer| answer.status().is_success()) {
+        if reqwest::get(url).await.is_ok_and(|response| response.status().is_success()) {
             return Ok(());
         }
         if !running.is_alive() {
@@ -39,7 +39,7 @@ pub(crate) async fn ready(running: &Running, url: &str, log: &Path) -> Result<()
             let end: Vec<_> = log.lines().rev().take(15).collect();
             bail!("{} ended while starting:\n{}", running.name, end.into_iter().rev().collect::<Vec<_>>().join("\n"));
         }
-        if began.elapsed() > READY_WITHIN {
+        if began.elapsed() > READY_TIMEOUT {
             bail!("{} does not answer at {url}; see {}", running.name, log.display());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -4,9 +4,9 @@ use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Ctrl-C, or being told to end.
-pub(crate) struct Stopped(tokio::sync::watch::Receiver<bool>);
+pub(crate) struct ShutdownSignal(tokio::sync::watch::Receiver<bool>);
 
-impl Stopped {
+impl ShutdownSignal {
     /// Listens from here on.
     pub(crate) fn listen() -> Result<Self> {
         let (sender, receiver) = tokio::sync::watch::channel(false);

@@ -11,10 +11,10 @@ use client::{MOTO_VARIABLE, SCHEMATHESIS_VARIABLE, STACK_VARIABLE};
 
 use crate::emulator::{Emulator, install_moto, install_schemathesis};
 use crate::options::Options;
-use crate::place::Place;
 use crate::progress;
-use crate::shutdown::Stopped;
-use crate::up::{end, prepare};
+use crate::shutdown::ShutdownSignal;
+use crate::stack_dir::StackDir;
+use crate::up::{prepare, stop};
 
 /// Modules of stories that are left out on LocalStack: it enforces no roles, evaluates alarms once a minute, and answers too
 /// slowly to show a rate. What a browser or a container shows, it shows once.
@@ -23,25 +23,25 @@ const ON_MINISTACK: [&str; 5] = ["alarms", "enforced_roles", "concurrent_functio
 /// Runs every test of the workspace.
 pub(crate) async fn test(options: &Options, arguments: &[String]) -> Result<ExitCode> {
     // Each kind of stack has a place of its own, so that both may be tested at the same time.
-    let place = Place::of_workspace(match &options.stack {
+    let dir = StackDir::in_workspace(match &options.stack {
         Some(Emulator::LocalStack) => "test-localstack",
         None | Some(Emulator::MiniStack | Emulator::At(_)) => "test-stack",
     })?;
-    let stopped = Stopped::listen()?;
+    let shutdown = ShutdownSignal::listen()?;
     // Never on a stack that is up: tests may break theirs.
-    end(&place)?;
+    stop(&dir)?;
     let tested = tokio::select! {
-        tested = run(&place, options, arguments) => tested,
-        () = stopped.wait() => Err(anyhow::anyhow!("stopped")),
+        tested = run(&dir, options, arguments) => tested,
+        () = shutdown.wait() => Err(anyhow::anyhow!("stopped")),
     };
-    end(&place)?;
+    stop(&dir)?;
     Ok(if tested?.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn run(place: &Place, options: &Options, arguments: &[String]) -> Result<ExitStatus> {
-    let moto = install_moto(place)?;
-    let schemathesis = install_schemathesis(place)?;
-    prepare(place, options).await?;
+async fn run(dir: &StackDir, options: &Options, arguments: &[String]) -> Result<ExitStatus> {
+    let moto = install_moto(dir)?;
+    let schemathesis = install_schemathesis(dir)?;
+    prepare(dir, options).await?;
     progress::step("Running the tests");
     let (cargo, libtest) = match arguments.iter().position(|argument| argument == "--") {
         Some(at) => (&arguments[..at], &arguments[at + 1..]),
@@ -66,14 +66,14 @@ async fn run(place: &Place, options: &Options, arguments: &[String]) -> Result<E
     }
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
-        .current_dir(place.workspace())
+        .current_dir(dir.workspace())
         .args(["test", "--workspace", "--no-fail-fast"])
         .args(targets)
         .args(cargo)
         .arg("--")
         .args(skipped.iter().flat_map(|skipped| ["--skip", skipped]))
         .args(libtest)
-        .env(STACK_VARIABLE, place.stack_file())
+        .env(STACK_VARIABLE, dir.stack_file())
         .env(MOTO_VARIABLE, moto)
         .env(SCHEMATHESIS_VARIABLE, schemathesis);
     let mut tests = tokio::process::Command::from(command).process_group(0).spawn().context("cannot run cargo test")?;
@@ -105,9 +105,9 @@ fn engine_answers() -> std::io::Result<bool> {
     let mut socket = UnixStream::connect(host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock"))?;
     socket.set_read_timeout(Some(Duration::from_secs(10)))?;
     socket.write_all(b"GET /_ping HTTP/1.0\r\n\r\n")?;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer)?;
-    Ok(answer.split_whitespace().nth(1) == Some("200"))
+    let mut response = String::new();
+    socket.read_to_string(&mut response)?;
+    Ok(response.split_whitespace().nth(1) == Some("200"))
 }
 
 /// A process group that ends with this.

@@ -6,21 +6,21 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
 
-use crate::place::Place;
+use crate::stack_dir::StackDir;
 use crate::{package, progress};
 
 /// Where cargo puts what is built for production: beside the folder that this program is in.
-pub(super) fn release(place: &Place) -> Result<PathBuf> {
-    let own = place.program("stack")?;
+pub(super) fn release(dir: &StackDir) -> Result<PathBuf> {
+    let own = dir.program("stack")?;
     let target = own.ancestors().nth(2).context("this program lies in no target folder")?;
     Ok(target.join("release"))
 }
 
 /// Builds the functions as they are built for production, but for this machine's processor, and the empty one.
-pub(super) async fn build(place: &Place) -> Result<()> {
+pub(super) async fn build(dir: &StackDir) -> Result<()> {
     let step = progress::step("Building the functions with the release profile (the first time takes many minutes)");
-    let functions = package::functions(place)?;
-    let mut cargo = cargo(place.workspace());
+    let functions = package::functions(dir)?;
+    let mut cargo = cargo(dir.workspace());
     cargo.args(["build", "--release", "--bins", "--package", "empty"]);
     cargo.args(functions.iter().flat_map(|function| ["--package", function]));
     ensure!(cargo.status().await.context("cannot run cargo")?.success(), "the functions do not build");

@@ -11,13 +11,13 @@ use client::Stack;
 
 use super::table::median;
 use crate::emulator::install_awslambdaric;
-use crate::place::Place;
 use crate::process::run;
+use crate::stack_dir::StackDir;
 use crate::{package, progress};
 
 /// Where systems keep all authorities in one file. Amazon Linux, which Lambda runs, keeps them only there; Debian has each in a
 /// file of its own besides, which a function would read too, and so take twice as long to start.
-const AUTHORITIES: [&str; 2] = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];
+const CA_BUNDLES: [&str; 2] = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];
 /// AWS's client of the Runtime API for Node.js: the last version for Node.js 20.
 const NODE_CLIENT: &str = "aws-lambda-ric@3.3.0";
 
@@ -53,18 +53,18 @@ impl Handler {
 }
 
 /// Our functions, as they are deployed. Their first event is one of the samples.
-pub(super) async fn functions(place: &Place, stack: &Stack) -> Result<Vec<Handler>> {
+pub(super) async fn functions(dir: &StackDir, stack: &Stack) -> Result<Vec<Handler>> {
     let lambda = aws_sdk_lambda::Client::new(&stack.sdk_config());
     let mut handlers = Vec::new();
-    for function in package::functions(place)? {
+    for function in package::functions(dir)? {
         let deployed = stack.functions.get(&function).with_context(|| format!("{function} is not deployed"))?;
-        let answer = lambda.get_function_configuration().function_name(deployed).send().await?;
-        let variables = answer.environment.and_then(|environment| environment.variables).unwrap_or_default();
-        let program = place.function(&function)?;
+        let response = lambda.get_function_configuration().function_name(deployed).send().await?;
+        let variables = response.environment.and_then(|environment| environment.variables).unwrap_or_default();
+        let program = dir.function(&function)?;
         let mut handler = Handler::empty(&function, vec![program.clone().into()]);
         handler.program = Some(program);
         handler.environment.extend(variables);
-        if let Some(authorities) = AUTHORITIES.into_iter().find(|file| Path::new(file).exists()) {
+        if let Some(authorities) = CA_BUNDLES.into_iter().find(|file| Path::new(file).exists()) {
             handler.environment.insert("SSL_CERT_FILE".to_owned(), authorities.to_owned());
         }
         for (name, value) in [
@@ -76,16 +76,16 @@ pub(super) async fn functions(place: &Place, stack: &Stack) -> Result<Vec<Handle
         ] {
             handler.environment.insert(name.to_owned(), value.clone());
         }
-        handler.event = sample(place, &function)?;
+        handler.event = sample(dir, &function)?;
         handlers.push(handler);
     }
     Ok(handlers)
 }
 
 /// The first of the samples that a function has. They are about things that are not there, so each is soon done.
-fn sample(place: &Place, function: &str) -> Result<String> {
+fn sample(dir: &StackDir, function: &str) -> Result<String> {
     let mut files: Vec<PathBuf> =
-        fs::read_dir(place.workspace().join("events"))?.filter_map(Result::ok).map(|entry| entry.path()).collect();
+        fs::read_dir(dir.workspace().join("events"))?.filter_map(Result::ok).map(|entry| entry.path()).collect();
     files.sort();
     let is_its = |file: &&PathBuf| {
         file.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&format!("{function}-")))
@@ -95,13 +95,13 @@ fn sample(place: &Place, function: &str) -> Result<String> {
 }
 
 /// Functions that do nothing, in the languages that are installed.
-pub(super) async fn empty(place: &Place, notes: &mut Vec<String>) -> Result<Vec<Handler>> {
-    let program = place.function("empty")?;
+pub(super) async fn empty(dir: &StackDir, notes: &mut Vec<String>) -> Result<Vec<Handler>> {
+    let program = dir.function("empty")?;
     let mut rust = Handler::empty("empty, in Rust", vec![program.clone().into()]);
     rust.program = Some(program);
     let mut handlers = vec![rust];
 
-    match install_awslambdaric(place) {
+    match install_awslambdaric(dir) {
         Ok(python) => {
             let command = vec![python.into(), "-m".into(), "awslambdaric".into(), "empty.handler".into()];
             handlers.push(Handler::empty("empty, in Python", command));
@@ -113,7 +113,7 @@ pub(super) async fn empty(place: &Place, notes: &mut Vec<String>) -> Result<Vec<
     match version {
         Ok(version) => {
             let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
-            let command = match node_client(place) {
+            let command = match node_client(dir) {
                 Ok(client) => vec!["node".into(), client.into(), "empty.handler".into()],
                 Err(_) => {
                     notes.push(format!(
@@ -132,8 +132,8 @@ pub(super) async fn empty(place: &Place, notes: &mut Vec<String>) -> Result<Vec<
 }
 
 /// Makes sure that AWS's client for Node.js is installed. Answers its program.
-fn node_client(place: &Place) -> Result<PathBuf> {
-    let folder = place.workspace().join("target/local/aws-lambda-ric");
+fn node_client(dir: &StackDir) -> Result<PathBuf> {
+    let folder = dir.workspace().join("target/local/aws-lambda-ric");
     let program = folder.join("node_modules/.bin/aws-lambda-ric");
     if !program.exists() {
         fs::create_dir_all(&folder)?;

@@ -23,9 +23,9 @@ use clap::ValueEnum;
 
 use crate::emulator::Emulator;
 use crate::options::Options;
-use crate::place::Place;
-use crate::shutdown::Stopped;
-use crate::up::{end, prepare};
+use crate::shutdown::ShutdownSignal;
+use crate::stack_dir::StackDir;
+use crate::up::{prepare, stop};
 use build::{build, release};
 
 /// What can be measured by itself.
@@ -46,47 +46,47 @@ pub(crate) async fn bench(parts: &[Part]) -> Result<()> {
         "the figures need Linux: they come from /proc, and AWS's runtime emulator is for it"
     );
     let wanted = |part| parts.is_empty() || parts.contains(&part);
-    let stopped = Stopped::listen()?;
-    let place = Place::of_workspace("bench-stack")?;
-    let release = release(&place)?;
-    let place = place.with_functions_in(release);
-    end(&place)?;
+    let shutdown = ShutdownSignal::listen()?;
+    let dir = StackDir::in_workspace("bench-stack")?;
+    let release = release(&dir)?;
+    let dir = dir.with_functions_in(release);
+    stop(&dir)?;
     let figures = async {
         let mut figures = Figures::default();
-        build(&place).await?;
+        build(&dir).await?;
         // Built before anything is measured, so that what is measured has the machine to itself.
-        let sending = if wanted(Part::Smtp) { sink::Sending::build(&place).await? } else { None };
+        let smtp_benchmark = if wanted(Part::Smtp) { sink::SmtpBenchmark::build(&dir).await? } else { None };
         if wanted(Part::Functions) || wanted(Part::Pushes) {
-            on_stack(&place, &wanted, &mut figures).await?;
+            on_stack(&dir, &wanted, &mut figures).await?;
         }
-        end(&place)?;
-        if let Some(sending) = sending {
-            figures.say("E-mails a second", &sending.measure(&place).await?);
+        stop(&dir)?;
+        if let Some(smtp_benchmark) = smtp_benchmark {
+            figures.add("E-mails a second", &smtp_benchmark.measure(&dir).await?);
         } else if wanted(Part::Smtp) {
-            figures.say("E-mails a second", sink::MISSING);
+            figures.add("E-mails a second", sink::MISSING);
         }
         Ok(figures)
     };
     let figures = tokio::select! {
         figures = figures => figures,
-        () = stopped.wait() => Err(anyhow::anyhow!("stopped")),
+        () = shutdown.wait() => Err(anyhow::anyhow!("stopped")),
     };
-    end(&place)?;
+    stop(&dir)?;
     println!("\n{}\n{}", system::machine(), figures?.0);
     Ok(())
 }
 
-async fn on_stack(place: &Place, wanted: &impl Fn(Part) -> bool, figures: &mut Figures) -> Result<()> {
-    let sink = sink::Sink::start(place)?;
+async fn on_stack(dir: &StackDir, wanted: &impl Fn(Part) -> bool, figures: &mut Figures) -> Result<()> {
+    let sink = sink::Sink::start(dir)?;
     let smtp = sink.as_ref().map(sink::Sink::url);
     let options = Options { stack: Some(Emulator::default()), smtp, set: Vec::new() };
-    let stack = prepare(place, &options).await?;
+    let stack = prepare(dir, &options).await?;
     // First, while the stack has little to do and its tables are small.
     if wanted(Part::Functions) {
-        figures.say("Functions", &start::measure(place, &stack).await?);
+        figures.add("Functions", &start::measure(dir, &stack).await?);
     }
     if wanted(Part::Pushes) {
-        figures.say("Pushes", &pushes::measure(&stack, sink.is_some()).await?);
+        figures.add("Pushes", &pushes::measure(&stack, sink.is_some()).await?);
     }
     Ok(())
 }
@@ -96,7 +96,7 @@ async fn on_stack(place: &Place, wanted: &impl Fn(Part) -> bool, figures: &mut F
 struct Figures(String);
 
 impl Figures {
-    fn say(&mut self, heading: &str, text: &str) {
+    fn add(&mut self, heading: &str, text: &str) {
         self.0 += &format!("\n{heading}\n\n{}\n", text.trim_end());
     }
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use super::build::cargo;
-use crate::place::Place;
 use crate::process::Running;
+use crate::stack_dir::StackDir;
 use crate::{progress, services};
 
 /// Why there is no figure.
@@ -19,7 +19,7 @@ pub(super) const MISSING: &str =
     "Not measured: there is no smtp-sink (Debian: apt-get install postfix; or name it in SMTP_SINK).";
 
 /// How long it may take to listen.
-const READY_WITHIN: Duration = Duration::from_secs(5);
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn program() -> Option<PathBuf> {
     let named = env::var_os("SMTP_SINK").map(PathBuf::from);
@@ -34,7 +34,7 @@ pub(super) struct Sink {
 
 impl Sink {
     /// Starts it, where it is installed.
-    pub(super) fn start(place: &Place) -> Result<Option<Self>> {
+    pub(super) fn start(dir: &StackDir) -> Result<Option<Self>> {
         let Some(program) = program() else { return Ok(None) };
         let port = services::free_port(0)?;
         let mut command = Command::new(program);
@@ -43,10 +43,10 @@ impl Sink {
             command.args(["-u", "nobody"]);
         }
         command.args([&format!("127.0.0.1:{port}"), "1000"]);
-        let sink = Self { running: Running::start("smtp-sink", command, &place.files().join("sink.log"))?, port };
+        let sink = Self { running: Running::start("smtp-sink", command, &dir.path().join("sink.log"))?, port };
         let began = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            ensure!(began.elapsed() < READY_WITHIN, "smtp-sink does not answer");
+            ensure!(began.elapsed() < LISTEN_TIMEOUT, "smtp-sink does not answer");
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(Some(sink))
@@ -60,33 +60,33 @@ impl Sink {
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        self.running.end();
+        self.running.stop();
     }
 }
 
 /// The benchmark of the transport, which starts a sink of its own.
-pub(super) struct Sending;
+pub(super) struct SmtpBenchmark;
 
-impl Sending {
-    const BENCHMARK: [&str; 5] = ["bench", "--package", "delivery", "--bench", "smtp"];
+impl SmtpBenchmark {
+    const CARGO_ARGS: [&str; 5] = ["bench", "--package", "delivery", "--bench", "smtp"];
 
     /// Builds it, where it can run.
-    pub(super) async fn build(place: &Place) -> Result<Option<Self>> {
+    pub(super) async fn build(dir: &StackDir) -> Result<Option<Self>> {
         if program().is_none() {
             return Ok(None);
         }
         let step = progress::step("Building the benchmark of the SMTP transport");
-        let built = cargo(place.workspace()).args(Self::BENCHMARK).arg("--no-run").status().await;
+        let built = cargo(dir.workspace()).args(Self::CARGO_ARGS).arg("--no-run").status().await;
         ensure!(built.context("cannot run cargo")?.success(), "the benchmark does not build");
         step.done("built");
         Ok(Some(Self))
     }
 
     /// What it says.
-    pub(super) async fn measure(&self, place: &Place) -> Result<String> {
-        let step = progress::step("Sending to a server that discards");
-        let mut benchmark = cargo(place.workspace());
-        let output = benchmark.args(Self::BENCHMARK).stderr(Stdio::inherit()).output().await?;
+    pub(super) async fn measure(&self, dir: &StackDir) -> Result<String> {
+        let step = progress::step("SmtpBenchmark to a server that discards");
+        let mut benchmark = cargo(dir.workspace());
+        let output = benchmark.args(Self::CARGO_ARGS).stderr(Stdio::inherit()).output().await?;
         ensure!(output.status.success(), "the benchmark of the SMTP transport failed");
         step.done("sent");
         Ok(String::from_utf8(output.stdout)?)

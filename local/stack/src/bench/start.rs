@@ -16,8 +16,8 @@ use nix::unistd::Pid;
 use super::handlers::{Handler, empty, functions};
 use super::system::{children_of, peak_memory};
 use super::table::{megabytes, table};
-use crate::place::Place;
 use crate::progress;
+use crate::stack_dir::StackDir;
 
 /// Why there is no figure.
 const MISSING: &str = "Not measured: AWS's runtime emulator comes with the SAM CLI. Install that with .ci/sam install, or name yours in SAM.";
@@ -25,17 +25,17 @@ const MISSING: &str = "Not measured: AWS's runtime emulator comes with the SAM C
 /// How often each is started.
 const STARTS: usize = 10;
 /// How long the emulator may take to listen.
-const LISTENS_WITHIN: Duration = Duration::from_secs(5);
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a function may take for one event.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Starts everything, several times, and shows what it took.
-pub(super) async fn measure(place: &Place, stack: &Stack) -> Result<String> {
-    let Some(emulator) = emulator(place) else {
+pub(super) async fn measure(dir: &StackDir, stack: &Stack) -> Result<String> {
+    let Some(emulator) = emulator(dir) else {
         return Ok(MISSING.to_owned());
     };
     let mut notes = Vec::new();
-    let empty = empty(place, &mut notes).await?;
-    let mut handlers = functions(place, stack).await?;
+    let empty = empty(dir, &mut notes).await?;
+    let mut handlers = functions(dir, stack).await?;
     let ours = handlers.len();
     handlers.extend(empty);
 
@@ -43,22 +43,22 @@ pub(super) async fn measure(place: &Place, stack: &Stack) -> Result<String> {
     // In turns, so that whatever else the machine does, it does to all of them.
     for round in 1..=STARTS {
         for handler in &mut handlers {
-            step.at(&format!("{}, {round} of {STARTS}", handler.name));
-            let (init, memory) = start(&emulator, place, handler).await?;
+            step.update(&format!("{}, {round} of {STARTS}", handler.name));
+            let (init, memory) = start(&emulator, dir, handler).await?;
             handler.inits.push(init);
             handler.memory = handler.memory.max(memory);
         }
     }
     step.done(&format!("{STARTS} times each"));
-    show(&handlers, ours, &notes)
+    format_results(&handlers, ours, &notes)
 }
 
 /// The emulator that came with the SAM CLI.
-fn emulator(place: &Place) -> Option<PathBuf> {
+fn emulator(dir: &StackDir) -> Option<PathBuf> {
     let name = if cfg!(target_arch = "aarch64") { "aws-lambda-rie-arm64" } else { "aws-lambda-rie-x86_64" };
     let environment = match env::var_os("SAM") {
         Some(sam) => fs::canonicalize(sam).ok()?.ancestors().nth(2)?.to_owned(),
-        None => place.workspace().join("target/local/sam"),
+        None => dir.workspace().join("target/local/sam"),
     };
     let versions = fs::read_dir(environment.join("lib")).into_iter().flatten().filter_map(Result::ok);
     let mut files = versions.map(|python| python.path().join("site-packages/samcli/local/rapid").join(name));
@@ -80,8 +80,8 @@ impl Drop for Emulated {
 }
 
 /// Starts a function and gives it one event. Answers its init in milliseconds, and the most memory that it had.
-async fn start(emulator: &Path, place: &Place, handler: &Handler) -> Result<(f64, u64)> {
-    let log = place.files().join("emulator.log");
+async fn start(emulator: &Path, dir: &StackDir, handler: &Handler) -> Result<(f64, u64)> {
+    let log = dir.path().join("emulator.log");
     let file = File::create(&log)?;
     // Both at once, so that they are two.
     let (outer, inner) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
@@ -91,7 +91,7 @@ async fn start(emulator: &Path, place: &Place, handler: &Handler) -> Result<(f64
     command
         .args(["--runtime-interface-emulator-address", &outer_address, "--runtime-api-address", &inner_address])
         .args(&handler.command)
-        .current_dir(place.workspace().join("local/stack/bench"))
+        .current_dir(dir.workspace().join("local/stack/bench"))
         .env_clear()
         .envs(["PATH", "HOME"].iter().filter_map(|name| Some((name, env::var_os(name)?))))
         // Nothing is written beside the sources.
@@ -102,32 +102,32 @@ async fn start(emulator: &Path, place: &Place, handler: &Handler) -> Result<(f64
     let emulated = Emulated(child.context("cannot start AWS's runtime emulator")?);
 
     let url = format!("http://{outer_address}/2015-03-31/functions/function/invocations");
-    let http = reqwest::Client::builder().timeout(ANSWERS_WITHIN).build()?;
+    let http = reqwest::Client::builder().timeout(RESPONSE_TIMEOUT).build()?;
     let began = Instant::now();
     loop {
         match http.post(&url).body(handler.event.clone()).send().await {
             // Whatever it answers, an error too, it has started and looked at the event.
-            Ok(answer) => break drop(answer.bytes().await?),
-            Err(error) if error.is_connect() && began.elapsed() < LISTENS_WITHIN => {
+            Ok(response) => break drop(response.bytes().await?),
+            Err(error) if error.is_connect() && began.elapsed() < LISTEN_TIMEOUT => {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             Err(error) => return Err(error).with_context(|| format!("{} does not answer", handler.name)),
         }
     }
-    let said = fs::read_to_string(&log)?;
-    let Some(init) = init_of(&said) else { bail!("{} does not start:\n{said}", handler.name) };
+    let output = fs::read_to_string(&log)?;
+    let Some(init) = parse_init(&output) else { bail!("{} does not start:\n{output}", handler.name) };
     let memory = children_of(emulated.0.id()).into_iter().filter_map(peak_memory).max();
-    Ok((init, memory.with_context(|| format!("{} ended:\n{said}", handler.name))?))
+    Ok((init, memory.with_context(|| format!("{} ended:\n{output}", handler.name))?))
 }
 
 /// How long a start took, in milliseconds, if it went well.
-fn init_of(log: &str) -> Option<f64> {
+fn parse_init(log: &str) -> Option<f64> {
     let (_, report) = log.split_once("INIT RTDONE(status: success)")?.1.split_once("INIT REPORT(")?;
     let (_, duration) = report.split_once("durationMs: ")?;
     duration.split([',', ')']).next()?.parse().ok()
 }
 
-fn show(handlers: &[Handler], ours: usize, notes: &[String]) -> Result<String> {
+fn format_results(handlers: &[Handler], ours: usize, notes: &[String]) -> Result<String> {
     let (functions, empty) = handlers.split_at(ours);
     let mut heading = vec!["".to_owned(), "package".to_owned(), "program".to_owned(), "init".to_owned()];
     let of = |handler: &Handler| format!("of {}'s", handler.name.trim_start_matches("empty, in "));
@@ -137,7 +137,7 @@ fn show(handlers: &[Handler], ours: usize, notes: &[String]) -> Result<String> {
     let mut rows = Vec::new();
     for handler in handlers {
         let sizes = match &handler.program {
-            Some(program) => [megabytes(packed(program)?), megabytes(fs::metadata(program)?.len())],
+            Some(program) => [megabytes(packed_size(program)?), megabytes(fs::metadata(program)?.len())],
             None => ["–".to_owned(), "–".to_owned()],
         };
         let mut row = vec![handler.name.clone()];
@@ -167,7 +167,7 @@ fn show(handlers: &[Handler], ours: usize, notes: &[String]) -> Result<String> {
 }
 
 /// The size of a program in a zip archive, which deflates as gzip does.
-fn packed(program: &Path) -> Result<u64> {
+fn packed_size(program: &Path) -> Result<u64> {
     let output = Command::new("gzip").arg("--stdout").arg(program).output().context("cannot run gzip")?;
     ensure!(output.status.success(), "gzip: {}", String::from_utf8_lossy(&output.stderr));
     Ok(output.stdout.len() as u64)
@@ -180,10 +180,10 @@ mod tests {
     #[test]
     fn init_is_read_from_either_form_of_the_report() {
         let report = "(rapid) INIT RTDONE(status: success)\n(rapid) INIT REPORT(durationMs: 17.322000)\n";
-        assert_eq!(init_of(report), Some(17.322));
+        assert_eq!(parse_init(report), Some(17.322));
         let report =
             "INIT RTDONE(status: success)\nINIT REPORT(initType: on-demand, durationMs: 9.50, status: success)";
-        assert_eq!(init_of(report), Some(9.5));
-        assert_eq!(init_of("INIT RTDONE(status: error)\nINIT REPORT(durationMs: 3.0)"), None);
+        assert_eq!(parse_init(report), Some(9.5));
+        assert_eq!(parse_init("INIT RTDONE(status: error)\nINIT REPORT(durationMs: 3.0)"), None);
     }
 }

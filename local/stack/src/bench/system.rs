@@ -41,7 +41,7 @@ fn processor_time(pid: i32) -> impl Iterator<Item = (i32, u64)> {
 
 /// What the processes of each of a stack's functions have used. Those that ended count with what they had used when last
 /// looked at.
-pub(super) struct Watch {
+pub(super) struct ProcessMonitor {
     /// Functions, with what tells their processes from others.
     functions: Vec<(String, String)>,
     endpoint: String,
@@ -50,8 +50,8 @@ pub(super) struct Watch {
     memory: HashMap<String, u64>,
 }
 
-impl Watch {
-    /// Begins to watch.
+impl ProcessMonitor {
+    /// Begins to monitor.
     pub(super) fn new(stack: &Stack) -> Self {
         let variable =
             |(name, function): (&String, &String)| (name.clone(), format!("AWS_LAMBDA_FUNCTION_NAME={function}"));
@@ -64,7 +64,7 @@ impl Watch {
     }
 
     /// Looks at every process.
-    pub(super) fn look(&mut self) {
+    pub(super) fn sample(&mut self) {
         for pid in processes() {
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
             let has = |wanted: &str| environment.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes());

@@ -2,7 +2,7 @@
 //!
 //! | to change | open |
 //! |---|---|
-//! | what is looked at, and how | `observer` |
+//! | what is observed at, and how | `observer` |
 //! | the facts themselves, and their JSON | `view` |
 //! | the terminal's view | `terminal` |
 //! | the page | `page.html`, `page.css`, `page.js`; `server` serves it |
@@ -16,23 +16,23 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::options::Observed;
+use crate::options::Target;
 use observer::Observer;
 pub(crate) use server::serve;
 
 /// How often `--watch` looks; AWS is asked less often, since it limits how many questions it answers.
-const EVERY: Duration = Duration::from_secs(1);
-const EVERY_ON_AWS: Duration = Duration::from_secs(10);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+const POLL_INTERVAL_ON_AWS: Duration = Duration::from_secs(10);
 
 /// Shows how everything is: once, or until told to stop.
-pub(crate) async fn show(observed: Observed, json: bool, watch: bool) -> Result<()> {
+pub(crate) async fn show(observed: Target, json: bool, watch: bool) -> Result<()> {
     let every = match &observed {
-        Observed::Local(_) => EVERY,
-        Observed::OnAws(..) => EVERY_ON_AWS,
+        Target::Local(_) => POLL_INTERVAL,
+        Target::OnAws(..) => POLL_INTERVAL_ON_AWS,
     };
     let mut observer = Observer::new(observed);
     loop {
-        let status = observer.look().await;
+        let status = observer.observe().await;
         if json {
             println!("{}", serde_json::to_string(&status)?);
         } else {

@@ -19,10 +19,10 @@ use tokio::sync::Mutex;
 
 use super::observer::Observer;
 use super::view::Status;
-use crate::options::Observed;
+use crate::options::Target;
 
 /// Several browsers that watch at the same time are shown the same.
-const FRESH: Duration = Duration::from_millis(800);
+const CACHE_TTL: Duration = Duration::from_millis(800);
 
 /// Nothing but the page's own parts is loaded, whatever a customer's name holds.
 const POLICY: [(HeaderName, &str); 3] = [
@@ -36,7 +36,7 @@ const POLICY: [(HeaderName, &str); 3] = [
 
 /// Serves it until told to end.
 pub(crate) async fn serve(stack_file: PathBuf, port: u16) -> Result<()> {
-    let page = Arc::new(Page { stack_file, seen: Mutex::default() });
+    let page = Arc::new(Page { stack_file, cache: Mutex::default() });
     let script = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")];
     let style = [(header::CONTENT_TYPE, "text/css; charset=utf-8")];
     let router = Router::new()
@@ -47,7 +47,7 @@ pub(crate) async fn serve(stack_file: PathBuf, port: u16) -> Result<()> {
         // For who joins the page's URL, which ends with a slash, with a path, which begins with one.
         .route("//api/status", get(status))
         .with_state(page)
-        .layer(from_fn(only_from_here));
+        .layer(from_fn(require_local_host));
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
         .await
         .with_context(|| format!("cannot listen on port {port}"))?;
@@ -55,7 +55,7 @@ pub(crate) async fn serve(stack_file: PathBuf, port: u16) -> Result<()> {
 }
 
 /// A page of another site can make its name lead here (DNS rebinding), but its browser still tells that name.
-async fn only_from_here(request: Request, next: Next) -> Response {
+async fn require_local_host(request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     if !["127.0.0.1", "localhost"].contains(&name) {
@@ -66,38 +66,37 @@ async fn only_from_here(request: Request, next: Next) -> Response {
 
 struct Page {
     stack_file: PathBuf,
-    seen: Mutex<Seen>,
+    cache: Mutex<Cache>,
 }
 
 /// What was seen last, and who looks.
 #[derive(Default)]
-struct Seen {
+struct Cache {
     observer: Option<(Stack, Observer)>,
     last: Option<(Instant, Status)>,
 }
 
 async fn status(State(page): State<Arc<Page>>) -> Response {
-    match page.seen.lock().await.look(&page.stack_file).await {
+    match page.cache.lock().await.observe(&page.stack_file).await {
         Ok(status) => Json(status).into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"detail": format!("{error:#}")}))).into_response(),
     }
 }
 
-impl Seen {
-    async fn look(&mut self, stack_file: &Path) -> Result<Status> {
+impl Cache {
+    async fn observe(&mut self, stack_file: &Path) -> Result<Status> {
         // Another `up` may have deployed other functions since.
         let stack = Stack::read(stack_file).context("the stack is not deployed yet")?;
         if self.observer.as_ref().is_none_or(|(seen, _)| *seen != stack) {
-            *self =
-                Self { observer: Some((stack.clone(), Observer::new(Observed::Local(Box::new(stack))))), last: None };
+            *self = Self { observer: Some((stack.clone(), Observer::new(Target::Local(Box::new(stack))))), last: None };
         }
         if let Some((at, status)) = &self.last
-            && at.elapsed() < FRESH
+            && at.elapsed() < CACHE_TTL
         {
             return Ok(status.clone());
         }
         let (_, observer) = self.observer.as_mut().context("there is nobody to look")?;
-        let status = observer.look().await;
+        let status = observer.observe().await;
         self.last = Some((Instant::now(), status.clone()));
         Ok(status)
     }

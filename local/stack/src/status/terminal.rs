@@ -13,13 +13,13 @@ const BAR: usize = 20;
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
 /// Prints how everything is; over what was there if it goes on.
-pub(super) fn print(status: &Status, goes_on: bool) {
+pub(super) fn print(status: &Status, clear_first: bool) {
     // At once, so that it does not flicker.
-    print!("{}{}", if goes_on { CLEAR } else { "" }, written(status));
+    print!("{}{}", if clear_first { CLEAR } else { "" }, render(status));
     let _ = std::io::Write::flush(&mut std::io::stdout());
 }
 
-fn written(status: &Status) -> String {
+fn render(status: &Status) -> String {
     let mut text = String::new();
     // Writing into a string cannot fail.
     let _ = write(&mut text, status);

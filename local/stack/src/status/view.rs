@@ -9,7 +9,7 @@ use store::waiting::WaitingFor;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Status {
-    /// When it was looked at.
+    /// When it was observed at.
     pub(super) at: Timestamp,
     /// The stack's name on AWS; nothing on this machine.
     pub(super) on_aws: Option<String>,
@@ -21,7 +21,7 @@ pub(crate) struct Status {
     pub(super) tables: Vec<Table>,
     /// What arrived. Only on this machine.
     pub(super) inbox: Option<Inbox>,
-    /// What could not be looked at, and why.
+    /// What could not be observed at, and why.
     pub(super) faults: Vec<String>,
 }
 

@@ -10,10 +10,10 @@ use domain::TransportId;
 use futures::future::{join_all, try_join_all};
 
 use super::super::view::Function;
-use super::metrics::{Series, metrics, whole};
+use super::metrics::{Series, fetch, whole};
 
 /// How far back invocations and errors are counted.
-const BACK: Duration = Duration::from_secs(3600);
+const COUNT_PERIOD: Duration = Duration::from_secs(3600);
 
 pub(super) struct FunctionObserver {
     is_on_aws: bool,
@@ -42,10 +42,10 @@ impl FunctionObserver {
     }
 
     /// All functions, and what carries each channel, which one of them knows.
-    pub(super) async fn look(&self) -> Result<(Vec<Function>, BTreeSet<TransportId>)> {
+    pub(super) async fn observe(&self) -> Result<(Vec<Function>, BTreeSet<TransportId>)> {
         let counts = self.counts().await?;
         let mut transports = BTreeSet::from([TransportId::Sns]);
-        let looked = self.functions.iter().map(|(name, function)| async move {
+        let observed = self.functions.iter().map(|(name, function)| async move {
             let configuration = self.lambda.get_function_configuration().function_name(function);
             let sources = self.lambda.list_event_source_mappings().function_name(function);
             let (configuration, sources) =
@@ -55,8 +55,8 @@ impl FunctionObserver {
             Ok::<_, anyhow::Error>((name, function, configuration, sources))
         });
         let mut functions = Vec::new();
-        for looked in join_all(looked).await {
-            let (name, function, configuration, sources) = looked?;
+        for observed in join_all(observed).await {
+            let (name, function, configuration, sources) = observed?;
             let is_held = sources.event_source_mappings().iter().any(|source| source.state() == Some("Disabled"));
             if name == "offer" {
                 let variables = configuration.environment.and_then(|environment| environment.variables);
@@ -83,7 +83,7 @@ impl FunctionObserver {
     /// How often each function was invoked, and its errors, in the last hour.
     async fn counts(&self) -> Result<HashMap<String, Counts>> {
         if !self.is_on_aws {
-            return self.counts_logged().await;
+            return self.counts_from_logs().await;
         }
         let functions = &self.functions;
         let series = |metric| {
@@ -94,7 +94,7 @@ impl FunctionObserver {
                 statistic: "Sum",
             })
         };
-        let sums = metrics(&self.cloudwatch, BACK, series("Invocations").chain(series("Errors"))).await?;
+        let sums = fetch(&self.cloudwatch, COUNT_PERIOD, series("Invocations").chain(series("Errors"))).await?;
         let sums: Vec<_> = sums.into_iter().map(|values| whole(values.into_iter().sum())).collect();
         let (invocations, errors) = sums.split_at(functions.len());
         let counts = invocations
@@ -105,8 +105,8 @@ impl FunctionObserver {
     }
 
     /// The same from the logs: local stacks count only some of the invocations.
-    async fn counts_logged(&self) -> Result<HashMap<String, Counts>> {
-        let since = SystemTime::now() - BACK;
+    async fn counts_from_logs(&self) -> Result<HashMap<String, Counts>> {
+        let since = SystemTime::now() - COUNT_PERIOD;
         let counted = self.functions.iter().map(|(name, function)| async move {
             let mut counts = Counts::default();
             let events = logged(&self.logs, function, since).await?;

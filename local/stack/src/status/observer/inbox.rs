@@ -10,14 +10,14 @@ use super::super::view::{Email, Inbox, TextMessage};
 use super::local::peek;
 
 /// E-mails and text messages that are shown.
-const MESSAGES: usize = 6;
+const MAX_MESSAGES: usize = 6;
 
 /// What arrived at a local stack's inbox.
-pub(super) async fn look(http: &reqwest::Client, stack: &Stack) -> Result<Inbox> {
-    let url = format!("{}api/messages?limit={MESSAGES}", stack.inbox_url);
-    let answer = http.get(url).send().await?.error_for_status()?;
-    let emails = answer.headers().get("x-total-count").and_then(|count| count.to_str().ok()?.parse().ok());
-    let newest_emails: Vec<Email> = answer.json().await?;
+pub(super) async fn observe(http: &reqwest::Client, stack: &Stack) -> Result<Inbox> {
+    let url = format!("{}api/messages?limit={MAX_MESSAGES}", stack.inbox_url);
+    let response = http.get(url).send().await?.error_for_status()?;
+    let emails = response.headers().get("x-total-count").and_then(|count| count.to_str().ok()?.parse().ok());
+    let newest_emails: Vec<Email> = response.json().await?;
     let sent = peek(http, stack, "sns/sms-messages", &[("region", &stack.region)]).await?;
     let sent: SentTexts = serde_json::from_value(sent).context("the text messages cannot be read")?;
     let texts: Vec<_> = sent.sms_messages.into_values().flatten().collect();
@@ -28,7 +28,7 @@ pub(super) async fn look(http: &reqwest::Client, stack: &Stack) -> Result<Inbox>
         texts: texts.len() as u64,
         some_texts: texts
             .into_iter()
-            .take(MESSAGES)
+            .take(MAX_MESSAGES)
             .map(|text| TextMessage { to: text.phone_number, text: text.message })
             .collect(),
     })

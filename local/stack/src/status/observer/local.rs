@@ -8,9 +8,9 @@ use serde_json::Value;
 pub(super) async fn peek(http: &reqwest::Client, stack: &Stack, what: &str, query: &[(&str, &str)]) -> Result<Value> {
     for root in ["_ministack", "_aws"] {
         let url = reqwest::Url::parse_with_params(&format!("{}/{root}/{what}", stack.endpoint_url), query)?;
-        let answer = http.get(url).header("accept", "application/json").send().await?;
-        if answer.status().is_success() {
-            return Ok(answer.json().await?);
+        let response = http.get(url).header("accept", "application/json").send().await?;
+        if response.status().is_success() {
+            return Ok(response.json().await?);
         }
     }
     anyhow::bail!("the stack does not show its {what}")

@@ -15,7 +15,7 @@ pub(super) struct Series<'a> {
 }
 
 /// What CloudWatch noted of each, in the order in which they are given.
-pub(super) async fn metrics<'a>(
+pub(super) async fn fetch<'a>(
     cloudwatch: &Client,
     back: Duration,
     wanted: impl Iterator<Item = Series<'a>>,
@@ -32,7 +32,7 @@ pub(super) async fn metrics<'a>(
     let queries: Vec<_> = queries.collect();
     let mut values = vec![Vec::new(); queries.len()];
     let now = SystemTime::now();
-    let answer = cloudwatch
+    let response = cloudwatch
         .get_metric_data()
         .start_time((now - back).into())
         .end_time(now.into())
@@ -40,7 +40,7 @@ pub(super) async fn metrics<'a>(
         .send()
         .await
         .context("CloudWatch does not answer")?;
-    for result in answer.metric_data_results() {
+    for result in response.metric_data_results() {
         let index: Option<usize> = result.id().and_then(|id| id.strip_prefix('m')?.parse().ok());
         if let Some(found) = index.and_then(|index| values.get_mut(index)) {
             found.extend(result.values());

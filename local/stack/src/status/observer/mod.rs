@@ -1,4 +1,4 @@
-//! Looks at everything. What cannot be looked at is told, and hides nothing else.
+//! Looks at everything. What cannot be observed at is told, and hides nothing else.
 //!
 //! | to change | open |
 //! |---|---|
@@ -27,14 +27,14 @@ use domain::TransportId;
 use jiff::Timestamp;
 
 use super::view::{Function, Inbox, Status, Table};
-use crate::options::Observed;
+use crate::options::Target;
 use functions::FunctionObserver;
 use pushes::PushObserver;
 use queues::QueueObserver;
 use tables::TableObserver;
 
 /// Functions and tables change slowly, and looking at them takes many calls.
-const SLOWLY: Duration = Duration::from_secs(3);
+const SLOW_FACTS_TTL: Duration = Duration::from_secs(3);
 
 /// Looks at one deployment, again and again.
 pub(super) struct Observer {
@@ -46,12 +46,12 @@ pub(super) struct Observer {
     functions: FunctionObserver,
     queues: QueueObserver,
     tables: TableObserver,
-    slow: Option<(Instant, Slow)>,
+    slow: Option<(Instant, SlowFacts)>,
 }
 
-/// What is looked at less often.
+/// What is observed at less often.
 #[derive(Clone, Default)]
-struct Slow {
+struct SlowFacts {
     functions: Vec<Function>,
     tables: Vec<Table>,
     /// What carries each channel.
@@ -60,13 +60,13 @@ struct Slow {
 }
 
 impl Observer {
-    pub(super) fn new(observed: Observed) -> Self {
+    pub(super) fn new(observed: Target) -> Self {
         let (stack, on_aws, deployment) = match observed {
-            Observed::Local(stack) => {
+            Target::Local(stack) => {
                 let deployment = Deployment::local(&stack);
                 (Some(*stack), None, deployment)
             }
-            Observed::OnAws(name, deployment) => (None, Some(name), *deployment),
+            Target::OnAws(name, deployment) => (None, Some(name), *deployment),
         };
         Self {
             http: reqwest::Client::new(),
@@ -81,44 +81,44 @@ impl Observer {
     }
 
     /// How everything is now.
-    pub(super) async fn look(&mut self) -> Status {
-        let slow = match self.slow.take().filter(|(at, _)| at.elapsed() < SLOWLY) {
+    pub(super) async fn observe(&mut self) -> Status {
+        let slow = match self.slow.take().filter(|(at, _)| at.elapsed() < SLOW_FACTS_TTL) {
             Some((at, slow)) => (at, slow),
-            None => (Instant::now(), self.look_slowly().await),
+            None => (Instant::now(), self.observe_slow().await),
         };
-        let Slow { functions, tables, transports, mut faults } = slow.1.clone();
+        let SlowFacts { functions, tables, transports, mut faults } = slow.1.clone();
         self.slow = Some(slow);
-        let (queues, inbox) = tokio::join!(self.queues.look(), self.inbox());
-        let queues = or_fault(queues, "queues", &mut faults);
-        let inbox = or_fault(inbox, "inbox", &mut faults);
+        let (queues, inbox) = tokio::join!(self.queues.observe(), self.inbox());
+        let queues = or_record_fault(queues, "queues", &mut faults);
+        let inbox = or_record_fault(inbox, "inbox", &mut faults);
         let customers = tables.iter().find(|table| table.name == "customers").map_or(0, |table| table.items);
-        let pushes = self.pushes.look(customers, &transports, &queues).await;
-        let pushes = or_fault(pushes, "pushes", &mut faults);
+        let pushes = self.pushes.observe(customers, &transports, &queues).await;
+        let pushes = or_record_fault(pushes, "pushes", &mut faults);
         Status { at: Timestamp::now(), on_aws: self.on_aws.clone(), pushes, functions, queues, tables, inbox, faults }
     }
 
-    async fn look_slowly(&self) -> Slow {
-        let mut slow = Slow::default();
-        let (functions, tables) = tokio::join!(self.functions.look(), self.tables.look());
+    async fn observe_slow(&self) -> SlowFacts {
+        let mut slow = SlowFacts::default();
+        let (functions, tables) = tokio::join!(self.functions.observe(), self.tables.observe());
         if let Ok((_, transports)) = &functions {
             slow.transports.clone_from(transports);
         }
-        slow.functions = or_fault(functions.map(|(functions, _)| functions), "functions", &mut slow.faults);
-        slow.tables = or_fault(tables, "tables", &mut slow.faults);
+        slow.functions = or_record_fault(functions.map(|(functions, _)| functions), "functions", &mut slow.faults);
+        slow.tables = or_record_fault(tables, "tables", &mut slow.faults);
         slow
     }
 
     async fn inbox(&self) -> Result<Option<Inbox>> {
         match &self.stack {
-            Some(stack) => Ok(Some(inbox::look(&self.http, stack).await?)),
+            Some(stack) => Ok(Some(inbox::observe(&self.http, stack).await?)),
             None => Ok(None),
         }
     }
 }
 
-fn or_fault<T: Default>(looked: Result<T>, what: &str, faults: &mut Vec<String>) -> T {
-    looked.unwrap_or_else(|error| {
-        faults.push(format!("The {what} cannot be looked at: {error:#}"));
+fn or_record_fault<T: Default>(observed: Result<T>, what: &str, faults: &mut Vec<String>) -> T {
+    observed.unwrap_or_else(|error| {
+        faults.push(format!("The {what} cannot be observed at: {error:#}"));
         T::default()
     })
 }

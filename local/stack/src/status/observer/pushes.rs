@@ -15,18 +15,18 @@ use super::super::view::{Push, Queue};
 use crate::redrive::DEAD_LETTERS;
 
 /// Offers whose last push is shown.
-const OFFERS: u16 = 8;
+const MAX_OFFERS: u16 = 8;
 /// Open pushes that are shown.
-const OPEN: u16 = 20;
+const MAX_OPEN_PUSHES: u16 = 20;
 /// Queues whose dead letters hold pushes up: a push waits for the batches and slices in them.
-const HOLD_UP: [&str; 3] = ["audience", "email", "sms"];
+const BLOCKING: [&str; 3] = ["audience", "email", "sms"];
 
 pub(super) struct PushObserver {
     offers: Offers,
     pushes: Pushes,
     limits: TransportLimits,
     /// Pushes whose notifications all have an outcome: they do not change any more.
-    over: HashMap<PushId, Push>,
+    finished: HashMap<PushId, Push>,
 }
 
 impl PushObserver {
@@ -38,35 +38,35 @@ impl PushObserver {
             offers: Offers::new(dynamodb.clone(), table("offers")),
             pushes: Pushes::new(dynamodb.clone(), table("pushes")),
             limits: TransportLimits::new(dynamodb, table("pacing")),
-            over: HashMap::new(),
+            finished: HashMap::new(),
         }
     }
 
     /// Open pushes and the last of each of the newest offers, newest first.
-    pub(super) async fn look(
+    pub(super) async fn observe(
         &mut self,
         customers: u64,
         transports: &BTreeSet<TransportId>,
         queues: &[Queue],
     ) -> Result<Vec<Push>> {
-        let wanted = self.wanted().await?;
-        self.over.retain(|id, _| wanted.contains_key(id));
-        let unsure = wanted.keys().filter(|id| !self.over.contains_key(id));
+        let shown = self.shown().await?;
+        self.finished.retain(|id, _| shown.contains_key(id));
+        let unfinished = shown.keys().filter(|id| !self.finished.contains_key(id));
         // What is requested and not begun yet shows up in a moment.
-        let found = try_join_all(unsure.map(|id| self.pushes.progress(*id))).await?.into_iter().flatten();
+        let found = try_join_all(unfinished.map(|id| self.pushes.progress(*id))).await?.into_iter().flatten();
         let delays = self.delays(transports).await?;
         let dead_letters: Vec<_> = queues
             .iter()
             .filter_map(|queue| Some((queue.name.strip_suffix(DEAD_LETTERS)?, queue.depth())))
-            .filter(|(queue, _)| HOLD_UP.contains(queue))
+            .filter(|(queue, _)| BLOCKING.contains(queue))
             .collect();
-        let mut pushes: Vec<_> = self.over.values().cloned().collect();
+        let mut pushes: Vec<_> = self.finished.values().cloned().collect();
         for progress in found {
             let id = progress.push.id;
-            let push = view(&progress, wanted[&id].clone(), customers, &delays, &dead_letters);
+            let push = push_view(&progress, shown[&id].clone(), customers, &delays, &dead_letters);
             // One that was called off still hears of batches that were queued.
             if !progress.push.state.is_open() && progress.pending() == 0 {
-                self.over.insert(id, push.clone());
+                self.finished.insert(id, push.clone());
             }
             pushes.push(push);
         }
@@ -75,8 +75,9 @@ impl PushObserver {
     }
 
     /// The pushes to show, with their offers' codes.
-    async fn wanted(&self) -> Result<HashMap<PushId, String>> {
-        let (open, newest) = tokio::try_join!(self.pushes.list_open(OPEN, None), self.offers.list(OFFERS, None))?;
+    async fn shown(&self) -> Result<HashMap<PushId, String>> {
+        let (open, newest) =
+            tokio::try_join!(self.pushes.list_open(MAX_OPEN_PUSHES, None), self.offers.list(MAX_OFFERS, None))?;
         let newest: HashMap<_, _> = newest.items.into_iter().map(|offer| (offer.id, offer.code)).collect();
         let last = newest.iter().map(|(offer, code)| async move {
             let number = self.offers.last_push_number(*offer).await?;
@@ -106,7 +107,7 @@ impl PushObserver {
     }
 }
 
-fn view(progress: &Progress, code: String, customers: u64, delays: &Delays, dead_letters: &[(&str, u64)]) -> Push {
+fn push_view(progress: &Progress, code: String, customers: u64, delays: &Delays, dead_letters: &[(&str, u64)]) -> Push {
     let wait = progress.wait(delays, dead_letters, Timestamp::now());
     Push {
         offer: progress.push.id.offer.to_string(),

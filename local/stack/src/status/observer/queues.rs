@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use super::super::view::Queue;
 use super::local::peek;
-use super::metrics::{Series, metrics, whole};
+use super::metrics::{Series, fetch, whole};
 use crate::redrive::DEAD_LETTERS;
 
-/// The longest period of CloudWatch's in which a queue's age is looked for.
-const AGE_BACK: Duration = Duration::from_secs(300);
+/// The longest period of CloudWatch's in which a queue's age is observed for.
+const AGE_PERIOD: Duration = Duration::from_secs(300);
 
 pub(super) struct QueueObserver {
     /// Where it is on this machine.
@@ -37,8 +37,8 @@ impl QueueObserver {
         }
     }
 
-    pub(super) async fn look(&self) -> Result<Vec<Queue>> {
-        let looked = self.queues.iter().map(|(name, url)| async move {
+    pub(super) async fn observe(&self) -> Result<Vec<Queue>> {
+        let observed = self.queues.iter().map(|(name, url)| async move {
             let call = self.sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
             let attributes = call.send().await?.attributes.unwrap_or_default();
             let count = |name| attributes.get(&name).and_then(|count| count.parse().ok()).unwrap_or_default();
@@ -55,7 +55,7 @@ impl QueueObserver {
             }
             Ok::<_, anyhow::Error>(queue)
         });
-        let mut queues = try_join_all(looked).await?;
+        let mut queues = try_join_all(observed).await?;
         queues.sort_by_key(|queue| (queue.is_dead_letters, queue.name.clone()));
         Ok(queues)
     }
@@ -70,7 +70,7 @@ impl QueueObserver {
                 dimension: ("QueueName", name),
                 statistic: "Maximum",
             };
-            let ages = metrics(&self.cloudwatch, AGE_BACK, std::iter::once(age)).await?;
+            let ages = fetch(&self.cloudwatch, AGE_PERIOD, std::iter::once(age)).await?;
             return Ok(ages.into_iter().flatten().next().map(whole));
         };
         let messages = peek(&self.http, stack, "sqs/messages", &[("QueueUrl", url)]).await?;

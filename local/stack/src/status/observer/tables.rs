@@ -10,7 +10,7 @@ use futures::future::try_join_all;
 use super::super::view::Table;
 
 /// Items of a table that are shown.
-const FIRST: i32 = 3;
+const MAX_ITEMS: i32 = 3;
 
 pub(super) struct TableObserver {
     is_on_aws: bool,
@@ -23,13 +23,13 @@ impl TableObserver {
         Self { is_on_aws, tables: deployment.tables.clone(), dynamodb: Client::new(&deployment.sdk) }
     }
 
-    pub(super) async fn look(&self) -> Result<Vec<Table>> {
-        let looked = self.tables.iter().map(|(name, table)| async move {
+    pub(super) async fn observe(&self) -> Result<Vec<Table>> {
+        let observed = self.tables.iter().map(|(name, table)| async move {
             let described = self.dynamodb.describe_table().table_name(table).send().await?;
             let items = described.table.and_then(|table| table.item_count).unwrap_or_default();
             let mut first = Vec::new();
             if !self.is_on_aws {
-                let scanned = self.dynamodb.scan().table_name(table).limit(FIRST).send().await?;
+                let scanned = self.dynamodb.scan().table_name(table).limit(MAX_ITEMS).send().await?;
                 for item in scanned.items.unwrap_or_default() {
                     first.push(serde_dynamo::from_item(item)?);
                 }
@@ -37,6 +37,6 @@ impl TableObserver {
             let items = u64::try_from(items).unwrap_or_default();
             Ok::<_, anyhow::Error>(Table { name: name.clone(), table: table.clone(), items, first })
         });
-        try_join_all(looked).await
+        try_join_all(observed).await
     }
 }

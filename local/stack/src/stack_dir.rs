@@ -6,30 +6,30 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// The place of the stack that `up` starts.
-pub(crate) const PEOPLES: &str = "stack";
+pub(crate) const DEFAULT: &str = "stack";
 /// The region that the local stack says it is in.
 pub(crate) const REGION: &str = "eu-west-1";
 
 /// Where one stack keeps its files.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct StackDir {
     workspace: PathBuf,
     name: &'static str,
     /// Where functions are, if not beside this program.
     functions: Option<PathBuf>,
 }
 
-impl Place {
+impl StackDir {
     /// The place named `name` in the workspace that this program was built from.
-    pub(crate) fn of_workspace(name: &'static str) -> Result<Self> {
+    pub(crate) fn in_workspace(name: &'static str) -> Result<Self> {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
             .ancestors()
             .nth(2)
             .context("this program's sources are gone")?
             .to_owned();
-        let place = Self { workspace, name, functions: None };
-        std::fs::create_dir_all(place.files()).context("cannot make a folder under target")?;
-        Ok(place)
+        let dir = Self { workspace, name, functions: None };
+        std::fs::create_dir_all(dir.path()).context("cannot make a folder under target")?;
+        Ok(dir)
     }
 
     /// The same place, for functions that were built in another way, and so lie elsewhere.
@@ -38,8 +38,8 @@ impl Place {
     }
 
     /// Whether it is the stack that `up` starts, not one of a test's own.
-    pub(crate) fn is_for_people(&self) -> bool {
-        self.name == PEOPLES
+    pub(crate) fn is_default(&self) -> bool {
+        self.name == DEFAULT
     }
 
     /// The repository's root.
@@ -48,18 +48,18 @@ impl Place {
     }
 
     /// The stack's own folder.
-    pub(crate) fn files(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.workspace.join("target").join(self.name)
     }
 
     /// Says where everything is.
     pub(crate) fn stack_file(&self) -> PathBuf {
-        self.files().join("stack.json")
+        self.path().join("stack.json")
     }
 
     /// Says what runs.
     pub(crate) fn processes_file(&self) -> PathBuf {
-        self.files().join("processes.json")
+        self.path().join("processes.json")
     }
 
     /// Where cargo puts programs: beside this one.
