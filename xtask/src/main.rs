@@ -1,11 +1,13 @@
-//! `cargo xtask`: checks that the machine has what is needed, then hands over to `local/stack`.
+//! `cargo xtask`: checks the machine's requirements, builds, and runs `local/stack`.
 //!
+//! # Layout
 //! | to change | open |
 //! |---|---|
-//! | what a machine needs, and how to install it | `requirements` |
-//! | without a C compiler, which every build needs | `../needs-cc.sh` |
+//! | what a machine needs and how to install it | `requirements` |
+//! | the message if there is no C compiler | `../needs-cc.sh` |
+//! | the commands themselves | `local/stack` |
 //!
-//! It depends on nothing, so it is built in a second: whoever lacks something hears of it before a long build.
+//! Without dependencies, it builds in a second, so missing requirements are reported before a long build.
 
 mod requirements;
 
@@ -19,21 +21,21 @@ use requirements::{Missing, missing, python};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    // The tool lies beside this program, whatever the target folder.
+    // Cargo puts the tool beside this program, in any target folder.
     let tool = env::current_exe().map(|own| own.with_file_name("stack"));
     let Ok(tool) = tool else {
-        eprintln!("cannot tell where this program is");
+        eprintln!("cannot find this program's own path");
         return ExitCode::FAILURE;
     };
     let mut command = command(&tool);
-    // These start a stack, from what is in the working tree. The others use the stack that is there, and the tool.
+    // These commands build the working tree and start a stack. The others use the running stack and the existing tool.
     let starts = arguments.first().is_some_and(|command| ["up", "demo", "test", "bench"].contains(&command.as_str()));
     if starts {
         let localstack = arguments.iter().any(|argument| argument == "localstack" || argument == "--stack=localstack");
         let python = python(localstack);
         let missing = missing(python.as_deref(), localstack);
         if !missing.is_empty() {
-            eprintln!("This machine lacks something:\n");
+            eprintln!("Please install what is missing on this machine:\n");
             for Missing { what, install } in missing {
                 eprintln!("  {what}\n    {install}\n");
             }
@@ -49,10 +51,10 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Builds everything at once: in parts, the parts would be built with other features, and then again.
+/// Builds the whole workspace in one go: separate builds would select other features and compile dependencies twice.
 fn build() -> bool {
     eprintln!("\x1b[1m==>\x1b[0m Building (the first time takes a few minutes)");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the repository");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the repository");
     let status = command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--workspace", "--bins", "--manifest-path"])
         .arg(root.join("Cargo.toml"))
@@ -66,7 +68,7 @@ fn build() -> bool {
     }
 }
 
-/// A command without what cargo told this program of itself: build scripts would take it for a change, and build anew.
+/// A command without the variables that cargo sets for this program: build scripts would see a change and rebuild.
 fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     let own = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");

@@ -13,7 +13,7 @@ pub struct Api {
 }
 
 impl Api {
-    /// Calls as the stack's user.
+    /// Calls the API as the stack's user.
     pub fn new(stack: &Stack) -> Self {
         Self { url: stack.api_url.clone(), signer: Signer::new(&stack.region, stack.credentials()) }
     }

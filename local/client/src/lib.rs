@@ -1,13 +1,13 @@
-//! A running stack, as tools and tests see it: where everything is, and calls signed with AWS Signature Version 4.
+//! A client for a running stack, for tools and tests: its endpoints and resources, signed API calls, and its logs.
 //!
 //! # Layout
 //! | to change | open |
 //! |---|---|
-//! | `stack.json`, and the variables that name files to tests | `stack` |
-//! | a deployment by the outputs of its template, locally or on AWS | `deployment` |
-//! | signed calls | `signer`, `api` |
-//! | what functions log | `logs` |
-//! | a way out of a container to this machine's ports | `bin/relay` |
+//! | `stack.json`, and environment variables of the tests | `stack` |
+//! | resource names from the template's outputs, locally or on AWS | `deployment` |
+//! | signed calls; calls to the HTTP API | `signer`; `api` |
+//! | reading the functions' logs | `logs` |
+//! | access to this machine's ports from a container | `bin/relay` |
 
 mod api;
 mod deployment;

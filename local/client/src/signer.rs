@@ -11,7 +11,7 @@ use aws_sigv4::http_request::{
 use aws_sigv4::sign::v4::SigningParams;
 use serde_json::Value;
 
-/// Makes signed calls.
+/// Signs and sends HTTP requests to AWS services.
 #[derive(Debug, Clone)]
 pub struct Signer {
     http: reqwest::Client,
@@ -19,49 +19,49 @@ pub struct Signer {
     credentials: Credentials,
 }
 
-/// What came back.
+/// An HTTP response.
 #[derive(Debug, Clone)]
 pub struct Response {
     /// The HTTP status.
     pub status: u16,
-    /// Header names in lower case.
+    /// Headers by lower-case name.
     pub headers: BTreeMap<String, String>,
     /// The body as text.
     pub text: String,
 }
 
 impl Response {
-    /// The body as JSON; `null` if it is none.
+    /// The body as JSON; `null` if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_default()
     }
 }
 
-/// A call to be signed.
+/// A request to sign.
 #[derive(Debug, Clone)]
 pub struct Call<'a> {
     /// `GET`, `POST`, …
     pub method: &'a str,
-    /// The whole URL.
+    /// The full URL.
     pub url: &'a str,
-    /// Beside those that signing adds.
+    /// Headers in addition to those that signing adds.
     pub headers: &'a [(&'a str, &'a str)],
-    /// Empty for none.
+    /// The body; empty for none.
     pub body: &'a [u8],
-    /// The name under which AWS signs for the service: `execute-api`, `s3`, `iam`, …
+    /// The service's signing name: `execute-api`, `s3`, `iam`, …
     pub service: &'a str,
 }
 
 impl Signer {
-    /// Signs with these credentials.
+    /// Creates a signer for a region and credentials.
     pub fn new(region: &str, credentials: Credentials) -> Self {
         Self { http: reqwest::Client::new(), region: region.to_owned(), credentials }
     }
 
-    /// Makes a call of AWS's query protocol (IAM, CloudFormation): parameters in, XML out.
+    /// Makes a call in AWS's query protocol (IAM, CloudFormation) and returns the XML.
     ///
     /// # Errors
-    /// If there is no answer, or the answer says no.
+    /// If the service does not respond or refuses the call.
     pub async fn query(&self, endpoint: &str, service: &str, parameters: &[(&str, &str)]) -> Result<String> {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
         let url = format!("{}/", endpoint.trim_end_matches('/'));
@@ -72,10 +72,10 @@ impl Signer {
         Ok(response.text)
     }
 
-    /// Makes a call.
+    /// Makes a signed call.
     ///
     /// # Errors
-    /// If the call cannot be signed or gets no response. An answer that says no is no error.
+    /// If the request cannot be signed or there is no response. An error status is not an error here.
     pub async fn send(&self, call: &Call<'_>) -> Result<Response> {
         let mut request = http::Request::builder().method(call.method).uri(call.url);
         for (name, value) in call.headers {
@@ -104,7 +104,7 @@ impl Signer {
             .http
             .execute(reqwest::Request::try_from(request)?)
             .await
-            .with_context(|| format!("no answer to {} {}", call.method, call.url))?;
+            .with_context(|| format!("no response to {} {}", call.method, call.url))?;
         Ok(Response {
             status: response.status().as_u16(),
             headers: response

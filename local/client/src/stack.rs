@@ -1,4 +1,4 @@
-//! `stack.json`: where everything of a running stack is.
+//! `stack.json`: the endpoints and resources of a running stack.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,60 +10,62 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use serde::{Deserialize, Serialize};
 
-/// Names the file that says where the stack to test is.
+/// Environment variable: the path of `stack.json`.
 pub const STACK_VARIABLE: &str = "OFFERCAST_STACK";
-/// Tells the tests where the Python is that has moto.
+/// Environment variable for tests: a Python that has moto.
 pub const MOTO_VARIABLE: &str = "OFFERCAST_MOTO";
-/// Tells the tests where schemathesis is.
+/// Environment variable for tests: the path of schemathesis.
 pub const SCHEMATHESIS_VARIABLE: &str = "OFFERCAST_SCHEMATHESIS";
 
-/// Where everything of a running stack is: the content of `stack.json`.
+/// The content of `stack.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stack {
-    /// The API, with its stage.
+    /// The HTTP API's URL, including its stage.
     pub api_url: String,
-    /// Every AWS service.
+    /// The endpoint of all AWS services.
     pub endpoint_url: String,
-    /// The inbox: a page, and `api/messages`.
+    /// The inbox's page; its API is at `api/messages` under it.
     pub inbox_url: String,
-    /// The status page, where there is one.
+    /// The status page, if one is running.
     pub status_url: Option<String>,
-    /// The SMTP server that e-mail is delivered to.
+    /// The SMTP server that receives e-mail.
     pub smtp_url: String,
     /// The AWS region.
     pub region: String,
-    /// Of a user who may do everything on this stack.
+    /// The access key id of a user with all permissions on this stack.
     pub access_key_id: String,
-    /// Belongs to it.
+    /// Its secret.
     pub secret_access_key: String,
-    /// Function names by what they do: `offer`, `push`, …
+    /// Full names of functions by short name: `offer`, `push`, …
     pub functions: BTreeMap<String, String>,
-    /// Table names: `offers`, `customers`, …
+    /// Full names of tables by short name: `offers`, `customers`, …
     pub tables: BTreeMap<String, String>,
-    /// Queue URLs: `email`, `emailDeadLetters`, …
+    /// Queue URLs by short name: `email`, `emailDeadLetters`, …
     pub queues: BTreeMap<String, String>,
 }
 
 impl Stack {
+    /// Reads `stack.json`.
+    ///
     /// # Errors
-    /// If there is no such file or it is malformed.
+    /// If the file does not exist or is malformed.
     pub fn read(path: &Path) -> Result<Self> {
         let json = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         serde_json::from_slice(&json).with_context(|| format!("{} is malformed", path.display()))
     }
 
-    /// The user's key.
+    /// The user's access key.
     pub fn credentials(&self) -> Credentials {
         Credentials::new(&self.access_key_id, &self.secret_access_key, None, None, "stack.json")
     }
 
-    /// What an SDK client needs to talk to it.
+    /// The configuration for SDK clients of this stack.
     pub fn sdk_config(&self) -> SdkConfig {
         sdk_config(&self.endpoint_url, &self.region, self.credentials())
     }
 }
 
-/// What an SDK client needs to talk to a local stack. Without TLS: it is on this machine.
+/// The configuration for SDK clients of a local stack. Without TLS, since the stack is on this machine.
 pub fn sdk_config(endpoint: &str, region: &str, credentials: Credentials) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())

@@ -1,4 +1,4 @@
-//! The SMTP side. `mailin` knows the protocol; this moves the bytes.
+//! The SMTP server. `mailin` implements the protocol; this module does the I/O.
 
 use std::io;
 use std::net::IpAddr;
@@ -12,20 +12,20 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::faults::{self, Faults, Point};
 use crate::message::Messages;
 
-/// Longest line taken, in bytes: far over what RFC 5321 allows, so that what is wrong can be looked at.
+/// Maximum line length in bytes. Far above RFC 5321's limit, so that overlong lines are stored and can be inspected.
 const LINE_LIMIT: usize = 1 << 20;
 
-/// Serves until it is dropped.
+/// Serves until the future is dropped.
 ///
 /// # Errors
-/// If the listener fails for good.
+/// If the listener fails.
 pub async fn serve(listener: TcpListener, messages: Messages, faults: Faults) -> io::Result<()> {
     loop {
         let (stream, peer) = listener.accept().await?;
         faults.count_connection();
         let receiver = Receiver { messages: messages.clone(), faults: faults.clone(), ..Receiver::default() };
         tokio::spawn(async move {
-            // A client that goes away in the middle is its own business.
+            // A client may disconnect at any time.
             let _ = converse(stream, peer.ip(), receiver).await;
         });
     }
@@ -62,9 +62,9 @@ async fn converse(stream: TcpStream, peer: IpAddr, receiver: Receiver) -> io::Re
             return Ok(());
         }
         let response = session.process(&line);
-        // 354 asks for the message; nothing else is answered until it is over.
+        // 354 starts the message; there is no further reply until its end.
         in_data = response.code == 354 || (in_data && response.action == Action::NoReply);
-        let next = std::mem::take(&mut *next_step.lock().expect("nothing panics while it holds this"));
+        let next = std::mem::take(&mut *next_step.lock().expect("no code panics while holding this lock"));
         match next {
             NextStep::Continue => {}
             NextStep::Close => return Ok(()),
@@ -86,7 +86,7 @@ async fn converse(stream: TcpStream, peer: IpAddr, receiver: Receiver) -> io::Re
     }
 }
 
-/// How a conversation goes on after its answer.
+/// What to do after the session has processed a line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 enum NextStep {
     #[default]
@@ -97,12 +97,12 @@ enum NextStep {
     Reply(String),
 }
 
-/// Gathers one message after the other.
+/// Receives the messages of one connection.
 #[derive(Default)]
 struct Receiver {
     messages: Messages,
     faults: Faults,
-    /// How the conversation goes on, which the session cannot say.
+    /// A step that the session's response cannot express.
     next_step: Arc<Mutex<NextStep>>,
     sender: String,
     recipients: Vec<String>,
@@ -110,7 +110,7 @@ struct Receiver {
 }
 
 impl Receiver {
-    /// The answer at a point: a fault's, or that all is well.
+    /// The response at a point: a fault's, or OK.
     fn respond(&mut self, point: Point) -> Response {
         let to = self.recipients.last().map(String::as_str).unwrap_or_default();
         let Some(action) = self.faults.next_action(point, to) else {
@@ -120,7 +120,7 @@ impl Receiver {
             return response::OK;
         };
         let next_step = match action {
-            // The session takes a message whose end is not answered with OK for unfinished.
+            // The session would treat a message without a final OK as unfinished.
             faults::Action::Reply(reply) if point == Point::Message => NextStep::Reply(reply),
             faults::Action::Reply(reply) => return custom(&reply),
             faults::Action::Close => NextStep::Close,
@@ -139,7 +139,7 @@ impl Receiver {
                 NextStep::Wait(Duration::from_millis(millis))
             }
         };
-        *self.next_step.lock().expect("nothing panics while it holds this") = next_step;
+        *self.next_step.lock().expect("no code panics while holding this lock") = next_step;
         response::OK
     }
 
@@ -148,7 +148,7 @@ impl Receiver {
     }
 }
 
-/// `550 no such user` as an answer.
+/// Converts `550 no such user` to a response.
 fn custom(reply: &str) -> Response {
     let (code, text) = reply.split_once(' ').unwrap_or((reply, ""));
     Response::custom(code.parse().unwrap_or(451), text.to_owned())

@@ -1,4 +1,4 @@
-//! Deploying `template.yaml`, the real one, as `sam deploy` would: packages to S3, then CloudFormation.
+//! Deploying the real `template.yaml` as `sam deploy` does: upload packages to S3, then create or update the stack.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,27 +14,27 @@ use crate::package::Package;
 use crate::progress;
 use crate::stack_dir::{REGION, StackDir};
 
-/// The stack's name.
+/// The CloudFormation stack's name.
 const STACK: &str = "offercast";
 const BUCKET: &str = "offercast-packages";
-/// The administrator of a local stack, whatever the secret.
+/// The access key of a local stack's administrator; any secret is accepted.
 const ROOT_KEY: &str = "test";
-/// The user whom `stack.json` names.
+/// The IAM user whose key is in `stack.json`.
 const USER: &str = "offercast-local";
 
-/// An AWS stack to deploy to.
+/// An AWS emulator to deploy to.
 pub(crate) struct Aws {
     endpoint: String,
     signer: Signer,
 }
 
 impl Aws {
-    /// The stack that answers at `endpoint`.
+    /// The emulator at `endpoint`.
     pub(crate) fn at(endpoint: &str) -> Self {
         Self { endpoint: endpoint.trim_end_matches('/').to_owned(), signer: Signer::new(REGION, root_credentials()) }
     }
 
-    /// Deploys; a second time changes what is different and keeps the data.
+    /// Creates the CloudFormation stack, or updates it and keeps its data. Returns its outputs.
     pub(crate) async fn deploy(
         &self,
         dir: &StackDir,
@@ -55,11 +55,11 @@ impl Aws {
             }
             let line = format!("CodeUri: functions/{function}\n");
             if !template.contains(&line) {
-                bail!("template.yaml has no {}", line.trim_end());
+                bail!("template.yaml has no line "{}"", line.trim_end());
             }
             template = template.replace(&line, &format!("CodeUri: s3://{BUCKET}/{key}\n"));
         }
-        // In a call, a template may be no longer than 51,200 bytes; in a bucket, a million (CloudFormation quotas).
+        // A template in the request is limited to 51,200 bytes, in a bucket to 1 MB (CloudFormation quotas).
         self.put(&format!("/{BUCKET}/template.yaml"), template.as_bytes()).await?;
         let template = format!("{}/{BUCKET}/template.yaml", self.endpoint);
         let cloudformation = Client::new(&sdk_config(&self.endpoint, REGION, root_credentials()));
@@ -105,7 +105,7 @@ impl Aws {
     async fn wait_for_outputs(&self, cloudformation: &Client) -> Result<Outputs> {
         loop {
             let response = cloudformation.describe_stacks().stack_name(STACK).send().await?;
-            let stack = response.stacks().first().context("the stack is gone")?;
+            let stack = response.stacks().first().context("the stack no longer exists")?;
             match stack.stack_status() {
                 Some(StackStatus::CreateComplete | StackStatus::UpdateComplete) => {
                     let pair = |output: &Output| Some((output.output_key.clone()?, output.output_value.clone()?));
@@ -115,7 +115,7 @@ impl Aws {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
                 status => bail!(
-                    "deploying failed ({}): {}\n{}",
+                    "deployment failed ({}): {}\n{}",
                     status.map_or("unknown state", StackStatus::as_str),
                     stack.stack_status_reason().unwrap_or("no reason given"),
                     self.failures(cloudformation).await
@@ -137,10 +137,10 @@ impl Aws {
             .collect()
     }
 
-    /// A user with a key of its own, so that a wrong signature is refused: the administrator's never is.
+    /// Creates a user with an access key. Wrong signatures are refused for this user, but never for the administrator.
     pub(crate) async fn create_user(&self) -> Result<Credentials> {
         let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
-        // There already, with a key, after a first `up` on a stack that is not ours to start.
+        // The user already exists after an earlier `up` on an emulator that we did not start.
         let _ = self.iam(&[("Action", "CreateUser"), ("UserName", USER)]).await;
         let keys = self.iam(&[("Action", "ListAccessKeys"), ("UserName", USER)]).await?;
         for key in elements(&keys, "AccessKeyId") {
@@ -156,8 +156,8 @@ impl Aws {
         let response = self.iam(&[("Action", "CreateAccessKey"), ("UserName", USER)]).await?;
         let element = |name| elements(&response, name).next();
         let (id, secret) =
-            element("AccessKeyId").zip(element("SecretAccessKey")).context("the new key has no value")?;
-        Ok(Credentials::new(id, secret, None, None, "made for the local stack"))
+            element("AccessKeyId").zip(element("SecretAccessKey")).context("the new access key has no id or secret")?;
+        Ok(Credentials::new(id, secret, None, None, "created for the local stack"))
     }
 
     async fn iam(&self, parameters: &[(&str, &str)]) -> Result<String> {
@@ -167,9 +167,9 @@ impl Aws {
     async fn put(&self, path: &str, body: &[u8]) -> Result<()> {
         let url = format!("{}{path}", self.endpoint);
         let response = self.signer.send(&Call { method: "PUT", url: &url, headers: &[], body, service: "s3" }).await?;
-        // 409: the bucket is ours already.
+        // 409: the bucket already exists and is ours.
         if response.status >= 300 && response.status != 409 {
-            bail!("PUT {path} was refused ({}): {}", response.status, response.text);
+            bail!("S3 refused PUT {path} ({}): {}", response.status, response.text);
         }
         Ok(())
     }
@@ -181,7 +181,7 @@ impl Aws {
     }
 }
 
-/// The texts of all elements of a name.
+/// The text of every element with this name.
 fn elements<'a>(xml: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
     xml.split(&format!("<{name}>"))
         .skip(1)

@@ -1,4 +1,4 @@
-//! `load`: customers from a file, or made up.
+//! `load`: customers from a file, or generated ones.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,14 +12,14 @@ use serde_json::{Map, Value, json};
 
 use crate::progress;
 
-/// Most customers of one call.
+/// Maximum customers per call.
 const CUSTOMERS_PER_CALL: usize = 100;
-/// Calls at a time.
+/// Calls in flight.
 const CONCURRENCY: usize = 4;
-/// How many customers are made up.
+/// Number of generated customers.
 const GENERATED: usize = 2_000;
 
-/// Puts customers.
+/// Stores the customers of a file, or generated ones.
 pub(crate) async fn load(stack: &Stack, file: Option<&Path>) -> Result<()> {
     let customers = match file {
         Some(file) => read(file)?,
@@ -28,7 +28,7 @@ pub(crate) async fn load(stack: &Stack, file: Option<&Path>) -> Result<()> {
     put(stack, &customers).await
 }
 
-/// Puts these customers.
+/// Stores these customers.
 pub(crate) async fn put(stack: &Stack, customers: &[Value]) -> Result<()> {
     let mut step = progress::step(&format!("Loading {} customers", customers.len()));
     let api = Api::new(stack);
@@ -46,12 +46,12 @@ pub(crate) async fn put(stack: &Stack, customers: &[Value]) -> Result<()> {
 async fn put_chunk(api: &Api, customers: &[Value]) -> Result<usize> {
     let response = api.call("POST", "/customers", &[], &serde_json::to_vec(customers)?).await?;
     if response.status != 200 {
-        bail!("customers were refused ({}): {}", response.status, response.text);
+        bail!("the API refused the customers ({}): {}", response.status, response.text);
     }
     let results = response.json();
     let refused = results["results"].as_array().and_then(|all| all.iter().find(|one| one["status"] != "stored"));
     match refused {
-        Some(refused) => bail!("a customer was refused: {refused}"),
+        Some(refused) => bail!("the API refused a customer: {refused}"),
         None => Ok(customers.len()),
     }
 }
@@ -72,17 +72,17 @@ fn read(file: &Path) -> Result<Vec<Value>> {
         .enumerate()
         .map(|(row, record)| Ok(customer(row + 1, columns.iter().zip(record?.iter()))))
         .collect::<Result<_, csv::Error>>()
-        .with_context(|| format!("{} is no CSV file", file.display()))
+        .with_context(|| format!("{} is not a valid CSV file", file.display()))
 }
 
-/// Comma, or semicolon where the first line has more of those.
+/// Semicolon if the first line has more semicolons than commas, else comma.
 fn detect_delimiter(start: &[u8]) -> u8 {
     let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let count = |wanted| line.iter().filter(|byte| **byte == wanted).count();
     if count(b';') > count(b',') { b';' } else { b',' }
 }
 
-/// A row as a customer; what every customer needs and the file lacks is made up.
+/// Converts a row to a customer. Required fields that the file lacks are generated.
 fn customer<'a>(row: usize, cells: impl Iterator<Item = (&'a str, &'a str)>) -> Value {
     let mut customer = json!({
         "id": format!("customer-{row}"),
@@ -104,7 +104,7 @@ fn customer<'a>(row: usize, cells: impl Iterator<Item = (&'a str, &'a str)>) -> 
     customer
 }
 
-/// Numbers and truth values as such, all else as text.
+/// Numbers and booleans keep their type; everything else is text.
 fn parse_cell(cell: &str) -> Value {
     match serde_json::from_str(cell) {
         Ok(value @ (Value::Number(_) | Value::Bool(_))) => value,
@@ -112,7 +112,7 @@ fn parse_cell(cell: &str) -> Value {
     }
 }
 
-/// The customer of this number, made up.
+/// A generated customer; the same row gives the same customer.
 pub(crate) fn generated(row: usize) -> Value {
     let pick = |from: &[&'static str], salt: usize| from[(row * 7 + salt) % from.len()];
     let first = pick(&["Asha", "Inês", "Tom", "Søren", "Zoë", "Mei", "Omar", "Łucja"], 0);

@@ -1,4 +1,4 @@
-//! `logs`: what the functions log, from where Lambda keeps it.
+//! `logs`: the functions' log lines, from CloudWatch Logs.
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -7,28 +7,28 @@ use anyhow::{Result, bail};
 use aws_sdk_cloudwatchlogs::Client;
 use client::{Deployment, logged};
 
-/// How far back `logs` looks.
+/// The period that `logs` shows first.
 const LOOK_BACK: Duration = Duration::from_secs(15 * 60);
-/// How far back each look overlaps the one before: a line may be filed late.
+/// Overlap between two polls: a line may be stored late.
 const OVERLAP: Duration = Duration::from_secs(10);
-/// How often `follow` looks.
+/// Time between two polls.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Shows the last quarter of an hour of one function or all.
+/// Shows the last 15 minutes of one function or of all.
 pub(crate) async fn show(deployment: &Deployment, function: Option<&str>, keep_following: bool) -> Result<()> {
     let mut tail = Tail::new(deployment, function)?;
     tail.print_since(SystemTime::now() - LOOK_BACK).await?;
     if keep_following { tail.follow().await } else { Ok(()) }
 }
 
-/// Shows what comes from here on.
+/// Shows new lines only.
 pub(crate) async fn follow(deployment: &Deployment, function: Option<&str>) -> Result<()> {
     Tail::new(deployment, function)?.follow().await
 }
 
 struct Tail {
     logs: Client,
-    /// What each function does, and its name.
+    /// Short name and full name of each function.
     functions: Vec<(String, String)>,
     seen: HashSet<String>,
 }
@@ -43,7 +43,7 @@ impl Tail {
             .collect();
         if functions.is_empty() {
             let known: Vec<_> = deployment.functions.keys().map(String::as_str).collect();
-            bail!("there is no such function; there are {}", known.join(", "));
+            bail!("unknown function; expected one of: {}", known.join(", "));
         }
         let logs = Client::new(&deployment.sdk);
         Ok(Self { logs, functions, seen: HashSet::new() })
@@ -59,7 +59,7 @@ impl Tail {
         }
     }
 
-    /// Prints what was logged since then and not printed yet, in the order of time.
+    /// Prints the lines since then that have not been printed yet, in order of time.
     async fn print_since(&mut self, since: SystemTime) -> Result<()> {
         let mut lines = Vec::new();
         for (name, function) in &self.functions {
@@ -82,7 +82,7 @@ impl Tail {
     }
 }
 
-/// Lambda's own lines say nothing that ours do not, and metrics are for CloudWatch.
+/// Hides Lambda's own lines, which repeat ours, and metrics, which are for CloudWatch.
 fn is_shown(line: &str) -> bool {
     let lambdas = ["START RequestId", "END RequestId", "REPORT RequestId", "INIT_START"];
     let is_metrics = line.starts_with('{') && line.contains(r#""_aws":"#);

@@ -1,20 +1,21 @@
-//! The local stack, and what one does with it. `cargo xtask` runs this after checking that the machine has what it
-//! needs.
+//! The commands of `cargo xtask`. `xtask` checks that the machine has what is needed, builds, and runs this program.
 //!
 //! # Layout
 //! | to change | open |
 //! |---|---|
-//! | what `up` and `down` do, step by step | `up` |
-//! | what answers for AWS: MiniStack, LocalStack | `emulator` |
-//! | how it and the inbox are run and ended | `services`, `process` |
-//! | what is up, on file | `run` |
-//! | options that several commands take | `options` |
-//! | how functions are packed, and `template.yaml` deployed | `package`, `deploy` |
+//! | the steps of `up` and `down` | `up` |
+//! | the AWS emulators: MiniStack, LocalStack | `emulator` |
+//! | how services are started, awaited and stopped | `services`, `process` |
+//! | the record of what is up | `run` |
+//! | options shared by several commands | `options` |
+//! | packaging functions and deploying `template.yaml` | `package`, `deploy` |
 //! | the sample customers and the sample offer | `sample` |
-//! | what `status` and the status page show | `status` |
-//! | what `bench` measures | `bench` |
+//! | `status` and the status page | `status` |
+//! | the benchmarks | `bench` |
+//! | Ctrl-C | `shutdown` |
+//! | progress output | `progress` |
 //! | `load`, `logs`, `redrive`, `demo`, `test` | the module of that name |
-//! | where files go | `stack_dir` |
+//! | where files are kept | `stack_dir` |
 
 mod bench;
 mod demo;
@@ -46,7 +47,7 @@ use options::{Options, TargetArgs, running};
 use stack_dir::StackDir;
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Runs Offercast on this machine: no AWS account, no Docker.", version = None)]
+#[command(name = "cargo xtask", about = "Runs Offercast on this machine, without an AWS account or Docker.", version = None)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -54,86 +55,86 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build, start the local AWS stack and the inbox, deploy, and show a first e-mail.
+    /// Build everything, start the local stack, deploy, and show a first e-mail.
     Up {
-        /// Return when everything is up, and leave it running.
+        /// Return once everything is up and leave it running.
         #[arg(long)]
         detach: bool,
         #[command(flatten)]
         options: Options,
     },
-    /// End what `up` started.
+    /// Stop everything that `up` started.
     Down,
-    /// Show what runs, and how it is: pushes, functions, queues, tables, what arrived.
+    /// Show pushes, functions, queues, tables and the inbox.
     Status {
-        /// Go on showing it.
+        /// Keep refreshing.
         #[arg(long, short)]
         watch: bool,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
         #[command(flatten)]
         target: TargetArgs,
     },
-    /// Serve the status page, as `up` has it done.
+    /// Serve the status page. `up` starts this.
     #[command(hide = true)]
     ServeStatus {
-        /// Says where the stack is; read anew whenever it changes.
+        /// The path of stack.json. Changes to it are picked up.
         stack_file: PathBuf,
-        /// Of this machine.
+        /// The local port to listen on.
         #[arg(long)]
         port: u16,
     },
-    /// Call the API with a signature: cargo xtask call GET /offers.
+    /// Make a signed API call, for example: cargo xtask call GET /offers.
     Call {
-        /// GET, POST, PUT or DELETE.
+        /// The HTTP method: GET, POST, PUT or DELETE.
         method: String,
-        /// The path, as in /offers/<id>.
+        /// The path, for example /offers/<id>.
         path: String,
-        /// JSON, or @file.
+        /// The JSON body, or @FILE to read it from a file.
         body: Option<String>,
     },
-    /// Put customers: from a CSV file (plain or .gz), or 2,000 made up.
+    /// Store customers: from a CSV file (plain or .gz), or 2,000 generated ones.
     Load {
-        /// Columns id, name, email, mobile, channels (separated by ;), locale, timeZone are a customer's own, missing ones are made up;
-        /// every other column is an attribute.
+        /// The columns id, name, email, mobile, channels (separated by ;), locale and timeZone become the customer's fields;
+        /// required ones that are missing are generated. Every other column becomes an attribute.
         file: Option<PathBuf>,
     },
-    /// Show what the functions log.
+    /// Show the functions' logs.
     Logs {
-        /// One function: offer, customer, preferences, push, audience, email, sms or feedback. All of them if left out.
+        /// offer, customer, preferences, push, audience, email, sms or feedback. Default: all functions.
         function: Option<String>,
-        /// Go on showing what comes.
+        /// Keep showing new lines.
         #[arg(long, short)]
         follow: bool,
         #[command(flatten)]
         target: TargetArgs,
     },
-    /// Look at dead letters, drop one, or send those of a queue again.
+    /// List dead letters, send those of a queue again, or delete one.
     Redrive {
-        /// push, audience, email, sms or feedback. Lists the letters of all queues if left out.
+        /// push, audience, email, sms or feedback. Default: list the dead letters of all queues.
         queue: Option<String>,
-        /// Drop this letter instead.
+        /// Delete this dead letter instead of sending.
         #[arg(long, value_name = "ID", requires = "queue")]
         drop: Option<String>,
         #[command(flatten)]
         target: TargetArgs,
     },
-    /// Stop the SMTP server and kill functions in the middle of a push to 2,000 customers, and count who was lost.
+    /// Stop the SMTP server and kill functions during a push to 2,000 customers, then count lost and duplicate e-mails.
     Demo {
         #[command(flatten)]
         options: Options,
     },
-    /// Measure the functions, built with the release profile, on a stack of its own: their size, start and memory, and pushes.
+    /// Measure release builds on a separate stack: size, start-up time, memory, and pushes.
     Bench {
-        /// One of them alone; all if left out.
+        /// The benchmarks to run. Default: all.
         parts: Vec<bench::Part>,
     },
-    /// Run every test, on a stack of its own.
+    /// Run all tests on a separate stack.
     Test {
         #[command(flatten)]
         options: Options,
-        /// Handed to `cargo test`, as in: cargo xtask test -- at_size
+        /// Arguments for `cargo test`, for example: cargo xtask test -- at_size
         #[arg(last = true)]
         arguments: Vec<String>,
     },

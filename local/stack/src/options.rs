@@ -1,4 +1,4 @@
-//! What several commands ask for: what to start, and where to look.
+//! Options shared by several commands: which stack to start and which deployment to use.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::stack_dir::StackDir;
 
 #[derive(Args)]
 pub(crate) struct TargetArgs {
-    /// Of this CloudFormation stack on AWS, with the AWS CLI's credentials and region; of the local one if left out.
+    /// Use this CloudFormation stack on AWS, with the AWS CLI's credentials and region. Default: the local stack.
     #[arg(long = "on-aws", value_name = "STACK")]
     on_aws: Option<String>,
 }
@@ -34,33 +34,33 @@ impl TargetArgs {
 
 #[derive(Args, Clone, Default)]
 pub(crate) struct Options {
-    /// What answers for AWS: ministack (fast, enforces roles), localstack (faithful), or the URL of one that runs already
-    /// on this machine. If left out, the one that is up; if none is, ministack.
+    /// The AWS emulator: ministack (fast, enforces IAM roles), localstack (event sources behave as on AWS), or the URL of one
+    /// that is already running on this machine. Default: the one that is up, or else ministack.
     #[arg(long, value_name = "ministack|localstack|URL")]
     pub(crate) stack: Option<Emulator>,
-    /// Deliver e-mail to this server instead of the built-in inbox, as in smtp://127.0.0.1:2525.
+    /// Deliver e-mail to this server instead of the built-in inbox, for example smtp://127.0.0.1:2525.
     #[arg(long, value_name = "URL")]
     pub(crate) smtp: Option<String>,
-    /// Override a parameter of template.yaml, as in --set BrandName=Acme.
+    /// Override a parameter of template.yaml, for example --set BrandName=Acme.
     #[arg(long = "set", value_name = "PARAMETER=VALUE", value_parser = parse_setting)]
     pub(crate) set: Vec<(String, String)>,
 }
 
 fn parse_setting(setting: &str) -> Result<(String, String), String> {
-    let (name, value) = setting.split_once('=').ok_or("expected Parameter=Value")?;
+    let (name, value) = setting.split_once('=').ok_or("expected PARAMETER=VALUE, for example BrandName=Acme")?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// Where to look.
+/// The deployment to use.
 pub(crate) enum Target {
     /// The stack on this machine.
     Local(Box<Stack>),
-    /// A CloudFormation stack on AWS: its name, and what it has.
+    /// A CloudFormation stack on AWS: its name and its resources.
     OnAws(String, Box<Deployment>),
 }
 
-/// The local stack that is up.
+/// Reads `stack.json` of the local stack that is up.
 pub(crate) fn running(dir: &StackDir) -> Result<Stack> {
     let file = std::env::var_os(STACK_VARIABLE).map_or_else(|| dir.stack_file(), PathBuf::from);
-    Stack::read(&file).context("no stack is up; start one with: cargo xtask up --detach")
+    Stack::read(&file).context("no local stack is up; start one with: cargo xtask up --detach")
 }

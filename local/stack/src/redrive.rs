@@ -1,27 +1,26 @@
-//! `redrive`: dead letters, looked at, dropped one by one, or sent to their queue again.
+//! `redrive`: lists dead letters, deletes one, or sends those of a queue again.
 //!
-//! What is sent again may be sent twice, should this be stopped between sending and deleting: every queue's function
-//! bears that.
+//! If this program is stopped between sending and deleting, a message is sent twice. Every queue's function tolerates that.
 
 use anyhow::{Context, Result, bail};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::Message;
 use client::Deployment;
 
-/// How queues for dead letters are named: after the queue that they serve.
+/// Suffix of a dead-letter queue's name, after the name of the queue it belongs to.
 pub(crate) const DEAD_LETTERS: &str = "DeadLetters";
-/// Most messages of one call (SQS API reference).
+/// Maximum messages per call (SQS API reference).
 const BATCH: i32 = 10;
-/// How long letters stay hidden from others while we look through a queue, in seconds.
+/// How long messages stay hidden from other consumers while a queue is read.
 const VISIBILITY_TIMEOUT_SECONDS: i32 = 60;
-/// How long to wait for letters, in seconds: an answer at once may leave some out.
+/// Long polling: without it, SQS may return only some of the messages.
 const WAIT_SECONDS: i32 = 1;
-/// DeadLetterQueue that are listed of a queue; more are counted.
+/// Maximum dead letters listed per queue.
 const MAX_LISTED: usize = 50;
-/// Characters of a letter that are shown.
+/// Characters of a message body that are shown.
 const SHOWN_CHARS: usize = 100;
 
-/// Lists, drops or sends again.
+/// Lists dead letters, deletes one, or sends those of a queue again.
 pub(crate) async fn redrive(deployment: &Deployment, queue: Option<&str>, drop: Option<&str>) -> Result<()> {
     let sqs = Client::new(&deployment.sdk);
     let Some(name) = queue else {
@@ -29,16 +28,21 @@ pub(crate) async fn redrive(deployment: &Deployment, queue: Option<&str>, drop: 
     };
     let Some(dead) = deployment.queues.get(&format!("{name}{DEAD_LETTERS}")) else {
         let known: Vec<_> = deployment.queues.keys().filter_map(|name| name.strip_suffix(DEAD_LETTERS)).collect();
-        bail!("there are no dead letters of {name}; there are those of {}", known.join(", "));
+        bail!("{name} has no dead-letter queue; expected one of: {}", known.join(", "));
     };
     let dead_letters = DeadLetterQueue { sqs: &sqs, url: dead };
     if let Some(id) = drop {
-        dead_letters.drop_one(id).await.with_context(|| format!("cannot drop {id} of {name}"))?;
-        println!("dropped {id}");
+        dead_letters
+            .drop_one(id)
+            .await
+            .with_context(|| format!("cannot delete {id} from the dead letters of {name}"))?;
+        println!("deleted {id}");
     } else if let Some(queue) = deployment.queues.get(name) {
         println!("sent to {name} again: {}", dead_letters.send_again(queue).await?);
     } else {
-        bail!("{name} has no queue of its own: the sweep has seen to these by now, so drop them");
+        bail!(
+            "{name} is not fed by a queue, and the sweep has already handled these pushes; delete the dead letters with --drop ID"
+        );
     }
     Ok(())
 }
@@ -55,15 +59,15 @@ async fn list(sqs: &Client, deployment: &Deployment) -> Result<()> {
             println!("{queue:9} {}  {body}", message.message_id().unwrap_or_default());
         }
         if found.len() >= MAX_LISTED {
-            println!("{queue:9} … and perhaps more");
+            println!("{queue:9} … there may be more");
         }
         total += found.len();
     }
     if total == 0 {
-        println!("There are no dead dead_letters.");
+        println!("There are no dead letters.");
     } else {
         println!(
-            "\nSend those of a queue again: cargo xtask redrive QUEUE. Drop one: cargo xtask redrive QUEUE --drop ID."
+            "\nTo send those of a queue again: cargo xtask redrive QUEUE. To delete one: cargo xtask redrive QUEUE --drop ID."
         );
     }
     Ok(())
@@ -83,7 +87,8 @@ impl DeadLetterQueue<'_> {
         Ok(response.messages.unwrap_or_default())
     }
 
-    /// Takes letters, hidden from others for [`VISIBILITY_TIMEOUT_SECONDS`] seconds, until `enough` of those that are wanted are found.
+    /// Receives messages until `enough` wanted ones are found or the queue is empty. They stay hidden from other consumers for
+    /// [`VISIBILITY_TIMEOUT_SECONDS`].
     async fn receive_until(&self, enough: usize, wanted: impl Fn(&Message) -> bool) -> Result<Vec<Message>> {
         let mut taken: Vec<Message> = Vec::new();
         loop {
@@ -101,7 +106,7 @@ impl DeadLetterQueue<'_> {
         let (wanted, others): (Vec<_>, Vec<_>) =
             self.receive_until(1, is_wanted).await?.into_iter().partition(is_wanted);
         self.make_visible(&others).await?;
-        let message = wanted.first().context("there is no such letter")?;
+        let message = wanted.first().context("there is no dead letter with this id")?;
         self.delete(message).await
     }
 

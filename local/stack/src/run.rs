@@ -1,4 +1,4 @@
-//! What is up: on file, so that `down` and a second `up` find it.
+//! The record of what is up, kept in a file so that `down` and a second `up` find it.
 
 use std::fs;
 use std::path::Path;
@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use crate::emulator::Emulator;
 use crate::process::Running;
 
-/// What runs, and where: on file, so that `down` and a second `up` find it.
+/// The running services and their URLs.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Run {
-    /// What answers for AWS.
+    /// The AWS emulator.
     pub(crate) emulator: Emulator,
-    /// Every AWS service.
+    /// The emulator's URL.
     pub(crate) endpoint_url: String,
     /// The inbox's page.
     pub(crate) inbox_url: String,
@@ -25,27 +25,27 @@ pub(crate) struct Run {
     pub(crate) inbox_smtp_url: String,
     /// The status page.
     pub(crate) status_url: String,
-    /// What was started.
+    /// The processes that were started.
     pub(crate) processes: Vec<Running>,
 }
 
 impl Run {
-    /// What is on file. A missing or damaged file means that nothing is known to run.
+    /// Reads the file. A missing or damaged file counts as nothing running.
     pub(crate) fn load(file: &Path) -> Self {
         fs::read(file).ok().and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
     }
 
-    /// Notes it.
+    /// Writes the file.
     pub(crate) fn save(&self, file: &Path) -> Result<()> {
         fs::write(file, serde_json::to_vec_pretty(self)?).with_context(|| format!("cannot write {}", file.display()))
     }
 
-    /// Whether everything that was started still runs.
+    /// Whether every process that was started is still running.
     pub(crate) fn is_up(&self) -> bool {
         !self.processes.is_empty() && self.processes.iter().all(Running::is_alive)
     }
 
-    /// Kills every program of this name that our services started. Answers how many there were.
+    /// Kills (SIGKILL) every program of this name in our process groups and returns their number.
     pub(crate) fn kill_programs(&self, name: &str) -> Result<usize> {
         let listed = Command::new("ps").args(["-A", "-o", "pid=,pgid=,comm="]).output().context("cannot run ps")?;
         let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
@@ -61,10 +61,10 @@ impl Run {
         Ok(killed.count())
     }
 
-    /// Ends what still runs. Answers how many processes that were.
+    /// Stops all process groups and returns how many were still running.
     pub(crate) fn stop(&self) -> usize {
         let alive = self.processes.iter().filter(|running| running.is_alive()).count();
-        // One that crashed may have left others of its group behind.
+        // A process that crashed may have left others of its group running.
         self.processes.iter().for_each(Running::stop);
         alive
     }

@@ -1,4 +1,4 @@
-//! Services on this machine: started, and watched until they are ready.
+//! Starting the inbox and the status page, and waiting until a service is ready.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::process::Running;
 use crate::stack_dir::StackDir;
 
-/// How long a service may take to response.
+/// How long a service may take to respond.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Starts the inbox.
@@ -27,7 +27,7 @@ pub(crate) fn start_status(dir: &StackDir, port: u16) -> Result<Running> {
     Running::start("the status page", command, &dir.path().join("status.log"))
 }
 
-/// Waits until a service answers at `url`.
+/// Waits until `url` responds with success.
 pub(crate) async fn wait_until_ready(running: &Running, url: &str, log: &Path) -> Result<()> {
     let began = Instant::now();
     loop {
@@ -37,18 +37,18 @@ pub(crate) async fn wait_until_ready(running: &Running, url: &str, log: &Path) -
         if !running.is_alive() {
             let log = std::fs::read_to_string(log).unwrap_or_default();
             let end: Vec<_> = log.lines().rev().take(15).collect();
-            bail!("{} ended while starting:\n{}", running.name, end.into_iter().rev().collect::<Vec<_>>().join("\n"));
+            bail!("{} exited while starting:\n{}", running.name, end.into_iter().rev().collect::<Vec<_>>().join("\n"));
         }
         if began.elapsed() > READY_TIMEOUT {
-            bail!("{} does not answer at {url}; see {}", running.name, log.display());
+            bail!("{} does not respond at {url}; see {}", running.name, log.display());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// The usual port, or any free one where it is taken.
+/// The usual port, or any free port if it is taken.
 pub(crate) fn free_port(usual: u16) -> Result<u16> {
     let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-    let listener = bind(usual).or_else(|_| bind(0)).context("there is no free port on this machine")?;
+    let listener = bind(usual).or_else(|_| bind(0)).context("no port is free on this machine")?;
     Ok(listener.local_addr()?.port())
 }

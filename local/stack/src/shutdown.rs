@@ -1,13 +1,13 @@
-//! Waiting for the signal to end.
+//! The signals that ask this program to stop.
 
 use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Ctrl-C, or being told to end.
+/// Ctrl-C (SIGINT), SIGTERM or SIGHUP.
 pub(crate) struct ShutdownSignal(tokio::sync::watch::Receiver<bool>);
 
 impl ShutdownSignal {
-    /// Listens from here on.
+    /// Starts listening. From now on these signals no longer end the process.
     pub(crate) fn listen() -> Result<Self> {
         let (sender, receiver) = tokio::sync::watch::channel(false);
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -20,13 +20,13 @@ impl ShutdownSignal {
                 _ = hangup.recv() => {}
             }
             sender.send_replace(true);
-            // Who asks later must still find the sender.
+            // Keep the sender, so that a later `wait` still works.
             std::future::pending::<()>().await;
         });
         Ok(Self(receiver))
     }
 
-    /// Waits until it happens, or returns at once if it has.
+    /// Waits for a signal. Returns immediately if one has been received.
     pub(crate) async fn wait(&self) {
         let mut receiver = self.0.clone();
         receiver.wait_for(|stopped| *stopped).await.expect("the sender is never dropped");

@@ -1,4 +1,4 @@
-//! `test`: every test, with a stack of its own for those that need one.
+//! `test`: all tests, with a separate stack for the end-to-end tests.
 
 use std::env;
 use std::io::{Read, Write};
@@ -16,19 +16,19 @@ use crate::shutdown::ShutdownSignal;
 use crate::stack_dir::StackDir;
 use crate::up::{prepare, stop};
 
-/// Modules of stories that are left out on LocalStack: it enforces no roles, evaluates alarms once a minute, and answers too
-/// slowly to show a rate. What a browser or a container shows, it shows once.
+/// Test modules that are skipped on LocalStack: it enforces no roles, evaluates alarms once a minute, and is too slow to show a
+/// rate. Tests in a browser or a container need no second run.
 const ON_MINISTACK: [&str; 5] = ["alarms", "enforced_roles", "concurrent_functions", "in_a_browser", "in_a_container"];
 
-/// Runs every test of the workspace.
+/// Runs all tests of the workspace.
 pub(crate) async fn test(options: &Options, arguments: &[String]) -> Result<ExitCode> {
-    // Each kind of stack has a place of its own, so that both may be tested at the same time.
+    // One directory per emulator, so that both can be tested at the same time.
     let dir = StackDir::in_workspace(match &options.stack {
         Some(Emulator::LocalStack) => "test-localstack",
         None | Some(Emulator::MiniStack | Emulator::At(_)) => "test-stack",
     })?;
     let shutdown = ShutdownSignal::listen()?;
-    // Never on a stack that is up: tests may break theirs.
+    // Start with a fresh stack: tests may leave theirs damaged.
     stop(&dir)?;
     let tested = tokio::select! {
         tested = run(&dir, options, arguments) => tested,
@@ -47,7 +47,7 @@ async fn run(dir: &StackDir, options: &Options, arguments: &[String]) -> Result<
         Some(at) => (&arguments[..at], &arguments[at + 1..]),
         None => (arguments, &[][..]),
     };
-    // Modules of stories whose promise another kind of stack cannot show. Unit tests need no second run.
+    // Skip the modules that this emulator cannot support. Unit tests need no second run.
     let (targets, skipped) = match options.stack.clone().unwrap_or_default().enforces_roles().await {
         true => (&[][..], &["faithful_event_sources"][..]),
         false if cargo.is_empty() => (&["--test", "*"][..], &ON_MINISTACK[..]),
@@ -55,13 +55,15 @@ async fn run(dir: &StackDir, options: &Options, arguments: &[String]) -> Result<
     };
     let mut skipped = skipped.to_vec();
     if Command::new("chromedriver").arg("--version").output().is_err() {
-        println!("    without those in a browser: there is no chromedriver (Debian: apt-get install chromium-driver)");
+        println!(
+            "    Skipping tests in a browser: chromedriver is not installed (Debian: apt-get install chromium-driver)"
+        );
         skipped.push("in_a_browser");
     }
     if !skipped.contains(&"in_a_container")
-        && let Err(without) = containers()
+        && let Err(reason) = containers()
     {
-        println!("    without those of sam local invoke: {without}");
+        println!("    Skipping tests with sam local invoke: {reason}");
         skipped.push("in_a_container");
     }
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -77,30 +79,30 @@ async fn run(dir: &StackDir, options: &Options, arguments: &[String]) -> Result<
         .env(MOTO_VARIABLE, moto)
         .env(SCHEMATHESIS_VARIABLE, schemathesis);
     let mut tests = tokio::process::Command::from(command).process_group(0).spawn().context("cannot run cargo test")?;
-    // Whoever is told to stop, ends cargo and the tests that it runs: they are one group.
+    // When this program is stopped, cargo and its tests are stopped too: they are one process group.
     let mut group = Group(tests.id().and_then(|id| i32::try_from(id).ok()));
     let status = tests.wait().await.context("cannot wait for cargo test");
     group.0 = None;
     status
 }
 
-/// Whether functions can be run as `sam local invoke` runs them.
+/// Checks whether `sam local invoke` works here. The error is the reason.
 fn containers() -> Result<(), &'static str> {
-    // Functions are built for this machine, and a container is Linux.
+    // Functions are built for this machine, and containers run Linux.
     if !cfg!(target_os = "linux") {
         return Err("they need Linux");
     }
     let sam = env::var_os("SAM").unwrap_or_else(|| "sam".into());
     if Command::new(sam).arg("--version").env("SAM_CLI_TELEMETRY", "0").output().is_err() {
-        return Err("there is no SAM CLI (name it in SAM)");
+        return Err("the SAM CLI is not installed (or set SAM to its path)");
     }
-    match engine_answers() {
+    match container_engine_responds() {
         Ok(true) => Ok(()),
-        Ok(false) | Err(_) => Err("no container engine answers (name its socket in DOCKER_HOST)"),
+        Ok(false) | Err(_) => Err("no container engine responds (set DOCKER_HOST to its socket)"),
     }
 }
 
-fn engine_answers() -> std::io::Result<bool> {
+fn container_engine_responds() -> std::io::Result<bool> {
     let host = env::var("DOCKER_HOST").unwrap_or_default();
     let mut socket = UnixStream::connect(host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock"))?;
     socket.set_read_timeout(Some(Duration::from_secs(10)))?;
@@ -110,13 +112,13 @@ fn engine_answers() -> std::io::Result<bool> {
     Ok(response.split_whitespace().nth(1) == Some("200"))
 }
 
-/// A process group that ends with this.
+/// A process group that is killed on drop.
 struct Group(Option<i32>);
 
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(id) = self.0 {
-            // It may be over already; that is what was wanted.
+            // An error means that it has already ended.
             let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGKILL);
         }
     }

@@ -14,13 +14,13 @@ use crate::shutdown::ShutdownSignal;
 use crate::stack_dir::{REGION, StackDir};
 use crate::{logs, package, progress, sample, services};
 
-/// The ports that are taken if they are free.
+/// Preferred ports; any free port is used instead of one that is taken.
 const AWS_PORT: u16 = 4566;
 const SMTP_PORT: u16 = 1025;
 const INBOX_PORT: u16 = 8025;
 const STATUS_PORT: u16 = 8030;
 
-/// Brings the stack up, or up to date.
+/// Starts the stack, or updates the one that is up.
 pub(crate) async fn up(dir: &StackDir, options: &Options, detach: bool) -> Result<()> {
     let shutdown = ShutdownSignal::listen()?;
     let was_up = Run::load(&dir.processes_file()).is_up();
@@ -36,7 +36,7 @@ pub(crate) async fn up(dir: &StackDir, options: &Options, detach: bool) -> Resul
     let stack = match stack {
         Ok(stack) => stack,
         Err(error) => {
-            // What was up before stays up.
+            // A stack that was already up stays up.
             if !was_up {
                 stop(dir)?;
             }
@@ -45,11 +45,11 @@ pub(crate) async fn up(dir: &StackDir, options: &Options, detach: bool) -> Resul
     };
     print_endpoints(&stack);
     if detach {
-        println!("\n  End it with: cargo xtask down");
+        println!("\n  Stop it with: cargo xtask down");
         return Ok(());
     }
     let deployment = Deployment::local(&stack);
-    println!("\n  The functions' logs follow. Ctrl-C ends everything.\n");
+    println!("\n  The functions' logs follow. Press Ctrl-C to stop everything.\n");
     tokio::select! {
         shown = logs::follow(&deployment, None) => shown?,
         () = shutdown.wait() => {}
@@ -58,7 +58,7 @@ pub(crate) async fn up(dir: &StackDir, options: &Options, detach: bool) -> Resul
     down(dir)
 }
 
-/// Builds, starts and deploys; a stack that runs already is brought up to date.
+/// Starts the services unless they are running, and deploys the current build.
 pub(crate) async fn prepare(dir: &StackDir, options: &Options) -> Result<Stack> {
     let mut run = Run::load(&dir.processes_file());
     let emulator = options.stack.clone().unwrap_or_else(|| run.emulator.clone());
@@ -68,7 +68,7 @@ pub(crate) async fn prepare(dir: &StackDir, options: &Options) -> Result<Stack> 
     if before.is_none() {
         run = start(dir, emulator).await?;
     } else if run.emulator != emulator {
-        bail!("another stack is up, at {}; end it first with: cargo xtask down", run.endpoint_url);
+        bail!("a stack with another emulator is up at {}; stop it first with: cargo xtask down", run.endpoint_url);
     }
     let endpoint = run.endpoint_url;
     let smtp_url = options.smtp.clone().unwrap_or_else(|| run.inbox_smtp_url.clone());
@@ -78,13 +78,13 @@ pub(crate) async fn prepare(dir: &StackDir, options: &Options) -> Result<Stack> 
         ("EmailTransport".to_owned(), "smtp".to_owned()),
         ("SmtpUrl".to_owned(), smtp_url.clone()),
         ("PublicUrl".to_owned(), format!("{endpoint}/_aws/execute-api/{{api}}/v1")),
-        // More than a machine carries.
+        // Higher than one machine can reach.
         ("EmailRatePerSecond".to_owned(), "10000".to_owned()),
         ("FallbackEmailRatePerSecond".to_owned(), "10000".to_owned()),
         ("SmsRatePerSecond".to_owned(), "10000".to_owned()),
         ("ApiRatePerSecond".to_owned(), "10000".to_owned()),
         ("PublicRatePerSecond".to_owned(), "10000".to_owned()),
-        // No local stack has archives.
+        // Local emulators do not support event archives.
         ("EventArchiveDays".to_owned(), "0".to_owned()),
     ]);
     if !run.emulator.knows_opt_outs() {
@@ -99,7 +99,7 @@ pub(crate) async fn prepare(dir: &StackDir, options: &Options) -> Result<Stack> 
         Some(stack) => stack.credentials(),
         None => aws.create_user().await?,
     };
-    let output = |name: &str| outputs.get(name).with_context(|| format!("the template has no output {name}"));
+    let output = |name: &str| outputs.get(name).with_context(|| format!("template.yaml has no output {name}"));
     let sdk = client::sdk_config(&endpoint, REGION, credentials.clone());
     let Deployment { functions, tables, queues, .. } = Deployment::of(sdk, &outputs);
     let stack = Stack {
@@ -120,11 +120,11 @@ pub(crate) async fn prepare(dir: &StackDir, options: &Options) -> Result<Stack> 
 }
 
 async fn start(dir: &StackDir, emulator: Emulator) -> Result<Run> {
-    // What is left of a stack that is no longer whole.
+    // Stop what remains of a stack of which a part has ended.
     stop(dir)?;
-    let step = progress::step("Starting the AWS stack, the inbox and the status page");
+    let step = progress::step("Starting the AWS emulator, the inbox and the status page");
     let mut run = Run::default();
-    // Where people look for it; tests take any, since several stacks may start at the same moment.
+    // Fixed ports for the stack that people use; any free port for the others, since several may start at the same time.
     let port = |usual| services::free_port(if dir.is_default() { usual } else { 0 });
     let aws_port = port(AWS_PORT)?;
     run.emulator = emulator;
@@ -148,23 +148,23 @@ async fn start(dir: &StackDir, emulator: Emulator) -> Result<Run> {
     Ok(run)
 }
 
-/// Notes what was started, at once, so that nothing is left running whatever happens next; then waits until it answers.
+/// Records a started process before anything can fail, so that `down` finds it; then waits until it is ready.
 async fn record_and_wait(dir: &StackDir, run: &mut Run, started: Running, url: &str, log: &str) -> Result<()> {
     run.processes.push(started.clone());
     run.save(&dir.processes_file())?;
     services::wait_until_ready(&started, url, &dir.path().join(log)).await
 }
 
-/// Ends what `up` started, and says so.
+/// Stops what `up` started.
 pub(crate) fn down(dir: &StackDir) -> Result<()> {
     match stop(dir)? {
-        0 => println!("Nothing was up."),
-        _ => println!("Everything is down."),
+        0 => println!("Nothing was running."),
+        _ => println!("Everything is stopped."),
     }
     Ok(())
 }
 
-/// Ends what was started and forgets where it was. Answers how many processes ran.
+/// Stops all processes, removes their record, and returns how many were running.
 pub(crate) fn stop(dir: &StackDir) -> Result<usize> {
     let ended = Run::load(&dir.processes_file()).stop();
     for file in [dir.stack_file(), dir.processes_file()] {
@@ -172,7 +172,7 @@ pub(crate) fn stop(dir: &StackDir) -> Result<usize> {
             std::fs::remove_file(file)?;
         }
     }
-    // The code that functions ran from; the next stack unpacks it anew.
+    // The unpacked code of the functions; the next stack unpacks it again.
     let code = dir.path().join("tmp");
     if code.exists() {
         std::fs::remove_dir_all(code)?;
@@ -184,12 +184,12 @@ fn print_endpoints(stack: &Stack) {
     println!("\n  Status   {}", stack.status_url.as_deref().unwrap_or_default());
     println!("  Inbox    {}", stack.inbox_url);
     println!("  API      {}", stack.api_url);
-    println!("  All else target/stack/stack.json\n");
+    println!("  Details  target/stack/stack.json\n");
     println!("  Try it:");
     println!(
         "    cargo xtask call POST /offer/create '{{\"code\":\"HELLO\",\"description\":\"Hello {{{{ customer.name }}}}\"}}'"
     );
-    println!("  or, without our tools:");
+    println!("  or with curl:");
     println!(
         "    curl --aws-sigv4 aws:amz:{}:execute-api --user {}:{} \\\n      --json '{{\"code\":\"HELLO\",\"description\":\"Hello\"}}' {}/offer/create",
         stack.region, stack.access_key_id, stack.secret_access_key, stack.api_url

@@ -1,4 +1,4 @@
-//! The functions that are started: ours, and functions that do nothing in Rust, Python and Node.js.
+//! The functions to start: ours, and empty ones in Rust, Python and Node.js.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,16 +15,16 @@ use crate::process::run;
 use crate::stack_dir::StackDir;
 use crate::{package, progress};
 
-/// Where systems keep all authorities in one file. Amazon Linux, which Lambda runs, keeps them only there; Debian has each in a
-/// file of its own besides, which a function would read too, and so take twice as long to start.
+/// Bundles of all certificate authorities in one file. Lambda's Amazon Linux has only the bundle. Debian also has a file for each
+/// authority; reading these too would double a function's start-up time.
 const CA_BUNDLES: [&str; 2] = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];
 /// AWS's client of the Runtime API for Node.js: the last version for Node.js 20.
 const NODE_CLIENT: &str = "aws-lambda-ric@3.3.0";
 
-/// Something that the emulator can run.
+/// A function that the emulator can run.
 pub(super) struct Handler {
     pub(super) name: String,
-    /// What is packed, where it is one program.
+    /// The program that is packaged, if it is a single file.
     pub(super) program: Option<PathBuf>,
     pub(super) command: Vec<OsString>,
     pub(super) environment: BTreeMap<String, String>,
@@ -34,7 +34,7 @@ pub(super) struct Handler {
 }
 
 impl Handler {
-    /// One that does nothing.
+    /// A handler without environment whose event is `{}`.
     fn empty(name: &str, command: Vec<OsString>) -> Self {
         Self {
             name: name.to_owned(),
@@ -52,7 +52,7 @@ impl Handler {
     }
 }
 
-/// Our functions, as they are deployed. Their first event is one of the samples.
+/// Our functions with the environment that they are deployed with, each with a sample event.
 pub(super) async fn functions(dir: &StackDir, stack: &Stack) -> Result<Vec<Handler>> {
     let lambda = aws_sdk_lambda::Client::new(&stack.sdk_config());
     let mut handlers = Vec::new();
@@ -82,7 +82,7 @@ pub(super) async fn functions(dir: &StackDir, stack: &Stack) -> Result<Vec<Handl
     Ok(handlers)
 }
 
-/// The first of the samples that a function has. They are about things that are not there, so each is soon done.
+/// A function's first sample event. Samples refer to items that do not exist, so handling one is quick.
 fn sample(dir: &StackDir, function: &str) -> Result<String> {
     let mut files: Vec<PathBuf> =
         fs::read_dir(dir.workspace().join("events"))?.filter_map(Result::ok).map(|entry| entry.path()).collect();
@@ -94,7 +94,7 @@ fn sample(dir: &StackDir, function: &str) -> Result<String> {
     Ok(fs::read_to_string(file)?)
 }
 
-/// Functions that do nothing, in the languages that are installed.
+/// Empty functions in the languages that are installed.
 pub(super) async fn empty(dir: &StackDir, notes: &mut Vec<String>) -> Result<Vec<Handler>> {
     let program = dir.function("empty")?;
     let mut rust = Handler::empty("empty, in Rust", vec![program.clone().into()]);
@@ -117,8 +117,8 @@ pub(super) async fn empty(dir: &StackDir, notes: &mut Vec<String>) -> Result<Vec
                 Ok(client) => vec!["node".into(), client.into(), "empty.handler".into()],
                 Err(_) => {
                     notes.push(format!(
-                        "{NODE_CLIENT}, AWS's client, cannot be built here (it wants CMake and Autotools), so the empty function in \
-                         Node.js runs on a bare loop, which starts sooner: local/stack/bench/loop.mjs."
+                        "{NODE_CLIENT}, AWS's client, cannot be built here (it needs CMake and Autotools), so the empty function in \
+                         Node.js runs on a plain loop, which starts faster: local/stack/bench/loop.mjs."
                     ));
                     vec!["node".into(), "loop.mjs".into()]
                 }
@@ -126,18 +126,18 @@ pub(super) async fn empty(dir: &StackDir, notes: &mut Vec<String>) -> Result<Vec
             notes.push(format!("Node.js is {version}."));
             handlers.push(Handler::empty("empty, in Node.js", command));
         }
-        Err(_) => notes.push("No empty function in Node.js: there is no node.".to_owned()),
+        Err(_) => notes.push("No empty function in Node.js: node is not installed.".to_owned()),
     }
     Ok(handlers)
 }
 
-/// Makes sure that AWS's client for Node.js is installed. Answers its program.
+/// Installs AWS's runtime client for Node.js and returns its program.
 fn node_client(dir: &StackDir) -> Result<PathBuf> {
     let folder = dir.workspace().join("target/local/aws-lambda-ric");
     let program = folder.join("node_modules/.bin/aws-lambda-ric");
     if !program.exists() {
         fs::create_dir_all(&folder)?;
-        let step = progress::step("Building AWS's Lambda client for Node.js (once, if CMake and Autotools are there)");
+        let step = progress::step("Building AWS's Lambda client for Node.js (once, needs CMake and Autotools)");
         let mut npm = Command::new("npm");
         npm.args(["install", "--silent", "--no-audit", "--no-fund", NODE_CLIENT]).current_dir(&folder);
         let installed = run("build AWS's client for Node.js", &mut npm);

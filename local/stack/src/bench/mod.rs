@@ -1,14 +1,15 @@
-//! `bench`: what the functions cost on this machine, in the tables that `docs/performance.md` shows.
+//! `bench`: measures the functions on this machine and prints the tables of `docs/performance.md`.
 //!
+//! # Layout
 //! | to change | open |
 //! |---|---|
-//! | what is built before | `build` |
-//! | how long functions take to start, and how that is shown | `start` |
-//! | which functions, and which empty ones beside them | `handlers` |
-//! | pushes to ever more customers | `pushes` |
-//! | the SMTP server that discards, and sending to it alone | `sink` |
-//! | what the system says of processes and of the machine | `system` |
-//! | tables and figures | `table` |
+//! | release builds | `build` |
+//! | size, start-up time and memory of functions | `start` |
+//! | the functions to start, and the empty ones to compare with | `handlers` |
+//! | pushes to 1,000 to 45,211 customers | `pushes` |
+//! | the SMTP server that discards e-mail, and the SMTP benchmark | `sink` |
+//! | facts about processes and the machine | `system` |
+//! | tables and number formats | `table` |
 
 mod build;
 mod handlers;
@@ -28,22 +29,22 @@ use crate::stack_dir::StackDir;
 use crate::up::{prepare, stop};
 use build::{build, release};
 
-/// What can be measured by itself.
+/// A benchmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
-    /// Each function's size, start and memory, beside empty ones.
+    /// Size, start-up time and memory of each function, compared with empty ones.
     Functions,
     /// Pushes to 1,000, 10,000 and 45,211 customers.
     Pushes,
-    /// E-mails a second.
+    /// E-mails per second over SMTP.
     Smtp,
 }
 
-/// Measures, on a stack of its own, and prints.
+/// Runs the benchmarks on a separate stack and prints the results.
 pub(crate) async fn bench(parts: &[Part]) -> Result<()> {
     ensure!(
         cfg!(target_os = "linux"),
-        "the figures need Linux: they come from /proc, and AWS's runtime emulator is for it"
+        "the benchmarks need Linux: they read /proc and run AWS's runtime interface emulator"
     );
     let wanted = |part| parts.is_empty() || parts.contains(&part);
     let shutdown = ShutdownSignal::listen()?;
@@ -54,16 +55,16 @@ pub(crate) async fn bench(parts: &[Part]) -> Result<()> {
     let figures = async {
         let mut figures = Figures::default();
         build(&dir).await?;
-        // Built before anything is measured, so that what is measured has the machine to itself.
+        // Build everything first, so that nothing else uses the machine during a measurement.
         let smtp_benchmark = if wanted(Part::Smtp) { sink::SmtpBenchmark::build(&dir).await? } else { None };
         if wanted(Part::Functions) || wanted(Part::Pushes) {
             on_stack(&dir, &wanted, &mut figures).await?;
         }
         stop(&dir)?;
         if let Some(smtp_benchmark) = smtp_benchmark {
-            figures.add("E-mails a second", &smtp_benchmark.measure(&dir).await?);
+            figures.add("E-mails per second", &smtp_benchmark.measure(&dir).await?);
         } else if wanted(Part::Smtp) {
-            figures.add("E-mails a second", sink::MISSING);
+            figures.add("E-mails per second", sink::MISSING);
         }
         Ok(figures)
     };
@@ -81,7 +82,7 @@ async fn on_stack(dir: &StackDir, wanted: &impl Fn(Part) -> bool, figures: &mut 
     let smtp = sink.as_ref().map(sink::Sink::url);
     let options = Options { stack: Some(Emulator::default()), smtp, set: Vec::new() };
     let stack = prepare(dir, &options).await?;
-    // First, while the stack has little to do and its tables are small.
+    // First, while the stack is idle and its tables are small.
     if wanted(Part::Functions) {
         figures.add("Functions", &start::measure(dir, &stack).await?);
     }
@@ -91,7 +92,7 @@ async fn on_stack(dir: &StackDir, wanted: &impl Fn(Part) -> bool, figures: &mut 
     Ok(())
 }
 
-/// What was measured, as it is printed.
+/// The results, as they are printed.
 #[derive(Default)]
 struct Figures(String);
 

@@ -1,5 +1,5 @@
-//! How large each function is, how long it takes to start and how much memory it then has, beside functions that do nothing
-//! in Rust, Python and Node.js. AWS's runtime interface emulator runs them all, so init is what AWS would call it.
+//! Size, start-up time and memory of each function, compared with empty functions in Rust, Python and Node.js. AWS's runtime
+//! interface emulator runs them all, so "init" means the same as on AWS.
 
 use std::env;
 use std::fs::{self, File};
@@ -19,16 +19,16 @@ use super::table::{megabytes, table};
 use crate::progress;
 use crate::stack_dir::StackDir;
 
-/// Why there is no figure.
-const MISSING: &str = "Not measured: AWS's runtime emulator comes with the SAM CLI. Install that with .ci/sam install, or name yours in SAM.";
+/// Why there is no result.
+const MISSING: &str = "Not measured: AWS's runtime emulator comes with the SAM CLI. Install it with .ci/sam install, or set SAM to its path.";
 
-/// How often each is started.
+/// Starts of each function.
 const STARTS: usize = 10;
-/// How long the emulator may take to listen.
+/// How long the emulator may take to accept connections.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a function may take for one event.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Starts everything, several times, and shows what it took.
+/// Starts every function [`STARTS`] times and formats the results.
 pub(super) async fn measure(dir: &StackDir, stack: &Stack) -> Result<String> {
     let Some(emulator) = emulator(dir) else {
         return Ok(MISSING.to_owned());
@@ -39,8 +39,8 @@ pub(super) async fn measure(dir: &StackDir, stack: &Stack) -> Result<String> {
     let ours = handlers.len();
     handlers.extend(empty);
 
-    let mut step = progress::step("Starting each function, and functions that do nothing, again and again");
-    // In turns, so that whatever else the machine does, it does to all of them.
+    let mut step = progress::step("Starting each function, and empty ones, several times");
+    // In turns, so that other load on the machine affects all of them equally.
     for round in 1..=STARTS {
         for handler in &mut handlers {
             step.update(&format!("{}, {round} of {STARTS}", handler.name));
@@ -53,7 +53,7 @@ pub(super) async fn measure(dir: &StackDir, stack: &Stack) -> Result<String> {
     format_results(&handlers, ours, &notes)
 }
 
-/// The emulator that came with the SAM CLI.
+/// The runtime emulator that comes with the SAM CLI.
 fn emulator(dir: &StackDir) -> Option<PathBuf> {
     let name = if cfg!(target_arch = "aarch64") { "aws-lambda-rie-arm64" } else { "aws-lambda-rie-x86_64" };
     let environment = match env::var_os("SAM") {
@@ -65,12 +65,12 @@ fn emulator(dir: &StackDir) -> Option<PathBuf> {
     files.find(|file| file.exists())
 }
 
-/// The emulator with a function. Both end with this.
+/// A running emulator with its function. Both are killed on drop.
 struct Emulated(Child);
 
 impl Drop for Emulated {
     fn drop(&mut self) {
-        // It gave the function a process group of its own. Either may have ended; that is what is wanted.
+        // The function has its own process group. An error means that the process has already ended.
         for pid in children_of(self.0.id()) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
@@ -79,11 +79,11 @@ impl Drop for Emulated {
     }
 }
 
-/// Starts a function and gives it one event. Answers its init in milliseconds, and the most memory that it had.
+/// Starts a function and sends it one event. Returns its init time in milliseconds and its peak memory in bytes.
 async fn start(emulator: &Path, dir: &StackDir, handler: &Handler) -> Result<(f64, u64)> {
     let log = dir.path().join("emulator.log");
     let file = File::create(&log)?;
-    // Both at once, so that they are two.
+    // Bind both before closing either, so that the ports differ.
     let (outer, inner) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
     let (outer_address, inner_address) = (outer.local_addr()?.to_string(), inner.local_addr()?.to_string());
     drop((outer, inner));
@@ -94,7 +94,7 @@ async fn start(emulator: &Path, dir: &StackDir, handler: &Handler) -> Result<(f6
         .current_dir(dir.workspace().join("local/stack/bench"))
         .env_clear()
         .envs(["PATH", "HOME"].iter().filter_map(|name| Some((name, env::var_os(name)?))))
-        // Nothing is written beside the sources.
+        // Python must not write into the source folder.
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
         .envs(&handler.environment);
@@ -106,21 +106,21 @@ async fn start(emulator: &Path, dir: &StackDir, handler: &Handler) -> Result<(f6
     let began = Instant::now();
     loop {
         match http.post(&url).body(handler.event.clone()).send().await {
-            // Whatever it answers, an error too, it has started and looked at the event.
+            // Any response, even an error, shows that it has started and read the event.
             Ok(response) => break drop(response.bytes().await?),
             Err(error) if error.is_connect() && began.elapsed() < LISTEN_TIMEOUT => {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            Err(error) => return Err(error).with_context(|| format!("{} does not answer", handler.name)),
+            Err(error) => return Err(error).with_context(|| format!("{} does not respond", handler.name)),
         }
     }
     let output = fs::read_to_string(&log)?;
-    let Some(init) = parse_init(&output) else { bail!("{} does not start:\n{output}", handler.name) };
+    let Some(init) = parse_init(&output) else { bail!("{} did not start:\n{output}", handler.name) };
     let memory = children_of(emulated.0.id()).into_iter().filter_map(peak_memory).max();
     Ok((init, memory.with_context(|| format!("{} ended:\n{output}", handler.name))?))
 }
 
-/// How long a start took, in milliseconds, if it went well.
+/// The init time in milliseconds, if the start succeeded.
 fn parse_init(log: &str) -> Option<f64> {
     let (_, report) = log.split_once("INIT RTDONE(status: success)")?.1.split_once("INIT REPORT(")?;
     let (_, duration) = report.split_once("durationMs: ")?;
@@ -151,22 +151,25 @@ fn format_results(handlers: &[Handler], ours: usize, notes: &[String]) -> Result
     let heading: Vec<&str> = heading.iter().map(String::as_str).collect();
     let mut text = table(&heading, &rows);
     text += &format!(
-        "\nInit: the median of {STARTS} cold starts under AWS's runtime emulator. Memory: the most that any of them had (VmHWM), with \
-         its first event handled. Package: the program, deflated.\n"
+        "\nInit: the median of {STARTS} cold starts under AWS's runtime emulator. Memory: the highest peak of any start (VmHWM), after \
+         the first event. Package: the program, deflated.\n"
     );
     for note in notes {
         text += &format!("{note}\n");
     }
     for empty in empty {
         let slowest = functions.iter().map(|function| function.init() / empty.init()).fold(0.0, f64::max);
-        text += &format!("The slowest start is {slowest:.2} times that of the function that is {}.\n", empty.name);
+        text += &format!(
+            "The slowest function takes {slowest:.2} times as long to start as the one that is {}.\n",
+            empty.name
+        );
     }
     let largest = functions.iter().map(|function| function.memory).max().unwrap_or_default();
-    text += &format!("The most memory is {}.\n", megabytes(largest));
+    text += &format!("The highest memory use is {}.\n", megabytes(largest));
     Ok(text)
 }
 
-/// The size of a program in a zip archive, which deflates as gzip does.
+/// The size of a program in a zip archive. gzip uses the same compression.
 fn packed_size(program: &Path) -> Result<u64> {
     let output = Command::new("gzip").arg("--stdout").arg(program).output().context("cannot run gzip")?;
     ensure!(output.status.success(), "gzip: {}", String::from_utf8_lossy(&output.stderr));
@@ -178,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn init_is_read_from_either_form_of_the_report() {
+    fn parses_init_from_both_report_formats() {
         let report = "(rapid) INIT RTDONE(status: success)\n(rapid) INIT REPORT(durationMs: 17.322000)\n";
         assert_eq!(parse_init(report), Some(17.322));
         let report =

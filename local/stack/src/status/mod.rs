@@ -1,10 +1,11 @@
-//! `status`: what runs, and how it is. The same facts in the terminal, as JSON, and on a page that stays up to date.
+//! `status`: pushes, functions, queues, tables and the inbox, in the terminal, as JSON and on a live page.
 //!
+//! # Layout
 //! | to change | open |
 //! |---|---|
-//! | what is observed at, and how | `observer` |
-//! | the facts themselves, and their JSON | `view` |
-//! | the terminal's view | `terminal` |
+//! | how the facts are collected | `observer` |
+//! | the facts and their JSON | `view` |
+//! | the terminal output | `terminal` |
 //! | the page | `page.html`, `page.css`, `page.js`; `server` serves it |
 
 mod observer;
@@ -20,11 +21,11 @@ use crate::options::Target;
 use observer::Observer;
 pub(crate) use server::serve;
 
-/// How often `--watch` looks; AWS is asked less often, since it limits how many questions it answers.
+/// How often `--watch` refreshes. Less often on AWS, whose APIs have rate limits.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const POLL_INTERVAL_ON_AWS: Duration = Duration::from_secs(10);
 
-/// Shows how everything is: once, or until told to stop.
+/// Shows the status once, or keeps refreshing it.
 pub(crate) async fn show(observed: Target, json: bool, watch: bool) -> Result<()> {
     let every = match &observed {
         Target::Local(_) => POLL_INTERVAL,

@@ -1,4 +1,4 @@
-//! Serves the status page, on loopback only, to this machine's own pages only.
+//! Serves the status page: on loopback only, and only to requests addressed to loopback.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -21,10 +21,10 @@ use super::observer::Observer;
 use super::view::Status;
 use crate::options::Target;
 
-/// Several browsers that watch at the same time are shown the same.
+/// How long a snapshot is reused, so that several browsers cause no extra load.
 const CACHE_TTL: Duration = Duration::from_millis(800);
 
-/// Nothing but the page's own parts is loaded, whatever a customer's name holds.
+/// The page loads only its own parts, even if a customer's name contains HTML.
 const POLICY: [(HeaderName, &str); 3] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -34,7 +34,7 @@ const POLICY: [(HeaderName, &str); 3] = [
     (header::CACHE_CONTROL, "no-store"),
 ];
 
-/// Serves it until told to end.
+/// Serves the page until the process is stopped.
 pub(crate) async fn serve(stack_file: PathBuf, port: u16) -> Result<()> {
     let page = Arc::new(Page { stack_file, cache: Mutex::default() });
     let script = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")];
@@ -44,7 +44,7 @@ pub(crate) async fn serve(stack_file: PathBuf, port: u16) -> Result<()> {
         .route("/page.js", get(async move || (script, include_str!("page.js"))))
         .route("/page.css", get(async move || (style, include_str!("page.css"))))
         .route("/api/status", get(status))
-        // For who joins the page's URL, which ends with a slash, with a path, which begins with one.
+        // For clients that join the page's URL, which ends with a slash, and a path that begins with one.
         .route("//api/status", get(status))
         .with_state(page)
         .layer(from_fn(require_local_host));
@@ -54,12 +54,13 @@ pub(crate) async fn serve(stack_file: PathBuf, port: u16) -> Result<()> {
     Ok(axum::serve(listener, router).await?)
 }
 
-/// A page of another site can make its name lead here (DNS rebinding), but its browser still tells that name.
+/// Prevents DNS rebinding: another site can point its name at this machine, but the browser still sends that name in `Host`.
 async fn require_local_host(request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     if !["127.0.0.1", "localhost"].contains(&name) {
-        return (StatusCode::MISDIRECTED_REQUEST, "Ask for http://127.0.0.1 or http://localhost.").into_response();
+        return (StatusCode::MISDIRECTED_REQUEST, "Open this page at http://127.0.0.1 or http://localhost.")
+            .into_response();
     }
     next.run(request).await
 }
@@ -69,7 +70,7 @@ struct Page {
     cache: Mutex<Cache>,
 }
 
-/// What was seen last, and who looks.
+/// The last snapshot, and the observer of the current stack.
 #[derive(Default)]
 struct Cache {
     observer: Option<(Stack, Observer)>,
@@ -85,8 +86,8 @@ async fn status(State(page): State<Arc<Page>>) -> Response {
 
 impl Cache {
     async fn observe(&mut self, stack_file: &Path) -> Result<Status> {
-        // Another `up` may have deployed other functions since.
-        let stack = Stack::read(stack_file).context("the stack is not deployed yet")?;
+        // `up` may have deployed another stack since the last request.
+        let stack = Stack::read(stack_file).context("no local stack is deployed yet")?;
         if self.observer.as_ref().is_none_or(|(seen, _)| *seen != stack) {
             *self = Self { observer: Some((stack.clone(), Observer::new(Target::Local(Box::new(stack))))), last: None };
         }
@@ -95,7 +96,7 @@ impl Cache {
         {
             return Ok(status.clone());
         }
-        let (_, observer) = self.observer.as_mut().context("there is nobody to look")?;
+        let (_, observer) = self.observer.as_mut().context("the observer is missing")?;
         let status = observer.observe().await;
         self.last = Some((Instant::now(), status.clone()));
         Ok(status)

@@ -1,17 +1,17 @@
-//! What is shown: how everything was at one moment.
+//! The facts that are shown. Serialised, they are the output of `status --json` and of the page's API.
 
 use domain::push::{OutcomeCounts, PushState};
 use jiff::Timestamp;
 use serde::Serialize;
 use store::waiting::WaitingFor;
 
-/// How everything was at one moment.
+/// A snapshot of a deployment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Status {
-    /// When it was observed at.
+    /// When the snapshot was taken.
     pub(super) at: Timestamp,
-    /// The stack's name on AWS; nothing on this machine.
+    /// The CloudFormation stack's name on AWS; `None` for a local stack.
     pub(super) on_aws: Option<String>,
     /// Open pushes and the newest others, newest first.
     pub(super) pushes: Vec<Push>,
@@ -19,13 +19,13 @@ pub(crate) struct Status {
     /// Queues and their dead letters.
     pub(super) queues: Vec<Queue>,
     pub(super) tables: Vec<Table>,
-    /// What arrived. Only on this machine.
+    /// Only for a local stack.
     pub(super) inbox: Option<Inbox>,
-    /// What could not be observed at, and why.
+    /// What could not be read, and why.
     pub(super) faults: Vec<String>,
 }
 
-/// How far a push is. The counts are those of `GET /offers/{id}/pushes/{n}`.
+/// A push and its progress. The counts are those of `GET /offers/{id}/pushes/{n}`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Push {
@@ -33,8 +33,7 @@ pub(super) struct Push {
     pub(super) number: u32,
     pub(super) code: String,
     pub(super) state: PushState,
-    /// How much of it is done, 0 to 100; 100 only once it is over. While customers are still being read, reckoned up from
-    /// those that were.
+    /// Percentage done, 0 to 100; 100 only when the push is no longer open. An estimate while customers are still being read.
     pub(super) percent: u8,
     pub(super) eligible: u64,
     pub(super) pending: u64,
@@ -50,30 +49,30 @@ pub(super) struct Push {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Function {
-    /// What it does.
+    /// Short name, such as `offer`.
     pub(super) name: String,
-    /// What it is called.
+    /// Full name.
     pub(super) function: String,
-    /// As Lambda says (`Active`), or `Held` if what invokes it is switched off.
+    /// Lambda's state (`Active`), or `Held` if its event source is disabled.
     pub(super) state: String,
-    /// In the last hour.
+    /// Invocations in the last hour.
     pub(super) invocations: u64,
-    /// Invocations that failed in the last hour; on this machine, errors that were logged.
+    /// Failed invocations in the last hour; logged errors for a local stack.
     pub(super) errors: u64,
 }
 
-/// A queue, or one for dead letters.
+/// A queue or a dead-letter queue.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Queue {
-    /// What it is for.
+    /// Short name, such as `email`.
     pub(super) name: String,
-    /// Whether what is in it needs somebody to look at it.
+    /// Whether this is a dead-letter queue, whose messages need an operator.
     pub(super) is_dead_letters: bool,
     pub(super) waiting: u64,
     pub(super) in_flight: u64,
     pub(super) delayed: u64,
-    /// Of the oldest message, in seconds; nothing if there is none, or it cannot be told.
+    /// Age of the oldest message in seconds; `None` if the queue is empty or the age is unknown.
     pub(super) oldest: Option<u64>,
 }
 
@@ -87,27 +86,27 @@ impl Queue {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Table {
-    /// What it holds.
+    /// Short name, such as `offers`.
     pub(super) name: String,
-    /// What it is called.
+    /// Full name.
     pub(super) table: String,
-    /// As DynamoDB counts: some hours old on AWS.
+    /// DynamoDB's own count, which AWS updates every few hours.
     pub(super) items: u64,
-    /// A few of them, never of a table on AWS: they are customers'.
+    /// The first few items. Never read on AWS, since they contain personal data.
     pub(super) first: Vec<serde_json::Value>,
 }
 
-/// What arrived.
+/// The inbox.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Inbox {
-    /// The inbox's own page.
+    /// The inbox's page.
     pub(super) url: String,
     pub(super) emails: u64,
-    /// The newest, newest first.
+    /// Newest first.
     pub(super) newest_emails: Vec<Email>,
     pub(super) texts: u64,
-    /// Some of them.
+    /// Some of them, in no particular order.
     pub(super) some_texts: Vec<TextMessage>,
 }
 

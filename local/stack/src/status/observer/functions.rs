@@ -1,4 +1,4 @@
-//! The functions: their state, and what they did in the last hour.
+//! Functions: their state, and their invocations and errors in the last hour.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, SystemTime};
@@ -12,7 +12,7 @@ use futures::future::{join_all, try_join_all};
 use super::super::view::Function;
 use super::metrics::{Series, fetch, whole};
 
-/// How far back invocations and errors are counted.
+/// Period over which invocations and errors are counted.
 const COUNT_PERIOD: Duration = Duration::from_secs(3600);
 
 pub(super) struct FunctionObserver {
@@ -23,7 +23,7 @@ pub(super) struct FunctionObserver {
     logs: aws_sdk_cloudwatchlogs::Client,
 }
 
-/// What a function did in the last hour.
+/// A function's invocations and errors in [`COUNT_PERIOD`].
 #[derive(Clone, Copy, Default)]
 struct Counts {
     invocations: u64,
@@ -41,7 +41,7 @@ impl FunctionObserver {
         }
     }
 
-    /// All functions, and what carries each channel, which one of them knows.
+    /// All functions, and the transports of all channels, which are in the environment of `offer`.
     pub(super) async fn observe(&self) -> Result<(Vec<Function>, BTreeSet<TransportId>)> {
         let counts = self.counts().await?;
         let mut transports = BTreeSet::from([TransportId::Sns]);
@@ -80,7 +80,7 @@ impl FunctionObserver {
         Ok((functions, transports))
     }
 
-    /// How often each function was invoked, and its errors, in the last hour.
+    /// Invocations and errors of each function.
     async fn counts(&self) -> Result<HashMap<String, Counts>> {
         if !self.is_on_aws {
             return self.counts_from_logs().await;
@@ -104,7 +104,7 @@ impl FunctionObserver {
         Ok(functions.keys().cloned().zip(counts).collect())
     }
 
-    /// The same from the logs: local stacks count only some of the invocations.
+    /// The same from the logs: the emulators' metrics miss some invocations.
     async fn counts_from_logs(&self) -> Result<HashMap<String, Counts>> {
         let since = SystemTime::now() - COUNT_PERIOD;
         let counted = self.functions.iter().map(|(name, function)| async move {

@@ -1,10 +1,10 @@
-//! What a local stack shows and AWS would not: messages in queues, and text messages that were sent.
+//! Endpoints that only emulators have: messages in queues, and text messages sent.
 
 use anyhow::Result;
 use client::Stack;
 use serde_json::Value;
 
-/// Looks at what AWS itself would not show: MiniStack's way, or else LocalStack's.
+/// Reads from MiniStack's path, or else from LocalStack's.
 pub(super) async fn peek(http: &reqwest::Client, stack: &Stack, what: &str, query: &[(&str, &str)]) -> Result<Value> {
     for root in ["_ministack", "_aws"] {
         let url = reqwest::Url::parse_with_params(&format!("{}/{root}/{what}", stack.endpoint_url), query)?;
@@ -13,5 +13,5 @@ pub(super) async fn peek(http: &reqwest::Client, stack: &Stack, what: &str, quer
             return Ok(response.json().await?);
         }
     }
-    anyhow::bail!("the stack does not show its {what}")
+    anyhow::bail!("the emulator does not provide {what}")
 }

@@ -1,4 +1,4 @@
-//! Numbers that CloudWatch keeps.
+//! Queries of CloudWatch metrics.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat};
 
-/// A series of CloudWatch's.
+/// A CloudWatch metric with one dimension.
 pub(super) struct Series<'a> {
     pub(super) namespace: &'a str,
     pub(super) metric: &'a str,
@@ -14,7 +14,7 @@ pub(super) struct Series<'a> {
     pub(super) statistic: &'a str,
 }
 
-/// What CloudWatch noted of each, in the order in which they are given.
+/// The values of each metric, in the given order.
 pub(super) async fn fetch<'a>(
     cloudwatch: &Client,
     back: Duration,
@@ -39,7 +39,7 @@ pub(super) async fn fetch<'a>(
         .set_metric_data_queries(Some(queries))
         .send()
         .await
-        .context("CloudWatch does not answer")?;
+        .context("CloudWatch is unavailable")?;
     for result in response.metric_data_results() {
         let index: Option<usize> = result.id().and_then(|id| id.strip_prefix('m')?.parse().ok());
         if let Some(found) = index.and_then(|index| values.get_mut(index)) {
@@ -49,7 +49,7 @@ pub(super) async fn fetch<'a>(
     Ok(values)
 }
 
-/// CloudWatch's values are fractional, what they count is not.
+/// Converts CloudWatch's fractional value of a count.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a saturating cast of a count")]
 pub(super) fn whole(value: f64) -> u64 {
     value as u64

@@ -1,14 +1,16 @@
-//! Looks at everything. What cannot be observed at is told, and hides nothing else.
+//! Collects the facts. A part that cannot be read is reported as a fault and does not hide the others.
+//!
+//! # Layout
 //!
 //! | to change | open |
 //! |---|---|
-//! | pushes, and how far each is | `pushes` |
+//! | pushes and their progress | `pushes` |
 //! | functions, their invocations and errors | `functions` |
 //! | queues, dead letters and their age | `queues` |
 //! | tables and their first items | `tables` |
-//! | what arrived | `inbox` |
-//! | how CloudWatch is asked | `metrics` |
-//! | how a local stack is asked for what AWS would not show | `local` |
+//! | e-mails and text messages | `inbox` |
+//! | CloudWatch queries | `metrics` |
+//! | what only an emulator shows | `local` |
 
 mod functions;
 mod inbox;
@@ -33,12 +35,12 @@ use pushes::PushObserver;
 use queues::QueueObserver;
 use tables::TableObserver;
 
-/// Functions and tables change slowly, and looking at them takes many calls.
+/// How long facts about functions and tables are reused: they change slowly and take many calls.
 const SLOW_FACTS_TTL: Duration = Duration::from_secs(3);
 
-/// Looks at one deployment, again and again.
+/// Observes one deployment.
 pub(super) struct Observer {
-    /// Where it is on this machine, and its name on AWS.
+    /// Set for a local stack; `on_aws` is set otherwise.
     stack: Option<Stack>,
     on_aws: Option<String>,
     http: reqwest::Client,
@@ -49,12 +51,12 @@ pub(super) struct Observer {
     slow: Option<(Instant, SlowFacts)>,
 }
 
-/// What is observed at less often.
+/// Facts that are refreshed less often.
 #[derive(Clone, Default)]
 struct SlowFacts {
     functions: Vec<Function>,
     tables: Vec<Table>,
-    /// What carries each channel.
+    /// The transports of all channels.
     transports: BTreeSet<TransportId>,
     faults: Vec<String>,
 }
@@ -80,7 +82,7 @@ impl Observer {
         }
     }
 
-    /// How everything is now.
+    /// Collects the current facts.
     pub(super) async fn observe(&mut self) -> Status {
         let slow = match self.slow.take().filter(|(at, _)| at.elapsed() < SLOW_FACTS_TTL) {
             Some((at, slow)) => (at, slow),
@@ -118,7 +120,7 @@ impl Observer {
 
 fn or_record_fault<T: Default>(observed: Result<T>, what: &str, faults: &mut Vec<String>) -> T {
     observed.unwrap_or_else(|error| {
-        faults.push(format!("The {what} cannot be observed at: {error:#}"));
+        faults.push(format!("Cannot read the {what}: {error:#}"));
         T::default()
     })
 }

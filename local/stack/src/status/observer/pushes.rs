@@ -1,4 +1,4 @@
-//! Open pushes and the newest others, and how far each is.
+//! Open pushes and the newest others, with their progress.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -14,25 +14,25 @@ use store::{Offers, Pushes, StoreError, TransportLimits};
 use super::super::view::{Push, Queue};
 use crate::redrive::DEAD_LETTERS;
 
-/// Offers whose last push is shown.
+/// Newest offers whose last push is shown.
 const MAX_OFFERS: u16 = 8;
 /// Open pushes that are shown.
 const MAX_OPEN_PUSHES: u16 = 20;
-/// Queues whose dead letters hold pushes up: a push waits for the batches and slices in them.
+/// Queues whose dead letters block pushes: a push waits for the batches and slices in them.
 const BLOCKING: [&str; 3] = ["audience", "email", "sms"];
 
 pub(super) struct PushObserver {
     offers: Offers,
     pushes: Pushes,
     limits: TransportLimits,
-    /// Pushes whose notifications all have an outcome: they do not change any more.
+    /// Pushes that no longer change: every notification has an outcome.
     finished: HashMap<PushId, Push>,
 }
 
 impl PushObserver {
     pub(super) fn new(deployment: &Deployment) -> Self {
         let dynamodb = aws_sdk_dynamodb::Client::new(&deployment.sdk);
-        // An unknown name is told as what it is: a table that is not there.
+        // A table missing from the outputs shows up as a fault when it is read.
         let table = |name: &str| deployment.tables.get(name).cloned().unwrap_or_else(|| name.to_owned());
         Self {
             offers: Offers::new(dynamodb.clone(), table("offers")),
@@ -52,7 +52,7 @@ impl PushObserver {
         let shown = self.shown().await?;
         self.finished.retain(|id, _| shown.contains_key(id));
         let unfinished = shown.keys().filter(|id| !self.finished.contains_key(id));
-        // What is requested and not begun yet shows up in a moment.
+        // A push that is requested but has no progress yet is left out.
         let found = try_join_all(unfinished.map(|id| self.pushes.progress(*id))).await?.into_iter().flatten();
         let delays = self.delays(transports).await?;
         let dead_letters: Vec<_> = queues
@@ -64,7 +64,7 @@ impl PushObserver {
         for progress in found {
             let id = progress.push.id;
             let push = push_view(&progress, shown[&id].clone(), customers, &delays, &dead_letters);
-            // One that was called off still hears of batches that were queued.
+            // A cancelled push still receives reports from batches that were queued.
             if !progress.push.state.is_open() && progress.pending() == 0 {
                 self.finished.insert(id, push.clone());
             }
@@ -125,7 +125,7 @@ fn push_view(progress: &Progress, code: String, customers: u64, delays: &Delays,
     }
 }
 
-/// How much of a push is done. Of a table of `customers`, as many are taken to be eligible among those not yet read as among
+/// The percentage of the push that is done. Among the `customers` not yet read, the same share is assumed to be eligible as among
 /// those read.
 fn percent(progress: &Progress, customers: u64) -> u8 {
     if !progress.push.state.is_open() {

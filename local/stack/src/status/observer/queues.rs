@@ -14,11 +14,11 @@ use super::local::peek;
 use super::metrics::{Series, fetch, whole};
 use crate::redrive::DEAD_LETTERS;
 
-/// The longest period of CloudWatch's in which a queue's age is observed for.
+/// Period of the CloudWatch query for a queue's age.
 const AGE_PERIOD: Duration = Duration::from_secs(300);
 
 pub(super) struct QueueObserver {
-    /// Where it is on this machine.
+    /// Set for a local stack.
     stack: Option<Stack>,
     queues: BTreeMap<String, String>,
     sqs: aws_sdk_sqs::Client,
@@ -80,8 +80,8 @@ impl QueueObserver {
     }
 }
 
-/// When the oldest of some messages was sent, in milliseconds since 1970, wherever it stands: as an attribute in an object
-/// (MiniStack), or as one's name and value (LocalStack, in SQS's older form).
+/// The earliest `SentTimestamp` in the JSON, in milliseconds since 1970. MiniStack has it as an attribute of an object,
+/// LocalStack as a name with a value.
 fn earliest_sent(json: &Value) -> Option<u64> {
     const SENT: &str = "SentTimestamp";
     let millis = |value: &Value| value.as_str()?.parse().ok();

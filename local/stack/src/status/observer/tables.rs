@@ -9,7 +9,7 @@ use futures::future::try_join_all;
 
 use super::super::view::Table;
 
-/// Items of a table that are shown.
+/// Items shown per table.
 const MAX_ITEMS: i32 = 3;
 
 pub(super) struct TableObserver {
