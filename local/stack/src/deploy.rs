@@ -55,7 +55,7 @@ impl Aws {
             }
             let line = format!("CodeUri: functions/{function}\n");
             if !template.contains(&line) {
-                bail!("template.yaml has no line "{}"", line.trim_end());
+                bail!("template.yaml has no line `{}`", line.trim_end());
             }
             template = template.replace(&line, &format!("CodeUri: s3://{BUCKET}/{key}\n"));
         }
