@@ -47,7 +47,7 @@ use options::{Options, TargetArgs, running};
 use stack_dir::StackDir;
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Runs Offercast on this machine, without an AWS account or Docker.", version = None)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Runs Offercast on this machine, without an AWS account or Docker.", version = None)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -9,8 +9,8 @@ use client::{Deployment, logged};
 use domain::TransportId;
 use futures::future::{join_all, try_join_all};
 
-use super::super::view::Function;
 use super::metrics::{Series, fetch, whole};
+use crate::status::view::Function;
 
 /// Period over which invocations and errors are counted.
 const COUNT_PERIOD: Duration = Duration::from_secs(3600);

@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use client::Stack;
 use serde::Deserialize;
 
-use super::super::view::{Email, Inbox, TextMessage};
 use super::local::peek;
+use crate::status::view::{Email, Inbox, TextMessage};
 
 /// E-mails shown, and text messages shown.
 const MAX_MESSAGES: usize = 6;

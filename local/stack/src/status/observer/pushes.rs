@@ -11,8 +11,8 @@ use store::pushes::Progress;
 use store::waiting::Delays;
 use store::{Offers, Pushes, StoreError, TransportLimits};
 
-use super::super::view::{Push, Queue};
 use crate::redrive::DEAD_LETTERS;
+use crate::status::view::{Push, Queue};
 
 /// Newest offers whose last push is shown.
 const MAX_OFFERS: u16 = 8;

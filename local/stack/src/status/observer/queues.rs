@@ -9,10 +9,10 @@ use client::{Deployment, Stack};
 use futures::future::try_join_all;
 use serde_json::Value;
 
-use super::super::view::Queue;
 use super::local::peek;
 use super::metrics::{Series, fetch, whole};
 use crate::redrive::DEAD_LETTERS;
+use crate::status::view::Queue;
 
 /// Period of the CloudWatch query for a queue's age.
 const AGE_PERIOD: Duration = Duration::from_secs(300);

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::Client;
 use client::Deployment;
 use futures::future::try_join_all;
 
-use super::super::view::Table;
+use crate::status::view::Table;
 
 /// Items shown per table.
 const MAX_ITEMS: i32 = 3;
