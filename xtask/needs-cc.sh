@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs rustc, once a C compiler is known to be there. Without one not even xtask can be linked, so it cannot say so.
+# Runs rustc after checking for a C compiler. Without one, not even xtask can be linked, so xtask cannot report it.
 if ! command -v cc >/dev/null 2>&1; then
-    echo "This machine lacks a C compiler (cc). Rust links with it. To install it:" >&2
+    echo "A C compiler (cc) is missing. Rust needs it for linking. To install it:" >&2
     if [ "$(uname)" = Darwin ]; then
         echo "    xcode-select --install" >&2
     elif [ -e /etc/debian_version ]; then

@@ -1,4 +1,4 @@
-//! Offercast wherever it is deployed, as operators see it: functions, tables and queues, by what they do.
+//! A deployment of Offercast, locally or on AWS: functions, tables and queues by short name.
 
 use std::collections::BTreeMap;
 
@@ -8,21 +8,21 @@ use aws_sdk_cloudformation::error::DisplayErrorContext;
 use aws_sdk_cloudformation::types::Output;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 
-use crate::Stack;
+use crate::stack::Stack;
 
-/// The outputs of the template, by their names.
+/// The template's outputs by name.
 pub type Outputs = BTreeMap<String, String>;
 
-/// Where Offercast is deployed.
+/// A deployment of Offercast.
 #[derive(Debug, Clone)]
 pub struct Deployment {
-    /// What an SDK client needs to talk to it.
+    /// The configuration for SDK clients.
     pub sdk: SdkConfig,
-    /// Function names by what they do: `offer`, `push`, …
+    /// Full names of functions by short name: `offer`, `push`, …
     pub functions: BTreeMap<String, String>,
-    /// Table names: `offers`, `customers`, …
+    /// Full names of tables by short name: `offers`, `customers`, …
     pub tables: BTreeMap<String, String>,
-    /// Queue URLs: `email`, `emailDeadLetters`, …
+    /// Queue URLs by short name: `email`, `emailDeadLetters`, …
     pub queues: BTreeMap<String, String>,
 }
 
@@ -36,20 +36,20 @@ impl Deployment {
     /// A CloudFormation stack on AWS, with the credentials and the region that the AWS CLI would use.
     ///
     /// # Errors
-    /// If there is no such stack, or it may not be looked at.
+    /// If the stack does not exist or the credentials do not permit reading it.
     pub async fn on_aws(name: &str) -> Result<Self> {
         let https =
             aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https();
         let sdk = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(https).load().await;
         let described = aws_sdk_cloudformation::Client::new(&sdk).describe_stacks().stack_name(name).send().await;
         let described = described
-            .map_err(|error| anyhow::anyhow!("cannot look at the stack {name}: {}", DisplayErrorContext(&error)))?;
-        let stack = described.stacks().first().with_context(|| format!("there is no stack {name}"))?;
+            .map_err(|error| anyhow::anyhow!("cannot read the stack {name}: {}", DisplayErrorContext(&error)))?;
+        let stack = described.stacks().first().with_context(|| format!("there is no stack named {name}"))?;
         let pair = |output: &Output| Some((output.output_key.clone()?, output.output_value.clone()?));
         Ok(Self::of(sdk, &stack.outputs().iter().filter_map(pair).collect()))
     }
 
-    /// What the outputs of the template name.
+    /// Takes the resource names from the template's outputs.
     pub fn of(sdk: SdkConfig, outputs: &Outputs) -> Self {
         let queues = named(outputs, "Url").into_iter().filter(|(name, _)| name != "api").collect();
         Self { sdk, functions: named(outputs, "FunctionName"), tables: named(outputs, "TableName"), queues }

@@ -1,4 +1,4 @@
-//! What functions log, from where Lambda keeps it.
+//! Reading the functions' log lines from CloudWatch Logs.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,10 +8,10 @@ use aws_sdk_cloudwatchlogs::error::DisplayErrorContext;
 use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
 use aws_sdk_cloudwatchlogs::types::FilteredLogEvent;
 
-/// Most events of one answer (CloudWatch Logs API reference). MiniStack does not say where the next one begins.
+/// Maximum events per response (CloudWatch Logs API reference). MiniStack returns no token for the next page.
 const PAGE: usize = 10_000;
 
-/// What a function of this name has logged since then.
+/// The log events of a function since a time.
 ///
 /// # Errors
 /// If the logs cannot be read.
@@ -25,20 +25,20 @@ pub async fn logged(logs: &Client, function: &str, since: SystemTime) -> Result<
         while let Some(page) = pages.next().await {
             match page {
                 Ok(page) => events.extend(page.events.unwrap_or_default()),
-                // A function that never ran has no log.
+                // A function that has never run has no log group.
                 Err(error)
                     if error.as_service_error().is_some_and(FilterLogEventsError::is_resource_not_found_exception) =>
                 {
                     break;
                 }
-                Err(error) => bail!("the logs cannot be read: {}", DisplayErrorContext(&error)),
+                Err(error) => bail!("cannot read the logs: {}", DisplayErrorContext(&error)),
             }
         }
         let last = events.iter().filter_map(FilteredLogEvent::timestamp).max();
         let Some(last) = last.filter(|last| events.len() - before >= PAGE && *last > from) else {
             return Ok(events);
         };
-        // Those of the last millisecond come again, with the rest of it.
+        // Read the last millisecond again: the page may contain only some of its events.
         events.retain(|event| event.timestamp != Some(last));
         from = last;
     }

@@ -1,4 +1,4 @@
-//! A function that does nothing: what `cargo xtask bench` compares the others with.
+//! An empty function, for comparison in `cargo xtask bench`.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Faults on demand: what a test, or somebody curious, wants the SMTP server to do wrong.
+//! Fault injection: what the SMTP server is told to do wrong, by a test or by hand.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -8,34 +8,34 @@ use serde::{Deserialize, Serialize};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// One thing that goes wrong.
+/// A fault to inject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fault {
-    /// At which point of the conversation.
+    /// The point of the SMTP conversation.
     pub at: Point,
-    /// For which recipients: the end of their addresses. Everybody if left out. Without meaning before RCPT.
+    /// Only for recipients whose address ends with this. Default: all. Has no effect before RCPT.
     #[serde(default)]
     pub to: String,
-    /// What happens.
+    /// What to do.
     #[serde(rename = "do")]
     pub action: Action,
-    /// Every how many times; 1 for always.
+    /// Only every n-th time; 1 means always.
     #[serde(default = "one")]
     pub every: u32,
-    /// So often all is well first.
+    /// Not before this many times have passed without a fault.
     #[serde(default)]
     pub after: u32,
-    /// How often it happens before it is over; for ever if left out.
+    /// The maximum number of times. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
-    /// Only beyond so many in the second before: a provider that takes no more than that.
+    /// Only above this many per second: simulates a provider's rate limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub above: Option<usize>,
-    /// Those in the second before.
+    /// Accepted within the last second.
     #[serde(skip)]
-    taken: VecDeque<Instant>,
-    /// How often its point was come to.
+    recent: VecDeque<Instant>,
+    /// How often the point was reached.
     #[serde(default)]
     pub seen: u32,
 }
@@ -44,11 +44,11 @@ fn one() -> u32 {
     1
 }
 
-/// A point of the conversation.
+/// A point of the SMTP conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Point {
-    /// A connection comes, or one that is there sends its next command.
+    /// A new connection, or the next command on an existing one.
     Connection,
     /// `MAIL FROM`.
     Mail,
@@ -60,76 +60,75 @@ pub enum Point {
     Message,
 }
 
-/// What a fault does.
+/// The effect of a fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Action {
-    /// Answers with this line, such as `550 no such user`.
+    /// Replies with this line, such as `550 no such user`.
     Reply(String),
-    /// Closes the connection. At the end of the message: before keeping it.
+    /// Closes the connection. At the end of a message: without storing it.
     Close,
-    /// Keeps the message, and closes the connection without an answer.
+    /// Stores the message and closes the connection without a reply.
     KeepAndClose,
-    /// Keeps the message, and never answers.
+    /// Stores the message and never replies.
     KeepAndHang,
-    /// Waits this many milliseconds, and goes on as if nothing were.
+    /// Waits this many milliseconds and continues normally.
     Wait(u64),
 }
 
 impl Fault {
-    /// Whether there were too many in the second before, if that matters. One that is refused does not count.
-    fn is_above(&mut self) -> bool {
+    /// Whether the rate limit `above` is exceeded; always true without one. Refused messages do not count.
+    fn is_over_limit(&mut self) -> bool {
         let Some(above) = self.above else {
             return true;
         };
         let now = Instant::now();
-        while self.taken.front().is_some_and(|taken| now.duration_since(*taken) >= SECOND) {
-            self.taken.pop_front();
+        while self.recent.front().is_some_and(|taken| now.duration_since(*taken) >= SECOND) {
+            self.recent.pop_front();
         }
-        if self.taken.len() >= above {
+        if self.recent.len() >= above {
             return true;
         }
-        self.taken.push_back(now);
+        self.recent.push_back(now);
         false
     }
 }
 
-/// The faults that are set, and what was counted meanwhile. A handle: clones share them.
+/// The active faults and their counters. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Faults(Arc<Mutex<State>>);
 
-/// What the server does wrong, and what it saw.
+/// The active faults and the counters.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct State {
-    /// What goes wrong.
+    /// The active faults.
     pub faults: Vec<Fault>,
-    /// Connections that came since the faults were set.
+    /// Connections since the faults were set.
     pub connections: u64,
-    /// Whether every connection must name the password.
+    /// Whether connections must authenticate.
     pub needs_password: bool,
     #[serde(skip)]
     password: Option<String>,
-    /// How often the password was set.
+    /// Increases whenever the password is set.
     #[serde(skip)]
     password_version: u32,
 }
 
 impl Faults {
-    /// Does from here on what these say, and counts anew.
+    /// Replaces the faults and resets the counters.
     pub fn set(&self, faults: Vec<Fault>) {
         let mut state = self.lock();
         state.faults = faults;
         state.connections = 0;
     }
 
-    /// What is set and what was counted.
+    /// A copy of the current state.
     pub fn state(&self) -> State {
         self.lock().clone()
     }
 
-    /// Serves, from here on, only connections that name this password; all of them without one. Those that are there
-    /// are closed.
+    /// Requires this password from now on, or none. Existing connections are closed.
     pub fn set_password(&self, password: Option<String>) {
         let mut state = self.lock();
         state.needs_password = password.is_some();
@@ -137,34 +136,34 @@ impl Faults {
         state.password_version += 1;
     }
 
-    /// Whether a connection must name a password.
+    /// Whether connections must authenticate.
     pub(crate) fn needs_password(&self) -> bool {
         self.lock().needs_password
     }
 
-    /// Another number whenever the password was set.
+    /// Changes whenever the password is set.
     pub(crate) fn password_version(&self) -> u32 {
         self.lock().password_version
     }
 
-    /// Whether a password is the right one.
-    pub(crate) fn admits(&self, password: &str) -> bool {
+    /// Whether a password is accepted.
+    pub(crate) fn accepts_password(&self, password: &str) -> bool {
         self.lock().password.as_deref().is_none_or(|right| right == password)
     }
 
     /// Counts a connection.
-    pub fn connected(&self) {
+    pub fn count_connection(&self) {
         self.lock().connections += 1;
     }
 
-    /// What is to go wrong at this point, if anything. `to` is the recipient, where there is one.
-    pub fn at(&self, point: Point, to: &str) -> Option<Action> {
+    /// The fault's action at this point, if one applies. `to` is the recipient, or empty.
+    pub fn next_action(&self, point: Point, to: &str) -> Option<Action> {
         let mut state = self.lock();
         let fault = state
             .faults
             .iter_mut()
             .find(|fault| fault.at == point && to.ends_with(&fault.to) && fault.times != Some(0))?;
-        if !fault.is_above() {
+        if !fault.is_over_limit() {
             return None;
         }
         fault.seen += 1;
@@ -176,17 +175,6 @@ impl Faults {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().expect("nothing panics while it holds the faults")
+        self.0.lock().expect("no code panics while holding this lock")
     }
-}
-
-/// How a conversation goes on after its answer.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) enum Then {
-    #[default]
-    GoOn,
-    Close,
-    Hang,
-    Wait(Duration),
-    Answer(String),
 }

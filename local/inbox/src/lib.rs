@@ -1,6 +1,14 @@
-//! An SMTP server that keeps what it gets, with a web page and a JSON API: where the local stack's e-mail arrives.
+//! The inbox: an SMTP server that stores all e-mail of the local stack, with a web page and a JSON API.
 //!
-//! It fails on demand (`PUT /api/faults`), so that one can see what the product makes of that.
+//! It can inject faults (`PUT /api/faults`), to show how the product handles them.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | the SMTP conversation | `smtp` |
+//! | fault injection | `faults` |
+//! | stored messages | `message` |
+//! | the JSON API; the page | `web`; `page.html` |
 
 pub mod faults;
 pub mod message;

@@ -1,4 +1,4 @@
-//! Runs the inbox on loopback until it is told to end.
+//! Runs the inbox on loopback until it is stopped.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -7,13 +7,13 @@ use clap::Parser;
 use inbox::{Faults, Messages, smtp, web};
 use tokio::net::TcpListener;
 
-/// An SMTP server that keeps what it gets, with a web page and a JSON API. Listens on loopback only.
+/// An SMTP server that stores all e-mail, with a web page and a JSON API. Listens on loopback only.
 #[derive(Parser)]
 struct Arguments {
-    /// Where mail comes in.
+    /// The SMTP port.
     #[arg(long)]
     smtp_port: u16,
-    /// Where the page and the API are.
+    /// The port of the page and the API.
     #[arg(long)]
     web_port: u16,
 }

@@ -1,4 +1,4 @@
-//! What arrived.
+//! The messages that arrived.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -7,91 +7,91 @@ use jiff::Timestamp;
 use mail_parser::MessageParser;
 use serde::Serialize;
 
-/// Most messages kept; older ones go first.
-const KEPT: usize = 200_000;
+/// Maximum number of stored messages; the oldest are removed first.
+const MAX_MESSAGES: usize = 200_000;
 
-/// One message, as the API shows it.
+/// A message, as the API returns it.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mail {
-    /// Counts up from 1.
+    /// Consecutive, from 1.
     pub id: u64,
-    /// The sender's address, from the envelope if the header has none.
+    /// The sender's address from the `From` header, or else from the envelope.
     pub from: String,
-    /// The recipients' addresses, from the envelope: whom it really went to.
+    /// The recipients' addresses from the envelope, which are the real ones.
     pub to: String,
-    /// Decoded.
+    /// The decoded subject.
     pub subject: String,
     /// The plain text, decoded.
     pub text: String,
     /// The HTML, decoded.
     pub html: String,
-    /// Every header in its order, as it came.
+    /// All headers in their original order.
     pub headers: Vec<Header>,
-    /// When the server had all of it.
+    /// When the whole message had been received.
     pub received_at: Timestamp,
-    /// The message as it came.
+    /// The raw message.
     #[serde(skip)]
     pub raw: Arc<[u8]>,
 }
 
-/// A header as it came.
+/// A raw header.
 #[derive(Debug, Clone, Serialize)]
 pub struct Header {
-    /// As it was written.
+    /// The name as received.
     pub name: String,
-    /// Neither unfolded nor decoded.
+    /// The value, neither unfolded nor decoded.
     pub value: String,
 }
 
-/// Every message, newest last. A handle: clones share the messages.
+/// The stored messages. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Messages(Arc<Mutex<Kept>>);
+pub struct Messages(Arc<Mutex<Stored>>);
 
 #[derive(Debug, Default)]
-struct Kept {
+struct Stored {
     last_id: u64,
     mails: VecDeque<Arc<Mail>>,
 }
 
 impl Messages {
-    /// Keeps a message that came for `recipients`.
-    pub fn keep(&self, sender: &str, recipients: &[String], raw: Vec<u8>) {
+    /// Stores a message.
+    pub fn store(&self, sender: &str, recipients: &[String], raw: Vec<u8>) {
         let mut mail = read(sender, recipients, raw);
-        let mut kept = self.lock();
-        kept.last_id += 1;
-        mail.id = kept.last_id;
-        kept.mails.push_back(Arc::new(mail));
-        if kept.mails.len() > KEPT {
-            kept.mails.pop_front();
+        let mut stored = self.lock();
+        stored.last_id += 1;
+        mail.id = stored.last_id;
+        stored.mails.push_back(Arc::new(mail));
+        if stored.mails.len() > MAX_MESSAGES {
+            stored.mails.pop_front();
         }
     }
 
-    /// All of them, newest first.
+    /// All messages, newest first.
     pub fn all(&self) -> Vec<Arc<Mail>> {
         self.newest(usize::MAX).1
     }
 
-    /// How many there are, and the newest of them, newest first.
+    /// The total number, and up to `limit` messages, newest first.
     pub fn newest(&self, limit: usize) -> (usize, Vec<Arc<Mail>>) {
-        let kept = self.lock();
-        (kept.mails.len(), kept.mails.iter().rev().take(limit).cloned().collect())
+        let stored = self.lock();
+        (stored.mails.len(), stored.mails.iter().rev().take(limit).cloned().collect())
     }
 
-    /// One of them.
+    /// The message with this id.
     pub fn get(&self, id: u64) -> Option<Arc<Mail>> {
-        let kept = self.lock();
-        let found = kept.mails.binary_search_by_key(&id, |mail| mail.id).ok()?;
-        kept.mails.get(found).cloned()
+        let stored = self.lock();
+        let found = stored.mails.binary_search_by_key(&id, |mail| mail.id).ok()?;
+        stored.mails.get(found).cloned()
     }
 
-    /// Forgets all of them.
+    /// Deletes all messages.
     pub fn clear(&self) {
         self.lock().mails.clear();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
-        self.0.lock().expect("nothing panics while it holds the messages")
+    fn lock(&self) -> std::sync::MutexGuard<'_, Stored> {
+        self.0.lock().expect("no code panics while holding this lock")
     }
 }
 

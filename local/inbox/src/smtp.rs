@@ -1,4 +1,4 @@
-//! The SMTP side. `mailin` knows the protocol; this moves the bytes.
+//! The SMTP server. `mailin` implements the protocol; this module does the I/O.
 
 use std::io;
 use std::net::IpAddr;
@@ -9,23 +9,23 @@ use mailin::{Action, AuthMechanism, Handler, Response, SessionBuilder, response}
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::faults::{self, Faults, Point, Then};
+use crate::faults::{self, Faults, Point};
 use crate::message::Messages;
 
-/// Longest line taken, in bytes: far over what RFC 5321 allows, so that what is wrong can be looked at.
+/// Maximum line length in bytes. Far above RFC 5321's limit, so that overlong lines are stored and can be inspected.
 const LINE_LIMIT: usize = 1 << 20;
 
-/// Serves until it is dropped.
+/// Serves until the future is dropped.
 ///
 /// # Errors
-/// If the listener fails for good.
+/// If the listener fails.
 pub async fn serve(listener: TcpListener, messages: Messages, faults: Faults) -> io::Result<()> {
     loop {
         let (stream, peer) = listener.accept().await?;
-        faults.connected();
+        faults.count_connection();
         let receiver = Receiver { messages: messages.clone(), faults: faults.clone(), ..Receiver::default() };
         tokio::spawn(async move {
-            // A client that goes away in the middle is its own business.
+            // A client may disconnect at any time.
             let _ = converse(stream, peer.ip(), receiver).await;
         });
     }
@@ -36,14 +36,14 @@ async fn converse(stream: TcpStream, peer: IpAddr, receiver: Receiver) -> io::Re
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let faults = receiver.faults.clone();
-    let then = receiver.then.clone();
+    let next_step = receiver.next_step.clone();
     let mut session = SessionBuilder::new("inbox");
     let password_version = faults.password_version();
     if faults.needs_password() {
         session.enable_auth(AuthMechanism::Plain).insecure_enable_plaintext_auth();
     }
     let mut session = session.build(peer, receiver);
-    if let Some(action) = faults.at(Point::Connection, "") {
+    if let Some(action) = faults.next_action(Point::Connection, "") {
         if let faults::Action::Reply(reply) = action {
             writer.write_all(format!("{reply}\r\n").as_bytes()).await?;
         }
@@ -58,19 +58,19 @@ async fn converse(stream: TcpStream, peer: IpAddr, receiver: Receiver) -> io::Re
             return Ok(());
         }
         let is_outdated = || faults.password_version() != password_version;
-        if !in_data && (is_outdated() || faults.at(Point::Connection, "").is_some()) {
+        if !in_data && (is_outdated() || faults.next_action(Point::Connection, "").is_some()) {
             return Ok(());
         }
         let response = session.process(&line);
-        // 354 asks for the message; nothing else is answered until it is over.
+        // 354 starts the message; there is no further reply until its end.
         in_data = response.code == 354 || (in_data && response.action == Action::NoReply);
-        let next = std::mem::take(&mut *then.lock().expect("nothing panics while it holds this"));
+        let next = std::mem::take(&mut *next_step.lock().expect("no code panics while holding this lock"));
         match next {
-            Then::GoOn => {}
-            Then::Close => return Ok(()),
-            Then::Hang => std::future::pending().await,
-            Then::Wait(wait) => tokio::time::sleep(wait).await,
-            Then::Answer(reply) => {
+            NextStep::Continue => {}
+            NextStep::Close => return Ok(()),
+            NextStep::Hang => std::future::pending().await,
+            NextStep::Wait(wait) => tokio::time::sleep(wait).await,
+            NextStep::Reply(reply) => {
                 writer.write_all(format!("{reply}\r\n").as_bytes()).await?;
                 continue;
             }
@@ -86,58 +86,69 @@ async fn converse(stream: TcpStream, peer: IpAddr, receiver: Receiver) -> io::Re
     }
 }
 
-/// Gathers one message after the other.
+/// What to do after the session has processed a line.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+enum NextStep {
+    #[default]
+    Continue,
+    Close,
+    Hang,
+    Wait(Duration),
+    Reply(String),
+}
+
+/// Receives the messages of one connection.
 #[derive(Default)]
 struct Receiver {
     messages: Messages,
     faults: Faults,
-    /// How the conversation goes on, which the session cannot say.
-    then: Arc<Mutex<Then>>,
+    /// A step that the session's response cannot express.
+    next_step: Arc<Mutex<NextStep>>,
     sender: String,
     recipients: Vec<String>,
     data: Vec<u8>,
 }
 
 impl Receiver {
-    /// The answer at a point: a fault's, or that all is well.
-    fn answer(&mut self, point: Point) -> Response {
+    /// The response at a point: a fault's, or OK.
+    fn respond(&mut self, point: Point) -> Response {
         let to = self.recipients.last().map(String::as_str).unwrap_or_default();
-        let Some(action) = self.faults.at(point, to) else {
+        let Some(action) = self.faults.next_action(point, to) else {
             if point == Point::Message {
-                self.keep();
+                self.store();
             }
             return response::OK;
         };
-        let then = match action {
-            // The session takes a message whose end is not answered with OK for unfinished.
-            faults::Action::Reply(reply) if point == Point::Message => Then::Answer(reply),
+        let next_step = match action {
+            // The session would treat a message without a final OK as unfinished.
+            faults::Action::Reply(reply) if point == Point::Message => NextStep::Reply(reply),
             faults::Action::Reply(reply) => return custom(&reply),
-            faults::Action::Close => Then::Close,
+            faults::Action::Close => NextStep::Close,
             faults::Action::KeepAndClose => {
-                self.keep();
-                Then::Close
+                self.store();
+                NextStep::Close
             }
             faults::Action::KeepAndHang => {
-                self.keep();
-                Then::Hang
+                self.store();
+                NextStep::Hang
             }
             faults::Action::Wait(millis) => {
                 if point == Point::Message {
-                    self.keep();
+                    self.store();
                 }
-                Then::Wait(Duration::from_millis(millis))
+                NextStep::Wait(Duration::from_millis(millis))
             }
         };
-        *self.then.lock().expect("nothing panics while it holds this") = then;
+        *self.next_step.lock().expect("no code panics while holding this lock") = next_step;
         response::OK
     }
 
-    fn keep(&mut self) {
-        self.messages.keep(&self.sender, &self.recipients, std::mem::take(&mut self.data));
+    fn store(&mut self) {
+        self.messages.store(&self.sender, &self.recipients, std::mem::take(&mut self.data));
     }
 }
 
-/// `550 no such user` as an answer.
+/// Converts `550 no such user` to a response.
 fn custom(reply: &str) -> Response {
     let (code, text) = reply.split_once(' ').unwrap_or((reply, ""));
     Response::custom(code.parse().unwrap_or(451), text.to_owned())
@@ -147,21 +158,21 @@ impl Handler for Receiver {
     fn mail(&mut self, _: IpAddr, _: &str, from: &str) -> Response {
         from.clone_into(&mut self.sender);
         self.recipients.clear();
-        self.answer(Point::Mail)
+        self.respond(Point::Mail)
     }
 
     fn rcpt(&mut self, to: &str) -> Response {
         self.recipients.push(to.to_owned());
-        self.answer(Point::Rcpt)
+        self.respond(Point::Rcpt)
     }
 
     fn auth_plain(&mut self, _: &str, _: &str, password: &str) -> Response {
-        if self.faults.admits(password) { response::AUTH_OK } else { response::INVALID_CREDENTIALS }
+        if self.faults.accepts_password(password) { response::AUTH_OK } else { response::INVALID_CREDENTIALS }
     }
 
     fn data_start(&mut self, _: &str, _: &str, _: bool, _: &[String]) -> Response {
         self.data.clear();
-        self.answer(Point::Data)
+        self.respond(Point::Data)
     }
 
     fn data(&mut self, buf: &[u8]) -> io::Result<()> {
@@ -170,6 +181,6 @@ impl Handler for Receiver {
     }
 
     fn data_end(&mut self) -> Response {
-        self.answer(Point::Message)
+        self.respond(Point::Message)
     }
 }

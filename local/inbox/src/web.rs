@@ -12,13 +12,12 @@ use crate::message::Messages;
 
 const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 
-/// The page, `/api/messages`, one message's HTML and source, and what the SMTP server does wrong: `/api/faults`,
-/// `/api/password`.
+/// The page, `/api/messages`, a message's HTML and source, and fault injection: `/api/faults`, `/api/password`.
 pub fn router(messages: Messages, faults: Faults) -> Router {
     Router::new()
         .route("/", get(async || Html(include_str!("page.html"))))
         .route("/api/messages", get(all).delete(clear))
-        // For who joins the inbox's URL, which ends with a slash, with a path, which begins with one.
+        // For clients that join the inbox's URL, which ends with a slash, and a path that begins with one.
         .route("//api/messages", get(all).delete(clear))
         .route("/messages/{id}/html", get(html))
         .route("/messages/{id}/source", get(source))
@@ -45,8 +44,8 @@ async fn set_password(State(faults): State<Faults>, Json(password): Json<Option<
     StatusCode::NO_CONTENT
 }
 
-/// The newest `?limit=` messages, or all; of these, those to addresses that end with `?to=`. `X-Total-Count` says how many
-/// there are in all.
+/// The newest `?limit=` messages, or all. `?to=` keeps those of them to addresses with this ending. `X-Total-Count` is the total
+/// number.
 async fn all(State(messages): State<Messages>, Query(Newest { limit, to }): Query<Newest>) -> impl IntoResponse {
     let (total, mut newest) = messages.newest(limit.unwrap_or(usize::MAX));
     if let Some(to) = to {
@@ -67,7 +66,7 @@ async fn clear(State(messages): State<Messages>) -> StatusCode {
 }
 
 async fn html(State(messages): State<Messages>, Path(id): Path<u64>) -> impl IntoResponse {
-    // What is mailed is not to be trusted, not even here: nothing runs, nothing is loaded.
+    // E-mail content is untrusted, even here: run no scripts and load nothing.
     let policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox";
     let mail = messages.get(id).ok_or(StatusCode::NOT_FOUND)?;
     Ok::<_, StatusCode>(([(header::CONTENT_SECURITY_POLICY, policy)], Html(mail.html.clone())))

@@ -1,2 +1,2 @@
-// A function that does nothing: what `cargo xtask bench` compares ours with.
+// An empty function, for comparison in `cargo xtask bench`.
 export const handler = async () => ({});

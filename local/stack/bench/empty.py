@@ -1,3 +1,3 @@
-# A function that does nothing: what `cargo xtask bench` compares ours with.
+# An empty function, for comparison in `cargo xtask bench`.
 def handler(event, context):
     return {}

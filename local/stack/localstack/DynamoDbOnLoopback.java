@@ -4,7 +4,7 @@ import org.eclipse.jetty.server.Connector;
 import org.eclipse.jetty.server.Server;
 import org.eclipse.jetty.server.ServerConnector;
 
-/** Starts DynamoDB Local on loopback alone: its own main class listens on every interface, and has no option for it. */
+/** Starts DynamoDB Local on loopback only: its own main class always listens on every interface. */
 public class DynamoDbOnLoopback {
     public static void main(String[] arguments) throws Exception {
         DynamoDBProxyServer dynamoDb = ServerRunner.createServerFromCommandLineArgs(arguments);

@@ -1,10 +1,10 @@
-"""LocalStack as a program of this machine: it, its functions and its database are processes, and listen on loopback.
+"""Runs LocalStack without containers: LocalStack, its functions and its database are processes that listen on loopback.
 
-`serve.py PORT FOLDER DYNAMODB` keeps its files in FOLDER, and finds DynamoDB Local in the folder DYNAMODB.
+`serve.py PORT FOLDER DYNAMODB` stores its files in FOLDER and uses DynamoDB Local from the folder DYNAMODB.
 
-LocalStack runs functions in containers. Here each execution environment is a process of the function's `bootstrap`, with
-a Runtime API of its own (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html). A process that ends or
-takes too long fails its invocation, and the next invocation starts another.
+By default, LocalStack runs functions in containers. Here each execution environment is a process of the function's `bootstrap`
+with its own Runtime API (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html). If a process exits or times out, its
+invocation fails, and the next invocation starts a new process.
 """
 
 import json
@@ -23,7 +23,7 @@ HOST = "127.0.0.1"
 
 PORT, FOLDER, DYNAMODB = sys.argv[1:]
 
-# Read when LocalStack is imported.
+# LocalStack reads these when it is imported.
 os.environ |= {
     "GATEWAY_LISTEN": f"{HOST}:{PORT}",
     "LOCALSTACK_HOST": f"{HOST}:{PORT}",
@@ -32,14 +32,14 @@ os.environ |= {
     "PROVIDER_OVERRIDE_DYNAMODB": "v2",
     "PROVIDER_OVERRIDE_DYNAMODBSTREAMS": "v2",
     "DYNAMODB_IN_MEMORY": "1",
-    # It tells nobody that it runs, and asks the network for nothing.
+    # No telemetry and no network access.
     "DISABLE_EVENTS": "1",
     "SKIP_SSL_CERT_DOWNLOAD": "1",
     "DNS_ADDRESS": "0",
-    # Its event sources would otherwise wait a second after each message, and ten for the next.
+    # By default, event sources wait one second after each message, and up to ten when the queue is empty.
     "LAMBDA_EVENT_SOURCE_MAPPING_POLL_INTERVAL_SEC": "0",
     "LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_EMPTY_POLL_SEC": "0.2",
-    # A line and a metric for each request would slow it down.
+    # A log line and a metric for each request would slow it down.
     "LS_LOG": "warn",
     "SQS_DISABLE_CLOUDWATCH_METRICS": "1",
 }
@@ -54,24 +54,24 @@ from localstack.utils.threads import FuncThread
 from twisted.internet import endpoints
 from twisted.web.http import HTTPFactory
 
-# What a function's process inherits of ours; all else comes from its configuration.
+# Environment variables that a function's process inherits; the others come from its configuration.
 INHERITED = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR")
-# Seconds between two looks at a process that has not answered yet.
-LOOK = 0.05
-# How many batches of a queue Lambda handles at the same time before it has scaled up
-# (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html). LocalStack's own is one.
-BATCHES = 5
+# Seconds between two checks of a process that has not responded yet.
+POLL_SECONDS = 0.05
+# Batches of a queue that Lambda handles concurrently before it scales up
+# (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html). LocalStack handles one.
+CONCURRENT_BATCHES = 5
 
 
 class RuntimeApi(BaseHTTPRequestHandler):
-    """What a function's process asks for work, and tells the outcome."""
+    """The Runtime API: a function's process fetches its invocations here and returns the results."""
 
     protocol_version = "HTTP/1.1"
-    # An answer goes out in several writes, each of which would wait for the last one's acknowledgement.
+    # A response is sent in several writes; with Nagle's algorithm each would wait for the previous acknowledgement.
     disable_nagle_algorithm = True
 
     def do_GET(self):
-        # Only `invocation/next`. It waits; nothing is lost if the process is gone by then, for its queue goes with it.
+        # Only `invocation/next`. Blocks until there is work. If the process exits meanwhile, its queue is discarded with it.
         work = self.server.work.get()
         self.send_response(200)
         self.send_header("Lambda-Runtime-Aws-Request-Id", work["id"])
@@ -79,7 +79,7 @@ class RuntimeApi(BaseHTTPRequestHandler):
         self.send_header("Lambda-Runtime-Invoked-Function-Arn", work["arn"])
         self.send_header("Lambda-Runtime-Trace-Id", work["trace"])
         self.send_header("Content-Type", "application/json")
-        self.answer(work["payload"].encode())
+        self.respond(work["payload"].encode())
 
     def do_POST(self):
         body = self.body()
@@ -87,7 +87,7 @@ class RuntimeApi(BaseHTTPRequestHandler):
         # `invocation/<id>/response`, `invocation/<id>/error` or `init/error`.
         self.server.outcomes.put((request, outcome == "error", body))
         self.send_response(202)
-        self.answer(b"")
+        self.respond(b"")
 
     def body(self):
         if "chunked" not in self.headers.get("Transfer-Encoding", ""):
@@ -99,7 +99,7 @@ class RuntimeApi(BaseHTTPRequestHandler):
         self.rfile.readline()
         return body
 
-    def answer(self, body):
+    def respond(self, body):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -109,7 +109,7 @@ class RuntimeApi(BaseHTTPRequestHandler):
 
 
 class Process:
-    """One process of a function."""
+    """A process of a function."""
 
     def __init__(self, folder, environment):
         self.server = ThreadingHTTPServer((HOST, 0), RuntimeApi)
@@ -136,12 +136,12 @@ class Process:
                 self.log.append(line.decode(errors="replace"))
 
     def new_log(self):
-        """What it said since the last time."""
+        """The output since the last call."""
         with self.lock:
             log, self.log = "".join(self.log), []
         return log
 
-    def lives(self):
+    def is_alive(self):
         return self.process.poll() is None
 
     def end(self):
@@ -168,7 +168,7 @@ class ProcessExecutor(runtime_executor.RuntimeExecutor):
             self.process.end()
 
     def invoke(self, payload):
-        if not self.process.lives():
+        if not self.process.is_alive():
             self.process.end()
             self.process = self.new_process()
         request, limit = payload["invoke-id"], self.function_version.config.timeout
@@ -177,20 +177,20 @@ class ProcessExecutor(runtime_executor.RuntimeExecutor):
         work |= {"arn": payload["invoked-function-arn"], "trace": payload["trace-id"]}
         self.process.server.work.put(work)
         is_error, body = self.outcome(request, deadline, limit)
-        # LocalStack takes an empty log for a mishap of its own.
+        # LocalStack treats an empty log as an internal error.
         log = f"START RequestId: {request}\n{self.process.new_log()}END RequestId: {request}\n"
         return InvocationResult(request, body, is_error=is_error, logs=log)
 
     def outcome(self, request, deadline, limit):
         while True:
             try:
-                of, is_error, body = self.process.server.outcomes.get(timeout=LOOK)
+                of, is_error, body = self.process.server.outcomes.get(timeout=POLL_SECONDS)
                 if of in (request, "init"):
                     return is_error, body
                 continue
             except queue.Empty:
                 pass
-            if not self.process.lives():
+            if not self.process.is_alive():
                 return failure("Runtime.ExitError", f"RequestId: {request} Error: Runtime exited")
             if time.time() > deadline:
                 self.process.end()
@@ -222,7 +222,7 @@ def failure(kind, message):
 
 
 def start_dynamodb(self):
-    """LocalStack's own start downloads DynamoDB Local and a Java for it, and leaves it behind when killed."""
+    """Replaces LocalStack's start, which downloads DynamoDB Local and Java, and leaves the database running when killed."""
     local, program = Path(DYNAMODB), Path(__file__).with_name("DynamoDbOnLoopback.java")
     libraries = local / "DynamoDBLocal_lib"
     java = subprocess.Popen(
@@ -239,11 +239,11 @@ poll_events, handle_messages = SqsPoller.poll_events, SqsPoller.handle_messages
 
 
 def slots_of(poller):
-    return poller.__dict__.setdefault("slots", threading.Semaphore(BATCHES))
+    return poller.__dict__.setdefault("slots", threading.Semaphore(CONCURRENT_BATCHES))
 
 
 def poll_when_free(self):
-    """Goes on while earlier messages are handled; takes none that nobody is free for."""
+    """Polls while earlier batches are still being handled, but only if a slot is free."""
     slots_of(self).acquire()
     self.is_handled_elsewhere = False
     try:
@@ -258,8 +258,8 @@ def handle_elsewhere(self, messages):
         try:
             handle_messages(self, messages)
         except Exception:
-            # They come again when their time of being hidden is over, as they do on AWS.
-            logging.warning("A batch was not handled", exc_info=True)
+            # The messages become visible again after their visibility timeout, as on AWS.
+            logging.warning("Batch failed; its messages will be redelivered", exc_info=True)
         finally:
             slots_of(self).release()
 
@@ -268,20 +268,20 @@ def handle_elsewhere(self, messages):
 
 
 def close_when_done(self):
-    """An event source is disabled when the last of its messages is handled."""
-    for _ in range(BATCHES):
+    """Waits until all batches are handled before the event source is disabled."""
+    for _ in range(CONCURRENT_BATCHES):
         slots_of(self).acquire()
-    slots_of(self).release(BATCHES)
+    slots_of(self).release(CONCURRENT_BATCHES)
 
 
 SqsPoller.poll_events, SqsPoller.handle_messages, SqsPoller.close = poll_when_free, handle_elsewhere, close_when_done
 runtime_executor.get_runtime_executor = lambda: ProcessExecutor
 DynamodbServer.do_start_thread = start_dynamodb
-# Its server's own line for each request, which goes nowhere.
+# Skip the server's access log, which is not shown anywhere.
 HTTPFactory.log = lambda self, request: None
-# The server would close connections that were idle for a minute, at times just when its own event sources use one again: what
-# they were about to hand over would then be hidden for a quarter of an hour.
+# The server closes connections after a minute without requests, sometimes just when one of its event sources sends the next one.
+# The messages of that request would then stay hidden for 15 minutes.
 HTTPFactory.timeOut = property(lambda self: None, lambda self, seconds: None)
-# It would listen on every interface, whatever GATEWAY_LISTEN says.
+# Without this, it listens on every interface despite GATEWAY_LISTEN.
 endpoints.TCP4ServerEndpoint = partial(endpoints.TCP4ServerEndpoint, interface=HOST)
 main.main()

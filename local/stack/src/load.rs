@@ -1,4 +1,4 @@
-//! `load`: customers from a file, or made up.
+//! `load`: customers from a file, or generated ones.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,46 +12,46 @@ use serde_json::{Map, Value, json};
 
 use crate::progress;
 
-/// Most customers of one call.
-const CHUNK: usize = 100;
-/// Calls at a time.
+/// Maximum customers per call.
+const CUSTOMERS_PER_CALL: usize = 100;
+/// Calls in flight.
 const CONCURRENCY: usize = 4;
-/// How many customers are made up.
-const MADE_UP: usize = 2_000;
+/// Number of generated customers.
+const GENERATED: usize = 2_000;
 
-/// Puts customers.
+/// Stores the customers of a file, or generated ones.
 pub(crate) async fn load(stack: &Stack, file: Option<&Path>) -> Result<()> {
     let customers = match file {
         Some(file) => read(file)?,
-        None => (1..=MADE_UP).map(made_up).collect(),
+        None => (1..=GENERATED).map(generated).collect(),
     };
     put(stack, &customers).await
 }
 
-/// Puts these customers.
+/// Stores these customers.
 pub(crate) async fn put(stack: &Stack, customers: &[Value]) -> Result<()> {
     let mut step = progress::step(&format!("Loading {} customers", customers.len()));
     let api = Api::new(stack);
-    let mut calls =
-        stream::iter(customers.chunks(CHUNK).map(|chunk| put_chunk(&api, chunk))).buffer_unordered(CONCURRENCY);
+    let mut calls = stream::iter(customers.chunks(CUSTOMERS_PER_CALL).map(|chunk| put_chunk(&api, chunk)))
+        .buffer_unordered(CONCURRENCY);
     let mut stored = 0;
     while let Some(chunk) = calls.try_next().await? {
         stored += chunk;
-        step.at(&format!("{stored} of {}", customers.len()));
+        step.update(&format!("{stored} of {}", customers.len()));
     }
     step.done(&format!("{stored} customers stored"));
     Ok(())
 }
 
 async fn put_chunk(api: &Api, customers: &[Value]) -> Result<usize> {
-    let answer = api.call("POST", "/customers", &[], &serde_json::to_vec(customers)?).await?;
-    if answer.status != 200 {
-        bail!("customers were refused ({}): {}", answer.status, answer.text);
+    let response = api.call("POST", "/customers", &[], &serde_json::to_vec(customers)?).await?;
+    if response.status != 200 {
+        bail!("the API refused the customers ({}): {}", response.status, response.text);
     }
-    let results = answer.json();
+    let results = response.json();
     let refused = results["results"].as_array().and_then(|all| all.iter().find(|one| one["status"] != "stored"));
     match refused {
-        Some(refused) => bail!("a customer was refused: {refused}"),
+        Some(refused) => bail!("the API refused a customer: {refused}"),
         None => Ok(customers.len()),
     }
 }
@@ -64,7 +64,7 @@ fn read(file: &Path) -> Result<Vec<Value>> {
         Box::new(open)
     };
     let mut plain = std::io::BufReader::new(plain);
-    let delimiter = delimiter_of(std::io::BufRead::fill_buf(&mut plain)?);
+    let delimiter = detect_delimiter(std::io::BufRead::fill_buf(&mut plain)?);
     let mut table = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(plain);
     let columns = table.headers()?.clone();
     table
@@ -72,17 +72,17 @@ fn read(file: &Path) -> Result<Vec<Value>> {
         .enumerate()
         .map(|(row, record)| Ok(customer(row + 1, columns.iter().zip(record?.iter()))))
         .collect::<Result<_, csv::Error>>()
-        .with_context(|| format!("{} is no CSV file", file.display()))
+        .with_context(|| format!("{} is not a valid CSV file", file.display()))
 }
 
-/// Comma, or semicolon where the first line has more of those.
-fn delimiter_of(start: &[u8]) -> u8 {
+/// Semicolon if the first line has more semicolons than commas, else comma.
+fn detect_delimiter(start: &[u8]) -> u8 {
     let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let count = |wanted| line.iter().filter(|byte| **byte == wanted).count();
     if count(b';') > count(b',') { b';' } else { b',' }
 }
 
-/// A row as a customer; what every customer needs and the file lacks is made up.
+/// Converts a row to a customer. Required fields that the file lacks are generated.
 fn customer<'a>(row: usize, cells: impl Iterator<Item = (&'a str, &'a str)>) -> Value {
     let mut customer = json!({
         "id": format!("customer-{row}"),
@@ -96,7 +96,7 @@ fn customer<'a>(row: usize, cells: impl Iterator<Item = (&'a str, &'a str)>) -> 
             "id" | "name" | "email" | "mobile" | "locale" | "timeZone" => customer[column] = cell.into(),
             "channels" => customer[column] = cell.split(';').filter(|channel| !channel.is_empty()).collect(),
             attribute => {
-                attributes.insert(attribute.replace(['.', '-', ' '], "_"), typed(cell));
+                attributes.insert(attribute.replace(['.', '-', ' '], "_"), parse_cell(cell));
             }
         }
     }
@@ -104,16 +104,16 @@ fn customer<'a>(row: usize, cells: impl Iterator<Item = (&'a str, &'a str)>) -> 
     customer
 }
 
-/// Numbers and truth values as such, all else as text.
-fn typed(cell: &str) -> Value {
+/// Numbers and booleans keep their type; everything else is text.
+fn parse_cell(cell: &str) -> Value {
     match serde_json::from_str(cell) {
         Ok(value @ (Value::Number(_) | Value::Bool(_))) => value,
         _ => cell.into(),
     }
 }
 
-/// The customer of this number, made up.
-pub(crate) fn made_up(row: usize) -> Value {
+/// A generated customer; the same row gives the same customer.
+pub(crate) fn generated(row: usize) -> Value {
     let pick = |from: &[&'static str], salt: usize| from[(row * 7 + salt) % from.len()];
     let first = pick(&["Asha", "Inês", "Tom", "Søren", "Zoë", "Mei", "Omar", "Łucja"], 0);
     let last = pick(&["Rao", "Marques", "Baker", "Holm", "Müller", "Chen", "Haddad"], row / 8);

@@ -1,4 +1,4 @@
-//! `logs`: what the functions log, from where Lambda keeps it.
+//! `logs`: the functions' log lines, from CloudWatch Logs.
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -7,28 +7,28 @@ use anyhow::{Result, bail};
 use aws_sdk_cloudwatchlogs::Client;
 use client::{Deployment, logged};
 
-/// How far back `logs` looks.
-const BACK: Duration = Duration::from_secs(15 * 60);
-/// How far back each look overlaps the one before: a line may be filed late.
+/// The period that `logs` shows first.
+const LOOK_BACK: Duration = Duration::from_secs(15 * 60);
+/// Overlap between two polls: a line may be stored late.
 const OVERLAP: Duration = Duration::from_secs(10);
-/// How often `follow` looks.
-const EVERY: Duration = Duration::from_secs(1);
+/// Time between two polls.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Shows the last quarter of an hour of one function or all.
-pub(crate) async fn show(deployment: &Deployment, function: Option<&str>, follow_on: bool) -> Result<()> {
+/// Shows the last 15 minutes of one function or of all.
+pub(crate) async fn show(deployment: &Deployment, function: Option<&str>, keep_following: bool) -> Result<()> {
     let mut tail = Tail::new(deployment, function)?;
-    tail.look(SystemTime::now() - BACK).await?;
-    if follow_on { tail.follow().await } else { Ok(()) }
+    tail.print_since(SystemTime::now() - LOOK_BACK).await?;
+    if keep_following { tail.follow().await } else { Ok(()) }
 }
 
-/// Shows what comes from here on.
+/// Shows new lines only.
 pub(crate) async fn follow(deployment: &Deployment, function: Option<&str>) -> Result<()> {
     Tail::new(deployment, function)?.follow().await
 }
 
 struct Tail {
     logs: Client,
-    /// What each function does, and its name.
+    /// Short name and full name of each function.
     functions: Vec<(String, String)>,
     seen: HashSet<String>,
 }
@@ -43,7 +43,7 @@ impl Tail {
             .collect();
         if functions.is_empty() {
             let known: Vec<_> = deployment.functions.keys().map(String::as_str).collect();
-            bail!("there is no such function; there are {}", known.join(", "));
+            bail!("unknown function; expected one of: {}", known.join(", "));
         }
         let logs = Client::new(&deployment.sdk);
         Ok(Self { logs, functions, seen: HashSet::new() })
@@ -53,14 +53,14 @@ impl Tail {
         let mut since = SystemTime::now();
         loop {
             let next = SystemTime::now();
-            self.look(since - OVERLAP).await?;
+            self.print_since(since - OVERLAP).await?;
             since = next;
-            tokio::time::sleep(EVERY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Prints what was logged since then and not printed yet, in the order of time.
-    async fn look(&mut self, since: SystemTime) -> Result<()> {
+    /// Prints the lines since then that have not been printed yet, in order of time.
+    async fn print_since(&mut self, since: SystemTime) -> Result<()> {
         let mut lines = Vec::new();
         for (name, function) in &self.functions {
             for event in logged(&self.logs, function, since).await? {
@@ -74,7 +74,7 @@ impl Tail {
         }
         lines.sort();
         for (_, name, message) in lines {
-            for line in message.lines().filter(|line| is_worth_showing(line)) {
+            for line in message.lines().filter(|line| is_shown(line)) {
                 println!("{name:9} {line}");
             }
         }
@@ -82,8 +82,8 @@ impl Tail {
     }
 }
 
-/// Lambda's own lines say nothing that ours do not, and metrics are for CloudWatch.
-fn is_worth_showing(line: &str) -> bool {
+/// Hides Lambda's own lines, which repeat ours, and metrics, which are for CloudWatch.
+fn is_shown(line: &str) -> bool {
     let lambdas = ["START RequestId", "END RequestId", "REPORT RequestId", "INIT_START"];
     let is_metrics = line.starts_with('{') && line.contains(r#""_aws":"#);
     !line.trim().is_empty() && !is_metrics && !lambdas.iter().any(|start| line.starts_with(start))

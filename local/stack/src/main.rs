@@ -1,18 +1,21 @@
-//! The local stack, and what one does with it. `cargo xtask` runs this after checking that the machine has what it
-//! needs.
+//! The commands of `cargo xtask`. `xtask` checks that the machine has what is needed, builds, and runs this program.
 //!
 //! # Layout
 //! | to change | open |
 //! |---|---|
-//! | what `up` and `down` do, step by step | `up` |
-//! | what answers for AWS: MiniStack, LocalStack | `emulator` |
-//! | how it and the inbox are run and ended | `services`, `process` |
-//! | how functions are packed, and `template.yaml` deployed | `package`, `deploy` |
+//! | the steps of `up` and `down` | `up` |
+//! | the AWS emulators: MiniStack, LocalStack | `emulator` |
+//! | how services are started, awaited and stopped | `services`, `process` |
+//! | the record of what is up | `run` |
+//! | options shared by several commands | `options` |
+//! | packaging functions and deploying `template.yaml` | `package`, `deploy` |
 //! | the sample customers and the sample offer | `sample` |
-//! | what `status` and the status page show | `status` |
-//! | what `bench` measures | `bench` |
+//! | `status` and the status page | `status` |
+//! | the benchmarks | `bench` |
+//! | Ctrl-C | `shutdown` |
+//! | progress output | `progress` |
 //! | `load`, `logs`, `redrive`, `demo`, `test` | the module of that name |
-//! | where files go | `place` |
+//! | where files are kept | `stack_dir` |
 
 mod bench;
 mod demo;
@@ -20,13 +23,16 @@ mod deploy;
 mod emulator;
 mod load;
 mod logs;
+mod options;
 mod package;
-mod place;
 mod process;
 mod progress;
 mod redrive;
+mod run;
 mod sample;
 mod services;
+mod shutdown;
+mod stack_dir;
 mod status;
 mod test;
 mod up;
@@ -35,14 +41,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand};
-use client::{Api, Deployment, STACK_VARIABLE, Stack};
-use emulator::Emulator;
-use place::Place;
-use status::Observed;
+use clap::{Parser, Subcommand};
+use client::{Api, Stack};
+use options::{Options, TargetArgs, running};
+use stack_dir::StackDir;
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Runs Offercast on this machine: no AWS account, no Docker.", version = None)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Runs Offercast on this machine, without an AWS account or Docker.", version = None)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -50,131 +55,89 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build, start the local AWS stack and the inbox, deploy, and show a first e-mail.
+    /// Build everything, start the local stack, deploy, and show a first e-mail.
     Up {
-        /// Return when everything is up, and leave it running.
+        /// Return once everything is up and leave it running.
         #[arg(long)]
         detach: bool,
         #[command(flatten)]
         options: Options,
     },
-    /// End what `up` started.
+    /// Stop everything that `up` started.
     Down,
-    /// Show what runs, and how it is: pushes, functions, queues, tables, what arrived.
+    /// Show pushes, functions, queues, tables and the inbox.
     Status {
-        /// Go on showing it.
+        /// Keep refreshing.
         #[arg(long, short)]
         watch: bool,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        place: Deployed,
+        target: TargetArgs,
     },
-    /// Serve the status page, as `up` has it done.
+    /// Serve the status page. `up` starts this.
     #[command(hide = true)]
     ServeStatus {
-        /// Says where the stack is; read anew whenever it changes.
+        /// The path of stack.json. Changes to it are picked up.
         stack_file: PathBuf,
-        /// Of this machine.
+        /// The local port to listen on.
         #[arg(long)]
         port: u16,
     },
-    /// Call the API with a signature: cargo xtask call GET /offers.
+    /// Make a signed API call, for example: cargo xtask call GET /offers.
     Call {
-        /// GET, POST, PUT or DELETE.
+        /// The HTTP method: GET, POST, PUT or DELETE.
         method: String,
-        /// The path, as in /offers/<id>.
+        /// The path, for example /offers/<id>.
         path: String,
-        /// JSON, or @file.
+        /// The JSON body, or @FILE to read it from a file.
         body: Option<String>,
     },
-    /// Put customers: from a CSV file (plain or .gz), or 2,000 made up.
+    /// Store customers: from a CSV file (plain or .gz), or 2,000 generated ones.
     Load {
-        /// Columns id, name, email, mobile, channels (separated by ;), locale, timeZone are a customer's own, missing ones are made up;
-        /// every other column is an attribute.
+        /// The columns id, name, email, mobile, channels (separated by ;), locale and timeZone become the customer's fields;
+        /// required ones that are missing are generated. Every other column becomes an attribute.
         file: Option<PathBuf>,
     },
-    /// Show what the functions log.
+    /// Show the functions' logs.
     Logs {
-        /// One function: offer, customer, preferences, push, audience, email, sms or feedback. All of them if left out.
+        /// offer, customer, preferences, push, audience, email, sms or feedback. Default: all functions.
         function: Option<String>,
-        /// Go on showing what comes.
+        /// Keep showing new lines.
         #[arg(long, short)]
         follow: bool,
         #[command(flatten)]
-        place: Deployed,
+        target: TargetArgs,
     },
-    /// Look at dead letters, drop one, or send those of a queue again.
+    /// List dead letters, send those of a queue again, or delete one.
     Redrive {
-        /// push, audience, email, sms or feedback. Lists the letters of all queues if left out.
+        /// push, audience, email, sms or feedback. Default: list the dead letters of all queues.
         queue: Option<String>,
-        /// Drop this letter instead.
+        /// Delete this dead letter instead of sending.
         #[arg(long, value_name = "ID", requires = "queue")]
         drop: Option<String>,
         #[command(flatten)]
-        place: Deployed,
+        target: TargetArgs,
     },
-    /// Stop the SMTP server and kill functions in the middle of a push to 2,000 customers, and count who was lost.
+    /// Stop the SMTP server and kill functions during a push to 2,000 customers, then count lost and duplicate e-mails.
     Demo {
         #[command(flatten)]
         options: Options,
     },
-    /// Measure the functions, built with the release profile, on a stack of its own: their size, start and memory, and pushes.
+    /// Measure release builds on a separate stack: size, start-up time, memory, and pushes.
     Bench {
-        /// One of them alone; all if left out.
+        /// The benchmarks to run. Default: all.
         parts: Vec<bench::Part>,
     },
-    /// Run every test, on a stack of its own.
+    /// Run all tests on a separate stack.
     Test {
         #[command(flatten)]
         options: Options,
-        /// Handed to `cargo test`, as in: cargo xtask test -- at_size
+        /// Arguments for `cargo test`, for example: cargo xtask test -- at_size
         #[arg(last = true)]
         arguments: Vec<String>,
     },
-}
-
-#[derive(Args)]
-struct Deployed {
-    /// Of this CloudFormation stack on AWS, with the AWS CLI's credentials and region; of the local one if left out.
-    #[arg(long = "on-aws", value_name = "STACK")]
-    on_aws: Option<String>,
-}
-
-impl Deployed {
-    async fn find(&self, place: &Place) -> Result<Deployment> {
-        Ok(match self.observed(place).await? {
-            Observed::Local(stack) => Deployment::local(&stack),
-            Observed::OnAws(_, deployment) => *deployment,
-        })
-    }
-
-    async fn observed(&self, place: &Place) -> Result<Observed> {
-        Ok(match &self.on_aws {
-            Some(name) => Observed::OnAws(name.clone(), Box::new(Deployment::on_aws(name).await?)),
-            None => Observed::Local(Box::new(running(place)?)),
-        })
-    }
-}
-
-#[derive(Args, Clone, Default)]
-pub(crate) struct Options {
-    /// What answers for AWS: ministack (fast, enforces roles), localstack (faithful), or the URL of one that runs already
-    /// on this machine. If left out, the one that is up; if none is, ministack.
-    #[arg(long, value_name = "ministack|localstack|URL")]
-    stack: Option<Emulator>,
-    /// Deliver e-mail to this server instead of the built-in inbox, as in smtp://127.0.0.1:2525.
-    #[arg(long, value_name = "URL")]
-    smtp: Option<String>,
-    /// Override a parameter of template.yaml, as in --set BrandName=Acme.
-    #[arg(long = "set", value_name = "PARAMETER=VALUE", value_parser = parse_setting)]
-    set: Vec<(String, String)>,
-}
-
-fn parse_setting(setting: &str) -> Result<(String, String), String> {
-    let (name, value) = setting.split_once('=').ok_or("expected Parameter=Value")?;
-    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[tokio::main]
@@ -182,28 +145,28 @@ async fn main() -> ExitCode {
     match run(Arguments::parse().command).await {
         Ok(code) => code,
         Err(error) => {
-            progress::failed(&error);
+            progress::print_error(&error);
             ExitCode::FAILURE
         }
     }
 }
 
 async fn run(command: Command) -> Result<ExitCode> {
-    let place = Place::of_workspace(place::PEOPLES)?;
+    let dir = StackDir::in_workspace(stack_dir::DEFAULT)?;
     match command {
-        Command::Up { detach, options } => up::up(&place, &options, detach).await?,
-        Command::Down => up::down(&place)?,
-        Command::Status { watch, json, place: deployed } => {
-            status::show(deployed.observed(&place).await?, json, watch).await?;
+        Command::Up { detach, options } => up::up(&dir, &options, detach).await?,
+        Command::Down => up::down(&dir)?,
+        Command::Status { watch, json, target } => {
+            status::show(target.resolve(&dir).await?, json, watch).await?;
         }
         Command::ServeStatus { stack_file, port } => status::serve(stack_file, port).await?,
-        Command::Call { method, path, body } => return call(&running(&place)?, &method, &path, body).await,
-        Command::Load { file } => load::load(&running(&place)?, file.as_deref()).await?,
-        Command::Logs { function, follow, place: deployed } => {
-            logs::show(&deployed.find(&place).await?, function.as_deref(), follow).await?;
+        Command::Call { method, path, body } => return call(&running(&dir)?, &method, &path, body).await,
+        Command::Load { file } => load::load(&running(&dir)?, file.as_deref()).await?,
+        Command::Logs { function, follow, target } => {
+            logs::show(&target.deployment(&dir).await?, function.as_deref(), follow).await?;
         }
-        Command::Redrive { queue, drop, place: deployed } => {
-            redrive::redrive(&deployed.find(&place).await?, queue.as_deref(), drop.as_deref()).await?;
+        Command::Redrive { queue, drop, target } => {
+            redrive::redrive(&target.deployment(&dir).await?, queue.as_deref(), drop.as_deref()).await?;
         }
         Command::Demo { options } => demo::demo(&options).await?,
         Command::Bench { parts } => bench::bench(&parts).await?,
@@ -212,22 +175,17 @@ async fn run(command: Command) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn running(place: &Place) -> Result<Stack> {
-    let file = std::env::var_os(STACK_VARIABLE).map_or_else(|| place.stack_file(), PathBuf::from);
-    Stack::read(&file).context("no stack is up; start one with: cargo xtask up --detach")
-}
-
 async fn call(stack: &Stack, method: &str, path: &str, body: Option<String>) -> Result<ExitCode> {
     let body = match body.as_deref().map(|body| (body, body.strip_prefix('@'))) {
         Some((_, Some(file))) => std::fs::read(file).with_context(|| format!("cannot read {file}"))?,
         Some((body, None)) => body.as_bytes().to_vec(),
         None => Vec::new(),
     };
-    let answer = Api::new(stack).call(&method.to_uppercase(), path, &[], &body).await?;
-    eprintln!("{}", answer.status);
-    match answer.json() {
-        serde_json::Value::Null => println!("{}", answer.text),
+    let response = Api::new(stack).call(&method.to_uppercase(), path, &[], &body).await?;
+    eprintln!("{}", response.status);
+    match response.json() {
+        serde_json::Value::Null => println!("{}", response.text),
         json => println!("{json:#}"),
     }
-    Ok(if answer.status < 400 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if response.status < 400 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

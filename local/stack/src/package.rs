@@ -1,4 +1,4 @@
-//! Packing the functions as Lambda wants them. `xtask` has compiled them.
+//! Packaging the functions as zip archives for Lambda. `xtask` has compiled them.
 
 use std::fs::{self, File};
 use std::io::{Cursor, Write};
@@ -10,21 +10,21 @@ use sha2::{Digest, Sha256};
 use zip::CompressionMethod;
 use zip::write::SimpleFileOptions;
 
-use crate::place::Place;
+use crate::stack_dir::StackDir;
 
-/// A function, ready to be deployed.
+/// A packaged function.
 pub(crate) struct Package {
     /// The folder under `functions/`.
     pub(crate) function: String,
-    /// Names this content and no other.
+    /// SHA-256 of the archive, in hexadecimal.
     pub(crate) hash: String,
     /// The zip archive.
     pub(crate) zip: Vec<u8>,
 }
 
-/// Every function: each has a folder under `functions/`.
-pub(crate) fn functions(place: &Place) -> Result<Vec<String>> {
-    let mut names: Vec<String> = fs::read_dir(place.workspace().join("functions"))?
+/// The names of all functions: each has a folder under `functions/`.
+pub(crate) fn functions(dir: &StackDir) -> Result<Vec<String>> {
+    let mut names: Vec<String> = fs::read_dir(dir.workspace().join("functions"))?
         .filter_map(Result::ok)
         .filter(|entry| entry.path().join("Cargo.toml").exists())
         .filter_map(|entry| entry.file_name().into_string().ok())
@@ -33,13 +33,13 @@ pub(crate) fn functions(place: &Place) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Packs every function.
-pub(crate) fn all(place: &Place) -> Result<Vec<Package>> {
-    functions(place)?
+/// Packages every function.
+pub(crate) fn all(dir: &StackDir) -> Result<Vec<Package>> {
+    functions(dir)?
         .into_iter()
         .map(|function| {
-            let program = place.function(&function)?;
-            let zip = zip_of(&program).with_context(|| format!("cannot pack {}", program.display()))?;
+            let program = dir.function(&function)?;
+            let zip = zip_of(&program).with_context(|| format!("cannot package {}", program.display()))?;
             let hash = HEXLOWER.encode(&Sha256::digest(&zip));
             Ok(Package { function, hash, zip })
         })
@@ -48,7 +48,7 @@ pub(crate) fn all(place: &Place) -> Result<Vec<Package>> {
 
 fn zip_of(program: &Path) -> Result<Vec<u8>> {
     let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    // Not compressed: it travels within this machine. No time stamp, so that equal programs make equal archives.
+    // Not compressed: it does not leave this machine. A fixed time stamp, so that equal programs give equal archives.
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Stored)
         .last_modified_time(zip::DateTime::default())

@@ -1,4 +1,4 @@
-//! Processes that outlive this one, and how to end exactly those.
+//! Child processes that outlive this program, and stopping exactly those.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -6,29 +6,27 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use crate::emulator::Emulator;
+/// Time between SIGTERM and SIGKILL.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a process may take to end when asked, before it is made to.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// A process that we started, with all that it started: they form one process group.
+/// A process that we started, with its descendants: they form one process group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Running {
-    /// What it is.
+    /// A name for messages.
     pub(crate) name: String,
-    /// The process, which is also the group.
+    /// The process id, which is also the process group's id.
     pid: i32,
-    /// When it started, as the system says: a process id may be another process's by now.
+    /// The start time as the system reports it: by now the process id may belong to another process.
     started: String,
 }
 
 impl Running {
-    /// Starts a process in a group of its own, logging to a file.
+    /// Starts a process in its own process group, logging to a file.
     pub(crate) fn start(name: &str, mut command: Command, log: &Path) -> Result<Self> {
         let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         let child = command
@@ -38,27 +36,32 @@ impl Running {
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
-        let pid = i32::try_from(child.id()).context("a process id that is no process id")?;
-        let started = started(pid).with_context(|| format!("{name} ended at once; see {}", log.display()))?;
+        let pid = i32::try_from(child.id()).context("the process id is out of range")?;
+        let started = start_time(pid).with_context(|| format!("{name} exited immediately; see {}", log.display()))?;
         Ok(Self { name: name.to_owned(), pid, started })
     }
 
-    /// Whether it still runs.
-    pub(crate) fn is_alive(&self) -> bool {
-        started(self.pid).is_some_and(|started| started == self.started)
+    /// The process group's id.
+    pub(crate) fn group(&self) -> i32 {
+        self.pid
     }
 
-    /// Ends it and all that it started.
-    pub(crate) fn end(&self) {
-        // Another process has the id by now; while one of the group lived, the system would not have given it away.
-        if started(self.pid).is_some_and(|started| started != self.started) {
+    /// Whether the process is still running.
+    pub(crate) fn is_alive(&self) -> bool {
+        start_time(self.pid).is_some_and(|started| started == self.started)
+    }
+
+    /// Stops the whole process group: SIGTERM, then SIGKILL.
+    pub(crate) fn stop(&self) {
+        // The id now belongs to another process, so our group has ended: the system does not reuse the id of a living group.
+        if start_time(self.pid).is_some_and(|started| started != self.started) {
             return;
         }
         let group = Pid::from_raw(self.pid);
-        // The group may be gone between looking and asking; that is what was wanted.
+        // An error means that the group has already ended.
         let _ = killpg(group, Signal::SIGTERM);
-        let asked = Instant::now();
-        while killpg(group, None).is_ok() && asked.elapsed() < PATIENCE {
+        let signalled = Instant::now();
+        while killpg(group, None).is_ok() && signalled.elapsed() < STOP_TIMEOUT {
             reap(self.pid);
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -67,16 +70,16 @@ impl Running {
     }
 }
 
-/// Collects the process if it is our child; as anybody else's it is collected by them.
+/// Reaps the process if it is our child. Otherwise its parent does.
 fn reap(pid: i32) {
     let _ = nix::sys::wait::waitpid(Pid::from_raw(pid), Some(nix::sys::wait::WaitPidFlag::WNOHANG));
 }
 
-/// When a process started, in whatever form the system tells it; `None` if there is none.
-fn started(pid: i32) -> Option<String> {
+/// A process's start time, in the system's own format; `None` if it is not running.
+fn start_time(pid: i32) -> Option<String> {
     let (state, started) = if cfg!(target_os = "linux") {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // proc(5): the name stands in parentheses and may hold anything; state is field 3, start time field 22.
+        // proc(5): the name is in parentheses and may contain anything; state is field 3, start time is field 22.
         let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
         (fields.next()?.to_owned(), fields.nth(18)?.to_owned())
     } else {
@@ -85,63 +88,15 @@ fn started(pid: i32) -> Option<String> {
         let (state, started) = line.split_once(char::is_whitespace)?;
         (state.to_owned(), started.trim().to_owned())
     };
-    // A zombie has ended.
+    // A zombie has already exited.
     (!state.starts_with('Z')).then_some(started)
 }
 
-/// What runs, and where: on file, so that `down` and a second `up` find it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Run {
-    /// What answers for AWS.
-    pub(crate) emulator: Emulator,
-    /// Every AWS service.
-    pub(crate) endpoint_url: String,
-    /// The inbox's page.
-    pub(crate) inbox_url: String,
-    /// The inbox's SMTP server.
-    pub(crate) inbox_smtp_url: String,
-    /// The status page.
-    pub(crate) status_url: String,
-    /// What was started.
-    pub(crate) processes: Vec<Running>,
-}
-
-impl Run {
-    /// What is on file. A missing or damaged file means that nothing is known to run.
-    pub(crate) fn load(file: &Path) -> Self {
-        fs::read(file).ok().and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
+/// Runs a command to completion. The error contains its stderr.
+pub(crate) fn run(what: &str, command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("cannot {what}"))?;
+    if !output.status.success() {
+        bail!("cannot {what}:\n{}", String::from_utf8_lossy(&output.stderr));
     }
-
-    /// Notes it.
-    pub(crate) fn save(&self, file: &Path) -> Result<()> {
-        fs::write(file, serde_json::to_vec_pretty(self)?).with_context(|| format!("cannot write {}", file.display()))
-    }
-
-    /// Whether everything that was started still runs.
-    pub(crate) fn is_up(&self) -> bool {
-        !self.processes.is_empty() && self.processes.iter().all(Running::is_alive)
-    }
-
-    /// Kills every program of this name that our services started. Answers how many there were.
-    pub(crate) fn kill_programs(&self, name: &str) -> Result<usize> {
-        let listed = Command::new("ps").args(["-A", "-o", "pid=,pgid=,comm="]).output().context("cannot run ps")?;
-        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-        let ours = |line: &str| {
-            let mut fields = line.split_whitespace();
-            let (pid, group) = (fields.next()?.parse().ok()?, fields.next()?.parse::<i32>().ok()?);
-            let program = fields.next()?.rsplit('/').next()?;
-            (program == name && self.processes.iter().any(|running| running.pid == group)).then_some(Pid::from_raw(pid))
-        };
-        let killed =
-            listed.lines().filter_map(ours).filter(|pid| nix::sys::signal::kill(*pid, Signal::SIGKILL).is_ok());
-        Ok(killed.count())
-    }
-
-    /// Ends what still runs. Answers how many processes that were.
-    pub(crate) fn end(&self) -> usize {
-        let alive = self.processes.iter().filter(|running| running.is_alive()).count();
-        // One that crashed may have left others of its group behind.
-        self.processes.iter().for_each(Running::end);
-        alive
-    }
+    Ok(())
 }

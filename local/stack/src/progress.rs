@@ -1,43 +1,43 @@
-//! What a person sees while things happen. On the error stream, so that output can be piped.
+//! Progress output. Written to stderr so that stdout can be piped.
 
 use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
-/// A step that takes a moment.
+/// A step in progress.
 pub(crate) struct Step {
     began: Instant,
     shown: bool,
 }
 
-/// Says what is being done.
+/// Prints the start of a step.
 pub(crate) fn step(what: &str) -> Step {
     eprintln!("\x1b[1m==>\x1b[0m {what}");
     Step { began: Instant::now(), shown: false }
 }
 
 impl Step {
-    /// Says how far it is, on one line that changes.
-    pub(crate) fn at(&mut self, how_far: &str) {
+    /// Updates the progress line in place.
+    pub(crate) fn update(&mut self, progress: &str) {
         let mut err = std::io::stderr();
         if err.is_terminal() {
-            // A progress line that cannot be shown is no reason to stop.
-            let _ = write!(err, "\r\x1b[K    {how_far}");
+            // Failing to print progress must not stop the work.
+            let _ = write!(err, "\r\x1b[K    {progress}");
             let _ = err.flush();
             self.shown = true;
         }
     }
 
-    /// Says that it is done, and how long it took.
+    /// Prints the result and the time that the step took.
     pub(crate) fn done(mut self, what: &str) {
         if self.shown {
-            self.at("");
+            self.update("");
             eprint!("\r");
         }
         eprintln!("    {what} ({:.1} s)", self.began.elapsed().as_secs_f32());
     }
 }
 
-/// Says why it did not work.
-pub(crate) fn failed(error: &anyhow::Error) {
+/// Prints an error with its causes.
+pub(crate) fn print_error(error: &anyhow::Error) {
     eprintln!("\n\x1b[1;31mError:\x1b[0m {error:#}");
 }

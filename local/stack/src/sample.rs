@@ -1,4 +1,4 @@
-//! The first e-mail: a few sample customers, the sample offer, and what arrives.
+//! The first e-mail after `up`: three sample customers, a sample offer, and the e-mail that arrives.
 
 use std::time::{Duration, Instant};
 
@@ -8,42 +8,42 @@ use serde_json::{Value, json};
 
 use crate::progress;
 
-/// How long the sample e-mail may take.
-const ARRIVES_WITHIN: Duration = Duration::from_secs(60);
-/// A second `up` must not send the sample again.
-const KEY: &str = "offercast-sample-offer";
+/// How long the sample push may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Prevents a second `up` from sending the sample again.
+const IDEMPOTENCY_KEY: &str = "offercast-sample-offer";
 
-/// Where the e-mail that is shown goes to.
+/// The recipient of the e-mail that is shown.
 const ADDRESS: &str = "asha@example.com";
 
 const OFFER: &str = r#"{"code":"CASHBK","description":"Get 5% cashback on 5000 spent"}"#;
 
-/// Adds the sample customers, posts the sample offer, and shows an e-mail that arrived.
+/// Stores the sample customers, posts the sample offer, and prints an e-mail that arrived.
 pub(crate) async fn show(stack: &Stack, has_inbox: bool) -> Result<()> {
     let api = Api::new(stack);
     let step = progress::step("Adding three sample customers and posting the sample offer");
     let customers = customers();
-    let answer = api.call("POST", "/customers", &[], customers.to_string().as_bytes()).await?;
-    if answer.status != 200 {
-        bail!("the sample customers were refused ({}): {}", answer.status, answer.text);
+    let response = api.call("POST", "/customers", &[], customers.to_string().as_bytes()).await?;
+    if response.status != 200 {
+        bail!("the API refused the sample customers ({}): {}", response.status, response.text);
     }
-    let answer = api.call("POST", "/offer/create", &[("idempotency-key", KEY)], OFFER.as_bytes()).await?;
-    if answer.status != 201 {
-        bail!("the sample offer was refused ({}): {}", answer.status, answer.text);
+    let response = api.call("POST", "/offer/create", &[("idempotency-key", IDEMPOTENCY_KEY)], OFFER.as_bytes()).await?;
+    if response.status != 201 {
+        bail!("the API refused the sample offer ({}): {}", response.status, response.text);
     }
-    let offer = answer.json();
-    let id = offer["id"].as_str().context("the offer came back without an id")?;
-    let sent = completed(&api, id).await?;
-    if answer.headers.contains_key("idempotent-replayed") {
-        step.done("were here already");
+    let offer = response.json();
+    let id = offer["id"].as_str().context("the created offer has no id")?;
+    let sent = wait_for_completion(&api, id).await?;
+    if response.headers.contains_key("idempotent-replayed") {
+        step.done("already present");
     } else {
-        step.done(&format!("offer {id} brought {sent} messages"));
+        step.done(&format!("offer {id} sent {sent} messages"));
     }
     if !has_inbox {
         return Ok(());
     }
     let mails: Vec<Value> = reqwest::get(format!("{}api/messages", stack.inbox_url)).await?.json().await?;
-    // It may have been emptied since.
+    // The inbox may have been emptied since the first `up`.
     if let Some(mail) = mails.iter().find(|mail| mail["to"] == ADDRESS && mail["subject"] == offer["subject"]) {
         let field = |name: &str| mail[name].as_str().unwrap_or_default();
         println!();
@@ -58,16 +58,16 @@ pub(crate) async fn show(stack: &Stack, has_inbox: bool) -> Result<()> {
     Ok(())
 }
 
-/// Waits until a push is completed; answers how many notifications it sent.
-async fn completed(api: &Api, offer: &str) -> Result<u64> {
+/// Waits until the push is completed and returns the number of notifications sent.
+async fn wait_for_completion(api: &Api, offer: &str) -> Result<u64> {
     let began = Instant::now();
     loop {
         let push = api.call("GET", &format!("/offers/{offer}/pushes/1"), &[], b"").await?.json();
         if push["state"] == "completed" {
             return Ok(push["sent"].as_u64().unwrap_or_default());
         }
-        if began.elapsed() > ARRIVES_WITHIN {
-            bail!("the sample offer was not delivered within a minute; target/stack/aws.log may tell why: {push}");
+        if began.elapsed() > TIMEOUT {
+            bail!("the sample push did not complete within a minute; see target/stack/aws.log. Last state: {push}");
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

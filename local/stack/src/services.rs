@@ -1,4 +1,4 @@
-//! Services on this machine: started, and watched until they are ready.
+//! Starting the inbox and the status page, and waiting until a service is ready.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -7,59 +7,48 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::place::Place;
 use crate::process::Running;
+use crate::stack_dir::StackDir;
 
-/// How long a service may take to answer.
-const READY_WITHIN: Duration = Duration::from_secs(60);
-/// The region that the local stack says it is in.
-pub(crate) const REGION: &str = "eu-west-1";
-
-/// Runs a command to its end; what it said is told if it fails.
-pub(crate) fn run(what: &str, command: &mut Command) -> Result<()> {
-    let output = command.output().with_context(|| format!("cannot {what}"))?;
-    if !output.status.success() {
-        bail!("cannot {what}:\n{}", String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(())
-}
+/// How long a service may take to respond.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Starts the inbox.
-pub(crate) fn start_inbox(place: &Place, smtp_port: u16, web_port: u16) -> Result<Running> {
-    let mut command = Command::new(place.program("inbox")?);
+pub(crate) fn start_inbox(dir: &StackDir, smtp_port: u16, web_port: u16) -> Result<Running> {
+    let mut command = Command::new(dir.program("inbox")?);
     command.args(["--smtp-port", &smtp_port.to_string(), "--web-port", &web_port.to_string()]);
-    Running::start("the inbox", command, &place.files().join("inbox.log"))
+    Running::start("the inbox", command, &dir.path().join("inbox.log"))
 }
 
 /// Starts the status page.
-pub(crate) fn start_status(place: &Place, port: u16) -> Result<Running> {
-    let mut command = Command::new(place.program("stack")?);
-    command.arg("serve-status").arg(place.stack_file()).args(["--port", &port.to_string()]);
-    Running::start("the status page", command, &place.files().join("status.log"))
+pub(crate) fn start_status(dir: &StackDir, port: u16) -> Result<Running> {
+    let mut command = Command::new(dir.program("stack")?);
+    command.arg("serve-status").arg(dir.stack_file()).args(["--port", &port.to_string()]);
+    Running::start("the status page", command, &dir.path().join("status.log"))
 }
 
-/// Waits until a service answers at `url`.
-pub(crate) async fn ready(running: &Running, url: &str, log: &Path) -> Result<()> {
+/// Waits until `url` responds with success.
+pub(crate) async fn wait_until_ready(running: &Running, url: &str, log: &Path) -> Result<()> {
     let began = Instant::now();
     loop {
-        if reqwest::get(url).await.is_ok_and(|answer| answer.status().is_success()) {
+        if reqwest::get(url).await.is_ok_and(|response| response.status().is_success()) {
             return Ok(());
         }
         if !running.is_alive() {
             let log = std::fs::read_to_string(log).unwrap_or_default();
             let end: Vec<_> = log.lines().rev().take(15).collect();
-            bail!("{} ended while starting:\n{}", running.name, end.into_iter().rev().collect::<Vec<_>>().join("\n"));
+            bail!("{} exited while starting:\n{}", running.name, end.into_iter().rev().collect::<Vec<_>>().join("\n"));
         }
-        if began.elapsed() > READY_WITHIN {
-            bail!("{} does not answer at {url}; see {}", running.name, log.display());
+        if began.elapsed() > READY_TIMEOUT {
+            bail!("{} does not respond at {url}; see {}", running.name, log.display());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// The usual port, or any free one where it is taken.
+/// The usual port, or any free port if it is taken.
 pub(crate) fn free_port(usual: u16) -> Result<u16> {
     let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-    let listener = bind(usual).or_else(|_| bind(0)).context("there is no free port on this machine")?;
+    let listener = bind(usual).or_else(|_| bind(0)).context("no port is free on this machine")?;
     Ok(listener.local_addr()?.port())
 }

@@ -1,4 +1,4 @@
-//! `test`: every test, with a stack of its own for those that need one.
+//! `test`: all tests, with a separate stack for the end-to-end tests.
 
 mod stories;
 
@@ -14,49 +14,51 @@ use client::{MOTO_VARIABLE, SCHEMATHESIS_VARIABLE, STACK_VARIABLE};
 use stories::Stories;
 
 use crate::emulator::{Emulator, install_moto, install_schemathesis};
-use crate::place::Place;
-use crate::up::{Stopped, end, prepare};
-use crate::{Options, progress};
+use crate::options::Options;
+use crate::progress;
+use crate::shutdown::ShutdownSignal;
+use crate::stack_dir::StackDir;
+use crate::up::{prepare, stop};
 
 /// Modules of stories that are skipped on LocalStack: it enforces no roles, evaluates alarms once a minute, and is too slow
 /// to show a rate. Pages in a browser and functions in containers are tested once, on MiniStack.
 const ON_MINISTACK: [&str; 5] = ["alarms", "enforced_roles", "concurrent_functions", "in_a_browser", "in_a_container"];
 
-/// Runs every test of the workspace.
+/// Runs all tests of the workspace.
 pub(crate) async fn test(options: &Options, arguments: &[String]) -> Result<ExitCode> {
-    // Each kind of stack has a folder of its own, so that both can be tested at the same time.
-    let place = Place::of_workspace(match &options.stack {
+    // One directory per emulator, so that both can be tested at the same time.
+    let dir = StackDir::in_workspace(match &options.stack {
         Some(Emulator::LocalStack) => "test-localstack",
         None | Some(Emulator::MiniStack | Emulator::At(_)) => "test-stack",
     })?;
-    let stopped = Stopped::listen()?;
-    // Never on a stack that is up already: tests break theirs.
-    end(&place)?;
+    let shutdown = ShutdownSignal::listen()?;
+    // Start with a fresh stack: tests may leave theirs damaged.
+    stop(&dir)?;
     let tested = tokio::select! {
-        tested = run(&place, options, arguments) => tested,
-        () = stopped.wait() => Err(anyhow::anyhow!("stopped")),
+        tested = run(&dir, options, arguments) => tested,
+        () = shutdown.wait() => Err(anyhow::anyhow!("stopped")),
     };
-    end(&place)?;
+    stop(&dir)?;
     Ok(if tested? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Runs the tests. Returns whether all succeeded.
-async fn run(place: &Place, options: &Options, arguments: &[String]) -> Result<bool> {
-    let moto = install_moto(place)?;
-    let schemathesis = install_schemathesis(place)?;
-    prepare(place, options).await?;
+async fn run(dir: &StackDir, options: &Options, arguments: &[String]) -> Result<bool> {
+    let moto = install_moto(dir)?;
+    let schemathesis = install_schemathesis(dir)?;
+    prepare(dir, options).await?;
     progress::step("Running the tests");
     let enforces_roles = options.stack.clone().unwrap_or_default().enforces_roles().await;
     let arguments = Arguments::new(arguments, &skipped_modules(enforces_roles));
     let set_environment = |command: &mut Command| {
         command
-            .env(STACK_VARIABLE, place.stack_file())
+            .env(STACK_VARIABLE, dir.stack_file())
             .env(MOTO_VARIABLE, &moto)
             .env(SCHEMATHESIS_VARIABLE, &schemathesis);
     };
     let cargo = || {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command.current_dir(place.workspace()).args(["test", "--workspace", "--no-fail-fast"]).args(&arguments.cargo);
+        command.current_dir(dir.workspace()).args(["test", "--workspace", "--no-fail-fast"]).args(&arguments.cargo);
         set_environment(&mut command);
         command
     };
@@ -83,13 +85,15 @@ async fn run(place: &Place, options: &Options, arguments: &[String]) -> Result<b
 fn skipped_modules(enforces_roles: bool) -> Vec<&'static str> {
     let mut skipped = if enforces_roles { vec!["faithful_event_sources"] } else { ON_MINISTACK.to_vec() };
     if Command::new("chromedriver").arg("--version").output().is_err() {
-        println!("    without those in a browser: there is no chromedriver (Debian: apt-get install chromium-driver)");
+        println!(
+            "    Skipping tests in a browser: chromedriver is not installed (Debian: apt-get install chromium-driver)"
+        );
         skipped.push("in_a_browser");
     }
     if !skipped.contains(&"in_a_container")
         && let Err(reason) = containers()
     {
-        println!("    without those of sam local invoke: {reason}");
+        println!("    Skipping tests with sam local invoke: {reason}");
         skipped.push("in_a_container");
     }
     skipped
@@ -155,7 +159,7 @@ fn succeeded(what: &str, output: Output) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Whether functions can be run as `sam local invoke` runs them.
+/// Checks whether `sam local invoke` works here. The error is the reason.
 fn containers() -> Result<(), &'static str> {
     // Functions are built for this machine, and a container runs Linux.
     if !cfg!(target_os = "linux") {
@@ -163,15 +167,15 @@ fn containers() -> Result<(), &'static str> {
     }
     let sam = env::var_os("SAM").unwrap_or_else(|| "sam".into());
     if Command::new(sam).arg("--version").env("SAM_CLI_TELEMETRY", "0").output().is_err() {
-        return Err("there is no SAM CLI (name it in SAM)");
+        return Err("the SAM CLI is not installed (or set SAM to its path)");
     }
-    match engine_responds() {
+    match container_engine_responds() {
         Ok(true) => Ok(()),
-        Ok(false) | Err(_) => Err("no container engine responds (name its socket in DOCKER_HOST)"),
+        Ok(false) | Err(_) => Err("no container engine responds (set DOCKER_HOST to its socket)"),
     }
 }
 
-fn engine_responds() -> std::io::Result<bool> {
+fn container_engine_responds() -> std::io::Result<bool> {
     let host = env::var("DOCKER_HOST").unwrap_or_default();
     let mut socket = UnixStream::connect(host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock"))?;
     socket.set_read_timeout(Some(Duration::from_secs(10)))?;
@@ -181,13 +185,13 @@ fn engine_responds() -> std::io::Result<bool> {
     Ok(response.split_whitespace().nth(1) == Some("200"))
 }
 
-/// A process group that ends with this.
+/// A process group that is killed on drop.
 struct Group(Option<i32>);
 
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(id) = self.0 {
-            // Fails if the group has ended already, which is the aim.
+            // An error means that it has already ended.
             let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGKILL);
         }
     }

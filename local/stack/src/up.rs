@@ -4,70 +4,71 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 use client::{Deployment, Stack};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::deploy::Aws;
 use crate::emulator::Emulator;
-use crate::place::Place;
-use crate::process::{Run, Running};
-use crate::services::{self, REGION};
-use crate::{Options, logs, package, progress, sample};
+use crate::options::Options;
+use crate::process::Running;
+use crate::run::Run;
+use crate::shutdown::ShutdownSignal;
+use crate::stack_dir::{REGION, StackDir};
+use crate::{logs, package, progress, sample, services};
 
-/// The ports that are taken if they are free.
+/// Preferred ports; any free port is used instead of one that is taken.
 const AWS_PORT: u16 = 4566;
 const SMTP_PORT: u16 = 1025;
 const INBOX_PORT: u16 = 8025;
 const STATUS_PORT: u16 = 8030;
 
-/// Brings the stack up, or up to date.
-pub(crate) async fn up(place: &Place, options: &Options, detach: bool) -> Result<()> {
-    let stopped = Stopped::listen()?;
-    let was_up = Run::load(&place.processes_file()).is_up();
+/// Starts the stack, or updates the one that is up.
+pub(crate) async fn up(dir: &StackDir, options: &Options, detach: bool) -> Result<()> {
+    let shutdown = ShutdownSignal::listen()?;
+    let was_up = Run::load(&dir.processes_file()).is_up();
     let bring_up = async {
-        let stack = prepare(place, options).await?;
+        let stack = prepare(dir, options).await?;
         sample::show(&stack, options.smtp.is_none()).await?;
         Ok(stack)
     };
     let stack = tokio::select! {
         stack = bring_up => stack,
-        () = stopped.wait() => Err(anyhow::anyhow!("stopped")),
+        () = shutdown.wait() => Err(anyhow::anyhow!("stopped")),
     };
     let stack = match stack {
         Ok(stack) => stack,
         Err(error) => {
-            // What was up before stays up.
+            // A stack that was already up stays up.
             if !was_up {
-                end(place)?;
+                stop(dir)?;
             }
             return Err(error);
         }
     };
-    tell(&stack);
+    print_endpoints(&stack);
     if detach {
-        println!("\n  End it with: cargo xtask down");
+        println!("\n  Stop it with: cargo xtask down");
         return Ok(());
     }
     let deployment = Deployment::local(&stack);
-    println!("\n  The functions' logs follow. Ctrl-C ends everything.\n");
+    println!("\n  The functions' logs follow. Press Ctrl-C to stop everything.\n");
     tokio::select! {
         shown = logs::follow(&deployment, None) => shown?,
-        () = stopped.wait() => {}
+        () = shutdown.wait() => {}
     }
     println!();
-    down(place)
+    down(dir)
 }
 
-/// Builds, starts and deploys; a stack that runs already is brought up to date.
-pub(crate) async fn prepare(place: &Place, options: &Options) -> Result<Stack> {
-    let mut run = Run::load(&place.processes_file());
+/// Starts the services unless they are running, and deploys the current build.
+pub(crate) async fn prepare(dir: &StackDir, options: &Options) -> Result<Stack> {
+    let mut run = Run::load(&dir.processes_file());
     let emulator = options.stack.clone().unwrap_or_else(|| run.emulator.clone());
-    emulator.install(place)?;
-    let packages = package::all(place)?;
-    let before = Stack::read(&place.stack_file()).ok().filter(|_| run.is_up());
+    emulator.install(dir)?;
+    let packages = package::all(dir)?;
+    let before = Stack::read(&dir.stack_file()).ok().filter(|_| run.is_up());
     if before.is_none() {
-        run = start(place, emulator).await?;
+        run = start(dir, emulator).await?;
     } else if run.emulator != emulator {
-        bail!("another stack is up, at {}; end it first with: cargo xtask down", run.endpoint_url);
+        bail!("a stack with another emulator is up at {}; stop it first with: cargo xtask down", run.endpoint_url);
     }
     let endpoint = run.endpoint_url;
     let smtp_url = options.smtp.clone().unwrap_or_else(|| run.inbox_smtp_url.clone());
@@ -77,13 +78,13 @@ pub(crate) async fn prepare(place: &Place, options: &Options) -> Result<Stack> {
         ("EmailTransport".to_owned(), "smtp".to_owned()),
         ("SmtpUrl".to_owned(), smtp_url.clone()),
         ("PublicUrl".to_owned(), format!("{endpoint}/_aws/execute-api/{{api}}/v1")),
-        // More than a machine carries.
+        // Higher than one machine can reach.
         ("EmailRatePerSecond".to_owned(), "10000".to_owned()),
         ("FallbackEmailRatePerSecond".to_owned(), "10000".to_owned()),
         ("SmsRatePerSecond".to_owned(), "10000".to_owned()),
         ("ApiRatePerSecond".to_owned(), "10000".to_owned()),
         ("PublicRatePerSecond".to_owned(), "10000".to_owned()),
-        // No local stack has archives.
+        // Local emulators do not support event archives.
         ("EventArchiveDays".to_owned(), "0".to_owned()),
     ]);
     if !run.emulator.knows_opt_outs() {
@@ -93,12 +94,12 @@ pub(crate) async fn prepare(place: &Place, options: &Options) -> Result<Stack> {
         settings.insert("Architecture".to_owned(), "x86_64".to_owned());
     }
     settings.extend(options.set.iter().cloned());
-    let outputs = aws.deploy(place, &packages, &settings).await?;
+    let outputs = aws.deploy(dir, &packages, &settings).await?;
     let credentials = match before {
         Some(stack) => stack.credentials(),
-        None => aws.make_user().await?,
+        None => aws.create_user().await?,
     };
-    let output = |name: &str| outputs.get(name).with_context(|| format!("the template has no output {name}"));
+    let output = |name: &str| outputs.get(name).with_context(|| format!("template.yaml has no output {name}"));
     let sdk = client::sdk_config(&endpoint, REGION, credentials.clone());
     let Deployment { functions, tables, queues, .. } = Deployment::of(sdk, &outputs);
     let stack = Stack {
@@ -114,113 +115,83 @@ pub(crate) async fn prepare(place: &Place, options: &Options) -> Result<Stack> {
         tables,
         queues,
     };
-    std::fs::write(place.stack_file(), serde_json::to_vec_pretty(&stack)?)?;
+    std::fs::write(dir.stack_file(), serde_json::to_vec_pretty(&stack)?)?;
     Ok(stack)
 }
 
-async fn start(place: &Place, emulator: Emulator) -> Result<Run> {
-    // What is left of a stack that is no longer whole.
-    end(place)?;
-    let step = progress::step("Starting the AWS stack, the inbox and the status page");
+async fn start(dir: &StackDir, emulator: Emulator) -> Result<Run> {
+    // Stop what remains of a stack of which a part has ended.
+    stop(dir)?;
+    let step = progress::step("Starting the AWS emulator, the inbox and the status page");
     let mut run = Run::default();
-    // Where people look for it; tests take any, since several stacks may start at the same moment.
-    let port = |usual| services::free_port(if place.is_for_people() { usual } else { 0 });
+    // Fixed ports for the stack that people use; any free port for the others, since several may start at the same time.
+    let port = |usual| services::free_port(if dir.is_default() { usual } else { 0 });
     let aws_port = port(AWS_PORT)?;
     run.emulator = emulator;
     run.endpoint_url = run.emulator.url(aws_port);
-    if let Some((aws, ready)) = run.emulator.start(place, aws_port)? {
-        note(place, &mut run, aws, &ready, "aws.log").await?;
+    if let Some((aws, ready)) = run.emulator.start(dir, aws_port)? {
+        record_and_wait(dir, &mut run, aws, &ready, "aws.log").await?;
     }
     let smtp_port = port(SMTP_PORT)?;
     let inbox_port = port(INBOX_PORT)?;
-    let inbox = services::start_inbox(place, smtp_port, inbox_port)?;
+    let inbox = services::start_inbox(dir, smtp_port, inbox_port)?;
     run.inbox_smtp_url = format!("smtp://127.0.0.1:{smtp_port}");
     let inbox_url = format!("http://127.0.0.1:{inbox_port}/");
     run.inbox_url.clone_from(&inbox_url);
-    note(place, &mut run, inbox, &inbox_url, "inbox.log").await?;
+    record_and_wait(dir, &mut run, inbox, &inbox_url, "inbox.log").await?;
     let status_port = port(STATUS_PORT)?;
-    let status = services::start_status(place, status_port)?;
+    let status = services::start_status(dir, status_port)?;
     let status_url = format!("http://127.0.0.1:{status_port}/");
     run.status_url.clone_from(&status_url);
-    note(place, &mut run, status, &status_url, "status.log").await?;
+    record_and_wait(dir, &mut run, status, &status_url, "status.log").await?;
     step.done("ready");
     Ok(run)
 }
 
-/// Notes what was started, at once, so that nothing is left running whatever happens next; then waits until it answers.
-async fn note(place: &Place, run: &mut Run, started: Running, url: &str, log: &str) -> Result<()> {
+/// Records a started process before anything can fail, so that `down` finds it; then waits until it is ready.
+async fn record_and_wait(dir: &StackDir, run: &mut Run, started: Running, url: &str, log: &str) -> Result<()> {
     run.processes.push(started.clone());
-    run.save(&place.processes_file())?;
-    services::ready(&started, url, &place.files().join(log)).await
+    run.save(&dir.processes_file())?;
+    services::wait_until_ready(&started, url, &dir.path().join(log)).await
 }
 
-/// Ends what `up` started, and says so.
-pub(crate) fn down(place: &Place) -> Result<()> {
-    match end(place)? {
-        0 => println!("Nothing was up."),
-        _ => println!("Everything is down."),
+/// Stops what `up` started.
+pub(crate) fn down(dir: &StackDir) -> Result<()> {
+    match stop(dir)? {
+        0 => println!("Nothing was running."),
+        _ => println!("Everything is stopped."),
     }
     Ok(())
 }
 
-/// Ends what was started and forgets where it was. Answers how many processes ran.
-pub(crate) fn end(place: &Place) -> Result<usize> {
-    let ended = Run::load(&place.processes_file()).end();
-    for file in [place.stack_file(), place.processes_file()] {
+/// Stops all processes, removes their record, and returns how many were running.
+pub(crate) fn stop(dir: &StackDir) -> Result<usize> {
+    let ended = Run::load(&dir.processes_file()).stop();
+    for file in [dir.stack_file(), dir.processes_file()] {
         if file.exists() {
             std::fs::remove_file(file)?;
         }
     }
-    // The code that functions ran from; the next stack unpacks it anew.
-    let code = place.files().join("tmp");
+    // The unpacked code of the functions; the next stack unpacks it again.
+    let code = dir.path().join("tmp");
     if code.exists() {
         std::fs::remove_dir_all(code)?;
     }
     Ok(ended)
 }
 
-fn tell(stack: &Stack) {
+fn print_endpoints(stack: &Stack) {
     println!("\n  Status   {}", stack.status_url.as_deref().unwrap_or_default());
     println!("  Inbox    {}", stack.inbox_url);
     println!("  API      {}", stack.api_url);
-    println!("  All else target/stack/stack.json\n");
+    println!("  Details  target/stack/stack.json\n");
     println!("  Try it:");
     println!(
         "    cargo xtask call POST /offer/create '{{\"code\":\"HELLO\",\"description\":\"Hello {{{{ customer.name }}}}\"}}'"
     );
-    println!("  or, without our tools:");
+    println!("  or with curl:");
     println!(
         "    curl --aws-sigv4 aws:amz:{}:execute-api --user {}:{} \\\n      --json '{{\"code\":\"HELLO\",\"description\":\"Hello\"}}' {}/offer/create",
         stack.region, stack.access_key_id, stack.secret_access_key, stack.api_url
     );
-}
-
-/// Ctrl-C, or being told to end.
-pub(crate) struct Stopped(tokio::sync::watch::Receiver<bool>);
-
-impl Stopped {
-    /// Listens from here on.
-    pub(crate) fn listen() -> Result<Self> {
-        let (sender, receiver) = tokio::sync::watch::channel(false);
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-                _ = hangup.recv() => {}
-            }
-            sender.send_replace(true);
-            // Who asks later must still find the sender.
-            std::future::pending::<()>().await;
-        });
-        Ok(Self(receiver))
-    }
-
-    /// Waits until it happens, or returns at once if it has.
-    pub(crate) async fn wait(&self) {
-        let mut receiver = self.0.clone();
-        receiver.wait_for(|stopped| *stopped).await.expect("the sender is never dropped");
-    }
 }

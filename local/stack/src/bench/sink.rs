@@ -1,4 +1,4 @@
-//! Postfix's `smtp-sink`, an SMTP server that discards, and the benchmark of our transport against it.
+//! Postfix's `smtp-sink`, an SMTP server that discards e-mail, and the benchmark of our SMTP transport against it.
 
 use std::env;
 use std::fs;
@@ -9,50 +9,50 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::cargo;
-use crate::place::Place;
+use super::build::cargo;
 use crate::process::Running;
+use crate::stack_dir::StackDir;
 use crate::{progress, services};
 
-/// Why there is no figure.
+/// Why there is no result.
 pub(super) const MISSING: &str =
-    "Not measured: there is no smtp-sink (Debian: apt-get install postfix; or name it in SMTP_SINK).";
+    "Not measured: smtp-sink is not installed (Debian: apt-get install postfix; or set SMTP_SINK to its path).";
 
-/// How long it may take to listen.
-const READY_WITHIN: Duration = Duration::from_secs(5);
+/// How long smtp-sink may take to accept connections.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn program() -> Option<PathBuf> {
     let named = env::var_os("SMTP_SINK").map(PathBuf::from);
     Some(named.unwrap_or_else(|| "/usr/sbin/smtp-sink".into())).filter(|program| program.exists())
 }
 
-/// `smtp-sink`. It ends with this.
+/// A running `smtp-sink`, stopped on drop.
 pub(super) struct Sink {
     running: Running,
     port: u16,
 }
 
 impl Sink {
-    /// Starts it, where it is installed.
-    pub(super) fn start(place: &Place) -> Result<Option<Self>> {
+    /// Starts it; `None` if it is not installed.
+    pub(super) fn start(dir: &StackDir) -> Result<Option<Self>> {
         let Some(program) = program() else { return Ok(None) };
         let port = services::free_port(0)?;
         let mut command = Command::new(program);
-        // It will not run as root.
+        // smtp-sink refuses to run as root.
         if fs::metadata("/proc/self")?.uid() == 0 {
             command.args(["-u", "nobody"]);
         }
         command.args([&format!("127.0.0.1:{port}"), "1000"]);
-        let sink = Self { running: Running::start("smtp-sink", command, &place.files().join("sink.log"))?, port };
+        let sink = Self { running: Running::start("smtp-sink", command, &dir.path().join("sink.log"))?, port };
         let began = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            ensure!(began.elapsed() < READY_WITHIN, "smtp-sink does not answer");
+            ensure!(began.elapsed() < LISTEN_TIMEOUT, "smtp-sink does not accept connections");
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(Some(sink))
     }
 
-    /// Where it listens.
+    /// Its URL.
     pub(super) fn url(&self) -> String {
         format!("smtp://127.0.0.1:{}", self.port)
     }
@@ -60,34 +60,34 @@ impl Sink {
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        self.running.end();
+        self.running.stop();
     }
 }
 
-/// The benchmark of the transport, which starts a sink of its own.
-pub(super) struct Sending;
+/// The benchmark of the SMTP transport. It starts its own sink.
+pub(super) struct SmtpBenchmark;
 
-impl Sending {
-    const BENCHMARK: [&str; 5] = ["bench", "--package", "delivery", "--bench", "smtp"];
+impl SmtpBenchmark {
+    const CARGO_ARGS: [&str; 5] = ["bench", "--package", "delivery", "--bench", "smtp"];
 
-    /// Builds it, where it can run.
-    pub(super) async fn build(place: &Place) -> Result<Option<Self>> {
+    /// Builds it; `None` if smtp-sink is not installed.
+    pub(super) async fn build(dir: &StackDir) -> Result<Option<Self>> {
         if program().is_none() {
             return Ok(None);
         }
         let step = progress::step("Building the benchmark of the SMTP transport");
-        let built = cargo(place.workspace()).args(Self::BENCHMARK).arg("--no-run").status().await;
-        ensure!(built.context("cannot run cargo")?.success(), "the benchmark does not build");
+        let built = cargo(dir.workspace()).args(Self::CARGO_ARGS).arg("--no-run").status().await;
+        ensure!(built.context("cannot run cargo")?.success(), "building the SMTP benchmark failed");
         step.done("built");
         Ok(Some(Self))
     }
 
-    /// What it says.
-    pub(super) async fn measure(&self, place: &Place) -> Result<String> {
-        let step = progress::step("Sending to a server that discards");
-        let mut benchmark = cargo(place.workspace());
-        let output = benchmark.args(Self::BENCHMARK).stderr(Stdio::inherit()).output().await?;
-        ensure!(output.status.success(), "the benchmark of the SMTP transport failed");
+    /// Runs it and returns its output.
+    pub(super) async fn measure(&self, dir: &StackDir) -> Result<String> {
+        let step = progress::step("Sending to a server that discards e-mail");
+        let mut benchmark = cargo(dir.workspace());
+        let output = benchmark.args(Self::CARGO_ARGS).stderr(Stdio::inherit()).output().await?;
+        ensure!(output.status.success(), "the SMTP benchmark failed");
         step.done("sent");
         Ok(String::from_utf8(output.stdout)?)
     }

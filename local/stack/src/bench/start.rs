@@ -1,9 +1,7 @@
-//! How large each function is, how long it takes to start and how much memory it then has, beside functions that do nothing
-//! in Rust, Python and Node.js. AWS's runtime interface emulator runs them all, so init is what AWS would call it.
+//! Size, start-up time and memory of each function, compared with empty functions in Rust, Python and Node.js. AWS's runtime
+//! interface emulator runs them all, so "init" means the same as on AWS.
 
-use std::collections::BTreeMap;
 use std::env;
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -15,198 +13,64 @@ use client::Stack;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::handlers::{Handler, empty, functions};
 use super::system::{children_of, peak_memory};
-use super::table::table;
-use super::{median, megabytes};
-use crate::emulator::install_awslambdaric;
-use crate::place::Place;
-use crate::services::run;
-use crate::{package, progress};
+use super::table::{megabytes, table};
+use crate::progress;
+use crate::stack_dir::StackDir;
 
-/// Why there is no figure.
-const MISSING: &str = "Not measured: AWS's runtime emulator comes with the SAM CLI. Install that with .ci/sam install, or name yours in SAM.";
+/// Why there is no result.
+const MISSING: &str = "Not measured: AWS's runtime emulator comes with the SAM CLI. Install it with .ci/sam install, or set SAM to its path.";
 
-/// How often each is started.
+/// Starts of each function.
 const STARTS: usize = 10;
-/// How long the emulator may take to listen.
-const LISTENS_WITHIN: Duration = Duration::from_secs(5);
+/// How long the emulator may take to accept connections.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a function may take for one event.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
-/// Where systems keep all authorities in one file. Amazon Linux, which Lambda runs, keeps them only there; Debian has each in a
-/// file of its own besides, which a function would read too, and so take twice as long to start.
-const AUTHORITIES: [&str; 2] = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];
-/// AWS's client of the Runtime API for Node.js: the last version for Node.js 20.
-const NODE_CLIENT: &str = "aws-lambda-ric@3.3.0";
-
-/// Something that the emulator can run.
-struct Handler {
-    name: String,
-    /// What is packed, where it is one program.
-    program: Option<PathBuf>,
-    command: Vec<OsString>,
-    environment: BTreeMap<String, String>,
-    event: String,
-    inits: Vec<f64>,
-    memory: u64,
-}
-
-impl Handler {
-    /// One that does nothing.
-    fn empty(name: &str, command: Vec<OsString>) -> Self {
-        Self {
-            name: name.to_owned(),
-            program: None,
-            command,
-            environment: BTreeMap::new(),
-            event: "{}".to_owned(),
-            inits: Vec::new(),
-            memory: 0,
-        }
-    }
-
-    fn init(&self) -> f64 {
-        median(self.inits.clone()).unwrap_or(f64::NAN)
-    }
-}
-
-/// Starts everything, several times, and shows what it took.
-pub(super) async fn measure(place: &Place, stack: &Stack) -> Result<String> {
-    let Some(emulator) = emulator(place) else {
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Starts every function [`STARTS`] times and formats the results.
+pub(super) async fn measure(dir: &StackDir, stack: &Stack) -> Result<String> {
+    let Some(emulator) = emulator(dir) else {
         return Ok(MISSING.to_owned());
     };
     let mut notes = Vec::new();
-    let empty = empty(place, &mut notes).await?;
-    let mut handlers = functions(place, stack).await?;
+    let empty = empty(dir, &mut notes).await?;
+    let mut handlers = functions(dir, stack).await?;
     let ours = handlers.len();
     handlers.extend(empty);
 
-    let mut step = progress::step("Starting each function, and functions that do nothing, again and again");
-    // In turns, so that whatever else the machine does, it does to all of them.
+    let mut step = progress::step("Starting each function, and empty ones, several times");
+    // In turns, so that other load on the machine affects all of them equally.
     for round in 1..=STARTS {
         for handler in &mut handlers {
-            step.at(&format!("{}, {round} of {STARTS}", handler.name));
-            let (init, memory) = start(&emulator, place, handler).await?;
+            step.update(&format!("{}, {round} of {STARTS}", handler.name));
+            let (init, memory) = start(&emulator, dir, handler).await?;
             handler.inits.push(init);
             handler.memory = handler.memory.max(memory);
         }
     }
     step.done(&format!("{STARTS} times each"));
-    show(&handlers, ours, &notes)
+    format_results(&handlers, ours, &notes)
 }
 
-/// The emulator that came with the SAM CLI.
-fn emulator(place: &Place) -> Option<PathBuf> {
+/// The runtime emulator that comes with the SAM CLI.
+fn emulator(dir: &StackDir) -> Option<PathBuf> {
     let name = if cfg!(target_arch = "aarch64") { "aws-lambda-rie-arm64" } else { "aws-lambda-rie-x86_64" };
     let environment = match env::var_os("SAM") {
         Some(sam) => fs::canonicalize(sam).ok()?.ancestors().nth(2)?.to_owned(),
-        None => place.workspace().join("target/local/sam"),
+        None => dir.workspace().join("target/local/sam"),
     };
     let versions = fs::read_dir(environment.join("lib")).into_iter().flatten().filter_map(Result::ok);
     let mut files = versions.map(|python| python.path().join("site-packages/samcli/local/rapid").join(name));
     files.find(|file| file.exists())
 }
 
-/// Our functions, as they are deployed. Their first event is one of the samples.
-async fn functions(place: &Place, stack: &Stack) -> Result<Vec<Handler>> {
-    let lambda = aws_sdk_lambda::Client::new(&stack.sdk_config());
-    let mut handlers = Vec::new();
-    for function in package::functions(place)? {
-        let deployed = stack.functions.get(&function).with_context(|| format!("{function} is not deployed"))?;
-        let answer = lambda.get_function_configuration().function_name(deployed).send().await?;
-        let variables = answer.environment.and_then(|environment| environment.variables).unwrap_or_default();
-        let program = place.function(&function)?;
-        let mut handler = Handler::empty(&function, vec![program.clone().into()]);
-        handler.program = Some(program);
-        handler.environment.extend(variables);
-        if let Some(authorities) = AUTHORITIES.into_iter().find(|file| Path::new(file).exists()) {
-            handler.environment.insert("SSL_CERT_FILE".to_owned(), authorities.to_owned());
-        }
-        for (name, value) in [
-            ("AWS_ENDPOINT_URL", &stack.endpoint_url),
-            ("AWS_REGION", &stack.region),
-            ("AWS_ACCESS_KEY_ID", &stack.access_key_id),
-            ("AWS_SECRET_ACCESS_KEY", &stack.secret_access_key),
-            ("AWS_LAMBDA_FUNCTION_NAME", &function),
-        ] {
-            handler.environment.insert(name.to_owned(), value.clone());
-        }
-        handler.event = sample(place, &function)?;
-        handlers.push(handler);
-    }
-    Ok(handlers)
-}
-
-/// The first of the samples that a function has. They are about things that are not there, so each is soon done.
-fn sample(place: &Place, function: &str) -> Result<String> {
-    let mut files: Vec<PathBuf> =
-        fs::read_dir(place.workspace().join("events"))?.filter_map(Result::ok).map(|entry| entry.path()).collect();
-    files.sort();
-    let is_its = |file: &&PathBuf| {
-        file.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&format!("{function}-")))
-    };
-    let file = files.iter().find(is_its).with_context(|| format!("{function} has no sample event"))?;
-    Ok(fs::read_to_string(file)?)
-}
-
-/// Functions that do nothing, in the languages that are installed.
-async fn empty(place: &Place, notes: &mut Vec<String>) -> Result<Vec<Handler>> {
-    let program = place.function("empty")?;
-    let mut rust = Handler::empty("empty, in Rust", vec![program.clone().into()]);
-    rust.program = Some(program);
-    let mut handlers = vec![rust];
-
-    match install_awslambdaric(place) {
-        Ok(python) => {
-            let command = vec![python.into(), "-m".into(), "awslambdaric".into(), "empty.handler".into()];
-            handlers.push(Handler::empty("empty, in Python", command));
-        }
-        Err(error) => notes.push(format!("No empty function in Python: {error:#}.")),
-    }
-
-    let version = tokio::process::Command::new("node").arg("--version").output().await;
-    match version {
-        Ok(version) => {
-            let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
-            let command = match node_client(place) {
-                Ok(client) => vec!["node".into(), client.into(), "empty.handler".into()],
-                Err(_) => {
-                    notes.push(format!(
-                        "{NODE_CLIENT}, AWS's client, cannot be built here (it wants CMake and Autotools), so the empty function in \
-                         Node.js runs on a bare loop, which starts sooner: local/stack/bench/loop.mjs."
-                    ));
-                    vec!["node".into(), "loop.mjs".into()]
-                }
-            };
-            notes.push(format!("Node.js is {version}."));
-            handlers.push(Handler::empty("empty, in Node.js", command));
-        }
-        Err(_) => notes.push("No empty function in Node.js: there is no node.".to_owned()),
-    }
-    Ok(handlers)
-}
-
-/// Makes sure that AWS's client for Node.js is installed. Answers its program.
-fn node_client(place: &Place) -> Result<PathBuf> {
-    let folder = place.workspace().join("target/local/aws-lambda-ric");
-    let program = folder.join("node_modules/.bin/aws-lambda-ric");
-    if !program.exists() {
-        fs::create_dir_all(&folder)?;
-        let step = progress::step("Building AWS's Lambda client for Node.js (once, if CMake and Autotools are there)");
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--silent", "--no-audit", "--no-fund", NODE_CLIENT]).current_dir(&folder);
-        let installed = run("build AWS's client for Node.js", &mut npm);
-        step.done(if installed.is_ok() { "built" } else { "not built" });
-        installed?;
-    }
-    Ok(program)
-}
-
-/// The emulator with a function. Both end with this.
+/// A running emulator with its function. Both are killed on drop.
 struct Emulated(Child);
 
 impl Drop for Emulated {
     fn drop(&mut self) {
-        // It gave the function a process group of its own. Either may have ended; that is what is wanted.
+        // The function has its own process group. An error means that the process has already ended.
         for pid in children_of(self.0.id()) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
@@ -215,11 +79,11 @@ impl Drop for Emulated {
     }
 }
 
-/// Starts a function and gives it one event. Answers its init in milliseconds, and the most memory that it had.
-async fn start(emulator: &Path, place: &Place, handler: &Handler) -> Result<(f64, u64)> {
-    let log = place.files().join("emulator.log");
+/// Starts a function and sends it one event. Returns its init time in milliseconds and its peak memory in bytes.
+async fn start(emulator: &Path, dir: &StackDir, handler: &Handler) -> Result<(f64, u64)> {
+    let log = dir.path().join("emulator.log");
     let file = File::create(&log)?;
-    // Both at once, so that they are two.
+    // Bind both before closing either, so that the ports differ.
     let (outer, inner) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
     let (outer_address, inner_address) = (outer.local_addr()?.to_string(), inner.local_addr()?.to_string());
     drop((outer, inner));
@@ -227,10 +91,10 @@ async fn start(emulator: &Path, place: &Place, handler: &Handler) -> Result<(f64
     command
         .args(["--runtime-interface-emulator-address", &outer_address, "--runtime-api-address", &inner_address])
         .args(&handler.command)
-        .current_dir(place.workspace().join("local/stack/bench"))
+        .current_dir(dir.workspace().join("local/stack/bench"))
         .env_clear()
         .envs(["PATH", "HOME"].iter().filter_map(|name| Some((name, env::var_os(name)?))))
-        // Nothing is written beside the sources.
+        // Python must not write into the source folder.
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
         .envs(&handler.environment);
@@ -238,32 +102,32 @@ async fn start(emulator: &Path, place: &Place, handler: &Handler) -> Result<(f64
     let emulated = Emulated(child.context("cannot start AWS's runtime emulator")?);
 
     let url = format!("http://{outer_address}/2015-03-31/functions/function/invocations");
-    let http = reqwest::Client::builder().timeout(ANSWERS_WITHIN).build()?;
+    let http = reqwest::Client::builder().timeout(RESPONSE_TIMEOUT).build()?;
     let began = Instant::now();
     loop {
         match http.post(&url).body(handler.event.clone()).send().await {
-            // Whatever it answers, an error too, it has started and looked at the event.
-            Ok(answer) => break drop(answer.bytes().await?),
-            Err(error) if error.is_connect() && began.elapsed() < LISTENS_WITHIN => {
+            // Any response, even an error, shows that it has started and read the event.
+            Ok(response) => break drop(response.bytes().await?),
+            Err(error) if error.is_connect() && began.elapsed() < LISTEN_TIMEOUT => {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            Err(error) => return Err(error).with_context(|| format!("{} does not answer", handler.name)),
+            Err(error) => return Err(error).with_context(|| format!("{} does not respond", handler.name)),
         }
     }
-    let said = fs::read_to_string(&log)?;
-    let Some(init) = init_of(&said) else { bail!("{} does not start:\n{said}", handler.name) };
+    let output = fs::read_to_string(&log)?;
+    let Some(init) = parse_init(&output) else { bail!("{} did not start:\n{output}", handler.name) };
     let memory = children_of(emulated.0.id()).into_iter().filter_map(peak_memory).max();
-    Ok((init, memory.with_context(|| format!("{} ended:\n{said}", handler.name))?))
+    Ok((init, memory.with_context(|| format!("{} ended:\n{output}", handler.name))?))
 }
 
-/// How long a start took, in milliseconds, if it went well.
-fn init_of(log: &str) -> Option<f64> {
+/// The init time in milliseconds, if the start succeeded.
+fn parse_init(log: &str) -> Option<f64> {
     let (_, report) = log.split_once("INIT RTDONE(status: success)")?.1.split_once("INIT REPORT(")?;
     let (_, duration) = report.split_once("durationMs: ")?;
     duration.split([',', ')']).next()?.parse().ok()
 }
 
-fn show(handlers: &[Handler], ours: usize, notes: &[String]) -> Result<String> {
+fn format_results(handlers: &[Handler], ours: usize, notes: &[String]) -> Result<String> {
     let (functions, empty) = handlers.split_at(ours);
     let mut heading = vec!["".to_owned(), "package".to_owned(), "program".to_owned(), "init".to_owned()];
     let of = |handler: &Handler| format!("of {}'s", handler.name.trim_start_matches("empty, in "));
@@ -273,7 +137,7 @@ fn show(handlers: &[Handler], ours: usize, notes: &[String]) -> Result<String> {
     let mut rows = Vec::new();
     for handler in handlers {
         let sizes = match &handler.program {
-            Some(program) => [megabytes(packed(program)?), megabytes(fs::metadata(program)?.len())],
+            Some(program) => [megabytes(packed_size(program)?), megabytes(fs::metadata(program)?.len())],
             None => ["–".to_owned(), "–".to_owned()],
         };
         let mut row = vec![handler.name.clone()];
@@ -287,23 +151,26 @@ fn show(handlers: &[Handler], ours: usize, notes: &[String]) -> Result<String> {
     let heading: Vec<&str> = heading.iter().map(String::as_str).collect();
     let mut text = table(&heading, &rows);
     text += &format!(
-        "\nInit: the median of {STARTS} cold starts under AWS's runtime emulator. Memory: the most that any of them had (VmHWM), with \
-         its first event handled. Package: the program, deflated.\n"
+        "\nInit: the median of {STARTS} cold starts under AWS's runtime emulator. Memory: the highest peak of any start (VmHWM), after \
+         the first event. Package: the program, deflated.\n"
     );
     for note in notes {
         text += &format!("{note}\n");
     }
     for empty in empty {
         let slowest = functions.iter().map(|function| function.init() / empty.init()).fold(0.0, f64::max);
-        text += &format!("The slowest start is {slowest:.2} times that of the function that is {}.\n", empty.name);
+        text += &format!(
+            "The slowest function takes {slowest:.2} times as long to start as the one that is {}.\n",
+            empty.name
+        );
     }
     let largest = functions.iter().map(|function| function.memory).max().unwrap_or_default();
-    text += &format!("The most memory is {}.\n", megabytes(largest));
+    text += &format!("The highest memory use is {}.\n", megabytes(largest));
     Ok(text)
 }
 
-/// The size of a program in a zip archive, which deflates as gzip does.
-fn packed(program: &Path) -> Result<u64> {
+/// The size of a program in a zip archive. gzip uses the same compression.
+fn packed_size(program: &Path) -> Result<u64> {
     let output = Command::new("gzip").arg("--stdout").arg(program).output().context("cannot run gzip")?;
     ensure!(output.status.success(), "gzip: {}", String::from_utf8_lossy(&output.stderr));
     Ok(output.stdout.len() as u64)
@@ -314,12 +181,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn init_is_read_from_either_form_of_the_report() {
+    fn parses_init_from_both_report_formats() {
         let report = "(rapid) INIT RTDONE(status: success)\n(rapid) INIT REPORT(durationMs: 17.322000)\n";
-        assert_eq!(init_of(report), Some(17.322));
+        assert_eq!(parse_init(report), Some(17.322));
         let report =
             "INIT RTDONE(status: success)\nINIT REPORT(initType: on-demand, durationMs: 9.50, status: success)";
-        assert_eq!(init_of(report), Some(9.5));
-        assert_eq!(init_of("INIT RTDONE(status: error)\nINIT REPORT(durationMs: 3.0)"), None);
+        assert_eq!(parse_init(report), Some(9.5));
+        assert_eq!(parse_init("INIT RTDONE(status: error)\nINIT REPORT(durationMs: 3.0)"), None);
     }
 }

@@ -1,36 +1,36 @@
-//! What Linux says of processes, in /proc (proc(5)), and of the machine.
+//! Facts about processes and the machine, from /proc (proc(5)).
 
 use std::collections::HashMap;
 use std::fs;
 
 use client::Stack;
 
-/// The processes that run now.
+/// The ids of all processes.
 fn processes() -> impl Iterator<Item = i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// The processes that another one started, and that still run.
+/// The running child processes of `parent`.
 pub(super) fn children_of(parent: u32) -> Vec<i32> {
     let is_child = |pid: &i32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // The name stands in parentheses and may hold anything; after it come the state and the parent.
+        // The name is in parentheses and may contain anything; state and parent follow it.
         let of = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
         of == Some(parent)
     };
     processes().filter(is_child).collect()
 }
 
-/// The most memory that a process has had at any moment, in bytes.
+/// A process's peak memory in bytes.
 pub(super) fn peak_memory(pid: i32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
-/// The time that each thread of a process has run on a processor, in nanoseconds. Not from `stat`, which counts hundredths of
-/// a second: a walk of a thousand customers takes few of those.
+/// Processor time of each thread of a process, in nanoseconds. Not from `stat`, whose unit of 10 ms is too coarse for a scan of a
+/// thousand customers.
 fn processor_time(pid: i32) -> impl Iterator<Item = (i32, u64)> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().filter_map(Result::ok);
     threads.filter_map(|thread| {
@@ -39,19 +39,18 @@ fn processor_time(pid: i32) -> impl Iterator<Item = (i32, u64)> {
     })
 }
 
-/// What the processes of each of a stack's functions have used. Those that ended count with what they had used when last
-/// looked at.
-pub(super) struct Watch {
-    /// Functions, with what tells their processes from others.
+/// Processor time and peak memory of a stack's functions. A process that has ended counts with its values at the last sample.
+pub(super) struct ProcessMonitor {
+    /// Functions, each with the environment variable that identifies its processes.
     functions: Vec<(String, String)>,
     endpoint: String,
-    /// By process and thread.
+    /// Nanoseconds by function, process and thread.
     time: HashMap<(String, i32, i32), u64>,
     memory: HashMap<String, u64>,
 }
 
-impl Watch {
-    /// Begins to watch.
+impl ProcessMonitor {
+    /// Starts without samples.
     pub(super) fn new(stack: &Stack) -> Self {
         let variable =
             |(name, function): (&String, &String)| (name.clone(), format!("AWS_LAMBDA_FUNCTION_NAME={function}"));
@@ -63,8 +62,8 @@ impl Watch {
         }
     }
 
-    /// Looks at every process.
-    pub(super) fn look(&mut self) {
+    /// Samples every process.
+    pub(super) fn sample(&mut self) {
         for pid in processes() {
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
             let has = |wanted: &str| environment.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes());
@@ -79,19 +78,19 @@ impl Watch {
         }
     }
 
-    /// The processor time of a function so far, in seconds.
+    /// A function's processor time so far, in seconds.
     pub(super) fn seconds(&self, function: &str) -> f64 {
         let nanoseconds: u64 = self.time.iter().filter(|((of, ..), _)| of == function).map(|(_, time)| time).sum();
         nanoseconds as f64 / 1e9
     }
 
-    /// The most memory that a process of each function has had so far.
+    /// The peak memory of a process of each function so far.
     pub(super) fn memory(&self) -> &HashMap<String, u64> {
         &self.memory
     }
 }
 
-/// The machine, in one line.
+/// The machine in one line.
 pub(super) fn machine() -> String {
     let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
     let field = |text: &str, name: &str| {

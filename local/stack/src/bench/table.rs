@@ -1,6 +1,6 @@
-//! Tables that can be read as they are, and put into Markdown as they are.
+//! Tables that are readable in a terminal and valid Markdown, and number formats.
 
-/// A table, with its first column to the left and the others to the right.
+/// A table with the first column aligned left and the others right.
 pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
@@ -26,16 +26,33 @@ pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     table
 }
 
+/// Mebibytes, which Lambda calls MB.
+pub(super) fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / f64::from(1 << 20))
+}
+
+/// The median; of an even number of values the upper of the two in the middle.
+pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_their_widest_cell() {
+    fn columns_fit_their_widest_cell() {
         let rows =
             [vec!["offer".to_owned(), "4.2 ms".to_owned()], vec!["empty, in Rust".to_owned(), "1 ms".to_owned()]];
         let expected = "| function       |   init |\n|----------------|-------:|\n\
                         | offer          | 4.2 ms |\n| empty, in Rust |   1 ms |\n";
         assert_eq!(table(&["function", "init"], &rows), expected);
+    }
+
+    #[test]
+    fn median_is_the_middle_value() {
+        assert_eq!(median(vec![9.0, 1.0, 5.0]), Some(5.0));
+        assert_eq!(median(Vec::new()), None);
     }
 }

@@ -7,10 +7,10 @@ const age = s => s === null ? "" : s < 120 ? `${s} s` : s < 7200 ? `${Math.floor
 const counted = (n, one, many) => `${number(n)} ${n === 1 ? one : many}`;
 const cell = (n, className = "") => el("td", { className: `n ${n ? className : "zero"}`, textContent: number(n) });
 
-const WAITS = { validFrom: "the offer to be valid", rate: "the rate", provider: "the provider", deadLetters: "somebody to look at dead letters" };
-const LEFT_OUT = [["suppressed", "suppressed"], ["optedOut", "opted out"], ["expired", "expired"], ["cancelled", "cancelled"], ["alreadyServed", "served already"]];
+const WAITS = { validFrom: "the offer to be valid", rate: "the rate limit", provider: "the provider", deadLetters: "dead letters to be handled" };
+const LEFT_OUT = [["suppressed", "suppressed"], ["optedOut", "opted out"], ["expired", "expired"], ["cancelled", "cancelled"], ["alreadyServed", "already served"]];
 
-// Elements stay where they are, so that bars move and what is open stays open.
+// Keeps existing elements, so that bars are animated and opened details stay open.
 function keyed(list, items, key, make, fill) {
   const old = new Map([...list.children].map(e => [e.dataset.key, e]));
   const wanted = items.map(item => {
@@ -54,7 +54,7 @@ function draw(status) {
     $("pushes").querySelector(".empty")?.remove();
     keyed($("pushes"), status.pushes, p => `${p.offer}#${p.number}`, makePush, fillPush);
   } else {
-    $("pushes").replaceChildren(el("p", { className: "empty", textContent: "No offer yet. Post one, and watch it being pushed." }));
+    $("pushes").replaceChildren(el("p", { className: "empty", textContent: "No offers yet. Post one and watch its push here." }));
   }
   $("functions").replaceChildren(...status.functions.map(f => el("tr", { title: f.function }, el("td", { textContent: f.name }),
     el("td", { className: f.state === "Active" ? "good" : "wait", textContent: f.state.toLowerCase() }), cell(f.invocations), cell(f.errors, "bad"))));
@@ -84,14 +84,14 @@ function draw(status) {
 
 async function refresh() {
   try {
-    const answer = await fetch("api/status"), status = await answer.json();
-    if (!answer.ok) throw new Error(status.detail);
+    const response = await fetch("api/status"), status = await response.json();
+    if (!response.ok) throw new Error(status.detail);
     draw(status);
     $("live").className = "";
     $("live").textContent = `live, ${new Date(status.at).toLocaleTimeString()}`;
   } catch (error) {
     $("live").className = "lost";
-    $("live").textContent = error instanceof TypeError ? "the status page has ended; start it again with: cargo xtask up" : error.message;
+    $("live").textContent = error instanceof TypeError ? "the stack has stopped; start it with: cargo xtask up" : error.message;
   }
   setTimeout(refresh, EVERY);
 }

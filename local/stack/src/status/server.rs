@@ -1,4 +1,4 @@
-//! Serves the status page, on loopback only, to this machine's own pages only.
+//! Serves the status page: on loopback only, and only to requests addressed to loopback.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -17,12 +17,14 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
-use super::{Observed, Observer, Status};
+use super::observer::Observer;
+use super::view::Status;
+use crate::options::Target;
 
-/// Several browsers that watch at the same time are shown the same.
-const FRESH: Duration = Duration::from_millis(800);
+/// How long a snapshot is reused, so that several browsers cause no extra load.
+const CACHE_TTL: Duration = Duration::from_millis(800);
 
-/// Nothing but the page's own parts is loaded, whatever a customer's name holds.
+/// The page loads only its own parts, even if a customer's name contains HTML.
 const POLICY: [(HeaderName, &str); 3] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -32,9 +34,9 @@ const POLICY: [(HeaderName, &str); 3] = [
     (header::CACHE_CONTROL, "no-store"),
 ];
 
-/// Serves it until told to end.
+/// Serves the page until the process is stopped.
 pub(crate) async fn serve(stack_file: PathBuf, port: u16) -> Result<()> {
-    let page = Arc::new(Page { stack_file, seen: Mutex::default() });
+    let page = Arc::new(Page { stack_file, cache: Mutex::default() });
     let script = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")];
     let style = [(header::CONTENT_TYPE, "text/css; charset=utf-8")];
     let router = Router::new()
@@ -42,60 +44,60 @@ pub(crate) async fn serve(stack_file: PathBuf, port: u16) -> Result<()> {
         .route("/page.js", get(async move || (script, include_str!("page.js"))))
         .route("/page.css", get(async move || (style, include_str!("page.css"))))
         .route("/api/status", get(status))
-        // For who joins the page's URL, which ends with a slash, with a path, which begins with one.
+        // For clients that join the page's URL, which ends with a slash, and a path that begins with one.
         .route("//api/status", get(status))
         .with_state(page)
-        .layer(from_fn(only_from_here));
+        .layer(from_fn(require_local_host));
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
         .await
         .with_context(|| format!("cannot listen on port {port}"))?;
     Ok(axum::serve(listener, router).await?)
 }
 
-/// A page of another site can make its name lead here (DNS rebinding), but its browser still tells that name.
-async fn only_from_here(request: Request, next: Next) -> Response {
+/// Prevents DNS rebinding: another site can point its name at this machine, but the browser still sends that name in `Host`.
+async fn require_local_host(request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     if !["127.0.0.1", "localhost"].contains(&name) {
-        return (StatusCode::MISDIRECTED_REQUEST, "Ask for http://127.0.0.1 or http://localhost.").into_response();
+        return (StatusCode::MISDIRECTED_REQUEST, "Open this page at http://127.0.0.1 or http://localhost.")
+            .into_response();
     }
     next.run(request).await
 }
 
 struct Page {
     stack_file: PathBuf,
-    seen: Mutex<Seen>,
+    cache: Mutex<Cache>,
 }
 
-/// What was seen last, and who looks.
+/// The last snapshot, and the observer of the current stack.
 #[derive(Default)]
-struct Seen {
+struct Cache {
     observer: Option<(Stack, Observer)>,
     last: Option<(Instant, Status)>,
 }
 
 async fn status(State(page): State<Arc<Page>>) -> Response {
-    match page.seen.lock().await.look(&page.stack_file).await {
+    match page.cache.lock().await.observe(&page.stack_file).await {
         Ok(status) => Json(status).into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"detail": format!("{error:#}")}))).into_response(),
     }
 }
 
-impl Seen {
-    async fn look(&mut self, stack_file: &Path) -> Result<Status> {
-        // Another `up` may have deployed other functions since.
-        let stack = Stack::read(stack_file).context("the stack is not deployed yet")?;
+impl Cache {
+    async fn observe(&mut self, stack_file: &Path) -> Result<Status> {
+        // `up` may have deployed another stack since the last request.
+        let stack = Stack::read(stack_file).context("no local stack is deployed yet")?;
         if self.observer.as_ref().is_none_or(|(seen, _)| *seen != stack) {
-            *self =
-                Self { observer: Some((stack.clone(), Observer::new(Observed::Local(Box::new(stack))))), last: None };
+            *self = Self { observer: Some((stack.clone(), Observer::new(Target::Local(Box::new(stack))))), last: None };
         }
         if let Some((at, status)) = &self.last
-            && at.elapsed() < FRESH
+            && at.elapsed() < CACHE_TTL
         {
             return Ok(status.clone());
         }
-        let (_, observer) = self.observer.as_mut().context("there is nobody to look")?;
-        let status = observer.look().await;
+        let (_, observer) = self.observer.as_mut().context("the observer is missing")?;
+        let status = observer.observe().await;
         self.last = Some((Instant::now(), status.clone()));
         Ok(status)
     }

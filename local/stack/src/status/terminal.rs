@@ -1,27 +1,27 @@
-//! The terminal's view.
+//! The terminal output.
 
 use std::fmt::Write;
 
 use domain::push::PushState;
 use domain::push::waiting::WaitingFor;
 
-use super::{Function, Push, Queue, Status};
+use super::view::{Function, Push, Queue, Status};
 
-/// Characters of a push's bar.
+/// Width of a progress bar in characters.
 const BAR: usize = 20;
-/// Moves to the upper left corner and clears from there.
+/// Moves the cursor to the top left and clears the screen.
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
-/// Prints how everything is; over what was there if it goes on.
-pub(super) fn print(status: &Status, goes_on: bool) {
-    // At once, so that it does not flicker.
-    print!("{}{}", if goes_on { CLEAR } else { "" }, written(status));
+/// Prints a snapshot, over the previous one if `clear_first`.
+pub(super) fn print(status: &Status, clear_first: bool) {
+    // In one write, so that the screen does not flicker.
+    print!("{}{}", if clear_first { CLEAR } else { "" }, render(status));
     let _ = std::io::Write::flush(&mut std::io::stdout());
 }
 
-fn written(status: &Status) -> String {
+fn render(status: &Status) -> String {
     let mut text = String::new();
-    // Writing into a string cannot fail.
+    // Writing to a string cannot fail.
     let _ = write(&mut text, status);
     text
 }
@@ -41,7 +41,7 @@ fn write(text: &mut String, status: &Status) -> std::fmt::Result {
     for Function { name, state, invocations, errors, .. } in &status.functions {
         writeln!(text, "  {name:12} {state:>9} {invocations:>11} {errors:>7}")?;
     }
-    writeln!(text, "  counted over the last hour")?;
+    writeln!(text, "  in the last hour")?;
     writeln!(text, "\n{:14} {:>9} {:>11} {:>7} {:>8}", "Queues", "waiting", "in flight", "delayed", "oldest")?;
     let is_shown = |queue: &&Queue| !queue.is_dead_letters || queue.depth() > 0;
     for queue in status.queues.iter().filter(is_shown) {
@@ -76,7 +76,7 @@ fn write_push(text: &mut String, push: &Push) -> std::fmt::Result {
         ("opted out", outcomes.opted_out),
         ("expired", outcomes.expired),
         ("cancelled", outcomes.cancelled),
-        ("served already", outcomes.already_served),
+        ("already served", outcomes.already_served),
     ];
     for (name, count) in named.into_iter().filter(|(_, count)| *count > 0) {
         write!(text, ", {count} {name}")?;
@@ -87,9 +87,9 @@ fn write_push(text: &mut String, push: &Push) -> std::fmt::Result {
     if let Some(waiting_for) = push.waiting_for {
         let what = match waiting_for {
             WaitingFor::ValidFrom => "the offer to be valid",
-            WaitingFor::Rate => "the rate",
+            WaitingFor::Rate => "the rate limit",
             WaitingFor::Provider => "the provider",
-            WaitingFor::DeadLetters => "somebody to look at dead letters",
+            WaitingFor::DeadLetters => "dead letters to be handled",
         };
         write!(text, "\n               waits for {what}")?;
         if let Some(error) = &push.last_error {

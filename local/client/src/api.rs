@@ -1,0 +1,29 @@
+//! Calls to the stack's HTTP API.
+
+use anyhow::Result;
+
+use crate::signer::{Call, Response, Signer};
+use crate::stack::Stack;
+
+/// The stack's HTTP API.
+#[derive(Debug, Clone)]
+pub struct Api {
+    url: String,
+    signer: Signer,
+}
+
+impl Api {
+    /// Calls the API as the stack's user.
+    pub fn new(stack: &Stack) -> Self {
+        Self { url: stack.api_url.clone(), signer: Signer::new(&stack.region, stack.credentials()) }
+    }
+
+    /// Makes a signed call.
+    ///
+    /// # Errors
+    /// If there is no response.
+    pub async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Response> {
+        let url = format!("{}/{}", self.url, path.trim_start_matches('/'));
+        self.signer.send(&Call { method, url: &url, headers, body, service: "execute-api" }).await
+    }
+}
