@@ -23,7 +23,7 @@ wire_enum! {
         OfferCreated = "offer.created",
         /// Every notification of a push has its outcome.
         PushCompleted = "push.completed",
-        /// An operator cancelled a push.
+        /// A caller cancelled a push.
         PushCancelled = "push.cancelled",
     }
 }

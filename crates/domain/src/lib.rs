@@ -9,7 +9,7 @@
 //! | who is notified of an offer, and on which channels | [`audience`] |
 //! | `{{ customer.name }}` in subject and description | [`text`] |
 //! | the messages in queues | [`queue`] |
-//! | a push, its states and its counts | [`push`] |
+//! | a push: its states, its counts, what it waits for | [`push`] |
 //! | the states and outcomes of a notification | [`notification`] |
 //! | the signed tokens of unsubscribe links | [`unsubscribe`] |
 //! | the events that other services may subscribe to | [`event`] |

@@ -44,7 +44,7 @@ pub struct Offer {
     pub eligibility: Option<Rule>,
     /// The channels on which it may be sent.
     pub channels: Channels,
-    /// Its first push waits until then.
+    /// No push of it starts before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_from: Option<Timestamp>,
     /// Nothing is sent from then on.
@@ -118,11 +118,11 @@ impl Offer {
     }
 
     /// Whether nothing more may be sent at `now`.
-    pub fn is_over(&self, now: Timestamp) -> bool {
+    pub fn has_ended(&self, now: Timestamp) -> bool {
         self.last_push_date() <= now
     }
 
-    /// When its first push may start, if not immediately.
+    /// When a push of it may start, if not immediately.
     pub fn waits_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.valid_from.filter(|from| *from > now)
     }

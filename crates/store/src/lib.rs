@@ -13,8 +13,7 @@
 //! | cursors of lists | [`Cursor`] |
 //! | how values become attributes | `attributes` |
 //!
-//! Every method makes one call to DynamoDB, or says otherwise. What a caller must distinguish (lost a race, already
-//! done) is a value, not an error.
+//! What a caller must distinguish (lost a race, already done) is a value, not an error.
 
 pub mod customers;
 pub mod deliveries;

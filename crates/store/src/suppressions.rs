@@ -43,12 +43,12 @@ domain::wire_enum! {
     }
 }
 
-/// A reason not to send, and its time.
+/// A reason not to send, and since when it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Suppression {
     /// The reason.
     pub reason: Reason,
-    /// When it was recorded.
+    /// When the customer opted out, or the provider reported the bounce or complaint.
     pub since: Timestamp,
 }
 

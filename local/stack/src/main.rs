@@ -134,7 +134,7 @@ enum Command {
     Test {
         #[command(flatten)]
         options: Options,
-        /// Arguments for `cargo test`, for example: cargo xtask test -- at_size
+        /// Arguments for `cargo test`, for example: cargo xtask test -- --test consent
         #[arg(last = true)]
         arguments: Vec<String>,
     },

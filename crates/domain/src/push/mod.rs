@@ -24,7 +24,7 @@ wire_enum! {
         Running = "running",
         /// Every notification has its outcome.
         Completed = "completed",
-        /// An operator cancelled it; what was not sent by then never is.
+        /// A caller cancelled it; what was not sent by then never is.
         Cancelled = "cancelled",
     }
 }

@@ -9,9 +9,9 @@ use crate::channel::{Channel, Channels};
 use crate::transport::TransportId;
 use crate::wire_enum;
 
-/// After this long without progress, a push may depend on dead letters: one minute after the sweep would have queued a
-/// lost message again.
-const STALLED_AFTER: SignedDuration = SignedDuration::from_mins(3);
+/// After this long without progress, a push may depend on dead letters: the sweep queues lost messages again after the
+/// same time.
+const DEAD_LETTERS_AFTER: SignedDuration = SignedDuration::from_mins(3);
 
 /// Why sends through a transport are delayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +84,7 @@ impl Activity<'_> {
     /// Whether there was no progress for so long that dead letters may be the cause.
     pub fn is_stalled(&self, now: Timestamp) -> bool {
         let last_activity = self.last_progress_at.max(self.started_at);
-        self.state == PushState::Running && last_activity.is_some_and(|at| at + STALLED_AFTER < now)
+        self.state == PushState::Running && last_activity.is_some_and(|at| at + DEAD_LETTERS_AFTER < now)
     }
 
     /// What the push waits for, given the delays of all transports and the number of dead letters of each queue.

@@ -28,9 +28,9 @@ const AVAILABLE: &str = "attribute_not_exists(pk) OR #state = :retry OR (#state 
 /// An earlier push ended it without sending it, for a reason other than a rejection.
 const RESENDABLE: &str = "push < :push AND (#state IN (:suppressed, :optedOut, :expired, :cancelled) \
                           OR (#state = :failed AND attribute_not_exists(addressHash)))";
-/// An earlier push failed, but not because this address was rejected.
+/// It failed in an earlier push, at another address.
 const FAILED_AT_OTHER_ADDRESS: &str = "push < :push AND #state = :failed AND addressHash <> :addressHash";
-/// An earlier push failed.
+/// It failed in an earlier push.
 const FAILED: &str = "push < :push AND #state = :failed";
 
 /// Identifies one claim. Two claims on one delivery never have the same: it holds the time and 74 random bits.

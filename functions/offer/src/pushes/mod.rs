@@ -81,7 +81,7 @@ pub(crate) async fn push_again(
 ) -> Result<Response, Problem> {
     let retry_rejected = parse_options(body)?;
     let offer = offers::find(&app, &offer).await?;
-    if offer.is_over(now()) {
+    if offer.has_ended(now()) {
         return Err(Problem::new(
             StatusCode::CONFLICT,
             format!(

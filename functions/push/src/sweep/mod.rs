@@ -81,7 +81,7 @@ struct OpenPushes {
 
 impl Sweeper {
     /// Sweeps every open push. One that fails is logged and does not keep the others from being swept.
-    /// Ends before the deadline: the next sweep continues with the rest.
+    /// When time runs short, the next sweep continues with the rest of the pushes.
     pub(crate) async fn sweep_all(&self, deadline: Deadline) -> Result<Swept, SweepError> {
         let mut swept = Swept::default();
         let now = now();
