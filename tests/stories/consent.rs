@@ -181,7 +181,7 @@ async fn forged_unsubscribe_links_all_get_the_same_404() {
     }
     responses.dedup();
     assert_eq!(responses.len(), 1, "one response for all");
-    assert_eq!(push(&bank, "SECOND").await["sent"], 2, "nobody was unsubscribed");
+    assert_eq!(push(&bank, "SECOND").await["sent"], 2, "no customer was unsubscribed");
 }
 
 #[tokio::test]

@@ -119,7 +119,7 @@ async fn events_report_offers_and_the_outcome_of_their_pushes() {
     bank.put_customers(&[bank.customer("both", &json!({"channels": ["email", "sms"], "mobile": bank.mobile("both")}))])
         .await;
 
-    let offer = bank.post_offer(&json!({"code": "TOLD", "description": "Hello {{ customer.name }}"})).await;
+    let offer = bank.post_offer(&json!({"code": "EVENTS", "description": "Hello {{ customer.name }}"})).await;
     let push = bank.completed(&offer).await;
     let heard = subscriber.hears(id_of(&offer), 2).await;
     let created = once(&heard, "offer.created");

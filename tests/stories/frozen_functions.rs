@@ -15,7 +15,7 @@ use tokio::sync::{Notify, Semaphore};
 /// (`crates/delivery`). Its leases expire five seconds after that.
 const MAY_TAKE: Duration = Duration::from_secs(115);
 
-/// An offer for nobody, and a batch of it for twenty customers, which only the test delivers.
+/// An offer that no customer is eligible for, and a batch of it for twenty customers, which only the test delivers.
 async fn batch(bank: &Bank) -> (Value, Value) {
     bank.put_many(20).await;
     let offer = bank.post_offer(&json!({"code": "FROZEN", "description": "Hello", "eligibility": "false"})).await;

@@ -58,7 +58,7 @@ async fn push_missed_by_the_stream_is_started_by_the_sweep() {
     let bank = Bank::open();
     bank.put_many(10).await;
     // An offer of five minutes ago, written as the offer function writes it. The stream delivers it immediately …
-    let offer = bank.post_offer(&json!({"code": "UNTOLD", "description": "Hello", "eligibility": "false"})).await;
+    let offer = bank.post_offer(&json!({"code": "UNPUBLISHED", "description": "Hello", "eligibility": "false"})).await;
     let brought = bank.completed(&offer).await;
     bank.tables().backdate_push_request(&offer, 5).await;
     // … so the test deletes what the push function stored.

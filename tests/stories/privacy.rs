@@ -42,7 +42,7 @@ async fn erased_customer_leaves_only_hashes() {
     let refused = bank.post_offer(&json!({"code": "GONE", "description": "Hello {{ customer.name }}"})).await;
     assert_eq!(bank.completed(&refused).await["failed"], 1);
     bank.smtp_faults(json!([])).await;
-    let delivered = bank.post_offer(&json!({"code": "TOLD", "description": "Hello {{ customer.city }}"})).await;
+    let delivered = bank.post_offer(&json!({"code": "LOGGED", "description": "Hello {{ customer.city }}"})).await;
     assert_eq!(bank.completed(&delivered).await["sent"], 2);
     let link = bank.mail().await[0].unsubscribe_link().to_owned();
     assert_eq!(one_click(&link).await.status(), 200);

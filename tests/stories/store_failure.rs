@@ -1,4 +1,4 @@
-//! Stored first: if storing fails, nobody is notified.
+//! Stored first: if storing fails, no customer is notified.
 
 use end_to_end::{Bank, id_of, wait_for};
 use serde_json::json;
@@ -32,7 +32,7 @@ mod enforced_roles {
         assert_eq!(refused.headers["content-type"], "application/problem+json");
         assert_eq!(bank.tables().count_offers(&bank.name).await, 0, "nothing is stored");
         assert_eq!(bank.queues().depths().await, before, "nothing is queued");
-        assert!(bank.mail().await.is_empty(), "nobody is notified");
+        assert!(bank.mail().await.is_empty(), "no customer is notified");
 
         // Once the store is back, the same request creates the offer, once.
         let taken = post().await;

@@ -1,4 +1,4 @@
-//! Fault injection: what the SMTP server is told to do wrong, by a test or by hand.
+//! Fault injection: how a test or a person makes the SMTP server fail.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
