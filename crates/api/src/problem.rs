@@ -68,7 +68,7 @@ impl From<StoreError> for Problem {
             StoreError::Unavailable { .. } => Self::unavailable(
                 "The store is unavailable. Please try again; a request with an Idempotency-Key takes effect only once.",
             ),
-            StoreError::Refused { .. } | StoreError::Unreadable { .. } => Self::new(
+            StoreError::InvalidRequest { .. } | StoreError::Unreadable { .. } => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Internal error: stored data could not be read or written. It has been logged.",
             ),

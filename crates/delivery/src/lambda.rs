@@ -15,10 +15,11 @@ use crate::pipeline::{Deliverer, RateLimited, SendOneError};
 use crate::transport::Transport;
 use crate::worker::Worker;
 
-/// The error of a handler, as the Lambda runtime takes it.
+/// The error type that the Lambda runtime expects.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a direct invocation sent nothing, or perhaps nothing.
+/// Why a direct invocation failed. Only after [`SendError::Unanswered`](crate::SendError::Unanswered) may the message have
+/// been sent.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectError {
     /// The payload is wrong.
@@ -27,7 +28,7 @@ pub enum DirectError {
     /// Sending is disabled by the template's parameter.
     #[error("sending is disabled (SendingEnabled=false); nothing was sent")]
     Disabled,
-    /// The recipient must not be written to.
+    /// The recipient's address is suppressed.
     #[error("the recipient's {address} is suppressed ({}); nothing was sent", .reason.as_str())]
     Suppressed {
         /// What the channel calls an address.
@@ -62,7 +63,7 @@ pub struct ChannelFunction<C, T> {
 pub fn deliverer<C, T>(
     aws: &Aws,
     composer: C,
-    first: RateLimited<T>,
+    primary: RateLimited<T>,
     fallback: Option<RateLimited<T>>,
 ) -> Result<Deliverer<C, T>, SettingError> {
     Ok(Deliverer {
@@ -72,7 +73,7 @@ pub fn deliverer<C, T>(
         pushes: aws.table()?,
         limits: aws.table()?,
         composer,
-        first,
+        primary,
         fallback,
     })
 }
@@ -124,7 +125,7 @@ where
     /// Sends one message without a record, and returns `{messageId}`.
     ///
     /// # Errors
-    /// If it was not sent, or perhaps not.
+    /// As [`DirectError`].
     pub async fn send_direct(&self, message: &C::Message, deadline: Deadline) -> Result<Value, DirectError> {
         let accepted = self.worker.deliverer.send_one(message, deadline.at()).await?;
         Ok(json!({"messageId": accepted.message_id}))

@@ -21,7 +21,6 @@ use crate::transport::Transport;
 /// Delivers the batches of a queue.
 #[derive(Debug)]
 pub struct Worker<C, T> {
-    /// Delivers each of them.
     pub deliverer: Deliverer<C, T>,
     /// The queue that batches come from, and that deferred batches go back to.
     pub queue: Queue,
@@ -72,18 +71,18 @@ where
         let delivered = self.deliverer.deliver(&batch, deadline.at()).await?;
         let duration_ms = telemetry::millis_since(began);
         match delivered {
-            Delivered::AlreadyReported => {
+            Delivered::NothingToReport => {
                 tracing::info!(
                     slice = log.slice,
                     batch = log.number,
                     duration_ms,
-                    "batch needs no report: it is counted already, or its scan no longer counts"
+                    "batch not counted: it was counted before, its scan was restarted, or its page was never committed"
                 );
             }
             Delivered::Completed(counts) => log.completed(&counts, duration_ms),
             Delivered::Deferred(deferral) => {
                 let Deferral { again, delay, reason } = *deferral;
-                let (left, attempt) = (again.customers.len(), again.attempt);
+                let (left, attempt) = (again.customers.len(), again.deferrals);
                 self.queue.send_delayed(&ChannelMessage::BatchV1(again), delay).await?;
                 log.deferred(left, attempt, delay, reason, duration_ms);
             }
@@ -97,7 +96,7 @@ impl BatchLog {
         let due_at = batch
             .origin
             .map(|origin| batch.offer.valid_from.map_or(origin.requested_at, |from| from.max(origin.requested_at)));
-        Self { slice: batch.slice, number: batch.batch, channel: batch.channel, due_at }
+        Self { slice: batch.slice, number: batch.number, channel: batch.channel, due_at }
     }
 
     fn completed(&self, counts: &OutcomeCounts, duration_ms: u64) {

@@ -11,7 +11,7 @@ use crate::offer::Offer;
 use crate::push::OutcomeCounts;
 use crate::trace::TraceId;
 
-/// Most notifications of one batch.
+/// Maximum number of notifications in one batch.
 pub const BATCH_LIMIT: usize = 50;
 
 /// A message in the audience queue.
@@ -43,7 +43,8 @@ pub struct Slice {
     /// The offer that is pushed.
     pub offer: Offer,
     /// Which slice, from 0: the scan's segment.
-    pub slice: u32,
+    #[serde(rename = "slice")]
+    pub index: u32,
     /// How many slices the push has: the scan's total segments.
     pub slices: u32,
     /// Which scan of the slice, from 1: a restarted scan has a new generation.
@@ -67,7 +68,7 @@ pub enum ChannelMessage {
 
 /// Up to [`BATCH_LIMIT`] notifications of one channel from one slice, with the offer.
 ///
-/// It names customers, not addresses. Addresses are read from the Customers table before sending, so that a queue holds
+/// It lists customers, not addresses. Addresses are read from the Customers table before sending, so that a queue holds
 /// no personal data and a change of address or consent takes effect immediately.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -81,20 +82,21 @@ pub struct Batch {
     /// The generation of that slice's scan.
     pub generation: u32,
     /// Its number within slice and generation, from 0.
-    pub batch: u32,
+    #[serde(rename = "batch")]
+    pub number: u32,
     /// The channel of its notifications.
     pub channel: Channel,
-    /// The customers to notify. A deferred batch names only those who are left.
+    /// The customers to notify. A deferred batch lists only those who are left.
     pub customers: Vec<CustomerId>,
-    /// Final outcomes of the customers that it named before it was deferred, so that they need not be read again.
-    #[serde(default, skip_serializing_if = "OutcomeCounts::is_empty")]
-    pub tally: OutcomeCounts,
+    /// The outcomes of those whom it listed before it was deferred. They are final, so they need not be read again.
+    #[serde(rename = "tally", default, skip_serializing_if = "OutcomeCounts::is_empty")]
+    pub counts: OutcomeCounts,
     /// Whether to send again to customers whose notification was rejected in an earlier push.
     #[serde(default)]
     pub retry_rejected: bool,
     /// Consecutive deferrals without progress. Kept in the message so that SQS's receive count reflects only crashes.
-    #[serde(default)]
-    pub attempt: u32,
+    #[serde(rename = "attempt", default)]
+    pub deferrals: u32,
     /// The API call that caused it, for log lines and metrics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
@@ -106,21 +108,39 @@ mod tests {
 
     use super::*;
 
+    fn offer() -> serde_json::Value {
+        json!({
+            "id": "01980000-0000-7000-8000-000000000001", "code": "CASHBK", "description": "5%", "subject": "Save",
+            "channels": ["email"], "createdAt": "2026-01-01T00:00:00Z", "createdBy": "bank"
+        })
+    }
+
+    /// Functions of two releases share the queues: a field must keep its name.
     #[test]
-    fn message_has_its_type_and_version() {
+    fn slice_message_keeps_its_wire_format() {
         let message = json!({
-            "type": "batch.v1",
-            "push": {"offer": "01980000-0000-7000-8000-000000000001", "number": 1},
-            "offer": {
-                "id": "01980000-0000-7000-8000-000000000001", "code": "CASHBK", "description": "5%", "subject": "Save",
-                "channels": ["email"], "createdAt": "2026-01-01T00:00:00Z", "createdBy": "bank"
-            },
-            "slice": 0, "generation": 1, "batch": 7, "channel": "email", "customers": ["c-1"]
+            "type": "slice.v1", "push": {"offer": "01980000-0000-7000-8000-000000000001", "number": 1}, "offer": offer(),
+            "slice": 3, "slices": 8, "generation": 1, "retryRejected": false,
         });
-        let ChannelMessage::BatchV1(batch) = serde_json::from_value(message).unwrap();
-        assert_eq!(batch.batch, 7);
-        let again = serde_json::to_value(ChannelMessage::BatchV1(batch)).unwrap();
-        assert_eq!(again["type"], "batch.v1");
+        let parsed: AudienceMessage = serde_json::from_value(message.clone()).unwrap();
+        let AudienceMessage::SliceV1(slice) = &parsed;
+        assert_eq!((slice.index, slice.slices), (3, 8));
+        assert_eq!(serde_json::to_value(parsed).unwrap(), message);
+    }
+
+    /// As above.
+    #[test]
+    fn batch_message_keeps_its_wire_format() {
+        let message = json!({
+            "type": "batch.v1", "push": {"offer": "01980000-0000-7000-8000-000000000001", "number": 1}, "offer": offer(),
+            "slice": 3, "generation": 1, "batch": 7, "channel": "email", "customers": ["c-1"],
+            "tally": {"sent": 49, "failed": 0, "suppressed": 0, "optedOut": 0, "expired": 0, "cancelled": 0, "alreadyServed": 0},
+            "retryRejected": true, "attempt": 2,
+        });
+        let parsed: ChannelMessage = serde_json::from_value(message.clone()).unwrap();
+        let ChannelMessage::BatchV1(batch) = &parsed;
+        assert_eq!((batch.number, batch.counts.sent, batch.deferrals), (7, 49, 2));
+        assert_eq!(serde_json::to_value(parsed).unwrap(), message);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::StoreError;
 use crate::attributes::{Item, partition_key};
 use crate::table::{Consistency, Table};
 
-/// Most items of one `BatchWriteItem` (DynamoDB API reference).
+/// Maximum number of items in one `BatchWriteItem` (DynamoDB API reference).
 const BATCH_WRITE_LIMIT: usize = 25;
 
 /// The Customers table.

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata};
 
 /// Why a call to the store failed.
 ///
-/// Every method that calls DynamoDB may return [`StoreError::Unavailable`] and [`StoreError::Refused`], and every
+/// Every method that calls DynamoDB may return [`StoreError::Unavailable`] and [`StoreError::InvalidRequest`], and every
 /// method that reads an item [`StoreError::Unreadable`]. Methods document only the errors that say more than that.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -20,7 +20,7 @@ pub enum StoreError {
     },
     /// DynamoDB rejected the call as malformed. Retrying does not help.
     #[error("{operation} on {table} was refused: {reason}")]
-    Refused {
+    InvalidRequest {
         /// The DynamoDB operation.
         operation: &'static str,
         /// The table's name.
@@ -48,7 +48,7 @@ impl StoreError {
     ) -> Self {
         let (table, reason) = (table.to_owned(), DisplayErrorContext(error).to_string());
         match error.code() {
-            Some("ValidationException") => Self::Refused { operation, table, reason },
+            Some("ValidationException") => Self::InvalidRequest { operation, table, reason },
             _ => Self::Unavailable { operation, table, reason },
         }
     }

@@ -22,7 +22,7 @@ use crate::table::{Consistency, Table};
 
 /// The index of all suppressions of an address.
 const BY_ADDRESS: &str = "byAddress";
-/// Most recipients of one `BatchGetItem`: it reads up to 100 items, and each recipient has two keys.
+/// Maximum number of recipients in one `BatchGetItem`: it reads up to 100 items, and each recipient has two keys.
 const LOOKUP_LIMIT: usize = 50;
 
 /// The Suppressions table.

@@ -44,7 +44,7 @@ pub(crate) enum Conditional<T> {
     /// The condition held, and the write was made. Holds the item as the call asked for it.
     Done(T),
     /// The condition did not hold. Holds the item that did not meet it, if the call asked for it.
-    Refused(T),
+    NotMet(T),
 }
 
 impl<T> Conditional<T> {
@@ -53,7 +53,7 @@ impl<T> Conditional<T> {
     }
 
     pub(crate) fn into_inner(self) -> T {
-        let (Self::Done(inner) | Self::Refused(inner)) = self;
+        let (Self::Done(inner) | Self::NotMet(inner)) = self;
         inner
     }
 
@@ -61,7 +61,7 @@ impl<T> Conditional<T> {
     /// written, the repeated one no longer meets its condition.
     pub(crate) fn or_own_retry(self, is_own: impl FnOnce(&T) -> bool) -> Self {
         match self {
-            Self::Refused(item) if is_own(&item) => Self::Done(item),
+            Self::NotMet(item) if is_own(&item) => Self::Done(item),
             other => other,
         }
     }
@@ -72,7 +72,7 @@ impl Conditional<Option<Item>> {
     pub(crate) fn read<T: DeserializeOwned>(self, table: &Table) -> Result<Conditional<T>, StoreError> {
         Ok(match self {
             Self::Done(item) => Conditional::Done(table.read_present(item)?),
-            Self::Refused(item) => Conditional::Refused(table.read_present(item)?),
+            Self::NotMet(item) => Conditional::NotMet(table.read_present(item)?),
         })
     }
 }
@@ -168,7 +168,7 @@ impl Table {
             Ok(updated) => Ok(Conditional::Done(updated.attributes)),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
-                    Ok(Conditional::Refused(failed.item.clone()))
+                    Ok(Conditional::NotMet(failed.item.clone()))
                 }
                 _ => Err(self.unavailable("UpdateItem", &error)),
             },
@@ -184,7 +184,7 @@ impl Table {
             Ok(written) => Ok(Conditional::Done(written.attributes)),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(failed)) => {
-                    Ok(Conditional::Refused(failed.item.clone()))
+                    Ok(Conditional::NotMet(failed.item.clone()))
                 }
                 _ => Err(self.unavailable("PutItem", &error)),
             },
@@ -263,8 +263,8 @@ mod tests {
 
     #[test]
     fn only_a_refused_write_can_be_its_own_retry() {
-        assert_eq!(Conditional::Refused(1).or_own_retry(|item| *item == 1), Conditional::Done(1));
-        assert_eq!(Conditional::Refused(1).or_own_retry(|item| *item == 2), Conditional::Refused(1));
+        assert_eq!(Conditional::NotMet(1).or_own_retry(|item| *item == 1), Conditional::Done(1));
+        assert_eq!(Conditional::NotMet(1).or_own_retry(|item| *item == 2), Conditional::NotMet(1));
         assert_eq!(Conditional::Done(1).or_own_retry(|item| *item == 2), Conditional::Done(1));
     }
 }

@@ -15,8 +15,8 @@ async fn main() -> Result<(), Error> {
     let app = &App::new(SliceScanner {
         customers: aws.table()?,
         pushes: aws.table()?,
-        slices: aws.queue("AUDIENCE_QUEUE_URL")?,
-        channels: BTreeMap::from([
+        slice_queue: aws.queue("AUDIENCE_QUEUE_URL")?,
+        channel_queues: BTreeMap::from([
             (Channel::Email, aws.queue("EMAIL_QUEUE_URL")?),
             (Channel::Sms, aws.queue("SMS_QUEUE_URL")?),
         ]),

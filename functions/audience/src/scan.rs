@@ -32,9 +32,9 @@ pub struct SliceScanner {
     /// Where each slice's checkpoint is committed.
     pub pushes: Pushes,
     /// The queue that slices are received from.
-    pub slices: Queue,
+    pub slice_queue: Queue,
     /// The queue of each channel, for its batches.
-    pub channels: BTreeMap<Channel, Queue>,
+    pub channel_queues: BTreeMap<Channel, Queue>,
 }
 
 /// Why a slice was not scanned to its end. Scanning it again is safe and necessary.
@@ -58,8 +58,8 @@ impl SliceScanner {
         telemetry::record_push(slice.push, slice.origin.as_ref());
         match self.try_scan_slice(slice, deadline).await {
             Err(ScanError::Store(error @ StoreError::Unavailable { .. })) => {
-                tracing::warn!(slice = slice.slice, error = %error, "store unavailable; the slice is queued again");
-                Ok(self.slices.send_delayed(&AudienceMessage::SliceV1(slice.clone()), STORE_RETRY_DELAY).await?)
+                tracing::warn!(slice = slice.index, error = %error, "store unavailable; the slice is queued again");
+                Ok(self.slice_queue.send_delayed(&AudienceMessage::SliceV1(slice.clone()), STORE_RETRY_DELAY).await?)
             }
             result => result,
         }
@@ -69,10 +69,10 @@ impl SliceScanner {
         if !self.is_needed(slice).await? {
             return Ok(());
         }
-        let mut step = self.pushes.start_scan(slice.push, slice.slice, slice.generation).await?;
+        let mut step = self.pushes.start_scan(slice.push, slice.index, slice.generation).await?;
         while let ScanStep::Continue(scan) = step {
             if deadline.has_less_than(MIN_TIME_PER_PAGE) {
-                self.slices.send_all([AudienceMessage::SliceV1(slice.clone())]).await?;
+                self.slice_queue.send_all([AudienceMessage::SliceV1(slice.clone())]).await?;
                 break;
             }
             step = self.scan_page(slice, &scan).await?;
@@ -87,7 +87,7 @@ impl SliceScanner {
             Some(PushState::Completed) => Ok(false),
             // The batches of a page are counted only once it is committed. So a scan that has started goes on to its
             // end, although nothing is sent any more.
-            Some(PushState::Cancelled) => self.pushes.is_started(slice.push, slice.slice).await,
+            Some(PushState::Cancelled) => self.pushes.is_started(slice.push, slice.index).await,
             Some(PushState::Scheduled | PushState::Running) | None => Ok(true),
         }
     }
@@ -95,15 +95,15 @@ impl SliceScanner {
     /// Scans one page, queues its batches and commits it.
     async fn scan_page(&self, slice: &Slice, scan: &SliceScan) -> Result<ScanStep, ScanError> {
         let began = Instant::now();
-        let page = self.customers.scan(slice.slice, slice.slices, scan.after.as_ref(), PAGE).await?;
-        let queued = self.channels.keys().copied().collect();
-        let (counts, recipients) = select(&slice.offer, &page.customers, page.unreadable, &queued);
+        let page = self.customers.scan(slice.index, slice.slices, scan.after.as_ref(), PAGE).await?;
+        let channels = self.channel_queues.keys().copied().collect();
+        let (counts, recipients) = select(&slice.offer, &page.customers, page.unreadable, &channels);
         let batches = batches(slice, scan, &recipients);
-        for (channel, queue) in &self.channels {
+        for (channel, queue) in &self.channel_queues {
             queue.send_all(batches.iter().filter(|ChannelMessage::BatchV1(batch)| batch.channel == *channel)).await?;
         }
         tracing::info!(
-            slice = slice.slice,
+            slice = slice.index,
             duration_ms = telemetry::millis_since(began),
             customers = counts.customers_read,
             notifications = counts.notifications,
@@ -111,7 +111,7 @@ impl SliceScanner {
             unreadable = page.unreadable,
             "page scanned"
         );
-        let numbers: Vec<_> = batches.iter().map(|ChannelMessage::BatchV1(batch)| batch.batch).collect();
+        let numbers: Vec<_> = batches.iter().map(|ChannelMessage::BatchV1(batch)| batch.number).collect();
         Ok(self.pushes.commit_page(scan, counts, &numbers, page.next).await?)
     }
 }

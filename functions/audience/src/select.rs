@@ -12,12 +12,12 @@ use store::pushes::SliceScan;
 pub(crate) type Recipients = BTreeMap<Channel, Vec<CustomerId>>;
 
 /// Selects and counts the customers of a page. `unreadable` is how many more items of the page could not be read.
-/// `queued` are the channels that have a queue: on any other, no customer is notified or counted.
+/// On channels other than `with_queue`, those that have a queue, no customer is notified or counted.
 pub(crate) fn select(
     offer: &Offer,
     customers: &[Customer],
     unreadable: u64,
-    queued: &Channels,
+    with_queue: &Channels,
 ) -> (ScanCounts, Recipients) {
     let mut counts = ScanCounts::default();
     counts.count_unreadable(unreadable);
@@ -26,7 +26,7 @@ pub(crate) fn select(
     for customer in customers {
         let mut selection = audience.select(customer);
         if let Selection::Eligible(channels) = &mut selection {
-            channels.retain(|channel| queued.contains(channel));
+            channels.retain(|channel| with_queue.contains(channel));
             for channel in channels.iter() {
                 recipients.entry(*channel).or_default().push(customer.id.clone());
             }
@@ -51,14 +51,14 @@ fn batch(slice: &Slice, channel: Channel, number: u32, customers: &[CustomerId])
     ChannelMessage::BatchV1(Batch {
         push: slice.push,
         offer: slice.offer.clone(),
-        slice: slice.slice,
+        slice: slice.index,
         generation: slice.generation,
-        batch: number,
+        number,
         channel,
         customers: customers.to_vec(),
-        tally: OutcomeCounts::default(),
+        counts: OutcomeCounts::default(),
         retry_rejected: slice.retry_rejected,
-        attempt: 0,
+        deferrals: 0,
         origin: slice.origin,
     })
 }
@@ -89,12 +89,12 @@ mod tests {
         ];
         let gold: CustomerId = "c-1".parse().unwrap();
 
-        for (queued, notified) in [
+        for (with_queue, notified) in [
             (Channels::from(Channel::ALL), vec![Channel::Email, Channel::Sms]),
             (Channels::from([Channel::Sms]), vec![Channel::Sms]),
             (Channels::new(), vec![]),
         ] {
-            let (counts, recipients) = select(&offer, &customers, 2, &queued);
+            let (counts, recipients) = select(&offer, &customers, 2, &with_queue);
             let expected = ScanCounts {
                 customers_read: 5,
                 customers_eligible: 1,

@@ -26,7 +26,7 @@ async fn main() -> Result<(), Error> {
 
 fn app(aws: &Aws) -> Result<App<EmailTransport>, Error> {
     let composer = composer(aws)?;
-    let first = EmailTransport::first(aws, "EMAIL_TRANSPORT")?;
+    let first = EmailTransport::primary(aws, "EMAIL_TRANSPORT")?;
     let fallback = match EmailTransport::fallback(aws, "FALLBACK_EMAIL_TRANSPORT", first.id())? {
         Some(transport) => Some(RateLimited { transport, rate: settings::required("FALLBACK_EMAIL_RATE_PER_SECOND")? }),
         None => None,

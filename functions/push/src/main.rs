@@ -16,7 +16,7 @@ async fn main() -> Result<(), Error> {
         offers: aws.table()?,
         pushes: aws.table()?,
         customers: aws.table()?,
-        audience: aws.queue("AUDIENCE_QUEUE_URL")?,
+        audience_queue: aws.queue("AUDIENCE_QUEUE_URL")?,
     };
     let publisher = Publisher {
         offers: starter.offers.clone(),

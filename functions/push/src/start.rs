@@ -11,9 +11,9 @@ use store::offers::PushRequest;
 use store::pushes::{Plan, Push};
 use store::{Customers, Offers, Pushes, StoreError};
 
-/// Fewest slices. DynamoDB's item count may be six hours old, and too few slices make a push slow.
+/// Minimum number of slices. DynamoDB's item count may be six hours old, and too few slices make a push slow.
 const MIN_SLICES: u32 = 8;
-/// Most slices. Their numbers must fit into one set of one item.
+/// Maximum number of slices. Their numbers must fit into one set of one item.
 const MAX_SLICES: u32 = 10_000;
 /// How many customers a slice should have, so that an invocation or a few scan it.
 const CUSTOMERS_PER_SLICE: u64 = 5_000;
@@ -29,7 +29,7 @@ pub struct PushStarter {
     /// Counted to plan the slices.
     pub customers: Customers,
     /// Where slices are queued.
-    pub audience: Queue,
+    pub audience_queue: Queue,
 }
 
 /// Why a push was not started. Starting it again is safe and necessary.
@@ -103,14 +103,14 @@ impl PushStarter {
             AudienceMessage::SliceV1(Slice {
                 push: push.id,
                 offer: offer.clone(),
-                slice,
+                index: slice,
                 slices: push.slices,
                 generation,
                 retry_rejected: request.retry_rejected,
                 origin: Some(request.origin()),
             })
         });
-        Ok(self.audience.send_all(messages).await?)
+        Ok(self.audience_queue.send_all(messages).await?)
     }
 }
 

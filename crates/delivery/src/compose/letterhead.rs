@@ -50,7 +50,7 @@ impl Letterhead {
         .render()
         .map_err(|error| format!("the e-mail's template failed: {error}"))?;
         let text = match unsubscribe_url {
-            Some(url) => with_foot(content, self, url),
+            Some(url) => with_footer(content, self, url),
             None => content.to_owned(),
         };
         Ok(Content { subject, text, html })
@@ -68,7 +68,7 @@ impl Letterhead {
 }
 
 /// Plain text with a foot: the sender and the unsubscribe link.
-fn with_foot(content: &str, letterhead: &Letterhead, unsubscribe_url: &str) -> String {
+fn with_footer(content: &str, letterhead: &Letterhead, unsubscribe_url: &str) -> String {
     let Letterhead { brand_name, postal_address } = letterhead;
     // Mail programs recognise `-- ` as the line that separates a text from its signature (RFC 3676, 4.3).
     format!("{content}\n\n-- \n{brand_name}\n{postal_address}\n\nNo more offers by e-mail: {unsubscribe_url}\n")

@@ -18,7 +18,7 @@ use super::round::{Counted, NotificationState, Round};
 use crate::compose::Compose;
 use crate::transport::{Accepted, SendError, Transport};
 
-/// The least time left to retry a write. It covers the longest try (the operation time-out of the store's client, 8 s, and
+/// The minimum time left to retry a write. It covers the longest try (the operation time-out of the store's client, 8 s, and
 /// a wait before it) and the deferral of the batch afterwards.
 const MIN_TIME_TO_RETRY: SignedDuration = SignedDuration::from_secs(20);
 /// A notification that was handed over this often without a response is not tried again.
@@ -162,7 +162,7 @@ fn log_attempt(
     match (sent, result) {
         (_, RecordResult::LeaseLost) => tracing::warn!(
             customer.id = %customer, delivery.state = "unknown", duration_ms,
-            "lease lost while sending; its current holder may send the message once more"
+            "lease lost while sending; the invocation that now holds the delivery may send a second copy"
         ),
         (Ok(_), _) => tracing::debug!(
             customer.id = %customer, delivery.state = state, duration_ms, "notification sent"

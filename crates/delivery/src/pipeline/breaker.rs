@@ -44,15 +44,15 @@ where
 {
     /// Selects the first transport whose breaker is closed or half-open.
     pub(super) async fn select_transport(&self) -> Result<Selected<'_, T>, StoreError> {
-        let mut first_until = Timestamp::MAX;
-        for limited in std::iter::once(&self.first).chain(&self.fallback) {
+        let mut earliest = Timestamp::MAX;
+        for limited in std::iter::once(&self.primary).chain(&self.fallback) {
             match self.limits.check_breaker(limited.transport.id()).await? {
                 BreakerState::Closed => return Ok(Selected::Transport(self.selected(limited, None))),
                 BreakerState::HalfOpen(probe) => return Ok(Selected::Transport(self.selected(limited, Some(probe)))),
-                BreakerState::Open { until } => first_until = first_until.min(until),
+                BreakerState::Open { until } => earliest = earliest.min(until),
             }
         }
-        Ok(Selected::AllOpen { until: first_until })
+        Ok(Selected::AllOpen { until: earliest })
     }
 
     pub(super) fn selected<'d>(
@@ -61,7 +61,7 @@ where
         probe: Option<Probe>,
     ) -> SelectedTransport<'d, T> {
         let id = limited.transport.id();
-        let mut ids = std::iter::once(&self.first).chain(&self.fallback).map(|limited| limited.transport.id());
+        let mut ids = std::iter::once(&self.primary).chain(&self.fallback).map(|limited| limited.transport.id());
         let other = ids.find(|other| *other != id);
         SelectedTransport { limited, id, other, probe, reported: AtomicBool::new(false) }
     }

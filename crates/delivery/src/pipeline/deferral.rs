@@ -7,12 +7,12 @@ use domain::CustomerId;
 use domain::queue::Batch;
 use jiff::Timestamp;
 
-/// The longest that SQS delays a message (SQS quotas).
+/// The maximum delay of a message in SQS (SQS quotas).
 const MAX_DELAY: Duration = Duration::from_secs(900);
 /// The backoff after the first attempt.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-/// The factor from one backoff to the next. Small: a provider that refuses one message in three now and then refuses the
-/// same customer ten times in a row, and they should not wait for an hour.
+/// The factor from one backoff to the next. Small, because a provider that refuses one message in three may refuse one
+/// customer ten times in a row by chance, and that customer must not wait an hour.
 const BACKOFF_GROWTH: f64 = 1.5;
 
 /// A batch to be sent again later.
@@ -20,7 +20,7 @@ const BACKOFF_GROWTH: f64 = 1.5;
 pub struct Deferral {
     /// The batch as it comes again: the unfinished notifications, and the counts of the final ones.
     pub again: Batch,
-    /// The least time until then.
+    /// The minimum time until then.
     pub delay: Duration,
     /// What it waits for.
     pub reason: DeferReason,
@@ -30,7 +30,7 @@ domain::wire_enum! {
     /// What a deferred batch waits for. The names are values of the metric dimension `why`.
     pub enum DeferReason: "defer reason" {
         /// The circuit breaker of the selected transport, or of every transport, is open.
-        BreakerOpen = "blocked",
+        BreakerOpen = "breakerOpen",
         /// The provider did not take some messages for now, or did not respond.
         Refused = "refused",
         /// Another invocation holds some deliveries.
@@ -44,7 +44,7 @@ domain::wire_enum! {
         /// Messages cannot be composed: a secret is unavailable or wrong.
         Composer = "composer",
         /// The scan has queued the batch, but not committed the page it comes from, so the batch cannot be counted yet.
-        PageNotCommitted = "pageNotTurned",
+        PageNotCommitted = "pageNotCommitted",
     }
 }
 
@@ -65,37 +65,37 @@ pub(super) enum Unfinished {
     StoreUnavailable,
 }
 
-/// When a batch with these unfinished notifications comes again, and what it waits for. `attempt` counts the deferrals in
-/// a row without progress.
-pub(super) fn defer_for(attempt: u32, unfinished: &[(CustomerId, Unfinished)]) -> (Duration, DeferReason) {
+/// When a batch with these unfinished notifications comes again, and what it waits for. `deferrals` are those in a
+/// row without progress.
+pub(super) fn defer_for(deferrals: u32, unfinished: &[(CustomerId, Unfinished)]) -> (Duration, DeferReason) {
     let any = |wanted: fn(&Unfinished) -> bool| unfinished.iter().any(|(_, why)| wanted(why));
     if any(|why| matches!(why, Unfinished::BreakerOpen)) {
         (backoff(0), DeferReason::BreakerOpen)
     } else if any(|why| matches!(why, Unfinished::NoTime)) {
         (Duration::ZERO, DeferReason::Deadline)
     } else if any(|why| matches!(why, Unfinished::Refused)) {
-        (backoff(attempt), DeferReason::Refused)
+        (backoff(deferrals), DeferReason::Refused)
     } else if let Some(full_until) = unfinished.iter().find_map(|(_, why)| match why {
         Unfinished::RateFull(until) => Some(*until),
         _ => None,
     }) {
         (delay_until(full_until), DeferReason::Rate)
     } else if any(|why| matches!(why, Unfinished::StoreUnavailable)) {
-        (backoff(attempt), DeferReason::Store)
+        (backoff(deferrals), DeferReason::Store)
     } else {
         let leases = unfinished.iter().filter_map(|(_, why)| match why {
             Unfinished::Leased(until) => Some(*until),
             _ => None,
         });
         // The holder finishes long before its lease ends, unless it died.
-        (leases.max().map_or(Duration::ZERO, delay_until).min(backoff(attempt)), DeferReason::Leased)
+        (leases.max().map_or(Duration::ZERO, delay_until).min(backoff(deferrals)), DeferReason::Leased)
     }
 }
 
-/// The backoff after `attempt` attempts without progress: 1 s, 1.5 s, 2.3 s, … each plus up to half
-/// of it, and 15 minutes at most.
-pub(super) fn backoff(attempt: u32) -> Duration {
-    let exponent = i32::try_from(attempt).unwrap_or(i32::MAX).min(20);
+/// The backoff after `deferrals` without progress: 1 s, 1.5 s, 2.3 s, … each plus up to half of it, and 15 minutes at most.
+/// SQS takes whole seconds, so it is rounded up.
+pub(super) fn backoff(deferrals: u32) -> Duration {
+    let exponent = i32::try_from(deferrals).unwrap_or(i32::MAX).min(20);
     let backoff = FIRST_BACKOFF.mul_f64(BACKOFF_GROWTH.powi(exponent)).min(MAX_DELAY);
     (backoff + backoff.mul_f64(jitter() / 2.0)).min(MAX_DELAY)
 }

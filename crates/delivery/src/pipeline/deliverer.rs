@@ -9,26 +9,23 @@ use store::{Customers, Deliveries, Pushes, Suppressions, TransportLimits};
 pub struct Deliverer<C, T> {
     /// The customers' addresses and consent.
     pub customers: Customers,
-    /// Addresses that must not be written to.
+    /// Addresses and customers that get no messages.
     pub suppressions: Suppressions,
-    /// Claims and outcomes.
     pub deliveries: Deliveries,
     /// Pushes, and the reports of their batches.
     pub pushes: Pushes,
     /// Rates and circuit breakers of the transports.
     pub limits: TransportLimits,
-    /// Composes the messages.
     pub composer: C,
     /// The transport to prefer.
-    pub first: RateLimited<T>,
-    /// The transport to use while the circuit breaker of the first is open.
+    pub primary: RateLimited<T>,
+    /// The transport to use while the circuit breaker of the primary is open.
     pub fallback: Option<RateLimited<T>>,
 }
 
 /// A transport with its rate limit.
 #[derive(Debug)]
 pub struct RateLimited<T> {
-    /// The transport.
     pub transport: T,
     /// Sends per second, of all functions together.
     pub rate: NonZeroU32,

@@ -1,7 +1,7 @@
 //! The pipeline: the steps of delivering a batch, the same for every channel.
 //!
-//! 1. **Select a transport.** While the circuit breaker of the first is open, the fallback serves. Without one, the batch is
-//!    deferred.
+//! 1. **Select a transport.** While the circuit breaker of the primary is open, the fallback serves. Without one, the batch
+//!    is deferred.
 //! 2. **Screen.** Notifications that were sent, or are final for this push, are skipped. Those that must not be sent are recorded with the reason: push
 //!    cancelled, offer expired, customer or consent removed, unsubscribed, address suppressed, message cannot be composed.
 //! 3. **Acquire a slot** of the transport's rate, which all functions share. What was read more than five seconds ago is read
@@ -9,7 +9,7 @@
 //! 4. **Claim** the delivery, so that no other invocation sends it.
 //! 5. **Attempt** to send it, once. Several notifications are sent at a time.
 //! 6. **Record** the outcome immediately, under the claim.
-//! 7. **Report** the batch once all of it is final, with counts taken from the records. Otherwise **defer** it: its caller
+//! 7. **Report** the batch once all of it is final, with the counts of this round and the rounds before. Otherwise **defer** it: its caller
 //!    sends the rest again with a delay.
 //!
 //! # Layout
@@ -17,7 +17,7 @@
 //! |---|---|
 //! | the order of the steps | this file |
 //! | which transport is called, and when its breaker opens or closes | `breaker` |
-//! | who must not be written to | `screening` |
+//! | who must not get a message | `screening` |
 //! | the share of the rate limit | `rate` |
 //! | what an attempt means for the record, the breaker and the batch | `attempt` |
 //! | when a deferred batch comes again | `deferral` |
@@ -66,8 +66,8 @@ mod send_one;
 const CONCURRENCY: usize = 10;
 /// A lease ends this long after the deadline of its holder, so that clocks may differ a little.
 const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(5);
-/// How often a batch of a cancelled push waits for the page it comes from to be committed, before it is given up: for 22 to
-/// 33 minutes.
+/// How often a batch of a cancelled push is deferred while its page is not committed, before it is given up: for about half
+/// an hour in all.
 const MAX_ORPHAN_DEFERRALS: u32 = 16;
 
 /// The result of delivering a batch.
@@ -77,7 +77,7 @@ pub enum Delivered {
     Completed(OutcomeCounts),
     /// Every notification is final, but there is nothing to report: the batch was reported before, its scan has been
     /// restarted, or its page was never committed and its push is cancelled.
-    AlreadyReported,
+    NothingToReport,
     /// Some notifications are not final: the batch must come again.
     Deferred(Box<Deferral>),
 }
@@ -89,8 +89,8 @@ impl Delivered {
 
     /// Defers a batch without any progress.
     fn defer_whole(batch: &Batch, reason: DeferReason) -> Self {
-        let again = Batch { attempt: batch.attempt.saturating_add(1), ..batch.clone() };
-        Self::defer(again, backoff(batch.attempt), reason)
+        let again = Batch { deferrals: batch.deferrals.saturating_add(1), ..batch.clone() };
+        Self::defer(again, backoff(batch.deferrals), reason)
     }
 }
 
@@ -105,10 +105,10 @@ where
     /// Brings every notification of a batch as far as possible before `deadline`.
     ///
     /// # Errors
-    /// If the store holds something unreadable. What was sent until then is recorded; delivering the batch again is safe.
+    /// If the store holds something unreadable or refuses a call as malformed. What was sent until then is recorded; delivering the batch again is safe.
     pub async fn deliver(&self, batch: &Batch, deadline: Timestamp) -> Result<Delivered, StoreError> {
         match self.try_deliver(batch, deadline).await {
-            // Not the batch's fault: it must not count towards the queue's limit of receives.
+            // Not the batch's fault: it must not count towards `maxReceiveCount`.
             Err(error @ StoreError::Unavailable { .. }) => {
                 tracing::warn!(error = %error, "store unavailable; deferring the batch");
                 Ok(Delivered::defer_whole(batch, DeferReason::Store))
@@ -126,12 +126,12 @@ where
         let push_is_cancelled = self.is_cancelled(batch.push).await?;
         let selected = if push_is_cancelled || batch.offer.has_ended(now()) {
             // Nothing will be sent, so the state of the breaker does not matter.
-            self.selected(&self.first, None)
+            self.selected(&self.primary, None)
         } else {
             match self.select_transport().await? {
                 Selected::Transport(selected) => selected,
                 Selected::AllOpen { until } => {
-                    emit_breaker_state(self.first.transport.id(), true);
+                    emit_breaker_state(self.primary.transport.id(), true);
                     return Ok(Delivered::defer(batch.clone(), delay_until(until), DeferReason::BreakerOpen));
                 }
             }
@@ -151,9 +151,9 @@ where
         deadline: Timestamp,
     ) -> Result<Delivered, StoreError> {
         let ids: Vec<_> = batch.customers.iter().map(|customer| delivery_id(batch, customer)).collect();
-        let served = self.deliveries.find_final(batch.push, &ids).await?;
+        let already_final = self.deliveries.find_final(batch.push, &ids).await?;
         let recipients = self.read_recipients(batch, &batch.customers).await?;
-        let round = Round::new(batch, selected, served, push_is_cancelled, read_at, deadline);
+        let round = Round::new(batch, selected, already_final, push_is_cancelled, read_at, deadline);
         let results = self.notify_all(&round, &recipients).await;
         round.emit_metrics().await;
         let (counts, unfinished) = sum_up(batch, results)?;
@@ -169,7 +169,7 @@ where
         round: &Round<'b, T>,
         recipients: &Recipients,
     ) -> Vec<(&'b CustomerId, NotificationResult)> {
-        // A probe is one attempt at a time, until one of them has a result for the breaker.
+        // While probing, one attempt at a time.
         let concurrency = if round.selected.probe.is_some() { 1 } else { CONCURRENCY };
         stream::iter(&round.batch.customers)
             .map(|id| {
@@ -190,9 +190,9 @@ where
         recipients: &Recipients,
     ) -> Result<NotificationState, StoreError> {
         let batch = round.batch;
-        if let Some(served) = round.served.get(id) {
+        if let Some(claim) = round.already_final.get(id) {
             round.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Ok(NotificationState::of_claim(batch, served));
+            return Ok(NotificationState::of_claim(batch, claim));
         }
         if round.has_no_time() {
             return Ok(NotificationState::Unfinished(Unfinished::NoTime));
@@ -266,16 +266,16 @@ where
         unfinished: Vec<(CustomerId, Unfinished)>,
     ) -> Result<Delivered, StoreError> {
         let batch = round.batch;
-        let attempt = if unfinished.len() < batch.customers.len() { 0 } else { batch.attempt };
-        let (delay, reason) = defer_for(attempt, &unfinished);
+        let deferrals = if unfinished.len() < batch.customers.len() { 0 } else { batch.deferrals };
+        let (delay, reason) = defer_for(deferrals, &unfinished);
         if let Some(refusal) = round.refusal.into_inner() {
             self.limits.record_refusal(round.selected.id, &refusal).await?;
         }
         let customers = unfinished.into_iter().map(|(id, _)| id).collect();
         // After a wait for the rate, for time or for the breaker, the next backoff need not be longer.
         let grows = matches!(reason, DeferReason::Refused | DeferReason::Leased | DeferReason::Store);
-        let attempt = attempt.saturating_add(u32::from(grows));
-        let again = Batch { customers, tally: counts, attempt, ..batch.clone() };
+        let deferrals = deferrals.saturating_add(u32::from(grows));
+        let again = Batch { customers, counts, deferrals, ..batch.clone() };
         Ok(Delivered::defer(again, delay, reason))
     }
 
@@ -287,18 +287,18 @@ where
         push_is_cancelled: bool,
     ) -> Result<Delivered, StoreError> {
         let report =
-            Report { push: batch.push, slice: batch.slice, generation: batch.generation, batch: batch.batch, counts };
+            Report { push: batch.push, slice: batch.slice, generation: batch.generation, batch: batch.number, counts };
         Ok(match self.pushes.report(&report).await? {
             ReportResult::Counted => Delivered::Completed(counts),
-            ReportResult::Settled => Delivered::AlreadyReported,
+            ReportResult::NotOutstanding => Delivered::NothingToReport,
             // This batch was faster than the scan that queued it; or the scan died, and its slice is redelivered.
             ReportResult::TooEarly => {
                 // A batch that still names customers was deferred for another reason until now.
-                let waited = if batch.customers.is_empty() { batch.attempt } else { 0 };
+                let waited = if batch.customers.is_empty() { batch.deferrals } else { 0 };
                 if push_is_cancelled && waited >= MAX_ORPHAN_DEFERRALS {
-                    return Ok(Delivered::AlreadyReported);
+                    return Ok(Delivered::NothingToReport);
                 }
-                let again = Batch { customers: Vec::new(), tally: counts, attempt: waited + 1, ..batch.clone() };
+                let again = Batch { customers: Vec::new(), counts, deferrals: waited + 1, ..batch.clone() };
                 Delivered::defer(again, backoff(waited), DeferReason::PageNotCommitted)
             }
         })
@@ -311,7 +311,7 @@ fn sum_up(
     batch: &Batch,
     results: Vec<(&CustomerId, NotificationResult)>,
 ) -> Result<(OutcomeCounts, Vec<(CustomerId, Unfinished)>), StoreError> {
-    let mut counts = batch.tally;
+    let mut counts = batch.counts;
     let mut unfinished = Vec::new();
     let mut unavailable = None;
     for (id, result) in results {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::clock::now;
 use jiff::Timestamp;
 use store::StoreError;
-use store::limits::{Reservation, Slot};
+use store::limits::{Reservation, ReservedSlots};
 
 use super::deferral::Unfinished;
 use super::deliverer::{Deliverer, RateLimited};
@@ -15,7 +15,7 @@ use crate::compose::Compose;
 use crate::transport::Transport;
 
 /// When the next send may go.
-pub(super) enum Turn {
+pub(super) enum SendTime {
     /// At this moment.
     At(Timestamp),
     /// Not soon: other invocations use the whole rate.
@@ -52,9 +52,9 @@ where
             return Ok(SlotResult::Unavailable(Unfinished::RateFull(full_until)));
         }
         let waiting = round.waiting.load(Ordering::Relaxed);
-        let at = match self.reserve(round.selected.limited, &mut share.slot, waiting, now() + MAX_READ_AGE).await? {
-            Turn::At(at) => at,
-            Turn::RateFull { until } => {
+        let at = match self.reserve(round.selected.limited, &mut share.slots, waiting, now() + MAX_READ_AGE).await? {
+            SendTime::At(at) => at,
+            SendTime::RateFull { until } => {
                 share.full_until = Some(until);
                 return Ok(SlotResult::Unavailable(Unfinished::RateFull(until)));
             }
@@ -69,28 +69,28 @@ where
         })
     }
 
-    /// Takes the next send of `slot`, or reserves `wanted` more, waiting until `latest` at most.
+    /// Takes the next of `slots`, or reserves `wanted` more, waiting until `latest` at most.
     pub(super) async fn reserve(
         &self,
         limited: &RateLimited<T>,
-        slot: &mut Option<Slot>,
+        slots: &mut Option<ReservedSlots>,
         wanted: u32,
         latest: Timestamp,
-    ) -> Result<Turn, StoreError> {
-        if let Some(at) = slot.as_mut().and_then(Iterator::next) {
-            return Ok(Turn::At(at));
+    ) -> Result<SendTime, StoreError> {
+        if let Some(at) = slots.as_mut().and_then(Iterator::next) {
+            return Ok(SendTime::At(at));
         }
         loop {
             let until = match self.limits.reserve(limited.transport.id(), limited.rate, wanted).await? {
-                Reservation::Reserved(reserved) => match slot.insert(reserved).next() {
-                    Some(at) => return Ok(Turn::At(at)),
-                    // The store took far longer than the last time: all reserved sends had lapsed when it responded.
+                Reservation::Reserved(reserved) => match slots.insert(reserved).next() {
+                    Some(at) => return Ok(SendTime::At(at)),
+                    // The store took far longer than the last time: all reserved slots had lapsed when it responded.
                     None => now(),
                 },
                 Reservation::Full { until } => until,
             };
             if until.max(now()) > latest {
-                return Ok(Turn::RateFull { until });
+                return Ok(SendTime::RateFull { until });
             }
             sleep_until(until).await;
         }

@@ -10,17 +10,17 @@ use domain::queue::Batch;
 use jiff::{SignedDuration, Timestamp};
 use runtime::metrics::{self, Unit};
 use store::deliveries::ClaimResult;
-use store::limits::Slot;
+use store::limits::ReservedSlots;
 use tokio::sync::Mutex;
 
 use super::breaker::SelectedTransport;
 use super::deferral::Unfinished;
 
-/// The least time left to start a notification, so that its outcome can be recorded before the deadline. The longest that
-/// one may take: claim 8 s, check of the connection 5 s, new connection 5 s, four commands 20 s, the message 60 s, record
+/// The minimum time left to start a notification, so that its outcome can be recorded before the deadline. The worst case of
+/// one: claim 8 s, check of the connection 5 s, new connection 5 s, four commands 20 s, the message 60 s, record
 /// 8 s.
 pub(super) const MIN_TIME_TO_START: SignedDuration = SignedDuration::from_secs(106);
-/// The age after which the push and the customer are read again before sending. A wait for a slot is no longer either.
+/// The age after which the push and the customer are read again before sending. Also the longest wait for a slot.
 pub(super) const MAX_READ_AGE: SignedDuration = SignedDuration::from_secs(5);
 
 /// The state of a notification after its turn in a round.
@@ -55,8 +55,7 @@ pub(super) enum Counted {
 /// A round's share of the transport's rate.
 #[derive(Default)]
 pub(super) struct RateShare {
-    /// The reserved sends.
-    pub(super) slot: Option<Slot>,
+    pub(super) slots: Option<ReservedSlots>,
     /// Set when other invocations use the whole rate: the rest of the batch is deferred.
     pub(super) full_until: Option<Timestamp>,
 }
@@ -66,7 +65,7 @@ pub(super) struct Round<'b, T> {
     pub(super) batch: &'b Batch,
     pub(super) selected: &'b SelectedTransport<'b, T>,
     /// Notifications that were sent, or final for this push, before this round.
-    pub(super) served: HashMap<CustomerId, ClaimResult>,
+    pub(super) already_final: HashMap<CustomerId, ClaimResult>,
     pub(super) deadline: Timestamp,
     pub(super) push_is_cancelled: bool,
     /// When the push and the customers were read.
@@ -90,7 +89,7 @@ impl<'b, T> Round<'b, T> {
     pub(super) fn new(
         batch: &'b Batch,
         selected: &'b SelectedTransport<'b, T>,
-        served: HashMap<CustomerId, ClaimResult>,
+        already_final: HashMap<CustomerId, ClaimResult>,
         push_is_cancelled: bool,
         read_at: Timestamp,
         deadline: Timestamp,
@@ -98,7 +97,7 @@ impl<'b, T> Round<'b, T> {
         Self {
             batch,
             selected,
-            served,
+            already_final,
             deadline,
             push_is_cancelled,
             read_at,

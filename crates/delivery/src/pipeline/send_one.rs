@@ -5,7 +5,7 @@ use store::StoreError;
 
 use super::breaker::{Selected, SelectedTransport};
 use super::deliverer::Deliverer;
-use super::rate::{Turn, sleep_until};
+use super::rate::{SendTime, sleep_until};
 use super::round::MIN_TIME_TO_START;
 use crate::compose::Compose;
 use crate::transport::{Accepted, SendError, Transport};
@@ -14,7 +14,7 @@ use crate::transport::{Accepted, SendError, Transport};
 #[derive(Debug, thiserror::Error)]
 pub enum SendOneError {
     /// The circuit breakers of all transports are open.
-    #[error("every provider is unreachable until {until}; nothing was sent")]
+    #[error("the circuit breaker of every provider is open until {until}; nothing was sent")]
     BreakerOpen {
         /// When one of them may be tried again.
         until: Timestamp,
@@ -38,7 +38,7 @@ where
     /// Sends one message. It waits for a slot of the rate limit for as long as there is time.
     ///
     /// # Errors
-    /// If it was not sent, or perhaps not: after [`SendError::Unanswered`] the recipient may have it.
+    /// Only after [`SendError::Unanswered`] may the message have been sent.
     pub async fn send_one(&self, message: &C::Message, deadline: Timestamp) -> Result<Accepted, SendOneError> {
         let selected = match self.select_transport().await? {
             Selected::Transport(selected) => selected,
@@ -56,8 +56,8 @@ where
         deadline: Timestamp,
     ) -> Result<Accepted, SendOneError> {
         match self.reserve(selected.limited, &mut None, 1, deadline - MIN_TIME_TO_START).await? {
-            Turn::At(at) => sleep_until(at).await,
-            Turn::RateFull { .. } => return Err(SendOneError::Busy),
+            SendTime::At(at) => sleep_until(at).await,
+            SendTime::RateFull { .. } => return Err(SendOneError::Busy),
         }
         let sent = selected.limited.transport.send(message, deadline).await;
         // The provider may refuse just this caller's sender: that opens the breaker for no other.

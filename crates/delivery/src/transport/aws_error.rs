@@ -8,30 +8,34 @@ use aws_sdk_sesv2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use super::SendError;
 use super::redact::redact;
 
-/// The time-out of a response. It usually takes a fraction of a second; giving up early risks a second copy.
+/// The timeout of a response. It usually takes a fraction of a second; giving up early risks a second copy.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the service refuses.
+/// How much the service refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum RefusalScope {
     /// This recipient or this message, permanently.
-    Message,
+    ThisMessage,
     /// One request too many for the moment.
-    Rate,
+    ForNow,
     /// Every message: because of the account, our role, or an outage of the service.
-    Everything,
+    AllMessages,
 }
 
-/// Whether the error is a throttling one. Any other refuses everything.
-pub(crate) fn classify_throttling<E: ProvideErrorMetadata>(error: &E, _text: &str) -> Refusal {
+/// Throttling, under each of its names, is for now. Any other error refuses all messages.
+pub(crate) fn classify_throttling<E: ProvideErrorMetadata>(error: &E, _text: &str) -> RefusalScope {
     let code = error.code().unwrap_or_default();
-    if code.starts_with("Throttl") || code == "TooManyRequestsException" { Refusal::Rate } else { Refusal::Everything }
+    if code.starts_with("Throttl") || code == "TooManyRequestsException" {
+        RefusalScope::ForNow
+    } else {
+        RefusalScope::AllMessages
+    }
 }
 
 /// Classifies an error. `classify_refusal` knows the service's own errors; all others are the same for every service.
 pub(crate) fn classify_sdk_error<E, R>(
     error: &SdkError<E, R>,
-    classify_refusal: impl FnOnce(&E, &str) -> Refusal,
+    classify_refusal: impl FnOnce(&E, &str) -> RefusalScope,
 ) -> SendError
 where
     E: Error + ProvideErrorMetadata + 'static,
@@ -45,9 +49,9 @@ where
                 None => redact(&service.to_string()),
             };
             match classify_refusal(service, &text) {
-                Refusal::Message => SendError::Rejected(text),
-                Refusal::Rate => SendError::Throttled(text),
-                Refusal::Everything => SendError::Unreachable(text),
+                RefusalScope::ThisMessage => SendError::Rejected(text),
+                RefusalScope::ForNow => SendError::Throttled(text),
+                RefusalScope::AllMessages => SendError::Unreachable(text),
             }
         }
         // No credentials, no connection: nothing was handed over.

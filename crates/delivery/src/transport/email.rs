@@ -42,14 +42,14 @@ impl EmailTransport {
     ///
     /// # Errors
     /// If the setting names no e-mail transport, or a setting of that transport is missing or wrong.
-    pub fn first(aws: &Aws, setting: &'static str) -> Result<Self, OpenError> {
+    pub fn primary(aws: &Aws, setting: &'static str) -> Result<Self, OpenError> {
         Self::open(settings::required(setting)?, setting, aws)
     }
 
     /// Opens the transport that `setting` names, unless that is `none` or the same as `first`.
     ///
     /// # Errors
-    /// As [`EmailTransport::first`].
+    /// As [`EmailTransport::primary`].
     pub fn fallback(aws: &Aws, setting: &'static str, first: TransportId) -> Result<Option<Self>, OpenError> {
         let OptionalTransport(id) = settings::required(setting)?;
         id.filter(|id| *id != first).map(|id| Self::open(id, setting, aws)).transpose()

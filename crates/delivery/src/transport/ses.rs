@@ -9,7 +9,7 @@ use domain::clock::now;
 use jiff::Timestamp;
 
 use crate::compose::mime::Email;
-use crate::transport::aws_error::{self, Refusal};
+use crate::transport::aws_error::{self, RefusalScope};
 use crate::transport::{Accepted, SendError, Transport};
 
 /// Sends e-mail through SES.
@@ -60,18 +60,18 @@ const SENDER_ERRORS: [&str; 5] = ["not verified", "suspended", "paused", "disabl
 
 /// What an error of SES refuses (SES API v2 reference, `SendEmail`; developer guide, "Errors related to the sending
 /// quotas for your account").
-fn classify_ses(error: &SendEmailError, text: &str) -> Refusal {
+fn classify_ses(error: &SendEmailError, text: &str) -> RefusalScope {
     let text = text.to_ascii_lowercase();
     match error {
         // An address or a message that SES never accepts. The same errors mean an unverified identity, or an account that may
         // not send: that is no fault of the recipient, and all mail waits until an operator has fixed it.
         SendEmailError::MessageRejected(_) | SendEmailError::BadRequestException(_) => {
             let is_sender_error = SENDER_ERRORS.iter().any(|part| text.contains(part));
-            if is_sender_error { Refusal::Everything } else { Refusal::Message }
+            if is_sender_error { RefusalScope::AllMessages } else { RefusalScope::ThisMessage }
         }
         // Too many per second: the next attempt may succeed. Too many per day: none will.
-        _ if text.contains("daily") => Refusal::Everything,
-        SendEmailError::TooManyRequestsException(_) => Refusal::Rate,
+        _ if text.contains("daily") => RefusalScope::AllMessages,
+        SendEmailError::TooManyRequestsException(_) => RefusalScope::ForNow,
         // Account suspended or paused, domain or configuration set missing, access denied, an outage of SES; or throttling
         // under another name.
         _ => aws_error::classify_throttling(error, &text),

@@ -9,7 +9,7 @@ use domain::clock::now;
 use jiff::Timestamp;
 
 use crate::compose::sms::TextMessage;
-use crate::transport::aws_error::{self, Refusal};
+use crate::transport::aws_error::{self, RefusalScope};
 use crate::transport::{Accepted, SendError, Transport};
 
 /// Sends text messages through SNS.
@@ -93,7 +93,7 @@ impl Transport for SnsTransport {
     }
 }
 
-fn classify_opt_out_check(error: &CheckIfPhoneNumberIsOptedOutError, text: &str) -> Refusal {
+fn classify_opt_out_check(error: &CheckIfPhoneNumberIsOptedOutError, text: &str) -> RefusalScope {
     match error {
         CheckIfPhoneNumberIsOptedOutError::InvalidParameterException(_) => classify_parameter(text),
         _ => aws_error::classify_throttling(error, text),
@@ -102,12 +102,12 @@ fn classify_opt_out_check(error: &CheckIfPhoneNumberIsOptedOutError, text: &str)
 
 /// SNS names the invalid parameter (SNS API reference, `Publish`). Number and text concern this customer alone; sender id
 /// and message type are ours, and no text can be sent until they are fixed.
-fn classify_parameter(text: &str) -> Refusal {
+fn classify_parameter(text: &str) -> RefusalScope {
     let text = text.to_ascii_lowercase();
     if text.contains("phonenumber") || text.contains("phone number") || text.contains("message too long") {
-        Refusal::Message
+        RefusalScope::ThisMessage
     } else {
-        Refusal::Everything
+        RefusalScope::AllMessages
     }
 }
 

@@ -101,7 +101,6 @@ pub enum Release {
 /// The outcome to record for a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FinalOutcome {
-    /// The outcome.
     pub outcome: Outcome,
     /// Why it was not sent. Never contains an address.
     pub reason: Option<String>,
@@ -121,9 +120,9 @@ impl FinalOutcome {
 /// Which final deliveries of earlier pushes a push may send again. What was sent is never sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResendPolicy<'a> {
-    /// Those that were not sent. One that was rejected only if it went to an address other than this one.
+    /// Those that were not sent: not rejected, or rejected at another address than this one.
     Unsent(&'a AddressHash),
-    /// Those, and the ones that were rejected at the same address.
+    /// Those, and those that were rejected at this address.
     UnsentAndRejected,
 }
 
@@ -138,8 +137,8 @@ pub struct Route {
 }
 
 impl Deliveries {
-    /// Of these deliveries, those that this push has no reason to claim: they were sent, or this push made them final.
-    /// The most recent ones may be missing; claiming those returns their outcome.
+    /// The deliveries among these that need no claim: they were sent, or this push made them final. Recent ones may be
+    /// missing; claiming those returns their outcome.
     pub async fn find_final(
         &self,
         push: PushId,
@@ -209,7 +208,7 @@ impl Deliveries {
             Conditional::Done(item) => {
                 Ok(ClaimResult::Granted(Claim { id, lease_until, unanswered: item.unanswered, token }))
             }
-            Conditional::Refused(item) => self.not_granted(&item),
+            Conditional::NotMet(item) => self.not_granted(&item),
         }
     }
 
@@ -231,7 +230,7 @@ impl Deliveries {
             .expression_attribute_values(":reason", text(outcome.reason.as_deref().unwrap_or_default()));
         match self.table.update_if(update).await? {
             Conditional::Done(_) => Ok(ClaimResult::Final { push: push.number, outcome: outcome.outcome }),
-            Conditional::Refused(item) => self.not_granted(&self.table.read_present(item)?),
+            Conditional::NotMet(item) => self.not_granted(&self.table.read_present(item)?),
         }
     }
 
@@ -262,7 +261,7 @@ impl Deliveries {
         update
     }
 
-    /// What to return for a delivery that the caller cannot have.
+    /// The result of a claim that is not granted.
     fn not_granted(&self, item: &DeliveryItem) -> Result<ClaimResult, StoreError> {
         match item.state.parse() {
             Ok(DeliveryState::Final(outcome)) => Ok(ClaimResult::Final { push: item.push, outcome }),
@@ -325,7 +324,7 @@ impl Deliveries {
     async fn write_claimed(&self, update: UpdateItemFluentBuilder) -> Result<RecordResult, StoreError> {
         Ok(match self.table.update_if(update).await? {
             Conditional::Done(_) => RecordResult::Recorded,
-            Conditional::Refused(_) => RecordResult::LeaseLost,
+            Conditional::NotMet(_) => RecordResult::LeaseLost,
         })
     }
 }

@@ -14,7 +14,7 @@ use crate::attributes::{millis, number, text};
 
 /// The first block. Each failed probe doubles it.
 const FIRST_BLOCK: SignedDuration = SignedDuration::from_secs(1);
-/// The longest block: for so long a provider may stay unused after it has recovered.
+/// The maximum block. A recovered provider may stay unused this long.
 const MAX_BLOCK: SignedDuration = SignedDuration::from_secs(60);
 /// How long a probe may take until another caller may probe.
 const PROBE_LEASE: SignedDuration = SignedDuration::from_secs(30);
@@ -24,16 +24,16 @@ const PROBE_LEASE: SignedDuration = SignedDuration::from_secs(30);
 pub enum BreakerState {
     /// It may.
     Closed,
-    /// It was unavailable. This caller alone may send one message to find out whether it still is.
+    /// It was unreachable. Only this caller may send, one message at a time, to find out whether it still is.
     HalfOpen(Probe),
-    /// It is unavailable and must not be called.
+    /// It is unreachable and must not be called.
     Open {
         /// When to check the breaker again.
         until: Timestamp,
     },
 }
 
-/// The right to probe a transport that was unavailable.
+/// The right to probe a transport that was unreachable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Probe {
     /// The end of the lease. It also identifies the probe.
@@ -69,7 +69,8 @@ impl TransportLimits {
         }
     }
 
-    /// Blocks a transport that is unavailable, for longer after a failed probe. Returns when the block ends.
+    /// Blocks a transport that is unreachable, for longer after a failed probe. Returns when this block ends, also where
+    /// another caller's block came first and stays.
     pub async fn open_breaker(
         &self,
         transport: TransportId,
@@ -88,7 +89,7 @@ impl TransportLimits {
             Some(probe) => block
                 .condition_expression("blockedUntil = :probe")
                 .expression_attribute_values(":probe", millis(probe.until)),
-            // Of many callers that fail at the same time, the first one blocks.
+            // Of many callers that fail at the same time, only the first one blocks.
             None => block.condition_expression("attribute_not_exists(blockedUntil)"),
         };
         self.write(block).await?;

@@ -28,9 +28,9 @@ use crate::table::Table;
 
 pub use breaker::{BreakerState, Probe};
 pub use domain::push::waiting::Delay;
-pub use rate::{Reservation, Slot};
+pub use rate::{Reservation, ReservedSlots};
 
-/// Most characters of a reason that are stored.
+/// Maximum length of a stored reason, in characters.
 const REASON_LIMIT: usize = 500;
 
 /// The Pacing table.

@@ -16,8 +16,8 @@ use crate::StoreError;
 use crate::attributes::number;
 use crate::table::Conditional;
 
-/// How far ahead sends can be reserved: enough that a sender makes its next reservation before the last one is used up.
-const HORIZON: SignedDuration = SignedDuration::from_secs(1);
+/// How far ahead slots can be reserved: enough that a sender makes its next reservation before the last one is used up.
+const RESERVE_AHEAD: SignedDuration = SignedDuration::from_secs(1);
 /// How late a reserved send may go.
 const MAX_LATENESS: SignedDuration = SignedDuration::from_millis(250);
 /// How much latency of the store a reservation allows for, in microseconds: as long as a client waits for a response. A
@@ -53,28 +53,28 @@ impl Latency {
 /// The result of reserving sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reservation {
-    /// The caller has these sends.
-    Reserved(Slot),
-    /// All sends of the near future are reserved.
+    /// The caller has these slots.
+    Reserved(ReservedSlots),
+    /// All slots of the near future are reserved.
     Full {
         /// When to try again.
         until: Timestamp,
     },
 }
 
-/// Reserved sends, evenly spread.
+/// Slots that are reserved, evenly spread: each is the time of one send.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slot {
+pub struct ReservedSlots {
     next: Timestamp,
     interval: SignedDuration,
     left: u32,
 }
 
-impl Iterator for Slot {
+impl Iterator for ReservedSlots {
     type Item = Timestamp;
 
-    /// The time of the next reserved send. Sends whose time has passed are lost: caught up, they would all go
-    /// immediately, beside those that other senders have reserved since.
+    /// The next slot. Those whose time has passed are lost: caught up, they would all be used immediately, in addition to
+    /// those that other senders have reserved since.
     fn next(&mut self) -> Option<Timestamp> {
         let lapsed = Timestamp::now() - MAX_LATENESS;
         loop {
@@ -115,13 +115,17 @@ impl TransportLimits {
         let length = interval * i64::from(count);
         let reserved = |first: i64| {
             let next = Timestamp::from_microsecond(first).map_err(|error| self.table.unreadable(error))?;
-            Ok(Reservation::Reserved(Slot { next, interval: SignedDuration::from_micros(interval), left: count }))
+            Ok(Reservation::Reserved(ReservedSlots {
+                next,
+                interval: SignedDuration::from_micros(interval),
+                left: count,
+            }))
         };
         let mut latest = 0;
         for _ in 0..RESERVE_ATTEMPTS {
             let now = latency.expected_response();
-            latest = now + i64::try_from(HORIZON.as_micros()).expect("a second has few microseconds");
-            // Behind the sends that are reserved already …
+            latest = now + i64::try_from(RESERVE_AHEAD.as_micros()).expect("a second has few microseconds");
+            // First attempt: append to the slots that are reserved already.
             let append = self
                 .update(transport)
                 .update_expression("SET nextSend = nextSend + :length")
@@ -136,13 +140,13 @@ impl TransportLimits {
                     let item: LimitsItem = self.table.read(item.unwrap_or_default())?;
                     return reserved(item.next_send.unwrap_or(now + length) - length);
                 }
-                Conditional::Refused(item) => self.table.read::<LimitsItem>(item.unwrap_or_default())?.next_send,
+                Conditional::NotMet(item) => self.table.read::<LimitsItem>(item.unwrap_or_default())?.next_send,
             };
             if let Some(next) = seen.filter(|next| *next > latest) {
                 latest = next;
                 break;
             }
-            // … or from now on, if the last of them has passed: the time in between is lost.
+            // If the last of them has passed, start again from now: the time in between is lost.
             let now = latency.expected_response();
             let restart = self
                 .update(transport)
@@ -155,7 +159,7 @@ impl TransportLimits {
             }
         }
         let until = Timestamp::from_microsecond(latest).map_err(|error| self.table.unreadable(error))?;
-        Ok(Reservation::Full { until: until - HORIZON })
+        Ok(Reservation::Full { until: until - RESERVE_AHEAD })
     }
 }
 
@@ -167,7 +171,7 @@ mod tests {
     fn reserved_sends_are_an_interval_apart_and_lapsed_ones_are_skipped() {
         let interval = SignedDuration::from_secs(10);
         let now = Timestamp::now();
-        let slot = Slot { next: now - interval - interval, interval, left: 4 };
+        let slot = ReservedSlots { next: now - interval - interval, interval, left: 4 };
         assert_eq!(slot.collect::<Vec<_>>(), [now, now + interval]);
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use domain::Channel;
 use serde::Deserialize;
 
-/// Most batches of one page and channel.
+/// Maximum number of batches of one page and channel.
 pub const PAGE_BATCHES: u32 = 32;
 const CHANNELS: u32 = 2;
 const _: () = assert!(Channel::ALL.len() == CHANNELS as usize);

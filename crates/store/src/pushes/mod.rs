@@ -179,7 +179,7 @@ impl Pushes {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match self.table.put_if(put).await? {
             Conditional::Done(_) => self.push(item),
-            Conditional::Refused(stored) => self.push(self.table.read_present(stored)?),
+            Conditional::NotMet(stored) => self.push(self.table.read_present(stored)?),
         }
     }
 
@@ -195,8 +195,8 @@ impl Pushes {
             .expression_attribute_values(":scheduled", text(PushState::Scheduled))
             .expression_attribute_values(":slices", number(slices));
         match self.table.update_if(start).await? {
-            Conditional::Refused(None) => Ok(None),
-            Conditional::Done(item) | Conditional::Refused(item) => self.push(self.table.read_present(item)?).map(Some),
+            Conditional::NotMet(None) => Ok(None),
+            Conditional::Done(item) | Conditional::NotMet(item) => self.push(self.table.read_present(item)?).map(Some),
         }
     }
 

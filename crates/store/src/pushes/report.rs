@@ -16,7 +16,7 @@ pub enum ReportResult {
     /// Its outcomes are counted.
     Counted,
     /// They were counted before, or never will be because the slice is scanned again.
-    Settled,
+    NotOutstanding,
     /// The batch's page is not committed yet. Report it again in a moment.
     TooEarly,
 }
@@ -49,15 +49,15 @@ impl Pushes {
             .expression_attribute_values(":batches", numbers([batch]));
         match self.table.update_if(update).await? {
             // No scan queued this batch. A sample event's batch, for example.
-            Conditional::Refused(None) => Ok(ReportResult::Settled),
-            Conditional::Refused(item) => {
+            Conditional::NotMet(None) => Ok(ReportResult::NotOutstanding),
+            Conditional::NotMet(item) => {
                 let item: SliceItem = self.table.read_present(item)?;
                 if item.generation == report.generation && item.version == batch.version() && !item.is_scanned {
                     return Ok(ReportResult::TooEarly);
                 }
                 // The invocation that reported it may have died before it marked the slice done.
                 self.mark_slice_done_if_finished(report.push, report.slice, &item).await?;
-                Ok(ReportResult::Settled)
+                Ok(ReportResult::NotOutstanding)
             }
             Conditional::Done(item) => {
                 let item: SliceItem = self.table.read_present(item)?;

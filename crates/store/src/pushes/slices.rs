@@ -144,8 +144,8 @@ impl Pushes {
                 version: item.version,
                 scanner,
             })),
-            Conditional::Refused(item) if item.generation != generation => Ok(ScanStep::Superseded),
-            Conditional::Refused(item) => {
+            Conditional::NotMet(item) if item.generation != generation => Ok(ScanStep::Superseded),
+            Conditional::NotMet(item) => {
                 // The scanner that finished it may have died before it marked the slice done.
                 self.mark_slice_done_if_finished(push, slice, &item).await?;
                 Ok(ScanStep::Finished)
@@ -190,7 +190,7 @@ impl Pushes {
         let committed = self.table.update_if(commit).await?.read::<SliceItem>(&self.table)?;
         let is_own = |item: &SliceItem| item.scanner == scan.scanner && item.version == scan.version + 1;
         match committed.or_own_retry(is_own) {
-            Conditional::Refused(_) => Ok(ScanStep::Superseded),
+            Conditional::NotMet(_) => Ok(ScanStep::Superseded),
             Conditional::Done(item) if item.is_scanned => {
                 self.mark_slice_done_if_finished(scan.push, scan.slice, &item).await?;
                 Ok(ScanStep::Finished)

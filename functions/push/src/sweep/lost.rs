@@ -14,9 +14,9 @@ use crate::start::PushStarter;
 
 /// A slice without progress for this long may have lost a batch although its queue is not empty: three times the
 /// longest deferral of a batch.
-pub(super) const STALLED_AFTER: SignedDuration = SignedDuration::from_mins(45);
+pub(super) const LOST_BATCH_AFTER: SignedDuration = SignedDuration::from_mins(45);
 /// Stalled slices that one sweep scans again. Few, because SQS reports the depth of a queue only approximately.
-const MAX_STALLED_RESTARTS: usize = 10;
+const MAX_LOST_RESTARTS: usize = 10;
 
 /// What the open pushes wait for.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ pub(super) async fn restart_lost(
     }
     outstanding.stalled.retain(|(_, slice)| awaits_any(slice, &short));
     outstanding.stalled.sort_by_key(|(_, slice)| slice.heartbeat);
-    for (push, slice) in outstanding.stalled.iter().take(MAX_STALLED_RESTARTS) {
+    for (push, slice) in outstanding.stalled.iter().take(MAX_LOST_RESTARTS) {
         let again = restart_scan(starter, push, slice, swept).await?;
         queue_again(starter, push, again).await?;
     }

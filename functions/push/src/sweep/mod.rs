@@ -46,7 +46,7 @@ use tracing::Instrument;
 use self::lost::{Outstanding, restart_lost};
 use self::report::{SweepError, Swept};
 use self::requests::start_missed;
-use self::slices::{Patience, sweep_slices};
+use self::slices::{Scope, sweep_slices};
 use crate::publish::Publisher;
 use crate::start::PushStarter;
 
@@ -91,7 +91,7 @@ impl Sweeper {
         if open.is_complete {
             restart_lost(&self.starter, &self.channels, open.outstanding, &mut swept).await?;
         }
-        // Emitted by every sweep, also as 0: an alarm on missing data reports that the sweep does not run.
+        // Emitted by every sweep that comes this far, also as 0: an alarm on missing data reports that the sweep does not run.
         let age = u64::try_from(now.duration_since(open.oldest).as_secs()).unwrap_or_default();
         metrics::emit(&[], &[("OldestOpenPush", Unit::Seconds, age)]);
         swept.published += self.publisher.publish_overdue(now - UNPUBLISHED_AFTER).await?;
@@ -107,7 +107,7 @@ impl Sweeper {
         let number = self.starter.offers.last_push_number(offer).await?.ok_or(SweepError::NoPush)?;
         let id = PushId { offer, number };
         match self.starter.pushes.get(id).await? {
-            Some(push) => self.sweep_push(&push, Patience::None, &mut Outstanding::default(), &mut swept).await?,
+            Some(push) => self.sweep_push(&push, Scope::All, &mut Outstanding::default(), &mut swept).await?,
             // The stream has not delivered the request yet, or lost it.
             None => {
                 self.starter.start_push(id).await?;
@@ -137,7 +137,7 @@ impl Sweeper {
                 }
                 open.oldest = open.oldest.min(push.started_at.unwrap_or(now));
                 let work = telemetry::work_span();
-                let sweep = self.sweep_push(&push, Patience::Usual, &mut open.outstanding, swept);
+                let sweep = self.sweep_push(&push, Scope::Idle, &mut open.outstanding, swept);
                 if let Err(error) = sweep.instrument(work.clone()).await {
                     let _in_span = work.entered();
                     telemetry::record_push(push.id, None);
@@ -161,7 +161,7 @@ impl Sweeper {
     async fn sweep_push(
         &self,
         push: &Push,
-        patience: Patience,
+        scope: Scope,
         outstanding: &mut Outstanding,
         swept: &mut Swept,
     ) -> Result<(), SweepError> {
@@ -173,7 +173,7 @@ impl Sweeper {
                 }
                 Ok(())
             }
-            PushState::Running => sweep_slices(&self.starter, &self.channels, push, patience, outstanding, swept).await,
+            PushState::Running => sweep_slices(&self.starter, &self.channels, push, scope, outstanding, swept).await,
             PushState::Completed | PushState::Cancelled => Ok(()),
         }
     }

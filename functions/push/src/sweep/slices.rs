@@ -9,24 +9,24 @@ use jiff::{SignedDuration, Timestamp};
 use runtime::Queue;
 use store::pushes::{Push, SliceState, SliceStatus};
 
-use super::lost::{Outstanding, STALLED_AFTER, awaits_any};
+use super::lost::{LOST_BATCH_AFTER, Outstanding, awaits_any};
 use super::report::{SweepError, Swept};
 use super::requeue::{queue_again, restart_scan};
 use crate::start::{FIRST_GENERATION, PushStarter};
 
 /// A slice without progress for this long is looked at. An invocation of `audience` ends within a minute.
 const STALE_AFTER: SignedDuration = SignedDuration::from_mins(3);
-/// The longest pause between two scans of a slice whose batches never report, for example because one of them kills its
+/// The maximum pause between two scans of a slice whose batches never report, for example because one of them kills its
 /// function every time.
 const MAX_PAUSE: SignedDuration = SignedDuration::from_hours(6);
 
-/// How long a slice may be without progress before a sweep acts on it.
+/// The slices that a sweep acts on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Patience {
-    /// Slices that moved lately are left alone.
-    Usual,
-    /// An operator reports that something is missing: act on all of them.
-    None,
+pub(super) enum Scope {
+    /// Those without recent progress.
+    Idle,
+    /// All of them: an operator reports that something is missing.
+    All,
 }
 
 /// What a sweep does with a slice.
@@ -47,7 +47,7 @@ pub(super) async fn sweep_slices(
     starter: &PushStarter,
     channels: &BTreeMap<Channel, Queue>,
     push: &Push,
-    patience: Patience,
+    scope: Scope,
     outstanding: &mut Outstanding,
     swept: &mut Swept,
 ) -> Result<(), SweepError> {
@@ -56,8 +56,8 @@ pub(super) async fn sweep_slices(
     let mut waiting = Vec::new();
     for slice in starter.pushes.slices(push).await? {
         let idle = idle_time(push, &slice, now);
-        outstanding.add(push, &slice, idle >= pause(&slice).max(STALLED_AFTER));
-        match action(push, &slice, patience == Patience::None || idle >= pause(&slice)) {
+        outstanding.add(push, &slice, idle >= pause(&slice).max(LOST_BATCH_AFTER));
+        match action(push, &slice, scope == Scope::All || idle >= pause(&slice)) {
             Action::Resume { generation } => again.push((slice.slice, generation)),
             Action::RestartIfLost => waiting.push(slice),
             Action::MarkDone => {
@@ -68,7 +68,7 @@ pub(super) async fn sweep_slices(
         }
     }
     // A slice that is in its queue, or that an invocation is scanning, continues by itself.
-    if !again.is_empty() && starter.audience.depth().await? > 0 {
+    if !again.is_empty() && starter.audience_queue.depth().await? > 0 {
         again.clear();
     }
     swept.resumed += again.len() as u64;

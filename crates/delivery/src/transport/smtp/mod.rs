@@ -112,7 +112,7 @@ impl SmtpTransport {
         }
         let accepted = reply_within(MESSAGE_TIMEOUT, smtp.message(raw)).await.map_err(|error| match error {
             Some(error) if error.is_permanent() => Failure::Refused(SendError::Rejected(redacted("message", &error))),
-            Some(error) if error.status().is_some() => Failure::Refused(classify_temporary("message", &error)),
+            Some(error) if error.status().is_some() => Failure::Refused(classify_refusal("message", &error)),
             Some(error) => Failure::AfterHandover(SendError::Unanswered(redacted("message", &error))),
             None => Failure::AfterHandover(SendError::Unanswered("message: no reply in time".to_owned())),
         })?;
@@ -186,7 +186,7 @@ fn classify_before_handover(stage: &'static str, reused: bool, error: Option<Smt
         }
         // Servers end a session after a number of messages or a time of their choice.
         Some(error) if reused && is_closing(&error) => Failure::ConnectionGone,
-        Some(error) if error.status().is_some() => Failure::Refused(classify_temporary(stage, &error)),
+        Some(error) if error.status().is_some() => Failure::Refused(classify_refusal(stage, &error)),
         Some(_) if reused => Failure::ConnectionGone,
         Some(error) => Failure::BeforeHandover(unreachable(stage, &error)),
         // The server replied to the sender, so it is reachable: checking this recipient or message takes it too long.
@@ -205,8 +205,9 @@ async fn reply_within(
     timeout(limit, reply).await.map_err(|_| None)?.map_err(Some)
 }
 
-/// What a refusal for now means. 5xx means that the server refuses the sender.
-fn classify_temporary(stage: &str, error: &SmtpError) -> SendError {
+/// The meaning of a reply that refuses a message, where 5xx does not concern the recipient. 421 and 5xx: the server refuses
+/// all our mail. Any other 4xx: only this message, for now.
+fn classify_refusal(stage: &str, error: &SmtpError) -> SendError {
     let refuses_all = is_closing(error) || error.is_permanent();
     if refuses_all { unreachable(stage, error) } else { SendError::Throttled(redacted(stage, error)) }
 }
