@@ -21,7 +21,7 @@ pub const DESCRIPTION_LIMIT: usize = 10_000;
 
 /// How far ahead `validFrom` and `validUntil` may be, in days: a hundred years. Later ones could lead to dates beyond
 /// the end of the calendar, which cannot be stored.
-pub const HORIZON_DAYS: i64 = 36_525;
+pub const MAX_DAYS_AHEAD: i64 = 36_525;
 
 /// How long an offer without `validUntil` may be pushed, in days from its creation or from `validFrom`. Its deliveries
 /// are kept longer, so that their expiry never leads to a second send.
@@ -77,10 +77,10 @@ impl Offer {
         }
         let valid_from = fields.parsed("validFrom", parse_time);
         let valid_until = fields.parsed("validUntil", parse_time);
-        let horizon = posted.at + SignedDuration::from_hours(24 * HORIZON_DAYS);
+        let latest = posted.at + SignedDuration::from_hours(24 * MAX_DAYS_AHEAD);
         for (field, at) in [("validFrom", valid_from), ("validUntil", valid_until)] {
-            if at.is_some_and(|at| at > horizon) {
-                fields.fault(field, format!("must not be more than {HORIZON_DAYS} days ahead"));
+            if at.is_some_and(|at| at > latest) {
+                fields.fault(field, format!("must not be more than {MAX_DAYS_AHEAD} days ahead"));
             }
         }
         if valid_until.is_some_and(|until| until <= posted.at) {
@@ -118,7 +118,7 @@ impl Offer {
     }
 
     /// Whether nothing more may be sent at `now`.
-    pub fn has_ended(&self, now: Timestamp) -> bool {
+    pub fn has_expired(&self, now: Timestamp) -> bool {
         self.last_push_date() <= now
     }
 

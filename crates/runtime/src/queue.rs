@@ -35,7 +35,7 @@ pub enum QueueError {
     Unavailable(String),
     /// SQS accepted the call but rejected some entries.
     #[error("{left} messages were rejected: {reason}")]
-    Refused {
+    Rejected {
         /// How many were rejected.
         left: usize,
         /// SQS's error message for the first of them.
@@ -139,6 +139,6 @@ impl Queue {
             reason = format!("{} {}", first.code, first.message.as_deref().unwrap_or_default());
             entries.retain(|entry| response.failed.iter().any(|failed| failed.id == entry.id));
         }
-        Err(QueueError::Refused { left: entries.len(), reason })
+        Err(QueueError::Rejected { left: entries.len(), reason })
     }
 }

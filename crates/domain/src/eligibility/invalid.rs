@@ -46,7 +46,7 @@ pub enum InvalidRule {
     },
     /// Its evaluation fails for every customer.
     #[error("fails for every customer: {reason}")]
-    NeverHolds {
+    AlwaysFails {
         /// The evaluator's message.
         reason: String,
     },

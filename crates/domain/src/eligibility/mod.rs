@@ -73,7 +73,7 @@ impl Rule {
                     return Err(InvalidRule::NotACondition { kind: other.type_of().to_string() });
                 }
                 Err(error) => {
-                    return Err(InvalidRule::NeverHolds { reason: error.to_string() });
+                    return Err(InvalidRule::AlwaysFails { reason: error.to_string() });
                 }
             }
         }

@@ -90,7 +90,7 @@ impl Activity<'_> {
     /// What the push waits for, given the delays of all transports and the number of dead letters of each queue.
     ///
     /// An outage comes first, as it explains everything else. A used-up rate limit comes last: it is normal.
-    pub fn wait(&self, delays: &Delays, dead_letters: &[(&str, u64)], now: Timestamp) -> Wait {
+    pub fn wait_reason(&self, delays: &Delays, dead_letters: &[(&str, u64)], now: Timestamp) -> Wait {
         match self.state {
             PushState::Scheduled => return Wait::new(WaitingFor::ValidFrom, None),
             PushState::Running => {}
@@ -177,7 +177,7 @@ mod tests {
             last_progress_at: Some(minute(10)),
             outstanding_channels: &Channels::from([Channel::Email]),
         };
-        activity.wait(delays, dead_letters, minute(minutes))
+        activity.wait_reason(delays, dead_letters, minute(minutes))
     }
 
     fn provider(error: &str) -> Wait {
@@ -199,7 +199,7 @@ mod tests {
                 outstanding_channels: &Channels::from([Channel::Email]),
             };
             let delays = email(outage("down"), outage("down"));
-            assert_eq!(activity.wait(&delays, &[("email", 1)], minute(60)), expected, "{state}");
+            assert_eq!(activity.wait_reason(&delays, &[("email", 1)], minute(60)), expected, "{state}");
         }
     }
 
@@ -228,7 +228,7 @@ mod tests {
         };
         let mut delays = email(None, None);
         delays.extend(sms(Some(Delay::Outage { last_error: None })));
-        assert_eq!(activity.wait(&delays, &[], minute(1)), provider("sns: "));
+        assert_eq!(activity.wait_reason(&delays, &[], minute(1)), provider("sns: "));
     }
 
     #[test]
