@@ -12,15 +12,15 @@ use crate::fields::{Fields, Lines, check_text};
 use crate::ids::OfferId;
 use crate::text::Text;
 
-/// Longest code, in characters.
+/// Maximum length of a code, in characters.
 pub const CODE_LIMIT: usize = 64;
-/// Longest subject, in characters, before placeholders are replaced.
+/// Maximum length of a subject, in characters, before placeholders are replaced.
 pub const SUBJECT_LIMIT: usize = 200;
-/// Longest description, in characters, before placeholders are replaced.
+/// Maximum length of a description, in characters, before placeholders are replaced.
 pub const DESCRIPTION_LIMIT: usize = 10_000;
 
-/// How far ahead `validFrom` and `validUntil` may be, in days: a hundred years. Later ones could lead to dates beyond
-/// the end of the calendar, which cannot be stored.
+/// How far ahead `validFrom` and `validUntil` may be, in days: 100 years. Later ones could lead to dates beyond the
+/// end of the calendar, which cannot be stored.
 pub const MAX_DAYS_AHEAD: i64 = 36_525;
 
 /// How long an offer without `validUntil` may be pushed, in days from its creation or from `validFrom`. Its deliveries
@@ -31,7 +31,6 @@ pub const LAST_PUSH_DAYS: i64 = 90;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Offer {
-    /// Its id.
     pub id: OfferId,
     /// The bank's own short code for it.
     pub code: String,
@@ -80,7 +79,7 @@ impl Offer {
         let latest = posted.at + SignedDuration::from_hours(24 * MAX_DAYS_AHEAD);
         for (field, at) in [("validFrom", valid_from), ("validUntil", valid_until)] {
             if at.is_some_and(|at| at > latest) {
-                fields.fault(field, format!("must not be more than {MAX_DAYS_AHEAD} days ahead"));
+                fields.fault(field, "must not be more than 100 years ahead");
             }
         }
         if valid_until.is_some_and(|until| until <= posted.at) {
@@ -109,7 +108,8 @@ impl Offer {
         }
     }
 
-    /// When the offer ends: from then on it is neither pushed nor sent.
+    /// The last moment at which the offer may be pushed. From then on it has expired: it is neither pushed nor
+    /// sent.
     pub fn last_push_date(&self) -> Timestamp {
         self.valid_until.unwrap_or_else(|| {
             let from = self.valid_from.map_or(self.created_at, |from| from.max(self.created_at));

@@ -9,8 +9,8 @@ use crate::channel::{Channel, Channels};
 use crate::transport::TransportId;
 use crate::wire_enum;
 
-/// After this long without progress, a push may depend on dead letters: the sweep queues lost messages again after the
-/// same time.
+/// After this long without progress, dead letters may be what delays a push: the sweep queues lost messages
+/// again after the same time.
 const DEAD_LETTERS_AFTER: SignedDuration = SignedDuration::from_mins(3);
 
 /// Why sends through a transport are delayed.
@@ -37,7 +37,7 @@ pub type Delays = BTreeMap<Channel, BTreeMap<TransportId, Option<Delay>>>;
 
 wire_enum! {
     /// What a push waits for.
-    pub enum WaitingFor: "reason to wait" {
+    pub enum WaitingFor {
         /// The time from which its offer is valid.
         ValidFrom = "validFrom",
         /// A transport's rate limit, which is used up.
