@@ -55,7 +55,7 @@ impl From<Faults> for Problem {
         let faults = faults.into_vec();
         let detail = match faults.as_slice() {
             [fault] => format!("{fault}."),
-            faults => format!("{} things are wrong with the request; see errors.", faults.len()),
+            faults => format!("The request has {} errors; see `errors`.", faults.len()),
         };
         Self { faults, ..Self::new(StatusCode::BAD_REQUEST, detail) }
     }
@@ -66,11 +66,11 @@ impl From<StoreError> for Problem {
         tracing::error!(error = %error, "store operation failed; returning an error to the caller");
         match error {
             StoreError::Unavailable { .. } => Self::unavailable(
-                "The store is unavailable. Please try again; a request with an Idempotency-Key takes effect only once.",
+                "The store is unavailable. Please try again; `POST /offers` with an Idempotency-Key takes effect only once.",
             ),
             StoreError::InvalidRequest { .. } | StoreError::Unreadable { .. } => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "Internal error: stored data could not be read or written. It has been logged.",
+                "Internal error: stored data could not be read or written. The error has been logged.",
             ),
         }
     }
@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(Problem::from(Faults::one("code", "is required")).detail, "code is required.");
         let problem = Problem::from(faults);
         assert_eq!(problem.status, StatusCode::BAD_REQUEST);
-        assert_eq!(problem.detail, "2 things are wrong with the request; see errors.");
+        assert_eq!(problem.detail, "The request has 2 errors; see `errors`.");
         assert_eq!(problem.faults.len(), 2);
     }
 

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Channel;
 
-/// Longest address that fits an SMTP path (RFC 5321, 4.5.3.1.3, less the angle brackets).
+/// Maximum length of an address, in bytes: what fits an SMTP path (RFC 5321, 4.5.3.1.3, less the angle brackets).
 const EMAIL_LIMIT: usize = 254;
 
 /// An e-mail address that an SMTP envelope can carry: ASCII, with a dotted domain, no display name.

@@ -6,10 +6,8 @@ use crate::wire_enum;
 
 wire_enum! {
     /// A way to reach a customer.
-    pub enum Channel: "channel" {
-        /// E-mail.
+    pub enum Channel {
         Email = "email",
-        /// Text message.
         Sms = "sms",
     }
 }

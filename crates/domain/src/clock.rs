@@ -1,5 +1,3 @@
-//! The current time.
-
 use jiff::{Timestamp, Unit};
 
 /// Now, in whole milliseconds: the precision of every time that is stored.

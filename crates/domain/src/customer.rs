@@ -8,11 +8,11 @@ use crate::faults::Faults;
 use crate::fields::{Fields, Lines, kind};
 use crate::ids::CustomerId;
 
-/// Longest name, in characters.
+/// Maximum length of a name, in characters.
 pub const NAME_LIMIT: usize = 200;
-/// Most attributes of one customer.
+/// Maximum number of attributes of one customer.
 pub const ATTRIBUTES_LIMIT: usize = 100;
-/// Most bytes that the attributes of one customer may have as JSON.
+/// Maximum size of the attributes of one customer, in bytes as JSON.
 pub const ATTRIBUTES_BYTES_LIMIT: usize = 16 * 1024;
 /// How deep lists and objects may nest in an attribute.
 const ATTRIBUTE_DEPTH_LIMIT: usize = 4;

@@ -18,7 +18,7 @@ const VERSION: u32 = 1;
 
 wire_enum! {
     /// What happened. The name is the event's `detail-type`.
-    pub enum EventKind: "kind of event" {
+    pub enum EventKind {
         /// An offer was stored.
         OfferCreated = "offer.created",
         /// Every notification of a push has its outcome.

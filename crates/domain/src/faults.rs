@@ -1,10 +1,10 @@
-//! The faults of an input, field by field, so that the caller can correct all of them together.
+//! The validation errors of an input, field by field, so that the caller can correct all of them together.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// One fault of one field.
+/// One validation error of one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// The name of the field as the caller wrote it; `body` for the input as a whole.
@@ -19,24 +19,21 @@ impl fmt::Display for Fault {
     }
 }
 
-/// All faults of one input. Never empty in an `Err`.
+/// All validation errors of one input. Never empty in an `Err`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, thiserror::Error)]
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// A single fault.
     pub fn one(field: impl Into<String>, detail: impl Into<String>) -> Self {
         let mut faults = Self::default();
         faults.add(field, detail);
         faults
     }
 
-    /// Adds a fault.
     pub fn add(&mut self, field: impl Into<String>, detail: impl Into<String>) {
         self.0.push(Fault { field: field.into(), detail: detail.into() });
     }
 
-    /// Whether there is no fault.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

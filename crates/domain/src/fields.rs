@@ -34,7 +34,6 @@ impl Fields {
         }
     }
 
-    /// Adds a fault of `field`.
     pub fn fault(&mut self, field: &str, detail: impl Into<String>) {
         self.faults.add(field, detail);
     }
@@ -125,7 +124,7 @@ impl Fields {
     /// If there is any fault, with all of them.
     pub fn finish(mut self, known: &[&str]) -> Result<(), Faults> {
         for field in self.object.keys().filter(|field| !known.contains(&field.as_str())) {
-            self.faults.add(field, format!("is not a known field; known are {}", known.join(", ")));
+            self.faults.add(field, format!("is not a known field; expected one of: {}", known.join(", ")));
         }
         if self.faults.is_empty() { Ok(()) } else { Err(self.faults) }
     }

@@ -1,4 +1,4 @@
-//! What becomes of one notification.
+//! The states and outcomes of one notification.
 
 use std::str::FromStr;
 
@@ -6,17 +6,17 @@ use crate::wire::UnknownName;
 use crate::wire_enum;
 
 wire_enum! {
-    /// How a notification ended. Once recorded it never changes.
-    pub enum Outcome: "outcome" {
+    /// How a notification ended. `Sent` is permanent; a later push may replace every other outcome.
+    pub enum Outcome {
         /// The transport accepted it.
         Sent = "sent",
-        /// It cannot reach this customer; the delivery has the reason.
+        /// The provider rejected it, or it could not be composed. The delivery has the reason.
         Failed = "failed",
         /// Its address is suppressed.
         Suppressed = "suppressed",
-        /// The customer opted out of the channel, or was deleted.
+        /// The customer opted out of the channel, was deleted, or has no address for the channel any longer.
         OptedOut = "optedOut",
-        /// The offer ended before it could be sent.
+        /// The offer had expired before it could be sent.
         Expired = "expired",
         /// The push was cancelled before it was sent.
         Cancelled = "cancelled",
@@ -26,11 +26,11 @@ wire_enum! {
 /// The state of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryState {
-    /// An invocation holds a lease on it and is sending, or was when the lease ran out.
+    /// An invocation holds, or held, a lease; its result is unknown.
     Claimed,
     /// It was tried and may be tried again.
     Retry,
-    /// It is done.
+    /// It has its outcome.
     Final(Outcome),
 }
 
@@ -53,7 +53,7 @@ impl FromStr for DeliveryState {
         match string {
             "claimed" => Ok(Self::Claimed),
             "retry" => Ok(Self::Retry),
-            outcome => outcome.parse().map(Self::Final).map_err(|_| UnknownName::new("state", &KNOWN)),
+            outcome => outcome.parse().map(Self::Final).map_err(|_| UnknownName::new(&KNOWN)),
         }
     }
 }
@@ -81,7 +81,7 @@ mod tests {
         }
         assert_eq!(
             "done".parse::<DeliveryState>().unwrap_err().to_string(),
-            "is not a known state; known are claimed, retry, sent, failed, suppressed, optedOut, expired, cancelled"
+            "must be one of: claimed, retry, sent, failed, suppressed, optedOut, expired, cancelled"
         );
     }
 }

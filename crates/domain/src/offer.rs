@@ -12,16 +12,16 @@ use crate::fields::{Fields, Lines, check_text};
 use crate::ids::OfferId;
 use crate::text::Text;
 
-/// Longest code, in characters.
+/// Maximum length of a code, in characters.
 pub const CODE_LIMIT: usize = 64;
-/// Longest subject, in characters, before placeholders are replaced.
+/// Maximum length of a subject, in characters, before placeholders are replaced.
 pub const SUBJECT_LIMIT: usize = 200;
-/// Longest description, in characters, before placeholders are replaced.
+/// Maximum length of a description, in characters, before placeholders are replaced.
 pub const DESCRIPTION_LIMIT: usize = 10_000;
 
-/// How far ahead `validFrom` and `validUntil` may be, in days: a hundred years. Later ones could lead to dates beyond
-/// the end of the calendar, which cannot be stored.
-pub const HORIZON_DAYS: i64 = 36_525;
+/// How far ahead `validFrom` and `validUntil` may be, in days: 100 years. Later ones could lead to dates beyond the
+/// end of the calendar, which cannot be stored.
+pub const MAX_DAYS_AHEAD: i64 = 36_525;
 
 /// How long an offer without `validUntil` may be pushed, in days from its creation or from `validFrom`. Its deliveries
 /// are kept longer, so that their expiry never leads to a second send.
@@ -31,7 +31,6 @@ pub const LAST_PUSH_DAYS: i64 = 90;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Offer {
-    /// Its id.
     pub id: OfferId,
     /// The bank's own short code for it.
     pub code: String,
@@ -77,10 +76,10 @@ impl Offer {
         }
         let valid_from = fields.parsed("validFrom", parse_time);
         let valid_until = fields.parsed("validUntil", parse_time);
-        let horizon = posted.at + SignedDuration::from_hours(24 * HORIZON_DAYS);
+        let latest = posted.at + SignedDuration::from_hours(24 * MAX_DAYS_AHEAD);
         for (field, at) in [("validFrom", valid_from), ("validUntil", valid_until)] {
-            if at.is_some_and(|at| at > horizon) {
-                fields.fault(field, format!("must not be more than {HORIZON_DAYS} days ahead"));
+            if at.is_some_and(|at| at > latest) {
+                fields.fault(field, "must not be more than 100 years ahead");
             }
         }
         if valid_until.is_some_and(|until| until <= posted.at) {
@@ -109,7 +108,8 @@ impl Offer {
         }
     }
 
-    /// When the offer ends: from then on it is neither pushed nor sent.
+    /// The last moment at which the offer may be pushed. From then on it has expired: it is neither pushed nor
+    /// sent.
     pub fn last_push_date(&self) -> Timestamp {
         self.valid_until.unwrap_or_else(|| {
             let from = self.valid_from.map_or(self.created_at, |from| from.max(self.created_at));
@@ -118,7 +118,7 @@ impl Offer {
     }
 
     /// Whether nothing more may be sent at `now`.
-    pub fn has_ended(&self, now: Timestamp) -> bool {
+    pub fn has_expired(&self, now: Timestamp) -> bool {
         self.last_push_date() <= now
     }
 

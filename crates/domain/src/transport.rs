@@ -8,7 +8,7 @@ use crate::wire_enum;
 
 wire_enum! {
     /// What carries a channel's notifications.
-    pub enum TransportId: "transport" {
+    pub enum TransportId {
         /// Amazon SES, for e-mail.
         Ses = "ses",
         /// An SMTP server, for e-mail.
@@ -41,6 +41,6 @@ impl FromStr for OptionalTransport {
         if string == "none" {
             return Ok(Self(None));
         }
-        string.parse().map(|id| Self(Some(id))).map_err(|_| UnknownName::new("transport", &KNOWN))
+        string.parse().map(|id| Self(Some(id))).map_err(|_| UnknownName::new(&KNOWN))
     }
 }

@@ -1,6 +1,6 @@
 //! The signed tokens of unsubscribe links.
 //!
-//! A token names a customer and a channel, and authorizes its holder to change the customer's subscription to that
+//! A token names a customer and a channel, and authorises its holder to change the customer's subscription to that
 //! channel. Its form is `key.payload.signature`, the latter two in base64url. The payload is the channel (one byte),
 //! the hash of the address that the message was sent to (32 bytes) and the customer's id. The signature is HMAC-SHA256
 //! (RFC 2104) over all before it, truncated to 16 bytes. Tokens do not expire: a link in an old message must work
@@ -17,19 +17,17 @@ use crate::{AddressHash, Channel, CustomerId};
 
 /// Length of a truncated signature, in bytes: 128 bits.
 const SIGNATURE_LENGTH: usize = 16;
-/// Shortest key, in bytes. The template generates 64 characters.
+/// Minimum length of a key, in bytes. The template generates 64 characters.
 const MIN_KEY_LENGTH: usize = 32;
-/// Longest token that is verified, in bytes. Ours have at most 32 + 130 + 22 and two dots.
+/// Maximum length of a token that is verified, in bytes. Ours have at most 32 + 130 + 22 and two dots.
 const MAX_TOKEN_LENGTH: usize = 256;
-/// Longest name of a key, in bytes.
+/// Maximum length of a key's name, in bytes.
 const MAX_KEY_NAME_LENGTH: usize = 32;
 
 /// The subscription that an unsubscribe link changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
-    /// The customer.
     pub customer: CustomerId,
-    /// The channel.
     pub channel: Channel,
     /// The hash of the address that the message was sent to, so that an operator finds the opt-out by address.
     pub address: AddressHash,

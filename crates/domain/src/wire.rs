@@ -10,7 +10,7 @@ pub use serde;
 /// ```
 /// domain::wire_enum! {
 ///     /// How urgent it is.
-///     pub enum Priority: "priority" {
+///     pub enum Priority {
 ///         /// It can wait.
 ///         Low = "low",
 ///         /// It cannot.
@@ -19,16 +19,13 @@ pub use serde;
 /// }
 /// assert_eq!(Priority::High.as_str(), "high");
 /// assert_eq!("low".parse(), Ok(Priority::Low));
-/// assert_eq!(
-///     "urgent".parse::<Priority>().unwrap_err().to_string(),
-///     "is not a known priority; known are low, high"
-/// );
+/// assert_eq!("urgent".parse::<Priority>().unwrap_err().to_string(), "must be one of: low, high");
 /// ```
 #[macro_export]
 macro_rules! wire_enum {
     (
         $(#[$attribute:meta])*
-        $visibility:vis enum $name:ident: $what:literal {
+        $visibility:vis enum $name:ident {
             $( $(#[$variant_attribute:meta])* $variant:ident = $wire_name:literal, )+
         }
     ) => {
@@ -63,7 +60,7 @@ macro_rules! wire_enum {
             fn from_str(string: &str) -> ::std::result::Result<Self, Self::Err> {
                 match string {
                     $( $wire_name => Ok(Self::$variant), )+
-                    _ => Err($crate::wire::UnknownName::new($what, &[$($wire_name),+])),
+                    _ => Err($crate::wire::UnknownName::new(&[$($wire_name),+])),
                 }
             }
         }
@@ -90,15 +87,13 @@ macro_rules! wire_enum {
 
 /// A name that no variant has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("is not a known {what}; known are {}", .known.join(", "))]
+#[error("must be one of: {}", .known.join(", "))]
 pub struct UnknownName {
-    what: &'static str,
     known: &'static [&'static str],
 }
 
 impl UnknownName {
-    /// A `what` must have one of the `known` names.
-    pub const fn new(what: &'static str, known: &'static [&'static str]) -> Self {
-        Self { what, known }
+    pub const fn new(known: &'static [&'static str]) -> Self {
+        Self { known }
     }
 }

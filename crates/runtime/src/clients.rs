@@ -1,4 +1,4 @@
-//! AWS clients, with explicit time-outs and retries.
+//! AWS clients, with explicit timeouts and retries.
 //!
 //! With the SDK's defaults, one call to an endpoint that does not respond could outlast the invocation that made it.
 
@@ -65,7 +65,7 @@ impl Aws {
         &self.config
     }
 
-    /// The configuration of a client that sends messages: one attempt for each call, with this time-out. Only the
+    /// The configuration of a client that sends messages: one attempt for each call, with this timeout. Only the
     /// pipeline may retry, because a retry inside the client could send a message twice without any record of it.
     pub fn one_attempt(&self, timeout: Duration) -> SdkConfig {
         let timeouts = TimeoutConfig::builder()

@@ -46,7 +46,7 @@ impl Keys {
         match (&last.ring, since) {
             (Some(ring), Some(since)) if since < age => return Ok(ring.clone()),
             (None, Some(since)) if since < RETRY_AFTER => {
-                return Err("they could not be read, and are not tried again within a second".to_owned());
+                return Err("the signing keys could not be read less than a second ago; not retrying yet".to_owned());
             }
             _ => {}
         }

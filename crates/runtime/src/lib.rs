@@ -4,7 +4,7 @@
 //! | to change | open |
 //! |---|---|
 //! | how settings are read from the environment | [`settings`] |
-//! | time-outs, retries and TLS of the AWS clients | [`clients`] |
+//! | timeouts, retries and TLS of the AWS clients | [`clients`] |
 //! | how the keys of unsubscribe links are read and cached | [`keys`] |
 //! | how messages are queued | [`queue`] |
 //! | how the messages of an SQS event are handled, and which are redelivered | [`records`] |

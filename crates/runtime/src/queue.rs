@@ -8,9 +8,9 @@ use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
-/// Most messages in one `SendMessageBatch` (SQS API reference).
+/// Maximum number of messages in one `SendMessageBatch` (SQS API reference).
 const BATCH_LIMIT: usize = 10;
-/// Most bytes in one `SendMessageBatch` (1 MiB, SQS quotas), less a margin for what surrounds the bodies.
+/// Maximum size of one `SendMessageBatch` in bytes (1 MiB, SQS quotas), less a margin for what surrounds the bodies.
 const BATCH_BYTES: usize = (1 << 20) - (16 << 10);
 /// Concurrent calls.
 const CONCURRENCY: usize = 8;
@@ -24,10 +24,10 @@ pub struct Queue {
     url: String,
 }
 
-/// Why not every message is known to be queued. Some may be, so sending all of them again must be harmless, and is.
+/// Why not every message is known to be queued. Some may be. Handling a message twice is harmless, so resending all of
+/// them is safe.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
-    /// A message could not be written as JSON.
     #[error("a message cannot be written as JSON: {0}")]
     Unwritable(#[from] serde_json::Error),
     /// The call failed, after the client's own retries.
@@ -35,8 +35,7 @@ pub enum QueueError {
     Unavailable(String),
     /// SQS accepted the call but rejected some entries.
     #[error("{left} messages were rejected: {reason}")]
-    Refused {
-        /// How many were rejected.
+    Rejected {
         left: usize,
         /// SQS's error message for the first of them.
         reason: String,
@@ -139,6 +138,6 @@ impl Queue {
             reason = format!("{} {}", first.code, first.message.as_deref().unwrap_or_default());
             entries.retain(|entry| response.failed.iter().any(|failed| failed.id == entry.id));
         }
-        Err(QueueError::Refused { left: entries.len(), reason })
+        Err(QueueError::Rejected { left: entries.len(), reason })
     }
 }

@@ -28,7 +28,11 @@ pub async fn handle_each<E: Display>(
             Err(panic) => format!("panicked: {}", panic_message(panic.as_ref())),
         };
         let _in_span = span.entered();
-        tracing::error!(sqs.message_id = message_id, error = failure, "message failed; SQS will redeliver it");
+        tracing::error!(
+            sqs.message_id = message_id,
+            error = failure,
+            "message failed; SQS redelivers it, or moves it to the dead-letter queue after the last receive"
+        );
         response.add_failure(message_id);
     }
     response

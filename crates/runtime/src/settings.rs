@@ -1,6 +1,7 @@
 //! Settings, read from environment variables that `template.yaml` sets.
 
 use std::env;
+use std::fmt::Display;
 use std::str::FromStr;
 
 /// A setting is missing or invalid.
@@ -18,7 +19,7 @@ pub struct SettingError {
 pub fn required<T>(name: &'static str) -> Result<T, SettingError>
 where
     T: FromStr,
-    T::Err: ToString,
+    T::Err: Display,
 {
     optional(name)?.ok_or_else(|| SettingError { name, problem: "is not set".to_owned() })
 }
@@ -30,11 +31,13 @@ where
 pub fn optional<T>(name: &'static str) -> Result<Option<T>, SettingError>
 where
     T: FromStr,
-    T::Err: ToString,
+    T::Err: Display,
 {
     env::var(name)
         .ok()
         .filter(|value| !value.is_empty())
-        .map(|value| value.parse().map_err(|error: T::Err| SettingError { name, problem: error.to_string() }))
+        .map(|value| {
+            value.parse().map_err(|error: T::Err| SettingError { name, problem: format!("is invalid: {error}") })
+        })
         .transpose()
 }

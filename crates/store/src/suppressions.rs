@@ -33,7 +33,7 @@ pub struct Suppressions {
 
 domain::wire_enum! {
     /// Why nothing is sent, the strongest reason last.
-    pub enum Reason: "reason" {
+    pub enum Reason {
         /// The customer opted out.
         OptedOut = "optedOut",
         /// The address does not exist any more, or does not accept our mail.

@@ -107,7 +107,7 @@ pub(crate) async fn put_many(State(app): State<Arc<App>>, Body(body): Body) -> R
                 if seen.insert(customer.id.clone()) {
                     Ok(customer)
                 } else {
-                    Err(Faults::one("id", "is in this list more than once; only its first entry is used"))
+                    Err(Faults::one("id", "is in this list more than once; only its first valid entry is used"))
                 }
             });
             (id, customer)

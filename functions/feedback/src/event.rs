@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use store::deliveries::{DeliveryId, Feedback, FeedbackKind};
 
+use crate::payload::{InvalidPayload, parse_value};
+
 /// Feedback about an e-mail that SES had accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FeedbackEvent {
@@ -71,8 +73,8 @@ struct Recipient {
 }
 
 /// Parses an event. Returns `None` if it is of a kind that needs no action.
-pub(crate) fn parse(event: Value) -> Result<Option<FeedbackEvent>, serde_json::Error> {
-    let Detail { mail, bounce, complaint, reject } = serde_json::from_value::<Event>(event)?.detail;
+pub(crate) fn parse(event: &Value) -> Result<Option<FeedbackEvent>, InvalidPayload> {
+    let Detail { mail, bounce, complaint, reject } = parse_value::<Event>(event)?.detail;
     let delivery = delivery(&mail.tags);
     let reported = |kind, detail, at, recipients: Vec<Recipient>| {
         let address = |recipient: &Recipient| AddressHash::of(Channel::Email, bare(&recipient.email_address));
@@ -133,12 +135,12 @@ mod tests {
 
     #[test]
     fn only_permanent_bounces_count_as_bounced() {
-        let reported = parse(bounce("Permanent")).unwrap().unwrap();
+        let reported = parse(&bounce("Permanent")).unwrap().unwrap();
         assert_eq!(reported.feedback.kind, FeedbackKind::Bounced);
         assert_eq!(reported.addresses, [AddressHash::of(Channel::Email, "asha@example.com")]);
         assert_eq!(reported.delivery.unwrap().customer.as_str(), "c-1");
         for kind in ["Transient", "Undetermined"] {
-            assert_eq!(parse(bounce(kind)).unwrap().unwrap().feedback.kind, FeedbackKind::Delayed, "{kind}");
+            assert_eq!(parse(&bounce(kind)).unwrap().unwrap().feedback.kind, FeedbackKind::Delayed, "{kind}");
         }
     }
 
@@ -148,12 +150,24 @@ mod tests {
             json!({"detail": {"mail": {}, "complaint": {"complaintFeedbackType": kind,
                 "timestamp": "2026-11-24T01:02:03Z", "complainedRecipients": [{"emailAddress": "asha@example.com"}]}}})
         };
-        let reported = parse(complaint("abuse")).unwrap().unwrap();
+        let reported = parse(&complaint("abuse")).unwrap().unwrap();
         assert_eq!((reported.feedback.kind, reported.delivery), (FeedbackKind::Complained, None));
-        assert_eq!(parse(complaint("not-spam")).unwrap(), None);
-        assert_eq!(parse(json!({"detail": {"mail": {}, "delivery": {}}})).unwrap(), None);
-        let rejected = parse(json!({"detail": {"mail": {}, "reject": {"reason": "Bad content"}}})).unwrap().unwrap();
+        assert_eq!(parse(&complaint("not-spam")).unwrap(), None);
+        assert_eq!(parse(&json!({"detail": {"mail": {}, "delivery": {}}})).unwrap(), None);
+        let rejected = parse(&json!({"detail": {"mail": {}, "reject": {"reason": "Bad content"}}})).unwrap().unwrap();
         assert_eq!((rejected.feedback.kind, rejected.addresses), (FeedbackKind::Rejected, Vec::new()));
-        assert!(parse(json!({"detail": {}})).is_err());
+        assert!(parse(&json!({"detail": {}})).is_err());
+    }
+
+    #[test]
+    fn error_quotes_nothing_of_the_event() {
+        let mut event = bounce("Permanent");
+        event["detail"]["bounce"]["bouncedRecipients"] = json!("asha@example.com");
+        let error = parse(&event).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("asha"), "{error:?}");
+        assert!(
+            error.to_string().starts_with("a field is missing or has an invalid value at line 1, column "),
+            "{error}"
+        );
     }
 }

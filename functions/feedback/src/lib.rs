@@ -7,8 +7,10 @@
 //! |---|---|
 //! | which events of SES count, and as what | `event` |
 //! | which lines of SNS's log suppress a number | `sms_log` |
+//! | what an error may say of a payload that cannot be parsed | `payload` |
 
 mod event;
+mod payload;
 mod sms_log;
 
 use aws_lambda_events::cloudwatch_logs::LogsEvent;
@@ -21,12 +23,11 @@ use store::suppressions::Reason;
 use store::{Deliveries, StoreError, Suppressions};
 
 use crate::event::FeedbackEvent;
+use crate::payload::{InvalidPayload, parse_value};
 
 /// The function, built once and used by every invocation.
 pub struct App {
-    /// Where addresses and numbers are suppressed.
     pub suppressions: Suppressions,
-    /// Where feedback about e-mail is recorded.
     pub deliveries: Deliveries,
 }
 
@@ -34,7 +35,7 @@ pub struct App {
 #[derive(Debug, thiserror::Error)]
 enum FeedbackError {
     #[error("the event is not one of SES: {0}")]
-    Event(#[from] serde_json::Error),
+    Event(#[from] InvalidPayload),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -52,23 +53,24 @@ impl App {
 
     async fn dispatch(&self, payload: Value) -> Result<Value, Error> {
         if payload.get("awslogs").is_some() {
-            // `LogsEvent` borrows the names of its fields, so it cannot be read from a `Value`.
-            let logs: LogsEvent = serde_json::from_str(&payload.to_string())?;
+            let logs: LogsEvent = parse_value(&payload)?;
             return Ok(json!({"suppressed": self.handle_sms_log(logs).await?}));
         }
         if payload.get("Records").is_none() {
-            let acted_on = self.handle_event(payload).await?;
+            let acted_on = self.handle_event(&payload).await?;
             return Ok(json!({"actedOn": acted_on}));
         }
-        let event: SqsEvent = serde_json::from_value(payload)?;
-        let response =
-            records::handle_each(event, async |body| self.handle_event(serde_json::from_str(body)?).await.map(|_| ()))
-                .await;
+        let event: SqsEvent = parse_value(&payload)?;
+        let response = records::handle_each(event, async |body| {
+            let event: Value = serde_json::from_str(body).map_err(InvalidPayload::from)?;
+            self.handle_event(&event).await.map(|_| ())
+        })
+        .await;
         Ok(serde_json::to_value(response)?)
     }
 
     /// Acts on an event of SES; repeating it changes nothing. Returns whether the event is of a kind to act on.
-    async fn handle_event(&self, event: Value) -> Result<bool, FeedbackError> {
+    async fn handle_event(&self, event: &Value) -> Result<bool, FeedbackError> {
         let Some(FeedbackEvent { feedback, addresses, delivery }) = event::parse(event)? else {
             return Ok(false);
         };

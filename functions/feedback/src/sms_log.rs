@@ -7,6 +7,8 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
 use store::suppressions::Reason;
 
+use crate::payload::InvalidPayload;
+
 #[derive(Deserialize)]
 struct Line {
     notification: Notification,
@@ -30,8 +32,8 @@ struct Delivery {
 /// Parses a line. Returns `None` if the message arrived or failed for a temporary reason.
 ///
 /// # Errors
-/// If the line has another form. The error repeats nothing of it.
-pub(crate) fn parse(line: &str) -> Result<Option<(AddressHash, Reason, Timestamp)>, serde_json::Error> {
+/// If the line has another form. The error quotes nothing of it.
+pub(crate) fn parse(line: &str) -> Result<Option<(AddressHash, Reason, Timestamp)>, InvalidPayload> {
     let Line { notification, delivery, status } = serde_json::from_str(line)?;
     let reason = match delivery.provider_response.to_ascii_lowercase().as_str() {
         _ if status != "FAILURE" => return Ok(None),
@@ -73,6 +75,17 @@ mod tests {
     fn temporary_failures_suppress_no_number() {
         assert_eq!(read_response("FAILURE", "Phone is currently unreachable/unavailable"), None);
         assert_eq!(read_response("SUCCESS", "Message has been accepted by phone carrier"), None);
-        assert!(parse("START RequestId").is_err());
+    }
+
+    #[test]
+    fn error_quotes_nothing_of_the_line() {
+        for line in [
+            "START +351912345678",
+            r#"{"notification": "+351912345678"}"#,
+            r#"{"notification": {"timestamp": "x"}, "delivery": {"destination": 351912345678}, "status": "FAILURE"}"#,
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("351912345678"), "{error:?}");
+        }
     }
 }

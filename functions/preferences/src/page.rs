@@ -90,7 +90,10 @@ impl Pages {
         let (title, text, form) = match page {
             Page::Subscribed(channel) => (
                 format!("No more offers {}?", by(*channel)),
-                format!("You will no longer receive offers from {brand} {}. Nothing else changes.", by(*channel)),
+                format!(
+                    "Press the button to stop receiving offers from {brand} {}. Nothing else changes.",
+                    by(*channel)
+                ),
                 Some(Form { name: "List-Unsubscribe", value: "One-Click", button: "Unsubscribe", is_quiet: false }),
             ),
             Page::OptedOut(channel) => (

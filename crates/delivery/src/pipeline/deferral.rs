@@ -28,7 +28,7 @@ pub struct Deferral {
 
 domain::wire_enum! {
     /// What a deferred batch waits for. The names are values of the metric dimension `why`.
-    pub enum DeferReason: "defer reason" {
+    pub enum DeferReason {
         /// The circuit breaker of the selected transport, or of every transport, is open.
         BreakerOpen = "breakerOpen",
         /// The provider did not take some messages for now, or did not respond.

@@ -124,7 +124,7 @@ where
         }
         let read_at = now();
         let push_is_cancelled = self.is_cancelled(batch.push).await?;
-        let selected = if push_is_cancelled || batch.offer.has_ended(now()) {
+        let selected = if push_is_cancelled || batch.offer.has_expired(now()) {
             // Nothing will be sent, so the state of the breaker does not matter.
             self.selected(&self.primary, None)
         } else {

@@ -51,7 +51,7 @@ where
         if push_is_cancelled {
             return Err(FinalOutcome::unsent(Outcome::Cancelled, "the push was cancelled"));
         }
-        if batch.offer.has_ended(now()) {
+        if batch.offer.has_expired(now()) {
             return Err(FinalOutcome::unsent(Outcome::Expired, "the offer has expired"));
         }
         if found.unreadable.contains(id) {

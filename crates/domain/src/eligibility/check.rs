@@ -4,8 +4,8 @@ use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, S
 
 use super::invalid::InvalidRule;
 
-/// Deepest nesting of operators and calls. Evaluation recurses, and the stack of a function is limited.
-const DEPTH_LIMIT: usize = 50;
+/// Maximum depth of nested operators and calls. Evaluation recurses, and the stack of a function is limited.
+pub(super) const DEPTH_LIMIT: usize = 50;
 /// The only variable.
 pub(super) const CUSTOMER: &str = "customer";
 /// What a rule may call besides operators and the macros `has`, `all`, `exists`, `exists_one`, `filter` and `map`.
@@ -40,7 +40,10 @@ impl Check<'_> {
 
     pub(super) fn expression(&self, expression: &IdedExpr, scope: &Scope<'_>, depth: usize) -> Result<(), InvalidRule> {
         if depth > DEPTH_LIMIT {
-            return Err(self.refuse(expression, format!("nests more than {DEPTH_LIMIT} deep; split it with && or ||")));
+            return Err(self.refuse(
+                expression,
+                format!("is nested too deeply (at most {DEPTH_LIMIT} levels); split it with && or ||"),
+            ));
         }
         let depth = depth + 1;
         match &expression.expr {
@@ -50,17 +53,18 @@ impl Check<'_> {
             }
             Expr::Ident(name) if name.starts_with('@') || scope.macro_variables.contains(&name.as_str()) => Ok(()),
             Expr::Ident(name) => {
-                Err(self.refuse(expression, format!("names the unknown variable {name}; the one variable is customer")))
+                Err(self
+                    .refuse(expression, format!("names the unknown variable {name}; the only variable is customer")))
             }
             Expr::Select(select) if is_customer(&select.operand) => Ok(()),
             Expr::Select(select) => self.expression(&select.operand, scope, depth),
             Expr::List(list)
                 if scope.within_macro() && list.elements.len() > 1 && !list.elements.iter().all(is_literal) =>
             {
-                Err(self.refuse(expression, "builds a list within a macro, which could take very much memory"))
+                Err(self.refuse(expression, "builds a list within a macro, which could use too much memory"))
             }
             Expr::Map(_) if scope.within_macro() => {
-                Err(self.refuse(expression, "builds a map within a macro, which could take very much memory"))
+                Err(self.refuse(expression, "builds a map within a macro, which could use too much memory"))
             }
             Expr::List(list) => list.elements.iter().try_for_each(|element| self.expression(element, scope, depth)),
             Expr::Map(map) => map.entries.iter().try_for_each(|entry| match &entry.expr {
@@ -72,7 +76,9 @@ impl Check<'_> {
             }),
             Expr::Call(call) => self.call(expression, call, scope, depth),
             Expr::Comprehension(comprehension) => self.comprehension(expression, comprehension, scope, depth),
-            Expr::Struct(_) | Expr::Unspecified => Err(self.refuse(expression, "makes a message, which a rule cannot")),
+            Expr::Struct(_) | Expr::Unspecified => {
+                Err(self.refuse(expression, "constructs a message, which rules do not allow"))
+            }
         }
     }
 
@@ -103,12 +109,12 @@ impl Check<'_> {
         depth: usize,
     ) -> Result<(), InvalidRule> {
         if scope.within_macro() {
-            return Err(self.refuse(expression, "puts a macro within a macro, which could run for very long"));
+            return Err(self.refuse(expression, "nests a macro in a macro, which could take too long"));
         }
         if !is_attribute(&comprehension.iter_range) {
             return Err(self.refuse(
                 expression,
-                "runs a macro over something that is not an attribute, as in customer.cards.exists(c, c == 'gold')",
+                "runs a macro over something that is not an attribute; write, for example, customer.cards.exists(c, c == 'gold')",
             ));
         }
         let mut inner = scope.clone();

@@ -2,6 +2,7 @@
 
 use cel::Program;
 
+use super::check::DEPTH_LIMIT;
 use super::invalid::InvalidRule;
 
 /// The parser's stack, in bytes of address space; only used pages take memory. A debug build uses up to 12 MiB.
@@ -27,9 +28,9 @@ fn syntax_error(source: &str, errors: &cel::ParseErrors) -> InvalidRule {
         (one_based(error.pos.0), one_based(error.pos.1), error.msg.clone())
     });
     let message = if source.trim().is_empty() {
-        "the rule is empty; leave it out for everyone".to_owned()
+        "the rule is empty; leave eligibility out to select every customer".to_owned()
     } else if message.contains("recursion") || message.contains("OtherError") {
-        "it nests too deep".to_owned()
+        format!("it is nested too deeply (at most {DEPTH_LIMIT} levels)")
     } else {
         message.trim_start_matches("Syntax error: ").to_owned()
     };

@@ -4,8 +4,8 @@
 //! the rule is posted, and a rule that could run for long or take much memory is refused then: a macro runs only over
 //! an attribute of the customer (short by the limits of [`crate::customer`]) and never within another macro.
 //!
-//! Arithmetic differs from plain CEL in one way: whole and fractional numbers mix and division is exact
-//! (`7 / 2 == 3.5`). DynamoDB does not distinguish 5000.0 from 5000, so a rule must not depend on which of the two a
+//! Arithmetic differs from plain CEL in one way: whole and fractional numbers mix, and division does not truncate:
+//! `7 / 2 == 3.5`. DynamoDB does not distinguish 5000.0 from 5000, so a rule must not depend on which of the two a
 //! customer has.
 //!
 //! # Layout
@@ -73,7 +73,7 @@ impl Rule {
                     return Err(InvalidRule::NotACondition { kind: other.type_of().to_string() });
                 }
                 Err(error) => {
-                    return Err(InvalidRule::NeverHolds { reason: error.to_string() });
+                    return Err(InvalidRule::AlwaysFails { reason: error.to_string() });
                 }
             }
         }
@@ -223,7 +223,10 @@ mod tests {
     #[test]
     fn unknown_name_is_refused_with_its_position() {
         let message = refused("customer.tier == 'gold' && account.open");
-        assert!(message.starts_with("at line 1, column 28 names the unknown variable account"), "{message}");
+        assert!(
+            message.starts_with("is invalid at line 1, column 28: it names the unknown variable account"),
+            "{message}"
+        );
         assert!(refused("customer.name.matches('a+')").contains("calls the unknown function matches"));
         assert!(refused("now() > 5").contains("calls the unknown function now"));
         assert!(refused("customer == 5").contains("uses customer as a whole"));
@@ -231,7 +234,7 @@ mod tests {
 
     #[test]
     fn rule_that_could_run_for_long_is_refused() {
-        assert!(refused("customer.a.all(x, customer.b.all(y, x == y))").contains("macro within a macro"));
+        assert!(refused("customer.a.all(x, customer.b.all(y, x == y))").contains("nests a macro in a macro"));
         assert!(refused("[1, 2, 3].all(x, x > 0)").contains("not an attribute"));
         assert!(refused("customer.a.map(x, [x, x]).all(y, true)").contains("not an attribute"));
         assert!(refused("customer.all(x, true)").contains("not an attribute"));
@@ -245,10 +248,10 @@ mod tests {
         // The deepest rule that is allowed must also evaluate on the stack of a worker thread.
         assert_eq!(verdict(&format!("customer.a{} > 0", " + 1".repeat(45)), json!({"a": 1})), Verdict::Eligible);
         for rule in [deep(300), "[".repeat(1900), "(".repeat(1900)] {
-            assert!(refused(&rule).contains("it nests too deep"), "{rule}");
+            assert!(refused(&rule).contains("it is nested too deeply"), "{rule}");
         }
         let chain = format!("customer.a{} > 0", " + 1".repeat(400));
-        assert!(refused(&chain).contains("nests more than 50 deep"));
+        assert!(refused(&chain).contains("is nested too deeply (at most 50 levels)"));
         // A long chain of conditions is not nested.
         let chain = vec!["customer.a == 1"; 100].join(" || ");
         assert_eq!(verdict(&chain, json!({"a": 2})), Verdict::NotEligible);

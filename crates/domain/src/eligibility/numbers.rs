@@ -14,8 +14,8 @@ const MIXED_ARITHMETIC: [(&str, &str); 5] = [
     (operators::MODULO, "@modulo"),
 ];
 
-/// The suffix of the functions used within a macro, which take only numbers: joining texts or lists there could take
-/// very much memory.
+/// The suffix of the functions used within a macro, which take only numbers: joining texts or lists there could use
+/// too much memory.
 const NUMBERS_ONLY: &str = "_numbers";
 
 /// Replaces arithmetic operators by functions in which whole and fractional numbers mix.

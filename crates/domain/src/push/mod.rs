@@ -17,14 +17,14 @@ use crate::wire_enum;
 
 wire_enum! {
     /// The state of a push.
-    pub enum PushState: "state" {
+    pub enum PushState {
         /// It waits for the offer's `validFrom`.
         Scheduled = "scheduled",
         /// Its slices are being scanned or its batches delivered.
         Running = "running",
         /// Every notification has its outcome.
         Completed = "completed",
-        /// A caller cancelled it; what was not sent by then never is.
+        /// A caller cancelled it. It sends nothing more; a later push may.
         Cancelled = "cancelled",
     }
 }
@@ -36,21 +36,21 @@ impl PushState {
     }
 }
 
-/// What became of the notifications of a batch, a slice or a push.
+/// The outcomes of the notifications of a batch, a slice or a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct OutcomeCounts {
     /// Accepted by the transport.
     pub sent: u64,
-    /// Could not reach the customer.
+    /// Rejected, or the message could not be composed.
     pub failed: u64,
-    /// Address suppressed.
+    /// The address is suppressed.
     pub suppressed: u64,
-    /// Consent withdrawn, or customer gone.
+    /// The customer opted out, was deleted, or has no address any longer.
     pub opted_out: u64,
-    /// Offer over.
+    /// The offer had expired.
     pub expired: u64,
-    /// Push called off.
+    /// The push was cancelled.
     pub cancelled: u64,
     /// Served by an earlier push of the same offer.
     pub already_served: u64,
@@ -62,7 +62,7 @@ impl OutcomeCounts {
         *self == Self::default()
     }
 
-    /// Counts one notification that this push brought to its end.
+    /// Counts one notification whose outcome this push recorded.
     pub fn count(&mut self, outcome: Outcome) {
         *match outcome {
             Outcome::Sent => &mut self.sent,
@@ -111,7 +111,6 @@ impl AddAssign for OutcomeCounts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ScanCounts {
-    /// Customers read.
     pub customers_read: u64,
     /// Customers for whom the rule holds.
     pub customers_eligible: u64,

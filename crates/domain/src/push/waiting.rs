@@ -9,8 +9,8 @@ use crate::channel::{Channel, Channels};
 use crate::transport::TransportId;
 use crate::wire_enum;
 
-/// After this long without progress, a push may depend on dead letters: the sweep queues lost messages again after the
-/// same time.
+/// After this long without progress, dead letters may be what delays a push: the sweep queues lost messages
+/// again after the same time.
 const DEAD_LETTERS_AFTER: SignedDuration = SignedDuration::from_mins(3);
 
 /// Why sends through a transport are delayed.
@@ -37,7 +37,7 @@ pub type Delays = BTreeMap<Channel, BTreeMap<TransportId, Option<Delay>>>;
 
 wire_enum! {
     /// What a push waits for.
-    pub enum WaitingFor: "reason to wait" {
+    pub enum WaitingFor {
         /// The time from which its offer is valid.
         ValidFrom = "validFrom",
         /// A transport's rate limit, which is used up.
@@ -90,7 +90,7 @@ impl Activity<'_> {
     /// What the push waits for, given the delays of all transports and the number of dead letters of each queue.
     ///
     /// An outage comes first, as it explains everything else. A used-up rate limit comes last: it is normal.
-    pub fn wait(&self, delays: &Delays, dead_letters: &[(&str, u64)], now: Timestamp) -> Wait {
+    pub fn wait_reason(&self, delays: &Delays, dead_letters: &[(&str, u64)], now: Timestamp) -> Wait {
         match self.state {
             PushState::Scheduled => return Wait::new(WaitingFor::ValidFrom, None),
             PushState::Running => {}
@@ -177,7 +177,7 @@ mod tests {
             last_progress_at: Some(minute(10)),
             outstanding_channels: &Channels::from([Channel::Email]),
         };
-        activity.wait(delays, dead_letters, minute(minutes))
+        activity.wait_reason(delays, dead_letters, minute(minutes))
     }
 
     fn provider(error: &str) -> Wait {
@@ -199,7 +199,7 @@ mod tests {
                 outstanding_channels: &Channels::from([Channel::Email]),
             };
             let delays = email(outage("down"), outage("down"));
-            assert_eq!(activity.wait(&delays, &[("email", 1)], minute(60)), expected, "{state}");
+            assert_eq!(activity.wait_reason(&delays, &[("email", 1)], minute(60)), expected, "{state}");
         }
     }
 
@@ -228,7 +228,7 @@ mod tests {
         };
         let mut delays = email(None, None);
         delays.extend(sms(Some(Delay::Outage { last_error: None })));
-        assert_eq!(activity.wait(&delays, &[], minute(1)), provider("sns: "));
+        assert_eq!(activity.wait_reason(&delays, &[], minute(1)), provider("sns: "));
     }
 
     #[test]

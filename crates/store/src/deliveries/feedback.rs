@@ -19,7 +19,7 @@ pub struct Feedback {
 
 domain::wire_enum! {
     /// What may happen to a message after the provider accepted it, the most severe last.
-    pub enum FeedbackKind: "feedback" {
+    pub enum FeedbackKind {
         /// It could not be delivered at that time.
         Delayed = "delayed",
         /// The provider refused to deliver it after all, because it found a virus in it.

@@ -39,7 +39,7 @@ impl Progress {
 
     /// What the push waits for, given the delays of all transports and the number of dead letters of each queue.
     pub fn wait(&self, delays: &Delays, dead_letters: &[(&str, u64)], now: Timestamp) -> Wait {
-        self.activity().wait(delays, dead_letters, now)
+        self.activity().wait_reason(delays, dead_letters, now)
     }
 
     fn activity(&self) -> Activity<'_> {

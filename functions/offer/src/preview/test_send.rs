@@ -4,7 +4,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use aws_sdk_lambda::Client;
-use aws_sdk_lambda::error::DisplayErrorContext;
+use aws_sdk_lambda::config::http::HttpResponse;
+use aws_sdk_lambda::error::{DisplayErrorContext, SdkError};
 use aws_sdk_lambda::primitives::Blob;
 use domain::fields::Fields;
 use domain::{Channel, EmailAddress, Faults, Mobile};
@@ -79,7 +80,7 @@ impl TestSender {
     /// Sends the sample's message to a test recipient.
     pub(super) async fn send(&self, recipient: &TestRecipient, sample: Option<&Sample>) -> TestView {
         let result = match sample.map(|sample| &sample.message) {
-            None => Err("the offer does not go out on this channel".to_owned()),
+            None => Err("the offer is not sent on this channel".to_owned()),
             Some(Err(error)) => Err(format!("the message cannot be composed: {error}")),
             Some(Ok(Message::Email { content, description })) => {
                 let payload = json!({
@@ -105,8 +106,14 @@ impl TestSender {
     async fn invoke(&self, function: &str, payload: Value) -> Result<Value, String> {
         let call = self.lambda.invoke().function_name(function).payload(Blob::new(payload.to_string()));
         let response = call.send().await.map_err(|error| {
-            tracing::warn!(function, error = %DisplayErrorContext(&error), "no response to a test message; it may still arrive");
-            format!("no response within {} seconds; the message may still arrive", TEST_TIMEOUT.as_secs())
+            let reason = failed_call(&error);
+            tracing::warn!(
+                function,
+                error = %DisplayErrorContext(&error),
+                reason,
+                "call of a function for a test message failed; returning the reason to the caller"
+            );
+            reason
         })?;
         let payload = response.payload.map(Blob::into_inner).unwrap_or_default();
         let mut payload: Value = serde_json::from_slice(&payload).unwrap_or_default();
@@ -117,9 +124,43 @@ impl TestSender {
     }
 }
 
+/// What a failed call means for the test message. The message may still arrive unless it is certain that the function
+/// was not invoked.
+fn failed_call<E>(error: &SdkError<E, HttpResponse>) -> String {
+    let was_not_invoked = match error {
+        SdkError::ConstructionFailure(_) => true,
+        SdkError::ServiceError(rejection) => rejection.raw().status().is_client_error(),
+        _ => false,
+    };
+    if was_not_invoked {
+        "the function could not be invoked; see the log".to_owned()
+    } else if matches!(error, SdkError::TimeoutError(_)) {
+        format!("no response within {} seconds; the message may still arrive", TEST_TIMEOUT.as_secs())
+    } else {
+        "the call of the function failed; the message may still arrive; see the log".to_owned()
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use aws_sdk_lambda::primitives::SdkBody;
+
     use super::*;
+
+    #[test]
+    fn message_may_still_arrive_unless_the_function_was_not_invoked() {
+        let response = |status: u16| HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
+        let refused = |status| SdkError::service_error("refused", response(status));
+        for (error, may_arrive) in [
+            (SdkError::construction_failure("no region"), false),
+            (refused(429), false),
+            (refused(500), true),
+            (SdkError::timeout_error("8 seconds"), true),
+            (SdkError::response_error("not JSON", response(200)), true),
+        ] {
+            assert_eq!(failed_call(&error).contains("may still arrive"), may_arrive, "{error:?}");
+        }
+    }
 
     #[test]
     fn test_recipient_is_an_email_address_or_a_mobile_number() {

@@ -22,7 +22,7 @@ pub struct Diagnosis {
 
 impl Diagnosis {
     /// Finds what delays a push, from what the pipeline has recorded.
-    pub(super) async fn wait(&self, progress: &Progress) -> Wait {
+    pub(super) async fn wait_reason(&self, progress: &Progress) -> Wait {
         progress.wait(&self.delays(progress).await, &self.dead_letters(progress).await, now())
     }
 

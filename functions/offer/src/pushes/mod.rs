@@ -40,7 +40,7 @@ pub(crate) async fn read(
 }
 
 async fn view(app: &App, progress: Progress) -> ProgressView {
-    let wait = app.diagnosis.wait(&progress).await;
+    let wait = app.diagnosis.wait_reason(&progress).await;
     ProgressView::new(progress, wait)
 }
 
@@ -81,7 +81,7 @@ pub(crate) async fn push_again(
 ) -> Result<Response, Problem> {
     let retry_rejected = parse_options(body)?;
     let offer = offers::find(&app, &offer).await?;
-    if offer.has_ended(now()) {
+    if offer.has_expired(now()) {
         return Err(Problem::new(
             StatusCode::CONFLICT,
             format!(
