@@ -13,7 +13,7 @@ const CUSTOMERS: usize = 2_000;
 const KILLS: usize = 20;
 
 #[tokio::test]
-async fn randomly_killed_functions_lose_no_notification() {
+async fn repeatedly_killed_functions_lose_no_notification() {
     let bank = Bank::open();
     bank.put_many(CUSTOMERS).await;
     // Messages that a killed function held are redelivered after this time, instead of six minutes.

@@ -5,6 +5,7 @@
 
 mod consent;
 mod contract;
+mod dead_letters;
 mod event_bus;
 mod event_sources;
 mod frozen_functions;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::emulator::Emulator;
 use crate::options::Options;
-use crate::run::Run;
+use crate::running_stack::RunningStack;
 use crate::shutdown::ShutdownSignal;
 use crate::stack_dir::StackDir;
 use crate::up::{prepare, stop};
@@ -52,7 +52,7 @@ pub(crate) async fn demo(options: &Options) -> Result<()> {
 
 async fn run_demo(dir: &StackDir, options: &Options) -> Result<()> {
     let stack = prepare(dir, options).await?;
-    let functions = Run::load(&dir.processes_file());
+    let functions = RunningStack::load(&dir.processes_file());
     load::load(&stack, None).await?;
     shorten_visibility(&stack).await?;
     let demo = Demo { api: Api::new(&stack), inbox_url: stack.inbox_url.clone(), http: reqwest::Client::new() };

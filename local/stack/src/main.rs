@@ -6,7 +6,7 @@
 //! | the steps of `up` and `down` | `up` |
 //! | the AWS emulators: MiniStack, LocalStack | `emulator` |
 //! | how services are started, awaited and stopped | `services`, `process` |
-//! | the record of what is up | `run` |
+//! | the record of the running stack | `running_stack` |
 //! | options shared by several commands | `options` |
 //! | packaging functions and deploying `template.yaml` | `package`, `deploy` |
 //! | the sample customers and the sample offer | `sample` |
@@ -28,7 +28,7 @@ mod package;
 mod process;
 mod progress;
 mod redrive;
-mod run;
+mod running_stack;
 mod sample;
 mod services;
 mod shutdown;

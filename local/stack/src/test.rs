@@ -22,7 +22,8 @@ use crate::up::{prepare, stop};
 
 /// Modules of stories that are skipped on LocalStack: it enforces no roles, evaluates alarms once a minute, and is too slow
 /// to show a rate. Pages in a browser and functions in containers are tested once, on MiniStack.
-const ON_MINISTACK: [&str; 5] = ["alarms", "enforced_roles", "concurrent_functions", "in_a_browser", "in_a_container"];
+const SKIPPED_ON_LOCALSTACK: [&str; 5] =
+    ["alarms", "enforced_roles", "concurrent_functions", "in_a_browser", "in_a_container"];
 
 /// Runs all tests of the workspace.
 pub(crate) async fn test(options: &Options, arguments: &[String]) -> Result<ExitCode> {
@@ -64,7 +65,7 @@ async fn run(dir: &StackDir, options: &Options, arguments: &[String]) -> Result<
     };
     let mut failed = Vec::new();
     // The tests that need no stack. They are the same on every kind of stack, so they run with one kind only.
-    if arguments.names_no_groups() && (enforces_roles || !arguments.cargo.is_empty()) {
+    if arguments.selects_no_groups() && (enforces_roles || !arguments.cargo.is_empty()) {
         let mut command = cargo();
         command.args(["--", "--skip", stories::MODULE]).args(&arguments.libtest);
         if !output(command, false).await?.status.success() {
@@ -83,7 +84,7 @@ async fn run(dir: &StackDir, options: &Options, arguments: &[String]) -> Result<
 
 /// Modules of stories that this stack or this machine cannot run.
 fn skipped_modules(enforces_roles: bool) -> Vec<&'static str> {
-    let mut skipped = if enforces_roles { vec!["faithful_event_sources"] } else { ON_MINISTACK.to_vec() };
+    let mut skipped = if enforces_roles { vec!["faithful_event_sources"] } else { SKIPPED_ON_LOCALSTACK.to_vec() };
     if Command::new("chromedriver").arg("--version").output().is_err() {
         println!(
             "    Skipping tests in a browser: chromedriver is not installed (Debian: apt-get install chromium-driver)"
@@ -130,7 +131,7 @@ impl Arguments {
         Self { cargo, libtest: skips.chain(for_libtest.iter().cloned()).collect(), groups }
     }
 
-    fn names_no_groups(&self) -> bool {
+    fn selects_no_groups(&self) -> bool {
         self.groups.is_empty()
     }
 
@@ -213,16 +214,16 @@ mod tests {
             (&["consent".to_owned()][..], &["key_rotation".to_owned()][..])
         );
         assert_eq!(group.libtest, ["--skip", "alarms", "--nocapture"]);
-        assert!(group.includes_stories() && !group.names_no_groups());
+        assert!(group.includes_stories() && !group.selects_no_groups());
     }
 
     #[test]
     fn other_targets_run_without_stories() {
         for other in [&["--test", "template"][..], &["-p", "store"], &["--lib"]] {
             let other = arguments(other);
-            assert!(other.names_no_groups() && !other.includes_stories());
+            assert!(other.selects_no_groups() && !other.includes_stories());
         }
         let all = arguments(&[]);
-        assert!(all.names_no_groups() && all.includes_stories());
+        assert!(all.selects_no_groups() && all.includes_stories());
     }
 }

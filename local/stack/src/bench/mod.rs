@@ -4,7 +4,7 @@
 //! | to change | open |
 //! |---|---|
 //! | release builds | `build` |
-//! | size, start-up time and memory of functions | `start` |
+//! | size, start-up time and memory of functions | `cold_start` |
 //! | the functions to start, and the empty ones to compare with | `handlers` |
 //! | pushes to 1,000 to 45,211 customers | `pushes` |
 //! | the SMTP server that discards e-mail, and the SMTP benchmark | `sink` |
@@ -12,10 +12,10 @@
 //! | tables and number formats | `table` |
 
 mod build;
+mod cold_start;
 mod handlers;
 mod pushes;
 mod sink;
-mod start;
 mod system;
 mod table;
 
@@ -84,7 +84,7 @@ async fn on_stack(dir: &StackDir, wanted: &impl Fn(Part) -> bool, figures: &mut 
     let stack = prepare(dir, &options).await?;
     // First, while the stack is idle and its tables are small.
     if wanted(Part::Functions) {
-        figures.add("Functions", &start::measure(dir, &stack).await?);
+        figures.add("Functions", &cold_start::measure(dir, &stack).await?);
     }
     if wanted(Part::Pushes) {
         figures.add("Pushes", &pushes::measure(&stack, sink.is_some()).await?);

@@ -27,8 +27,8 @@ fn render(status: &Status) -> String {
 }
 
 fn write(text: &mut String, status: &Status) -> std::fmt::Result {
-    for fault in &status.faults {
-        writeln!(text, "! {fault}")?;
+    for error in &status.read_errors {
+        writeln!(text, "! {error}")?;
     }
     writeln!(text, "Pushes")?;
     if status.pushes.is_empty() {

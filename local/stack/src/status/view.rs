@@ -21,8 +21,9 @@ pub(crate) struct Status {
     pub(super) tables: Vec<Table>,
     /// Only for a local stack.
     pub(super) inbox: Option<Inbox>,
-    /// What could not be read, and why.
-    pub(super) faults: Vec<String>,
+    /// The parts that could not be read, and why.
+    #[serde(rename = "faults")]
+    pub(super) read_errors: Vec<String>,
 }
 
 /// A push and its progress. The counts are those of `GET /offers/{id}/pushes/{n}`.
@@ -51,8 +52,8 @@ pub(super) struct Push {
 pub(super) struct Function {
     /// Short name, such as `offer`.
     pub(super) name: String,
-    /// Full name.
-    pub(super) function: String,
+    #[serde(rename = "function")]
+    pub(super) full_name: String,
     /// Lambda's state (`Active`), or `Held` if its event source is disabled.
     pub(super) state: String,
     /// Invocations in the last hour.
@@ -88,8 +89,8 @@ impl Queue {
 pub(super) struct Table {
     /// Short name, such as `offers`.
     pub(super) name: String,
-    /// Full name.
-    pub(super) table: String,
+    #[serde(rename = "table")]
+    pub(super) full_name: String,
     /// DynamoDB's own count, which AWS updates every few hours.
     pub(super) items: u64,
     /// The first few items. Never read on AWS, since they contain personal data.

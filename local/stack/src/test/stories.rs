@@ -19,7 +19,7 @@ use crate::progress;
 ///
 /// A story may therefore break a part of the stack for a while. The stories of its own group either do not need that part,
 /// or share a lock with it. A comment says what a group breaks, or why it has its place.
-const ORDER: [&str; 26] = [
+const ORDER: [&str; 27] = [
     "consent", // Changes the keys that sign links.
     "contract",
     "event_bus",     // Breaks the event bus and writes to the offers table.
@@ -31,6 +31,7 @@ const ORDER: [&str; 26] = [
     "sending_switch",   // Switches sending off.
     "killed_functions", // Kills functions at work for any story.
     "lost_messages",    // Empties queues.
+    "dead_letters",     // Makes the email function fail, and expects no other dead letters.
     "offers",
     "openapi",
     "rate_limit", // Changes the rate.

@@ -14,7 +14,7 @@ use crate::process::Running;
 
 /// The running services and their URLs.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Run {
+pub(crate) struct RunningStack {
     /// The AWS emulator.
     pub(crate) emulator: Emulator,
     /// The emulator's URL.
@@ -29,7 +29,7 @@ pub(crate) struct Run {
     pub(crate) processes: Vec<Running>,
 }
 
-impl Run {
+impl RunningStack {
     /// Reads the file. A missing or damaged file counts as nothing running.
     pub(crate) fn load(file: &Path) -> Self {
         fs::read(file).ok().and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
