@@ -1,4 +1,4 @@
-//! An AWS service that misbehaves on demand: a proxy in front of the stack's own, which functions are set to call.
+//! An AWS service that misbehaves on demand: a proxy in front of the stack's AWS services. A test points functions at it.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub struct AwsCall<'a> {
     pub operation: &'a str,
     /// Its table, if it is a call to DynamoDB.
     pub table: &'a str,
-    /// Its arguments, as they travel.
+    /// Its arguments, as they were sent.
     pub body: &'a str,
 }
 
@@ -37,13 +37,13 @@ pub enum ProxyAction {
 
 /// The proxy. Ends when dropped.
 pub struct AwsProxy {
-    /// What functions call, as `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_SNS`.
+    /// For `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_SNS` and so on in a function's environment.
     pub url: String,
     server: tokio::task::JoinHandle<()>,
 }
 
 impl AwsProxy {
-    /// Starts a proxy in front of the stack at `endpoint`. `decide` decides about each call.
+    /// Starts a proxy in front of the stack at `endpoint`. `decide` returns what to do with each call.
     pub async fn start(endpoint: &str, decide: impl Fn(&AwsCall<'_>) -> ProxyAction + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free");
         let url = format!("http://{}", listener.local_addr().expect("it listens"));
@@ -52,7 +52,7 @@ impl AwsProxy {
             let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok());
             let arguments: Value = serde_json::from_slice(&body).unwrap_or_default();
             let text = String::from_utf8_lossy(&body);
-            // A header names the operation in AWS's JSON protocols, an argument in its query protocol.
+            // The operation is in a header in AWS's JSON protocols, and in an argument in its query protocol.
             let operation = match target {
                 Some(target) => target.rsplit('.').next(),
                 None => text.split('&').find_map(|argument| argument.strip_prefix("Action=")),
@@ -63,7 +63,7 @@ impl AwsProxy {
             match action {
                 ProxyAction::Throttle => return throttled(),
                 ProxyAction::Respond(status, body) => {
-                    let status = StatusCode::from_u16(status).expect("a test names a valid status");
+                    let status = StatusCode::from_u16(status).expect("a test responds with a valid status");
                     return (status, [("content-type", "text/xml")], body).into_response();
                 }
                 ProxyAction::Pass | ProxyAction::Delay(_) | ProxyAction::HoldResponse(_) => {}
@@ -79,7 +79,7 @@ impl AwsProxy {
                 ProxyAction::Delay(time) => tokio::time::sleep(time).await,
                 _ => {}
             }
-            let kind = headers.get("content-type").cloned().expect("the stack names its content's type");
+            let kind = headers.get("content-type").cloned().expect("the stack's response has a content type");
             (status, [("content-type", kind)], body).into_response()
         });
         let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });

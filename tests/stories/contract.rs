@@ -7,7 +7,7 @@ use end_to_end::{Bank, id_of};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-/// Sends an invalid body and returns the fields that the problem names.
+/// Sends an invalid body and returns the fields that the problem lists.
 async fn faults(bank: &Bank, method: &str, path: &str, body: &[u8]) -> BTreeSet<String> {
     let response = bank.call_with(method, path, &[], body).await;
     let shown = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();

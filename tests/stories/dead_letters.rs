@@ -13,7 +13,7 @@ async fn poison_message_is_dead_lettered_and_does_not_block_others() {
     let bank = Bank::open();
     bank.put_many(100).await;
     let dead = "emailDeadLetters";
-    // Retries come after the visibility timeout: six minutes in production, one second here.
+    // A message is retried after the visibility timeout: 15 minutes in production, one second here.
     bank.queues().set_visibility_timeout(1).await;
     for body in ["not json", r#"{"type": "batch.v9"}"#] {
         bank.queues().send("email", body).await;

@@ -84,7 +84,7 @@ impl<'a> Subscriber<'a> {
     }
 }
 
-/// Checks that an event is exactly as documented, without any field that the schema does not name.
+/// Checks that an event is exactly as documented, without any field that is not in the schema.
 fn check(event: &Value) {
     let kind = event["detail-type"].as_str().unwrap();
     assert_eq!(event["source"], "offercast");

@@ -142,7 +142,7 @@ async fn customers_deleted_after_queueing_get_nothing() {
     bank.put_customers(&[bank.customer("asha", &json!({})), bank.customer("left", &json!({"channels": []}))]).await;
     let offer = bank.post_offer(&json!({"code": "GONE", "description": "Hello"})).await;
     bank.wait_until_completed(&offer).await;
-    // A batch that names them, as if it was queued before they left.
+    // A batch for customers of whom one gave up their consent and one does not exist, as if it was queued before.
     let batch = email_batch(&offer, 0, 1_000_000, &[bank.id("left"), bank.id("never-there"), bank.id("asha")]);
     let response = bank.invoke("email", &sqs_event(&[batch])).await.unwrap();
     assert_eq!(response["batchItemFailures"], json!([]));

@@ -1,4 +1,5 @@
-//! One rate for all functions together. A group of its own: it changes the rate of the whole stack.
+//! One rate for all functions together, and a repeated push, which reserves no sends at that rate. A group of its own: it changes
+//! the rate of the whole stack.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -56,6 +57,7 @@ mod concurrent_functions {
         (seconds, refused)
     }
 
+    /// Tolerance: no second exceeds the rate by more than a burst, and on average 40 to 105 % of the rate is used.
     #[tokio::test]
     async fn all_functions_together_use_the_full_rate_but_not_more() {
         const RATE_PER_SECOND: usize = 50;
@@ -83,6 +85,8 @@ mod concurrent_functions {
         assert!(refused < 100, "{refused} exceeded the rate");
     }
 
+    /// Tolerance: one and a half times the rate in any second, since a late response to a reservation can shift sends into the next
+    /// second.
     #[tokio::test]
     async fn late_reservations_exceed_the_rate_by_at_most_half() {
         const RATE_PER_SECOND: usize = 50;
@@ -102,7 +106,7 @@ mod concurrent_functions {
         let (seconds, refused) = send_within(&bank, RATE_PER_SECOND, RATE_PER_SECOND * 3 / 2, CUSTOMERS).await;
         bank.aws().set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", None).await;
         println!("{refused} refused: {seconds:?}");
-        assert_eq!(refused, 0, "some exceeded one and a half times the rate: {seconds:?}");
+        assert_eq!(refused, 0, "some messages exceeded one and a half times the rate: {seconds:?}");
     }
 }
 
@@ -113,7 +117,7 @@ async fn nothing_is_lost_at_a_rate_near_the_machines_limit() {
     let bank = Bank::open();
     let (push, seconds) = send_at(&bank, "500", 2_000).await;
     assert_eq!((&push["sent"], &push["failed"]), (&json!(2_000), &json!(0)), "{push}");
-    println!("at {RATE_PER_SECOND} a second, as far as this machine carries it: {seconds:?}");
+    println!("at {RATE_PER_SECOND} a second, or as many as this machine can send: {seconds:?}");
 }
 
 #[tokio::test]
@@ -125,7 +129,7 @@ async fn repeated_push_reserves_no_sends_for_served_customers() {
     let offer = bank.post_offer(&json!({"code": "SPENT", "description": "Hello"})).await;
     assert_eq!(bank.wait_until_completed(&offer).await["sent"], CUSTOMERS);
     let before = bank.aws().environment_of("email").await[PARAMETER].clone();
-    // At this rate, reserving a send for each customer would exceed the test's patience.
+    // At this rate, reserving a send for each customer would exceed the test's timeout.
     bank.aws().set_environment("email", PARAMETER, Some("1")).await;
     let again = bank.call("POST", &format!("/offers/{}/pushes", id_of(&offer)), &json!({})).await;
     assert_eq!(again.status, 202, "{}", again.text);

@@ -1,4 +1,5 @@
 //! `SendingEnabled=false` holds all messages and loses none. A group of its own: it stops sending for the whole stack.
+//! Duplicated and reordered messages are tested here too, because a test can only reorder messages that are held.
 
 use anyhow::ensure;
 use aws_sdk_cloudformation::Client;

@@ -1,4 +1,5 @@
-//! A store that throttles or is slow: sending is slower and stays correct.
+//! A store that throttles or is slow: sending is slower and stays correct. The story of a cancelled push
+//! is here too, since it needs the same proxy in front of the store, and the lock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

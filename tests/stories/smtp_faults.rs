@@ -187,7 +187,7 @@ async fn unanswering_server_opens_the_breaker() {
     assert!(push["lastError"].as_str().unwrap().starts_with("smtp: message"), "{push}");
     bank.smtp_faults(json!([])).await;
     let push = bank.wait_until_completed(&offer).await;
-    // A message handed over twice without a reply is not sent a third time. Only the few messages of half-open probes are.
+    // Only messages sent as probes are handed over twice, and then fail.
     assert!(push["failed"].as_u64().unwrap() <= 5, "{push}");
     let count = bank.mail_count().await;
     assert_eq!(count.len(), CUSTOMERS, "no customer is left out");

@@ -141,7 +141,7 @@ mod in_a_browser {
         })
         .await;
         bank.smtp_faults(json!([])).await;
-        println!("the bar stood at {seen:?}");
+        println!("the bar was at {seen:?}");
         assert!(seen.range(1..100).count() >= 3, "it moves: {seen:?}");
 
         let counts = bank.wait_until_completed(&offer).await;

@@ -88,7 +88,7 @@ async fn logs_command_shows_all_functions_or_one() {
     assert!(said.contains("batch delivered") && !said.contains("page scanned"), "{said}");
 }
 
-/// The lines that name an offer.
+/// The lines that contain an offer's id.
 fn about(offer: &Value, lines: &str) -> String {
     lines.lines().filter(|line| line.contains(id_of(offer))).collect::<Vec<_>>().join("\n")
 }

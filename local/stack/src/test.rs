@@ -16,12 +16,12 @@ use stories::Stories;
 use crate::emulator::{Emulator, install_moto, install_schemathesis};
 use crate::options::Options;
 use crate::progress;
-use crate::shutdown::ShutdownSignal;
+use crate::shutdown::{Interrupted, ShutdownSignal};
 use crate::stack_dir::StackDir;
 use crate::up::{prepare, stop};
 
-/// Modules of stories that are skipped on LocalStack: it enforces no roles, evaluates alarms once a minute, and is too slow
-/// to show a rate. Pages in a browser and functions in containers are tested once, on MiniStack.
+/// Modules of stories that are skipped on LocalStack. It enforces no roles, evaluates alarms once a minute, and is too slow
+/// to reach a rate limit. Pages in a browser and functions in containers are tested once, on MiniStack.
 const SKIPPED_ON_LOCALSTACK: [&str; 5] =
     ["alarms", "enforced_roles", "concurrent_functions", "in_a_browser", "in_a_container"];
 
@@ -37,7 +37,7 @@ pub(crate) async fn test(options: &Options, arguments: &[String]) -> Result<Exit
     stop(&dir)?;
     let tested = tokio::select! {
         tested = run(&dir, options, arguments) => tested,
-        () = shutdown.wait() => Err(anyhow::anyhow!("stopped")),
+        () = shutdown.wait() => Err(Interrupted.into()),
     };
     stop(&dir)?;
     Ok(if tested? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -109,7 +109,7 @@ struct Arguments {
     cargo: Vec<String>,
     /// For the tests' programs: modules to skip, and the caller's own.
     libtest: Vec<String>,
-    /// The groups of stories that the caller names with `--test`. If there are any, nothing else runs.
+    /// The groups of stories that the caller selects with `--test`. If there are any, nothing else runs.
     groups: Vec<String>,
 }
 
@@ -140,7 +140,7 @@ impl Arguments {
     }
 }
 
-/// Runs a command to its end. If this is dropped, as on Ctrl-C, the command is killed with all processes that it started.
+/// Runs a command and waits until it has ended. If this is dropped, as on Ctrl-C, the command is killed with all processes that it started.
 async fn output(mut command: Command, capture: bool) -> Result<Output> {
     let what = command.get_program().to_string_lossy().into_owned();
     if capture {
@@ -154,7 +154,7 @@ async fn output(mut command: Command, capture: bool) -> Result<Output> {
     output
 }
 
-/// What a command printed, if it succeeded.
+/// The output of a command, which must have succeeded.
 fn succeeded(what: &str, output: Output) -> Result<String> {
     ensure!(output.status.success(), "{what} failed: {}", output.status);
     Ok(String::from_utf8(output.stdout)?)

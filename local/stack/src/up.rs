@@ -10,7 +10,7 @@ use crate::emulator::Emulator;
 use crate::options::Options;
 use crate::process::Running;
 use crate::running_stack::RunningStack;
-use crate::shutdown::ShutdownSignal;
+use crate::shutdown::{Interrupted, ShutdownSignal};
 use crate::stack_dir::{REGION, StackDir};
 use crate::{logs, package, progress, sample, services};
 
@@ -31,7 +31,7 @@ pub(crate) async fn up(dir: &StackDir, options: &Options, detach: bool) -> Resul
     };
     let stack = tokio::select! {
         stack = bring_up => stack,
-        () = shutdown.wait() => Err(anyhow::anyhow!("stopped")),
+        () = shutdown.wait() => Err(Interrupted.into()),
     };
     let stack = match stack {
         Ok(stack) => stack,
@@ -120,7 +120,7 @@ pub(crate) async fn prepare(dir: &StackDir, options: &Options) -> Result<Stack> 
 }
 
 async fn start(dir: &StackDir, emulator: Emulator) -> Result<RunningStack> {
-    // Stop what remains of a stack of which a part has ended.
+    // Stop the remaining processes of a partly stopped stack.
     stop(dir)?;
     let step = progress::step("Starting the AWS emulator, the inbox and the status page");
     let mut running = RunningStack::default();
@@ -193,11 +193,11 @@ fn print_endpoints(stack: &Stack) {
     println!("  Details  target/stack/stack.json\n");
     println!("  Try it:");
     println!(
-        "    cargo xtask call POST /offer/create '{{\"code\":\"HELLO\",\"description\":\"Hello {{{{ customer.name }}}}\"}}'"
+        "    cargo xtask call POST /offers '{{\"code\":\"HELLO\",\"description\":\"Hello {{{{ customer.name }}}}\"}}'"
     );
     println!("  or with curl:");
     println!(
-        "    curl --aws-sigv4 aws:amz:{}:execute-api --user {}:{} \\\n      --json '{{\"code\":\"HELLO\",\"description\":\"Hello\"}}' {}/offer/create",
+        "    curl --aws-sigv4 aws:amz:{}:execute-api --user {}:{} \\\n      --json '{{\"code\":\"HELLO\",\"description\":\"Hello\"}}' {}/offers",
         stack.region, stack.access_key_id, stack.secret_access_key, stack.api_url
     );
 }

@@ -7,7 +7,7 @@ use super::Bank;
 use crate::wait_for;
 
 impl Bank {
-    /// A moment from now, in the API's format.
+    /// The time in this many seconds, in the API's format.
     pub fn in_seconds(&self, seconds: i64) -> String {
         let at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
         at.round(jiff::Unit::Millisecond).expect("now is within range").to_string()

@@ -1,4 +1,4 @@
-//! `bench`: measures the functions on this machine and prints the tables of `docs/performance.md`.
+//! `bench`: measures the functions on this machine and prints tables. `docs/performance.md` has the results of one run.
 //!
 //! # Layout
 //! | to change | open |
@@ -24,7 +24,7 @@ use clap::ValueEnum;
 
 use crate::emulator::Emulator;
 use crate::options::Options;
-use crate::shutdown::ShutdownSignal;
+use crate::shutdown::{Interrupted, ShutdownSignal};
 use crate::stack_dir::StackDir;
 use crate::up::{prepare, stop};
 use build::{build, release};
@@ -68,9 +68,9 @@ pub(crate) async fn bench(parts: &[Part]) -> Result<()> {
         }
         Ok(figures)
     };
-    let figures = tokio::select! {
+    let figures: Result<Figures> = tokio::select! {
         figures = figures => figures,
-        () = shutdown.wait() => Err(anyhow::anyhow!("stopped")),
+        () = shutdown.wait() => Err(Interrupted.into()),
     };
     stop(&dir)?;
     println!("\n{}\n{}", system::machine(), figures?.0);

@@ -46,7 +46,6 @@ pub(super) struct Push {
     pub(super) last_error: Option<String>,
 }
 
-/// A function.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Function {
@@ -54,7 +53,8 @@ pub(super) struct Function {
     pub(super) name: String,
     #[serde(rename = "function")]
     pub(super) full_name: String,
-    /// Lambda's state (`Active`), or `Held` if its event source is disabled.
+    /// Lambda's state, such as `Active`. `Held` is this program's own state: an event source is disabled, so messages wait
+    /// (`SendingEnabled=false`).
     pub(super) state: String,
     /// Invocations in the last hour.
     pub(super) invocations: u64,
@@ -83,7 +83,6 @@ impl Queue {
     }
 }
 
-/// A table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Table {
@@ -97,11 +96,9 @@ pub(super) struct Table {
     pub(super) first: Vec<serde_json::Value>,
 }
 
-/// The inbox.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Inbox {
-    /// The inbox's page.
     pub(super) url: String,
     pub(super) emails: u64,
     /// Newest first.

@@ -1,4 +1,4 @@
-//! Collects the facts. A part that cannot be read is reported as a fault and does not hide the others.
+//! Collects the facts. A part that cannot be read is reported as such and does not hide the others.
 //!
 //! # Layout
 //!
