@@ -1,4 +1,4 @@
-//! An AWS service that misbehaves on demand: a proxy in front of the stack's own, which functions are set to call.
+//! An AWS service that misbehaves on demand: a proxy in front of the stack's AWS services. A test points functions at it.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -17,12 +17,12 @@ pub struct AwsCall<'a> {
     pub operation: &'a str,
     /// Its table, if it is a call to DynamoDB.
     pub table: &'a str,
-    /// Its arguments, as they travel.
+    /// Its arguments, as they were sent.
     pub body: &'a str,
 }
 
 /// What the proxy does with a call.
-pub enum Verdict {
+pub enum ProxyAction {
     /// Passes it on, and the response back.
     Pass,
     /// Passes it on, and the response back after this time.
@@ -37,49 +37,49 @@ pub enum Verdict {
 
 /// The proxy. Ends when dropped.
 pub struct AwsProxy {
-    /// What functions call, as `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_SNS`.
+    /// For `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_SNS` and so on in a function's environment.
     pub url: String,
     server: tokio::task::JoinHandle<()>,
 }
 
 impl AwsProxy {
-    /// Starts a proxy in front of the stack at `endpoint`. `judge` decides about each call.
-    pub async fn start(endpoint: &str, judge: impl Fn(&AwsCall<'_>) -> Verdict + Send + Sync + 'static) -> Self {
+    /// Starts a proxy in front of the stack at `endpoint`. `decide` returns what to do with each call.
+    pub async fn start(endpoint: &str, decide: impl Fn(&AwsCall<'_>) -> ProxyAction + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free");
         let url = format!("http://{}", listener.local_addr().expect("it listens"));
-        let (endpoint, judge, http) = (endpoint.to_owned(), Arc::new(judge), reqwest::Client::new());
+        let (endpoint, decide, http) = (endpoint.to_owned(), Arc::new(decide), reqwest::Client::new());
         let router = axum::Router::new().fallback(async move |uri: Uri, headers: HeaderMap, body: Bytes| {
             let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok());
             let arguments: Value = serde_json::from_slice(&body).unwrap_or_default();
             let text = String::from_utf8_lossy(&body);
-            // A header names the operation in AWS's JSON protocols, an argument in its query protocol.
+            // The operation is in a header in AWS's JSON protocols, and in an argument in its query protocol.
             let operation = match target {
                 Some(target) => target.rsplit('.').next(),
                 None => text.split('&').find_map(|argument| argument.strip_prefix("Action=")),
             };
             let (operation, table) =
                 (operation.unwrap_or_default(), arguments["TableName"].as_str().unwrap_or_default());
-            let verdict = judge(&AwsCall { operation, table, body: &text });
-            match verdict {
-                Verdict::Throttle => return throttled(),
-                Verdict::Respond(status, body) => {
-                    let status = StatusCode::from_u16(status).expect("a test names a valid status");
+            let action = decide(&AwsCall { operation, table, body: &text });
+            match action {
+                ProxyAction::Throttle => return throttled(),
+                ProxyAction::Respond(status, body) => {
+                    let status = StatusCode::from_u16(status).expect("a test responds with a valid status");
                     return (status, [("content-type", "text/xml")], body).into_response();
                 }
-                Verdict::Pass | Verdict::Delay(_) | Verdict::HoldResponse(_) => {}
+                ProxyAction::Pass | ProxyAction::Delay(_) | ProxyAction::HoldResponse(_) => {}
             }
             // With the caller's own headers, since the caller signed the host among them.
             let call = http.post(format!("{endpoint}{uri}")).headers(headers).body(body);
             let response = call.send().await.expect("the stack responds");
             let (status, headers) = (response.status(), response.headers().clone());
             let body = response.bytes().await.expect("the stack responds in full");
-            match verdict {
+            match action {
                 // The semaphore never gets a permit: this ends when it is closed.
-                Verdict::HoldResponse(until) => drop(until.acquire().await),
-                Verdict::Delay(time) => tokio::time::sleep(time).await,
+                ProxyAction::HoldResponse(until) => drop(until.acquire().await),
+                ProxyAction::Delay(time) => tokio::time::sleep(time).await,
                 _ => {}
             }
-            let kind = headers.get("content-type").cloned().expect("the stack names its content's type");
+            let kind = headers.get("content-type").cloned().expect("the stack's response has a content type");
             (status, [("content-type", kind)], body).into_response()
         });
         let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });

@@ -37,7 +37,7 @@ impl<'a> Sam<'a> {
             assert!(template.contains(&source), "template.yaml has no {source}");
             template = template.replace(&source, "CodeUri: code\n");
         }
-        // SAM passes on only the variables that the template names.
+        // SAM passes on only the variables that the template lists.
         assert!(template.contains(FOR_ALL), "template.yaml has no {FOR_ALL}");
         let template = template.replace(FOR_ALL, &format!("{FOR_ALL}        AWS_ENDPOINT_URL: \"\"\n"));
         fs::write(folder.join("template.yaml"), template).expect("the template can be written");
@@ -108,14 +108,14 @@ fn lay_out(bank: &Bank, folder: &Path) -> Result<()> {
     }
     let listed = String::from_utf8(ldd.output().context("cannot run ldd")?.stdout)?;
     let mut loader = None;
-    // Each program has a line of its own, which ends with a colon.
+    // A line that ends with a colon is a program, not a library.
     for library in listed.split_whitespace().filter(|word| word.starts_with('/') && !word.ends_with(':')) {
         let file = library.rsplit('/').next().unwrap_or_default();
         fs::copy(library, libraries.join(file))?;
         loader = loader.or_else(|| file.starts_with("ld-").then(|| file.to_owned()));
     }
     let run =
-        format!("/var/task/lib/{} --library-path /var/task/lib /var/task", loader.context("ldd names no loader")?);
+        format!("/var/task/lib/{} --library-path /var/task/lib /var/task", loader.context("ldd lists no loader")?);
     let bootstrap = format!("#!/bin/sh\nexec {run}/relay /var/task/sockets {run}/$AWS_LAMBDA_FUNCTION_NAME\n");
     fs::write(folder.join("bootstrap"), bootstrap)?;
     fs::set_permissions(folder.join("bootstrap"), fs::Permissions::from_mode(0o755))?;

@@ -1,14 +1,14 @@
-//! What the stories are written with: a bank on the running stack, and stand-ins for services that misbehave.
+//! The test support of the stories: `Bank`, the fixture of each test, and stand-ins for services that misbehave.
 //!
 //! # Layout
 //!
 //! | to change | open |
 //! |---|---|
-//! | what a bank does: customers, offers, inbox, queues, tables | `bank` |
+//! | the fixture: customers, offers, inbox, queues, tables | `bank` |
 //! | an AWS service that fails, delays or withholds responses | `aws_proxy` |
 //! | a function's process that a test freezes and kills | `function` |
 //! | functions in containers, as `sam local invoke` runs them | `container` |
-//! | SES, played by moto | `ses` |
+//! | SES, simulated by moto | `ses` |
 //! | calls signed for a program that cannot sign | `signing_proxy` |
 //! | Chromium | `browser` |
 //! | the routes of the template | `routes` |
@@ -34,26 +34,26 @@ pub use bank::{
 };
 pub use routes::{Route, routes};
 
-/// The longest that [`wait_for`] waits. It is generous: it ends a test that hangs and promises no speed.
-const PATIENCE: Duration = Duration::from_secs(240);
-/// Between two attempts.
+/// Timeout of [`wait_for`]. It is long, since it only ends a test that hangs. It is no promise of speed.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(240);
+/// Pauses between two attempts.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Waits until `look` succeeds.
 pub async fn wait_for<T>(what: &str, look: impl AsyncFnMut() -> Result<T>) -> T {
-    wait_long_for(what, PATIENCE, look).await
+    wait_long_for(what, DEFAULT_TIMEOUT, look).await
 }
 
-/// Waits until `look` succeeds, for as long as `patience`.
-pub async fn wait_long_for<T>(what: &str, patience: Duration, mut look: impl AsyncFnMut() -> Result<T>) -> T {
+/// Waits until `look` succeeds, for up to `timeout`.
+pub async fn wait_long_for<T>(what: &str, timeout: Duration, mut look: impl AsyncFnMut() -> Result<T>) -> T {
     let began = Instant::now();
     loop {
         let looked = Instant::now();
         match look().await {
             Ok(found) => return found,
-            Err(error) if began.elapsed() > patience => panic!("waited in vain for {what}: {error:#}"),
-            // A busy stack is asked less often, so that it gets on with the work that is waited for.
+            Err(error) if began.elapsed() > timeout => panic!("timed out waiting for {what}: {error:#}"),
+            // The slower the stack responds, the longer the pause, so that waiting does not slow it down further.
             Err(_) => tokio::time::sleep((3 * looked.elapsed()).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)).await,
         }
     }
@@ -62,7 +62,7 @@ pub async fn wait_long_for<T>(what: &str, patience: Duration, mut look: impl Asy
 /// A program of this workspace, built beside this test: target/debug/deps/stories and target/debug/email.
 pub fn program(name: &str) -> PathBuf {
     let own = env::current_exe().expect("a test has a file");
-    own.ancestors().nth(2).map(|folder| folder.join(name)).expect("it lies in the target folder")
+    own.ancestors().nth(2).map(|folder| folder.join(name)).expect("it is in the target folder")
 }
 
 /// Unsubscribes as a mail program does it for its reader (RFC 8058, 3.2).

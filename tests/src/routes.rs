@@ -7,7 +7,7 @@ use crate::in_repository;
 /// A route of the API.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route {
-    /// With its variables in braces.
+    /// The path, with its variables in braces.
     pub path: String,
     /// `GET`, `POST`, …
     pub method: String,

@@ -1,4 +1,4 @@
-//! SES, played by moto, which keeps the messages that it accepts.
+//! SES, simulated by moto, which keeps the messages that it accepts.
 
 use std::env;
 use std::process::Stdio;

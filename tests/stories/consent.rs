@@ -13,11 +13,11 @@ static KEYS: RwLock<()> = RwLock::const_new(());
 /// Posts an offer to the bank's customers and returns its push once it is completed.
 async fn push(bank: &Bank, code: &str) -> Value {
     let offer = bank.post_offer(&json!({"code": code, "description": "Hello"})).await;
-    bank.completed(&offer).await
+    bank.wait_until_completed(&offer).await
 }
 
 /// The unsubscribe link in a customer's mail.
-async fn link(bank: &Bank, who: &str) -> String {
+async fn read_unsubscribe_link(bank: &Bank, who: &str) -> String {
     let mail = bank.mail().await;
     mail.iter().find(|mail| mail.to == bank.address(who)).unwrap().unsubscribe_link().to_owned()
 }
@@ -29,7 +29,7 @@ async fn suppression(bank: &Bank, who: &str) -> Option<Value> {
 }
 
 /// The suppression, once it is found by the address: the index may lag behind.
-async fn found(bank: &Bank, who: &str) -> Value {
+async fn wait_for_suppression(bank: &Bank, who: &str) -> Value {
     wait_for("the suppression to be found by its address", async || {
         suppression(bank, who).await.ok_or_else(|| anyhow::anyhow!("not yet"))
     })
@@ -72,7 +72,7 @@ async fn unsubscribe_get_is_safe_and_post_takes_effect() {
     assert_eq!((first.status(), again.status()), (StatusCode::OK, StatusCode::OK));
     assert_eq!(first.headers().get("set-cookie"), None);
     assert_eq!(first.text().await.unwrap(), again.text().await.unwrap());
-    let noted = found(&bank, "asha").await;
+    let noted = wait_for_suppression(&bank, "asha").await;
     assert_eq!(noted["reason"], "optedOut");
     let third = push(&bank, "THIRD").await;
     assert_eq!((&third["sent"], &third["optedOut"]), (&json!(1), &json!(1)), "{third}");
@@ -99,8 +99,8 @@ async fn operator_can_lift_an_opt_out() {
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
     push(&bank, "FIRST").await;
-    one_click(&link(&bank, "asha").await).await;
-    found(&bank, "asha").await;
+    one_click(&read_unsubscribe_link(&bank, "asha").await).await;
+    wait_for_suppression(&bank, "asha").await;
     let path = format!("/suppressions/email/{}", bank.address("asha").to_uppercase());
     for _ in 0..2 {
         assert_eq!(bank.call("DELETE", &path, &Value::Null).await.status, 204);
@@ -144,7 +144,7 @@ async fn unsubscribing_during_a_push_stops_pending_messages() {
     })
     .await;
     bank.smtp_faults(json!([])).await;
-    let push = bank.completed(&offer).await;
+    let push = bank.wait_until_completed(&offer).await;
     assert_eq!((&push["sent"], &push["optedOut"]), (&json!(CUSTOMERS - 1), &json!(1)), "{push}");
     let count = bank.mail_count().await;
     assert_eq!((count["c5"], count["c15"], count["c6"]), (1, 2, 2));
@@ -157,7 +157,7 @@ async fn forged_unsubscribe_links_all_get_the_same_404() {
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({})), bank.customer("ines", &json!({}))]).await;
     push(&bank, "FIRST").await;
-    let (asha, ines) = (link(&bank, "asha").await, link(&bank, "ines").await);
+    let (asha, ines) = (read_unsubscribe_link(&bank, "asha").await, read_unsubscribe_link(&bank, "ines").await);
     let (base, asha) = asha.rsplit_once('/').unwrap();
     let (_, ines) = ines.rsplit_once('/').unwrap();
     let (_, signature) = asha.rsplit_once('.').unwrap();
@@ -190,7 +190,7 @@ async fn hard_bounce_and_complaint_suppress_but_soft_bounce_does_not() {
     let bank = Bank::open();
     bank.put_many(4).await;
     let offer = bank.post_offer(&json!({"code": "FIRST", "description": "Hello"})).await;
-    bank.completed(&offer).await;
+    bank.wait_until_completed(&offer).await;
     // As SES reports it. Only SES may put such an event on the bus, so EventBridge is asked whether the rule matches it, and
     // the test puts into the rule's queue what the rule would.
     let rules = bank.aws().json("events", "AWSEvents.ListRules", &json!({"NamePrefix": "offercast"})).await;
@@ -241,7 +241,7 @@ async fn unsubscribe_links_survive_key_rotation() {
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({})), bank.customer("ines", &json!({}))]).await;
     push(&bank, "FIRST").await;
-    let old = link(&bank, "asha").await;
+    let old = read_unsubscribe_link(&bank, "asha").await;
     let secret = bank.aws().environment_of("preferences").await["UNSUBSCRIBE_KEYS_SECRET_ARN"].clone();
     let read = bank.aws().json("secretsmanager", "secretsmanager.GetSecretValue", &json!({"SecretId": secret})).await;
     let mut ring: Value = serde_json::from_str(read["SecretString"].as_str().unwrap()).unwrap();
@@ -252,7 +252,7 @@ async fn unsubscribe_links_survive_key_rotation() {
     bank.aws().set_environment("email", "KEYS_CHANGED", Some("yes")).await;
     bank.put_customers(&[bank.customer("tom", &json!({}))]).await;
     push(&bank, "SECOND").await;
-    let new = link(&bank, "tom").await;
+    let new = read_unsubscribe_link(&bank, "tom").await;
     assert!(old.contains("/k1.") && new.contains("/k2."), "{old} {new}");
     assert_eq!(one_click(&old).await.status(), StatusCode::OK);
     wait_for("the page to know the new key", async || {

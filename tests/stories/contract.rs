@@ -7,7 +7,7 @@ use end_to_end::{Bank, id_of};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-/// Sends an invalid body and returns the fields that the problem names.
+/// Sends an invalid body and returns the fields that the problem lists.
 async fn faults(bank: &Bank, method: &str, path: &str, body: &[u8]) -> BTreeSet<String> {
     let response = bank.call_with(method, path, &[], body).await;
     let shown = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
@@ -210,7 +210,7 @@ async fn repeated_idempotency_key_returns_the_same_offer() {
     let bad = bank.call_with("POST", "/offers", &[("Idempotency-Key", "")], offer.to_string().as_bytes()).await;
     assert_eq!(bad.status, 400, "{}", bad.text);
 
-    bank.completed(&first.json()).await;
+    bank.wait_until_completed(&first.json()).await;
     assert_eq!(bank.mail().await.len(), 1);
 }
 
@@ -227,7 +227,7 @@ async fn concurrent_requests_with_one_idempotency_key_create_one_offer() {
     let ids: BTreeSet<_> = taken.iter().map(|response| id_of(&response.json()).to_owned()).collect();
     assert_eq!((fresh, ids.len()), (1, 1), "{responses:?}");
 
-    bank.completed(&taken[0].json()).await;
+    bank.wait_until_completed(&taken[0].json()).await;
     assert_eq!(bank.mail().await.len(), 1);
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, ensure};
 use aws_sdk_cloudformation::types::{Parameter, StackStatus};
-use end_to_end::aws_proxy::{AwsCall, AwsProxy, Verdict};
+use end_to_end::aws_proxy::{AwsCall, AwsProxy, ProxyAction};
 use end_to_end::{Bank, id_of, wait_for};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -46,7 +46,7 @@ impl<'a> Subscriber<'a> {
     }
 
     /// The events received about an offer, by kind, without duplicates. All received events are checked against their schemas.
-    async fn heard_of(&mut self, offer: &str) -> BTreeMap<String, Vec<Value>> {
+    async fn events_of(&mut self, offer: &str) -> BTreeMap<String, Vec<Value>> {
         let sqs = aws_sdk_sqs::Client::new(&self.bank.stack.sdk_config());
         loop {
             let call = sqs.receive_message().queue_url(&self.queue).max_number_of_messages(10);
@@ -74,9 +74,9 @@ impl<'a> Subscriber<'a> {
     }
 
     /// Waits until it has received this many kinds of events about an offer.
-    async fn hears(&mut self, offer: &str, kinds: usize) -> BTreeMap<String, Vec<Value>> {
+    async fn wait_for_events(&mut self, offer: &str, kinds: usize) -> BTreeMap<String, Vec<Value>> {
         wait_for("the subscriber to receive the events", async || {
-            let heard = self.heard_of(offer).await;
+            let heard = self.events_of(offer).await;
             ensure!(heard.len() >= kinds, "{:?}", heard.keys());
             Ok(heard)
         })
@@ -84,7 +84,7 @@ impl<'a> Subscriber<'a> {
     }
 }
 
-/// Checks that an event is exactly as documented, without any field that the schema does not name.
+/// Checks that an event is exactly as documented, without any field that is not in the schema.
 fn check(event: &Value) {
     let kind = event["detail-type"].as_str().unwrap();
     assert_eq!(event["source"], "offercast");
@@ -120,8 +120,8 @@ async fn events_report_offers_and_the_outcome_of_their_pushes() {
         .await;
 
     let offer = bank.post_offer(&json!({"code": "EVENTS", "description": "Hello {{ customer.name }}"})).await;
-    let push = bank.completed(&offer).await;
-    let heard = subscriber.hears(id_of(&offer), 2).await;
+    let push = bank.wait_until_completed(&offer).await;
+    let heard = subscriber.wait_for_events(id_of(&offer), 2).await;
     let created = once(&heard, "offer.created");
     assert_eq!(created["offer"], offer, "as the API returns it");
     let completed = once(&heard, "push.completed");
@@ -134,9 +134,9 @@ async fn events_report_offers_and_the_outcome_of_their_pushes() {
     // A second push publishes its own event, but not the offer's again.
     let again = bank.call("POST", &format!("/offers/{}/pushes", id_of(&offer)), &json!({})).await;
     assert_eq!(again.status, 202, "{}", again.text);
-    bank.completed_number(&offer, 2).await;
+    bank.wait_until_push_completed(&offer, 2).await;
     let heard = wait_for("the second push's event", async || {
-        let heard = subscriber.heard_of(id_of(&offer)).await;
+        let heard = subscriber.events_of(id_of(&offer)).await;
         ensure!(heard["push.completed"].len() == 2, "{heard:?}");
         Ok(heard)
     })
@@ -149,7 +149,7 @@ async fn events_report_offers_and_the_outcome_of_their_pushes() {
     let later = bank.post_offer(&later).await;
     let cancelled = bank.call("POST", &format!("/offers/{}/pushes/1/cancel", id_of(&later)), &json!({})).await;
     assert_eq!(cancelled.status, 202, "{}", cancelled.text);
-    let heard = subscriber.hears(id_of(&later), 2).await;
+    let heard = subscriber.wait_for_events(id_of(&later), 2).await;
     assert_eq!(once(&heard, "offer.created")["offer"]["validFrom"], later["validFrom"]);
     let event = once(&heard, "push.cancelled");
     assert_eq!(event["push"]["cancelledBy"], cancelled.json()["cancelledBy"]);
@@ -165,27 +165,27 @@ async fn pushes_continue_while_the_bus_is_down_and_events_follow_later() {
     let mut subscriber = Subscriber::new(&bank).await;
     bank.put_many(5).await;
     let (is_down, was_called) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
-    let judge = {
+    let decide = {
         let (is_down, was_called) = (is_down.clone(), was_called.clone());
         move |_: &AwsCall<'_>| {
             was_called.store(true, Ordering::Relaxed);
-            if is_down.load(Ordering::Relaxed) { Verdict::Throttle } else { Verdict::Pass }
+            if is_down.load(Ordering::Relaxed) { ProxyAction::Throttle } else { ProxyAction::Pass }
         }
     };
-    let bus = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
+    let bus = AwsProxy::start(&bank.stack.endpoint_url, decide).await;
     bank.aws().set_environment("push", "AWS_ENDPOINT_URL_EVENTBRIDGE", Some(&bus.url)).await;
     let offer = bank.post_offer(&json!({"code": "DOWN", "description": "Hello"})).await;
-    assert_eq!(bank.completed(&offer).await["sent"], 5);
+    assert_eq!(bank.wait_until_completed(&offer).await["sent"], 5);
     wait_for("the function to call the bus", async || {
         ensure!(was_called.load(Ordering::Relaxed));
         Ok(())
     })
     .await;
-    assert!(subscriber.heard_of(id_of(&offer)).await.is_empty());
+    assert!(subscriber.events_of(id_of(&offer)).await.is_empty());
     is_down.store(false, Ordering::Relaxed);
     // As the schedule does once the mark is old enough.
     bank.sweep(&offer).await;
-    let heard = subscriber.hears(id_of(&offer), 2).await;
+    let heard = subscriber.wait_for_events(id_of(&offer), 2).await;
     assert_eq!(once(&heard, "push.completed")["push"]["counts"]["sent"], 5);
     once(&heard, "offer.created");
     assert_eq!(bank.sweep(&offer).await["published"], 0, "the mark is cleared");
@@ -209,7 +209,7 @@ mod enforced_roles {
         // Events of the next stored offer arrive later than any event of the failed one would.
         let stored = bank.call("POST", "/offers", &offer).await;
         assert_eq!(stored.status, 201, "{}", stored.text);
-        subscriber.hears(id_of(&stored.json()), 2).await;
+        subscriber.wait_for_events(id_of(&stored.json()), 2).await;
         let own = |event: &&Value| event["detail"]["offer"]["code"] == bank.name.as_str();
         let heard: Vec<_> = subscriber.heard.iter().filter(own).collect();
         assert!(heard.iter().all(|event| event["detail"]["offer"]["id"] == stored.json()["id"]), "{heard:?}");

@@ -5,7 +5,7 @@ mod faithful_event_sources {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use anyhow::ensure;
-    use end_to_end::aws_proxy::{AwsCall, AwsProxy, Verdict};
+    use end_to_end::aws_proxy::{AwsCall, AwsProxy, ProxyAction};
     use end_to_end::{Bank, wait_for};
     use serde_json::{Value, json};
     use tokio::sync::Mutex;
@@ -22,14 +22,14 @@ mod faithful_event_sources {
         // The store refuses every call of the push function, for more calls than one invocation makes.
         let calls = Arc::new(AtomicUsize::new(0));
         let counter = calls.clone();
-        let judge = move |_: &AwsCall<'_>| match counter.fetch_add(1, Ordering::Relaxed) {
-            0..8 => Verdict::Throttle,
-            _ => Verdict::Pass,
+        let decide = move |_: &AwsCall<'_>| match counter.fetch_add(1, Ordering::Relaxed) {
+            0..8 => ProxyAction::Throttle,
+            _ => ProxyAction::Pass,
         };
-        let store = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
+        let store = AwsProxy::start(&bank.stack.endpoint_url, decide).await;
         bank.aws().set_environment("push", "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
         let offer = bank.post_offer(&json!({"code": "AGAIN", "description": "Hello"})).await;
-        let push = bank.completed(&offer).await;
+        let push = bank.wait_until_completed(&offer).await;
         bank.aws().set_environment("push", "AWS_ENDPOINT_URL_DYNAMODB", None).await;
         assert!(calls.load(Ordering::Relaxed) > 8);
         assert_eq!(push["sent"], 10);
@@ -60,7 +60,7 @@ mod faithful_event_sources {
         bank.queues().sqs().delete_message().queue_url(dead).receipt_handle(handle).send().await.unwrap();
 
         let offer = bank.post_offer(&json!({"code": "BEHIND", "description": "Hello"})).await;
-        assert_eq!(bank.completed(&offer).await["sent"], 10);
+        assert_eq!(bank.wait_until_completed(&offer).await["sent"], 10);
         bank.tables().delete_push_request(&poison).await;
     }
 }

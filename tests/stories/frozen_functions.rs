@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::ensure;
-use end_to_end::aws_proxy::{AwsCall, AwsProxy, Verdict};
+use end_to_end::aws_proxy::{AwsCall, AwsProxy, ProxyAction};
 use end_to_end::function::Function;
 use end_to_end::{Bank, each_once, email_batch, records_acceptance, sqs_event, wait_for, wait_long_for};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ const MAY_TAKE: Duration = Duration::from_secs(115);
 async fn batch(bank: &Bank) -> (Value, Value) {
     bank.put_many(20).await;
     let offer = bank.post_offer(&json!({"code": "FROZEN", "description": "Hello", "eligibility": "false"})).await;
-    bank.completed(&offer).await;
+    bank.wait_until_completed(&offer).await;
     let customers: Vec<_> = (0..20).map(|i| bank.id(&format!("c{i}"))).collect();
     let batch = email_batch(&offer, 9_999, 0, &customers);
     (offer, sqs_event(&[batch]))
@@ -55,18 +55,18 @@ async fn function_frozen_while_claiming_sends_nothing_after_its_leases_expire() 
     let (offer, event) = batch(&bank).await;
     // The store has recorded its claims, and it is frozen before it receives the store's response.
     let (claimed, release) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
-    let judge = {
+    let decide = {
         let (claimed, release) = (claimed.clone(), release.clone());
         let deliveries = bank.stack.tables["deliveries"].clone();
         move |call: &AwsCall<'_>| {
             if (call.operation, call.table) != ("UpdateItem", &*deliveries) {
-                return Verdict::Pass;
+                return ProxyAction::Pass;
             }
             claimed.notify_one();
-            Verdict::HoldResponse(release.clone())
+            ProxyAction::HoldResponse(release.clone())
         }
     };
-    let store = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
+    let store = AwsProxy::start(&bank.stack.endpoint_url, decide).await;
     let mut frozen = Function::start(&bank, "email", &[("AWS_ENDPOINT_URL_DYNAMODB", &store.url)]).await;
     frozen.begin(event.clone(), MAY_TAKE).await;
     claimed.notified().await;
@@ -104,10 +104,10 @@ async fn function_killed_before_recording_duplicates_only_messages_in_flight() {
     let (offer, event) = batch(&bank).await;
     // It receives the server's replies and is killed before it can record them.
     let deliveries = bank.stack.tables["deliveries"].clone();
-    let judge = move |call: &AwsCall<'_>| {
-        if records_acceptance(call, &deliveries) { Verdict::Throttle } else { Verdict::Pass }
+    let decide = move |call: &AwsCall<'_>| {
+        if records_acceptance(call, &deliveries) { ProxyAction::Throttle } else { ProxyAction::Pass }
     };
-    let store = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
+    let store = AwsProxy::start(&bank.stack.endpoint_url, decide).await;
     let killed = Function::start(&bank, "email", &[("AWS_ENDPOINT_URL_DYNAMODB", &store.url)]).await;
     killed.begin(event.clone(), MAY_TAKE).await;
     wait_for("all messages in flight to arrive", async || {

@@ -20,7 +20,7 @@ mod concurrent_functions {
     #[tokio::test]
     async fn generated_requests_get_only_documented_responses() {
         let bank = Bank::open();
-        let proxy = SigningProxy::start(&bank.stack, harmless).await;
+        let proxy = SigningProxy::start(&bank.stack, make_harmless).await;
         let schemathesis = env::var_os(SCHEMATHESIS_VARIABLE).expect("cargo xtask test sets the path of schemathesis");
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let output = Command::new(schemathesis)
@@ -47,7 +47,7 @@ mod concurrent_functions {
 }
 
 /// Changes a generated offer so that no customer is eligible for it, and so that all of its faults are tested.
-fn harmless(call: &mut ForwardedCall) {
+fn make_harmless(call: &mut ForwardedCall) {
     if call.method != Method::POST || !["/offers", "/offer/create"].contains(&call.path.as_str()) {
         return;
     }

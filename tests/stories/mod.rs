@@ -1,10 +1,11 @@
-//! One module for each group of promises.
+//! The stories. Each module is a group: the tests of one subject.
 //!
 //! The stories of a group run at the same time, the groups one after the other. The order is in
 //! `local/stack/src/test/stories.rs`, where a new group needs a place.
 
 mod consent;
 mod contract;
+mod dead_letters;
 mod event_bus;
 mod event_sources;
 mod frozen_functions;

@@ -20,7 +20,7 @@ async fn offer_reaches_every_consenting_customer_once() {
     assert_eq!(response.status, 201, "{}", response.text);
     let stored = response.json();
     assert!(response.headers["location"].ends_with(&format!("/offers/{}", id_of(&stored))));
-    bank.completed(&stored).await;
+    bank.wait_until_completed(&stored).await;
 
     let texts = bank.texts(&["asha", "ines", "tom", "mei"]).await;
     assert_eq!(texts.keys().collect::<Vec<_>>(), ["ines", "mei"]);

@@ -7,7 +7,7 @@ use end_to_end::{Bank, counts, email_batch, sqs_event, wait_for};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn exactly_the_eligible_of_2000_customers_get_the_offer() {
+async fn only_eligible_customers_get_the_offer() {
     let bank = Bank::open();
     let tiers = ["basic", "silver", "gold", "platinum"];
     let customers: Vec<Value> = (0..2_000_usize)
@@ -47,7 +47,7 @@ async fn exactly_the_eligible_of_2000_customers_get_the_offer() {
             "eligibility": "customer.tier in ['gold', 'platinum'] && customer.monthly_spend * 1.5 >= 7500",
         }))
         .await;
-    let push = bank.completed(&offer).await;
+    let push = bank.wait_until_completed(&offer).await;
 
     assert_eq!(bank.mail_count().await, expected);
     assert_eq!(push["sent"], expected.len());
@@ -72,7 +72,7 @@ async fn attributes_fill_placeholders_and_a_missing_one_fails_with_a_reason() {
             "description": "You spent {{ customer.spend }}.",
         }))
         .await;
-    let push = bank.completed(&offer).await;
+    let push = bank.wait_until_completed(&offer).await;
 
     let mail = bank.mail().await;
     assert_eq!(mail.len(), 1);
@@ -94,7 +94,7 @@ async fn any_name_and_text_arrive_unchanged() {
     let text = format!("عرض 🎁 for \"{{{{ customer.name }}}}\"\n.\nA word: {}\n<b>& more</b>", "w".repeat(3_000));
     let offer =
         bank.post_offer(&json!({"code": "ANY", "subject": "🎁 {{ customer.name }}", "description": text})).await;
-    bank.completed(&offer).await;
+    bank.wait_until_completed(&offer).await;
 
     let mail = bank.mail().await;
     assert_eq!(mail.len(), names.len());
@@ -131,18 +131,18 @@ async fn push_waits_for_valid_from() {
         if push["state"] == "scheduled" { bail!("{push}") } else { Ok(()) }
     })
     .await;
-    let push = bank.completed(&offer).await;
+    let push = bank.wait_until_completed(&offer).await;
     assert!(push["startedAt"].as_str().unwrap() >= soon.as_str(), "{push}");
     assert_eq!(bank.mail_count().await, counts(&["asha"]));
 }
 
 #[tokio::test]
-async fn customers_gone_since_queueing_are_not_written_to() {
+async fn customers_deleted_after_queueing_get_nothing() {
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({})), bank.customer("left", &json!({"channels": []}))]).await;
     let offer = bank.post_offer(&json!({"code": "GONE", "description": "Hello"})).await;
-    bank.completed(&offer).await;
-    // A batch that names them, as if it was queued before they left.
+    bank.wait_until_completed(&offer).await;
+    // A batch for customers of whom one gave up their consent and one does not exist, as if it was queued before.
     let batch = email_batch(&offer, 0, 1_000_000, &[bank.id("left"), bank.id("never-there"), bank.id("asha")]);
     let response = bank.invoke("email", &sqs_event(&[batch])).await.unwrap();
     assert_eq!(response["batchItemFailures"], json!([]));
@@ -155,7 +155,7 @@ async fn customers_gone_since_queueing_are_not_written_to() {
 }
 
 #[tokio::test]
-async fn bad_message_does_not_fail_the_rest_of_its_batch() {
+async fn bad_record_does_not_fail_other_records() {
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
     let offer = bank.post_offer(&json!({"code": "BAD", "description": "Hello", "eligibility": "false"})).await;

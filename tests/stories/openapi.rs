@@ -106,7 +106,7 @@ async fn responses_match_openapi() {
     assert_eq!(call("POST", "/offer/create", &[], "", &offer).await.status, 201);
     let posted = call("POST", "/offers", &[], "", &offer).await.json();
     let offer = id_of(&posted);
-    bank.completed(&posted).await;
+    bank.wait_until_completed(&posted).await;
     assert_eq!(call("GET", "/offers", &[], "?limit=2", none).await.status, 200);
     assert_eq!(call("GET", "/offers", &[], "?limit=none", none).await.status, 400);
     assert_eq!(call("GET", "/offers/{id}", &[offer], "", none).await.status, 200);
@@ -114,7 +114,7 @@ async fn responses_match_openapi() {
     assert_eq!(call("GET", "/offers/{id}/pushes/{number}", &[offer, "1"], "", none).await.status, 200);
     assert_eq!(call("GET", "/offers/{id}/pushes/{number}", &[offer, "9"], "", none).await.status, 404);
     assert_eq!(call("POST", "/offers/{id}/pushes", &[offer], "", &json!({"retryRejected": true})).await.status, 202);
-    bank.completed_number(&posted, 2).await;
+    bank.wait_until_push_completed(&posted, 2).await;
     assert_eq!(call("POST", "/offers/{id}/pushes/{number}/cancel", &[offer, "2"], "", none).await.status, 409);
     let later = json!({"code": "LATER", "description": "Hello", "validFrom": bank.in_seconds(600)});
     let later = bank.post_offer(&later).await;

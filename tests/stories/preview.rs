@@ -64,7 +64,7 @@ async fn preview_shows_audience_and_messages_and_sends_only_to_test_recipients()
     // Once posted, the offer does what the preview showed.
     let posted =
         bank.post_offer(&json!({"code": "TRY", "description": "Hello", "eligibility": offer["eligibility"]})).await;
-    assert_eq!(bank.completed(&posted).await["sent"], 990 + with_sms);
+    assert_eq!(bank.wait_until_completed(&posted).await["sent"], 990 + with_sms);
     assert_eq!(bank.mail_count().await.len(), 991);
     bank.close().await;
 }
@@ -110,7 +110,7 @@ async fn suppressed_test_recipient_gets_nothing() {
     let bank = Bank::open();
     bank.put_many(2).await;
     let offer = bank.post_offer(&json!({"code": "FIRST", "description": "Hello"})).await;
-    bank.completed(&offer).await;
+    bank.wait_until_completed(&offer).await;
     let link = bank.mail().await[0].unsubscribe_link().to_owned();
     let to = bank.mail().await[0].to.clone();
     let left = one_click(&link).await;

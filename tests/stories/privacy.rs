@@ -14,7 +14,7 @@ async fn logs_contain_no_address_number_or_name() {
     let no_number = json!({"channels": ["sms"], "mobile": bank.mobile("ines"), "name": "Ashalatha"});
     bank.put_customers(&[bank.customer("asha", &both), bank.customer("ines", &no_number)]).await;
     let offer = bank.post_offer(&json!({"code": "QUIET", "description": "Hello {{ customer.name }}"})).await;
-    bank.completed(&offer).await;
+    bank.wait_until_completed(&offer).await;
 
     let mut is_logged = false;
     for function in bank.stack.functions.keys() {
@@ -40,25 +40,25 @@ async fn erased_customer_leaves_only_hashes() {
     let words = format!("550 5.1.1 <{}>: no such user", bank.address("asha"));
     bank.smtp_faults(json!([{"at": "rcpt", "to": bank.domain(), "do": {"reply": words}}])).await;
     let refused = bank.post_offer(&json!({"code": "GONE", "description": "Hello {{ customer.name }}"})).await;
-    assert_eq!(bank.completed(&refused).await["failed"], 1);
+    assert_eq!(bank.wait_until_completed(&refused).await["failed"], 1);
     bank.smtp_faults(json!([])).await;
     let delivered = bank.post_offer(&json!({"code": "LOGGED", "description": "Hello {{ customer.city }}"})).await;
-    assert_eq!(bank.completed(&delivered).await["sent"], 2);
+    assert_eq!(bank.wait_until_completed(&delivered).await["sent"], 2);
     let link = bank.mail().await[0].unsubscribe_link().to_owned();
     assert_eq!(one_click(&link).await.status(), 200);
 
     let data = [bank.address("asha"), bank.mobile("asha"), name, city];
-    let found = async || bank.tables().containing(&data).await;
-    assert_eq!(found().await, ["customers"], "only the customers table has personal data");
+    let tables_with_data = async || bank.tables().containing(&data).await;
+    assert_eq!(tables_with_data().await, ["customers"], "only the customers table has personal data");
     let path = format!("/customers/{}", bank.id("asha"));
     assert_eq!(bank.call_with("DELETE", &path, &[], b"").await.status, 204);
-    assert_eq!(found().await, Vec::<String>::new());
+    assert_eq!(tables_with_data().await, Vec::<String>::new());
 
     // The opt-out outlives the customer: if they are stored again, they are not written to.
     bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
     wait_for("the opt-out to take effect", async || {
         let offer = bank.post_offer(&json!({"code": "BACK", "description": "Hello"})).await;
-        anyhow::ensure!(bank.completed(&offer).await["optedOut"] == 1);
+        anyhow::ensure!(bank.wait_until_completed(&offer).await["optedOut"] == 1);
         Ok(())
     })
     .await;

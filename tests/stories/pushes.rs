@@ -21,13 +21,13 @@ async fn repeated_push_serves_exactly_the_unserved() {
     bank.put_customers(&(0..10).map(lacking).collect::<Vec<_>>()).await;
     let offer = json!({"code": "AGAIN", "description": "Hello", "eligibility": "!has(customer.tier) || customer.tier == 'gold'"});
     let offer = bank.post_offer(&offer).await;
-    let first = bank.completed(&offer).await;
+    let first = bank.wait_until_completed(&offer).await;
     assert_eq!(first["sent"], 50);
 
     let new: Vec<_> = (0..5).map(|i| bank.customer(&format!("new{i}"), &json!({}))).collect();
     bank.put_customers(&new).await;
     push_again(&bank, &offer, json!({})).await;
-    let second = bank.completed_number(&offer, 2).await;
+    let second = bank.wait_until_push_completed(&offer, 2).await;
     assert_eq!((&second["sent"], &second["alreadyServed"], &second["eligible"]), (&json!(5), &json!(50), &json!(55)));
     let count = bank.mail_count().await;
     assert_eq!((count.len(), count.values().all(|copies| *copies == 1)), (55, true), "{count:?}");
@@ -42,10 +42,10 @@ async fn customer_failed_for_a_missing_attribute_is_served_once_it_is_set() {
     ])
     .await;
     let offer = bank.post_offer(&json!({"code": "LACK", "description": "For {{ customer.tier }}"})).await;
-    assert_eq!(bank.completed(&offer).await["failed"], 1);
+    assert_eq!(bank.wait_until_completed(&offer).await["failed"], 1);
     bank.put_customers(&[bank.customer("asha", &json!({"attributes": {"tier": "silver"}}))]).await;
     push_again(&bank, &offer, json!({})).await;
-    let push = bank.completed_number(&offer, 2).await;
+    let push = bank.wait_until_push_completed(&offer, 2).await;
     assert_eq!((&push["sent"], &push["alreadyServed"], &push["failed"]), (&json!(1), &json!(1), &json!(0)));
     assert_eq!(bank.mail_count().await, counts(&["asha", "tom"]));
 }
@@ -77,7 +77,7 @@ async fn cancelled_push_sends_nothing_unclaimed() {
     let bank = Bank::open();
     bank.put_many(1_500).await;
     let offer = bank.post_offer(&json!({"code": "STOP", "description": "Hello"})).await;
-    bank.reached(&offer, "sent", 100).await;
+    bank.wait_until_count(&offer, "sent", 100).await;
     let cancelled = bank.call("POST", &format!("/offers/{}/pushes/1/cancel", id_of(&offer)), &Value::Null).await;
     assert_eq!(cancelled.status, 202, "{}", cancelled.text);
     // Queued batches find the push cancelled and report that.
@@ -95,7 +95,7 @@ async fn cancelled_push_sends_nothing_unclaimed() {
 
     // Pushed again, the rest are served, and no customer twice.
     push_again(&bank, &offer, json!({})).await;
-    let again = bank.completed_number(&offer, 2).await;
+    let again = bank.wait_until_push_completed(&offer, 2).await;
     assert_eq!(again["alreadyServed"], sent);
     assert_eq!(again["sent"], 1_500 - sent);
     let count = bank.mail_count().await;
@@ -118,11 +118,11 @@ async fn duplicate_records_slices_and_batches_are_sent_once() {
         .collect();
     let events: Vec<_> = batches.iter().map(|batch| sqs_event(std::slice::from_ref(batch))).collect();
     let again = events.iter().chain(&events).map(|event| bank.invoke("email", event));
-    let (cut, delivered) =
+    let (started, delivered) =
         tokio::join!(join_all([bank.invoke("push", &record), bank.invoke("push", &record)]), join_all(again));
-    assert!(cut.into_iter().chain(delivered).all(|response| response.unwrap()["batchItemFailures"] == json!([])));
+    assert!(started.into_iter().chain(delivered).all(|response| response.unwrap()["batchItemFailures"] == json!([])));
 
-    let push = bank.completed(&offer).await;
+    let push = bank.wait_until_completed(&offer).await;
     assert_eq!((&push["sent"], &push["eligible"]), (&json!(200), &json!(200)), "{push}");
     assert_eq!(bank.mail_count().await, each_once(200));
 }

@@ -98,7 +98,7 @@ async fn each_gets_the_right_response(bank: &Bank, sam: Option<&Sam<'_>>) {
     let _alone = ALONE.lock().await;
     bank.put_customers(&[bank.customer("other", &json!({}))]).await;
     let offer = bank.post_offer(&json!({"code": "SAMPLE", "description": "Hello"})).await;
-    bank.completed(&offer).await;
+    bank.wait_until_completed(&offer).await;
     let files = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
     let untried = files.map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     let mut samples = Samples {
@@ -214,7 +214,7 @@ async fn deleting_and_creating(samples: &Samples<'_>) {
     for name in ["offer-create", "offer-post"] {
         let (status, created) = samples.http(name).await;
         assert_eq!((status, &created["createdBy"]), (201, &json!("arn:aws:iam::123456789012:user/bank")), "{name}");
-        samples.bank.completed(&created).await;
+        samples.bank.wait_until_completed(&created).await;
     }
 }
 

@@ -1,4 +1,5 @@
 //! `SendingEnabled=false` holds all messages and loses none. A group of its own: it stops sending for the whole stack.
+//! Duplicated and reordered messages are tested here too, because a test can only reorder messages that are held.
 
 use anyhow::ensure;
 use aws_sdk_cloudformation::Client;
@@ -55,7 +56,7 @@ async fn messages_held_while_sending_is_disabled_are_sent_afterwards() {
     deploy(&bank, "false").await;
     let offer = bank.post_offer(&json!({"code": "HELD", "description": "Hello"})).await;
     // Everything but sending continues: the batches wait in their queue.
-    let push = bank.reached(&offer, "eligible", 60).await;
+    let push = bank.wait_until_count(&offer, "eligible", 60).await;
     assert_eq!((&push["pending"], &push["state"]), (&json!(60), &json!("running")));
     wait_for("the batches to be queued", async || {
         ensure!(bank.queues().depths().await["email"] >= 8);
@@ -69,7 +70,7 @@ async fn messages_held_while_sending_is_disabled_are_sent_afterwards() {
     assert!(bank.mail().await.is_empty());
 
     deploy(&bank, "true").await;
-    let push = bank.completed(&offer).await;
+    let push = bank.wait_until_completed(&offer).await;
     assert_eq!(push["sent"], 60);
     assert_eq!(bank.mail_count().await, each_once(60));
 }
@@ -84,7 +85,7 @@ async fn duplicated_and_reordered_messages_are_sent_once() {
     bank.put_many(CUSTOMERS).await;
     deploy(&bank, "false").await;
     let offer = bank.post_offer(&json!({"code": "SHUFFLED", "description": "Hello"})).await;
-    bank.reached(&offer, "eligible", CUSTOMERS as u64).await;
+    bank.wait_until_count(&offer, "eligible", CUSTOMERS as u64).await;
 
     // Takes every message out of the queue and puts each back twice, in reverse order.
     let (sqs, queue) = (bank.queues().sqs(), bank.queues().url("email"));
@@ -107,7 +108,7 @@ async fn duplicated_and_reordered_messages_are_sent_once() {
     }
 
     deploy(&bank, "true").await;
-    let push = bank.completed(&offer).await;
+    let push = bank.wait_until_completed(&offer).await;
     assert_eq!((&push["sent"], &push["eligible"]), (&json!(CUSTOMERS), &json!(CUSTOMERS)), "{push}");
     wait_for("the second copies to be handled", async || {
         let queued = bank.queues().depths().await["email"];

@@ -43,7 +43,7 @@ async fn ses_gets_one_complete_message_per_customer() {
     bank.put_many(60).await;
     let offer =
         bank.post_offer(&json!({"code": "SES", "subject": "🎁 {{ customer.name }}", "description": "Grüße"})).await;
-    let push = bank.completed(&offer).await;
+    let push = bank.wait_until_completed(&offer).await;
     let response = bank
         .invoke(
             "email",
@@ -102,7 +102,7 @@ async fn fallback_transport_serves_until_the_first_recovers() {
     bank.put_many(CUSTOMERS).await;
     let dead = bank.queues().dead_letters().await;
     let offer = bank.post_offer(&json!({"code": "FAILOVER", "description": "Hello"})).await;
-    bank.reached(&offer, "sent", 30).await;
+    bank.wait_until_count(&offer, "sent", 30).await;
     bank.smtp_faults(json!([{"at": "connection", "do": "close"}, {"at": "mail", "do": "close"}])).await;
     let down = std::time::Instant::now();
     let over = async |count: usize| {
@@ -117,7 +117,7 @@ async fn fallback_transport_serves_until_the_first_recovers() {
     over(40).await;
     let by_smtp = bank.mail().await.len();
     bank.smtp_faults(json!([])).await;
-    let push = bank.completed(&offer).await;
+    let push = bank.wait_until_completed(&offer).await;
     change.back().await;
 
     assert_eq!((&push["sent"], &push["failed"]), (&json!(CUSTOMERS), &json!(0)), "{push}");
@@ -172,9 +172,9 @@ async fn unanswered_message_stays_with_its_transport() {
     .await;
     assert_eq!(delivery().await["state"], "retry", "c0 is left to the first transport");
     bank.smtp_faults(json!([])).await;
-    let push = bank.completed(&offer).await;
+    let push = bank.wait_until_completed(&offer).await;
     // All of this must be finished before the next test changes the transport.
-    bank.completed(&now).await;
+    bank.wait_until_completed(&now).await;
     change.back().await;
     assert_eq!((&push["sent"], &push["failed"]), (&json!(20), &json!(0)), "{push}");
     let copies = bank

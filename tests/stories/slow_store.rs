@@ -1,11 +1,12 @@
-//! A store that throttles or is slow: sending is slower and stays correct.
+//! A store that throttles or is slow: sending is slower and stays correct. The story of a cancelled push
+//! is here too, since it needs the same proxy in front of the store, and the lock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::ensure;
-use end_to_end::aws_proxy::{AwsCall, AwsProxy, Verdict};
+use end_to_end::aws_proxy::{AwsCall, AwsProxy, ProxyAction};
 use end_to_end::{Bank, commits_page, each_once, id_of, wait_for, wait_long_for};
 use serde_json::json;
 use tokio::sync::Mutex;
@@ -28,10 +29,14 @@ async fn cancelled_push_drains_even_if_no_page_was_committed() {
     // The audience function queues batches and then cannot commit the page.
     let (pushes, is_stuck) = (bank.stack.tables["pushes"].clone(), Arc::new(AtomicBool::new(true)));
     let stuck = is_stuck.clone();
-    let judge = move |call: &AwsCall<'_>| {
-        if commits_page(call, &pushes) && stuck.load(Ordering::Relaxed) { Verdict::Throttle } else { Verdict::Pass }
+    let decide = move |call: &AwsCall<'_>| {
+        if commits_page(call, &pushes) && stuck.load(Ordering::Relaxed) {
+            ProxyAction::Throttle
+        } else {
+            ProxyAction::Pass
+        }
     };
-    let store = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
+    let store = AwsProxy::start(&bank.stack.endpoint_url, decide).await;
     bank.aws().set_environment("audience", "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
     let offer = bank.post_offer(&json!({"code": "STUCK", "description": "Hello"})).await;
     wait_for("the first customers to be served", async || {
@@ -73,14 +78,14 @@ async fn throttled_writes_delay_but_lose_nothing() {
     let (writes, throttled) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
     let counter = throttled.clone();
     // Ten in a row: more than the clients' own retries can hide.
-    let judge = move |call: &AwsCall<'_>| {
+    let decide = move |call: &AwsCall<'_>| {
         if !matches!(call.operation, "PutItem" | "UpdateItem") || writes.fetch_add(1, Ordering::Relaxed) % 20 >= 10 {
-            return Verdict::Pass;
+            return ProxyAction::Pass;
         }
         counter.fetch_add(1, Ordering::Relaxed);
-        Verdict::Throttle
+        ProxyAction::Throttle
     };
-    let store = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
+    let store = AwsProxy::start(&bank.stack.endpoint_url, decide).await;
     let dead = bank.queues().dead_letters().await;
     for function in ["push", "audience", "email"] {
         bank.aws().set_environment(function, "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
@@ -88,9 +93,9 @@ async fn throttled_writes_delay_but_lose_nothing() {
     let offer = bank.post_offer(&json!({"code": "BUSY", "description": "Hello"})).await;
     let push = wait_long_for("the push to complete", Duration::from_secs(600), async || {
         // As the schedule does each minute. The sweep may be throttled as well.
-        let swept = bank.invoke("push", &json!({"sweep": id_of(&offer)})).await;
+        let sweep = bank.invoke("push", &json!({"sweep": id_of(&offer)})).await;
         let push = bank.push(&offer).await;
-        ensure!(push["state"] == "completed", "{push}; {swept:?}");
+        ensure!(push["state"] == "completed", "{push}; {sweep:?}");
         Ok(push)
     })
     .await;
@@ -119,12 +124,12 @@ async fn slow_store_costs_no_reserved_sends() {
     let counter = calls.clone();
     let slow = move |_: &AwsCall<'_>| {
         counter.fetch_add(1, Ordering::Relaxed);
-        Verdict::Delay(EACH_CALL)
+        ProxyAction::Delay(EACH_CALL)
     };
     let store = AwsProxy::start(&bank.stack.endpoint_url, slow).await;
     bank.aws().set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
     let offer = bank.post_offer(&json!({"code": "SLOW", "description": "Hello"})).await;
-    let push = bank.completed(&offer).await;
+    let push = bank.wait_until_completed(&offer).await;
     bank.aws().set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", None).await;
     assert_eq!((&push["sent"], &push["failed"]), (&json!(CUSTOMERS), &json!(0)), "{push}");
     assert_eq!(bank.mail_count().await, each_once(CUSTOMERS));

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use end_to_end::aws_proxy::{AwsCall, AwsProxy, Verdict};
+use end_to_end::aws_proxy::{AwsCall, AwsProxy, ProxyAction};
 use end_to_end::{Bank, counts, each_once, wait_for, wait_long_for};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -15,10 +15,10 @@ static SNS: Mutex<()> = Mutex::const_new(());
 /// Puts a proxy in front of the stack's SNS for as long as `during` takes.
 async fn with_sns<T>(
     bank: &Bank,
-    judge: impl Fn(&AwsCall<'_>) -> Verdict + Send + Sync + 'static,
+    decide: impl Fn(&AwsCall<'_>) -> ProxyAction + Send + Sync + 'static,
     during: impl AsyncFnOnce() -> T,
 ) -> T {
-    let sns = AwsProxy::start(&bank.stack.endpoint_url, judge).await;
+    let sns = AwsProxy::start(&bank.stack.endpoint_url, decide).await;
     bank.aws().set_environment("sms", "AWS_ENDPOINT_URL_SNS", Some(&sns.url)).await;
     let done = during().await;
     bank.aws().set_environment("sms", "AWS_ENDPOINT_URL_SNS", None).await;
@@ -26,10 +26,10 @@ async fn with_sns<T>(
 }
 
 /// SNS is unavailable while `is_down` is set.
-fn down_while(is_down: Arc<AtomicBool>) -> impl Fn(&AwsCall<'_>) -> Verdict {
+fn down_while(is_down: Arc<AtomicBool>) -> impl Fn(&AwsCall<'_>) -> ProxyAction {
     move |_| match is_down.load(Ordering::Relaxed) {
-        true => Verdict::Respond(503, refusal("ServiceUnavailable", "Service is temporarily unavailable")),
-        false => Verdict::Pass,
+        true => ProxyAction::Respond(503, refusal("ServiceUnavailable", "Service is temporarily unavailable")),
+        false => ProxyAction::Pass,
     }
 }
 
@@ -40,7 +40,7 @@ fn refusal(code: &str, words: &str) -> String {
 }
 
 #[tokio::test]
-async fn each_wanted_and_reachable_channel_gets_one_message() {
+async fn each_consented_channel_gets_one_message() {
     let _guard = SNS.lock().await;
     let bank = Bank::open();
     let mobile = |who: &str| json!(bank.mobile(who));
@@ -55,7 +55,7 @@ async fn each_wanted_and_reachable_channel_gets_one_message() {
 
     let offer = json!({"code": "BOTH", "subject": "🎁 {{ customer.name }}", "description": "Get 5% “cashback”"});
     let offer = bank.post_offer(&offer).await;
-    let push = bank.completed(&offer).await;
+    let push = bank.wait_until_completed(&offer).await;
     assert_eq!((&push["eligible"], &push["sent"]), (&json!(4), &json!(4)), "{push}");
     assert_eq!(push["customersEligible"], 4);
     assert_eq!(bank.mail_count().await, counts(&["both", "mail"]));
@@ -79,7 +79,7 @@ async fn each_wanted_and_reachable_channel_gets_one_message() {
 
     // An offer may be limited to one channel.
     let offer = bank.post_offer(&json!({"code": "SMS", "description": "Hello", "channels": ["sms"]})).await;
-    assert_eq!(bank.completed(&offer).await["sent"], 2);
+    assert_eq!(bank.wait_until_completed(&offer).await["sent"], 2);
     assert_eq!(bank.mail_count().await, counts(&["both", "mail"]), "no more e-mail");
     assert!(bank.texts(&["both", "phone"]).await.values().all(|texts| texts.len() == 2));
 }
@@ -149,7 +149,7 @@ async fn lost_email_batches_are_found_while_texts_wait() {
     bank.smtp_faults(json!([{"at": "message", "do": {"wait": 300}}])).await;
     with_sns(&bank, down_while(is_down.clone()), async || {
         let offer = bank.post_offer(&json!({"code": "LOST", "description": "Hello"})).await;
-        bank.reached(&offer, "sent", 50).await;
+        bank.wait_until_count(&offer, "sent", 50).await;
         bank.queues().purge("email").await;
         bank.smtp_faults(json!([])).await;
         let mut restarted = 0;
@@ -163,7 +163,7 @@ async fn lost_email_batches_are_found_while_texts_wait() {
         assert!(restarted > 0, "the purge happened during the push");
         assert_eq!(bank.push(&offer).await["state"], "running", "the text still waits");
         is_down.store(false, Ordering::Relaxed);
-        let push = bank.completed(&offer).await;
+        let push = bank.wait_until_completed(&offer).await;
         assert_eq!((&push["eligible"], &push["failed"]), (&json!(CUSTOMERS + 1), &json!(0)), "{push}");
     })
     .await;
@@ -180,28 +180,28 @@ async fn opted_out_number_is_suppressed_and_rejected_number_fails() {
     bank.put_customers(&[texted("gone"), texted("wrong"), texted("good")]).await;
     let (gone, wrong) = (bank.mobile("gone"), bank.mobile("wrong"));
     let (gone_digits, wrong_digits) = (gone[1..].to_owned(), wrong[1..].to_owned());
-    let judge = move |call: &AwsCall<'_>| match call.operation {
+    let decide = move |call: &AwsCall<'_>| match call.operation {
         "CheckIfPhoneNumberIsOptedOut" => {
             let is_out = call.body.contains(&gone_digits);
             let result = format!(
                 "<CheckIfPhoneNumberIsOptedOutResult><isOptedOut>{is_out}</isOptedOut></CheckIfPhoneNumberIsOptedOutResult>"
             );
-            Verdict::Respond(
+            ProxyAction::Respond(
                 200,
                 format!("<CheckIfPhoneNumberIsOptedOutResponse>{result}</CheckIfPhoneNumberIsOptedOutResponse>"),
             )
         }
         "Publish" if call.body.contains(&wrong_digits) => {
             let words = format!("Invalid parameter: PhoneNumber Reason: +{wrong_digits} is not valid to publish to");
-            Verdict::Respond(400, refusal("InvalidParameter", &words))
+            ProxyAction::Respond(400, refusal("InvalidParameter", &words))
         }
-        _ => Verdict::Pass,
+        _ => ProxyAction::Pass,
     };
     let before = bank.aws().environment_of("sms").await.get("CHECK_SMS_OPT_OUTS").cloned();
     bank.aws().set_environment("sms", "CHECK_SMS_OPT_OUTS", Some("true")).await;
-    let (offer, push) = with_sns(&bank, judge, async || {
+    let (offer, push) = with_sns(&bank, decide, async || {
         let offer = bank.post_offer(&json!({"code": "OUT", "description": "Hello"})).await;
-        let push = bank.completed(&offer).await;
+        let push = bank.wait_until_completed(&offer).await;
         (offer, push)
     })
     .await;
@@ -224,9 +224,9 @@ async fn opted_out_number_is_suppressed_and_rejected_number_fails() {
     let path = format!("/suppressions/sms/{}", gone.replace('+', "%2B"));
     assert_eq!(bank.get(&path).await["reason"], "optedOut");
     let again = bank.post_offer(&json!({"code": "AGAIN", "description": "Hello"})).await;
-    assert_eq!(bank.completed(&again).await["optedOut"], 1);
+    assert_eq!(bank.wait_until_completed(&again).await["optedOut"], 1);
     let lifted = bank.call("DELETE", &path, &Value::Null).await;
     assert_eq!(lifted.status, 204, "{}", lifted.text);
     let lifted = bank.post_offer(&json!({"code": "BACK", "description": "Hello"})).await;
-    assert_eq!(bank.completed(&lifted).await["sent"], 3);
+    assert_eq!(bank.wait_until_completed(&lifted).await["sent"], 3);
 }

@@ -24,7 +24,7 @@ async fn smtp_outage_is_waited_out_without_duplicates() {
     bank.put_many(400).await;
     let dead = bank.queues().dead_letters().await;
     let offer = bank.post_offer(&json!({"code": "OUTAGE", "description": "Hello"})).await;
-    bank.reached(&offer, "sent", 50).await;
+    bank.wait_until_count(&offer, "sent", 50).await;
 
     bank.smtp_faults(json!([{"at": "connection", "do": "close"}])).await;
     let down = Instant::now();
@@ -37,7 +37,7 @@ async fn smtp_outage_is_waited_out_without_duplicates() {
     assert!(connections <= 3 * seconds, "{connections} connections in {seconds} s");
     bank.smtp_faults(json!([])).await;
 
-    let push = bank.completed(&offer).await;
+    let push = bank.wait_until_completed(&offer).await;
     assert_eq!((&push["sent"], &push["failed"]), (&json!(400), &json!(0)), "{push}");
     assert_eq!(bank.mail_count().await, each_once(400));
     assert_eq!(bank.queues().dead_letters().await, dead);
@@ -52,7 +52,7 @@ async fn temporary_rejection_is_retried() {
     let third = |at: &str| json!({"at": at, "do": {"reply": "454 4.7.0 too many, come back later"}, "every": 3});
     bank.smtp_faults(json!([third("rcpt"), third("message")])).await;
     let offer = bank.post_offer(&json!({"code": "LATER", "description": "Hello"})).await;
-    let push = bank.completed(&offer).await;
+    let push = bank.wait_until_completed(&offer).await;
     assert_eq!((&push["sent"], &push["failed"]), (&json!(90), &json!(0)), "{push}");
     assert_eq!(bank.mail_count().await, each_once(90));
 }
@@ -68,7 +68,7 @@ async fn permanent_rejection_fails_only_that_recipient() {
         .collect();
     bank.smtp_faults(refusals.into()).await;
     let offer = bank.post_offer(&json!({"code": "REFUSED", "description": "Hello"})).await;
-    let push = bank.completed(&offer).await;
+    let push = bank.wait_until_completed(&offer).await;
     assert_eq!((&push["sent"], &push["failed"]), (&json!(27), &json!(3)), "{push}");
     let failed = bank.deliveries(&offer, "state=failed").await;
     assert_eq!(failed.len(), 3);
@@ -92,12 +92,12 @@ async fn rejected_customer_is_retried_at_a_new_address_or_on_request() {
         .collect();
     bank.smtp_faults(refusals.into()).await;
     let offer = bank.post_offer(&json!({"code": "ADDRESS", "description": "Hello"})).await;
-    assert_eq!(bank.completed(&offer).await["failed"], 10);
+    assert_eq!(bank.wait_until_completed(&offer).await["failed"], 10);
     let push_again = async |options: Value| {
         let response = bank.call("POST", &format!("/offers/{}/pushes", id_of(&offer)), &options).await;
         assert_eq!(response.status, 202, "{}", response.text);
         let number = u32::try_from(response.json()["number"].as_u64().unwrap()).unwrap();
-        bank.completed_number(&offer, number).await
+        bank.wait_until_push_completed(&offer, number).await
     };
 
     // One customer has a new address. The server would accept the others now, but no retry was requested for them.
@@ -127,13 +127,13 @@ async fn closed_connections_are_replaced() {
     ]))
     .await;
     let offer = bank.post_offer(&json!({"code": "CLOSED", "description": "Hello"})).await;
-    let push = bank.completed(&offer).await;
+    let push = bank.wait_until_completed(&offer).await;
     assert_eq!((&push["sent"], &push["failed"]), (&json!(60), &json!(0)), "{push}");
     assert_eq!(bank.mail_count().await, each_once(60));
 }
 
 #[tokio::test]
-async fn slow_reply_is_neither_mixed_up_nor_taken_as_lost() {
+async fn slow_reply_is_matched_to_its_message() {
     let (_guard, bank) = bank().await;
     bank.put_many(30).await;
     // Longer than the timeout of a command, and as long as a virus scanner may take for a message.
@@ -143,7 +143,7 @@ async fn slow_reply_is_neither_mixed_up_nor_taken_as_lost() {
     ]))
     .await;
     let offer = bank.post_offer(&json!({"code": "SLOW", "description": "Hello"})).await;
-    let push = bank.completed(&offer).await;
+    let push = bank.wait_until_completed(&offer).await;
     assert_eq!((&push["sent"], &push["failed"]), (&json!(30), &json!(0)), "{push}");
     assert_eq!(bank.mail_count().await, each_once(30));
 }
@@ -158,7 +158,7 @@ async fn lost_reply_costs_at_most_one_extra_copy() {
         .collect();
     bank.smtp_faults(json!(lost)).await;
     let offer = bank.post_offer(&json!({"code": "LOST", "description": "Hello"})).await;
-    let push = bank.completed(&offer).await;
+    let push = bank.wait_until_completed(&offer).await;
     assert_eq!((&push["sent"], &push["failed"]), (&json!(40), &json!(0)), "{push}");
     let count = bank.mail_count().await;
     assert_eq!(count.len(), 40, "no customer is left out");
@@ -186,8 +186,8 @@ async fn unanswering_server_opens_the_breaker() {
     .await;
     assert!(push["lastError"].as_str().unwrap().starts_with("smtp: message"), "{push}");
     bank.smtp_faults(json!([])).await;
-    let push = bank.completed(&offer).await;
-    // A message handed over twice without a reply is not sent a third time. Only the few messages of half-open probes are.
+    let push = bank.wait_until_completed(&offer).await;
+    // Only messages sent as probes are handed over twice, and then fail.
     assert!(push["failed"].as_u64().unwrap() <= 5, "{push}");
     let count = bank.mail_count().await;
     assert_eq!(count.len(), CUSTOMERS, "no customer is left out");
@@ -209,7 +209,7 @@ async fn temporary_rejection_is_shown_on_the_push() {
     let said = push["lastError"].as_str().unwrap();
     assert!(said.starts_with("smtp: ") && said.contains("the day's quota"), "{said}");
     bank.smtp_faults(json!([])).await;
-    let push = bank.completed(&offer).await;
+    let push = bank.wait_until_completed(&offer).await;
     assert_eq!((&push["sent"], &push["failed"], &push["waitingFor"]), (&json!(5), &json!(0), &Value::Null), "{push}");
 }
 
@@ -220,7 +220,7 @@ async fn rejected_sender_fails_no_recipient() {
     // The server rejects every message permanently because of its sender.
     bank.smtp_faults(json!([{"at": "mail", "do": {"reply": "550 5.7.1 sender refused"}}])).await;
     let offer = bank.post_offer(&json!({"code": "SENDER", "description": "Hello"})).await;
-    bank.reached(&offer, "eligible", 20).await;
+    bank.wait_until_count(&offer, "eligible", 20).await;
     wait_for("the first rejections", async || {
         let waiting = bank.deliveries(&offer, "state=retry").await;
         anyhow::ensure!(!waiting.is_empty());
@@ -229,7 +229,7 @@ async fn rejected_sender_fails_no_recipient() {
     .await;
     assert_eq!(bank.push(&offer).await["failed"], 0);
     bank.smtp_faults(json!([])).await;
-    let push = bank.completed(&offer).await;
+    let push = bank.wait_until_completed(&offer).await;
     assert_eq!((&push["sent"], &push["failed"]), (&json!(20), &json!(0)), "{push}");
     assert_eq!(bank.mail_count().await, each_once(20));
 }
@@ -251,7 +251,7 @@ async fn wrong_smtp_password_fails_no_recipient_and_new_one_is_picked_up() {
     assert_eq!((&push["waitingFor"], &push["failed"]), (&json!("provider"), &json!(0)), "{push}");
 
     bank.set_smtp_url(&format!("smtp://bank:right@{server}")).await;
-    let push = bank.completed(&offer).await;
+    let push = bank.wait_until_completed(&offer).await;
     bank.smtp_password(None).await;
     bank.set_smtp_url(&bank.stack.smtp_url).await;
     // Restarts the functions: running ones would use the password with a server that requires none.
@@ -267,7 +267,7 @@ async fn offer_that_ends_while_waiting_expires() {
     bank.smtp_faults(json!([{"at": "connection", "do": "close"}])).await;
     let offer =
         bank.post_offer(&json!({"code": "OVER", "description": "Hello", "validUntil": bank.in_seconds(8)})).await;
-    let push = bank.completed(&offer).await;
+    let push = bank.wait_until_completed(&offer).await;
     assert_eq!((&push["expired"], &push["sent"]), (&json!(20), &json!(0)), "{push}");
     bank.smtp_faults(json!([])).await;
     assert!(bank.mail().await.is_empty());

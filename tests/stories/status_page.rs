@@ -8,7 +8,7 @@ async fn status_shows_resources_and_what_each_push_waits_for() {
     let bank = Bank::open();
     bank.put_many(3).await;
     let served = bank.post_offer(&json!({"code": "SERVED", "description": "Hello"})).await;
-    let counts = bank.completed(&served).await;
+    let counts = bank.wait_until_completed(&served).await;
     let waits = json!({"code": "WAITS", "description": "Hello", "validFrom": bank.in_seconds(3600)});
     let waiting = bank.post_offer(&waits).await;
     let status = wait_for("the scheduled push to be listed", async || {
@@ -141,10 +141,10 @@ mod in_a_browser {
         })
         .await;
         bank.smtp_faults(json!([])).await;
-        println!("the bar stood at {seen:?}");
+        println!("the bar was at {seen:?}");
         assert!(seen.range(1..100).count() >= 3, "it moves: {seen:?}");
 
-        let counts = bank.completed(&offer).await;
+        let counts = bank.wait_until_completed(&offer).await;
         assert_eq!((&counts["eligible"], &counts["sent"]), (&json!(2_400), &json!(2_400)));
         let said = push.find(Locator::Css(".counts")).await.unwrap().text().await.unwrap();
         assert_eq!(said, "2,400 notifications: 2,400 sent");

@@ -38,7 +38,7 @@ mod enforced_roles {
         let taken = post().await;
         assert_eq!(taken.status, 201, "{}", taken.text);
         let offer = taken.json();
-        bank.completed(&offer).await;
+        bank.wait_until_completed(&offer).await;
         let again = post().await;
         assert_eq!((again.status, id_of(&again.json())), (201, id_of(&offer)));
         assert_eq!(bank.mail().await.len(), 1);

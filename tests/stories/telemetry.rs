@@ -12,7 +12,7 @@ async fn metrics_are_logged_in_embedded_metric_format() {
     let bank = Bank::open();
     bank.put_many(3).await;
     let offer = bank.post_offer(&json!({"code": "COUNTED", "description": "Hello"})).await;
-    bank.completed(&offer).await;
+    bank.wait_until_completed(&offer).await;
     bank.invoke("push", &json!({"source": "aws.events"})).await.unwrap();
     wait_for("the metrics", async || {
         let mut logged = BTreeSet::new();
@@ -53,7 +53,7 @@ async fn one_trace_spans_the_call_and_every_function() {
     let response = bank.call_with("POST", "/offers", &[("traceparent", &traceparent)], offer.as_bytes()).await;
     assert_eq!(response.status, 201, "{}", response.text);
     let offer = response.json();
-    bank.completed(&offer).await;
+    bank.wait_until_completed(&offer).await;
     wait_for("every function to log the trace", async || {
         for (function, said) in [
             ("offer", "offer stored"),
@@ -77,7 +77,7 @@ async fn logs_command_shows_all_functions_or_one() {
     let bank = Bank::open();
     bank.put_many(1).await;
     let offer = bank.post_offer(&json!({"code": "LOGGED", "description": "Hello"})).await;
-    bank.completed(&offer).await;
+    bank.wait_until_completed(&offer).await;
     wait_for("the lines of audience and email", async || {
         let said = about(&offer, &bank.xtask(&["logs"]));
         ensure!(said.contains("page scanned") && said.contains("batch delivered"), "{said}");
@@ -88,7 +88,7 @@ async fn logs_command_shows_all_functions_or_one() {
     assert!(said.contains("batch delivered") && !said.contains("page scanned"), "{said}");
 }
 
-/// The lines that name an offer.
+/// The lines that contain an offer's id.
 fn about(offer: &Value, lines: &str) -> String {
     lines.lines().filter(|line| line.contains(id_of(offer))).collect::<Vec<_>>().join("\n")
 }

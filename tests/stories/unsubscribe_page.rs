@@ -14,7 +14,7 @@ mod in_a_browser {
         let bank = Bank::open();
         bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
         let offer = bank.post_offer(&json!({"code": "PAGE", "description": "Hello"})).await;
-        bank.completed(&offer).await;
+        bank.wait_until_completed(&offer).await;
         let link = bank.mail().await[0].unsubscribe_link().to_owned();
 
         let browser = Browser::start(PHONE).await;
@@ -39,12 +39,12 @@ mod in_a_browser {
         assert!(heading.is_displayed().await.unwrap());
         browser.keep_screenshot("unsubscribed").await;
         let offer = bank.post_offer(&json!({"code": "GONE", "description": "Hello"})).await;
-        assert_eq!(bank.completed(&offer).await["optedOut"], 1);
+        assert_eq!(bank.wait_until_completed(&offer).await["optedOut"], 1);
 
         page.find(Locator::Css("button")).await.unwrap().click().await.unwrap();
         page.wait().for_element(Locator::XPath("//h1[text()='Welcome back']")).await.unwrap();
         let offer = bank.post_offer(&json!({"code": "BACK", "description": "Hello"})).await;
-        assert_eq!(bank.completed(&offer).await["sent"], 1);
+        assert_eq!(bank.wait_until_completed(&offer).await["sent"], 1);
 
         page.goto(&format!("{link}x")).await.unwrap();
         page.wait().for_element(Locator::XPath("//h1[text()='This link does not work']")).await.unwrap();

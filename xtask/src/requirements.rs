@@ -14,6 +14,15 @@ fn works(program: &str, arguments: &[&str]) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
+/// The major version of the Java compiler: 17 if `javac -version` prints `javac 17.0.15`.
+fn javac_version() -> Option<u32> {
+    let output = Command::new("javac").arg("-version").output().ok()?;
+    // Java 8 prints to stderr: `javac 1.8.0`.
+    let printed = [output.stdout, output.stderr].concat();
+    let printed = String::from_utf8_lossy(&printed);
+    printed.split_once("javac ")?.1.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
 /// A Python that the emulator runs on. LocalStack needs exactly 3.13.
 pub(crate) fn python(localstack: bool) -> Option<String> {
     let preferred = env::var("PYTHON").ok().filter(|python| !python.is_empty());
@@ -51,7 +60,7 @@ pub(crate) fn missing(python: Option<&str>, localstack: bool) -> Vec<Missing> {
         }),
         Some(_) => {}
     }
-    if localstack && !works("javac", &["--version"]) {
+    if localstack && javac_version().is_none_or(|version| version < 17) {
         missing.push(Missing {
             what: "A Java development kit, 17 or newer, for LocalStack's DynamoDB (javac).",
             install: install("default-jdk-headless", "java-latest-openjdk-devel", "brew install openjdk"),

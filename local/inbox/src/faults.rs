@@ -14,28 +14,29 @@ const SECOND: Duration = Duration::from_secs(1);
 pub struct Fault {
     /// The point of the SMTP conversation.
     pub at: Point,
-    /// Only for recipients whose address ends with this. Default: all. Has no effect before RCPT.
+    /// Matches only recipients whose address ends with this. Default: all recipients. At `connection` and `mail` there is no
+    /// recipient yet, so a fault with this filter never matches there.
     #[serde(default)]
     pub to: String,
     /// What to do.
     #[serde(rename = "do")]
     pub action: Action,
-    /// Only every n-th time; 1 means always.
+    /// Applies only to every n-th match. Default: 1, every match.
     #[serde(default = "one")]
     pub every: u32,
-    /// Not before this many times have passed without a fault.
+    /// Skips the first n matches.
     #[serde(default)]
     pub after: u32,
-    /// The maximum number of times. Default: no limit.
+    /// How often the fault may still apply. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
-    /// Only above this many per second: simulates a provider's rate limit.
+    /// Matches only what exceeds this many per second. Simulates a provider's rate limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub above: Option<usize>,
-    /// Accepted within the last second.
+    /// What `above` let pass within the last second.
     #[serde(skip)]
     recent: VecDeque<Instant>,
-    /// How often the point was reached.
+    /// How often the fault matched.
     #[serde(default)]
     pub seen: u32,
 }

@@ -24,7 +24,6 @@ const DYNAMODB_LOCAL: &str = "amplify-dynamodb-simulator@2.9.30";
 /// Lists what is installed. Written last, so it exists only after a complete installation.
 const INSTALLED: &str = "installed.txt";
 
-/// An AWS emulator.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) enum Emulator {
     /// Fast; enforces IAM roles.
@@ -32,7 +31,7 @@ pub(crate) enum Emulator {
     MiniStack,
     /// Slower; its event sources behave as on AWS.
     LocalStack,
-    /// An emulator at this URL, started by someone else.
+    /// An emulator at this URL that this program did not start.
     At(String),
 }
 
@@ -88,7 +87,7 @@ impl Emulator {
         matches!(self, Self::LocalStack)
     }
 
-    /// Starts the emulator. Returns its process and a URL that responds once it is ready; `None` if someone else started it.
+    /// Starts the emulator. Returns its process and a URL that responds once it is ready; `None` for an emulator that is already running.
     pub(crate) fn start(&self, dir: &StackDir, port: u16) -> Result<Option<(Running, String)>> {
         let temporary = dir.path().join("tmp");
         std::fs::create_dir_all(&temporary)?;

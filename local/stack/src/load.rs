@@ -28,7 +28,6 @@ pub(crate) async fn load(stack: &Stack, file: Option<&Path>) -> Result<()> {
     put(stack, &customers).await
 }
 
-/// Stores these customers.
 pub(crate) async fn put(stack: &Stack, customers: &[Value]) -> Result<()> {
     let mut step = progress::step(&format!("Loading {} customers", customers.len()));
     let api = Api::new(stack);

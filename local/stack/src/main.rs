@@ -6,7 +6,7 @@
 //! | the steps of `up` and `down` | `up` |
 //! | the AWS emulators: MiniStack, LocalStack | `emulator` |
 //! | how services are started, awaited and stopped | `services`, `process` |
-//! | the record of what is up | `run` |
+//! | the record of the running stack | `running_stack` |
 //! | options shared by several commands | `options` |
 //! | packaging functions and deploying `template.yaml` | `package`, `deploy` |
 //! | the sample customers and the sample offer | `sample` |
@@ -28,7 +28,7 @@ mod package;
 mod process;
 mod progress;
 mod redrive;
-mod run;
+mod running_stack;
 mod sample;
 mod services;
 mod shutdown;
@@ -44,6 +44,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use client::{Api, Stack};
 use options::{Options, TargetArgs, running};
+use shutdown::Interrupted;
 use stack_dir::StackDir;
 
 #[derive(Parser)]
@@ -94,10 +95,12 @@ enum Command {
         /// The JSON body, or @FILE to read it from a file.
         body: Option<String>,
     },
-    /// Store customers: from a CSV file (plain or .gz), or 2,000 generated ones.
+    /// Store customers: those of a CSV file, or 2,000 generated ones.
     Load {
-        /// The columns id, name, email, mobile, channels (separated by ;), locale and timeZone become the customer's fields;
-        /// required ones that are missing are generated. Every other column becomes an attribute.
+        /// A CSV file, optionally gzipped (.gz). Default: generate 2,000 customers.
+        ///
+        /// The columns id, name, email, mobile, channels (separated by ;), locale and timeZone become the customer's fields.
+        /// Required ones that are missing are generated. Every other column becomes an attribute.
         file: Option<PathBuf>,
     },
     /// Show the functions' logs.
@@ -110,17 +113,17 @@ enum Command {
         #[command(flatten)]
         target: TargetArgs,
     },
-    /// List dead letters, send those of a queue again, or delete one.
+    /// List dead letters, send those of a queue again, or drop one.
     Redrive {
         /// push, audience, email, sms or feedback. Default: list the dead letters of all queues.
         queue: Option<String>,
-        /// Delete this dead letter instead of sending.
+        /// Drop this dead letter instead of sending the queue's dead letters again.
         #[arg(long, value_name = "ID", requires = "queue")]
         drop: Option<String>,
         #[command(flatten)]
         target: TargetArgs,
     },
-    /// Stop the SMTP server and kill functions during a push to 2,000 customers, then count lost and duplicate e-mails.
+    /// Stop the SMTP server and kill functions during a push to 1,800 of 2,000 customers, then count lost and duplicate e-mails.
     Demo {
         #[command(flatten)]
         options: Options,
@@ -134,8 +137,11 @@ enum Command {
     Test {
         #[command(flatten)]
         options: Options,
-        /// Arguments for `cargo test`, for example: cargo xtask test -- --test consent
-        #[arg(last = true)]
+        /// A group (--test consent), part of a test's name, or arguments for cargo test.
+        ///
+        /// One group: cargo xtask test -- --test consent
+        /// One test: cargo xtask test -- unsubscribe_links_survive_key_rotation
+        #[arg(last = true, verbatim_doc_comment)]
         arguments: Vec<String>,
     },
 }
@@ -144,6 +150,10 @@ enum Command {
 async fn main() -> ExitCode {
     match run(Arguments::parse().command).await {
         Ok(code) => code,
+        Err(error) if error.is::<Interrupted>() => {
+            eprintln!("\n{error}");
+            ExitCode::FAILURE
+        }
         Err(error) => {
             progress::print_error(&error);
             ExitCode::FAILURE

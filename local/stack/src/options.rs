@@ -34,9 +34,12 @@ impl TargetArgs {
 
 #[derive(Args, Clone, Default)]
 pub(crate) struct Options {
-    /// The AWS emulator: ministack (fast, enforces IAM roles), localstack (event sources behave as on AWS), or the URL of one
-    /// that is already running on this machine. Default: the one that is up, or else ministack.
-    #[arg(long, value_name = "ministack|localstack|URL")]
+    /// The AWS emulator to run on. Default: the one that is up, or else ministack.
+    ///
+    /// ministack: starts fast and enforces IAM roles.
+    /// localstack: event sources behave as on AWS.
+    /// URL: an emulator that already runs on this machine, for example http://127.0.0.1:4566.
+    #[arg(long, value_name = "ministack|localstack|URL", verbatim_doc_comment)]
     pub(crate) stack: Option<Emulator>,
     /// Deliver e-mail to this server instead of the built-in inbox, for example smtp://127.0.0.1:2525.
     #[arg(long, value_name = "URL")]

@@ -18,7 +18,6 @@ pub(crate) struct Package {
     pub(crate) function: String,
     /// SHA-256 of the archive, in hexadecimal.
     pub(crate) hash: String,
-    /// The zip archive.
     pub(crate) zip: Vec<u8>,
 }
 
@@ -33,7 +32,6 @@ pub(crate) fn functions(dir: &StackDir) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Packages every function.
 pub(crate) fn all(dir: &StackDir) -> Result<Vec<Package>> {
     functions(dir)?
         .into_iter()

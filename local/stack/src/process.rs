@@ -14,14 +14,14 @@ use serde::{Deserialize, Serialize};
 /// Time between SIGTERM and SIGKILL.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A process that we started, with its descendants: they form one process group.
+/// A process that this program or an earlier run of it started, with its descendants. They form one process group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Running {
     /// A name for messages.
     pub(crate) name: String,
     /// The process id, which is also the process group's id.
     pid: i32,
-    /// The start time as the system reports it: by now the process id may belong to another process.
+    /// The start time, as the system reports it. It shows whether the process id now belongs to another process.
     started: String,
 }
 
@@ -53,7 +53,8 @@ impl Running {
 
     /// Stops the whole process group: SIGTERM, then SIGKILL.
     pub(crate) fn stop(&self) {
-        // The id now belongs to another process, so our group has ended: the system does not reuse the id of a living group.
+        // The id now belongs to another process, so the group has ended: the system does not reuse the id of a group that still
+        // has processes.
         if start_time(self.pid).is_some_and(|started| started != self.started) {
             return;
         }

@@ -1,6 +1,7 @@
-//! `redrive`: lists dead letters, deletes one, or sends those of a queue again.
+//! `redrive`: lists dead letters, drops one, or sends those of a queue again.
 //!
-//! If this program is stopped between sending and deleting, a message is sent twice. Every queue's function tolerates that.
+//! If this program is stopped after it sent a message and before it deleted the dead letter, the message is sent twice. Every
+//! queue's function tolerates that.
 
 use anyhow::{Context, Result, bail};
 use aws_sdk_sqs::Client;
@@ -13,14 +14,14 @@ pub(crate) const DEAD_LETTERS: &str = "DeadLetters";
 const BATCH: i32 = 10;
 /// How long messages stay hidden from other consumers while a queue is read.
 const VISIBILITY_TIMEOUT_SECONDS: i32 = 60;
-/// Long polling: without it, SQS may return only some of the messages.
+/// Long polling. Without it, SQS may return only some of the messages.
 const WAIT_SECONDS: i32 = 1;
 /// Maximum dead letters listed per queue.
 const MAX_LISTED: usize = 50;
 /// Characters of a message body that are shown.
 const SHOWN_CHARS: usize = 100;
 
-/// Lists dead letters, deletes one, or sends those of a queue again.
+/// Lists dead letters, drops one, or sends those of a queue again.
 pub(crate) async fn redrive(deployment: &Deployment, queue: Option<&str>, drop: Option<&str>) -> Result<()> {
     let sqs = Client::new(&deployment.sdk);
     let Some(name) = queue else {
@@ -32,16 +33,13 @@ pub(crate) async fn redrive(deployment: &Deployment, queue: Option<&str>, drop: 
     };
     let dead_letters = DeadLetterQueue { sqs: &sqs, url: dead };
     if let Some(id) = drop {
-        dead_letters
-            .drop_one(id)
-            .await
-            .with_context(|| format!("cannot delete {id} from the dead letters of {name}"))?;
-        println!("deleted {id}");
+        dead_letters.drop_one(id).await.with_context(|| format!("cannot drop {id} from the dead letters of {name}"))?;
+        println!("dropped {id}");
     } else if let Some(queue) = deployment.queues.get(name) {
         println!("sent to {name} again: {}", dead_letters.send_again(queue).await?);
     } else {
         bail!(
-            "{name} is not fed by a queue, and the sweep has already handled these pushes; delete the dead letters with --drop ID"
+            "the dead letters of {name} come from a stream, so there is no queue to send them to, and the sweep has handled their pushes; drop each with --drop ID"
         );
     }
     Ok(())
@@ -67,13 +65,12 @@ async fn list(sqs: &Client, deployment: &Deployment) -> Result<()> {
         println!("There are no dead letters.");
     } else {
         println!(
-            "\nTo send those of a queue again: cargo xtask redrive QUEUE. To delete one: cargo xtask redrive QUEUE --drop ID."
+            "\nTo send those of a queue again: cargo xtask redrive QUEUE. To drop one: cargo xtask redrive QUEUE --drop ID."
         );
     }
     Ok(())
 }
 
-/// A dead-letter queue.
 struct DeadLetterQueue<'a> {
     sqs: &'a Client,
     url: &'a str,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::progress;
 
-/// How long the sample push may take.
+/// Timeout of the sample push.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Prevents a second `up` from sending the sample again.
 const IDEMPOTENCY_KEY: &str = "offercast-sample-offer";
@@ -27,7 +27,7 @@ pub(crate) async fn show(stack: &Stack, has_inbox: bool) -> Result<()> {
     if response.status != 200 {
         bail!("the API refused the sample customers ({}): {}", response.status, response.text);
     }
-    let response = api.call("POST", "/offer/create", &[("idempotency-key", IDEMPOTENCY_KEY)], OFFER.as_bytes()).await?;
+    let response = api.call("POST", "/offers", &[("idempotency-key", IDEMPOTENCY_KEY)], OFFER.as_bytes()).await?;
     if response.status != 201 {
         bail!("the API refused the sample offer ({}): {}", response.status, response.text);
     }

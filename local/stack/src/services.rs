@@ -13,14 +13,12 @@ use crate::stack_dir::StackDir;
 /// How long a service may take to respond.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Starts the inbox.
 pub(crate) fn start_inbox(dir: &StackDir, smtp_port: u16, web_port: u16) -> Result<Running> {
     let mut command = Command::new(dir.program("inbox")?);
     command.args(["--smtp-port", &smtp_port.to_string(), "--web-port", &web_port.to_string()]);
     Running::start("the inbox", command, &dir.path().join("inbox.log"))
 }
 
-/// Starts the status page.
 pub(crate) fn start_status(dir: &StackDir, port: u16) -> Result<Running> {
     let mut command = Command::new(dir.program("stack")?);
     command.arg("serve-status").arg(dir.stack_file()).args(["--port", &port.to_string()]);

@@ -3,6 +3,18 @@
 use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// The error of a command that such a signal has ended.
+#[derive(Debug)]
+pub(crate) struct Interrupted;
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Interrupted.")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
 /// Ctrl-C (SIGINT), SIGTERM or SIGHUP.
 pub(crate) struct ShutdownSignal(tokio::sync::watch::Receiver<bool>);
 

@@ -42,12 +42,10 @@ impl StackDir {
         self.name == DEFAULT
     }
 
-    /// The repository's root.
     pub(crate) fn workspace(&self) -> &Path {
         &self.workspace
     }
 
-    /// The directory itself.
     pub(crate) fn path(&self) -> PathBuf {
         self.workspace.join("target").join(self.name)
     }

@@ -16,13 +16,14 @@ use stories::Stories;
 use crate::emulator::{Emulator, install_moto, install_schemathesis};
 use crate::options::Options;
 use crate::progress;
-use crate::shutdown::ShutdownSignal;
+use crate::shutdown::{Interrupted, ShutdownSignal};
 use crate::stack_dir::StackDir;
 use crate::up::{prepare, stop};
 
-/// Modules of stories that are skipped on LocalStack: it enforces no roles, evaluates alarms once a minute, and is too slow
-/// to show a rate. Pages in a browser and functions in containers are tested once, on MiniStack.
-const ON_MINISTACK: [&str; 5] = ["alarms", "enforced_roles", "concurrent_functions", "in_a_browser", "in_a_container"];
+/// Modules of stories that are skipped on LocalStack. It enforces no roles, evaluates alarms once a minute, and is too slow
+/// to reach a rate limit. Pages in a browser and functions in containers are tested once, on MiniStack.
+const SKIPPED_ON_LOCALSTACK: [&str; 5] =
+    ["alarms", "enforced_roles", "concurrent_functions", "in_a_browser", "in_a_container"];
 
 /// Runs all tests of the workspace.
 pub(crate) async fn test(options: &Options, arguments: &[String]) -> Result<ExitCode> {
@@ -36,7 +37,7 @@ pub(crate) async fn test(options: &Options, arguments: &[String]) -> Result<Exit
     stop(&dir)?;
     let tested = tokio::select! {
         tested = run(&dir, options, arguments) => tested,
-        () = shutdown.wait() => Err(anyhow::anyhow!("stopped")),
+        () = shutdown.wait() => Err(Interrupted.into()),
     };
     stop(&dir)?;
     Ok(if tested? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -64,7 +65,7 @@ async fn run(dir: &StackDir, options: &Options, arguments: &[String]) -> Result<
     };
     let mut failed = Vec::new();
     // The tests that need no stack. They are the same on every kind of stack, so they run with one kind only.
-    if arguments.names_no_groups() && (enforces_roles || !arguments.cargo.is_empty()) {
+    if arguments.selects_no_groups() && (enforces_roles || !arguments.cargo.is_empty()) {
         let mut command = cargo();
         command.args(["--", "--skip", stories::MODULE]).args(&arguments.libtest);
         if !output(command, false).await?.status.success() {
@@ -83,7 +84,7 @@ async fn run(dir: &StackDir, options: &Options, arguments: &[String]) -> Result<
 
 /// Modules of stories that this stack or this machine cannot run.
 fn skipped_modules(enforces_roles: bool) -> Vec<&'static str> {
-    let mut skipped = if enforces_roles { vec!["faithful_event_sources"] } else { ON_MINISTACK.to_vec() };
+    let mut skipped = if enforces_roles { vec!["faithful_event_sources"] } else { SKIPPED_ON_LOCALSTACK.to_vec() };
     if Command::new("chromedriver").arg("--version").output().is_err() {
         println!(
             "    Skipping tests in a browser: chromedriver is not installed (Debian: apt-get install chromium-driver)"
@@ -108,7 +109,7 @@ struct Arguments {
     cargo: Vec<String>,
     /// For the tests' programs: modules to skip, and the caller's own.
     libtest: Vec<String>,
-    /// The groups of stories that the caller names with `--test`. If there are any, nothing else runs.
+    /// The groups of stories that the caller selects with `--test`. If there are any, nothing else runs.
     groups: Vec<String>,
 }
 
@@ -130,7 +131,7 @@ impl Arguments {
         Self { cargo, libtest: skips.chain(for_libtest.iter().cloned()).collect(), groups }
     }
 
-    fn names_no_groups(&self) -> bool {
+    fn selects_no_groups(&self) -> bool {
         self.groups.is_empty()
     }
 
@@ -139,7 +140,7 @@ impl Arguments {
     }
 }
 
-/// Runs a command to its end. If this is dropped, as on Ctrl-C, the command is killed with all processes that it started.
+/// Runs a command and waits until it has ended. If this is dropped, as on Ctrl-C, the command is killed with all processes that it started.
 async fn output(mut command: Command, capture: bool) -> Result<Output> {
     let what = command.get_program().to_string_lossy().into_owned();
     if capture {
@@ -153,7 +154,7 @@ async fn output(mut command: Command, capture: bool) -> Result<Output> {
     output
 }
 
-/// What a command printed, if it succeeded.
+/// The output of a command, which must have succeeded.
 fn succeeded(what: &str, output: Output) -> Result<String> {
     ensure!(output.status.success(), "{what} failed: {}", output.status);
     Ok(String::from_utf8(output.stdout)?)
@@ -213,16 +214,16 @@ mod tests {
             (&["consent".to_owned()][..], &["key_rotation".to_owned()][..])
         );
         assert_eq!(group.libtest, ["--skip", "alarms", "--nocapture"]);
-        assert!(group.includes_stories() && !group.names_no_groups());
+        assert!(group.includes_stories() && !group.selects_no_groups());
     }
 
     #[test]
     fn other_targets_run_without_stories() {
         for other in [&["--test", "template"][..], &["-p", "store"], &["--lib"]] {
             let other = arguments(other);
-            assert!(other.names_no_groups() && !other.includes_stories());
+            assert!(other.selects_no_groups() && !other.includes_stories());
         }
         let all = arguments(&[]);
-        assert!(all.names_no_groups() && all.includes_stories());
+        assert!(all.selects_no_groups() && all.includes_stories());
     }
 }

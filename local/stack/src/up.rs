@@ -9,8 +9,8 @@ use crate::deploy::Aws;
 use crate::emulator::Emulator;
 use crate::options::Options;
 use crate::process::Running;
-use crate::run::Run;
-use crate::shutdown::ShutdownSignal;
+use crate::running_stack::RunningStack;
+use crate::shutdown::{Interrupted, ShutdownSignal};
 use crate::stack_dir::{REGION, StackDir};
 use crate::{logs, package, progress, sample, services};
 
@@ -23,7 +23,7 @@ const STATUS_PORT: u16 = 8030;
 /// Starts the stack, or updates the one that is up.
 pub(crate) async fn up(dir: &StackDir, options: &Options, detach: bool) -> Result<()> {
     let shutdown = ShutdownSignal::listen()?;
-    let was_up = Run::load(&dir.processes_file()).is_up();
+    let was_up = RunningStack::load(&dir.processes_file()).is_up();
     let bring_up = async {
         let stack = prepare(dir, options).await?;
         sample::show(&stack, options.smtp.is_none()).await?;
@@ -31,7 +31,7 @@ pub(crate) async fn up(dir: &StackDir, options: &Options, detach: bool) -> Resul
     };
     let stack = tokio::select! {
         stack = bring_up => stack,
-        () = shutdown.wait() => Err(anyhow::anyhow!("stopped")),
+        () = shutdown.wait() => Err(Interrupted.into()),
     };
     let stack = match stack {
         Ok(stack) => stack,
@@ -60,18 +60,18 @@ pub(crate) async fn up(dir: &StackDir, options: &Options, detach: bool) -> Resul
 
 /// Starts the services unless they are running, and deploys the current build.
 pub(crate) async fn prepare(dir: &StackDir, options: &Options) -> Result<Stack> {
-    let mut run = Run::load(&dir.processes_file());
-    let emulator = options.stack.clone().unwrap_or_else(|| run.emulator.clone());
+    let mut running = RunningStack::load(&dir.processes_file());
+    let emulator = options.stack.clone().unwrap_or_else(|| running.emulator.clone());
     emulator.install(dir)?;
     let packages = package::all(dir)?;
-    let before = Stack::read(&dir.stack_file()).ok().filter(|_| run.is_up());
+    let before = Stack::read(&dir.stack_file()).ok().filter(|_| running.is_up());
     if before.is_none() {
-        run = start(dir, emulator).await?;
-    } else if run.emulator != emulator {
-        bail!("a stack with another emulator is up at {}; stop it first with: cargo xtask down", run.endpoint_url);
+        running = start(dir, emulator).await?;
+    } else if running.emulator != emulator {
+        bail!("a stack with another emulator is up at {}; stop it first with: cargo xtask down", running.endpoint_url);
     }
-    let endpoint = run.endpoint_url;
-    let smtp_url = options.smtp.clone().unwrap_or_else(|| run.inbox_smtp_url.clone());
+    let endpoint = running.endpoint_url;
+    let smtp_url = options.smtp.clone().unwrap_or_else(|| running.inbox_smtp_url.clone());
 
     let aws = Aws::at(&endpoint);
     let mut settings = BTreeMap::from([
@@ -87,7 +87,7 @@ pub(crate) async fn prepare(dir: &StackDir, options: &Options) -> Result<Stack> 
         // Local emulators do not support event archives.
         ("EventArchiveDays".to_owned(), "0".to_owned()),
     ]);
-    if !run.emulator.knows_opt_outs() {
+    if !running.emulator.knows_opt_outs() {
         settings.insert("CheckSmsOptOuts".to_owned(), "false".to_owned());
     }
     if cfg!(target_arch = "x86_64") {
@@ -105,8 +105,8 @@ pub(crate) async fn prepare(dir: &StackDir, options: &Options) -> Result<Stack> 
     let stack = Stack {
         api_url: format!("{endpoint}/_aws/execute-api/{}/{}", output("ApiId")?, output("ApiStage")?),
         endpoint_url: endpoint,
-        inbox_url: run.inbox_url,
-        status_url: Some(run.status_url),
+        inbox_url: running.inbox_url,
+        status_url: Some(running.status_url),
         smtp_url,
         region: REGION.to_owned(),
         access_key_id: credentials.access_key_id().to_owned(),
@@ -119,39 +119,45 @@ pub(crate) async fn prepare(dir: &StackDir, options: &Options) -> Result<Stack> 
     Ok(stack)
 }
 
-async fn start(dir: &StackDir, emulator: Emulator) -> Result<Run> {
-    // Stop what remains of a stack of which a part has ended.
+async fn start(dir: &StackDir, emulator: Emulator) -> Result<RunningStack> {
+    // Stop the remaining processes of a partly stopped stack.
     stop(dir)?;
     let step = progress::step("Starting the AWS emulator, the inbox and the status page");
-    let mut run = Run::default();
+    let mut running = RunningStack::default();
     // Fixed ports for the stack that people use; any free port for the others, since several may start at the same time.
     let port = |usual| services::free_port(if dir.is_default() { usual } else { 0 });
     let aws_port = port(AWS_PORT)?;
-    run.emulator = emulator;
-    run.endpoint_url = run.emulator.url(aws_port);
-    if let Some((aws, ready)) = run.emulator.start(dir, aws_port)? {
-        record_and_wait(dir, &mut run, aws, &ready, "aws.log").await?;
+    running.emulator = emulator;
+    running.endpoint_url = running.emulator.url(aws_port);
+    if let Some((aws, ready)) = running.emulator.start(dir, aws_port)? {
+        record_and_wait(dir, &mut running, aws, &ready, "aws.log").await?;
     }
     let smtp_port = port(SMTP_PORT)?;
     let inbox_port = port(INBOX_PORT)?;
     let inbox = services::start_inbox(dir, smtp_port, inbox_port)?;
-    run.inbox_smtp_url = format!("smtp://127.0.0.1:{smtp_port}");
+    running.inbox_smtp_url = format!("smtp://127.0.0.1:{smtp_port}");
     let inbox_url = format!("http://127.0.0.1:{inbox_port}/");
-    run.inbox_url.clone_from(&inbox_url);
-    record_and_wait(dir, &mut run, inbox, &inbox_url, "inbox.log").await?;
+    running.inbox_url.clone_from(&inbox_url);
+    record_and_wait(dir, &mut running, inbox, &inbox_url, "inbox.log").await?;
     let status_port = port(STATUS_PORT)?;
     let status = services::start_status(dir, status_port)?;
     let status_url = format!("http://127.0.0.1:{status_port}/");
-    run.status_url.clone_from(&status_url);
-    record_and_wait(dir, &mut run, status, &status_url, "status.log").await?;
+    running.status_url.clone_from(&status_url);
+    record_and_wait(dir, &mut running, status, &status_url, "status.log").await?;
     step.done("ready");
-    Ok(run)
+    Ok(running)
 }
 
 /// Records a started process before anything can fail, so that `down` finds it; then waits until it is ready.
-async fn record_and_wait(dir: &StackDir, run: &mut Run, started: Running, url: &str, log: &str) -> Result<()> {
-    run.processes.push(started.clone());
-    run.save(&dir.processes_file())?;
+async fn record_and_wait(
+    dir: &StackDir,
+    running: &mut RunningStack,
+    started: Running,
+    url: &str,
+    log: &str,
+) -> Result<()> {
+    running.processes.push(started.clone());
+    running.save(&dir.processes_file())?;
     services::wait_until_ready(&started, url, &dir.path().join(log)).await
 }
 
@@ -166,7 +172,7 @@ pub(crate) fn down(dir: &StackDir) -> Result<()> {
 
 /// Stops all processes, removes their record, and returns how many were running.
 pub(crate) fn stop(dir: &StackDir) -> Result<usize> {
-    let ended = Run::load(&dir.processes_file()).stop();
+    let ended = RunningStack::load(&dir.processes_file()).stop();
     for file in [dir.stack_file(), dir.processes_file()] {
         if file.exists() {
             std::fs::remove_file(file)?;
@@ -187,11 +193,11 @@ fn print_endpoints(stack: &Stack) {
     println!("  Details  target/stack/stack.json\n");
     println!("  Try it:");
     println!(
-        "    cargo xtask call POST /offer/create '{{\"code\":\"HELLO\",\"description\":\"Hello {{{{ customer.name }}}}\"}}'"
+        "    cargo xtask call POST /offers '{{\"code\":\"HELLO\",\"description\":\"Hello {{{{ customer.name }}}}\"}}'"
     );
     println!("  or with curl:");
     println!(
-        "    curl --aws-sigv4 aws:amz:{}:execute-api --user {}:{} \\\n      --json '{{\"code\":\"HELLO\",\"description\":\"Hello\"}}' {}/offer/create",
+        "    curl --aws-sigv4 aws:amz:{}:execute-api --user {}:{} \\\n      --json '{{\"code\":\"HELLO\",\"description\":\"Hello\"}}' {}/offers",
         stack.region, stack.access_key_id, stack.secret_access_key, stack.api_url
     );
 }

@@ -1,23 +1,23 @@
-//! What the SMTP server does wrong. It is one server: faults meet the mail of every test.
+//! Faults of the SMTP server. All tests share the server, so a fault may affect the mail of other tests.
 
 use serde_json::Value;
 
 use super::Bank;
 
 impl Bank {
-    /// Sets the faults of the SMTP server. For tests that run alone, or with faults that name their own addresses.
+    /// Sets the faults of the SMTP server. For tests that run alone, or with faults for their own addresses only.
     pub async fn smtp_faults(&self, faults: Value) {
         let url = format!("{}api/faults", self.stack.inbox_url);
         let response = reqwest::Client::new().put(url).json(&faults).send().await.expect("the inbox responds");
         assert_eq!(response.status(), 204);
     }
 
-    /// The number of connections that the SMTP server got since its faults were set.
+    /// The number of connections to the SMTP server since its faults were set.
     pub async fn smtp_connections(&self) -> u64 {
         self.smtp_state().await["connections"].as_u64().expect("a count")
     }
 
-    /// The faults that are still to come, and how often each condition was met.
+    /// The current faults, with how often each may still apply and how often it matched.
     pub async fn smtp_faults_now(&self) -> Value {
         self.smtp_state().await["faults"].take()
     }

@@ -1,4 +1,4 @@
-//! What arrived: e-mail at the stack's SMTP server, texts at its SNS.
+//! The messages that arrived: e-mail at the stack's SMTP server, texts at its SNS.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
-//! A bank, as tests play it: it has customers, posts offers, and looks at what arrived.
+//! `Bank`, the fixture of each test. It stores customers, posts offers, and reads the messages that arrived.
 //!
-//! All tests share one stack. Each bank therefore has customers of its own, marked by an attribute and by the domain
-//! of their addresses, and sees only their mail.
+//! All tests share one stack. Each test opens a bank of its own, whose customers are marked by an attribute and by the domain
+//! of their addresses. Its offers are for these customers only, and it reads only their messages.
 //!
 //! # Layout
 //!
@@ -10,7 +10,7 @@
 //! | customers, their ids, addresses and numbers | `customers` |
 //! | offers, pushes, deliveries | `offers` |
 //! | the e-mail and texts that arrived | `inbox` |
-//! | what the SMTP server does wrong | `faults` |
+//! | faults of the SMTP server | `faults` |
 //! | queues: depth, loss, visibility | `queues` |
 //! | items that a test writes or reads itself, with their keys and attributes | `tables` |
 //! | messages and stream records that a test makes itself | `messages` |
@@ -47,7 +47,7 @@ pub use tables::{Tables, commits_page, records_acceptance};
 
 use crate::program;
 
-/// One test's bank.
+/// The fixture of one test: a client of the running stack, with customers of its own.
 pub struct Bank {
     /// Where the stack's parts are.
     pub stack: Stack,
@@ -122,12 +122,12 @@ impl Bank {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// What a function logged since the bank was opened.
+    /// The log of a function since the bank was opened.
     pub async fn log_of(&self, function: &str) -> Vec<String> {
         self.log_since(function, self.opened_at).await
     }
 
-    /// What a function logged since a moment.
+    /// The log of a function since a moment.
     pub async fn log_since(&self, function: &str, since: SystemTime) -> Vec<String> {
         let logs = aws_sdk_cloudwatchlogs::Client::new(&self.stack.sdk_config());
         let events = logged(&logs, &self.stack.functions[function], since).await.expect("the logs can be read");

@@ -7,7 +7,7 @@ use super::Bank;
 use crate::wait_for;
 
 impl Bank {
-    /// A moment from now, in the API's format.
+    /// The time in this many seconds, in the API's format.
     pub fn in_seconds(&self, seconds: i64) -> String {
         let at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
         at.round(jiff::Unit::Millisecond).expect("now is within range").to_string()
@@ -42,12 +42,12 @@ impl Bank {
     }
 
     /// Waits until an offer's first push is completed and returns it.
-    pub async fn completed(&self, offer: &Value) -> Value {
-        self.completed_number(offer, 1).await
+    pub async fn wait_until_completed(&self, offer: &Value) -> Value {
+        self.wait_until_push_completed(offer, 1).await
     }
 
     /// Waits until one of an offer's pushes is completed and returns it.
-    pub async fn completed_number(&self, offer: &Value, number: u32) -> Value {
+    pub async fn wait_until_push_completed(&self, offer: &Value, number: u32) -> Value {
         wait_for("the push to complete", async || {
             let push = self.push_number(offer, number).await;
             if push["state"] != "completed" {
@@ -60,7 +60,7 @@ impl Bank {
     }
 
     /// Waits until one of the counts of an offer's first push reaches a number.
-    pub async fn reached(&self, offer: &Value, what: &str, count: u64) -> Value {
+    pub async fn wait_until_count(&self, offer: &Value, what: &str, count: u64) -> Value {
         wait_for(what, async || {
             let push = self.push(offer).await;
             if push[what].as_u64().is_some_and(|n| n >= count) { Ok(push) } else { bail!("{push}") }

@@ -1,11 +1,11 @@
-//! The stack's queues: how much is in them, and what can happen to it.
+//! The stack's queues: their depth, and how a test sends, loses or delays messages.
 
 use std::collections::BTreeMap;
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use client::Stack;
 
-/// The stack's queues, by the names that the stack's file gives them.
+/// The stack's queues, by their names in `stack.json`.
 #[derive(Clone, Copy)]
 pub struct Queues<'a> {
     stack: &'a Stack,
@@ -54,17 +54,18 @@ impl<'a> Queues<'a> {
         sent.expect("SQS responds").message_id.expect("a message has an id")
     }
 
-    /// Loses everything that a queue holds.
+    /// Deletes all messages of a queue, as if they were lost.
     pub async fn purge(self, queue: &str) {
         self.sqs().purge_queue().queue_url(self.url(queue)).send().await.expect("SQS responds");
     }
 
-    /// Sets how long the messages that a killed function held stay hidden, in seconds.
+    /// Sets the visibility timeout of the audience and email queues, in seconds. The messages of a killed function stay hidden for
+    /// this time.
     pub async fn set_visibility_timeout(self, seconds: u32) {
         self.set_visibility_timeouts([("audience", seconds), ("email", seconds)]).await;
     }
 
-    /// Sets it to the template's values: six times as long as the function may take.
+    /// Sets it to the template's values, which are six times the functions' timeouts.
     pub async fn reset_visibility_timeout(self) {
         self.set_visibility_timeouts([("audience", 360), ("email", 900)]).await;
     }

@@ -73,7 +73,7 @@ impl<'a> Tables<'a> {
         found.expect("DynamoDB responds").count
     }
 
-    /// The names of the tables with an item that contains any of these texts, one name for each such item.
+    /// For each item that contains any of these texts: the name of its table.
     pub async fn containing(self, texts: &[String]) -> Vec<String> {
         let mut found = Vec::new();
         for (name, table) in &self.stack.tables {

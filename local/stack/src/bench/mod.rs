@@ -1,10 +1,10 @@
-//! `bench`: measures the functions on this machine and prints the tables of `docs/performance.md`.
+//! `bench`: measures the functions on this machine and prints tables. `docs/performance.md` has the results of one run.
 //!
 //! # Layout
 //! | to change | open |
 //! |---|---|
 //! | release builds | `build` |
-//! | size, start-up time and memory of functions | `start` |
+//! | size, start-up time and memory of functions | `cold_start` |
 //! | the functions to start, and the empty ones to compare with | `handlers` |
 //! | pushes to 1,000 to 45,211 customers | `pushes` |
 //! | the SMTP server that discards e-mail, and the SMTP benchmark | `sink` |
@@ -12,10 +12,10 @@
 //! | tables and number formats | `table` |
 
 mod build;
+mod cold_start;
 mod handlers;
 mod pushes;
 mod sink;
-mod start;
 mod system;
 mod table;
 
@@ -24,7 +24,7 @@ use clap::ValueEnum;
 
 use crate::emulator::Emulator;
 use crate::options::Options;
-use crate::shutdown::ShutdownSignal;
+use crate::shutdown::{Interrupted, ShutdownSignal};
 use crate::stack_dir::StackDir;
 use crate::up::{prepare, stop};
 use build::{build, release};
@@ -68,9 +68,9 @@ pub(crate) async fn bench(parts: &[Part]) -> Result<()> {
         }
         Ok(figures)
     };
-    let figures = tokio::select! {
+    let figures: Result<Figures> = tokio::select! {
         figures = figures => figures,
-        () = shutdown.wait() => Err(anyhow::anyhow!("stopped")),
+        () = shutdown.wait() => Err(Interrupted.into()),
     };
     stop(&dir)?;
     println!("\n{}\n{}", system::machine(), figures?.0);
@@ -84,7 +84,7 @@ async fn on_stack(dir: &StackDir, wanted: &impl Fn(Part) -> bool, figures: &mut 
     let stack = prepare(dir, &options).await?;
     // First, while the stack is idle and its tables are small.
     if wanted(Part::Functions) {
-        figures.add("Functions", &start::measure(dir, &stack).await?);
+        figures.add("Functions", &cold_start::measure(dir, &stack).await?);
     }
     if wanted(Part::Pushes) {
         figures.add("Pushes", &pushes::measure(&stack, sink.is_some()).await?);

@@ -142,7 +142,7 @@ fn format_results(stack: &Stack, all: &[Measured], uses_sink: bool) -> String {
     text += if uses_sink {
         "\nTime: the median of the pushes, from createdAt to completedAt. E-mail went to smtp-sink, which discards it.\n"
     } else {
-        "\nTime: the median of the pushes, from createdAt to completedAt. E-mail went to the built-in inbox, which is built without optimization: smtp-sink \
+        "\nTime: the median of the pushes, from createdAt to completedAt. E-mail went to the built-in inbox, which is built without optimisation: smtp-sink \
          is not installed (Debian: apt-get install postfix; or set SMTP_SINK to its path).\n"
     };
     text +=

@@ -52,7 +52,6 @@ impl Sink {
         Ok(Some(sink))
     }
 
-    /// Its URL.
     pub(super) fn url(&self) -> String {
         format!("smtp://127.0.0.1:{}", self.port)
     }

@@ -50,7 +50,6 @@ pub(super) struct ProcessMonitor {
 }
 
 impl ProcessMonitor {
-    /// Starts without samples.
     pub(super) fn new(stack: &Stack) -> Self {
         let variable =
             |(name, function): (&String, &String)| (name.clone(), format!("AWS_LAMBDA_FUNCTION_NAME={function}"));
@@ -62,7 +61,6 @@ impl ProcessMonitor {
         }
     }
 
-    /// Samples every process.
     pub(super) fn sample(&mut self) {
         for pid in processes() {
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();

@@ -47,20 +47,20 @@ pub(crate) async fn serve(stack_file: PathBuf, port: u16) -> Result<()> {
         // For clients that join the page's URL, which ends with a slash, and a path that begins with one.
         .route("//api/status", get(status))
         .with_state(page)
-        .layer(from_fn(require_local_host));
+        .layer(from_fn(move |request, next| require_local_host(port, request, next)));
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
         .await
         .with_context(|| format!("cannot listen on port {port}"))?;
     Ok(axum::serve(listener, router).await?)
 }
 
-/// Prevents DNS rebinding: another site can point its name at this machine, but the browser still sends that name in `Host`.
-async fn require_local_host(request: Request, next: Next) -> Response {
+/// Prevents DNS rebinding. Another site can point its domain at this machine, but the browser still sends that domain in `Host`.
+async fn require_local_host(port: u16, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     if !["127.0.0.1", "localhost"].contains(&name) {
-        return (StatusCode::MISDIRECTED_REQUEST, "Open this page at http://127.0.0.1 or http://localhost.")
-            .into_response();
+        let hint = format!("Open this page at http://127.0.0.1:{port} or http://localhost:{port}.");
+        return (StatusCode::MISDIRECTED_REQUEST, hint).into_response();
     }
     next.run(request).await
 }

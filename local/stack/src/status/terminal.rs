@@ -27,8 +27,8 @@ fn render(status: &Status) -> String {
 }
 
 fn write(text: &mut String, status: &Status) -> std::fmt::Result {
-    for fault in &status.faults {
-        writeln!(text, "! {fault}")?;
+    for error in &status.read_errors {
+        writeln!(text, "! {error}")?;
     }
     writeln!(text, "Pushes")?;
     if status.pushes.is_empty() {
@@ -37,11 +37,10 @@ fn write(text: &mut String, status: &Status) -> std::fmt::Result {
     for push in &status.pushes {
         write_push(text, push)?;
     }
-    writeln!(text, "\n{:14} {:>9} {:>11} {:>7}", "Functions", "state", "invocations", "errors")?;
+    writeln!(text, "\n{:14} {:>9} {:>11} {:>7}  (last hour)", "Functions", "state", "invocations", "errors")?;
     for Function { name, state, invocations, errors, .. } in &status.functions {
         writeln!(text, "  {name:12} {state:>9} {invocations:>11} {errors:>7}")?;
     }
-    writeln!(text, "  in the last hour")?;
     writeln!(text, "\n{:14} {:>9} {:>11} {:>7} {:>8}", "Queues", "waiting", "in flight", "delayed", "oldest")?;
     let is_shown = |queue: &&Queue| !queue.is_dead_letters || queue.depth() > 0;
     for queue in status.queues.iter().filter(is_shown) {
@@ -58,7 +57,8 @@ fn write(text: &mut String, status: &Status) -> std::fmt::Result {
         writeln!(text, "  {:12} {:>9}", table.name, table.items)?;
     }
     if let Some(inbox) = &status.inbox {
-        writeln!(text, "\nInbox  {} e-mails, {} text messages  {}", inbox.emails, inbox.texts, inbox.url)?;
+        let (emails, texts) = (counted(inbox.emails, "e-mail"), counted(inbox.texts, "text message"));
+        writeln!(text, "\nInbox  {emails}, {texts}  {}", inbox.url)?;
     }
     Ok(())
 }
@@ -97,6 +97,10 @@ fn write_push(text: &mut String, push: &Push) -> std::fmt::Result {
         }
     }
     writeln!(text)
+}
+
+fn counted(count: u64, singular: &str) -> String {
+    format!("{count} {singular}{}", if count == 1 { "" } else { "s" })
 }
 
 fn age(seconds: u64) -> String {

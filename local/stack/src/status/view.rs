@@ -21,8 +21,9 @@ pub(crate) struct Status {
     pub(super) tables: Vec<Table>,
     /// Only for a local stack.
     pub(super) inbox: Option<Inbox>,
-    /// What could not be read, and why.
-    pub(super) faults: Vec<String>,
+    /// The parts that could not be read, and why.
+    #[serde(rename = "faults")]
+    pub(super) read_errors: Vec<String>,
 }
 
 /// A push and its progress. The counts are those of `GET /offers/{id}/pushes/{n}`.
@@ -45,15 +46,15 @@ pub(super) struct Push {
     pub(super) last_error: Option<String>,
 }
 
-/// A function.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Function {
     /// Short name, such as `offer`.
     pub(super) name: String,
-    /// Full name.
-    pub(super) function: String,
-    /// Lambda's state (`Active`), or `Held` if its event source is disabled.
+    #[serde(rename = "function")]
+    pub(super) full_name: String,
+    /// Lambda's state, such as `Active`. `Held` is this program's own state: an event source is disabled, so messages wait
+    /// (`SendingEnabled=false`).
     pub(super) state: String,
     /// Invocations in the last hour.
     pub(super) invocations: u64,
@@ -82,25 +83,22 @@ impl Queue {
     }
 }
 
-/// A table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Table {
     /// Short name, such as `offers`.
     pub(super) name: String,
-    /// Full name.
-    pub(super) table: String,
+    #[serde(rename = "table")]
+    pub(super) full_name: String,
     /// DynamoDB's own count, which AWS updates every few hours.
     pub(super) items: u64,
     /// The first few items. Never read on AWS, since they contain personal data.
     pub(super) first: Vec<serde_json::Value>,
 }
 
-/// The inbox.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Inbox {
-    /// The inbox's page.
     pub(super) url: String,
     pub(super) emails: u64,
     /// Newest first.

@@ -67,7 +67,7 @@ impl FunctionObserver {
             let Counts { invocations, errors } = counts.get(name).copied().unwrap_or_default();
             functions.push(Function {
                 name: name.clone(),
-                function: function.clone(),
+                full_name: function.clone(),
                 state: match configuration.state {
                     _ if is_held => "Held".to_owned(),
                     Some(state) => state.as_str().to_owned(),

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use client::Stack;
 use serde::Deserialize;
 
-use super::local::peek;
+use super::emulator::peek;
 use crate::status::view::{Email, Inbox, TextMessage};
 
 /// E-mails shown, and text messages shown.

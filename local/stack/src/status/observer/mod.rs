@@ -1,4 +1,4 @@
-//! Collects the facts. A part that cannot be read is reported as a fault and does not hide the others.
+//! Collects the facts. A part that cannot be read is reported as such and does not hide the others.
 //!
 //! # Layout
 //!
@@ -10,11 +10,11 @@
 //! | tables and their first items | `tables` |
 //! | e-mails and text messages | `inbox` |
 //! | CloudWatch queries | `metrics` |
-//! | what only an emulator shows | `local` |
+//! | what only an emulator shows | `emulator` |
 
+mod emulator;
 mod functions;
 mod inbox;
-mod local;
 mod metrics;
 mod pushes;
 mod queues;
@@ -58,7 +58,7 @@ struct SlowFacts {
     tables: Vec<Table>,
     /// The transports of all channels.
     transports: BTreeSet<TransportId>,
-    faults: Vec<String>,
+    read_errors: Vec<String>,
 }
 
 impl Observer {
@@ -88,15 +88,24 @@ impl Observer {
             Some((at, slow)) => (at, slow),
             None => (Instant::now(), self.observe_slow().await),
         };
-        let SlowFacts { functions, tables, transports, mut faults } = slow.1.clone();
+        let SlowFacts { functions, tables, transports, mut read_errors } = slow.1.clone();
         self.slow = Some(slow);
         let (queues, inbox) = tokio::join!(self.queues.observe(), self.inbox());
-        let queues = or_record_fault(queues, "queues", &mut faults);
-        let inbox = or_record_fault(inbox, "inbox", &mut faults);
+        let queues = or_record_error(queues, "queues", &mut read_errors);
+        let inbox = or_record_error(inbox, "inbox", &mut read_errors);
         let customers = tables.iter().find(|table| table.name == "customers").map_or(0, |table| table.items);
         let pushes = self.pushes.observe(customers, &transports, &queues).await;
-        let pushes = or_record_fault(pushes, "pushes", &mut faults);
-        Status { at: Timestamp::now(), on_aws: self.on_aws.clone(), pushes, functions, queues, tables, inbox, faults }
+        let pushes = or_record_error(pushes, "pushes", &mut read_errors);
+        Status {
+            at: Timestamp::now(),
+            on_aws: self.on_aws.clone(),
+            pushes,
+            functions,
+            queues,
+            tables,
+            inbox,
+            read_errors,
+        }
     }
 
     async fn observe_slow(&self) -> SlowFacts {
@@ -105,8 +114,8 @@ impl Observer {
         if let Ok((_, transports)) = &functions {
             slow.transports.clone_from(transports);
         }
-        slow.functions = or_record_fault(functions.map(|(functions, _)| functions), "functions", &mut slow.faults);
-        slow.tables = or_record_fault(tables, "tables", &mut slow.faults);
+        slow.functions = or_record_error(functions.map(|(functions, _)| functions), "functions", &mut slow.read_errors);
+        slow.tables = or_record_error(tables, "tables", &mut slow.read_errors);
         slow
     }
 
@@ -118,9 +127,9 @@ impl Observer {
     }
 }
 
-fn or_record_fault<T: Default>(observed: Result<T>, what: &str, faults: &mut Vec<String>) -> T {
+fn or_record_error<T: Default>(observed: Result<T>, what: &str, read_errors: &mut Vec<String>) -> T {
     observed.unwrap_or_else(|error| {
-        faults.push(format!("Cannot read the {what}: {error:#}"));
+        read_errors.push(format!("Cannot read the {what}: {error:#}"));
         T::default()
     })
 }

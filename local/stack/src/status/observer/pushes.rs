@@ -32,7 +32,7 @@ pub(super) struct PushObserver {
 impl PushObserver {
     pub(super) fn new(deployment: &Deployment) -> Self {
         let dynamodb = aws_sdk_dynamodb::Client::new(&deployment.sdk);
-        // A table missing from the outputs shows up as a fault when it is read.
+        // A table that is missing from the outputs is reported when it is read.
         let table = |name: &str| deployment.tables.get(name).cloned().unwrap_or_else(|| name.to_owned());
         Self {
             offers: Offers::new(dynamodb.clone(), table("offers")),

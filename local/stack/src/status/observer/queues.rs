@@ -9,7 +9,7 @@ use client::{Deployment, Stack};
 use futures::future::try_join_all;
 use serde_json::Value;
 
-use super::local::peek;
+use super::emulator::peek;
 use super::metrics::{Series, fetch, whole};
 use crate::redrive::DEAD_LETTERS;
 use crate::status::view::Queue;

@@ -35,7 +35,7 @@ impl TableObserver {
                 }
             }
             let items = u64::try_from(items).unwrap_or_default();
-            Ok::<_, anyhow::Error>(Table { name: name.clone(), table: table.clone(), items, first })
+            Ok::<_, anyhow::Error>(Table { name: name.clone(), full_name: table.clone(), items, first })
         });
         try_join_all(observed).await
     }

@@ -1,5 +1,5 @@
-//! Size, start-up time and memory of each function, compared with empty functions in Rust, Python and Node.js. AWS's runtime
-//! interface emulator runs them all, so "init" means the same as on AWS.
+//! Cold starts: size, start-up time and memory of each function, compared with empty functions in Rust, Python and
+//! Node.js. AWS's runtime interface emulator runs them all, so "init" means the same as on AWS.
 
 use std::env;
 use std::fs::{self, File};
@@ -28,6 +28,7 @@ const STARTS: usize = 10;
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a function may take for one event.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Starts every function [`STARTS`] times and formats the results.
 pub(super) async fn measure(dir: &StackDir, stack: &Stack) -> Result<String> {
     let Some(emulator) = emulator(dir) else {

@@ -1,4 +1,4 @@
-//! The record of what is up, kept in a file so that `down` and a second `up` find it.
+//! The record of the running stack: a file with its processes and URLs, in which `down` and a second `up` find them.
 
 use std::fs;
 use std::path::Path;
@@ -14,28 +14,24 @@ use crate::process::Running;
 
 /// The running services and their URLs.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Run {
+pub(crate) struct RunningStack {
     /// The AWS emulator.
     pub(crate) emulator: Emulator,
-    /// The emulator's URL.
     pub(crate) endpoint_url: String,
-    /// The inbox's page.
     pub(crate) inbox_url: String,
     /// The inbox's SMTP server.
     pub(crate) inbox_smtp_url: String,
-    /// The status page.
     pub(crate) status_url: String,
     /// The processes that were started.
     pub(crate) processes: Vec<Running>,
 }
 
-impl Run {
-    /// Reads the file. A missing or damaged file counts as nothing running.
+impl RunningStack {
+    /// Reads the file. If it is missing or damaged, nothing counts as running.
     pub(crate) fn load(file: &Path) -> Self {
         fs::read(file).ok().and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
     }
 
-    /// Writes the file.
     pub(crate) fn save(&self, file: &Path) -> Result<()> {
         fs::write(file, serde_json::to_vec_pretty(self)?).with_context(|| format!("cannot write {}", file.display()))
     }

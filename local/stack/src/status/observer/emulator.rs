@@ -1,4 +1,4 @@
-//! Endpoints that only emulators have: messages in queues, and text messages sent.
+//! Reading what only an emulator shows: the messages in a queue, and the text messages that were sent.
 
 use anyhow::Result;
 use client::Stack;
