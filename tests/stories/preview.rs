@@ -87,7 +87,7 @@ async fn preview_works_without_an_audience_and_explains_message_errors() {
     let seen = preview(&bank, tried).await;
     assert!(seen["messages"]["email"]["error"].as_str().unwrap().contains("no tier"), "{seen}");
     let errors: Vec<_> = seen["tests"].as_array().unwrap().iter().map(|test| test["error"].as_str().unwrap()).collect();
-    assert!(errors[0].contains("no tier") && errors[1].contains("does not go out on this channel"), "{errors:?}");
+    assert!(errors[0].contains("no tier") && errors[1].contains("is not sent on this channel"), "{errors:?}");
     assert!(bank.mail().await.is_empty());
 }
 
