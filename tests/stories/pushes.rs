@@ -73,7 +73,7 @@ async fn only_one_push_of_an_offer_is_open() {
 }
 
 #[tokio::test]
-async fn cancelled_push_sends_nothing_unclaimed() {
+async fn cancelled_push_sends_only_what_was_claimed() {
     let bank = Bank::open();
     bank.put_many(1_500).await;
     let offer = bank.post_offer(&json!({"code": "STOP", "description": "Hello"})).await;

@@ -113,7 +113,7 @@ async fn throttled_writes_delay_but_lose_nothing() {
 }
 
 #[tokio::test]
-async fn slow_store_costs_no_reserved_sends() {
+async fn slow_store_wastes_no_reserved_sends() {
     const CUSTOMERS: usize = 60;
     /// Longer than a reserved send may be delayed.
     const EACH_CALL: Duration = Duration::from_millis(400);

@@ -214,7 +214,7 @@ async fn temporary_rejection_is_shown_on_the_push() {
 }
 
 #[tokio::test]
-async fn rejected_sender_fails_no_recipient() {
+async fn rejected_sender_marks_no_delivery_as_failed() {
     let (_guard, bank) = bank().await;
     bank.put_many(20).await;
     // The server rejects every message permanently because of its sender.
@@ -235,7 +235,7 @@ async fn rejected_sender_fails_no_recipient() {
 }
 
 #[tokio::test]
-async fn wrong_smtp_password_fails_no_recipient_and_new_one_is_picked_up() {
+async fn wrong_smtp_password_marks_no_delivery_as_failed_and_new_one_is_picked_up() {
     let (_guard, bank) = bank().await;
     bank.put_many(20).await;
     let server = bank.stack.smtp_url.strip_prefix("smtp://").unwrap();

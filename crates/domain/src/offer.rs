@@ -43,10 +43,10 @@ pub struct Offer {
     pub eligibility: Option<Rule>,
     /// The channels on which it may be sent.
     pub channels: Channels,
-    /// No push of it starts before.
+    /// No push starts before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_from: Option<Timestamp>,
-    /// Nothing is sent from then on.
+    /// Nothing is sent from this time on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<Timestamp>,
     /// When it was posted, in whole milliseconds.

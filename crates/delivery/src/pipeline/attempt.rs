@@ -73,6 +73,7 @@ impl Record {
             (Self::Retry(..), _, Err(SendError::Unreachable(_))) => {
                 NotificationState::Unfinished(Unfinished::BreakerOpen)
             }
+            // Also a lost lease: the outcome of its new holder counts, and the next round reads it.
             _ => NotificationState::Unfinished(Unfinished::Refused),
         }
     }
@@ -119,8 +120,8 @@ where
         Ok(record.state(result, &sent))
     }
 
-    /// Writes the record under the claim; `None` if there is nothing to write. The write is retried for as long as there is
-    /// time, unless nothing was handed over: a message without its record would be sent again.
+    /// Writes the record under the claim; `None` if there is nothing to write. A message that was handed over would be
+    /// sent again without its record, so its write is retried for as long as there is time. Otherwise it is tried once.
     async fn write(
         &self,
         record: &Record,

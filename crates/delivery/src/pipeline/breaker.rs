@@ -31,7 +31,7 @@ pub(super) struct SelectedTransport<'d, T> {
     pub(super) id: TransportId,
     /// The other transport, if there is one.
     pub(super) other: Option<TransportId>,
-    /// Set while the breaker is half-open: this caller alone may try, once.
+    /// Set while the breaker is half-open: only this caller may send, one message at a time.
     pub(super) probe: Option<Probe>,
     /// Whether a result has been reported to the breaker.
     reported: AtomicBool,

@@ -291,9 +291,10 @@ where
         Ok(match self.pushes.report(&report).await? {
             ReportResult::Counted => Delivered::Completed(counts),
             ReportResult::NotOutstanding => Delivered::NothingToReport,
-            // This batch was faster than the scan that queued it; or the scan died, and its slice is redelivered.
+            // The batch finished before the scan committed its page; or the scan died, and its slice is redelivered.
             ReportResult::TooEarly => {
-                // A batch that still names customers was deferred for another reason until now.
+                // While it waits only for its page, a batch lists no customers. If it still lists some, its deferrals had
+                // other reasons.
                 let waited = if batch.customers.is_empty() { batch.deferrals } else { 0 };
                 if push_is_cancelled && waited >= MAX_ORPHAN_DEFERRALS {
                     return Ok(Delivered::NothingToReport);

@@ -34,7 +34,8 @@ impl NotificationState {
     /// The state that a claim found. `batch` is the one that claimed.
     pub(super) fn of_claim(batch: &Batch, claim: &ClaimResult) -> Self {
         match claim {
-            // Sent by an earlier push. Any other outcome of an earlier push that this one may not retry counts as such.
+            // Sent by an earlier push. Any other outcome of an earlier push that this one may not replace counts as
+            // that outcome again.
             ClaimResult::Final { push, outcome: Outcome::Sent } if *push != batch.push.number => {
                 Self::Final(Counted::AlreadyServed)
             }

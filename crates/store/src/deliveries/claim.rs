@@ -25,7 +25,7 @@ const KEEP_DAYS: i64 = 30;
 
 /// It is not final, and no lease on it is running.
 const AVAILABLE: &str = "attribute_not_exists(pk) OR #state = :retry OR (#state = :claimed AND leaseUntil < :now)";
-/// An earlier push ended it without sending it, for a reason other than a rejection.
+/// An earlier push ended it without handing it over: not rejected, and not left without a response.
 const RESENDABLE: &str = "push < :push AND (#state IN (:suppressed, :optedOut, :expired, :cancelled) \
                           OR (#state = :failed AND attribute_not_exists(addressHash)))";
 /// It failed in an earlier push, at another address.
@@ -106,7 +106,7 @@ pub struct FinalOutcome {
     pub reason: Option<String>,
     /// The provider's id of the message, if it was sent.
     pub provider_message_id: Option<String>,
-    /// The hash of the address that was tried, if the message was sent or rejected.
+    /// The hash of the address that was tried, if the message was sent, rejected, or handed over twice without a response.
     pub address_hash: Option<AddressHash>,
 }
 
@@ -120,9 +120,10 @@ impl FinalOutcome {
 /// Which final deliveries of earlier pushes a push may send again. What was sent is never sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResendPolicy<'a> {
-    /// Those that were not sent: not rejected, or rejected at another address than this one.
+    /// Those that were never handed over, and those that were rejected (or left without a response twice) at an address
+    /// other than this one.
     Unsent(&'a AddressHash),
-    /// Those, and those that were rejected at this address.
+    /// Those, and those that were rejected (or left without a response twice) at this address.
     UnsentAndRejected,
 }
 

@@ -1,4 +1,5 @@
-//! The number of a batch within its slice and generation. It contains the version of the scan and the channel.
+//! The number of a batch within its slice and generation. It contains the slice's version and
+//! the channel.
 //!
 //! Queued messages carry these numbers, so the arithmetic must not change while any are queued.
 
@@ -26,7 +27,7 @@ impl BatchNumber {
         (first..first + PER_VERSION).map(Self).filter(move |number| number.channel() == channel)
     }
 
-    /// The version of the scan that queued the batch.
+    /// The slice's version when the batch was queued.
     pub(super) const fn version(self) -> u32 {
         self.0 / PER_VERSION
     }

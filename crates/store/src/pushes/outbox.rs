@@ -12,7 +12,8 @@ use crate::attributes::{Item, text};
 const UNPUBLISHED_PUSHES: &str = "unpublishedPushes";
 
 impl Pushes {
-    /// Records that these events were published about a push in the state in which it was read. Makes up to two calls.
+    /// Records that these events were published. `push` is as it was read before publishing: if its state has changed
+    /// since, it stays marked as unpublished. Makes up to two calls.
     pub async fn mark_published(&self, push: &Push, kinds: &[EventKind]) -> Result<(), StoreError> {
         if kinds.is_empty() {
             return Ok(());

@@ -104,7 +104,7 @@ impl Pushes {
                  REMOVE resumeAfter, batches, batchesOpen, {} ADD version :one",
                 counters.join(", ")
             ))
-            // No batch may have reported since either: if the last one did, the slice is done and counted.
+            // Not met either if a batch has reported since: if it was the last one, the slice is done and counted.
             .condition_expression(
                 "generation = :seen AND version = :version AND walked = :true AND size(batchesOpen) = :outstanding",
             )

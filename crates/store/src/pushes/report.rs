@@ -15,7 +15,7 @@ use crate::table::Conditional;
 pub enum ReportResult {
     /// Its outcomes are counted.
     Counted,
-    /// They were counted before, or never will be because the slice is scanned again.
+    /// They were counted before, or never will be: its page or slice is scanned again, or no scan queued it.
     NotOutstanding,
     /// The batch's page is not committed yet. Report it again in a moment.
     TooEarly,

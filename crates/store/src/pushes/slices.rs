@@ -210,8 +210,8 @@ impl Pushes {
         if item.is_done() { self.mark_slice_done(push, slice).await } else { Ok(()) }
     }
 
-    /// Marks a slice done that is scanned and has no outstanding batches. The last one completes the push. Both steps
-    /// may be repeated, and are when the invocation that finished the slice died before them. Makes up to two calls.
+    /// Marks a slice done that is scanned and has no outstanding batches. The last slice completes the push. Both
+    /// steps can be repeated. They are, if the invocation that finished the slice died before it took them.
     pub async fn mark_slice_done(&self, push: PushId, slice: u32) -> Result<(), StoreError> {
         let mark = self
             .update(push, PUSH_SK)

@@ -68,7 +68,7 @@ pub(super) async fn restart_lost(
     Ok(())
 }
 
-/// Whether a queue holds fewer messages than batches are outstanding: at least a tenth fewer, because its depth is
+/// Whether a queue holds fewer messages than batches are outstanding: more than a tenth fewer, because its depth is
 /// approximate.
 fn is_short(depth: u64, batches: u64) -> bool {
     depth.saturating_mul(10) < batches.saturating_mul(9)
