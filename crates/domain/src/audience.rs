@@ -22,7 +22,8 @@ pub enum Selection {
     Eligible(Channels),
     /// The offer is not for this customer.
     NotEligible,
-    /// The customer lacks an attribute that the rule reads, or has it of another type: not eligible, and counted.
+    /// The rule could not be evaluated for the customer: they lack an attribute that it reads, or have it of another type,
+    /// or it has no value for them (`/ 0`) or no truth value. Not eligible, and counted.
     Unevaluable,
 }
 

@@ -81,7 +81,7 @@ pub struct Batch {
     pub slice: u32,
     /// The generation of that slice's scan.
     pub generation: u32,
-    /// Its number within slice and generation, from 0.
+    /// Its number within slice and generation; what it encodes is known to the store.
     #[serde(rename = "batch")]
     pub number: u32,
     /// The channel of its notifications.

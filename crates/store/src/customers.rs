@@ -83,7 +83,7 @@ impl Customers {
     /// Stores a customer, replacing the one with the same id. Returns whether the customer is new.
     pub async fn put(&self, customer: &Customer) -> Result<bool, StoreError> {
         let put = self.table.put(self.table.to_item(CustomerItem::from(customer))?).return_values(ReturnValue::AllOld);
-        let response = put.send().await.map_err(|error| self.table.unavailable("PutItem", &error))?;
+        let response = put.send().await.map_err(|error| self.table.call_failed("PutItem", &error))?;
         Ok(response.attributes.is_none())
     }
 
@@ -152,7 +152,7 @@ impl Customers {
             .set_exclusive_start_key(after.map(partition_key))
             .send()
             .await
-            .map_err(|error| self.table.unavailable("Scan", &error))?;
+            .map_err(|error| self.table.call_failed("Scan", &error))?;
         let next = page
             .last_evaluated_key
             .map(|key| customer_id(&key).ok_or_else(|| self.table.unreadable("pk is no customer id")))
@@ -170,7 +170,7 @@ impl Customers {
     /// How many customers there are. DynamoDB updates this count about every six hours.
     pub async fn approximate_count(&self) -> Result<u64, StoreError> {
         let call = self.table.client().describe_table().table_name(self.table.name());
-        let response = call.send().await.map_err(|error| self.table.unavailable("DescribeTable", &error))?;
+        let response = call.send().await.map_err(|error| self.table.call_failed("DescribeTable", &error))?;
         let count = response.table.and_then(|table| table.item_count).unwrap_or_default();
         Ok(u64::try_from(count).unwrap_or_default())
     }

@@ -41,7 +41,7 @@ pub enum StoreError {
 impl StoreError {
     /// Classifies a client error. A missing permission or table counts as unavailable: the same call succeeds once an
     /// operator has fixed it.
-    pub(crate) fn unavailable(
+    pub(crate) fn call_failed(
         operation: &'static str,
         table: &str,
         error: &(impl std::error::Error + ProvideErrorMetadata + Send + Sync),

@@ -169,7 +169,7 @@ impl Suppressions {
             .item("reasons", AttributeValue::L(reasons))
             .item("at", millis(Timestamp::now()))
             .item("by", text(by));
-        record.send().await.map_err(|error| self.table.unavailable("PutItem", &error))?;
+        record.send().await.map_err(|error| self.table.call_failed("PutItem", &error))?;
         // Deleted by its key, because the index may not list it yet.
         self.table.delete(partition_key(address_key(address))).await?;
         for item in &items {

@@ -93,7 +93,7 @@ impl Table {
     /// One item, with a consistent read.
     pub(crate) async fn get(&self, key: Item) -> Result<Option<Item>, StoreError> {
         let call = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
-        Ok(call.send().await.map_err(|error| self.unavailable("GetItem", &error))?.item)
+        Ok(call.send().await.map_err(|error| self.call_failed("GetItem", &error))?.item)
     }
 
     /// Up to 100 items. Those that do not exist are missing from the result.
@@ -119,7 +119,7 @@ impl Table {
                 .request_items(&self.name, request)
                 .send()
                 .await
-                .map_err(|error| self.unavailable("BatchGetItem", &error))?;
+                .map_err(|error| self.call_failed("BatchGetItem", &error))?;
             items.extend(response.responses.and_then(|mut tables| tables.remove(&self.name)).unwrap_or_default());
             let unprocessed = response.unprocessed_keys.and_then(|mut tables| tables.remove(&self.name));
             keys = unprocessed.map(|unprocessed| unprocessed.keys).unwrap_or_default();
@@ -140,7 +140,7 @@ impl Table {
 
     /// One page of a query.
     pub(crate) async fn query_page(&self, query: QueryFluentBuilder) -> Result<QueryOutput, StoreError> {
-        query.send().await.map_err(|error| self.unavailable("Query", &error))
+        query.send().await.map_err(|error| self.call_failed("Query", &error))
     }
 
     /// All items of a query, page after page.
@@ -151,7 +151,7 @@ impl Table {
     ) -> Result<(), StoreError> {
         let mut items = query.into_paginator().items().send();
         while let Some(item) = items.next().await {
-            each(item.map_err(|error| self.unavailable("Query", &error))?)?;
+            each(item.map_err(|error| self.call_failed("Query", &error))?)?;
         }
         Ok(())
     }
@@ -170,7 +170,7 @@ impl Table {
                 Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
                     Ok(Conditional::NotMet(failed.item.clone()))
                 }
-                _ => Err(self.unavailable("UpdateItem", &error)),
+                _ => Err(self.call_failed("UpdateItem", &error)),
             },
         }
     }
@@ -186,7 +186,7 @@ impl Table {
                 Some(PutItemError::ConditionalCheckFailedException(failed)) => {
                     Ok(Conditional::NotMet(failed.item.clone()))
                 }
-                _ => Err(self.unavailable("PutItem", &error)),
+                _ => Err(self.call_failed("PutItem", &error)),
             },
         }
     }
@@ -208,7 +208,7 @@ impl Table {
                 .request_items(&self.name, std::mem::take(&mut requests))
                 .send()
                 .await
-                .map_err(|error| self.unavailable("BatchWriteItem", &error))?
+                .map_err(|error| self.call_failed("BatchWriteItem", &error))?
                 .unprocessed_items
                 .and_then(|mut tables| tables.remove(&self.name))
                 .unwrap_or_default();
@@ -221,7 +221,7 @@ impl Table {
 
     pub(crate) async fn delete(&self, key: Item) -> Result<(), StoreError> {
         let call = self.client.delete_item().table_name(&self.name).set_key(Some(key));
-        call.send().await.map_err(|error| self.unavailable("DeleteItem", &error))?;
+        call.send().await.map_err(|error| self.call_failed("DeleteItem", &error))?;
         Ok(())
     }
 
@@ -238,11 +238,11 @@ impl Table {
         serde_dynamo::to_item(item).map_err(|error| self.unreadable(error))
     }
 
-    pub(crate) fn unavailable<E>(&self, operation: &'static str, error: &SdkError<E>) -> StoreError
+    pub(crate) fn call_failed<E>(&self, operation: &'static str, error: &SdkError<E>) -> StoreError
     where
         E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
     {
-        StoreError::unavailable(operation, &self.name, error)
+        StoreError::call_failed(operation, &self.name, error)
     }
 
     pub(crate) fn unreadable(&self, error: impl ToString) -> StoreError {

@@ -39,7 +39,7 @@ pub(crate) async fn redrive(deployment: &Deployment, queue: Option<&str>, drop: 
         println!("sent to {name} again: {}", dead_letters.send_again(queue).await?);
     } else {
         bail!(
-            "the dead letters of {name} come from a stream, so there is no queue to send them to, and the sweep has handled their pushes; drop each with --drop ID"
+            "the dead letters of {name} come from a stream, so there is no queue to send them to. The sweep starts their pushes, if they were requested in the last 25 hours; then drop each with --drop ID"
         );
     }
     Ok(())

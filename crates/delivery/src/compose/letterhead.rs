@@ -24,7 +24,7 @@ struct Html<'a> {
     unsubscribe_url: Option<&'a str>,
 }
 
-/// The bank's name and address at the foot of an e-mail.
+/// The bank's name and address, in the header and footer of an e-mail.
 #[derive(Debug, Clone)]
 pub struct Letterhead {
     /// The bank's name.
@@ -67,7 +67,7 @@ impl Letterhead {
     }
 }
 
-/// Plain text with a foot: the sender and the unsubscribe link.
+/// Plain text with a footer: the sender and the unsubscribe link.
 fn with_footer(content: &str, letterhead: &Letterhead, unsubscribe_url: &str) -> String {
     let Letterhead { brand_name, postal_address } = letterhead;
     // Mail programs recognise `-- ` as the line that separates a text from its signature (RFC 3676, 4.3).

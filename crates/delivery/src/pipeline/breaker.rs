@@ -47,15 +47,15 @@ where
         let mut earliest = Timestamp::MAX;
         for limited in std::iter::once(&self.primary).chain(&self.fallback) {
             match self.limits.check_breaker(limited.transport.id()).await? {
-                BreakerState::Closed => return Ok(Selected::Transport(self.selected(limited, None))),
-                BreakerState::HalfOpen(probe) => return Ok(Selected::Transport(self.selected(limited, Some(probe)))),
+                BreakerState::Closed => return Ok(Selected::Transport(self.with_probe(limited, None))),
+                BreakerState::HalfOpen(probe) => return Ok(Selected::Transport(self.with_probe(limited, Some(probe)))),
                 BreakerState::Open { until } => earliest = earliest.min(until),
             }
         }
         Ok(Selected::AllOpen { until: earliest })
     }
 
-    pub(super) fn selected<'d>(
+    pub(super) fn with_probe<'d>(
         &'d self,
         limited: &'d RateLimited<T>,
         probe: Option<Probe>,

@@ -33,7 +33,7 @@ domain::wire_enum! {
         BreakerOpen = "breakerOpen",
         /// The provider did not take some messages for now, or did not respond.
         Refused = "refused",
-        /// Another invocation holds some deliveries.
+        /// Another invocation holds some deliveries, or they are left to the transport that did not respond to them.
         Leased = "leased",
         /// The invocation had no time left.
         Deadline = "deadline",

@@ -126,7 +126,7 @@ where
         let push_is_cancelled = self.is_cancelled(batch.push).await?;
         let selected = if push_is_cancelled || batch.offer.has_expired(now()) {
             // Nothing will be sent, so the state of the breaker does not matter.
-            self.selected(&self.primary, None)
+            self.with_probe(&self.primary, None)
         } else {
             match self.select_transport().await? {
                 Selected::Transport(selected) => selected,

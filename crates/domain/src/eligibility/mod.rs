@@ -1,7 +1,7 @@
 //! Eligibility rules: CEL expressions over `customer`.
 //!
-//! A caller posts a rule once; it is kept and evaluated for every customer of the bank. So every fault is found when
-//! the rule is posted, and a rule that could run for long or take much memory is refused then: a macro runs only over
+//! A caller posts a rule once; it is kept and evaluated for every customer of the bank. So every fault that
+//! does not depend on a customer is found when the rule is posted, and a rule that could run for long or take much memory is refused then: a macro runs only over
 //! an attribute of the customer (short by the limits of [`crate::customer`]) and never within another macro.
 //!
 //! Arithmetic differs from plain CEL in one way: whole and fractional numbers mix, and division does not truncate:
@@ -112,7 +112,8 @@ pub enum Verdict {
     Eligible,
     /// The offer is not for the customer.
     NotEligible,
-    /// The customer lacks an attribute that the rule reads, or has it of another type: not eligible, and counted.
+    /// The rule could not be evaluated: the customer lacks an attribute that it reads, or has it of another type, or it
+    /// has no value (`/ 0`) or no truth value. Not eligible, and counted.
     Unevaluable,
 }
 

@@ -114,7 +114,7 @@ pub struct ScanCounts {
     pub customers_read: u64,
     /// Customers for whom the rule holds.
     pub customers_eligible: u64,
-    /// Customers who lack what the rule reads, or have it of another type.
+    /// Customers for whom the rule could not be evaluated, or whose items could not be read.
     pub customers_unevaluable: u64,
     /// Notifications: one for each channel that reaches an eligible customer.
     pub notifications: u64,

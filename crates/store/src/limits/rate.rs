@@ -121,45 +121,47 @@ impl TransportLimits {
                 left: count,
             }))
         };
+        let full = |next_send: i64| {
+            let until = Timestamp::from_microsecond(next_send).map_err(|error| self.table.unreadable(error))?;
+            Ok(Reservation::Full { until: until - RESERVE_AHEAD })
+        };
         let mut latest = 0;
         for _ in 0..RESERVE_ATTEMPTS {
-            let now = latency.expected_response();
-            latest = now + i64::try_from(RESERVE_AHEAD.as_micros()).expect("a second has few microseconds");
+            let response_at = latency.expected_response();
+            latest = response_at + i64::try_from(RESERVE_AHEAD.as_micros()).expect("a second has few microseconds");
             // First attempt: append to the slots that are reserved already.
             let append = self
                 .update(transport)
                 .update_expression("SET nextSend = nextSend + :length")
                 .condition_expression("nextSend BETWEEN :now AND :latest")
                 .expression_attribute_values(":length", number(length))
-                .expression_attribute_values(":now", number(now))
+                .expression_attribute_values(":now", number(response_at))
                 .expression_attribute_values(":latest", number(latest))
                 .return_values(ReturnValue::UpdatedNew)
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
             let seen = match latency.measure(self.table.update_if(append)).await? {
                 Conditional::Done(item) => {
                     let item: LimitsItem = self.table.read(item.unwrap_or_default())?;
-                    return reserved(item.next_send.unwrap_or(now + length) - length);
+                    return reserved(item.next_send.unwrap_or(response_at + length) - length);
                 }
                 Conditional::NotMet(item) => self.table.read::<LimitsItem>(item.unwrap_or_default())?.next_send,
             };
             if let Some(next) = seen.filter(|next| *next > latest) {
-                latest = next;
-                break;
+                return full(next);
             }
             // If the last of them has passed, start again from now: the time in between is lost.
-            let now = latency.expected_response();
+            let response_at = latency.expected_response();
             let restart = self
                 .update(transport)
                 .update_expression("SET nextSend = :next")
                 .condition_expression("attribute_not_exists(nextSend) OR nextSend < :now")
-                .expression_attribute_values(":next", number(now + length))
-                .expression_attribute_values(":now", number(now));
+                .expression_attribute_values(":next", number(response_at + length))
+                .expression_attribute_values(":now", number(response_at));
             if latency.measure(self.write(restart)).await? {
-                return reserved(now);
+                return reserved(response_at);
             }
         }
-        let until = Timestamp::from_microsecond(latest).map_err(|error| self.table.unreadable(error))?;
-        Ok(Reservation::Full { until: until - RESERVE_AHEAD })
+        full(latest)
     }
 }
 

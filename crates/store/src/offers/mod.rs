@@ -6,10 +6,10 @@
 //! | to change | open |
 //! |---|---|
 //! | how an offer is stored and listed | this file |
-//! | how an offer is created once, however often a caller repeats the request | `idempotency` |
+//! | how an offer is created once, however often a caller repeats the request | `create` |
 //! | requests for pushes | `push_requests` |
 
-mod idempotency;
+mod create;
 mod push_requests;
 
 use aws_sdk_dynamodb::Client;
@@ -24,7 +24,7 @@ use crate::attributes::{Item, key, millis_serde, text};
 use crate::cursor::{Cursor, InvalidCursor, Page, fits};
 use crate::table::Table;
 
-pub use idempotency::{CreateResult, IDEMPOTENCY_HOURS, Idempotency};
+pub use create::{CreateResult, IDEMPOTENCY_HOURS, Idempotency};
 pub use push_requests::{PushRequest, push_of_key};
 
 /// The index of offers and of requests for pushes, each in the order of their time.

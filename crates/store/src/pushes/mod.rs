@@ -15,6 +15,7 @@
 //! |---|---|
 //! | creating, starting, cancelling and listing pushes | this file |
 //! | scanning a slice: start, commit a page, end | `slices` |
+//! | marking slices as done, completing the push | `completion` |
 //! | what the number of a batch contains | `batch_number` |
 //! | what a batch reports | `report` |
 //! | the sums that callers read | `progress` |
@@ -22,6 +23,7 @@
 //! | which events are unpublished | `outbox` |
 
 mod batch_number;
+mod completion;
 mod outbox;
 mod progress;
 mod recovery;

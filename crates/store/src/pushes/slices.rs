@@ -1,18 +1,18 @@
-//! Scanning a slice, page by page, and completing the push after the last one.
+//! Scanning a slice, page by page.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::push::{OutcomeCounts, PushState, ScanCounts};
+use domain::push::{OutcomeCounts, ScanCounts};
 use domain::{Channel, CustomerId, PushId};
 use jiff::Timestamp;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::Pushes;
 use super::batch_number::BatchNumber;
-use super::{PUSH_SK, PushItem, Pushes, UNPUBLISHED};
 use crate::StoreError;
 use crate::attributes::{key, millis_serde, number, numbers, text};
 use crate::table::Conditional;
@@ -199,39 +199,6 @@ impl Pushes {
                 Ok(ScanStep::Continue(SliceScan { after: next, version: item.version, ..scan.clone() }))
             }
         }
-    }
-
-    pub(super) async fn mark_slice_done_if_finished(
-        &self,
-        push: PushId,
-        slice: u32,
-        item: &SliceItem,
-    ) -> Result<(), StoreError> {
-        if item.is_done() { self.mark_slice_done(push, slice).await } else { Ok(()) }
-    }
-
-    /// Marks a slice done that is scanned and has no outstanding batches. The last slice completes the push. Both
-    /// steps can be repeated. They are, if the invocation that finished the slice died before it took them.
-    pub async fn mark_slice_done(&self, push: PushId, slice: u32) -> Result<(), StoreError> {
-        let mark = self
-            .update(push, PUSH_SK)
-            .update_expression("ADD slicesDone :slices")
-            .condition_expression("attribute_exists(pk)")
-            .expression_attribute_values(":slices", numbers([slice]));
-        let item: PushItem = self.table.read_present(self.table.update_if(mark).await?.into_inner())?;
-        if item.slices_done.len() < item.slices as usize {
-            return Ok(());
-        }
-        let complete = self
-            .update_now(push, PUSH_SK)
-            .update_expression("SET #state = :completed, completedAt = :now, unpublished = :unpublished REMOVE #open")
-            .condition_expression("#state = :running")
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_names("#open", "open")
-            .expression_attribute_values(":completed", text(PushState::Completed))
-            .expression_attribute_values(":running", text(PushState::Running))
-            .expression_attribute_values(":unpublished", text(UNPUBLISHED));
-        self.table.update_if(complete).await.map(|_| ())
     }
 }
 

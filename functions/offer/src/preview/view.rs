@@ -25,7 +25,7 @@ pub(super) struct AudienceView {
     pub(super) customers: u64,
     /// How many of them each channel reaches.
     pub(super) notifications: BTreeMap<Channel, u64>,
-    /// Customers who lack an attribute that the rule reads, or have it with another type.
+    /// Customers for whom the rule could not be evaluated, or whose items could not be read.
     pub(super) unevaluable: u64,
     /// Whether every customer was read; otherwise the counts are estimated from the `customersRead` customers.
     pub(super) exact: bool,

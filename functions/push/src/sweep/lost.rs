@@ -24,11 +24,11 @@ pub(super) struct Outstanding {
     /// Batches that have not reported, by channel.
     batches: BTreeMap<Channel, usize>,
     /// Slices without progress for long.
-    stalled: Vec<(Push, SliceStatus)>,
+    long_idle: Vec<(Push, SliceStatus)>,
 }
 
 impl Outstanding {
-    /// Adds the batches that a slice waits for, and the slice itself if it is stalled.
+    /// Adds the batches that a slice waits for, and the slice itself if it has been idle for long.
     pub(super) fn add(&mut self, push: &Push, slice: &SliceStatus, is_stalled: bool) {
         let SliceState::Scanned { outstanding_batches, .. } = &slice.state else {
             return;
@@ -37,12 +37,12 @@ impl Outstanding {
             *self.batches.entry(*channel).or_default() += batches;
         }
         if is_stalled {
-            self.stalled.push((push.clone(), slice.clone()));
+            self.long_idle.push((push.clone(), slice.clone()));
         }
     }
 }
 
-/// Restarts the scan of stalled slices that wait for a channel whose queue holds fewer messages than batches are
+/// Restarts the scan of slices that have been idle for long and wait for a channel whose queue holds fewer messages than batches are
 /// outstanding. `outstanding` must cover every open push.
 pub(super) async fn restart_lost(
     starter: &PushStarter,
@@ -59,9 +59,9 @@ pub(super) async fn restart_lost(
             short.insert(*channel);
         }
     }
-    outstanding.stalled.retain(|(_, slice)| awaits_any(slice, &short));
-    outstanding.stalled.sort_by_key(|(_, slice)| slice.heartbeat);
-    for (push, slice) in outstanding.stalled.iter().take(MAX_LOST_RESTARTS) {
+    outstanding.long_idle.retain(|(_, slice)| awaits_any(slice, &short));
+    outstanding.long_idle.sort_by_key(|(_, slice)| slice.heartbeat);
+    for (push, slice) in outstanding.long_idle.iter().take(MAX_LOST_RESTARTS) {
         let again = restart_scan(starter, push, slice, swept).await?;
         queue_again(starter, push, again).await?;
     }

@@ -18,7 +18,7 @@
 //!   takes the scan over at its checkpoint.
 //! - A scanned slice whose batches have not all reported, while their channel's queue is empty, is scanned again in a
 //!   new generation. The Deliveries table prevents a second send.
-//! - A stalled slice is scanned again even if its channel's queue is not empty, when that queue holds fewer messages
+//! - A slice that is idle for long is scanned again even if its channel's queue is not empty, when that queue holds fewer messages
 //!   than batches are outstanding in all open pushes: one message that waits for weeks must not hide that others are lost.
 //! - A slice that is done but not marked as done on its push is marked.
 //! - An event that is overdue is published.

@@ -73,8 +73,8 @@ pub(super) async fn sweep_slices(
     }
     swept.resumed += again.len() as u64;
     if !waiting.is_empty() {
-        let idle = idle_channels(channels).await?;
-        for slice in waiting.into_iter().filter(|slice| awaits_any(slice, &idle)) {
+        let empty = empty_queues(channels).await?;
+        for slice in waiting.into_iter().filter(|slice| awaits_any(slice, &empty)) {
             again.extend(restart_scan(starter, push, &slice, swept).await?);
         }
     }
@@ -106,14 +106,14 @@ fn pause(slice: &SliceStatus) -> SignedDuration {
 }
 
 /// The channels whose queue is empty.
-async fn idle_channels(channels: &BTreeMap<Channel, Queue>) -> Result<Channels, SweepError> {
-    let mut idle = Channels::new();
+async fn empty_queues(channels: &BTreeMap<Channel, Queue>) -> Result<Channels, SweepError> {
+    let mut empty = Channels::new();
     for (channel, queue) in channels {
         if queue.depth().await? == 0 {
-            idle.insert(*channel);
+            empty.insert(*channel);
         }
     }
-    Ok(idle)
+    Ok(empty)
 }
 
 #[cfg(test)]

@@ -76,13 +76,13 @@ impl Offers {
                 Ok(()) => return Ok(CreateResult::Stored),
                 Err(SdkError::ServiceError(error)) => match error.into_err() {
                     TransactWriteItemsError::TransactionCanceledException(cancelled) => cancelled,
-                    error => return Err(StoreError::unavailable("TransactWriteItems", self.table.name(), &error)),
+                    error => return Err(StoreError::call_failed("TransactWriteItems", self.table.name(), &error)),
                 },
                 Err(error) => {
                     // Without a response, the offer may be stored all the same.
                     return match self.get(offer.id).await {
                         Ok(Some(_)) => Ok(CreateResult::Stored),
-                        _ => Err(self.table.unavailable("TransactWriteItems", &error)),
+                        _ => Err(self.table.call_failed("TransactWriteItems", &error)),
                     };
                 }
             };
@@ -94,7 +94,7 @@ impl Offers {
                 return Ok(self.find_replay(idempotency).await?.unwrap_or(CreateResult::Contended));
             }
             if !has_reason("TransactionConflict") {
-                return Err(StoreError::unavailable("TransactWriteItems", self.table.name(), &cancelled));
+                return Err(StoreError::call_failed("TransactWriteItems", self.table.name(), &cancelled));
             }
             if attempt == CONFLICT_ATTEMPTS {
                 break;
