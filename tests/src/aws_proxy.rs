@@ -1,4 +1,5 @@
-//! An AWS service that misbehaves on demand: a proxy in front of the stack's AWS services. A test points functions at it.
+//! An AWS service that misbehaves on demand: a proxy in front of the stack's AWS services. A test points functions at
+//! it.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;

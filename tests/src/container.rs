@@ -18,8 +18,8 @@ const FOR_ALL: &str = "        AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH: \"true\"\n"
 
 /// The SAM CLI, with the template and all functions laid out for it.
 ///
-/// SAM gives a container a network of its own, and the stack listens only on this machine's loopback address. So `relay`
-/// runs the function in the container and forwards its calls to this machine through sockets beside the code.
+/// SAM gives a container a network of its own, and the stack listens only on this machine's loopback address. So
+/// `relay` runs the function in the container and forwards its calls to this machine through sockets beside the code.
 pub struct Sam<'a> {
     bank: &'a Bank,
     folder: PathBuf,

@@ -1,5 +1,5 @@
-//! A function's process, run by a test as Lambda runs it, so that the test decides when it is frozen and what its deadline is.
-//! The Runtime API: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
+//! A function's process, run by a test as Lambda runs it, so that the test decides when it is frozen and what its
+//! deadline is. The Runtime API: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
 
 use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};

@@ -77,7 +77,8 @@ async fn unsubscribe_get_is_safe_and_post_takes_effect() {
     let third = push(&bank, "THIRD").await;
     assert_eq!((&third["sent"], &third["optedOut"]), (&json!(1), &json!(1)), "{third}");
 
-    // The nightly load says that the customer wants e-mail. The opt-out wins, even if the customer was deleted in between.
+    // The nightly load says that the customer wants e-mail. The opt-out wins, even if the customer was deleted in
+    // between.
     bank.call("DELETE", &format!("/customers/{}", bank.id("asha")), &Value::Null).await;
     bank.put_customers(&[bank.customer("asha", &json!({"name": "Asha Rao"}))]).await;
     let fourth = push(&bank, "FOURTH").await;
@@ -191,8 +192,8 @@ async fn hard_bounce_and_complaint_suppress_but_soft_bounce_does_not() {
     bank.put_many(4).await;
     let offer = bank.post_offer(&json!({"code": "FIRST", "description": "Hello"})).await;
     bank.wait_until_completed(&offer).await;
-    // As SES reports it. Only SES may put such an event on the bus, so EventBridge is asked whether the rule matches it, and
-    // the test puts into the rule's queue what the rule would.
+    // As SES reports it. Only SES may put such an event on the bus, so EventBridge is asked whether the rule matches
+    // it, and the test puts into the rule's queue what the rule would.
     let rules = bank.aws().json("events", "AWSEvents.ListRules", &json!({"NamePrefix": "offercast"})).await;
     let patterns: Vec<_> =
         rules["Rules"].as_array().unwrap().iter().filter_map(|rule| rule["EventPattern"].as_str()).collect();

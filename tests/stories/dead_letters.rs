@@ -1,4 +1,5 @@
-//! Messages that can never succeed, and how an operator handles dead letters. One test at a time: they share the queues.
+//! Messages that can never succeed, and how an operator handles dead letters. One test at a time: they share the
+//! queues.
 
 use anyhow::ensure;
 use end_to_end::{Bank, each_once, email_batch, wait_for};

@@ -45,7 +45,8 @@ impl<'a> Subscriber<'a> {
         Self { bank, queue, heard: Vec::new() }
     }
 
-    /// The events received about an offer, by kind, without duplicates. All received events are checked against their schemas.
+    /// The events received about an offer, by kind, without duplicates. All received events are checked against their
+    /// schemas.
     async fn events_of(&mut self, offer: &str) -> BTreeMap<String, Vec<Value>> {
         let sqs = aws_sdk_sqs::Client::new(&self.bank.stack.sdk_config());
         loop {

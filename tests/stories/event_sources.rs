@@ -41,8 +41,8 @@ mod faithful_event_sources {
         let _guard = STREAM.lock().await;
         let bank = Bank::open();
         bank.put_many(10).await;
-        // In production there are twenty retries, the last of them minutes apart. The change is not undone: after another change,
-        // this stack would read the stream from its beginning and find the record again.
+        // In production there are twenty retries, the last of them minutes apart. The change is not undone: after
+        // another change, this stack would read the stream from its beginning and find the record again.
         bank.aws().set_stream_retries("push", 2).await;
         let poison = Uuid::now_v7().to_string();
         bank.tables().put_unreadable_push_request(&poison).await;

@@ -25,8 +25,8 @@ async fn batch(bank: &Bank) -> (Value, Value) {
     (offer, sqs_event(&[batch]))
 }
 
-/// While one function is frozen, the deployed one gets the same batch and serves all customers: those that the frozen function
-/// has not claimed immediately, and the others once its leases have expired. Then the frozen function resumes.
+/// While one function is frozen, the deployed one gets the same batch and serves all customers: those that the frozen
+/// function has not claimed immediately, and the others once its leases have expired. Then the frozen function resumes.
 async fn another_takes_over(bank: &Bank, offer: &Value, event: &Value, frozen: &mut Function) {
     let held = bank.deliveries(offer, "state=claimed").await.len();
     assert!(held > 0, "the frozen function holds claims");

@@ -57,8 +57,8 @@ fn make_harmless(call: &mut ForwardedCall) {
     {
         *key = format!("{key}-{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, &call.body));
     }
-    // An offer without a rule would be sent to the customers of all other stories, so a rule that excludes all of them is
-    // added. A body that is not an object, or a rule that is not text, is rejected as it is.
+    // An offer without a rule would be sent to the customers of all other stories, so a rule that excludes all of them
+    // is added. A body that is not an object, or a rule that is not text, is rejected as it is.
     let Ok(Value::Object(mut offer)) = serde_json::from_slice(&call.body) else { return };
     let excludes_all = "customer.id == ''";
     let rule = match offer.get("eligibility") {

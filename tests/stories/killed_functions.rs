@@ -16,7 +16,8 @@ const KILLS: usize = 20;
 async fn repeatedly_killed_functions_lose_no_notification() {
     let bank = Bank::open();
     bank.put_many(CUSTOMERS).await;
-    // Messages that a killed function held are redelivered after this time. In production it is 6 minutes for audience and 15 for email.
+    // Messages that a killed function held are redelivered after this time. In production it is 6 minutes for audience
+    // and 15 for email.
     bank.queues().set_visibility_timeout(5).await;
     // Each message takes a moment, as with a real server, so that kills hit functions while they send.
     bank.smtp_faults(json!([{"at": "message", "do": {"wait": 40}}])).await;
@@ -25,7 +26,8 @@ async fn repeatedly_killed_functions_lose_no_notification() {
     let mut killed = 0;
     let mut email_killed = 0;
     for round in 0.. {
-        // Email, audience, email and push in turn, if they run. The offer is sent by e-mail only, so there is no sms function to kill.
+        // Email, audience, email and push in turn, if they run. The offer is sent by e-mail only, so there is no sms
+        // function to kill.
         let function = ["email", "audience", "email", "push"][round % 4];
         let count = bank.processes().kill(function);
         killed += count;

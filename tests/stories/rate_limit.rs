@@ -1,5 +1,5 @@
-//! One rate for all functions together, and a repeated push, which reserves no sends at that rate. A group of its own: it changes
-//! the rate of the whole stack.
+//! One rate for all functions together, and a repeated push, which reserves no sends at that rate. A group of its own:
+//! it changes the rate of the whole stack.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,7 +13,8 @@ use tokio::sync::Mutex;
 static RATE: Mutex<()> = Mutex::const_new(());
 const PARAMETER: &str = "EMAIL_RATE_PER_SECOND";
 
-/// Sends an offer to this many customers at a rate. Returns the push and the number of messages that arrived in each second.
+/// Sends an offer to this many customers at a rate. Returns the push and the number of messages that arrived in each
+/// second.
 async fn send_at(bank: &Bank, rate: &str, customers: usize) -> (Value, Vec<usize>) {
     bank.put_many(customers).await;
     let before = bank.aws().environment_of("email").await[PARAMETER].clone();
@@ -46,8 +47,8 @@ async fn send_at(bank: &Bank, rate: &str, customers: usize) -> (Value, Vec<usize
 mod concurrent_functions {
     use super::*;
 
-    /// Sends to this many customers through a server that rejects what exceeds `limit` in any second. Returns the number that
-    /// arrived in each second, and the number rejected.
+    /// Sends to this many customers through a server that rejects what exceeds `limit` in any second. Returns the
+    /// number that arrived in each second, and the number rejected.
     async fn send_within(bank: &Bank, rate: usize, limit: usize, customers: usize) -> (Vec<usize>, u64) {
         bank.smtp_faults(json!([{"at": "rcpt", "above": limit, "do": {"reply": "454 4.7.0 rate exceeded"}}])).await;
         let (push, seconds) = send_at(bank, &rate.to_string(), customers).await;
@@ -79,14 +80,14 @@ mod concurrent_functions {
             .collect();
         let (sent, could) = (running.iter().copied().sum::<usize>(), running.len() * RATE_PER_SECOND);
         println!("{sent} of {could} at {RATE_PER_SECOND} a second, {refused} refused: {seconds:?}");
-        // A quiet machine reaches 98 % (docs/performance.md). A busy one misses some reserved moments, which breaks no promise.
-        // Functions that shared the rate wrongly would use a tenth of it, or ten times as much.
+        // A quiet machine reaches 98 % (docs/performance.md). A busy one misses some reserved moments, which breaks no
+        // promise. Functions that shared the rate wrongly would use a tenth of it, or ten times as much.
         assert!((40..=105).contains(&(sent * 100 / could)), "{sent} of {could}: {seconds:?}");
         assert!(refused < 100, "{refused} exceeded the rate");
     }
 
-    /// Tolerance: one and a half times the rate in any second, since a late response to a reservation can shift sends into the next
-    /// second.
+    /// Tolerance: one and a half times the rate in any second, since a late response to a reservation can shift sends
+    /// into the next second.
     #[tokio::test]
     async fn late_reservations_exceed_the_rate_by_at_most_half() {
         const RATE_PER_SECOND: usize = 50;

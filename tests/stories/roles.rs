@@ -89,7 +89,8 @@ mod enforced_roles {
         let environment = bank.aws().environment_of("email").await;
         let secret = |variable: &str| ("secretsmanager.GetSecretValue", json!({"SecretId": environment[variable]}));
         let asha = bank.id("asha");
-        // For each function, a call that its role allows and one that it denies. The first shows that the role is in effect.
+        // For each function, a call that its role allows and one that it denies. The first shows that the role is in
+        // effect.
         let calls = [
             ("offer", get("offers", both("none", "offer")), delete("offers", both("none", "offer"))),
             ("customer", get("customers", pk(&asha)), scan("customers")),

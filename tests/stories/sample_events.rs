@@ -55,8 +55,8 @@ impl Samples<'_> {
         (response["statusCode"].as_u64().unwrap(), serde_json::from_str(body).unwrap_or_default())
     }
 
-    /// The status and the reason of the customer's suppression. Read through the stack in any case, since that is quicker than
-    /// a container.
+    /// The status and the reason of the customer's suppression. Read through the stack in any case, since that is
+    /// quicker than a container.
     async fn suppression(&self) -> (u16, Value) {
         let path = format!("/suppressions/email/{}", self.bank.address("asha"));
         let response = self.bank.call("GET", &path, &Value::Null).await;
@@ -210,7 +210,8 @@ async fn consent_and_feedback(samples: &mut Samples<'_>) {
 async fn deleting_and_creating(samples: &Samples<'_>) {
     let (status, _) = samples.http("customer-delete").await;
     assert_eq!(status, 204);
-    // Last, since one of these offers is for the customers of every bank. No other story may count mail until it is sent.
+    // Last, since one of these offers is for the customers of every bank. No other story may count mail until it is
+    // sent.
     for name in ["offer-create", "offer-post"] {
         let (status, created) = samples.http(name).await;
         assert_eq!((status, &created["createdBy"]), (201, &json!("arn:aws:iam::123456789012:user/bank")), "{name}");

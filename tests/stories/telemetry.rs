@@ -93,7 +93,8 @@ fn about(offer: &Value, lines: &str) -> String {
     lines.lines().filter(|line| line.contains(id_of(offer))).collect::<Vec<_>>().join("\n")
 }
 
-/// On a stack that evaluates alarms immediately. No local stack reads metrics from log lines as CloudWatch does, so the story does.
+/// On a stack that evaluates alarms immediately. No local stack reads metrics from log lines as CloudWatch does, so the
+/// story does.
 mod alarms {
     use super::*;
 

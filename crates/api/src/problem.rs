@@ -1,7 +1,7 @@
 //! The error policy of the HTTP functions, in one place.
 //!
-//! Callers get problem details (RFC 9457) that say what to do next and reveal no internals. A server error is logged here,
-//! once, with its cause. A client error is not logged.
+//! Callers get problem details (RFC 9457) that say what to do next and reveal no internals. A server error is logged
+//! here, once, with its cause. A client error is not logged.
 
 use axum::http::{HeaderValue, StatusCode, header::RETRY_AFTER};
 use axum::response::{IntoResponse, Response};

@@ -12,7 +12,8 @@ use tracing::Instrument;
 
 use crate::Problem;
 
-/// The trace of a request: the caller's (`traceparent`), otherwise API Gateway's (`X-Amzn-Trace-Id`), otherwise a new one.
+/// The trace of a request: the caller's (`traceparent`), otherwise API Gateway's (`X-Amzn-Trace-Id`), otherwise a new
+/// one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trace(pub TraceId);
 
@@ -34,8 +35,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Trace {
     }
 }
 
-/// Wraps a route: assigns a trace to each request, and logs one line when it has been handled. The line has the route and not
-/// the path, which may contain an address.
+/// Wraps a route: assigns a trace to each request, and logs one line when it has been handled. The line has the route
+/// and not the path, which may contain an address.
 pub async fn traced(mut request: Request, next: Next) -> Response {
     let trace = Trace::of(request.headers());
     request.extensions_mut().insert(trace);

@@ -1,5 +1,6 @@
-//! Messages per second through the SMTP transport, to postfix's `smtp-sink`, which discards them. For comparison, in the same
-//! run: nodemailer's pool, if npm can fetch it, and postfix's `smtp-source`, which shows the limit of the sink.
+//! Messages per second through the SMTP transport, to postfix's `smtp-sink`, which discards them. For comparison, in
+//! the same run: nodemailer's pool, if npm can fetch it, and postfix's `smtp-source`, which shows the limit of the
+//! sink.
 //!
 //!     cargo bench -p delivery --bench smtp
 //!

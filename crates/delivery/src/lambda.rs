@@ -18,8 +18,8 @@ use crate::worker::Worker;
 /// The error type that the Lambda runtime expects.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a direct invocation failed. Only after [`SendError::Unanswered`](crate::SendError::Unanswered) may the message have
-/// been sent.
+/// Why a direct invocation failed. Only after [`SendError::Unanswered`](crate::SendError::Unanswered) may the message
+/// have been sent.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectError {
     /// The payload is wrong.

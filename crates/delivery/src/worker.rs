@@ -60,9 +60,9 @@ where
         .await
     }
 
-    /// Delivers a batch. If some of it is unfinished, that part is queued again with a delay of its own, so that the old
-    /// message can be deleted. Redelivery by SQS, and its dead-letter queue, are for crashes and for messages that can never
-    /// succeed.
+    /// Delivers a batch. If some of it is unfinished, that part is queued again with a delay of its own, so that the
+    /// old message can be deleted. Redelivery by SQS, and its dead-letter queue, are for crashes and for messages that
+    /// can never succeed.
     async fn deliver(&self, batch: Batch, deadline: Deadline) -> Result<(), BatchError> {
         telemetry::record_push(batch.push, batch.origin.as_ref());
         Span::current().record("channel", batch.channel.as_str());

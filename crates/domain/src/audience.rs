@@ -1,5 +1,5 @@
-//! Who is in an offer's audience, and on which channels each of them is reached. The audience function and the preview both
-//! decide it here.
+//! Who is in an offer's audience, and on which channels each of them is reached. The audience function and the preview
+//! both decide it here.
 
 use crate::channel::Channels;
 use crate::customer::Customer;
@@ -17,13 +17,13 @@ pub struct Audience<'o> {
 /// What an offer's audience says of one customer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
-    /// The offer is for this customer. They get one notification on each of these channels: those of the offer that they
-    /// consented to and have an address for. There may be none.
+    /// The offer is for this customer. They get one notification on each of these channels: those of the offer that
+    /// they consented to and have an address for. There may be none.
     Eligible(Channels),
     /// The offer is not for this customer.
     NotEligible,
-    /// The rule could not be evaluated for the customer: they lack an attribute that it reads, or have it of another type,
-    /// or it has no value for them (`/ 0`) or no truth value. Not eligible, and counted.
+    /// The rule could not be evaluated for the customer: they lack an attribute that it reads, or have it of another
+    /// type, or it has no value for them (`/ 0`) or no truth value. Not eligible, and counted.
     Unevaluable,
 }
 

@@ -3,7 +3,8 @@
 #[doc(hidden)]
 pub use serde;
 
-/// Declares an enum and the one name of each variant, and derives from it `as_str`, `ALL`, `Display`, `FromStr` and serde.
+/// Declares an enum and the one name of each variant, and derives from it `as_str`, `ALL`, `Display`, `FromStr` and
+/// serde.
 ///
 /// Variants are ordered as they are declared. A name that is unknown is an [`UnknownName`].
 ///

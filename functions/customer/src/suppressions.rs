@@ -33,8 +33,8 @@ pub(crate) async fn read(
     Ok(Json(SuppressionView { channel, address, reason: suppression.reason, since: suppression.since }).into_response())
 }
 
-/// `DELETE /suppressions/{channel}/{address}`: the address may receive messages again, and customers who unsubscribed there
-/// are subscribed again. Idempotent: lifting a suppression that does not exist succeeds.
+/// `DELETE /suppressions/{channel}/{address}`: the address may receive messages again, and customers who unsubscribed
+/// there are subscribed again. Idempotent: lifting a suppression that does not exist succeeds.
 pub(crate) async fn lift(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,

@@ -57,7 +57,8 @@ impl Request {
     }
 }
 
-/// Sends `{recipient, emailFromAddress, emailReplyToAddress, subject, content, unsubscribeUrl?}` and returns `{messageId}`.
+/// Sends `{recipient, emailFromAddress, emailReplyToAddress, subject, content, unsubscribeUrl?}` and returns
+/// `{messageId}`.
 ///
 /// # Errors
 /// Says why nothing was sent, or perhaps nothing.

@@ -1,4 +1,5 @@
-//! The HTTP API of offers: preview, create, read and list offers; push them again, cancel pushes, report their progress.
+//! The HTTP API of offers: preview, create, read and list offers; push them again, cancel pushes, report their
+//! progress.
 //!
 //! # Layout
 //! | to change | open |

@@ -6,8 +6,8 @@ use domain::unsubscribe::{InvalidToken, Subscription};
 use runtime::Keys;
 use runtime::keys::RING_AGE;
 
-/// Maximum age of the cached key ring when a link names a key that it lacks. Anyone can send such a link, and not every one
-/// may cause a read of the secret.
+/// Maximum age of the cached key ring when a link names a key that it lacks. Anyone can send such a link, and not every
+/// one may cause a read of the secret.
 const MAX_AGE_FOR_UNKNOWN_KEY: Duration = Duration::from_secs(2);
 
 /// The subscription that a token names; `None` if none of our keys signed it.

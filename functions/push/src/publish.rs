@@ -67,7 +67,7 @@ impl Publisher {
                         error = %error,
                         "event not published; the next sweep tries again"
                     );
-                    // Waiting for a time-out of every event would take longer than the invocation may last.
+                    // Waiting for a timeout of every event would take longer than the invocation may last.
                     if matches!(error, PublishError::Unavailable(_)) {
                         break;
                     }

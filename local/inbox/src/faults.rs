@@ -14,8 +14,8 @@ const SECOND: Duration = Duration::from_secs(1);
 pub struct Fault {
     /// The point of the SMTP conversation.
     pub at: Point,
-    /// Matches only recipients whose address ends with this. Default: all recipients. At `connection` and `mail` there is no
-    /// recipient yet, so a fault with this filter never matches there.
+    /// Matches only recipients whose address ends with this. Default: all recipients. At `connection` and `mail` there
+    /// is no recipient yet, so a fault with this filter never matches there.
     #[serde(default)]
     pub to: String,
     /// What to do.

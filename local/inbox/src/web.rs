@@ -44,8 +44,8 @@ async fn set_password(State(faults): State<Faults>, Json(password): Json<Option<
     StatusCode::NO_CONTENT
 }
 
-/// The newest messages: `?limit=` of them, or all. With `?to=`, only those of them whose recipient's address ends with it.
-/// `X-Total-Count` is the number of all stored messages.
+/// The newest messages: `?limit=` of them, or all. With `?to=`, only those of them whose recipient's address ends with
+/// it. `X-Total-Count` is the number of all stored messages.
 async fn all(State(messages): State<Messages>, Query(Newest { limit, to }): Query<Newest>) -> impl IntoResponse {
     let (total, mut newest) = messages.newest(limit.unwrap_or(usize::MAX));
     if let Some(to) = to {

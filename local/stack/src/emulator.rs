@@ -87,7 +87,8 @@ impl Emulator {
         matches!(self, Self::LocalStack)
     }
 
-    /// Starts the emulator. Returns its process and a URL that responds once it is ready; `None` for an emulator that is already running.
+    /// Starts the emulator. Returns its process and a URL that responds once it is ready; `None` for an emulator that
+    /// is already running.
     pub(crate) fn start(&self, dir: &StackDir, port: u16) -> Result<Option<(Running, String)>> {
         let temporary = dir.path().join("tmp");
         std::fs::create_dir_all(&temporary)?;
@@ -132,7 +133,8 @@ impl Emulator {
     }
 }
 
-/// Installs moto, which tests use in place of SES, and returns its Python: the emulators do not handle raw e-mail as SES does.
+/// Installs moto, which tests use in place of SES, and returns its Python: the emulators do not handle raw e-mail as
+/// SES does.
 pub(crate) fn install_moto(dir: &StackDir) -> Result<PathBuf> {
     let folder = folder(dir, "moto");
     install_once(&folder, include_str!("../moto/requirements.txt"), "moto (once, about 140 MB)", |_| Ok(()))?;

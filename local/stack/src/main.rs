@@ -99,8 +99,8 @@ enum Command {
     Load {
         /// A CSV file, optionally gzipped (.gz). Default: generate 2,000 customers.
         ///
-        /// The columns id, name, email, mobile, channels (separated by ;), locale and timeZone become the customer's fields.
-        /// Required ones that are missing are generated. Every other column becomes an attribute.
+        /// The columns id, name, email, mobile, channels (separated by ;), locale and timeZone become the customer's
+        /// fields. Required ones that are missing are generated. Every other column becomes an attribute.
         file: Option<PathBuf>,
     },
     /// Show the functions' logs.
@@ -123,7 +123,8 @@ enum Command {
         #[command(flatten)]
         target: TargetArgs,
     },
-    /// Stop the SMTP server and kill functions during a push to 1,800 of 2,000 customers, then count lost and duplicate e-mails.
+    /// Stop the SMTP server and kill functions during a push to 1,800 of 2,000 customers, then count lost and duplicate
+    /// e-mails.
     Demo {
         #[command(flatten)]
         options: Options,

@@ -53,8 +53,8 @@ impl Running {
 
     /// Stops the whole process group: SIGTERM, then SIGKILL.
     pub(crate) fn stop(&self) {
-        // The id now belongs to another process, so the group has ended: the system does not reuse the id of a group that still
-        // has processes.
+        // The id now belongs to another process, so the group has ended: the system does not reuse the id of a group
+        // that still has processes.
         if start_time(self.pid).is_some_and(|started| started != self.started) {
             return;
         }

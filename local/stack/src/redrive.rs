@@ -1,7 +1,7 @@
 //! `redrive`: lists dead letters, drops one, or sends those of a queue again.
 //!
-//! If this program is stopped after it sent a message and before it deleted the dead letter, the message is sent twice. Every
-//! queue's function tolerates that.
+//! If this program is stopped after it sent a message and before it deleted the dead letter, the message is sent twice.
+//! Every queue's function tolerates that.
 
 use anyhow::{Context, Result, bail};
 use aws_sdk_sqs::Client;
@@ -84,8 +84,8 @@ impl DeadLetterQueue<'_> {
         Ok(response.messages.unwrap_or_default())
     }
 
-    /// Receives messages until `enough` wanted ones are found or the queue is empty. They stay hidden from other consumers for
-    /// [`VISIBILITY_TIMEOUT_SECONDS`].
+    /// Receives messages until `enough` wanted ones are found or the queue is empty. They stay hidden from other
+    /// consumers for [`VISIBILITY_TIMEOUT_SECONDS`].
     async fn receive_until(&self, enough: usize, wanted: impl Fn(&Message) -> bool) -> Result<Vec<Message>> {
         let mut taken: Vec<Message> = Vec::new();
         loop {

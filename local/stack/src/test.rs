@@ -20,8 +20,8 @@ use crate::shutdown::{Interrupted, ShutdownSignal};
 use crate::stack_dir::StackDir;
 use crate::up::{prepare, stop};
 
-/// Modules of stories that are skipped on LocalStack. It enforces no roles, evaluates alarms once a minute, and is too slow
-/// to reach a rate limit. Pages in a browser and functions in containers are tested once, on MiniStack.
+/// Modules of stories that are skipped on LocalStack. It enforces no roles, evaluates alarms once a minute, and is too
+/// slow to reach a rate limit. Pages in a browser and functions in containers are tested once, on MiniStack.
 const SKIPPED_ON_LOCALSTACK: [&str; 5] =
     ["alarms", "enforced_roles", "concurrent_functions", "in_a_browser", "in_a_container"];
 
@@ -140,7 +140,8 @@ impl Arguments {
     }
 }
 
-/// Runs a command and waits until it has ended. If this is dropped, as on Ctrl-C, the command is killed with all processes that it started.
+/// Runs a command and waits until it has ended. If this is dropped, as on Ctrl-C, the command is killed with all
+/// processes that it started.
 async fn output(mut command: Command, capture: bool) -> Result<Output> {
     let what = command.get_program().to_string_lossy().into_owned();
     if capture {

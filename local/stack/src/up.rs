@@ -124,7 +124,8 @@ async fn start(dir: &StackDir, emulator: Emulator) -> Result<RunningStack> {
     stop(dir)?;
     let step = progress::step("Starting the AWS emulator, the inbox and the status page");
     let mut running = RunningStack::default();
-    // Fixed ports for the stack that people use; any free port for the others, since several may start at the same time.
+    // Fixed ports for the stack that people use; any free port for the others, since several may start at the same
+    // time.
     let port = |usual| services::free_port(if dir.is_default() { usual } else { 0 });
     let aws_port = port(AWS_PORT)?;
     running.emulator = emulator;

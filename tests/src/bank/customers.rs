@@ -65,7 +65,8 @@ impl Bank {
         self.put_customers(&customers).await;
     }
 
-    /// Deletes its customers, so that later pushes need not scan them. For banks with many customers, at the end of their test.
+    /// Deletes its customers, so that later pushes need not scan them. For banks with many customers, at the end of
+    /// their test.
     pub async fn close(&self) {
         self.tables().delete_customers(&format!("{}-", self.name)).await;
     }

@@ -1,7 +1,7 @@
 //! `Bank`, the fixture of each test. It stores customers, posts offers, and reads the messages that arrived.
 //!
-//! All tests share one stack. Each test opens a bank of its own, whose customers are marked by an attribute and by the domain
-//! of their addresses. Its offers are for these customers only, and it reads only their messages.
+//! All tests share one stack. Each test opens a bank of its own, whose customers are marked by an attribute and by the
+//! domain of their addresses. Its offers are for these customers only, and it reads only their messages.
 //!
 //! # Layout
 //!

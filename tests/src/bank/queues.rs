@@ -59,8 +59,8 @@ impl<'a> Queues<'a> {
         self.sqs().purge_queue().queue_url(self.url(queue)).send().await.expect("SQS responds");
     }
 
-    /// Sets the visibility timeout of the audience and email queues, in seconds. The messages of a killed function stay hidden for
-    /// this time.
+    /// Sets the visibility timeout of the audience and email queues, in seconds. The messages of a killed function stay
+    /// hidden for this time.
     pub async fn set_visibility_timeout(self, seconds: u32) {
         self.set_visibility_timeouts([("audience", seconds), ("email", seconds)]).await;
     }

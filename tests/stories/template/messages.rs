@@ -11,7 +11,7 @@ fn visibility_timeout_is_six_times_the_function_timeout() {
         let queue = &resources[named(&event["Queue"])]["Properties"];
         let (timeout, visibility) =
             (function["Timeout"].as_u64().unwrap(), queue["VisibilityTimeout"].as_u64().unwrap());
-        assert!(visibility >= 6 * timeout, "{name}: {visibility} s for a time-out of {timeout} s");
+        assert!(visibility >= 6 * timeout, "{name}: {visibility} s for a timeout of {timeout} s");
         assert_eq!(event["FunctionResponseTypes"][0], "ReportBatchItemFailures", "{name}");
         let attempts = queue["RedrivePolicy"]["maxReceiveCount"].as_u64().unwrap();
         assert!((5..=10).contains(&attempts), "{name}: {attempts} attempts");

@@ -34,7 +34,8 @@ pub struct Letterhead {
 }
 
 impl Letterhead {
-    /// Lays out `content`, which is plain text of any number of lines. With an unsubscribe URL, the e-mail shows the link.
+    /// Lays out `content`, which is plain text of any number of lines. With an unsubscribe URL, the e-mail shows the
+    /// link.
     ///
     /// # Errors
     /// If the template fails.

@@ -13,7 +13,8 @@ use super::letterhead::Content;
 pub struct Email {
     /// The MIME message.
     pub message: Message,
-    /// Names and values that come back with delivery events, where the transport has them. Letters, digits, `-` and `_`.
+    /// Names and values that come back with delivery events, where the transport has them. Letters, digits, `-` and
+    /// `_`.
     pub tags: Vec<(&'static str, String)>,
 }
 

@@ -1,7 +1,7 @@
 //! Segments of a text message: how many a text takes, and how it is cut to fit (3GPP TS 23.038; TS 23.040, 9.2.3.24.1).
 //!
-//! A single message holds 160 characters if all are in the GSM alphabet, otherwise 70 UTF-16 units. A longer text is sent
-//! in segments, which hold a little less: each has a header that joins them.
+//! A single message holds 160 characters if all are in the GSM alphabet, otherwise 70 UTF-16 units. A longer text is
+//! sent in segments, which hold a little less: each has a header that joins them.
 
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -66,8 +66,8 @@ fn count_as(encoding: Encoding, text: impl Iterator<Item = char> + Clone) -> usi
     segments
 }
 
-/// Joins `body` and `foot`, and cuts the body to fit into `segments`: between two words if that costs less than half of it,
-/// never inside a grapheme. `None` if the foot alone does not fit.
+/// Joins `body` and `foot`, and cuts the body to fit into `segments`: between two words if that costs less than half of
+/// it, never inside a grapheme. `None` if the foot alone does not fit.
 pub fn fit(body: &str, foot: &str, segments: usize) -> Option<String> {
     let whole = format!("{body}{foot}");
     if count(&whole) <= segments {
@@ -89,7 +89,8 @@ pub fn fit(body: &str, foot: &str, segments: usize) -> Option<String> {
     Some(format!("{}{ELLIPSIS}{foot}", kept.trim_end()))
 }
 
-/// Replaces typographic characters by those of the GSM alphabet: one curly quote would more than double the cost of a text.
+/// Replaces typographic characters by those of the GSM alphabet: one curly quote would more than double the cost of a
+/// text.
 pub fn plain(text: &str) -> String {
     text.chars()
         .flat_map(|c| {

@@ -18,8 +18,8 @@ use super::round::{Counted, NotificationState, Round};
 use crate::compose::Compose;
 use crate::transport::{Accepted, SendError, Transport};
 
-/// The minimum time left to retry a write. It covers the longest try (the operation time-out of the store's client, 8 s, and
-/// a wait before it) and the deferral of the batch afterwards.
+/// The minimum time left to retry a write. It covers the longest try (the operation timeout of the store's client,
+/// 8 s, and a wait before it) and the deferral of the batch afterwards.
 const MIN_TIME_TO_RETRY: SignedDuration = SignedDuration::from_secs(20);
 /// A notification that was handed over this often without a response is not tried again.
 const MAX_UNANSWERED: u32 = 2;

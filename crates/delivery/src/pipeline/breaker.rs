@@ -66,8 +66,8 @@ where
         SelectedTransport { limited, id, other, probe, reported: AtomicBool::new(false) }
     }
 
-    /// Releases a probe that has no result for the breaker, so that the next caller can probe. Best effort: what was sent is sent, and the
-    /// lease of the probe ends anyway.
+    /// Releases a probe that has no result for the breaker, so that the next caller can probe. Best effort: what was
+    /// sent is sent, and the lease of the probe ends anyway.
     pub(super) async fn release_probe(&self, selected: &SelectedTransport<'_, T>) {
         let Some(probe) = selected.probe.filter(|_| !selected.reported.load(Ordering::Relaxed)) else {
             return;
@@ -80,8 +80,8 @@ where
         }
     }
 
-    /// Opens the breaker if the transport is unreachable, and closes it if a probe reached the transport; one report for each
-    /// selection. Returns whether the transport is unreachable.
+    /// Opens the breaker if the transport is unreachable, and closes it if a probe reached the transport; one report
+    /// for each selection. Returns whether the transport is unreachable.
     pub(super) async fn report_to_breaker(
         &self,
         selected: &SelectedTransport<'_, T>,
@@ -118,8 +118,8 @@ where
     }
 }
 
-/// Emits the metric `BreakerOpen`: on each change, and by each batch that is deferred because every breaker is open, so that
-/// the metric shows an outage for as long as it lasts.
+/// Emits the metric `BreakerOpen`: on each change, and by each batch that is deferred because every breaker is open, so
+/// that the metric shows an outage for as long as it lasts.
 pub(super) fn emit_breaker_state(transport: TransportId, is_open: bool) {
     metrics::emit(&[("transport", transport.as_str())], &[("BreakerOpen", Unit::Count, u64::from(is_open))]);
 }

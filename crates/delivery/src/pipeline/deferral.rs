@@ -92,8 +92,8 @@ pub(super) fn defer_for(deferrals: u32, unfinished: &[(CustomerId, Unfinished)])
     }
 }
 
-/// The backoff after `deferrals` without progress: 1 s, 1.5 s, 2.3 s, … each plus up to half of it, and 15 minutes at most.
-/// SQS takes whole seconds, so it is rounded up.
+/// The backoff after `deferrals` without progress: 1 s, 1.5 s, 2.3 s, … each plus up to half of it, and 15 minutes at
+/// most. SQS takes whole seconds, so it is rounded up.
 pub(super) fn backoff(deferrals: u32) -> Duration {
     let exponent = i32::try_from(deferrals).unwrap_or(i32::MAX).min(20);
     let backoff = FIRST_BACKOFF.mul_f64(BACKOFF_GROWTH.powi(exponent)).min(MAX_DELAY);

@@ -1,16 +1,17 @@
 //! The pipeline: the steps of delivering a batch, the same for every channel.
 //!
-//! 1. **Select a transport.** While the circuit breaker of the primary is open, the fallback serves. Without one, the batch
-//!    is deferred.
-//! 2. **Screen.** Notifications that were sent, or are final for this push, are skipped. Those that must not be sent are recorded with the reason: push
-//!    cancelled, offer expired, customer or consent removed, unsubscribed, address suppressed, message cannot be composed.
-//! 3. **Acquire a slot** of the transport's rate, which all functions share. What was read more than five seconds ago is read
-//!    and screened again.
+//! 1. **Select a transport.** While the circuit breaker of the primary is open, the fallback serves. Without one, the
+//!    batch is deferred.
+//! 2. **Screen.** Notifications that were sent, or are final for this push, are skipped. Those that must not be sent
+//!    are recorded with the reason: push cancelled, offer expired, customer or consent removed, unsubscribed, address
+//!    suppressed, message cannot be composed.
+//! 3. **Acquire a slot** of the transport's rate, which all functions share. What was read more than five seconds ago
+//!    is read and screened again.
 //! 4. **Claim** the delivery, so that no other invocation sends it.
 //! 5. **Attempt** to send it, once. Several notifications are sent at a time.
 //! 6. **Record** the outcome immediately, under the claim.
-//! 7. **Report** the batch once all of it is final, with the counts of this round and the rounds before. Otherwise **defer** it: its caller
-//!    sends the rest again with a delay.
+//! 7. **Report** the batch once all of it is final, with the counts of this round and the rounds before. Otherwise
+//!    **defer** it: its caller sends the rest again with a delay.
 //!
 //! # Layout
 //! | to change | open |
@@ -66,8 +67,8 @@ mod send_one;
 const CONCURRENCY: usize = 10;
 /// A lease ends this long after the deadline of its holder, so that clocks may differ a little.
 const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(5);
-/// How often a batch of a cancelled push is deferred while its page is not committed, before it is given up: for about half
-/// an hour in all.
+/// How often a batch of a cancelled push is deferred while its page is not committed, before it is given up: for about
+/// half an hour in all.
 const MAX_ORPHAN_DEFERRALS: u32 = 16;
 
 /// The result of delivering a batch.
@@ -105,7 +106,8 @@ where
     /// Brings every notification of a batch as far as possible before `deadline`.
     ///
     /// # Errors
-    /// If the store holds something unreadable or refuses a call as malformed. What was sent until then is recorded; delivering the batch again is safe.
+    /// If the store holds something unreadable or refuses a call as malformed. What was sent until then is recorded;
+    /// delivering the batch again is safe.
     pub async fn deliver(&self, batch: &Batch, deadline: Timestamp) -> Result<Delivered, StoreError> {
         match self.try_deliver(batch, deadline).await {
             // Not the batch's fault: it must not count towards `maxReceiveCount`.
@@ -293,8 +295,8 @@ where
             ReportResult::NotOutstanding => Delivered::NothingToReport,
             // The batch finished before the scan committed its page; or the scan died, and its slice is redelivered.
             ReportResult::TooEarly => {
-                // While it waits only for its page, a batch lists no customers. If it still lists some, its deferrals had
-                // other reasons.
+                // While it waits only for its page, a batch lists no customers. If it still lists some, its deferrals
+                // had other reasons.
                 let waited = if batch.customers.is_empty() { batch.deferrals } else { 0 };
                 if push_is_cancelled && waited >= MAX_ORPHAN_DEFERRALS {
                     return Ok(Delivered::NothingToReport);
@@ -306,8 +308,9 @@ where
     }
 }
 
-/// The counts of a batch so far, and its unfinished notifications. Raises the first error or panic among the results, now
-/// that every notification has had its turn. An unavailable store is not raised: it leaves its notification unfinished.
+/// The counts of a batch so far, and its unfinished notifications. Raises the first error or panic among the results,
+/// now that every notification has had its turn. An unavailable store is not raised: it leaves its notification
+/// unfinished.
 fn sum_up(
     batch: &Batch,
     results: Vec<(&CustomerId, NotificationResult)>,

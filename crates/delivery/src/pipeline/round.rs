@@ -16,9 +16,9 @@ use tokio::sync::Mutex;
 use super::breaker::SelectedTransport;
 use super::deferral::Unfinished;
 
-/// The minimum time left to start a notification, so that its outcome can be recorded before the deadline. The worst case of
-/// one: claim 8 s, check of the connection 5 s, new connection 5 s, four commands 20 s, the message 60 s, record
-/// 8 s.
+/// The minimum time left to start a notification, so that its outcome can be recorded before the deadline. The worst
+/// case of one: claim 8 s, check of the connection 5 s, new connection 5 s, four commands 20 s, the message 60 s,
+/// record 8 s.
 pub(super) const MIN_TIME_TO_START: SignedDuration = SignedDuration::from_secs(106);
 /// The age after which the push and the customer are read again before sending. Also the longest wait for a slot.
 pub(super) const MAX_READ_AGE: SignedDuration = SignedDuration::from_secs(5);

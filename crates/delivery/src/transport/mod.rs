@@ -31,8 +31,8 @@ pub trait Transport: Send + Sync {
     /// The id that its circuit breaker and rate limit are stored under.
     fn id(&self) -> TransportId;
 
-    /// Hands one message over, before `until` (the end of the lease) or not at all: after that another invocation may send
-    /// it.
+    /// Hands one message over, before `until` (the end of the lease) or not at all: after that another invocation may
+    /// send it.
     fn send(
         &self,
         message: &Self::Message,
@@ -64,7 +64,8 @@ pub enum SendError {
     /// The provider is reachable, but does not accept this message now: too many at a time, a busy mailbox.
     #[error("not accepted for now: {0}")]
     Throttled(String),
-    /// The time for this attempt (the lease, or the deadline of a direct invocation) ended before the message was handed over.
+    /// The time for this attempt (the lease, or the deadline of a direct invocation) ended before the message was
+    /// handed over.
     #[error("not handed over in time")]
     TooLate,
     /// The provider accepts no messages at all: no connection, no greeting, no TLS, wrong credentials, account paused.

@@ -20,8 +20,8 @@ pub struct SesTransport {
 }
 
 impl SesTransport {
-    /// `client` must make one attempt for each call and wait [`super::aws_error::RESPONSE_TIMEOUT`] for it: a retry inside
-    /// the client would hide a second copy. The configuration set says where events go.
+    /// `client` must make one attempt for each call and wait [`super::aws_error::RESPONSE_TIMEOUT`] for it: a retry
+    /// inside the client would hide a second copy. The configuration set says where events go.
     pub fn new(client: Client, configuration_set: Option<String>) -> Self {
         Self { client, configuration_set }
     }
@@ -63,8 +63,8 @@ const SENDER_ERRORS: [&str; 5] = ["not verified", "suspended", "paused", "disabl
 fn classify_ses(error: &SendEmailError, text: &str) -> RefusalScope {
     let text = text.to_ascii_lowercase();
     match error {
-        // An address or a message that SES never accepts. The same errors mean an unverified identity, or an account that may
-        // not send: that is no fault of the recipient, and all mail waits until an operator has fixed it.
+        // An address or a message that SES never accepts. The same errors mean an unverified identity, or an account
+        // that may not send: that is no fault of the recipient, and all mail waits until an operator has fixed it.
         SendEmailError::MessageRejected(_) | SendEmailError::BadRequestException(_) => {
             let is_sender_error = SENDER_ERRORS.iter().any(|part| text.contains(part));
             if is_sender_error { RefusalScope::AllMessages } else { RefusalScope::ThisMessage }
@@ -72,8 +72,8 @@ fn classify_ses(error: &SendEmailError, text: &str) -> RefusalScope {
         // Too many per second: the next attempt may succeed. Too many per day: none will.
         _ if text.contains("daily") => RefusalScope::AllMessages,
         SendEmailError::TooManyRequestsException(_) => RefusalScope::ForNow,
-        // Account suspended or paused, domain or configuration set missing, access denied, an outage of SES; or throttling
-        // under another name.
+        // Account suspended or paused, domain or configuration set missing, access denied, an outage of SES; or
+        // throttling under another name.
         _ => aws_error::classify_throttling(error, &text),
     }
 }

@@ -26,13 +26,14 @@ pub struct SnsOptions {
     pub sender_id: Option<String>,
     /// `Promotional` or `Transactional`.
     pub message_type: String,
-    /// Whether to ask SNS first if the number has opted out. Without that, SNS accepts the message and drops it silently.
+    /// Whether to ask SNS first if the number has opted out. Without that, SNS accepts the message and drops it
+    /// silently.
     pub check_opt_outs: bool,
 }
 
 impl SnsTransport {
-    /// `client` must make one attempt for each call and wait [`super::aws_error::RESPONSE_TIMEOUT`] for it: a retry inside
-    /// the client would hide a second copy.
+    /// `client` must make one attempt for each call and wait [`super::aws_error::RESPONSE_TIMEOUT`] for it: a retry
+    /// inside the client would hide a second copy.
     pub fn new(client: Client, options: SnsOptions) -> Self {
         Self { client, options }
     }
@@ -100,8 +101,8 @@ fn classify_opt_out_check(error: &CheckIfPhoneNumberIsOptedOutError, text: &str)
     }
 }
 
-/// SNS names the invalid parameter (SNS API reference, `Publish`). Number and text concern this customer alone; sender id
-/// and message type are ours, and no text can be sent until they are fixed.
+/// SNS names the invalid parameter (SNS API reference, `Publish`). Number and text concern this customer alone; sender
+/// id and message type are ours, and no text can be sent until they are fixed.
 fn classify_parameter(text: &str) -> RefusalScope {
     let text = text.to_ascii_lowercase();
     if text.contains("phonenumber") || text.contains("phone number") || text.contains("message too long") {

@@ -1,8 +1,9 @@
 //! Eligibility rules: CEL expressions over `customer`.
 //!
-//! A caller posts a rule once; it is kept and evaluated for every customer of the bank. So every fault that
-//! does not depend on a customer is found when the rule is posted, and a rule that could run for long or take much memory is refused then: a macro runs only over
-//! an attribute of the customer (short by the limits of [`crate::customer`]) and never within another macro.
+//! A caller posts a rule once; it is kept and evaluated for every customer of the bank. So every fault that does not
+//! depend on a customer is found when the rule is posted, and a rule that could run for long or take much memory is
+//! refused then: a macro runs only over an attribute of the customer (short by the limits of [`crate::customer`]) and
+//! never within another macro.
 //!
 //! Arithmetic differs from plain CEL in one way: whole and fractional numbers mix, and division does not truncate:
 //! `7 / 2 == 3.5`. DynamoDB does not distinguish 5000.0 from 5000, so a rule must not depend on which of the two a

@@ -106,7 +106,8 @@ pub struct FinalOutcome {
     pub reason: Option<String>,
     /// The provider's id of the message, if it was sent.
     pub provider_message_id: Option<String>,
-    /// The hash of the address that was tried, if the message was sent, rejected, or handed over twice without a response.
+    /// The hash of the address that was tried, if the message was sent, rejected, or handed over twice without a
+    /// response.
     pub address_hash: Option<AddressHash>,
 }
 

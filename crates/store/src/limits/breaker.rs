@@ -69,8 +69,8 @@ impl TransportLimits {
         }
     }
 
-    /// Blocks a transport that is unreachable, for longer after a failed probe. Returns the end of the block that it tried
-    /// to set: if another caller's block came first, that one stays, and may end at another time.
+    /// Blocks a transport that is unreachable, for longer after a failed probe. Returns the end of the block that it
+    /// tried to set: if another caller's block came first, that one stays, and may end at another time.
     pub async fn open_breaker(
         &self,
         transport: TransportId,

@@ -73,8 +73,8 @@ pub struct ReservedSlots {
 impl Iterator for ReservedSlots {
     type Item = Timestamp;
 
-    /// The next slot. Those that passed more than `MAX_LATENESS` ago are dropped: used late, they would all go at once, in
-    /// addition to those that other senders have reserved since.
+    /// The next slot. Those that passed more than `MAX_LATENESS` ago are dropped: used late, they would all go at once,
+    /// in addition to those that other senders have reserved since.
     fn next(&mut self) -> Option<Timestamp> {
         let lapsed = Timestamp::now() - MAX_LATENESS;
         loop {

@@ -6,9 +6,9 @@
 //! Committing a page adds the numbers of its batches to the slice's outstanding batches. A batch that reports removes
 //! its number, under the condition that it is there. So counts are exact however often a message is delivered. A number
 //! contains the slice's version, which every scanner that starts and every committed page increases: a page that is
-//! scanned again (because its scanner died, or another one took the slice over) has batches with other numbers, and batches of a page that was never committed are not counted. A number
-//! also contains the batch's channel, so that an outage of one channel does not hide that batches of the other one are
-//! lost.
+//! scanned again (because its scanner died, or another one took the slice over) has batches with other numbers, and
+//! batches of a page that was never committed are not counted. A number also contains the batch's channel, so that an
+//! outage of one channel does not hide that batches of the other one are lost.
 //!
 //! # Layout
 //! | to change | open |

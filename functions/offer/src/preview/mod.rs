@@ -1,5 +1,5 @@
-//! Previews an offer before it is posted: how many customers it would reach, and what its messages would look like. Nothing is
-//! stored, and only the named test recipients receive a message.
+//! Previews an offer before it is posted: how many customers it would reach, and what its messages would look like.
+//! Nothing is stored, and only the named test recipients receive a message.
 //!
 //! # Layout
 //! | to change | open |

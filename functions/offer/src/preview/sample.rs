@@ -5,8 +5,8 @@ use delivery::compose::letterhead::{Content, Letterhead};
 use domain::{Channel, Customer, CustomerId, Offer};
 use serde_json::Map;
 
-/// The unsubscribe link in a preview. It leads nowhere (RFC 2606), because a customer's real link would unsubscribe them, no
-/// matter who opens it.
+/// The unsubscribe link in a preview. It leads nowhere (RFC 2606), because a customer's real link would unsubscribe
+/// them, no matter who opens it.
 pub(super) const PLACEHOLDER_LINK: &str = "https://unsubscribe.invalid/each-customer-has-their-own-link";
 
 /// Composes samples.

@@ -128,8 +128,8 @@ fn parse_options(body: Option<Value>) -> Result<bool, Faults> {
     Ok(retry_rejected)
 }
 
-/// `POST /offers/{id}/pushes/{number}/cancel`: a notification that is not claimed yet is not sent. A completed push cannot be
-/// cancelled.
+/// `POST /offers/{id}/pushes/{number}/cancel`: a notification that is not claimed yet is not sent. A completed push
+/// cannot be cancelled.
 pub(crate) async fn cancel(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,

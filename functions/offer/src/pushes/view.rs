@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use store::pushes::{Progress, Push};
 
-/// The progress of a push as callers read it. `eligible`, the outcomes and `pending` count notifications; `customers…` count
-/// customers.
+/// The progress of a push as callers read it. `eligible`, the outcomes and `pending` count notifications; `customers…`
+/// count customers.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ProgressView {

@@ -42,8 +42,8 @@ impl Outstanding {
     }
 }
 
-/// Restarts the scan of slices that have been idle for long and wait for a channel whose queue holds fewer messages than batches are
-/// outstanding. `outstanding` must cover every open push.
+/// Restarts the scan of slices that have been idle for long and wait for a channel whose queue holds fewer messages
+/// than batches are outstanding. `outstanding` must cover every open push.
 pub(super) async fn restart_lost(
     starter: &PushStarter,
     channels: &BTreeMap<Channel, Queue>,

@@ -18,8 +18,9 @@
 //!   takes the scan over at its checkpoint.
 //! - A scanned slice whose batches have not all reported, while their channel's queue is empty, is scanned again in a
 //!   new generation. The Deliveries table prevents a second send.
-//! - A slice that is idle for long is scanned again even if its channel's queue is not empty, when that queue holds fewer messages
-//!   than batches are outstanding in all open pushes: one message that waits for weeks must not hide that others are lost.
+//! - A slice that is idle for long is scanned again even if its channel's queue is not empty, when that queue holds
+//!   fewer messages than batches are outstanding in all open pushes: one message that waits for weeks must not hide
+//!   that others are lost.
 //! - A slice that is done but not marked as done on its push is marked.
 //! - An event that is overdue is published.
 
@@ -91,7 +92,8 @@ impl Sweeper {
         if open.is_complete {
             restart_lost(&self.starter, &self.channels, open.outstanding, &mut swept).await?;
         }
-        // Emitted by every sweep that comes this far, also as 0: an alarm on missing data reports that the sweep does not run.
+        // Emitted by every sweep that comes this far, also as 0: an alarm on missing data reports that the sweep does
+        // not run.
         let age = u64::try_from(now.duration_since(open.oldest).as_secs()).unwrap_or_default();
         metrics::emit(&[], &[("OldestOpenPush", Unit::Seconds, age)]);
         swept.published += self.publisher.publish_overdue(now - UNPUBLISHED_AFTER).await?;

@@ -1,6 +1,6 @@
 //! Runs a command in a container and gives it access to ports of the host: `relay SOCKETS COMMAND…`. The folder SOCKETS
-//! contains a Unix socket for each port, named after the port. The relay listens on that port and forwards connections to the
-//! socket.
+//! contains a Unix socket for each port, named after the port. The relay listens on that port and forwards connections
+//! to the socket.
 
 use std::env;
 use std::fs;

@@ -15,8 +15,8 @@ use crate::process::run;
 use crate::stack_dir::StackDir;
 use crate::{package, progress};
 
-/// Bundles of all certificate authorities in one file. Lambda's Amazon Linux has only the bundle. Debian also has a file for each
-/// authority; reading these too would double a function's start-up time.
+/// Bundles of all certificate authorities in one file. Lambda's Amazon Linux has only the bundle. Debian also has a
+/// file for each authority; reading these too would double a function's start-up time.
 const CA_BUNDLES: [&str; 2] = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];
 /// AWS's client of the Runtime API for Node.js: the last version for Node.js 20.
 const NODE_CLIENT: &str = "aws-lambda-ric@3.3.0";

@@ -1,4 +1,5 @@
-//! Pushes to growing numbers of customers: duration, processor time per customer and per e-mail, and memory of the functions.
+//! Pushes to growing numbers of customers: duration, processor time per customer and per e-mail, and memory of the
+//! functions.
 
 use std::time::{Duration, Instant};
 

@@ -29,8 +29,8 @@ pub(super) fn peak_memory(pid: i32) -> Option<u64> {
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
-/// Processor time of each thread of a process, in nanoseconds. Not from `stat`, whose unit of 10 ms is too coarse for a scan of a
-/// thousand customers.
+/// Processor time of each thread of a process, in nanoseconds. Not from `stat`, whose unit of 10 ms is too coarse for a
+/// scan of a thousand customers.
 fn processor_time(pid: i32) -> impl Iterator<Item = (i32, u64)> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().filter_map(Result::ok);
     threads.filter_map(|thread| {
@@ -39,7 +39,8 @@ fn processor_time(pid: i32) -> impl Iterator<Item = (i32, u64)> {
     })
 }
 
-/// Processor time and peak memory of a stack's functions. A process that has ended counts with its values at the last sample.
+/// Processor time and peak memory of a stack's functions. A process that has ended counts with its values at the last
+/// sample.
 pub(super) struct ProcessMonitor {
     /// Functions, each with the environment variable that identifies its processes.
     functions: Vec<(String, String)>,

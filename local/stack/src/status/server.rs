@@ -54,7 +54,8 @@ pub(crate) async fn serve(stack_file: PathBuf, port: u16) -> Result<()> {
     Ok(axum::serve(listener, router).await?)
 }
 
-/// Prevents DNS rebinding. Another site can point its domain at this machine, but the browser still sends that domain in `Host`.
+/// Prevents DNS rebinding. Another site can point its domain at this machine, but the browser still sends that domain
+/// in `Host`.
 async fn require_local_host(port: u16, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);

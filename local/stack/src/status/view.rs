@@ -34,7 +34,8 @@ pub(super) struct Push {
     pub(super) number: u32,
     pub(super) code: String,
     pub(super) state: PushState,
-    /// Percentage done, 0 to 100; 100 only when the push is no longer open. An estimate while customers are still being read.
+    /// Percentage done, 0 to 100; 100 only when the push is no longer open. An estimate while customers are still being
+    /// read.
     pub(super) percent: u8,
     pub(super) eligible: u64,
     pub(super) pending: u64,
@@ -53,8 +54,8 @@ pub(super) struct Function {
     pub(super) name: String,
     #[serde(rename = "function")]
     pub(super) full_name: String,
-    /// Lambda's state, such as `Active`. `Held` is this program's own state: an event source is disabled, so messages wait
-    /// (`SendingEnabled=false`).
+    /// Lambda's state, such as `Active`. `Held` is this program's own state: an event source is disabled, so messages
+    /// wait (`SendingEnabled=false`).
     pub(super) state: String,
     /// Invocations in the last hour.
     pub(super) invocations: u64,

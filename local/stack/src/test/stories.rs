@@ -1,9 +1,9 @@
 //! The stories, which are the end-to-end tests in `tests/stories`: the order in which their groups run.
 //!
-//! They are one program. libtest would run all its tests at the same time, so this lists the program's tests and then runs
-//! the program once for each group. Two alternatives were rejected. A program for each group takes minutes more to link, and
-//! cargo runs such programs in the order of their names. `libtest-mimic` can run groups in an order, but it does not capture
-//! a test's output, and each test must be added to a list by hand.
+//! They are one program. libtest would run all its tests at the same time, so this lists the program's tests and then
+//! runs the program once for each group. Two alternatives were rejected. A program for each group takes minutes more to
+//! link, and cargo runs such programs in the order of their names. `libtest-mimic` can run groups in an order, but it
+//! does not capture a test's output, and each test must be added to a list by hand.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,11 +15,12 @@ use serde_json::Value;
 use super::{output, succeeded};
 use crate::progress;
 
-/// All groups. Each is a module in `tests/stories`. They run one after the other, and the stories of each at the same time.
+/// All groups. Each is a module in `tests/stories`. They run one after the other, and the stories of each at the same
+/// time.
 ///
-/// A story may therefore break a part of the stack for a while. The stories of its own group either do not need that part,
-/// or share a lock with it. A comment says what a group breaks, or why it has its place. A group without a comment breaks
-/// nothing and may have any place.
+/// A story may therefore break a part of the stack for a while. The stories of its own group either do not need that
+/// part, or share a lock with it. A comment says what a group breaks, or why it has its place. A group without a
+/// comment breaks nothing and may have any place.
 const ORDER: [&str; 27] = [
     "consent", // Changes the keys that sign links.
     "contract",
@@ -66,8 +67,9 @@ pub(super) struct Stories {
 }
 
 impl Stories {
-    /// Builds the program and selects the stories to run: those of `groups`, or of all groups if there are none. `cargo` makes
-    /// a call of `cargo test` with the caller's own arguments; `libtest` has the arguments for the program.
+    /// Builds the program and selects the stories to run: those of `groups`, or of all groups if there are none.
+    /// `cargo` makes a call of `cargo test` with the caller's own arguments; `libtest` has the arguments for the
+    /// program.
     ///
     /// # Errors
     /// If a group is not in `ORDER`, since its stories would not run.

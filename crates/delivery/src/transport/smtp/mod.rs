@@ -1,8 +1,8 @@
 //! SMTP: one attempt for each message, over pooled connections.
 //!
-//! lettre implements the protocol. Its own pool is not used: it never sets `TCP_NODELAY`, so that each message waits 40 ms
-//! for a delayed acknowledgement, and it hides at which command a message was refused, which is what distinguishes an error
-//! of the recipient from one of the server. For the same reasons connections and TLS are opened here.
+//! lettre implements the protocol. Its own pool is not used: it never sets `TCP_NODELAY`, so that each message waits 40
+//! ms for a delayed acknowledgement, and it hides at which command a message was refused, which is what distinguishes
+//! an error of the recipient from one of the server. For the same reasons connections and TLS are opened here.
 //!
 //! # Layout
 //! | to change | open |
@@ -39,8 +39,8 @@ pub mod tls;
 
 /// Connections of one function instance.
 const MAX_CONNECTIONS: usize = 10;
-/// The time-out of the reply to a message, which the server may be scanning or forwarding. RFC 5321, 4.5.3.2.6, says ten
-/// minutes, which a function does not have. Giving up early risks a second copy.
+/// The timeout of the reply to a message, which the server may be scanning or forwarding. RFC 5321, 4.5.3.2.6, says
+/// ten minutes, which a function does not have. Giving up early risks a second copy.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Sends e-mail through one SMTP server.
@@ -62,14 +62,14 @@ enum Failure {
 
 impl SmtpTransport {
     /// Uses the server at the URL that `url` returns: `smtps://user:password@host:465`, `smtp+starttls://host:587` or
-    /// `smtp://host:25`. A password is sent unencrypted to this machine only. The URL is read for the first message, and
-    /// again after the server could not be used. The server's certificate must be issued by a public authority or by
-    /// `authority`.
+    /// `smtp://host:25`. A password is sent unencrypted to this machine only. The URL is read for the first message,
+    /// and again after the server could not be used. The server's certificate must be issued by a public authority or
+    /// by `authority`.
     pub fn new(url: UrlSource, authority: Option<Authority>) -> Self {
         let pool = managed::Pool::builder(Connections { url, authority, server: Mutex::new(None) })
             .max_size(MAX_CONNECTIONS)
             .build()
-            .expect("a pool without time-outs needs no runtime");
+            .expect("a pool without timeouts needs no runtime");
         Self { pool }
     }
 
@@ -105,8 +105,8 @@ impl SmtpTransport {
                 go_ahead.code()
             ))));
         }
-        // The commands took time, and the process may have been frozen meanwhile. Without the end of the message the server
-        // discards it.
+        // The commands took time, and the process may have been frozen meanwhile. Without the end of the message the
+        // server discards it.
         if now() >= until {
             return Err(Failure::BeforeHandover(SendError::TooLate));
         }
@@ -143,8 +143,8 @@ impl Transport for SmtpTransport {
                 Err(Failure::ConnectionGone) => discard(connection),
                 Err(Failure::Refused(error)) => {
                     if let SendError::Unreachable(_) = error {
-                        // The server refuses us. The password in the URL may have changed, so all connections, which used
-                        // the same one, are replaced.
+                        // The server refuses us. The password in the URL may have changed, so all connections, which
+                        // used the same one, are replaced.
                         self.pool.manager().forget_server();
                         self.pool.retain(|_, _| false);
                         discard(connection);
@@ -177,8 +177,8 @@ fn discard(connection: Object<Connections>) {
     drop(Object::take(connection));
 }
 
-/// What a failure before the message was handed over means. `None` is a time-out; `reused` is whether the connection had
-/// carried a message before.
+/// What a failure before the message was handed over means. `None` is a timeout; `reused` is whether the connection
+/// had carried a message before.
 fn classify_before_handover(stage: &'static str, reused: bool, error: Option<SmtpError>) -> Failure {
     match error {
         Some(error) if stage != "MAIL FROM" && error.is_permanent() => {
@@ -197,7 +197,7 @@ fn classify_before_handover(stage: &'static str, reused: bool, error: Option<Smt
     }
 }
 
-/// The reply or the error; `Err(None)` after a time-out.
+/// The reply or the error; `Err(None)` after a timeout.
 async fn reply_within(
     limit: Duration,
     reply: impl Future<Output = Result<Response, SmtpError>>,
@@ -205,8 +205,8 @@ async fn reply_within(
     timeout(limit, reply).await.map_err(|_| None)?.map_err(Some)
 }
 
-/// The meaning of a reply that refuses a message, where 5xx does not concern the recipient. 421 and 5xx: the server refuses
-/// all our mail. Any other 4xx: only this message, for now.
+/// The meaning of a reply that refuses a message, where 5xx does not concern the recipient. 421 and 5xx: the server
+/// refuses all our mail. Any other 4xx: only this message, for now.
 fn classify_refusal(stage: &str, error: &SmtpError) -> SendError {
     let refuses_all = is_closing(error) || error.is_permanent();
     if refuses_all { unreachable(stage, error) } else { SendError::Throttled(redacted(stage, error)) }

@@ -12,7 +12,7 @@ use super::server::Server;
 use super::tls::Authority;
 use crate::transport::SendError;
 
-/// The time-out of the reply to one command.
+/// The timeout of the reply to one command.
 pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that was idle for longer is checked before it is used.
 const IDLE_CHECK_AFTER: Duration = Duration::from_secs(5);
@@ -26,8 +26,8 @@ pub(super) struct Connection {
     pub(super) used_at: Instant,
     /// Whether it has carried a message: the server may have closed it since.
     pub(super) reused: bool,
-    /// Whether a reply may still be outstanding. The next command would take it for its own, and a message could count as
-    /// accepted that never was, so such a connection is never used again.
+    /// Whether a reply may still be outstanding. The next command would take it for its own, and a message could count
+    /// as accepted that never was, so such a connection is never used again.
     pub(super) awaiting_reply: bool,
 }
 

@@ -13,7 +13,7 @@ use url::Url;
 use super::tls::{self, Authority};
 use crate::transport::{SendError, redact};
 
-/// The time-out of a new connection, including greeting, TLS and authentication.
+/// The timeout of a new connection, including greeting, TLS and authentication.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Address, encryption and credentials of a server.

@@ -125,8 +125,8 @@ fn push_view(progress: &Progress, code: String, customers: u64, delays: &Delays,
     }
 }
 
-/// The percentage of the push that is done. Among the `customers` not yet read, the same share is assumed to be eligible as among
-/// those read.
+/// The percentage of the push that is done. Among the `customers` not yet read, the same share is assumed to be
+/// eligible as among those read.
 fn percent(progress: &Progress, customers: u64) -> u8 {
     if !progress.push.state.is_open() {
         return 100;
