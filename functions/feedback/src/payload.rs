@@ -5,7 +5,7 @@ use serde_json::Value;
 use serde_json::error::Category;
 
 /// Why a payload cannot be parsed. An error of `serde_json` can quote a value, such as a phone number or an address, so
-/// only its category and position are kept.
+/// only its category and position are kept. The position is in the payload's compact form.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem} at line {line}, column {column}")]
 pub(crate) struct InvalidPayload {

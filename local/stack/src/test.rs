@@ -1,6 +1,6 @@
 //! `test`: all tests, with a separate stack for the end-to-end tests.
 
-mod stories;
+mod groups;
 
 use std::env;
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use client::{MOTO_VARIABLE, SCHEMATHESIS_VARIABLE, STACK_VARIABLE};
 
-use stories::Stories;
+use groups::Stories;
 
 use crate::emulator::{Emulator, install_moto, install_schemathesis};
 use crate::options::Options;
@@ -50,7 +50,7 @@ async fn run(dir: &StackDir, options: &Options, arguments: &[String]) -> Result<
     prepare(dir, options).await?;
     progress::step("Running the tests");
     let enforces_roles = options.stack.clone().unwrap_or_default().enforces_roles().await;
-    let arguments = Arguments::new(arguments, &skipped_modules(enforces_roles));
+    let arguments = Arguments::new(arguments, &skipped_modules(enforces_roles))?;
     let set_environment = |command: &mut Command| {
         command
             .env(STACK_VARIABLE, dir.stack_file())
@@ -67,7 +67,7 @@ async fn run(dir: &StackDir, options: &Options, arguments: &[String]) -> Result<
     // The tests that need no stack. They are the same on every kind of stack, so they run with one kind only.
     if arguments.selects_no_groups() && (enforces_roles || !arguments.cargo.is_empty()) {
         let mut command = cargo();
-        command.args(["--", "--skip", stories::MODULE]).args(&arguments.libtest);
+        command.args(["--", "--skip", groups::MODULE]).args(&arguments.libtest);
         if !output(command, false).await?.status.success() {
             failed.push("tests that need no stack");
         }
@@ -101,7 +101,20 @@ fn skipped_modules(enforces_roles: bool) -> Vec<&'static str> {
 }
 
 /// Options of `cargo test` that select other tests than the stories.
-const OTHER_TARGETS: [&str; 8] = ["--lib", "--bins", "--bin", "--test", "--doc", "-p", "--package", "--exclude"];
+const OTHER_TARGETS: [&str; 12] = [
+    "--lib",
+    "--bins",
+    "--bin",
+    "--test",
+    "--tests",
+    "--examples",
+    "--benches",
+    "--all-targets",
+    "--doc",
+    "-p",
+    "--package",
+    "--exclude",
+];
 
 /// The caller's arguments, as in `cargo xtask test -- --test consent -- --nocapture`.
 struct Arguments {
@@ -114,7 +127,9 @@ struct Arguments {
 }
 
 impl Arguments {
-    fn new(arguments: &[String], skipped: &[&str]) -> Self {
+    /// # Errors
+    /// If a group is combined with other targets: they run in different ways.
+    fn new(arguments: &[String], skipped: &[&str]) -> Result<Self> {
         let (for_cargo, for_libtest) = match arguments.iter().position(|argument| argument == "--") {
             Some(at) => (&arguments[..at], &arguments[at + 1..]),
             None => (arguments, &[][..]),
@@ -122,13 +137,22 @@ impl Arguments {
         let (mut cargo, mut groups) = (Vec::new(), Vec::new());
         let mut rest = for_cargo.iter();
         while let Some(argument) = rest.next() {
-            match (argument.as_str(), rest.as_slice().first()) {
-                ("--test", Some(name)) if stories::is_group(name) => groups.extend(rest.next().cloned()),
-                _ => cargo.push(argument.clone()),
+            let next = rest.as_slice().first();
+            if let Some(group) = argument.strip_prefix("--test=").filter(|name| groups::is_group(name)) {
+                groups.push(group.to_owned());
+            } else if argument == "--test" && next.is_some_and(|name| groups::is_group(name)) {
+                groups.extend(rest.next().cloned());
+            } else {
+                cargo.push(argument.clone());
             }
         }
         let skips = skipped.iter().flat_map(|module| ["--skip", *module]).map(str::to_owned);
-        Self { cargo, libtest: skips.chain(for_libtest.iter().cloned()).collect(), groups }
+        let arguments = Self { cargo, libtest: skips.chain(for_libtest.iter().cloned()).collect(), groups };
+        ensure!(
+            arguments.selects_no_groups() || arguments.includes_stories(),
+            "a group of stories cannot be combined with other targets; run them one after the other"
+        );
+        Ok(arguments)
     }
 
     fn selects_no_groups(&self) -> bool {
@@ -136,7 +160,10 @@ impl Arguments {
     }
 
     fn includes_stories(&self) -> bool {
-        !self.cargo.iter().any(|argument| OTHER_TARGETS.contains(&argument.as_str()))
+        let is_target = |argument: &String| {
+            OTHER_TARGETS.contains(&argument.split_once('=').map_or(argument.as_str(), |(option, _)| option))
+        };
+        !self.cargo.iter().any(is_target)
     }
 }
 
@@ -203,13 +230,13 @@ impl Drop for Group {
 mod tests {
     use super::*;
 
-    fn arguments(given: &[&str]) -> Arguments {
+    fn arguments(given: &[&str]) -> Result<Arguments> {
         Arguments::new(&given.iter().map(|argument| (*argument).to_owned()).collect::<Vec<_>>(), &["alarms"])
     }
 
     #[test]
     fn a_group_is_named_like_a_test_target() {
-        let group = arguments(&["--test", "consent", "key_rotation", "--", "--nocapture"]);
+        let group = arguments(&["--test", "consent", "key_rotation", "--", "--nocapture"]).unwrap();
         assert_eq!(
             (&group.groups[..], &group.cargo[..]),
             (&["consent".to_owned()][..], &["key_rotation".to_owned()][..])
@@ -220,11 +247,19 @@ mod tests {
 
     #[test]
     fn other_targets_run_without_stories() {
-        for other in [&["--test", "template"][..], &["-p", "store"], &["--lib"]] {
-            let other = arguments(other);
+        for other in [&["--test", "template"][..], &["-p", "store"], &["--lib"], &["--package=store"]] {
+            let other = arguments(other).unwrap();
             assert!(other.selects_no_groups() && !other.includes_stories());
         }
-        let all = arguments(&[]);
+        let all = arguments(&[]).unwrap();
         assert!(all.selects_no_groups() && all.includes_stories());
+    }
+
+    #[test]
+    fn a_group_is_not_combined_with_other_targets() {
+        assert_eq!(arguments(&["--test=consent"]).unwrap().groups, ["consent"]);
+        for mixed in [&["--test", "consent", "--test", "template"][..], &["--test", "consent", "-p", "store"]] {
+            assert!(arguments(mixed).is_err(), "{mixed:?}");
+        }
     }
 }

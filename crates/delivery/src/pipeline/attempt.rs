@@ -193,3 +193,70 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::Channel;
+
+    use super::*;
+
+    /// What a record says, in a form that a table can hold.
+    #[derive(Debug, PartialEq)]
+    enum Meaning {
+        Final(Outcome),
+        Retry(Release),
+        Nothing,
+    }
+
+    fn meaning(record: &Record) -> Meaning {
+        match record {
+            Record::Final(written) => Meaning::Final(written.outcome),
+            Record::Retry(release, _) => Meaning::Retry(*release),
+            Record::Nothing => Meaning::Nothing,
+        }
+    }
+
+    fn address_hash() -> AddressHash {
+        AddressHash::of(Channel::Email, "asha@example.com")
+    }
+
+    fn text() -> String {
+        "why".to_owned()
+    }
+
+    #[test]
+    fn each_result_of_sending_means_one_record() {
+        for (sent, unanswered, expected) in [
+            (Ok(Accepted { message_id: "m-1".to_owned() }), 0, Meaning::Final(Outcome::Sent)),
+            (Err(SendError::Rejected(text())), 0, Meaning::Final(Outcome::Failed)),
+            (Err(SendError::OptedOut(text())), 0, Meaning::Final(Outcome::OptedOut)),
+            (Err(SendError::Throttled(text())), 0, Meaning::Retry(Release::Unsent)),
+            (Err(SendError::Unreachable(text())), 0, Meaning::Retry(Release::Unsent)),
+            (Err(SendError::TooLate), 0, Meaning::Nothing),
+            (Err(SendError::Unanswered(text())), 0, Meaning::Retry(Release::Unanswered)),
+            // Handed over twice: another attempt could be a third copy.
+            (Err(SendError::Unanswered(text())), 1, Meaning::Final(Outcome::Failed)),
+            // Only a message without a response counts, however often one was before.
+            (Err(SendError::Throttled(text())), 1, Meaning::Retry(Release::Unsent)),
+        ] {
+            let record = Record::of(&sent, unanswered, address_hash());
+            assert_eq!(meaning(&record), expected, "{sent:?} after {unanswered}");
+        }
+    }
+
+    /// A later push sends again what failed without an address, and nothing that may have arrived there.
+    #[test]
+    fn a_record_keeps_the_address_of_every_message_that_may_have_arrived() {
+        for (sent, unanswered, is_kept) in [
+            (Ok(Accepted { message_id: "m-1".to_owned() }), 0, true),
+            (Err(SendError::Rejected(text())), 0, true),
+            (Err(SendError::Unanswered(text())), 1, true),
+            (Err(SendError::OptedOut(text())), 0, false),
+        ] {
+            let Record::Final(written) = Record::of(&sent, unanswered, address_hash()) else {
+                panic!("{sent:?} is final");
+            };
+            assert_eq!(written.address_hash.is_some(), is_kept, "{sent:?}");
+        }
+    }
+}

@@ -114,6 +114,8 @@ fn jitter() -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
 
     #[test]
@@ -124,6 +126,45 @@ mod tests {
             assert!(backoff >= from && backoff <= from.mul_f64(1.501), "{attempt}: {backoff:?}");
         }
         assert_eq!(backoff(u32::MAX), MAX_DELAY);
+    }
+
+    /// The reason is that of the notification which decides when the batch can come again.
+    #[test]
+    fn the_reason_that_decides_the_delay_is_reported() {
+        let later = Timestamp::now() + SignedDuration::from_secs(60);
+        let rate = Unfinished::RateFull(later);
+        let leased = Unfinished::Leased(later);
+        let (refused, open, no_time, store) =
+            (Unfinished::Refused, Unfinished::BreakerOpen, Unfinished::NoTime, Unfinished::StoreUnavailable);
+        for (unfinished, expected) in [
+            (&[refused][..], DeferReason::Refused),
+            (&[open], DeferReason::BreakerOpen),
+            (&[no_time], DeferReason::Deadline),
+            (&[rate], DeferReason::Rate),
+            (&[store], DeferReason::Store),
+            (&[leased], DeferReason::Leased),
+            (&[leased, store, rate, refused, no_time, open], DeferReason::BreakerOpen),
+            (&[leased, store, rate, refused, no_time], DeferReason::Deadline),
+            (&[leased, store, rate, refused], DeferReason::Refused),
+            (&[leased, store, rate], DeferReason::Rate),
+            (&[leased, store], DeferReason::Store),
+        ] {
+            let unfinished: Vec<_> = unfinished.iter().map(|why| ("c-1".parse().unwrap(), *why)).collect();
+            let (_, reason) = defer_for(3, &unfinished);
+            assert_eq!(reason, expected, "{unfinished:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_deadline_defers_without_a_delay() {
+        let id: CustomerId = "c-1".parse().unwrap();
+        assert_eq!(defer_for(9, &[(id.clone(), Unfinished::NoTime)]).0, Duration::ZERO);
+        // The breaker may close at any moment, so its wait does not grow.
+        let open = defer_for(9, &[(id.clone(), Unfinished::BreakerOpen)]).0;
+        assert!(open >= FIRST_BACKOFF && open <= FIRST_BACKOFF.mul_f64(1.5), "{open:?}");
+        // A lease that ends soon is not waited for longer than that.
+        let ended = Unfinished::Leased(Timestamp::now());
+        assert!(defer_for(20, &[(id, ended)]).0 <= Duration::from_secs(3));
     }
 
     #[test]

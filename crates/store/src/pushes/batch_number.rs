@@ -1,5 +1,4 @@
-//! The number of a batch within its slice and generation. It contains the slice's version and
-//! the channel.
+//! The number of a batch within its slice and generation. It contains the slice's version and the channel.
 //!
 //! Queued messages carry these numbers, so the arithmetic must not change while any are queued.
 

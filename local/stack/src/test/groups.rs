@@ -90,7 +90,7 @@ impl Stories {
             }
         }
         if let Some(forgotten) = by_group.keys().find(|group| !is_group(group)) {
-            bail!("the group {forgotten} is missing from ORDER in local/stack/src/test/stories.rs");
+            bail!("the group {forgotten} is missing from ORDER in local/stack/src/test/groups.rs");
         }
         let folder = cargo().get_current_dir().context("cargo runs in the workspace")?.join("tests");
         Ok(Self { program, folder, groups: by_group })
