@@ -88,7 +88,7 @@ pub struct Batch {
     pub channel: Channel,
     /// The customers to notify. A deferred batch lists only those who are left.
     pub customers: Vec<CustomerId>,
-    /// The outcomes of those whom it listed before it was deferred. They are final, so they need not be read again.
+    /// The outcomes of the customers that it listed before it was deferred. They are final, so they need not be read again.
     #[serde(rename = "tally", default, skip_serializing_if = "OutcomeCounts::is_empty")]
     pub counts: OutcomeCounts,
     /// Whether to send again to customers whose notification was rejected in an earlier push.
