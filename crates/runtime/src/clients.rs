@@ -40,7 +40,6 @@ fn https(idle: Option<Duration>) -> SharedHttpClient {
 pub struct Aws {
     config: SdkConfig,
     dynamodb: aws_sdk_dynamodb::Client,
-    sqs: aws_sdk_sqs::Client,
 }
 
 impl Aws {
@@ -57,7 +56,7 @@ impl Aws {
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .load()
             .await;
-        Self { dynamodb: aws_sdk_dynamodb::Client::new(&config), sqs: aws_sdk_sqs::Client::new(&config), config }
+        Self { dynamodb: aws_sdk_dynamodb::Client::new(&config), config }
     }
 
     /// The shared configuration, for a client that only one function needs.
@@ -94,7 +93,7 @@ impl Aws {
     /// # Errors
     /// If the setting is missing.
     pub fn queue(&self, setting: &'static str) -> Result<Queue, SettingError> {
-        Ok(Queue::new(self.sqs.clone(), settings::required::<String>(setting)?))
+        Ok(Queue::new(aws_sdk_sqs::Client::new(&self.config), settings::required::<String>(setting)?))
     }
 
     /// The value of a secret.
