@@ -1,16 +1,14 @@
 //! Trace ids, which link the log lines of a call to those of all work it causes.
 
-use std::time::Instant;
+use std::convert::Infallible;
 
-use axum::extract::{FromRequestParts, MatchedPath, Request};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
-use domain::TraceId;
+use domain::{Sources, TraceId};
 use tracing::Instrument;
-
-use crate::Problem;
 
 /// The trace of a request: the caller's (`traceparent`), otherwise API Gateway's (`X-Amzn-Trace-Id`), otherwise a new
 /// one.
@@ -18,34 +16,34 @@ use crate::Problem;
 pub struct Trace(pub TraceId);
 
 impl Trace {
-    fn of(headers: &HeaderMap) -> Self {
+    fn of(headers: &HeaderMap, sources: &Sources) -> Self {
         let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let received = header("traceparent").and_then(|header| TraceId::from_traceparent(header).ok());
         let received =
             received.or_else(|| header("x-amzn-trace-id").and_then(|header| TraceId::from_xray(header).ok()));
-        Self(received.unwrap_or_else(TraceId::generate))
+        Self(received.unwrap_or_else(|| TraceId::generate(sources)))
     }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Trace {
-    type Rejection = Problem;
+    type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        Ok(parts.extensions.get().copied().unwrap_or_else(|| Self::of(&parts.headers)))
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(*parts.extensions.get().expect("every route is wrapped in `traced`"))
     }
 }
 
 /// Wraps a route: assigns a trace to each request, and logs one line when it has been handled. The line has the route
 /// and not the path, which may contain an address.
-pub async fn traced(mut request: Request, next: Next) -> Response {
-    let trace = Trace::of(request.headers());
+pub async fn traced(State(sources): State<Sources>, mut request: Request, next: Next) -> Response {
+    let trace = Trace::of(request.headers(), &sources);
     request.extensions_mut().insert(trace);
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let method = request.method().to_string();
-    let started = Instant::now();
+    let started = sources.now();
     async move {
         let response = next.run(request).await;
-        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = u64::try_from(sources.now().duration_since(started).as_millis()).unwrap_or_default();
         tracing::info!(
             http.method = method,
             http.route = route,

@@ -41,7 +41,11 @@ fn main() -> Result<()> {
 
 async fn ours(port: u16, messages: usize) -> Result<f64> {
     let url = format!("smtp://127.0.0.1:{port}");
-    let transport = SmtpTransport::new(Box::new(move || std::future::ready(Ok(url.clone())).boxed()), None);
+    let transport = SmtpTransport::new(
+        Box::new(move || std::future::ready(Ok(url.clone())).boxed()),
+        None,
+        runtime::sources::system(),
+    );
     let emails: Vec<_> = (0..messages).map(email).collect::<Result<_>>()?;
     let began = Instant::now();
     stream::iter(&emails)

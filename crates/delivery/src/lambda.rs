@@ -72,6 +72,7 @@ pub fn deliverer<C, T>(
         deliveries: aws.table()?,
         pushes: aws.table()?,
         limits: aws.table()?,
+        sources: aws.sources().clone(),
         composer,
         primary,
         fallback,

@@ -1,10 +1,9 @@
 //! What a channel's function does with the messages of its queue.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use domain::Channel;
-use domain::clock::now;
 use domain::push::OutcomeCounts;
 use domain::queue::{Batch, ChannelMessage};
 use jiff::Timestamp;
@@ -67,9 +66,10 @@ where
         telemetry::record_push(batch.push, batch.origin.as_ref());
         Span::current().record("channel", batch.channel.as_str());
         let log = BatchLog::of(&batch);
-        let began = Instant::now();
+        let sources = &self.deliverer.sources;
+        let began = sources.now();
         let delivered = self.deliverer.deliver(&batch, deadline.at()).await?;
-        let duration_ms = telemetry::millis_since(began);
+        let duration_ms = telemetry::millis_since(began, sources.now());
         match delivered {
             Delivered::NothingToReport => {
                 tracing::info!(
@@ -79,7 +79,7 @@ where
                     "batch not counted: it was counted before, its scan was restarted, or its page was never committed"
                 );
             }
-            Delivered::Completed(counts) => log.completed(&counts, duration_ms),
+            Delivered::Completed(counts) => log.completed(&counts, duration_ms, sources.now()),
             Delivered::Deferred(deferral) => {
                 let Deferral { again, delay, reason } = *deferral;
                 let (left, attempt) = (again.customers.len(), again.deferrals);
@@ -99,7 +99,7 @@ impl BatchLog {
         Self { slice: batch.slice, number: batch.number, channel: batch.channel, due_at }
     }
 
-    fn completed(&self, counts: &OutcomeCounts, duration_ms: u64) {
+    fn completed(&self, counts: &OutcomeCounts, duration_ms: u64, now: Timestamp) {
         tracing::info!(
             slice = self.slice,
             batch = self.number,
@@ -118,7 +118,7 @@ impl BatchLog {
         let dimensions = [("channel", self.channel.as_str())];
         metrics::emit(&dimensions, &metrics);
         if let Some(due_at) = self.due_at.filter(|_| counts.sent > 0) {
-            let age = u64::try_from(now().duration_since(due_at).as_secs()).unwrap_or_default();
+            let age = u64::try_from(now.duration_since(due_at).as_secs()).unwrap_or_default();
             metrics::emit(&dimensions, &[("Age", Unit::Seconds, age)]);
         }
     }

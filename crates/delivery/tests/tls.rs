@@ -102,7 +102,11 @@ async fn send(url: String, authority: Option<Authority>) -> Result<(), SendError
         .subject("Hello")
         .body("Hello".to_owned())
         .unwrap();
-    let transport = SmtpTransport::new(Box::new(move || std::future::ready(Ok(url.clone())).boxed()), authority);
+    let transport = SmtpTransport::new(
+        Box::new(move || std::future::ready(Ok(url.clone())).boxed()),
+        authority,
+        runtime::sources::system(),
+    );
     transport.send(&Email { message, tags: Vec::new() }, Timestamp::MAX).await.map(drop)
 }
 

@@ -78,7 +78,12 @@ mod tests {
 
     fn offer(body: Value) -> Offer {
         let default_subject = Text::parse("Save").unwrap();
-        let posted = Posted { at: crate::clock::now(), by: "bank", default_subject: &default_subject };
+        let posted = Posted {
+            id: "01980000-0000-7000-8000-000000000001".parse().unwrap(),
+            at: "2026-06-01T12:00:00Z".parse().unwrap(),
+            by: "bank",
+            default_subject: &default_subject,
+        };
         Offer::parse(body, &posted).unwrap()
     }
 

@@ -6,15 +6,17 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::sources::Sources;
+
 /// An offer's id: a UUIDv7, so that ids sort by time of creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OfferId(Uuid);
 
 impl OfferId {
-    /// A new id, later than every earlier one of this process.
-    pub fn generate() -> Self {
-        Self(Uuid::now_v7())
+    /// A new id.
+    pub fn generate(sources: &Sources) -> Self {
+        Self(sources.uuid())
     }
 }
 

@@ -15,14 +15,13 @@
 //! | the events that other services may subscribe to | [`event`] |
 //! | which transports there are | [`transport`] |
 //! | how enums get their wire names | [`wire`] |
-//! | how the current time is read | [`clock`] |
+//! | where the time, ids and random numbers come from | [`sources`] |
 //! | the id that log lines of an offer share | [`trace`] |
 //! | how invalid input is reported to the caller | [`faults`], [`fields`] |
 
 pub mod address;
 pub mod audience;
 pub mod channel;
-pub mod clock;
 pub mod customer;
 pub mod eligibility;
 pub mod event;
@@ -33,6 +32,7 @@ pub mod notification;
 pub mod offer;
 pub mod push;
 pub mod queue;
+pub mod sources;
 pub mod text;
 pub mod trace;
 pub mod transport;
@@ -47,6 +47,7 @@ pub use eligibility::Rule;
 pub use faults::{Fault, Faults};
 pub use ids::{CustomerId, OfferId, PushId};
 pub use offer::Offer;
+pub use sources::Sources;
 pub use text::Text;
 pub use trace::TraceId;
 pub use transport::TransportId;

@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::channel::{Channel, Channels};
-use crate::clock::to_millis;
 use crate::eligibility::Rule;
 use crate::faults::Faults;
 use crate::fields::{Fields, Lines, check_text};
 use crate::ids::OfferId;
+use crate::sources::to_millis;
 use crate::text::Text;
 
 /// Maximum length of a code, in characters.
@@ -93,7 +93,7 @@ impl Offer {
         fields.finish(&["code", "description", "subject", "eligibility", "channels", "validFrom", "validUntil"])?;
         match (code, description) {
             (Some(code), Some(description)) => Ok(Self {
-                id: OfferId::generate(),
+                id: posted.id,
                 code,
                 subject,
                 description,
@@ -131,6 +131,8 @@ impl Offer {
 /// What an offer takes from the call that posts it.
 #[derive(Debug)]
 pub struct Posted<'a> {
+    /// A new id.
+    pub id: OfferId,
     /// The time of the call, in whole milliseconds.
     pub at: Timestamp,
     /// The caller's principal.
@@ -156,8 +158,12 @@ mod tests {
 
     fn post(body: Value) -> Result<Offer, Vec<String>> {
         let default_subject = Text::parse("Save Cash On Transactions").unwrap();
-        let posted =
-            Posted { at: "2026-06-01T12:00:00Z".parse().unwrap(), by: "bank", default_subject: &default_subject };
+        let posted = Posted {
+            id: "01980000-0000-7000-8000-000000000001".parse().unwrap(),
+            at: "2026-06-01T12:00:00Z".parse().unwrap(),
+            by: "bank",
+            default_subject: &default_subject,
+        };
         Offer::parse(body, &posted).map_err(|faults| faults.into_vec().into_iter().map(|f| f.field).collect())
     }
 

@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+
+use crate::sources::Sources;
 
 /// A trace's id: 32 lower-case hexadecimal digits, not all zero (W3C Trace Context, 3.2.2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -13,8 +14,8 @@ pub struct TraceId(u128);
 
 impl TraceId {
     /// A new id, for a call without one.
-    pub fn generate() -> Self {
-        Self(Uuid::now_v7().as_u128())
+    pub fn generate(sources: &Sources) -> Self {
+        Self(sources.uuid().as_u128())
     }
 
     /// The trace id of a `traceparent` header: `00-<trace id>-<parent id>-<flags>` (W3C Trace Context, 3.2).
@@ -96,7 +97,7 @@ mod tests {
             assert_eq!(TraceId::from_traceparent(header), Err(InvalidTraceId), "{header}");
         }
         assert_eq!(TraceId::from_xray("Self=1-2-3"), Err(InvalidTraceId));
-        let fresh = TraceId::generate();
+        let fresh = TraceId::generate(&Sources::new(|| jiff::Timestamp::UNIX_EPOCH, || 7));
         assert_eq!(fresh.to_string().parse(), Ok(fresh));
     }
 }

@@ -8,17 +8,19 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig};
 use aws_sdk_dynamodb::config::SharedHttpClient;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use domain::Sources;
 use store::OpenTable;
 
 use crate::queue::Queue;
 use crate::settings::{self, SettingError};
+use crate::sources;
 
 /// For connecting, which takes milliseconds within a region.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// For one attempt of a call. The slowest, a scan's page of 1 MB, takes a fraction of it.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 /// For a call with its retries: well within API Gateway's 29 seconds, so that the API can still return `503`.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
+pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 /// Attempts of a call, including the first.
 const ATTEMPTS: u32 = 4;
 
@@ -40,6 +42,7 @@ fn https(idle: Option<Duration>) -> SharedHttpClient {
 pub struct Aws {
     config: SdkConfig,
     dynamodb: aws_sdk_dynamodb::Client,
+    sources: Sources,
 }
 
 impl Aws {
@@ -56,7 +59,17 @@ impl Aws {
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .load()
             .await;
-        Self { dynamodb: aws_sdk_dynamodb::Client::new(&config), config }
+        Self::new(config, sources::system())
+    }
+
+    /// Clients with this configuration, on this clock.
+    pub fn new(config: SdkConfig, sources: Sources) -> Self {
+        Self { dynamodb: aws_sdk_dynamodb::Client::new(&config), config, sources }
+    }
+
+    /// The clock, and the source of ids and random numbers.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// The shared configuration, for a client that only one function needs.
@@ -85,7 +98,7 @@ impl Aws {
     /// # Errors
     /// If the setting is missing.
     pub fn table<T: OpenTable>(&self) -> Result<T, SettingError> {
-        Ok(T::open(self.dynamodb.clone(), settings::required(T::SETTING)?))
+        Ok(T::open(self.dynamodb.clone(), settings::required(T::SETTING)?, self.sources.clone()))
     }
 
     /// Opens a queue by the URL in this setting.

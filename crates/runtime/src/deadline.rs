@@ -21,9 +21,9 @@ impl Deadline {
         self.0
     }
 
-    /// Whether less than `margin` is left.
-    pub fn has_less_than(self, margin: Duration) -> bool {
-        let left = self.0.duration_since(Timestamp::now());
+    /// Whether less than `margin` is left at `now`.
+    pub fn has_less_than(self, margin: Duration, now: Timestamp) -> bool {
+        let left = self.0.duration_since(now);
         Duration::try_from(left).unwrap_or_default() < margin
     }
 }

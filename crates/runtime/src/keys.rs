@@ -1,9 +1,10 @@
 //! The keys that sign unsubscribe links, read when they are first needed.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use domain::unsubscribe::KeyRing;
+use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use crate::Aws;
@@ -19,7 +20,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 struct LastRead {
     ring: Option<Arc<KeyRing>>,
     /// When it was tried, successfully or not.
-    tried_at: Option<Instant>,
+    tried_at: Option<Timestamp>,
 }
 
 /// The key ring, as it was last read.
@@ -42,7 +43,10 @@ impl Keys {
     /// If no key ring was ever read and none can be read now.
     pub async fn ring(&self, age: Duration) -> Result<Arc<KeyRing>, String> {
         let mut last = self.last.lock().await;
-        let since = last.tried_at.map(|tried_at| tried_at.elapsed());
+        let now = self.aws.sources().now();
+        // After the clock was set back, the age is unknown.
+        let age_of = |tried_at: Timestamp| Duration::try_from(now.duration_since(tried_at)).unwrap_or(Duration::MAX);
+        let since = last.tried_at.map(age_of);
         match (&last.ring, since) {
             (Some(ring), Some(since)) if since < age => return Ok(ring.clone()),
             (None, Some(since)) if since < RETRY_AFTER => {
@@ -55,7 +59,7 @@ impl Keys {
             Err(error) => Err(error.to_string()),
         };
         // Set after a failure as well, so that the next caller does not wait for the same failure.
-        last.tried_at = Some(Instant::now());
+        last.tried_at = Some(self.aws.sources().now());
         match (read, &last.ring) {
             (Ok(ring), _) => Ok(last.ring.insert(Arc::new(ring)).clone()),
             (Err(error), Some(ring)) => {

@@ -8,6 +8,7 @@
 //! | how the keys of unsubscribe links are read and cached | [`keys`] |
 //! | how messages are queued | [`queue`] |
 //! | how the messages of an SQS event are handled, and which are redelivered | [`records`] |
+//! | the system's clock and random numbers | [`sources`] |
 //! | the deadline of an invocation | [`deadline`] |
 //! | the form of log lines and their fields | [`telemetry`] |
 //! | how metrics are emitted | [`metrics`] |
@@ -19,6 +20,7 @@ pub mod metrics;
 pub mod queue;
 pub mod records;
 pub mod settings;
+pub mod sources;
 pub mod telemetry;
 
 pub use clients::Aws;

@@ -6,10 +6,10 @@
 //! its lines.
 
 use std::env;
-use std::time::Instant;
 
 use domain::PushId;
 use domain::queue::Origin;
+use jiff::Timestamp;
 use lambda_runtime::tracing::subscriber::EnvFilter;
 use tracing::Span;
 use tracing::field::Empty;
@@ -70,9 +70,9 @@ pub fn record_push(push: PushId, origin: Option<&Origin>) {
     }
 }
 
-/// Whole milliseconds since `began`.
-pub fn millis_since(began: Instant) -> u64 {
-    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+/// Whole milliseconds since `began`; 0 if the clock was set back meanwhile.
+pub fn millis_since(began: Timestamp, now: Timestamp) -> u64 {
+    u64::try_from(now.duration_since(began).as_millis()).unwrap_or_default()
 }
 
 #[cfg(test)]

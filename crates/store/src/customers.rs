@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::ReturnValue;
 use domain::channel::Channels;
-use domain::{Customer, CustomerId};
+use domain::{Customer, CustomerId, Sources};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -76,8 +76,8 @@ pub struct CustomersPage {
 
 impl Customers {
     /// Opens the table named `table`.
-    pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { table: Table::new(client, table) }
+    pub fn new(client: Client, table: impl Into<String>, sources: Sources) -> Self {
+        Self { table: Table::new(client, table, sources) }
     }
 
     /// Stores a customer, replacing the one with the same id. Returns whether the customer is new.

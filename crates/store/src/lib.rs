@@ -28,6 +28,7 @@ mod error;
 mod table;
 
 use aws_sdk_dynamodb::Client;
+use domain::Sources;
 
 pub use cursor::{Cursor, InvalidCursor, Page};
 pub use customers::Customers;
@@ -44,7 +45,7 @@ pub trait OpenTable {
     const SETTING: &'static str;
 
     /// Opens the table with this name.
-    fn open(client: Client, name: String) -> Self;
+    fn open(client: Client, name: String, sources: Sources) -> Self;
 }
 
 macro_rules! open_table {
@@ -53,8 +54,8 @@ macro_rules! open_table {
             impl OpenTable for $table {
                 const SETTING: &'static str = $setting;
 
-                fn open(client: Client, name: String) -> Self {
-                    Self::new(client, name)
+                fn open(client: Client, name: String, sources: Sources) -> Self {
+                    Self::new(client, name, sources)
                 }
             }
         )+

@@ -10,11 +10,10 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use data_encoding::HEXLOWER;
 use domain::unsubscribe::Subscription;
-use domain::{AddressHash, Channel, CustomerId};
+use domain::{AddressHash, Channel, CustomerId, Sources};
 use jiff::Timestamp;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use crate::StoreError;
 use crate::attributes::{Item, millis, millis_serde, partition_key, text};
@@ -63,8 +62,8 @@ struct SuppressionItem {
 
 impl Suppressions {
     /// Opens the table named `table`.
-    pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { table: Table::new(client, table) }
+    pub fn new(client: Client, table: impl Into<String>, sources: Sources) -> Self {
+        Self { table: Table::new(client, table, sources) }
     }
 
     /// Records a customer's opt-out from a channel. An earlier one stays as it is.
@@ -163,11 +162,11 @@ impl Suppressions {
         let reasons = items.iter().map(|item| text(item.reason)).collect();
         let record = self
             .table
-            .put(partition_key(format!("lift#{}", Uuid::now_v7())))
+            .put(partition_key(format!("lift#{}", self.table.sources().uuid())))
             // Not `addressHash`: the index must not list the record as a suppression.
             .item("lifted", text(address))
             .item("reasons", AttributeValue::L(reasons))
-            .item("at", millis(Timestamp::now()))
+            .item("at", millis(self.table.now()))
             .item("by", text(by));
         record.send().await.map_err(|error| self.table.call_failed("PutItem", &error))?;
         // Deleted by its key, because the index may not list it yet.

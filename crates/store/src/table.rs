@@ -13,6 +13,8 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{KeysAndAttributes, PutRequest, WriteRequest};
+use domain::Sources;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -27,6 +29,7 @@ const BATCH_ATTEMPTS: u32 = 6;
 pub(crate) struct Table {
     client: Client,
     name: String,
+    sources: Sources,
 }
 
 /// Whether a read sees every earlier write.
@@ -78,8 +81,16 @@ impl Conditional<Option<Item>> {
 }
 
 impl Table {
-    pub(crate) fn new(client: Client, name: impl Into<String>) -> Self {
-        Self { client, name: name.into() }
+    pub(crate) fn new(client: Client, name: impl Into<String>, sources: Sources) -> Self {
+        Self { client, name: name.into(), sources }
+    }
+
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.sources.now()
     }
 
     pub(crate) fn client(&self) -> &Client {

@@ -13,6 +13,7 @@ async fn main() -> Result<(), Error> {
     telemetry::init();
     let aws = Aws::from_env().await;
     let app = &App::new(SliceScanner {
+        sources: aws.sources().clone(),
         customers: aws.table()?,
         pushes: aws.table()?,
         slice_queue: aws.queue("AUDIENCE_QUEUE_URL")?,

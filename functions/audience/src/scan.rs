@@ -4,11 +4,11 @@
 //! again and its batches are queued again; the Deliveries table prevents a second send.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use domain::Channel;
 use domain::push::PushState;
 use domain::queue::{AudienceMessage, BATCH_LIMIT, ChannelMessage, Slice};
+use domain::{Channel, Sources};
 use runtime::queue::QueueError;
 use runtime::{Deadline, Queue, telemetry};
 use store::pushes::{PAGE_BATCHES, ScanStep, SliceScan};
@@ -27,6 +27,8 @@ const STORE_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Scans slices.
 pub struct SliceScanner {
+    /// The clock.
+    pub sources: Sources,
     /// The customers to scan.
     pub customers: Customers,
     /// Where each slice's checkpoint is committed.
@@ -71,7 +73,7 @@ impl SliceScanner {
         }
         let mut step = self.pushes.start_scan(slice.push, slice.index, slice.generation).await?;
         while let ScanStep::Continue(scan) = step {
-            if deadline.has_less_than(MIN_TIME_PER_PAGE) {
+            if deadline.has_less_than(MIN_TIME_PER_PAGE, self.sources.now()) {
                 self.slice_queue.send_all([AudienceMessage::SliceV1(slice.clone())]).await?;
                 break;
             }
@@ -94,7 +96,7 @@ impl SliceScanner {
 
     /// Scans one page, queues its batches and commits it.
     async fn scan_page(&self, slice: &Slice, scan: &SliceScan) -> Result<ScanStep, ScanError> {
-        let began = Instant::now();
+        let began = self.sources.now();
         let page = self.customers.scan(slice.index, slice.slices, scan.after.as_ref(), PAGE).await?;
         let channels = self.channel_queues.keys().copied().collect();
         let (counts, recipients) = select(&slice.offer, &page.customers, page.unreadable, &channels);
@@ -104,7 +106,7 @@ impl SliceScanner {
         }
         tracing::info!(
             slice = slice.index,
-            duration_ms = telemetry::millis_since(began),
+            duration_ms = telemetry::millis_since(began, self.sources.now()),
             customers = counts.customers_read,
             notifications = counts.notifications,
             batches = batches.len(),

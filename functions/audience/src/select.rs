@@ -74,7 +74,12 @@ mod tests {
     #[test]
     fn only_channels_with_a_queue_are_notified_and_counted() {
         let default_subject = Text::parse("Save").unwrap();
-        let posted = Posted { at: domain::clock::now(), by: "bank", default_subject: &default_subject };
+        let posted = Posted {
+            id: "01980000-0000-7000-8000-000000000001".parse().unwrap(),
+            at: "2026-06-01T12:00:00Z".parse().unwrap(),
+            by: "bank",
+            default_subject: &default_subject,
+        };
         let offer = json!({"code": "A", "description": "B", "eligibility": "customer.tier == 'gold'"});
         let offer = Offer::parse(offer, &posted).unwrap();
         let customer = |id: &str, attributes| {

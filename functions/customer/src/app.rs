@@ -1,9 +1,12 @@
 //! The dependencies of the handlers.
 
+use domain::Sources;
 use store::{Customers, Suppressions};
 
 /// State shared by all handlers.
 pub struct App {
+    /// The clock and the random numbers.
+    pub sources: Sources,
     pub customers: Customers,
     pub suppressions: Suppressions,
 }

@@ -9,7 +9,6 @@ use lettre::message::Mailbox;
 use runtime::Deadline;
 use serde_json::Value;
 use url::Url;
-use uuid::Uuid;
 
 use crate::App;
 
@@ -78,7 +77,7 @@ where
         to: request.recipient,
         content,
         unsubscribe_url: request.unsubscribe_url,
-        message_id: message_id(&Uuid::now_v7().to_string(), &request.from),
+        message_id: message_id(&app.worker.deliverer.sources.uuid().to_string(), &request.from),
     }
     .message()
     .map_err(DirectError::Compose)?;

@@ -72,8 +72,8 @@ struct Recipient {
     email_address: String,
 }
 
-/// Parses an event. Returns `None` if it is of a kind that needs no action.
-pub(crate) fn parse(event: &Value) -> Result<Option<FeedbackEvent>, InvalidPayload> {
+/// Parses an event; `now` is when a rejection happened that SES gives no time for. Returns `None` if it is of a kind that needs no action.
+pub(crate) fn parse(event: &Value, now: Timestamp) -> Result<Option<FeedbackEvent>, InvalidPayload> {
     let Detail { mail, bounce, complaint, reject } = parse_value::<Event>(event)?.detail;
     let delivery = delivery(&mail.tags);
     let reported = |kind, detail, at, recipients: Vec<Recipient>| {
@@ -99,7 +99,7 @@ pub(crate) fn parse(event: &Value) -> Result<Option<FeedbackEvent>, InvalidPaylo
         }
         // SES found a virus in it. The content is at fault, not an address.
         (None, None, Some(reject)) => {
-            let at = mail.timestamp.unwrap_or_else(Timestamp::now);
+            let at = mail.timestamp.unwrap_or(now);
             Some(reported(FeedbackKind::Rejected, reject.reason, at, Vec::new()))
         }
         (None, None, None) => None,
@@ -124,6 +124,10 @@ mod tests {
 
     use super::*;
 
+    fn parse_event(event: &Value) -> Result<Option<FeedbackEvent>, InvalidPayload> {
+        parse(event, Timestamp::UNIX_EPOCH)
+    }
+
     fn bounce(kind: &str) -> Value {
         json!({"source": "aws.ses", "detail-type": "Email Bounced", "detail": {
             "eventType": "Bounce",
@@ -135,12 +139,12 @@ mod tests {
 
     #[test]
     fn only_permanent_bounces_count_as_bounced() {
-        let reported = parse(&bounce("Permanent")).unwrap().unwrap();
+        let reported = parse_event(&bounce("Permanent")).unwrap().unwrap();
         assert_eq!(reported.feedback.kind, FeedbackKind::Bounced);
         assert_eq!(reported.addresses, [AddressHash::of(Channel::Email, "asha@example.com")]);
         assert_eq!(reported.delivery.unwrap().customer.as_str(), "c-1");
         for kind in ["Transient", "Undetermined"] {
-            assert_eq!(parse(&bounce(kind)).unwrap().unwrap().feedback.kind, FeedbackKind::Delayed, "{kind}");
+            assert_eq!(parse_event(&bounce(kind)).unwrap().unwrap().feedback.kind, FeedbackKind::Delayed, "{kind}");
         }
     }
 
@@ -150,20 +154,21 @@ mod tests {
             json!({"detail": {"mail": {}, "complaint": {"complaintFeedbackType": kind,
                 "timestamp": "2026-11-24T01:02:03Z", "complainedRecipients": [{"emailAddress": "asha@example.com"}]}}})
         };
-        let reported = parse(&complaint("abuse")).unwrap().unwrap();
+        let reported = parse_event(&complaint("abuse")).unwrap().unwrap();
         assert_eq!((reported.feedback.kind, reported.delivery), (FeedbackKind::Complained, None));
-        assert_eq!(parse(&complaint("not-spam")).unwrap(), None);
-        assert_eq!(parse(&json!({"detail": {"mail": {}, "delivery": {}}})).unwrap(), None);
-        let rejected = parse(&json!({"detail": {"mail": {}, "reject": {"reason": "Bad content"}}})).unwrap().unwrap();
+        assert_eq!(parse_event(&complaint("not-spam")).unwrap(), None);
+        assert_eq!(parse_event(&json!({"detail": {"mail": {}, "delivery": {}}})).unwrap(), None);
+        let rejected =
+            parse_event(&json!({"detail": {"mail": {}, "reject": {"reason": "Bad content"}}})).unwrap().unwrap();
         assert_eq!((rejected.feedback.kind, rejected.addresses), (FeedbackKind::Rejected, Vec::new()));
-        assert!(parse(&json!({"detail": {}})).is_err());
+        assert!(parse_event(&json!({"detail": {}})).is_err());
     }
 
     #[test]
     fn error_quotes_nothing_of_the_event() {
         let mut event = bounce("Permanent");
         event["detail"]["bounce"]["bouncedRecipients"] = json!("asha@example.com");
-        let error = parse(&event).unwrap_err();
+        let error = parse_event(&event).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("asha"), "{error:?}");
         assert!(
             error.to_string().starts_with("a field is missing or has an invalid value at line 1, column "),

@@ -15,6 +15,7 @@ mod sms_log;
 
 use aws_lambda_events::cloudwatch_logs::LogsEvent;
 use aws_lambda_events::sqs::SqsEvent;
+use domain::Sources;
 use lambda_runtime::Error;
 use runtime::records;
 use serde_json::{Value, json};
@@ -27,6 +28,8 @@ use crate::payload::{InvalidPayload, parse_value};
 
 /// The function, built once and used by every invocation.
 pub struct App {
+    /// The clock and the random numbers.
+    pub sources: Sources,
     pub suppressions: Suppressions,
     pub deliveries: Deliveries,
 }
@@ -71,7 +74,7 @@ impl App {
 
     /// Acts on an event of SES; repeating it changes nothing. Returns whether the event is of a kind to act on.
     async fn handle_event(&self, event: &Value) -> Result<bool, FeedbackError> {
-        let Some(FeedbackEvent { feedback, addresses, delivery }) = event::parse(event)? else {
+        let Some(FeedbackEvent { feedback, addresses, delivery }) = event::parse(event, self.sources.now())? else {
             return Ok(false);
         };
         let reason = match feedback.kind {
@@ -102,11 +105,13 @@ impl App {
 
     /// Suppresses the numbers that SNS cannot reach any more; repeating it changes nothing. Returns how many.
     async fn handle_sms_log(&self, logs: LogsEvent) -> Result<usize, StoreError> {
-        let reported = logs.aws_logs.data.log_events.iter().filter_map(|entry| match sms_log::parse(&entry.message) {
-            Ok(reported) => reported,
-            Err(error) => {
-                tracing::error!(error = %error, "line of SNS's log cannot be parsed; it is skipped");
-                None
+        let reported = logs.aws_logs.data.log_events.iter().filter_map(|entry| {
+            match sms_log::parse(&entry.message, self.sources.now()) {
+                Ok(reported) => reported,
+                Err(error) => {
+                    tracing::error!(error = %error, "line of SNS's log cannot be parsed; it is skipped");
+                    None
+                }
             }
         });
         let mut suppressed = 0;

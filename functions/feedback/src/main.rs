@@ -9,6 +9,6 @@ use serde_json::Value;
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let aws = Aws::from_env().await;
-    let app = &App { suppressions: aws.table()?, deliveries: aws.table()? };
+    let app = &App { sources: aws.sources().clone(), suppressions: aws.table()?, deliveries: aws.table()? };
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| app.handle(event.payload).await)).await
 }

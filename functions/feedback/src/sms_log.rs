@@ -33,7 +33,7 @@ struct Delivery {
 ///
 /// # Errors
 /// If the line has another form. The error quotes nothing of it.
-pub(crate) fn parse(line: &str) -> Result<Option<(AddressHash, Reason, Timestamp)>, InvalidPayload> {
+pub(crate) fn parse(line: &str, now: Timestamp) -> Result<Option<(AddressHash, Reason, Timestamp)>, InvalidPayload> {
     let Line { notification, delivery, status } = serde_json::from_str(line)?;
     let reason = match delivery.provider_response.to_ascii_lowercase().as_str() {
         _ if status != "FAILURE" => return Ok(None),
@@ -44,7 +44,7 @@ pub(crate) fn parse(line: &str) -> Result<Option<(AddressHash, Reason, Timestamp
     };
     // SNS writes UTC, with a space in place of the T.
     let at = notification.timestamp.parse::<DateTime>().and_then(|at| TimeZone::UTC.to_timestamp(at));
-    let at = at.unwrap_or_else(|_| Timestamp::now());
+    let at = at.unwrap_or(now);
     Ok(Some((AddressHash::of(Channel::Sms, &delivery.destination), reason, at)))
 }
 
@@ -60,7 +60,7 @@ mod tests {
             "delivery": {"destination": "+351912345678", "smsType": "Promotional", "providerResponse": response},
             "status": status,
         });
-        parse(&line.to_string()).unwrap()
+        parse(&line.to_string(), Timestamp::UNIX_EPOCH).unwrap()
     }
 
     #[test]
@@ -84,7 +84,7 @@ mod tests {
             r#"{"notification": "+351912345678"}"#,
             r#"{"notification": {"timestamp": "x"}, "delivery": {"destination": 351912345678}, "status": "FAILURE"}"#,
         ] {
-            let error = parse(line).unwrap_err();
+            let error = parse(line, Timestamp::UNIX_EPOCH).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("351912345678"), "{error:?}");
         }
     }

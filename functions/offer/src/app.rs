@@ -1,6 +1,6 @@
 //! The dependencies of the handlers.
 
-use domain::Text;
+use domain::{Sources, Text};
 use store::{Customers, Deliveries, Offers, Pushes};
 
 use crate::preview::sample::SampleComposer;
@@ -9,6 +9,8 @@ use crate::pushes::diagnosis::Diagnosis;
 
 /// State shared by all handlers.
 pub struct App {
+    /// The clock and the random numbers.
+    pub sources: Sources,
     pub offers: Offers,
     pub pushes: Pushes,
     pub deliveries: Deliveries,

@@ -15,12 +15,14 @@ async fn main() -> Result<(), lambda_http::Error> {
     let OptionalTransport(fallback) = settings::required("FALLBACK_EMAIL_TRANSPORT")?;
     let transports = [settings::required("EMAIL_TRANSPORT")?].into_iter().chain(fallback).chain([TransportId::Sns]);
     let app = App {
+        sources: aws.sources().clone(),
         offers: aws.table()?,
         pushes: aws.table()?,
         deliveries: aws.table()?,
         customers: aws.table()?,
         diagnosis: Diagnosis {
             limits: aws.table()?,
+            sources: aws.sources().clone(),
             transports: transports.collect(),
             dead_letters: [
                 ("audience", aws.queue("AUDIENCE_DEAD_LETTERS_URL")?),

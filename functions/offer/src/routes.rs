@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::problem::no_such_route;
 use api::traced;
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use serde_json::json;
 
@@ -27,6 +27,6 @@ pub fn router(app: App) -> Router {
         .route("/health", get(async || axum::Json(json!({"status": "ok"}))))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_route)
-        .route_layer(from_fn(traced))
+        .route_layer(from_fn_with_state(app.sources.clone(), traced))
         .with_state(Arc::new(app))
 }

@@ -8,6 +8,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     telemetry::init();
     let aws = Aws::from_env().await;
     let app = App {
+        sources: aws.sources().clone(),
         suppressions: aws.table()?,
         keys: Keys::new(aws.clone(), settings::required("UNSUBSCRIBE_KEYS_SECRET_ARN")?),
         pages: Pages::new(settings::required("BRAND_NAME")?),

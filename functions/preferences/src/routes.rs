@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::traced;
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 
 use crate::app::App;
@@ -16,6 +16,6 @@ pub fn router(app: App) -> Router {
         .route("/unsubscribe/{token}", get(unsubscribe::show).post(unsubscribe::change))
         .fallback(unsubscribe::no_such_page)
         .method_not_allowed_fallback(unsubscribe::no_such_page)
-        .route_layer(from_fn(traced))
+        .route_layer(from_fn_with_state(app.sources.clone(), traced))
         .with_state(Arc::new(app))
 }

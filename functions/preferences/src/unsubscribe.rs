@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use domain::clock::now;
 use domain::unsubscribe::Subscription;
 use store::StoreError;
 
@@ -41,7 +40,7 @@ pub(crate) async fn change(State(app): State<Arc<App>>, Path(token): Path<String
     let (changed, page) = if subscribes {
         (app.suppressions.opt_in(*channel, customer).await, Page::SubscribedAgain(*channel))
     } else {
-        (app.suppressions.opt_out(&subscription, now()).await, Page::OptedOut(*channel))
+        (app.suppressions.opt_out(&subscription, app.sources.now()).await, Page::OptedOut(*channel))
     };
     app.pages.response(&match changed {
         Ok(()) => {

@@ -13,6 +13,7 @@ async fn main() -> Result<(), Error> {
     telemetry::init();
     let aws = Aws::from_env().await;
     let starter = PushStarter {
+        sources: aws.sources().clone(),
         offers: aws.table()?,
         pushes: aws.table()?,
         customers: aws.table()?,

@@ -1,9 +1,8 @@
 //! Starting a push: planning its slices and queueing them.
 
-use domain::clock::now;
 use domain::push::PushState;
 use domain::queue::{AudienceMessage, Slice};
-use domain::{Offer, PushId};
+use domain::{Offer, PushId, Sources};
 use runtime::metrics::{self, Unit};
 use runtime::queue::QueueError;
 use runtime::{Queue, telemetry};
@@ -22,6 +21,8 @@ pub(crate) const FIRST_GENERATION: u32 = 1;
 
 /// Starts pushes.
 pub struct PushStarter {
+    /// The clock.
+    pub sources: Sources,
     /// The requests for pushes, and the offers.
     pub offers: Offers,
     /// The progress of pushes.
@@ -51,7 +52,7 @@ impl PushStarter {
     /// before anything is queued, and a slice that is queued twice is scanned once.
     pub(crate) async fn start_push(&self, id: PushId) -> Result<(), StartError> {
         let (request, offer) = self.request(id).await?;
-        let plan = match offer.waits_until(now()) {
+        let plan = match offer.waits_until(self.sources.now()) {
             Some(starts_at) => Plan::At(starts_at),
             None => Plan::Now { slices: self.slice_count().await? },
         };

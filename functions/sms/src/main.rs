@@ -1,6 +1,5 @@
 //! Reads the settings, builds the clients once, and runs the function.
 
-use delivery::transport::aws_error::RESPONSE_TIMEOUT;
 use delivery::{RateLimited, SmsComposer, SnsOptions, SnsTransport, Worker, lambda};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::{Aws, Deadline, settings, telemetry};
@@ -25,7 +24,7 @@ fn app(aws: &Aws) -> Result<App<SnsTransport>, Error> {
         message_type: settings::required("SMS_TYPE")?,
         check_opt_outs: settings::required("CHECK_SMS_OPT_OUTS")?,
     };
-    let transport = SnsTransport::new(aws_sdk_sns::Client::new(&aws.one_attempt(RESPONSE_TIMEOUT)), options);
+    let transport = SnsTransport::new(aws, options);
     let composer = SmsComposer {
         brand_name: settings::required("BRAND_NAME")?,
         opt_out: settings::required("SMS_OPT_OUT_TEXT")?,

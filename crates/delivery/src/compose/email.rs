@@ -136,7 +136,12 @@ mod tests {
         .unwrap();
         composer.prepare().now_or_never().unwrap().unwrap();
         let default_subject = Text::parse("Save Cash On Transactions").unwrap();
-        let posted = Posted { at: domain::clock::now(), by: "bank", default_subject: &default_subject };
+        let posted = Posted {
+            id: "01980000-0000-7000-8000-000000000001".parse().unwrap(),
+            at: "2026-06-01T12:00:00Z".parse().unwrap(),
+            by: "bank",
+            default_subject: &default_subject,
+        };
         let offer = Offer::parse(offer, &posted).unwrap();
         let customer = Customer::parse("c-1", customer).unwrap();
         composer.compose(&offer, &customer).unwrap().message.formatted()

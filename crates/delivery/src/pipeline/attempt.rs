@@ -1,10 +1,9 @@
 //! One attempt to send a claimed notification: send, record, report to the circuit breaker, log.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use domain::AddressHash;
-use domain::clock::now;
 use domain::notification::Outcome;
 use jiff::{SignedDuration, Timestamp};
 use runtime::telemetry;
@@ -74,7 +73,7 @@ impl Record {
                 NotificationState::Unfinished(Unfinished::BreakerOpen)
             }
             // Also a lost lease: the outcome of its new holder counts, and the next round reads it.
-            _ => NotificationState::Unfinished(Unfinished::Refused),
+            _ => NotificationState::Unfinished(Unfinished::NotAccepted),
         }
     }
 
@@ -98,12 +97,14 @@ where
         message: &C::Message,
         address_hash: AddressHash,
     ) -> Result<NotificationState, StoreError> {
-        let began = Instant::now();
+        let began = self.sources.now();
         let sent = round.selected.limited.transport.send(message, claim.lease_until).await;
-        let duration_ms = telemetry::millis_since(began);
+        let duration_ms = telemetry::millis_since(began, self.sources.now());
         round.latencies_ms.lock().await.push(duration_ms);
         if let Err(SendError::OptedOut(_)) = &sent {
-            self.suppressions.suppress(&address_hash, Reason::OptedOut, now(), round.selected.id.as_str()).await?;
+            self.suppressions
+                .suppress(&address_hash, Reason::OptedOut, self.sources.now(), round.selected.id.as_str())
+                .await?;
         }
         let record = Record::of(&sent, claim.unanswered, address_hash);
         let Some(result) = self.write(&record, claim, round.deadline).await? else {
@@ -129,15 +130,32 @@ where
         deadline: Timestamp,
     ) -> Result<Option<RecordResult>, StoreError> {
         Ok(Some(match record {
-            Record::Final(outcome) => retry_until(deadline, || self.deliveries.record(claim, outcome)).await?,
+            Record::Final(outcome) => self.retry_until(deadline, || self.deliveries.record(claim, outcome)).await?,
             Record::Retry(release @ Release::Unanswered, reason) => {
-                retry_until(deadline, || self.deliveries.release(claim, reason, *release)).await?
+                self.retry_until(deadline, || self.deliveries.release(claim, reason, *release)).await?
             }
             Record::Retry(release @ Release::Unsent, reason) => {
                 self.deliveries.release(claim, reason, *release).await?
             }
             Record::Nothing => return Ok(None),
         }))
+    }
+
+    /// Retries a write while the store is unavailable, until too little time is left before `deadline`.
+    async fn retry_until<F>(&self, deadline: Timestamp, write: impl Fn() -> F) -> Result<RecordResult, StoreError>
+    where
+        F: Future<Output = Result<RecordResult, StoreError>>,
+    {
+        let mut backoff = Duration::from_millis(100);
+        loop {
+            match write().await {
+                Err(StoreError::Unavailable { .. }) if self.sources.now() + MIN_TIME_TO_RETRY < deadline => {
+                    tokio::time::sleep(backoff).await;
+                    backoff = (backoff * 2).min(Duration::from_secs(2));
+                }
+                written => return written,
+            }
+        }
     }
 }
 
@@ -174,23 +192,6 @@ fn log_attempt(
             customer.id = %customer, delivery.state = state, duration_ms,
             error = %error, "notification not sent"
         ),
-    }
-}
-
-/// Retries a write while the store is unavailable, until too little time is left before `deadline`.
-async fn retry_until<F>(deadline: Timestamp, write: impl Fn() -> F) -> Result<RecordResult, StoreError>
-where
-    F: Future<Output = Result<RecordResult, StoreError>>,
-{
-    let mut backoff = Duration::from_millis(100);
-    loop {
-        match write().await {
-            Err(StoreError::Unavailable { .. }) if now() + MIN_TIME_TO_RETRY < deadline => {
-                tokio::time::sleep(backoff).await;
-                backoff = (backoff * 2).min(Duration::from_secs(2));
-            }
-            written => return written,
-        }
     }
 }
 

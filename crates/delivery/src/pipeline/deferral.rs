@@ -1,9 +1,7 @@
 //! Deferring a batch: when the rest of it comes again, and what it waits for.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use domain::CustomerId;
 use domain::queue::Batch;
 use jiff::Timestamp;
 
@@ -49,10 +47,10 @@ domain::wire_enum! {
 }
 
 /// Why a notification is not final yet.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unfinished {
     /// The provider did not take the message for now, or did not respond.
-    Refused,
+    NotAccepted,
     /// Another invocation holds the delivery until then.
     Leased(Timestamp),
     /// The circuit breaker is open, or this attempt opened it.
@@ -65,51 +63,54 @@ pub(super) enum Unfinished {
     StoreUnavailable,
 }
 
-/// When a batch with these unfinished notifications comes again, and what it waits for. `deferrals` are those in a
-/// row without progress.
-pub(super) fn defer_for(deferrals: u32, unfinished: &[(CustomerId, Unfinished)]) -> (Duration, DeferReason) {
-    let any = |wanted: fn(&Unfinished) -> bool| unfinished.iter().any(|(_, why)| wanted(why));
-    if any(|why| matches!(why, Unfinished::BreakerOpen)) {
-        (backoff(0), DeferReason::BreakerOpen)
-    } else if any(|why| matches!(why, Unfinished::NoTime)) {
-        (Duration::ZERO, DeferReason::Deadline)
-    } else if any(|why| matches!(why, Unfinished::Refused)) {
-        (backoff(deferrals), DeferReason::Refused)
-    } else if let Some(full_until) = unfinished.iter().find_map(|(_, why)| match why {
+/// When a batch comes again, and what it waits for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Wait {
+    pub(super) delay: Duration,
+    pub(super) reason: DeferReason,
+}
+
+/// When a batch with these unfinished notifications comes again. `deferrals` are those in a row without progress;
+/// `fraction` is random, from 0 to 1.
+pub(super) fn deferral_for(deferrals: u32, unfinished: &[Unfinished], now: Timestamp, fraction: f64) -> Wait {
+    let any = |wanted: fn(&Unfinished) -> bool| unfinished.iter().any(wanted);
+    let full_until = unfinished.iter().find_map(|why| match why {
         Unfinished::RateFull(until) => Some(*until),
         _ => None,
-    }) {
-        (delay_until(full_until), DeferReason::Rate)
+    });
+    let (delay, reason) = if any(|why| matches!(why, Unfinished::BreakerOpen)) {
+        (backoff(0, fraction), DeferReason::BreakerOpen)
+    } else if any(|why| matches!(why, Unfinished::NoTime)) {
+        (Duration::ZERO, DeferReason::Deadline)
+    } else if any(|why| matches!(why, Unfinished::NotAccepted)) {
+        (backoff(deferrals, fraction), DeferReason::Refused)
+    } else if let Some(until) = full_until {
+        (delay_until(until, now, fraction), DeferReason::Rate)
     } else if any(|why| matches!(why, Unfinished::StoreUnavailable)) {
-        (backoff(deferrals), DeferReason::Store)
+        (backoff(deferrals, fraction), DeferReason::Store)
     } else {
-        let leases = unfinished.iter().filter_map(|(_, why)| match why {
-            Unfinished::Leased(until) => Some(*until),
+        let leases = unfinished.iter().filter_map(|why| match why {
+            Unfinished::Leased(until) => Some(delay_until(*until, now, fraction)),
             _ => None,
         });
         // The holder finishes long before its lease ends, unless it died.
-        (leases.max().map_or(Duration::ZERO, delay_until).min(backoff(deferrals)), DeferReason::Leased)
-    }
+        (leases.max().unwrap_or_default().min(backoff(deferrals, fraction)), DeferReason::Leased)
+    };
+    Wait { delay, reason }
 }
 
 /// The backoff after `deferrals` without progress: 1 s, 1.5 s, 2.3 s, … each plus up to half of it, and 15 minutes at
 /// most. SQS takes whole seconds, so it is rounded up.
-pub(super) fn backoff(deferrals: u32) -> Duration {
+pub(super) fn backoff(deferrals: u32, fraction: f64) -> Duration {
     let exponent = i32::try_from(deferrals).unwrap_or(i32::MAX).min(20);
     let backoff = FIRST_BACKOFF.mul_f64(BACKOFF_GROWTH.powi(exponent)).min(MAX_DELAY);
-    (backoff + backoff.mul_f64(jitter() / 2.0)).min(MAX_DELAY)
+    (backoff + backoff.mul_f64(fraction / 2.0)).min(MAX_DELAY)
 }
 
 /// The delay until `moment`, plus one to two seconds, so that deferred batches do not all come at the same time.
-pub(super) fn delay_until(moment: Timestamp) -> Duration {
-    let left = Duration::try_from(moment.duration_since(Timestamp::now())).unwrap_or_default();
-    (left + Duration::from_secs(1) + Duration::from_secs_f64(jitter())).min(MAX_DELAY)
-}
-
-/// A random number from 0 to 1. The standard library seeds its hashers at random.
-#[expect(clippy::cast_precision_loss, reason = "jitter does not need 53 bits")]
-fn jitter() -> f64 {
-    RandomState::new().hash_one(0) as f64 / u64::MAX as f64
+pub(super) fn delay_until(moment: Timestamp, now: Timestamp, fraction: f64) -> Duration {
+    let left = Duration::try_from(moment.duration_since(now)).unwrap_or_default();
+    (left + Duration::from_secs(1) + Duration::from_secs_f64(fraction)).min(MAX_DELAY)
 }
 
 #[cfg(test)]
@@ -118,58 +119,79 @@ mod tests {
 
     use super::*;
 
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn seconds(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    fn after(seconds: i64) -> Timestamp {
+        NOW + SignedDuration::from_secs(seconds)
+    }
+
     #[test]
     fn backoff_grows_up_to_its_limit() {
-        for (attempt, from) in [(0, 1.0), (1, 1.5), (2, 2.25), (10, 57.665_039)] {
-            let backoff = backoff(attempt);
-            let from = Duration::from_secs_f64(from);
-            assert!(backoff >= from && backoff <= from.mul_f64(1.501), "{attempt}: {backoff:?}");
-        }
-        assert_eq!(backoff(u32::MAX), MAX_DELAY);
-    }
-
-    /// The reason is that of the notification which decides when the batch can come again.
-    #[test]
-    fn the_reason_that_decides_the_delay_is_reported() {
-        let later = Timestamp::now() + SignedDuration::from_secs(60);
-        let rate = Unfinished::RateFull(later);
-        let leased = Unfinished::Leased(later);
-        let (refused, open, no_time, store) =
-            (Unfinished::Refused, Unfinished::BreakerOpen, Unfinished::NoTime, Unfinished::StoreUnavailable);
-        for (unfinished, expected) in [
-            (&[refused][..], DeferReason::Refused),
-            (&[open], DeferReason::BreakerOpen),
-            (&[no_time], DeferReason::Deadline),
-            (&[rate], DeferReason::Rate),
-            (&[store], DeferReason::Store),
-            (&[leased], DeferReason::Leased),
-            (&[leased, store, rate, refused, no_time, open], DeferReason::BreakerOpen),
-            (&[leased, store, rate, refused, no_time], DeferReason::Deadline),
-            (&[leased, store, rate, refused], DeferReason::Refused),
-            (&[leased, store, rate], DeferReason::Rate),
-            (&[leased, store], DeferReason::Store),
+        for (deferrals, fraction, expected) in [
+            (0, 0.0, 1.0),
+            (0, 0.5, 1.25),
+            (0, 1.0, 1.5),
+            (1, 0.0, 1.5),
+            (2, 0.0, 2.25),
+            (2, 1.0, 3.375),
+            (10, 0.0, 57.665_039_062),
+            (16, 0.0, 656.840_835_571),
+            (17, 0.0, 900.0),
+            (16, 1.0, 900.0),
+            (u32::MAX, 0.0, 900.0),
         ] {
-            let unfinished: Vec<_> = unfinished.iter().map(|why| ("c-1".parse().unwrap(), *why)).collect();
-            let (_, reason) = defer_for(3, &unfinished);
-            assert_eq!(reason, expected, "{unfinished:?}");
+            let difference = backoff(deferrals, fraction).as_secs_f64() - expected;
+            assert!(difference.abs() < 1e-6, "{deferrals} deferrals, {fraction}: {difference}");
         }
     }
 
     #[test]
-    fn only_the_deadline_defers_without_a_delay() {
-        let id: CustomerId = "c-1".parse().unwrap();
-        assert_eq!(defer_for(9, &[(id.clone(), Unfinished::NoTime)]).0, Duration::ZERO);
-        // The breaker may close at any moment, so its wait does not grow.
-        let open = defer_for(9, &[(id.clone(), Unfinished::BreakerOpen)]).0;
-        assert!(open >= FIRST_BACKOFF && open <= FIRST_BACKOFF.mul_f64(1.5), "{open:?}");
-        // A lease that ends soon is not waited for longer than that.
-        let ended = Unfinished::Leased(Timestamp::now());
-        assert!(defer_for(20, &[(id, ended)]).0 <= Duration::from_secs(3));
+    fn delay_until_a_moment_is_one_to_two_seconds_longer_and_bounded() {
+        for (moment, fraction, expected) in [
+            (after(10), 0.0, 11.0),
+            (after(10), 1.0, 12.0),
+            (NOW, 0.5, 1.5),
+            (after(-5), 0.5, 1.5),
+            (Timestamp::MIN, 0.0, 1.0),
+            (after(899), 0.0, 900.0),
+            (Timestamp::MAX, 1.0, 900.0),
+        ] {
+            assert_eq!(delay_until(moment, NOW, fraction), seconds(expected), "{moment}, {fraction}");
+        }
     }
 
+    /// The reason that decides when the batch can come again is reported, and its delay is used.
     #[test]
-    fn delay_until_a_moment_is_bounded() {
-        assert_eq!(delay_until(Timestamp::MAX), MAX_DELAY);
-        assert!(delay_until(Timestamp::MIN) <= Duration::from_secs(2));
+    fn each_set_of_unfinished_notifications_has_one_delay_and_reason() {
+        let (rate, leased) = (Unfinished::RateFull(after(60)), Unfinished::Leased(after(3)));
+        let (not_accepted, open, no_time, store) =
+            (Unfinished::NotAccepted, Unfinished::BreakerOpen, Unfinished::NoTime, Unfinished::StoreUnavailable);
+        // After three deferrals, the backoff is 3.375 s.
+        for (unfinished, delay, reason) in [
+            // The breaker may close at any moment, so its wait does not grow.
+            (&[open][..], 1.0, DeferReason::BreakerOpen),
+            (&[no_time], 0.0, DeferReason::Deadline),
+            (&[not_accepted], 3.375, DeferReason::Refused),
+            (&[rate], 61.0, DeferReason::Rate),
+            (&[Unfinished::RateFull(after(7)), rate], 8.0, DeferReason::Rate),
+            (&[store], 3.375, DeferReason::Store),
+            // Until the last lease ends, but no longer than the backoff.
+            (&[Unfinished::Leased(after(1))], 2.0, DeferReason::Leased),
+            (&[Unfinished::Leased(after(-9)), Unfinished::Leased(after(1))], 2.0, DeferReason::Leased),
+            (&[leased], 3.375, DeferReason::Leased),
+            (&[], 0.0, DeferReason::Leased),
+            (&[leased, store, rate, not_accepted, no_time, open], 1.0, DeferReason::BreakerOpen),
+            (&[leased, store, rate, not_accepted, no_time], 0.0, DeferReason::Deadline),
+            (&[leased, store, rate, not_accepted], 3.375, DeferReason::Refused),
+            (&[leased, store, rate], 61.0, DeferReason::Rate),
+            (&[leased, store], 3.375, DeferReason::Store),
+        ] {
+            let wait = deferral_for(3, unfinished, NOW, 0.0);
+            assert_eq!(wait, Wait { delay: seconds(delay), reason }, "{unfinished:?}");
+        }
     }
 }

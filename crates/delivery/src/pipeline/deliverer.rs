@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use domain::Sources;
 use store::{Customers, Deliveries, Pushes, Suppressions, TransportLimits};
 
 /// Delivers batches of one channel.
@@ -16,6 +17,8 @@ pub struct Deliverer<C, T> {
     pub pushes: Pushes,
     /// Rates and circuit breakers of the transports.
     pub limits: TransportLimits,
+    /// The clock and the random numbers.
+    pub sources: Sources,
     pub composer: C,
     /// The transport to prefer.
     pub primary: RateLimited<T>,

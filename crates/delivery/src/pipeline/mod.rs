@@ -29,9 +29,8 @@
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use domain::clock::now;
 use domain::push::OutcomeCounts;
 use domain::queue::Batch;
 use domain::{AddressHash, CustomerId};
@@ -43,7 +42,7 @@ use store::deliveries::{ClaimResult, DeliveryId, FinalOutcome, ResendPolicy, Rou
 use store::pushes::{Report, ReportResult};
 
 use self::breaker::{Selected, SelectedTransport, emit_breaker_state};
-use self::deferral::{Unfinished, backoff, defer_for, delay_until};
+use self::deferral::{Unfinished, Wait, backoff, deferral_for, delay_until};
 use self::rate::SlotResult;
 use self::round::{Counted, MAX_READ_AGE, NotificationState, Round};
 use self::screening::Recipients;
@@ -87,12 +86,6 @@ impl Delivered {
     fn defer(again: Batch, delay: Duration, reason: DeferReason) -> Self {
         Self::Deferred(Box::new(Deferral { again, delay, reason }))
     }
-
-    /// Defers a batch without any progress.
-    fn defer_whole(batch: &Batch, reason: DeferReason) -> Self {
-        let again = Batch { deferrals: batch.deferrals.saturating_add(1), ..batch.clone() };
-        Self::defer(again, backoff(batch.deferrals), reason)
-    }
 }
 
 /// What a notification's turn came to, or the panic that ended it.
@@ -113,20 +106,26 @@ where
             // Not the batch's fault: it must not count towards `maxReceiveCount`.
             Err(error @ StoreError::Unavailable { .. }) => {
                 tracing::warn!(error = %error, "store unavailable; deferring the batch");
-                Ok(Delivered::defer_whole(batch, DeferReason::Store))
+                Ok(self.defer_whole(batch, DeferReason::Store))
             }
             other => other,
         }
     }
 
+    /// Defers a batch without any progress.
+    fn defer_whole(&self, batch: &Batch, reason: DeferReason) -> Delivered {
+        let again = Batch { deferrals: batch.deferrals.saturating_add(1), ..batch.clone() };
+        Delivered::defer(again, backoff(batch.deferrals, self.sources.fraction()), reason)
+    }
+
     async fn try_deliver(&self, batch: &Batch, deadline: Timestamp) -> Result<Delivered, StoreError> {
         if let Err(error) = self.composer.prepare().await {
             tracing::error!(error, "messages cannot be composed; deferring the batch");
-            return Ok(Delivered::defer_whole(batch, DeferReason::Composer));
+            return Ok(self.defer_whole(batch, DeferReason::Composer));
         }
-        let read_at = now();
+        let read_at = self.sources.now();
         let push_is_cancelled = self.is_cancelled(batch.push).await?;
-        let selected = if push_is_cancelled || batch.offer.has_expired(now()) {
+        let selected = if push_is_cancelled || batch.offer.has_expired(self.sources.now()) {
             // Nothing will be sent, so the state of the breaker does not matter.
             self.with_probe(&self.primary, None)
         } else {
@@ -134,7 +133,11 @@ where
                 Selected::Transport(selected) => selected,
                 Selected::AllOpen { until } => {
                     emit_breaker_state(self.primary.transport.id(), true);
-                    return Ok(Delivered::defer(batch.clone(), delay_until(until), DeferReason::BreakerOpen));
+                    return Ok(Delivered::defer(
+                        batch.clone(),
+                        delay_until(until, self.sources.now(), self.sources.fraction()),
+                        DeferReason::BreakerOpen,
+                    ));
                 }
             }
         };
@@ -196,7 +199,7 @@ where
             round.waiting.fetch_sub(1, Ordering::Relaxed);
             return Ok(NotificationState::of_claim(batch, claim));
         }
-        if round.has_no_time() {
+        if round.has_no_time(self.sources.now()) {
             return Ok(NotificationState::Unfinished(Unfinished::NoTime));
         }
         let screened = self.screen(batch, round.push_is_cancelled, id, recipients);
@@ -207,13 +210,13 @@ where
         if round.is_breaker_open.load(Ordering::Relaxed) {
             return Ok(NotificationState::Unfinished(Unfinished::BreakerOpen));
         }
-        let asked_at = Instant::now();
+        let asked_at = self.sources.now();
         let slot = self.acquire_slot(round).await?;
-        round.waited_ms.fetch_add(telemetry::millis_since(asked_at), Ordering::Relaxed);
+        round.waited_ms.fetch_add(telemetry::millis_since(asked_at, self.sources.now()), Ordering::Relaxed);
         if let SlotResult::Unavailable(unfinished) = slot {
             return Ok(NotificationState::Unfinished(unfinished));
         }
-        if now() < round.read_at + MAX_READ_AGE {
+        if self.sources.now() < round.read_at + MAX_READ_AGE {
             return self.claim_and_send(round, id, screened).await;
         }
         // Meanwhile the customer may have unsubscribed, or the push been cancelled.
@@ -233,7 +236,7 @@ where
             Ok(screened) => screened,
             Err(unsent) => return self.record_unsent(batch, id, &unsent).await,
         };
-        if round.has_no_time() {
+        if round.has_no_time(self.sources.now()) {
             return Ok(NotificationState::Unfinished(Unfinished::NoTime));
         }
         let id = delivery_id(batch, id);
@@ -269,7 +272,8 @@ where
     ) -> Result<Delivered, StoreError> {
         let batch = round.batch;
         let deferrals = if unfinished.len() < batch.customers.len() { 0 } else { batch.deferrals };
-        let (delay, reason) = defer_for(deferrals, &unfinished);
+        let reasons: Vec<_> = unfinished.iter().map(|(_, why)| *why).collect();
+        let Wait { delay, reason } = deferral_for(deferrals, &reasons, self.sources.now(), self.sources.fraction());
         if let Some(refusal) = round.refusal.into_inner() {
             self.limits.record_refusal(round.selected.id, &refusal).await?;
         }
@@ -302,7 +306,7 @@ where
                     return Ok(Delivered::NothingToReport);
                 }
                 let again = Batch { customers: Vec::new(), counts, deferrals: waited + 1, ..batch.clone() };
-                Delivered::defer(again, backoff(waited), DeferReason::PageNotCommitted)
+                Delivered::defer(again, backoff(waited, self.sources.fraction()), DeferReason::PageNotCommitted)
             }
         })
     }

@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use domain::clock::now;
 use jiff::Timestamp;
 use store::StoreError;
 use store::limits::{Reservation, ReservedSlots};
@@ -42,7 +41,7 @@ where
     pub(super) async fn acquire_slot(&self, round: &Round<'_, T>) -> Result<SlotResult, StoreError> {
         let mut share = round.share.lock().await;
         // Waiting for the lock took time.
-        if round.has_no_time() {
+        if round.has_no_time(self.sources.now()) {
             return Ok(SlotResult::Unavailable(Unfinished::NoTime));
         }
         if round.is_breaker_open.load(Ordering::Relaxed) {
@@ -52,7 +51,10 @@ where
             return Ok(SlotResult::Unavailable(Unfinished::RateFull(full_until)));
         }
         let waiting = round.waiting.load(Ordering::Relaxed);
-        let at = match self.reserve(round.selected.limited, &mut share.slots, waiting, now() + MAX_READ_AGE).await? {
+        let at = match self
+            .reserve(round.selected.limited, &mut share.slots, waiting, self.sources.now() + MAX_READ_AGE)
+            .await?
+        {
             SendTime::At(at) => at,
             SendTime::RateFull { until } => {
                 share.full_until = Some(until);
@@ -61,7 +63,7 @@ where
         };
         round.waiting.fetch_sub(1, Ordering::Relaxed);
         drop(share);
-        sleep_until(at).await;
+        self.sleep_until(at).await;
         Ok(if round.is_breaker_open.load(Ordering::Relaxed) {
             SlotResult::Unavailable(Unfinished::BreakerOpen)
         } else {
@@ -77,28 +79,28 @@ where
         wanted: u32,
         latest: Timestamp,
     ) -> Result<SendTime, StoreError> {
-        if let Some(at) = slots.as_mut().and_then(Iterator::next) {
+        if let Some(at) = slots.as_mut().and_then(|slots| slots.take_next(self.sources.precise_now())) {
             return Ok(SendTime::At(at));
         }
         loop {
             let until = match self.limits.reserve(limited.transport.id(), limited.rate, wanted).await? {
-                Reservation::Reserved(reserved) => match slots.insert(reserved).next() {
+                Reservation::Reserved(reserved) => match slots.insert(reserved).take_next(self.sources.precise_now()) {
                     Some(at) => return Ok(SendTime::At(at)),
                     // The store took far longer than the last time: all reserved slots had lapsed when it responded.
-                    None => now(),
+                    None => self.sources.now(),
                 },
                 Reservation::Full { until } => until,
             };
-            if until.max(now()) > latest {
+            if until.max(self.sources.now()) > latest {
                 return Ok(SendTime::RateFull { until });
             }
-            sleep_until(until).await;
+            self.sleep_until(until).await;
         }
     }
-}
 
-pub(super) async fn sleep_until(moment: Timestamp) {
-    if let Ok(left) = Duration::try_from(moment.duration_since(Timestamp::now())) {
-        tokio::time::sleep(left).await;
+    pub(super) async fn sleep_until(&self, moment: Timestamp) {
+        if let Ok(left) = Duration::try_from(moment.duration_since(self.sources.precise_now())) {
+            tokio::time::sleep(left).await;
+        }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use domain::CustomerId;
-use domain::clock::now;
 use domain::notification::Outcome;
 use domain::queue::Batch;
 use jiff::{SignedDuration, Timestamp};
+use runtime::clients::OPERATION_TIMEOUT;
 use runtime::metrics::{self, Unit};
 use store::deliveries::ClaimResult;
 use store::limits::ReservedSlots;
@@ -15,11 +16,13 @@ use tokio::sync::Mutex;
 
 use super::breaker::SelectedTransport;
 use super::deferral::Unfinished;
+use crate::transport::Transport;
 
-/// The minimum time left to start a notification, so that its outcome can be recorded before the deadline. The worst
-/// case of one: claim 8 s, check of the connection 5 s, new connection 5 s, four commands 20 s, the message 60 s,
-/// record 8 s.
-pub(super) const MIN_TIME_TO_START: SignedDuration = SignedDuration::from_secs(106);
+/// The minimum time left to start a notification, so that it can be claimed, sent and recorded before the deadline.
+pub(super) fn min_time_to_start(transport: &impl Transport) -> Duration {
+    OPERATION_TIMEOUT + transport.max_duration() + OPERATION_TIMEOUT
+}
+
 /// The age after which the push and the customer are read again before sending. Also the longest wait for a slot.
 pub(super) const MAX_READ_AGE: SignedDuration = SignedDuration::from_secs(5);
 
@@ -112,9 +115,12 @@ impl<'b, T> Round<'b, T> {
         }
     }
 
-    /// Whether too little time is left to start a notification.
-    pub(super) fn has_no_time(&self) -> bool {
-        now() + MIN_TIME_TO_START > self.deadline
+    /// Whether too little time is left at `now` to start a notification.
+    pub(super) fn has_no_time(&self, now: Timestamp) -> bool
+    where
+        T: Transport,
+    {
+        now + min_time_to_start(&self.selected.limited.transport) > self.deadline
     }
 
     /// Emits how long the provider took to respond, and how long notifications waited for slots.

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use domain::clock::now;
 use domain::notification::Outcome;
 use domain::push::PushState;
 use domain::queue::Batch;
@@ -51,7 +50,7 @@ where
         if push_is_cancelled {
             return Err(FinalOutcome::unsent(Outcome::Cancelled, "the push was cancelled"));
         }
-        if batch.offer.has_expired(now()) {
+        if batch.offer.has_expired(self.sources.now()) {
             return Err(FinalOutcome::unsent(Outcome::Expired, "the offer has expired"));
         }
         if found.unreadable.contains(id) {

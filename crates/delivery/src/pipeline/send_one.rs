@@ -5,8 +5,8 @@ use store::StoreError;
 
 use super::breaker::{Selected, SelectedTransport};
 use super::deliverer::Deliverer;
-use super::rate::{SendTime, sleep_until};
-use super::round::MIN_TIME_TO_START;
+use super::rate::SendTime;
+use super::round::min_time_to_start;
 use crate::compose::Compose;
 use crate::transport::{Accepted, SendError, Transport};
 
@@ -55,8 +55,11 @@ where
         message: &C::Message,
         deadline: Timestamp,
     ) -> Result<Accepted, SendOneError> {
-        match self.reserve(selected.limited, &mut None, 1, deadline - MIN_TIME_TO_START).await? {
-            SendTime::At(at) => sleep_until(at).await,
+        match self
+            .reserve(selected.limited, &mut None, 1, deadline - min_time_to_start(&selected.limited.transport))
+            .await?
+        {
+            SendTime::At(at) => self.sleep_until(at).await,
             SendTime::RateFull { .. } => return Err(SendOneError::Busy),
         }
         let sent = selected.limited.transport.send(message, deadline).await;

@@ -83,8 +83,8 @@ fn is_no_connection(error: &dyn Error) -> bool {
 /// A service with one canned response.
 #[cfg(test)]
 pub(crate) mod tests {
-    use aws_sdk_sesv2::config::retry::RetryConfig;
     use aws_sdk_sesv2::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+    use runtime::Aws;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
@@ -97,16 +97,15 @@ pub(crate) mod tests {
         pub(crate) body: &'a str,
     }
 
-    /// The configuration of a client for a service at `url`, with one attempt for each call.
-    pub(crate) fn config(url: &str) -> aws_config::SdkConfig {
-        aws_config::SdkConfig::builder()
+    /// Clients for a service at `url`, with deployed timeouts.
+    pub(crate) fn aws_at(url: &str) -> Aws {
+        let config = aws_config::SdkConfig::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .endpoint_url(url)
             .region(Region::new("eu-west-1"))
             .credentials_provider(SharedCredentialsProvider::new(Credentials::new("a", "b", None, None, "test")))
-            .retry_config(RetryConfig::disabled())
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .build()
+            .build();
+        Aws::new(config, runtime::sources::system())
     }
 
     /// An address without a listener.

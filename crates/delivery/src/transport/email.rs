@@ -1,5 +1,7 @@
 //! The e-mail transport that a setting selects: SES or an SMTP server.
 
+use std::time::Duration;
+
 use domain::TransportId;
 use domain::transport::OptionalTransport;
 use futures::FutureExt;
@@ -7,7 +9,6 @@ use jiff::Timestamp;
 use runtime::Aws;
 use runtime::settings::{self, SettingError};
 
-use super::aws_error::RESPONSE_TIMEOUT;
 use super::ses::SesTransport;
 use super::smtp::{SmtpTransport, UrlSource};
 use super::{Accepted, SendError, Transport};
@@ -57,13 +58,11 @@ impl EmailTransport {
 
     fn open(id: TransportId, setting: &'static str, aws: &Aws) -> Result<Self, OpenError> {
         match id {
-            TransportId::Ses => {
-                let client = aws_sdk_sesv2::Client::new(&aws.one_attempt(RESPONSE_TIMEOUT));
-                Ok(Self::Ses(SesTransport::new(client, settings::optional("SES_CONFIGURATION_SET")?)))
-            }
+            TransportId::Ses => Ok(Self::Ses(SesTransport::new(aws, settings::optional("SES_CONFIGURATION_SET")?))),
             TransportId::Smtp => {
                 let url = secret(aws, settings::required("SMTP_URL_SECRET_ARN")?);
-                Ok(Self::Smtp(SmtpTransport::new(url, settings::optional("SMTP_CERTIFICATE_AUTHORITY")?)))
+                let authority = settings::optional("SMTP_CERTIFICATE_AUTHORITY")?;
+                Ok(Self::Smtp(SmtpTransport::new(url, authority, aws.sources().clone())))
             }
             TransportId::Sns => Err(OpenError::NotEmail { setting, id }),
         }
@@ -86,6 +85,13 @@ impl Transport for EmailTransport {
         match self {
             Self::Ses(ses) => ses.id(),
             Self::Smtp(smtp) => smtp.id(),
+        }
+    }
+
+    fn max_duration(&self) -> Duration {
+        match self {
+            Self::Ses(ses) => ses.max_duration(),
+            Self::Smtp(smtp) => smtp.max_duration(),
         }
     }
 

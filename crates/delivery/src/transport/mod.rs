@@ -12,6 +12,7 @@
 //! | what is removed from providers' texts | `redact` |
 
 use std::future::Future;
+use std::time::Duration;
 
 use domain::TransportId;
 use jiff::Timestamp;
@@ -30,6 +31,9 @@ pub trait Transport: Send + Sync {
 
     /// The id that its circuit breaker and rate limit are stored under.
     fn id(&self) -> TransportId;
+
+    /// The longest that [`Transport::send`] takes.
+    fn max_duration(&self) -> Duration;
 
     /// Hands one message over, before `until` (the end of the lease) or not at all: after that another invocation may
     /// send it.

@@ -1,29 +1,36 @@
 //! Amazon SES (API v2): one attempt for each message, which is sent as raw MIME.
 
+use std::time::Duration;
+
 use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::operation::send_email::SendEmailError;
 use aws_sdk_sesv2::primitives::Blob;
 use aws_sdk_sesv2::types::{EmailContent, MessageTag, RawMessage};
-use domain::TransportId;
-use domain::clock::now;
+use domain::{Sources, TransportId};
 use jiff::Timestamp;
+use runtime::Aws;
 
 use crate::compose::mime::Email;
-use crate::transport::aws_error::{self, RefusalScope};
+use crate::transport::aws_error::{self, RESPONSE_TIMEOUT, RefusalScope};
 use crate::transport::{Accepted, SendError, Transport};
 
 /// Sends e-mail through SES.
 #[derive(Debug)]
 pub struct SesTransport {
     client: Client,
+    sources: Sources,
     configuration_set: Option<String>,
 }
 
 impl SesTransport {
-    /// `client` must make one attempt for each call and wait [`super::aws_error::RESPONSE_TIMEOUT`] for it: a retry
-    /// inside the client would hide a second copy. The configuration set says where events go.
-    pub fn new(client: Client, configuration_set: Option<String>) -> Self {
-        Self { client, configuration_set }
+    /// The longest attempt.
+    const MAX_DURATION: Duration = RESPONSE_TIMEOUT;
+
+    /// The configuration set says where events go. The client makes one attempt for each call, because a retry inside
+    /// it would hide a second copy.
+    pub fn new(aws: &Aws, configuration_set: Option<String>) -> Self {
+        let client = Client::new(&aws.one_attempt(RESPONSE_TIMEOUT));
+        Self { client, sources: aws.sources().clone(), configuration_set }
     }
 }
 
@@ -32,6 +39,10 @@ impl Transport for SesTransport {
 
     fn id(&self) -> TransportId {
         TransportId::Ses
+    }
+
+    fn max_duration(&self) -> Duration {
+        Self::MAX_DURATION
     }
 
     async fn send(&self, email: &Email, until: Timestamp) -> Result<Accepted, SendError> {
@@ -45,7 +56,7 @@ impl Transport for SesTransport {
             .content(EmailContent::builder().raw(raw).build())
             .set_configuration_set_name(self.configuration_set.clone())
             .set_email_tags(Some(email.tags.iter().map(tag).collect()));
-        if now() >= until {
+        if self.sources.now() >= until {
             return Err(SendError::TooLate);
         }
         match call.send().await {
@@ -83,7 +94,7 @@ mod tests {
     use lettre::Message;
 
     use super::*;
-    use crate::transport::aws_error::tests::{CannedResponse, closed_port, config, respond_once};
+    use crate::transport::aws_error::tests::{CannedResponse, aws_at, closed_port, respond_once};
 
     fn email() -> Email {
         let message = Message::builder()
@@ -96,8 +107,7 @@ mod tests {
     }
 
     fn ses_at(url: &str) -> SesTransport {
-        let client = Client::from_conf(aws_sdk_sesv2::config::Builder::from(&config(url)).build());
-        SesTransport::new(client, Some("offercast".to_owned()))
+        SesTransport::new(&aws_at(url), Some("offercast".to_owned()))
     }
 
     async fn send(response: Option<CannedResponse<'_>>) -> (Result<Accepted, SendError>, String) {

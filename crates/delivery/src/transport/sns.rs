@@ -1,21 +1,24 @@
 //! Amazon SNS: text messages to phone numbers, one attempt for each.
 
+use std::time::Duration;
+
 use aws_sdk_sns::Client;
 use aws_sdk_sns::operation::check_if_phone_number_is_opted_out::CheckIfPhoneNumberIsOptedOutError;
 use aws_sdk_sns::operation::publish::PublishError;
 use aws_sdk_sns::types::MessageAttributeValue;
-use domain::TransportId;
-use domain::clock::now;
+use domain::{Sources, TransportId};
 use jiff::Timestamp;
+use runtime::Aws;
 
 use crate::compose::sms::TextMessage;
-use crate::transport::aws_error::{self, RefusalScope};
+use crate::transport::aws_error::{self, RESPONSE_TIMEOUT, RefusalScope};
 use crate::transport::{Accepted, SendError, Transport};
 
 /// Sends text messages through SNS.
 #[derive(Debug)]
 pub struct SnsTransport {
     client: Client,
+    sources: Sources,
     options: SnsOptions,
 }
 
@@ -32,10 +35,12 @@ pub struct SnsOptions {
 }
 
 impl SnsTransport {
-    /// `client` must make one attempt for each call and wait [`super::aws_error::RESPONSE_TIMEOUT`] for it: a retry
-    /// inside the client would hide a second copy.
-    pub fn new(client: Client, options: SnsOptions) -> Self {
-        Self { client, options }
+    /// The longest attempt: asking whether the number has opted out, and publishing.
+    const MAX_DURATION: Duration = RESPONSE_TIMEOUT.saturating_mul(2);
+
+    /// The client makes one attempt for each call, because a retry inside it would hide a second copy.
+    pub fn new(aws: &Aws, options: SnsOptions) -> Self {
+        Self { client: Client::new(&aws.one_attempt(RESPONSE_TIMEOUT)), sources: aws.sources().clone(), options }
     }
 
     async fn check_opt_out(&self, number: &str) -> Result<(), SendError> {
@@ -61,6 +66,10 @@ impl Transport for SnsTransport {
         TransportId::Sns
     }
 
+    fn max_duration(&self) -> Duration {
+        Self::MAX_DURATION
+    }
+
     async fn send(&self, message: &TextMessage, until: Timestamp) -> Result<Accepted, SendError> {
         if self.options.check_opt_outs {
             self.check_opt_out(&message.to).await?;
@@ -79,7 +88,7 @@ impl Transport for SnsTransport {
             Some(sender) => call.message_attributes("AWS.SNS.SMS.SenderID", attribute(sender)),
             None => call,
         };
-        if now() >= until {
+        if self.sources.now() >= until {
             return Err(SendError::TooLate);
         }
         match call.send().await {
@@ -115,12 +124,11 @@ fn classify_parameter(text: &str) -> RefusalScope {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::aws_error::tests::{CannedResponse, closed_port, config, respond_once};
+    use crate::transport::aws_error::tests::{CannedResponse, aws_at, closed_port, respond_once};
 
     fn sns_at(url: &str, check_opt_outs: bool) -> SnsTransport {
-        let client = Client::from_conf(aws_sdk_sns::config::Builder::from(&config(url)).build());
         let sender_id = Some("ABank".to_owned());
-        SnsTransport::new(client, SnsOptions { sender_id, message_type: "Promotional".into(), check_opt_outs })
+        SnsTransport::new(&aws_at(url), SnsOptions { sender_id, message_type: "Promotional".into(), check_opt_outs })
     }
 
     fn message() -> TextMessage {

@@ -7,9 +7,8 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use domain::notification::{DeliveryState, Outcome};
 use domain::offer::Offer;
-use domain::{AddressHash, CustomerId, PushId, TransportId};
+use domain::{AddressHash, CustomerId, PushId, Sources, TransportId};
 use jiff::{SignedDuration, Timestamp};
-use uuid::Uuid;
 
 use super::{Deliveries, DeliveryId, DeliveryItem};
 use crate::StoreError;
@@ -38,8 +37,8 @@ const FAILED: &str = "push < :push AND #state = :failed";
 struct LeaseToken(String);
 
 impl LeaseToken {
-    fn generate() -> Self {
-        Self(Uuid::now_v7().to_string())
+    fn generate(sources: &Sources) -> Self {
+        Self(sources.uuid().to_string())
     }
 }
 
@@ -185,7 +184,7 @@ impl Deliveries {
                 "({condition}) AND NOT (#state = :retry AND unansweredVia = :other AND unansweredAt > :reservedSince)"
             );
         }
-        let token = LeaseToken::generate();
+        let token = LeaseToken::generate(self.table.sources());
         let mut update = self
             .update_available(&id, push, offer, &condition)
             .update_expression(
@@ -203,7 +202,7 @@ impl Deliveries {
         if let Some(other) = route.other {
             update = update
                 .expression_attribute_values(":other", text(other))
-                .expression_attribute_values(":reservedSince", millis(Timestamp::now() - RESERVED_FOR_TRANSPORT));
+                .expression_attribute_values(":reservedSince", millis(self.table.now() - RESERVED_FOR_TRANSPORT));
         }
         let claimed = self.table.update_if(update).await?.read::<DeliveryItem>(&self.table)?;
         match claimed.or_own_retry(|item| item.lease_token.as_ref() == Some(&token.0)) {
@@ -255,7 +254,7 @@ impl Deliveries {
             .expression_attribute_values(":retry", text(DeliveryState::Retry.as_str()))
             .expression_attribute_values(":claimed", text(DeliveryState::Claimed.as_str()))
             .expression_attribute_values(":push", number(push.number))
-            .expression_attribute_values(":now", millis(Timestamp::now()))
+            .expression_attribute_values(":now", millis(self.table.now()))
             .expression_attribute_values(":expiresAt", number(keep_until(offer).as_second()));
         for outcome in resendable {
             update = update.expression_attribute_values(format!(":{outcome}"), text(outcome));
@@ -271,7 +270,9 @@ impl Deliveries {
             // again.
             Ok(DeliveryState::Claimed | DeliveryState::Retry) => {
                 let reserved_until = item.unanswered_at.map(|at| at + RESERVED_FOR_TRANSPORT);
-                Ok(ClaimResult::Leased { until: item.lease_until.or(reserved_until).unwrap_or_else(Timestamp::now) })
+                Ok(ClaimResult::Leased {
+                    until: item.lease_until.or(reserved_until).unwrap_or_else(|| self.table.now()),
+                })
             }
             Err(error) => Err(self.table.unreadable(format!("state {error}"))),
         }
@@ -320,7 +321,7 @@ impl Deliveries {
             .condition_expression("leaseToken = :token")
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":token", text(&claim.token))
-            .expression_attribute_values(":now", millis(Timestamp::now()))
+            .expression_attribute_values(":now", millis(self.table.now()))
     }
 
     async fn write_claimed(&self, update: UpdateItemFluentBuilder) -> Result<RecordResult, StoreError> {

@@ -15,7 +15,7 @@ mod feedback;
 mod query;
 
 use aws_sdk_dynamodb::Client;
-use domain::{Channel, CustomerId, OfferId};
+use domain::{Channel, CustomerId, OfferId, Sources};
 use jiff::Timestamp;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -38,8 +38,8 @@ pub struct Deliveries {
 
 impl Deliveries {
     /// Opens the table named `table`.
-    pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { table: Table::new(client, table) }
+    pub fn new(client: Client, table: impl Into<String>, sources: Sources) -> Self {
+        Self { table: Table::new(client, table, sources) }
     }
 }
 

@@ -5,7 +5,6 @@
 //! for longer. If it dies, its lease expires.
 
 use domain::TransportId;
-use domain::clock::now;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{TransportLimits, truncate_reason};
@@ -51,7 +50,7 @@ impl TransportLimits {
         let Some(seen) = item.blocked_until else {
             return Ok(BreakerState::Closed);
         };
-        let now = now();
+        let now = self.table.now();
         if seen > now {
             return Ok(BreakerState::Open { until: seen });
         }
@@ -78,7 +77,7 @@ impl TransportLimits {
         reason: &str,
     ) -> Result<Timestamp, StoreError> {
         let failures = probe.map_or(0, |probe| probe.failures + 1);
-        let until = now() + block_after(failures);
+        let until = self.table.now() + block_after(failures);
         let block = self
             .update(transport)
             .update_expression("SET blockedUntil = :until, failures = :failures, lastError = :reason")
@@ -112,7 +111,7 @@ impl TransportLimits {
             .update(transport)
             .update_expression("SET blockedUntil = :now")
             .condition_expression("blockedUntil = :probe")
-            .expression_attribute_values(":now", millis(now()))
+            .expression_attribute_values(":now", millis(self.table.now()))
             .expression_attribute_values(":probe", millis(probe.until));
         self.write(release).await.map(|_| ())
     }

@@ -18,7 +18,7 @@ use std::sync::atomic::AtomicI64;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use domain::TransportId;
+use domain::{Sources, TransportId};
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -60,8 +60,8 @@ struct LimitsItem {
 
 impl TransportLimits {
     /// Opens the table named `table`.
-    pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { table: Table::new(client, table), last_latency: Arc::default() }
+    pub fn new(client: Client, table: impl Into<String>, sources: Sources) -> Self {
+        Self { table: Table::new(client, table, sources), last_latency: Arc::default() }
     }
 
     fn update(&self, transport: TransportId) -> UpdateItemFluentBuilder {

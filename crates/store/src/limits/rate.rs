@@ -5,10 +5,9 @@
 
 use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
-use domain::TransportId;
+use domain::{Sources, TransportId};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{LimitsItem, TransportLimits};
@@ -29,23 +28,25 @@ const RESERVE_ATTEMPTS: u32 = 5;
 
 /// The latency of the store's responses. A reservation starts when its sender is likely to receive it: otherwise a slow
 /// store would let all of it lapse, again and again.
-struct Latency {
+struct Latency<'s> {
+    sources: &'s Sources,
     /// The longest call of the reservation before, in microseconds.
     previous: i64,
     /// The longest call of this reservation so far, in microseconds.
     longest: i64,
 }
 
-impl Latency {
+impl Latency<'_> {
     /// When the response to a call made now arrives, in microseconds since 1970.
     fn expected_response(&self) -> i64 {
-        Timestamp::now().as_microsecond() + self.previous.max(self.longest).min(MAX_LATENCY)
+        self.sources.precise_now().as_microsecond() + self.previous.max(self.longest).min(MAX_LATENCY)
     }
 
     async fn measure<T>(&mut self, call: impl Future<Output = T>) -> T {
-        let start = Instant::now();
+        let start = self.sources.precise_now();
         let response = call.await;
-        self.longest = self.longest.max(i64::try_from(start.elapsed().as_micros()).unwrap_or(i64::MAX));
+        let took = self.sources.precise_now().duration_since(start).as_micros();
+        self.longest = self.longest.max(i64::try_from(took).unwrap_or(i64::MAX));
         response
     }
 }
@@ -70,13 +71,11 @@ pub struct ReservedSlots {
     left: u32,
 }
 
-impl Iterator for ReservedSlots {
-    type Item = Timestamp;
-
-    /// The next slot. Those that passed more than `MAX_LATENESS` ago are dropped: used late, they would all go at once,
+impl ReservedSlots {
+    /// The next slot at `now`. Those that passed more than `MAX_LATENESS` ago are dropped: used late, they would all go at once,
     /// in addition to those that other senders have reserved since.
-    fn next(&mut self) -> Option<Timestamp> {
-        let lapsed = Timestamp::now() - MAX_LATENESS;
+    pub fn take_next(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let lapsed = now - MAX_LATENESS;
         loop {
             self.left = self.left.checked_sub(1)?;
             let at = self.next;
@@ -97,7 +96,8 @@ impl TransportLimits {
         per_second: NonZeroU32,
         wanted: u32,
     ) -> Result<Reservation, StoreError> {
-        let mut latency = Latency { previous: self.last_latency.load(Ordering::Relaxed), longest: 0 };
+        let previous = self.last_latency.load(Ordering::Relaxed);
+        let mut latency = Latency { sources: self.table.sources(), previous, longest: 0 };
         let reservation = self.try_reserve(transport, per_second, wanted, &mut latency).await;
         self.last_latency.store(latency.longest, Ordering::Relaxed);
         reservation
@@ -108,7 +108,7 @@ impl TransportLimits {
         transport: TransportId,
         per_second: NonZeroU32,
         wanted: u32,
-        latency: &mut Latency,
+        latency: &mut Latency<'_>,
     ) -> Result<Reservation, StoreError> {
         let interval = 1_000_000 / i64::from(per_second.get());
         let count = wanted.clamp(1, per_second.get());
@@ -172,8 +172,9 @@ mod tests {
     #[test]
     fn reserved_sends_are_an_interval_apart_and_lapsed_ones_are_skipped() {
         let interval = SignedDuration::from_secs(10);
-        let now = Timestamp::now();
-        let slot = ReservedSlots { next: now - interval - interval, interval, left: 4 };
-        assert_eq!(slot.collect::<Vec<_>>(), [now, now + interval]);
+        let now = Timestamp::UNIX_EPOCH;
+        let mut slots = ReservedSlots { next: now - interval - interval, interval, left: 4 };
+        let taken: Vec<_> = std::iter::from_fn(|| slots.take_next(now)).collect();
+        assert_eq!(taken, [now, now + interval]);
     }
 }

@@ -1,9 +1,7 @@
 //! What delays the sends of a transport, for those who watch a push.
 
 use domain::TransportId;
-use domain::clock::now;
 use domain::push::waiting::Delay;
-use jiff::Timestamp;
 
 use super::{LimitsItem, TransportLimits, truncate_reason};
 use crate::StoreError;
@@ -19,7 +17,7 @@ impl TransportLimits {
         if blocked_until.is_some() {
             return Ok(Some(Delay::Outage { last_error }));
         }
-        if next_send.is_some_and(|next| next > Timestamp::now().as_microsecond()) {
+        if next_send.is_some_and(|next| next > self.table.sources().precise_now().as_microsecond()) {
             return Ok(Some(Delay::Rate));
         }
         Ok(refused_at.map(|at| Delay::Refusals { at, last_error }))
@@ -30,7 +28,7 @@ impl TransportLimits {
         let update = self
             .update(transport)
             .update_expression("SET refusedAt = :now, lastError = :reason")
-            .expression_attribute_values(":now", millis(now()))
+            .expression_attribute_values(":now", millis(self.table.now()))
             .expression_attribute_values(":reason", text(truncate_reason(reason)));
         self.write(update).await.map(|_| ())
     }

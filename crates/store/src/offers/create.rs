@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use domain::offer::Offer;
 use domain::{OfferId, PushId, TraceId};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde::Deserialize;
 
 use super::push_requests::{PushRequest, PushRequestItem};
@@ -163,7 +163,7 @@ impl Offers {
             return Ok(None);
         };
         let item: IdempotencyItem = self.table.read(item)?;
-        if item.expires_at <= Timestamp::now().as_second() {
+        if item.expires_at <= self.table.now().as_second() {
             return Ok(None);
         }
         if item.fingerprint != idempotency.fingerprint {

@@ -15,7 +15,7 @@ mod push_requests;
 use aws_sdk_dynamodb::Client;
 use domain::channel::Channels;
 use domain::offer::Offer;
-use domain::{OfferId, Rule, Text};
+use domain::{OfferId, Rule, Sources, Text};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -100,8 +100,8 @@ impl From<OfferItem> for Offer {
 
 impl Offers {
     /// Opens the table named `table`.
-    pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { table: Table::new(client, table) }
+    pub fn new(client: Client, table: impl Into<String>, sources: Sources) -> Self {
+        Self { table: Table::new(client, table, sources) }
     }
 
     /// One offer, read consistently.

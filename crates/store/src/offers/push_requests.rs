@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_stream_record_key_names_its_push() {
-        let offer = OfferId::generate();
+        let offer: OfferId = "01980000-0000-7000-8000-000000000001".parse().unwrap();
         let push = push_of_key(&offer.to_string(), "push#0012").unwrap();
         assert_eq!((push.offer, push.number), (offer, 12));
         assert_eq!(push_of_key(&offer.to_string(), "offer"), None);
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn times_are_stored_as_milliseconds() {
         let at: Timestamp = "2026-01-01T00:00:00.123Z".parse().unwrap();
-        let push = PushId { offer: OfferId::generate(), number: 1 };
+        let push = PushId { offer: "01980000-0000-7000-8000-000000000001".parse().unwrap(), number: 1 };
         let request =
             PushRequest { push, requested_by: "b".into(), requested_at: at, retry_rejected: false, trace: None };
         let item = to_item(PushRequestItem::from(&request));

@@ -35,9 +35,9 @@ use std::collections::BTreeSet;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
-use domain::PushId;
 use domain::event::EventKind;
 use domain::push::PushState;
+use domain::{PushId, Sources};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -147,15 +147,15 @@ struct PushItem {
 
 impl Pushes {
     /// Opens the table named `table`.
-    pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { table: Table::new(client, table) }
+    pub fn new(client: Client, table: impl Into<String>, sources: Sources) -> Self {
+        Self { table: Table::new(client, table, sources) }
     }
 
     /// Creates a push unless it exists. Returns the stored one, so that a repeated request finds the same slices.
     pub async fn create(&self, request: &PushRequest, plan: Plan) -> Result<Push, StoreError> {
         let (state, slices, starts_at, started_at) = match plan {
             Plan::At(starts_at) => (PushState::Scheduled, 0, Some(starts_at), None),
-            Plan::Now { slices } => (PushState::Running, slices, None, Some(domain::clock::now())),
+            Plan::Now { slices } => (PushState::Running, slices, None, Some(self.table.now())),
         };
         let item = PushItem {
             pk: request.push.to_string(),
@@ -265,7 +265,7 @@ impl Pushes {
 
     /// The same, with the current time as `:now`.
     fn update_now(&self, push: PushId, sk: impl ToString) -> UpdateItemFluentBuilder {
-        self.update(push, sk).expression_attribute_values(":now", millis(Timestamp::now()))
+        self.update(push, sk).expression_attribute_values(":now", millis(self.table.now()))
     }
 
     fn push(&self, item: PushItem) -> Result<Push, StoreError> {

@@ -6,10 +6,9 @@ use std::fmt;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::push::{OutcomeCounts, ScanCounts};
-use domain::{Channel, CustomerId, PushId};
+use domain::{Channel, CustomerId, PushId, Sources};
 use jiff::Timestamp;
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::Pushes;
 use super::batch_number::BatchNumber;
@@ -47,8 +46,8 @@ impl SliceScan {
 pub(super) struct ScannerId(String);
 
 impl ScannerId {
-    fn generate() -> Self {
-        Self(Uuid::now_v7().to_string())
+    fn generate(sources: &Sources) -> Self {
+        Self(sources.uuid().to_string())
     }
 }
 
@@ -123,7 +122,7 @@ pub(super) fn with_counters(
 impl Pushes {
     /// Starts scanning a slice, or continues after the last committed page. An earlier scanner is superseded.
     pub async fn start_scan(&self, push: PushId, slice: u32, generation: u32) -> Result<ScanStep, StoreError> {
-        let scanner = ScannerId::generate();
+        let scanner = ScannerId::generate(self.table.sources());
         let start = self
             .update_now(push, slice_sk(slice))
             .update_expression(

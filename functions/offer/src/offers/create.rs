@@ -8,8 +8,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header::LOCATION};
 use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
-use domain::Faults;
 use domain::offer::{Offer, Posted};
+use domain::{Faults, OfferId};
 use runtime::metrics::{self, Unit};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -47,8 +47,13 @@ pub(crate) async fn create(
     {
         return replay_response(&previous, replayed);
     }
-    let offer =
-        Offer::parse(body, &Posted { at: domain::clock::now(), by: &caller, default_subject: &app.default_subject })?;
+    let posted = Posted {
+        id: OfferId::generate(&app.sources),
+        at: app.sources.now(),
+        by: &caller,
+        default_subject: &app.default_subject,
+    };
+    let offer = Offer::parse(body, &posted)?;
     match app.offers.create(&offer, idempotency.as_ref(), trace).await? {
         CreateResult::Stored => {
             tracing::info!(offer.id = %offer.id, offer.code = offer.code, by = offer.created_by, "offer stored");

@@ -135,7 +135,12 @@ mod tests {
     #[test]
     fn pages_add_up_and_each_sample_has_the_smallest_id() {
         let default_subject = Text::parse("Save").unwrap();
-        let posted = Posted { at: domain::clock::now(), by: "bank", default_subject: &default_subject };
+        let posted = Posted {
+            id: "01980000-0000-7000-8000-000000000001".parse().unwrap(),
+            at: "2026-06-01T12:00:00Z".parse().unwrap(),
+            by: "bank",
+            default_subject: &default_subject,
+        };
         let body = json!({"code": "A", "description": "B", "eligibility": "customer.tier == 'gold'"});
         let offer = Offer::parse(body, &posted).unwrap();
         let customer = |id: &str, channels: Value, attributes: Value| {

@@ -23,7 +23,7 @@ use api::{Body, Caller, Problem};
 use axum::Json;
 use axum::extract::State;
 use domain::offer::Posted;
-use domain::{Faults, Offer};
+use domain::{Faults, Offer, OfferId};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
@@ -42,7 +42,12 @@ pub(crate) async fn preview(
     Body(mut body): Body,
 ) -> Result<Json<Value>, Problem> {
     let recipients = body.as_object_mut().and_then(|body| body.remove("testRecipients"));
-    let posted = Posted { at: domain::clock::now(), by: &caller, default_subject: &app.default_subject };
+    let posted = Posted {
+        id: OfferId::generate(&app.sources),
+        at: app.sources.now(),
+        by: &caller,
+        default_subject: &app.default_subject,
+    };
     let (offer, recipients) = match (Offer::parse(body, &posted), test_recipients(recipients)) {
         (Ok(offer), Ok(recipients)) => (offer, recipients),
         (offer, recipients) => return Err(all_faults(offer.err(), recipients.err()).into()),

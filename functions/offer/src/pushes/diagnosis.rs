@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use domain::TransportId;
-use domain::clock::now;
 use domain::push::PushState;
 use domain::push::waiting::{Delays, Wait};
+use domain::{Sources, TransportId};
 use runtime::Queue;
 use store::TransportLimits;
 use store::pushes::Progress;
 
 /// The places to look for what delays a push.
 pub struct Diagnosis {
+    /// The clock.
+    pub sources: Sources,
     /// Rate limits and breakers of the transports.
     pub limits: TransportLimits,
     /// The transports that this deployment uses.
@@ -23,7 +24,7 @@ pub struct Diagnosis {
 impl Diagnosis {
     /// Finds what delays a push, from what the pipeline has recorded.
     pub(super) async fn wait_reason(&self, progress: &Progress) -> Wait {
-        progress.wait(&self.delays(progress).await, &self.dead_letters(progress).await, now())
+        progress.wait(&self.delays(progress).await, &self.dead_letters(progress).await, self.sources.now())
     }
 
     async fn delays(&self, progress: &Progress) -> Delays {
@@ -45,7 +46,7 @@ impl Diagnosis {
 
     async fn dead_letters(&self, progress: &Progress) -> Vec<(&'static str, u64)> {
         let mut dead_letters = Vec::new();
-        if !progress.is_stalled(now()) {
+        if !progress.is_stalled(self.sources.now()) {
             return dead_letters;
         }
         for (name, queue) in &self.dead_letters {

@@ -12,7 +12,6 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header::LOCATION};
 use axum::response::{IntoResponse, Response};
 use domain::channel::Channels;
-use domain::clock::now;
 use domain::fields::{Fields, kind};
 use domain::push::{OutcomeCounts, PushState, ScanCounts};
 use domain::{Faults, PushId};
@@ -48,7 +47,7 @@ async fn view(app: &App, progress: Progress) -> ProgressView {
 async fn requested_progress(app: &App, id: PushId) -> Result<Progress, Problem> {
     let request = app.offers.push_request(id).await?.ok_or_else(|| Problem::not_found("push"))?;
     let offer = offers::find(app, &id.offer.to_string()).await?;
-    let starts_at = offer.waits_until(now());
+    let starts_at = offer.waits_until(app.sources.now());
     let push = Push {
         id,
         state: if starts_at.is_some() { PushState::Scheduled } else { PushState::Running },
@@ -81,7 +80,7 @@ pub(crate) async fn push_again(
 ) -> Result<Response, Problem> {
     let retry_rejected = parse_options(body)?;
     let offer = offers::find(&app, &offer).await?;
-    if offer.has_expired(now()) {
+    if offer.has_expired(app.sources.now()) {
         return Err(Problem::new(
             StatusCode::CONFLICT,
             format!(
@@ -103,8 +102,13 @@ pub(crate) async fn push_again(
         return Err(still_open());
     }
     let id = PushId { offer: offer.id, number: last + 1 };
-    let request =
-        PushRequest { push: id, requested_by: caller, requested_at: now(), retry_rejected, trace: Some(trace) };
+    let request = PushRequest {
+        push: id,
+        requested_by: caller,
+        requested_at: app.sources.now(),
+        retry_rejected,
+        trace: Some(trace),
+    };
     if !app.offers.request_push(&request).await? {
         return Err(still_open());
     }

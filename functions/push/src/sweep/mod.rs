@@ -33,7 +33,6 @@ mod slices;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use domain::clock::now;
 use domain::push::PushState;
 use domain::{Channel, OfferId, PushId};
 use jiff::{SignedDuration, Timestamp};
@@ -85,7 +84,7 @@ impl Sweeper {
     /// When time runs short, the next sweep continues with the rest of the pushes.
     pub(crate) async fn sweep_all(&self, deadline: Deadline) -> Result<Swept, SweepError> {
         let mut swept = Swept::default();
-        let now = now();
+        let now = self.starter.sources.now();
         let not_started = start_missed(&self.starter, now, &mut swept).await?;
         let open = self.sweep_open(now, deadline, &mut swept).await?;
         // Only a sweep that read every open push can compare the batches with the depth of the queues.
@@ -134,7 +133,7 @@ impl Sweeper {
         loop {
             let page = self.starter.pushes.list_open(PAGE, after.clone()).await?;
             for push in page.items {
-                if deadline.has_less_than(MIN_TIME_PER_PUSH) {
+                if deadline.has_less_than(MIN_TIME_PER_PUSH, self.starter.sources.now()) {
                     break;
                 }
                 open.oldest = open.oldest.min(push.started_at.unwrap_or(now));
@@ -147,7 +146,7 @@ impl Sweeper {
                     open.failed += 1;
                 }
             }
-            if deadline.has_less_than(MIN_TIME_PER_PUSH) {
+            if deadline.has_less_than(MIN_TIME_PER_PUSH, self.starter.sources.now()) {
                 tracing::warn!("sweep out of time with pushes left; the next sweep continues with them");
                 *self.resume_at.lock().await = after;
                 open.is_complete = false;
@@ -169,7 +168,7 @@ impl Sweeper {
     ) -> Result<(), SweepError> {
         match push.state {
             PushState::Scheduled => {
-                if push.starts_at.is_some_and(|starts_at| starts_at <= now()) {
+                if push.starts_at.is_some_and(|starts_at| starts_at <= self.starter.sources.now()) {
                     self.starter.start_scheduled(push.id).await?;
                     swept.started += 1;
                 }

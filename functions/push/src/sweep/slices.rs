@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use domain::Channel;
 use domain::channel::Channels;
-use domain::clock::now;
 use jiff::{SignedDuration, Timestamp};
 use runtime::Queue;
 use store::pushes::{Push, SliceState, SliceStatus};
@@ -51,7 +50,7 @@ pub(super) async fn sweep_slices(
     outstanding: &mut Outstanding,
     swept: &mut Swept,
 ) -> Result<(), SweepError> {
-    let now = now();
+    let now = starter.sources.now();
     let mut again = Vec::new();
     let mut waiting = Vec::new();
     for slice in starter.pushes.slices(push).await? {

@@ -13,11 +13,10 @@
 //! | which certificates are trusted | [`tls`] |
 
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use deadpool::managed::{self, Object};
-use domain::TransportId;
-use domain::clock::now;
+use domain::{Sources, TransportId};
 use jiff::Timestamp;
 use lettre::Message;
 use lettre::transport::smtp::Error as SmtpError;
@@ -26,7 +25,7 @@ use lettre::transport::smtp::response::Response;
 use tokio::time::timeout;
 
 use self::pool::{COMMAND_TIMEOUT, Connection, Connections};
-use self::server::{redacted, unreachable};
+use self::server::{CONNECT_TIMEOUT, redacted, unreachable};
 use self::tls::Authority;
 use crate::compose::mime::Email;
 use crate::transport::{Accepted, SendError, Transport};
@@ -43,9 +42,13 @@ const MAX_CONNECTIONS: usize = 10;
 /// ten minutes, which a function does not have. Giving up early risks a second copy.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The timeout of a connection from the pool: for the check of an idle one, and for a new one if the check fails.
+const ACQUIRE_TIMEOUT: Duration = COMMAND_TIMEOUT.saturating_add(CONNECT_TIMEOUT);
+
 /// Sends e-mail through one SMTP server.
 pub struct SmtpTransport {
     pool: managed::Pool<Connections>,
+    sources: Sources,
 }
 
 /// Why an attempt failed, and whether the message was handed over.
@@ -65,22 +68,50 @@ impl SmtpTransport {
     /// `smtp://host:25`. A password is sent unencrypted to this machine only. The URL is read for the first message,
     /// and again after the server could not be used. The server's certificate must be issued by a public authority or
     /// by `authority`.
-    pub fn new(url: UrlSource, authority: Option<Authority>) -> Self {
-        let pool = managed::Pool::builder(Connections { url, authority, server: Mutex::new(None) })
+    pub fn new(url: UrlSource, authority: Option<Authority>, sources: Sources) -> Self {
+        let connections = Connections { url, authority, server: Mutex::new(None), sources: sources.clone() };
+        let pool = managed::Pool::builder(connections)
             .max_size(MAX_CONNECTIONS)
             .build()
             .expect("a pool without timeouts needs no runtime");
-        Self { pool }
+        Self { pool, sources }
     }
 
+    /// The longest attempt: a pooled connection that turns out to be gone at its first command, a new one, three
+    /// commands, the message, and a reset after a refusal.
+    const MAX_DURATION: Duration = ACQUIRE_TIMEOUT
+        .saturating_add(COMMAND_TIMEOUT)
+        .saturating_add(CONNECT_TIMEOUT)
+        .saturating_add(COMMAND_TIMEOUT.saturating_mul(3))
+        .saturating_add(MESSAGE_TIMEOUT)
+        .saturating_add(COMMAND_TIMEOUT);
+
     async fn connection(&self) -> Result<Object<Connections>, SendError> {
-        self.pool.get().await.map_err(|error| match error {
-            managed::PoolError::Backend(error) => error,
-            other => SendError::Unreachable(other.to_string()),
-        })
+        match timeout(ACQUIRE_TIMEOUT, self.pool.get()).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(managed::PoolError::Backend(error))) => Err(error),
+            Ok(Err(other)) => Err(SendError::Unreachable(other.to_string())),
+            Err(_) => Err(SendError::Unreachable("no usable connection in time".to_owned())),
+        }
+    }
+
+    /// Keeps a connection after a refusal if the server accepts a reset.
+    async fn keep_or_discard(&self, mut connection: Object<Connections>) {
+        if reply_within(COMMAND_TIMEOUT, connection.smtp.command(Rset)).await.is_ok() {
+            connection.awaiting_reply = false;
+            connection.used_at = self.sources.now();
+        } else {
+            discard(connection);
+        }
+    }
+
+    /// Closes all idle connections.
+    fn close_idle(&self) {
+        self.pool.retain(|_, _| false);
     }
 
     async fn attempt(
+        &self,
         connection: &mut Connection,
         message: &Message,
         raw: &[u8],
@@ -107,7 +138,7 @@ impl SmtpTransport {
         }
         // The commands took time, and the process may have been frozen meanwhile. Without the end of the message the
         // server discards it.
-        if now() >= until {
+        if self.sources.now() >= until {
             return Err(Failure::BeforeHandover(SendError::TooLate));
         }
         let accepted = reply_within(MESSAGE_TIMEOUT, smtp.message(raw)).await.map_err(|error| match error {
@@ -128,28 +159,42 @@ impl Transport for SmtpTransport {
         TransportId::Smtp
     }
 
+    fn max_duration(&self) -> Duration {
+        Self::MAX_DURATION
+    }
+
     async fn send(&self, email: &Email, until: Timestamp) -> Result<Accepted, SendError> {
         let message = &email.message;
         let raw = message.formatted();
+        let mut is_first = true;
         loop {
             let mut connection = self.connection().await?;
-            match Self::attempt(&mut connection, message, &raw, until).await {
+            match self.attempt(&mut connection, message, &raw, until).await {
                 Ok(_) => {
-                    connection.used_at = Instant::now();
+                    connection.used_at = self.sources.now();
                     let id = message.headers().get::<lettre::message::header::MessageId>();
                     return Ok(Accepted { message_id: id.map(|id| id.as_ref().to_owned()).unwrap_or_default() });
                 }
                 // Servers close idle connections. Nothing was handed over, so a new connection may be used.
-                Err(Failure::ConnectionGone) => discard(connection),
+                Err(Failure::ConnectionGone) if is_first => {
+                    is_first = false;
+                    discard(connection);
+                    // They may be gone as well, and one attempt must not try them all.
+                    self.close_idle();
+                }
+                Err(Failure::ConnectionGone) => {
+                    discard(connection);
+                    return Err(SendError::Throttled("MAIL FROM: the server closes connections".to_owned()));
+                }
                 Err(Failure::Refused(error)) => {
                     if let SendError::Unreachable(_) = error {
                         // The server refuses us. The password in the URL may have changed, so all connections, which
                         // used the same one, are replaced.
                         self.pool.manager().forget_server();
-                        self.pool.retain(|_, _| false);
+                        self.close_idle();
                         discard(connection);
                     } else {
-                        keep_or_discard(connection).await;
+                        self.keep_or_discard(connection).await;
                     }
                     return Err(error);
                 }
@@ -159,16 +204,6 @@ impl Transport for SmtpTransport {
                 }
             }
         }
-    }
-}
-
-/// Keeps a connection after a refusal if the server accepts a reset.
-async fn keep_or_discard(mut connection: Object<Connections>) {
-    if reply_within(COMMAND_TIMEOUT, connection.smtp.command(Rset)).await.is_ok() {
-        connection.awaiting_reply = false;
-        connection.used_at = Instant::now();
-    } else {
-        discard(connection);
     }
 }
 

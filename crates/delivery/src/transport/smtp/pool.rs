@@ -1,10 +1,12 @@
 //! The pool of connections to an SMTP server.
 
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
+use domain::Sources;
 use futures::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use tokio::time::timeout;
 
@@ -15,7 +17,7 @@ use crate::transport::SendError;
 /// The timeout of the reply to one command.
 pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that was idle for longer is checked before it is used.
-const IDLE_CHECK_AFTER: Duration = Duration::from_secs(5);
+const IDLE_CHECK_AFTER: SignedDuration = SignedDuration::from_secs(5);
 
 /// Returns the server's URL with its password, or why it is not available.
 pub type UrlSource = Box<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
@@ -23,7 +25,8 @@ pub type UrlSource = Box<dyn Fn() -> BoxFuture<'static, Result<String, String>> 
 /// A pooled connection.
 pub(super) struct Connection {
     pub(super) smtp: AsyncSmtpConnection,
-    pub(super) used_at: Instant,
+    /// When a reply last arrived, in wall-clock time: a server closes idle connections of a frozen process as well.
+    pub(super) used_at: Timestamp,
     /// Whether it has carried a message: the server may have closed it since.
     pub(super) reused: bool,
     /// Whether a reply may still be outstanding. The next command would take it for its own, and a message could count
@@ -36,6 +39,7 @@ pub(super) struct Connections {
     pub(super) authority: Option<Authority>,
     /// The server of the URL as last read. Read again after the server could not be used.
     pub(super) server: Mutex<Option<Server>>,
+    pub(super) sources: Sources,
 }
 
 impl Connections {
@@ -63,7 +67,7 @@ impl managed::Manager for Connections {
 
     async fn create(&self) -> Result<Connection, SendError> {
         let smtp = self.server().await?.connect(self.authority.as_ref()).await.inspect_err(|_| self.forget_server())?;
-        Ok(Connection { smtp, used_at: Instant::now(), reused: false, awaiting_reply: false })
+        Ok(Connection { smtp, used_at: self.sources.now(), reused: false, awaiting_reply: false })
     }
 
     async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<SendError> {
@@ -71,7 +75,9 @@ impl managed::Manager for Connections {
         if connection.awaiting_reply || connection.smtp.has_broken() {
             return Err(closed());
         }
-        if connection.used_at.elapsed() > IDLE_CHECK_AFTER {
+        let idle_for = self.sources.now().duration_since(connection.used_at);
+        // After the clock was set back, the time is unknown.
+        if idle_for.is_negative() || idle_for > IDLE_CHECK_AFTER {
             connection.awaiting_reply = true;
             let alive = timeout(COMMAND_TIMEOUT, connection.smtp.test_connected()).await;
             if !matches!(alive, Ok(true)) {

@@ -14,7 +14,7 @@ use super::tls::{self, Authority};
 use crate::transport::{SendError, redact};
 
 /// The timeout of a new connection, including greeting, TLS and authentication.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Address, encryption and credentials of a server.
 #[derive(Clone)]

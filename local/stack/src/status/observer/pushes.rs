@@ -8,6 +8,7 @@ use domain::push::waiting::Delays;
 use domain::{PushId, TransportId};
 use futures::future::try_join_all;
 use jiff::Timestamp;
+use runtime::sources::system;
 use store::pushes::Progress;
 use store::{Offers, Pushes, StoreError, TransportLimits};
 
@@ -35,9 +36,9 @@ impl PushObserver {
         // A table that is missing from the outputs is reported when it is read.
         let table = |name: &str| deployment.tables.get(name).cloned().unwrap_or_else(|| name.to_owned());
         Self {
-            offers: Offers::new(dynamodb.clone(), table("offers")),
-            pushes: Pushes::new(dynamodb.clone(), table("pushes")),
-            limits: TransportLimits::new(dynamodb, table("pacing")),
+            offers: Offers::new(dynamodb.clone(), table("offers"), system()),
+            pushes: Pushes::new(dynamodb.clone(), table("pushes"), system()),
+            limits: TransportLimits::new(dynamodb, table("pacing"), system()),
             finished: HashMap::new(),
         }
     }
