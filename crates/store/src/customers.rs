@@ -1,6 +1,7 @@
 //! The Customers table: one item for each customer. No other table holds an address.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::ReturnValue;
@@ -70,8 +71,19 @@ pub struct CustomersPage {
     pub customers: Vec<Customer>,
     /// How many items cannot be read as a customer (written by something other than this product).
     pub unreadable: u64,
-    /// The customer after whom the next page starts; `None` on the last page of the segment.
-    pub next: Option<CustomerId>,
+    /// Where the next page starts; `None` on the last page of the segment.
+    pub next: Option<ScanPosition>,
+}
+
+/// Where a scan continues: after the item with this key, which need not be a customer's.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct ScanPosition(pub(crate) String);
+
+impl fmt::Display for ScanPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 impl Customers {
@@ -136,7 +148,7 @@ impl Customers {
         &self,
         segment: u32,
         segments: u32,
-        after: Option<&CustomerId>,
+        after: Option<&ScanPosition>,
         limit: u16,
     ) -> Result<CustomersPage, StoreError> {
         let signed = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
@@ -153,10 +165,7 @@ impl Customers {
             .send()
             .await
             .map_err(|error| self.table.call_failed("Scan", &error))?;
-        let next = page
-            .last_evaluated_key
-            .map(|key| customer_id(&key).ok_or_else(|| self.table.unreadable("pk is no customer id")))
-            .transpose()?;
+        let next = page.last_evaluated_key.and_then(|key| Some(ScanPosition(key.get("pk")?.as_s().ok()?.clone())));
         let mut customers = CustomersPage { customers: Vec::new(), unreadable: 0, next };
         for item in page.items.unwrap_or_default() {
             match self.customer(item) {

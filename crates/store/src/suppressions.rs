@@ -118,7 +118,8 @@ impl Suppressions {
             // A later bounce must not replace a complaint.
             Reason::OptedOut | Reason::Bounced => put.condition_expression("attribute_not_exists(pk)"),
         };
-        self.table.put_if(put).await.map(|_| ())
+        // Its own repeated write has stored what it would store.
+        self.table.put_if(put, |_: &SuppressionItem| false).await.map(|_| ())
     }
 
     /// The suppressed ones among these recipients, with the strongest reason. Makes one call for every 50.

@@ -2,17 +2,23 @@
 //!
 //! Modules keep their keys, expressions and the meaning of their items.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{KeysAndAttributes, PutRequest, WriteRequest};
+use aws_sdk_dynamodb::types::{
+    KeysAndAttributes, PutRequest, ReturnValue, ReturnValuesOnConditionCheckFailure, WriteRequest,
+};
 use domain::Sources;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -43,40 +49,43 @@ pub(crate) enum Consistency {
 
 /// The result of a conditional write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Conditional<T> {
-    /// The condition held, and the write was made. Holds the item as the call asked for it.
-    Done(T),
-    /// The condition did not hold. Holds the item that did not meet it, if the call asked for it.
-    NotMet(T),
+pub(crate) enum Conditional<D, N> {
+    /// The condition held, and the write was made.
+    Done(D),
+    /// The condition did not hold.
+    NotMet(N),
 }
 
-impl<T> Conditional<T> {
+impl<D, N> Conditional<D, N> {
     pub(crate) const fn is_done(&self) -> bool {
         matches!(self, Self::Done(_))
     }
+}
 
-    pub(crate) fn into_inner(self) -> T {
-        let (Self::Done(inner) | Self::NotMet(inner)) = self;
-        inner
-    }
+/// Counts the attempts of one call: the SDK repeats it if no response arrives.
+#[derive(Debug, Clone, Default)]
+struct Attempts(Arc<AtomicU32>);
 
-    /// Recognises this call's own write. The SDK repeats a call whose response was lost; if the first attempt was
-    /// written, the repeated one no longer meets its condition.
-    pub(crate) fn or_own_retry(self, is_own: impl FnOnce(&T) -> bool) -> Self {
-        match self {
-            Self::NotMet(item) if is_own(&item) => Self::Done(item),
-            other => other,
-        }
+impl Attempts {
+    /// Whether an attempt before the last one may have been written.
+    fn is_repeated(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 1
     }
 }
 
-impl Conditional<Option<Item>> {
-    /// Reads the item, which the call must have asked for.
-    pub(crate) fn read<T: DeserializeOwned>(self, table: &Table) -> Result<Conditional<T>, StoreError> {
-        Ok(match self {
-            Self::Done(item) => Conditional::Done(table.read_present(item)?),
-            Self::NotMet(item) => Conditional::NotMet(table.read_present(item)?),
-        })
+impl Intercept for Attempts {
+    fn name(&self) -> &'static str {
+        "Attempts"
+    }
+
+    fn read_before_attempt(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -171,35 +180,56 @@ impl Table {
         self.client.update_item().table_name(&self.name).set_key(Some(key))
     }
 
-    pub(crate) async fn update_if(
+    /// Makes an update if its condition holds, and reads the item: the new one, or the one that did not meet the
+    /// condition.
+    ///
+    /// The SDK repeats a call whose response was lost. If the first attempt was written, the repeated one no longer
+    /// meets its condition; `is_own` recognises by the item that this call wrote it.
+    pub(crate) async fn update_if<T: DeserializeOwned>(
         &self,
         update: UpdateItemFluentBuilder,
-    ) -> Result<Conditional<Option<Item>>, StoreError> {
-        match update.send().await {
-            Ok(updated) => Ok(Conditional::Done(updated.attributes)),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
-                    Ok(Conditional::NotMet(failed.item.clone()))
-                }
-                _ => Err(self.call_failed("UpdateItem", &error)),
-            },
-        }
+        is_own: impl FnOnce(&T) -> bool,
+    ) -> Result<Conditional<T, Option<T>>, StoreError> {
+        let attempts = Attempts::default();
+        let update = update
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let error = match update.customize().interceptor(attempts.clone()).send().await {
+            Ok(updated) => return Ok(Conditional::Done(self.read_present(updated.attributes)?)),
+            Err(error) => error,
+        };
+        let Some(UpdateItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() else {
+            return Err(self.call_failed("UpdateItem", &error));
+        };
+        let item = failed.item.clone().map(|item| self.read(item)).transpose()?;
+        Ok(match item {
+            Some(item) if attempts.is_repeated() && is_own(&item) => Conditional::Done(item),
+            item => Conditional::NotMet(item),
+        })
     }
 
     pub(crate) fn put(&self, item: Item) -> PutItemFluentBuilder {
         self.client.put_item().table_name(&self.name).set_item(Some(item))
     }
 
-    pub(crate) async fn put_if(&self, put: PutItemFluentBuilder) -> Result<Conditional<Option<Item>>, StoreError> {
-        match put.send().await {
-            Ok(written) => Ok(Conditional::Done(written.attributes)),
-            Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(failed)) => {
-                    Ok(Conditional::NotMet(failed.item.clone()))
-                }
-                _ => Err(self.call_failed("PutItem", &error)),
-            },
-        }
+    /// Puts an item if the condition holds. Otherwise reads the item that is stored. A repeated call's own item is
+    /// recognised as by [`Table::update_if`].
+    pub(crate) async fn put_if<T: DeserializeOwned>(
+        &self,
+        put: PutItemFluentBuilder,
+        is_own: impl FnOnce(&T) -> bool,
+    ) -> Result<Conditional<(), T>, StoreError> {
+        let attempts = Attempts::default();
+        let put = put.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let error = match put.customize().interceptor(attempts.clone()).send().await {
+            Ok(_) => return Ok(Conditional::Done(())),
+            Err(error) => error,
+        };
+        let Some(PutItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() else {
+            return Err(self.call_failed("PutItem", &error));
+        };
+        let item = self.read_present(failed.item.clone())?;
+        Ok(if attempts.is_repeated() && is_own(&item) { Conditional::Done(()) } else { Conditional::NotMet(item) })
     }
 
     /// Puts up to 25 items. Returns those that were not written because the table is too busy.
@@ -265,17 +295,5 @@ impl Table {
 async fn pause_before(attempt: u32) {
     if attempt > 0 {
         tokio::time::sleep(Duration::from_millis(25 << attempt)).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_refused_write_can_be_its_own_retry() {
-        assert_eq!(Conditional::NotMet(1).or_own_retry(|item| *item == 1), Conditional::Done(1));
-        assert_eq!(Conditional::NotMet(1).or_own_retry(|item| *item == 2), Conditional::NotMet(1));
-        assert_eq!(Conditional::Done(1).or_own_retry(|item| *item == 2), Conditional::Done(1));
     }
 }

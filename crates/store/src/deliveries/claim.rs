@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::fmt;
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use domain::notification::{DeliveryState, Outcome};
 use domain::offer::Offer;
 use domain::{AddressHash, CustomerId, PushId, Sources, TransportId};
@@ -60,23 +59,34 @@ pub struct Claim {
     token: LeaseToken,
 }
 
+/// A delivery that has its outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FinalDelivery {
+    /// The number of the push that made it final.
+    pub push: u32,
+    /// Its outcome.
+    pub outcome: Outcome,
+}
+
+/// Why a delivery cannot be claimed now, if ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unclaimable {
+    /// It has its outcome.
+    Final(FinalDelivery),
+    /// Another invocation holds a claim on it, or it is reserved for the other transport.
+    Leased {
+        /// Until when, unless an outcome is recorded before.
+        until: Timestamp,
+    },
+}
+
 /// The result of claiming a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClaimResult {
     /// The caller holds the claim.
     Granted(Claim),
-    /// The delivery is final.
-    Final {
-        /// The number of the push that made it final.
-        push: u32,
-        /// Its outcome.
-        outcome: Outcome,
-    },
-    /// Another invocation holds the claim.
-    Leased {
-        /// When the lease ends, unless an outcome is recorded before.
-        until: Timestamp,
-    },
+    /// It does not.
+    NotGranted(Unclaimable),
 }
 
 /// The result of recording an outcome.
@@ -144,7 +154,7 @@ impl Deliveries {
         &self,
         push: PushId,
         ids: &[DeliveryId],
-    ) -> Result<HashMap<CustomerId, ClaimResult>, StoreError> {
+    ) -> Result<HashMap<CustomerId, FinalDelivery>, StoreError> {
         let keys = ids.iter().map(DeliveryId::key).collect();
         let items = self.table.get_many(keys, Consistency::Eventual).await?;
         let mut finals = HashMap::new();
@@ -158,7 +168,7 @@ impl Deliveries {
                 continue;
             };
             if let Some(id) = id.filter(|_| outcome == Outcome::Sent || item.push == push.number) {
-                finals.insert(id, ClaimResult::Final { push: item.push, outcome });
+                finals.insert(id, FinalDelivery { push: item.push, outcome });
             }
         }
         Ok(finals)
@@ -189,13 +199,13 @@ impl Deliveries {
             .update_available(&id, push, offer, &condition)
             .update_expression(
                 "SET #state = :claimed, push = :push, updatedAt = :now, expiresAt = :expiresAt, \
-                 leaseUntil = :leaseUntil, leaseToken = :token, transport = :transport REMOVE reason ADD attempts :one",
+                 leaseUntil = :leaseUntil, leaseToken = :token, transport = :transport \
+                 REMOVE reason, addressHash ADD attempts :one",
             )
             .expression_attribute_values(":leaseUntil", millis(lease_until))
             .expression_attribute_values(":token", text(&token))
             .expression_attribute_values(":transport", text(route.transport))
-            .expression_attribute_values(":one", number(1))
-            .return_values(ReturnValue::AllNew);
+            .expression_attribute_values(":one", number(1));
         if let ResendPolicy::Unsent(address) = policy {
             update = update.expression_attribute_values(":addressHash", text(address));
         }
@@ -204,34 +214,36 @@ impl Deliveries {
                 .expression_attribute_values(":other", text(other))
                 .expression_attribute_values(":reservedSince", millis(self.table.now() - RESERVED_FOR_TRANSPORT));
         }
-        let claimed = self.table.update_if(update).await?.read::<DeliveryItem>(&self.table)?;
-        match claimed.or_own_retry(|item| item.lease_token.as_ref() == Some(&token.0)) {
+        let is_own = |item: &DeliveryItem| item.lease_token.as_ref() == Some(&token.0);
+        match self.table.update_if(update, is_own).await? {
             Conditional::Done(item) => {
                 Ok(ClaimResult::Granted(Claim { id, lease_until, unanswered: item.unanswered, token }))
             }
-            Conditional::NotMet(item) => self.not_granted(&item),
+            Conditional::NotMet(item) => self.unclaimable(item).map(ClaimResult::NotGranted),
         }
     }
 
-    /// Records the outcome of a delivery that is not sent. One write: a claim before it would be wasted.
+    /// Records the outcome of a delivery that is not sent, unless it is final already or another invocation is sending
+    /// it. Returns what it is then. One write: a claim before it would be wasted.
     pub async fn record_unsent(
         &self,
         id: &DeliveryId,
         push: PushId,
         offer: &Offer,
         outcome: &FinalOutcome,
-    ) -> Result<ClaimResult, StoreError> {
+    ) -> Result<Unclaimable, StoreError> {
         let update = self
             .update_available(id, push, offer, &format!("{AVAILABLE} OR ({RESENDABLE})"))
             .update_expression(
                 "SET #state = :final, push = :push, updatedAt = :now, expiresAt = :expiresAt, reason = :reason \
-                 REMOVE leaseUntil, leaseToken",
+                 REMOVE leaseUntil, leaseToken, addressHash",
             )
             .expression_attribute_values(":final", text(outcome.outcome))
             .expression_attribute_values(":reason", text(outcome.reason.as_deref().unwrap_or_default()));
-        match self.table.update_if(update).await? {
-            Conditional::Done(_) => Ok(ClaimResult::Final { push: push.number, outcome: outcome.outcome }),
-            Conditional::NotMet(item) => self.not_granted(&self.table.read_present(item)?),
+        // Its own repeated write finds what it would have returned.
+        match self.table.update_if(update, |_: &DeliveryItem| false).await? {
+            Conditional::Done(item) => self.unclaimable(Some(item)),
+            Conditional::NotMet(item) => self.unclaimable(item),
         }
     }
 
@@ -249,7 +261,6 @@ impl Deliveries {
             .table
             .update(id.key())
             .condition_expression(condition)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":retry", text(DeliveryState::Retry.as_str()))
             .expression_attribute_values(":claimed", text(DeliveryState::Claimed.as_str()))
@@ -262,15 +273,17 @@ impl Deliveries {
         update
     }
 
-    /// The result of a claim that is not granted.
-    fn not_granted(&self, item: &DeliveryItem) -> Result<ClaimResult, StoreError> {
+    /// What a stored delivery is, to those who do not hold a claim on it.
+    fn unclaimable(&self, item: Option<DeliveryItem>) -> Result<Unclaimable, StoreError> {
+        // Each condition holds for a delivery that does not exist.
+        let item = item.ok_or_else(|| self.table.unreadable("the item is missing"))?;
         match item.state.parse() {
-            Ok(DeliveryState::Final(outcome)) => Ok(ClaimResult::Final { push: item.push, outcome }),
+            Ok(DeliveryState::Final(outcome)) => Ok(Unclaimable::Final(FinalDelivery { push: item.push, outcome })),
             // `retry` if the item has changed since, or is reserved for the other transport: the caller should try
             // again.
             Ok(DeliveryState::Claimed | DeliveryState::Retry) => {
                 let reserved_until = item.unanswered_at.map(|at| at + RESERVED_FOR_TRANSPORT);
-                Ok(ClaimResult::Leased {
+                Ok(Unclaimable::Leased {
                     until: item.lease_until.or(reserved_until).unwrap_or_else(|| self.table.now()),
                 })
             }
@@ -281,7 +294,7 @@ impl Deliveries {
     /// Records the outcome of a claimed delivery, which is final: only a later push may change it, and never if it was
     /// sent.
     pub async fn record(&self, claim: &Claim, outcome: &FinalOutcome) -> Result<RecordResult, StoreError> {
-        let mut set = "SET #state = :state, updatedAt = :now".to_owned();
+        let mut set = "SET #state = :state, updatedAt = :now, recordedBy = :token".to_owned();
         let mut update = self.update_claimed(claim).expression_attribute_values(":state", text(outcome.outcome));
         for (name, value) in [
             ("reason", outcome.reason.clone()),
@@ -293,7 +306,7 @@ impl Deliveries {
                 update = update.expression_attribute_values(format!(":{name}"), text(value));
             }
         }
-        self.write_claimed(update.update_expression(set + " REMOVE leaseUntil, leaseToken")).await
+        self.write_claimed(claim, update.update_expression(set + " REMOVE leaseUntil, leaseToken")).await
     }
 
     /// Releases a claimed delivery, so that it can be claimed and tried again.
@@ -310,9 +323,10 @@ impl Deliveries {
             ),
         };
         let expression = format!(
-            "SET #state = :state, updatedAt = :now, reason = :reason{unanswered} REMOVE leaseUntil, leaseToken"
+            "SET #state = :state, updatedAt = :now, recordedBy = :token, reason = :reason{unanswered} \
+             REMOVE leaseUntil, leaseToken"
         );
-        self.write_claimed(update.update_expression(expression)).await
+        self.write_claimed(claim, update.update_expression(expression)).await
     }
 
     fn update_claimed(&self, claim: &Claim) -> UpdateItemFluentBuilder {
@@ -324,8 +338,9 @@ impl Deliveries {
             .expression_attribute_values(":now", millis(self.table.now()))
     }
 
-    async fn write_claimed(&self, update: UpdateItemFluentBuilder) -> Result<RecordResult, StoreError> {
-        Ok(match self.table.update_if(update).await? {
+    async fn write_claimed(&self, claim: &Claim, update: UpdateItemFluentBuilder) -> Result<RecordResult, StoreError> {
+        let is_own = |item: &DeliveryItem| item.recorded_by.as_ref() == Some(&claim.token.0);
+        Ok(match self.table.update_if(update, is_own).await? {
             Conditional::Done(_) => RecordResult::Recorded,
             Conditional::NotMet(_) => RecordResult::LeaseLost,
         })

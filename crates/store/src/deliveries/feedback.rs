@@ -1,10 +1,12 @@
 //! What a provider reports about a message after it accepted it.
 
 use jiff::Timestamp;
+use serde::de::IgnoredAny;
 
 use super::{Deliveries, DeliveryId};
 use crate::StoreError;
 use crate::attributes::{millis, text};
+use crate::table::Conditional;
 
 /// What a provider reported about a message that it had accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,10 +33,20 @@ domain::wire_enum! {
     }
 }
 
+/// The result of storing feedback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeedbackResult {
+    /// It is stored.
+    Stored,
+    /// More severe feedback is stored already.
+    LessSevere,
+    /// There is no such delivery, or no longer.
+    NoDelivery,
+}
+
 impl Deliveries {
-    /// Stores feedback beside the state, which does not change. Feedback does not replace more severe feedback. Returns
-    /// whether it was stored: not if there is no such delivery, or more severe feedback is stored already.
-    pub async fn add_feedback(&self, id: &DeliveryId, feedback: &Feedback) -> Result<bool, StoreError> {
+    /// Stores feedback beside the state, which does not change. Feedback does not replace more severe feedback.
+    pub async fn add_feedback(&self, id: &DeliveryId, feedback: &Feedback) -> Result<FeedbackResult, StoreError> {
         let more_severe = FeedbackKind::ALL.into_iter().filter(|kind| *kind > feedback.kind).map(FeedbackKind::as_str);
         let mut condition = "attribute_exists(pk)".to_owned();
         let mut update = self
@@ -48,6 +60,12 @@ impl Deliveries {
             condition.push_str(&format!(" AND (attribute_not_exists(feedback) OR feedback <> :{kind})"));
             update = update.expression_attribute_values(format!(":{kind}"), text(kind));
         }
-        Ok(self.table.update_if(update.condition_expression(condition)).await?.is_done())
+        let update = update.condition_expression(condition);
+        // Its own repeated write meets the condition.
+        Ok(match self.table.update_if(update, |_: &IgnoredAny| false).await? {
+            Conditional::Done(_) => FeedbackResult::Stored,
+            Conditional::NotMet(Some(_)) => FeedbackResult::LessSevere,
+            Conditional::NotMet(None) => FeedbackResult::NoDelivery,
+        })
     }
 }

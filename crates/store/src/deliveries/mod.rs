@@ -23,8 +23,10 @@ use sha2::{Digest, Sha256};
 use crate::attributes::{Item, key, millis_serde};
 use crate::table::Table;
 
-pub use claim::{Claim, ClaimResult, FinalOutcome, RecordResult, Release, ResendPolicy, Route};
-pub use feedback::{Feedback, FeedbackKind};
+pub use claim::{
+    Claim, ClaimResult, FinalDelivery, FinalOutcome, RecordResult, Release, ResendPolicy, Route, Unclaimable,
+};
+pub use feedback::{Feedback, FeedbackKind, FeedbackResult};
 pub use query::Delivery;
 
 /// Partitions of one offer's deliveries. They keep each partition below DynamoDB's limit of 1,000 writes a second.
@@ -75,6 +77,8 @@ struct DeliveryItem {
     #[serde(default, with = "millis_serde::option")]
     lease_until: Option<Timestamp>,
     lease_token: Option<String>,
+    /// The token of the claim that last recorded or released it.
+    recorded_by: Option<String>,
     /// How often it was handed over without a response.
     #[serde(default)]
     unanswered: u32,

@@ -3,23 +3,29 @@
 //! When a transport is unavailable, one write blocks it for all callers. Once the block has ended, one conditional
 //! write gives a single caller the right to probe, as a lease. That caller closes the breaker, or blocks the transport
 //! for longer. If it dies, its lease expires.
+//!
+//! Block and lease are separate attributes: how long a probe takes does not change when the block ended.
 
+use std::time::Duration;
+
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use domain::TransportId;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{TransportLimits, truncate_reason};
+use super::{LimitsItem, TransportLimits, truncate_reason};
 use crate::StoreError;
 use crate::attributes::{millis, number, text};
+use crate::table::Conditional;
 
 /// The first block. Each failed probe doubles it.
 const FIRST_BLOCK: SignedDuration = SignedDuration::from_secs(1);
 /// The maximum block. A recovered provider may stay unused this long.
 const MAX_BLOCK: SignedDuration = SignedDuration::from_secs(60);
-/// How long a probe may take until another caller may probe.
-const PROBE_LEASE: SignedDuration = SignedDuration::from_secs(30);
+/// How long others wait before they look again, while one caller probes. A probe usually takes less than a second.
+const PROBE_WAIT: SignedDuration = SignedDuration::from_secs(1);
 
 /// Whether a transport may be called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BreakerState {
     /// It may.
     Closed,
@@ -33,88 +39,147 @@ pub enum BreakerState {
 }
 
 /// The right to probe a transport that was unreachable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
-    /// The end of the lease. It also identifies the probe.
-    until: Timestamp,
+    /// Identifies the lease.
+    token: String,
+    /// The block that had ended. While it is the last one, the result of the probe counts, also after the lease.
+    block: Timestamp,
     /// Probes that failed in a row before this one.
     failures: u32,
 }
 
+/// The result of opening a breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenResult {
+    /// The transport is blocked until then.
+    Opened {
+        /// The end of the block.
+        until: Timestamp,
+    },
+    /// Another caller has opened or probed it since; its result stays.
+    Superseded,
+}
+
+/// What the stored state means for a caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gate {
+    Closed,
+    /// The block has ended, and nobody is probing.
+    MayProbe {
+        block: Timestamp,
+    },
+    Open {
+        until: Timestamp,
+    },
+}
+
+impl LimitsItem {
+    fn gate(&self, now: Timestamp) -> Gate {
+        match (self.blocked_until, self.probe_until) {
+            (None, _) => Gate::Closed,
+            (Some(block), _) if block > now => Gate::Open { until: block },
+            (Some(_), Some(probe)) if probe > now => Gate::Open { until: probe.min(now + PROBE_WAIT) },
+            (Some(block), _) => Gate::MayProbe { block },
+        }
+    }
+}
+
 impl TransportLimits {
-    /// Returns whether a transport may be called. Makes up to two calls.
-    pub async fn check_breaker(&self, transport: TransportId) -> Result<BreakerState, StoreError> {
+    /// Returns whether a transport may be called. If nobody probes for `probe_lease`, another caller may. Makes up to
+    /// two calls.
+    pub async fn check_breaker(
+        &self,
+        transport: TransportId,
+        probe_lease: Duration,
+    ) -> Result<BreakerState, StoreError> {
         let Some(item) = self.get(transport).await? else {
             return Ok(BreakerState::Closed);
         };
-        let Some(seen) = item.blocked_until else {
-            return Ok(BreakerState::Closed);
-        };
         let now = self.table.now();
-        if seen > now {
-            return Ok(BreakerState::Open { until: seen });
-        }
-        let until = now + PROBE_LEASE;
+        let block = match item.gate(now) {
+            Gate::Closed => return Ok(BreakerState::Closed),
+            Gate::Open { until } => return Ok(BreakerState::Open { until }),
+            Gate::MayProbe { block } => block,
+        };
+        let token = self.table.sources().uuid().to_string();
         let acquire = self
             .update(transport)
-            .update_expression("SET blockedUntil = :until")
-            .condition_expression("blockedUntil = :seen")
-            .expression_attribute_values(":until", millis(until))
-            .expression_attribute_values(":seen", millis(seen));
-        if self.write(acquire).await? {
-            Ok(BreakerState::HalfOpen(Probe { until, failures: item.failures }))
-        } else {
-            Ok(BreakerState::Open { until })
-        }
+            .update_expression("SET probeUntil = :until, probeToken = :token")
+            .condition_expression("blockedUntil = :block AND (attribute_not_exists(probeUntil) OR probeUntil <= :now)")
+            .expression_attribute_values(":until", millis(now + probe_lease))
+            .expression_attribute_values(":token", text(&token))
+            .expression_attribute_values(":block", millis(block))
+            .expression_attribute_values(":now", millis(now));
+        let is_own = |item: &LimitsItem| item.probe_token.as_ref() == Some(&token);
+        Ok(match self.table.update_if(acquire, is_own).await? {
+            Conditional::Done(item) => BreakerState::HalfOpen(Probe { token, block, failures: item.failures }),
+            Conditional::NotMet(item) => match item.unwrap_or_default().gate(now) {
+                Gate::Closed => BreakerState::Closed,
+                Gate::Open { until } => BreakerState::Open { until },
+                // Another caller's probe came and went between the two calls.
+                Gate::MayProbe { .. } => BreakerState::Open { until: now },
+            },
+        })
     }
 
-    /// Blocks a transport that is unreachable, for longer after a failed probe. Returns the end of the block that it
-    /// tried to set: if another caller's block came first, that one stays, and may end at another time.
+    /// Blocks a transport that is unreachable, for longer after a failed probe.
     pub async fn open_breaker(
         &self,
         transport: TransportId,
-        probe: Option<Probe>,
+        probe: Option<&Probe>,
         reason: &str,
-    ) -> Result<Timestamp, StoreError> {
-        let failures = probe.map_or(0, |probe| probe.failures + 1);
+    ) -> Result<OpenResult, StoreError> {
+        let failures = probe.map_or(0, |probe| probe.failures.saturating_add(1));
         let until = self.table.now() + block_after(failures);
-        let block = self
+        let open = self
             .update(transport)
-            .update_expression("SET blockedUntil = :until, failures = :failures, lastError = :reason")
+            .update_expression(
+                "SET blockedUntil = :until, failures = :failures, lastError = :reason REMOVE probeUntil, probeToken",
+            )
             .expression_attribute_values(":until", millis(until))
             .expression_attribute_values(":failures", number(failures))
             .expression_attribute_values(":reason", text(truncate_reason(reason)));
-        let block = match probe {
-            Some(probe) => block
-                .condition_expression("blockedUntil = :probe")
-                .expression_attribute_values(":probe", millis(probe.until)),
+        let open = match probe {
+            Some(probe) => of_block(open, probe),
             // Of many callers that fail at the same time, only the first one blocks.
-            None => block.condition_expression("attribute_not_exists(blockedUntil)"),
+            None => open.condition_expression("attribute_not_exists(blockedUntil)"),
         };
-        self.write(block).await?;
-        Ok(until)
+        let is_own = |item: &LimitsItem| item.blocked_until == Some(until) && item.failures == failures;
+        Ok(match self.table.update_if(open, is_own).await? {
+            Conditional::Done(_) => OpenResult::Opened { until },
+            Conditional::NotMet(_) => OpenResult::Superseded,
+        })
     }
 
-    /// Lets all callers use a transport again, after a successful probe.
-    pub async fn close_breaker(&self, transport: TransportId, probe: Probe) -> Result<(), StoreError> {
-        let close = self
-            .update(transport)
-            .update_expression("REMOVE blockedUntil, failures")
-            .condition_expression("blockedUntil = :probe")
-            .expression_attribute_values(":probe", millis(probe.until));
-        self.write(close).await.map(|_| ())
+    /// Lets all callers use a transport again, after a successful probe. Returns whether the breaker is closed now: not
+    /// if another probe has failed since.
+    pub async fn close_breaker(&self, transport: TransportId, probe: &Probe) -> Result<bool, StoreError> {
+        let close = of_block(
+            self.update(transport).update_expression("REMOVE blockedUntil, failures, probeUntil, probeToken"),
+            probe,
+        );
+        // Its own repeated write finds the breaker closed.
+        Ok(match self.table.update_if(close, |_: &LimitsItem| false).await? {
+            Conditional::Done(_) => true,
+            Conditional::NotMet(item) => item.is_none_or(|item| item.blocked_until.is_none()),
+        })
     }
 
     /// Releases an unused probe lease, so that the next caller can acquire it.
-    pub async fn release_probe(&self, transport: TransportId, probe: Probe) -> Result<(), StoreError> {
+    pub async fn release_probe(&self, transport: TransportId, probe: &Probe) -> Result<(), StoreError> {
         let release = self
             .update(transport)
-            .update_expression("SET blockedUntil = :now")
-            .condition_expression("blockedUntil = :probe")
-            .expression_attribute_values(":now", millis(self.table.now()))
-            .expression_attribute_values(":probe", millis(probe.until));
-        self.write(release).await.map(|_| ())
+            .update_expression("REMOVE probeUntil, probeToken")
+            .condition_expression("probeToken = :token")
+            .expression_attribute_values(":token", text(&probe.token));
+        self.table.update_if(release, |_: &LimitsItem| false).await.map(|_| ())
     }
+}
+
+/// The update under the condition that the block which was probed is still the last one.
+fn of_block(update: UpdateItemFluentBuilder, probe: &Probe) -> UpdateItemFluentBuilder {
+    update.condition_expression("blockedUntil = :block").expression_attribute_values(":block", millis(probe.block))
 }
 
 /// How long a transport is blocked after this many failed probes.
@@ -131,5 +196,26 @@ mod tests {
         let seconds: Vec<_> = (0..8).map(|failures| block_after(failures).as_secs()).collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(block_after(u32::MAX), MAX_BLOCK);
+    }
+
+    #[test]
+    fn block_and_probe_decide_who_may_call() {
+        let at = |millis| Timestamp::from_millisecond(millis).unwrap();
+        let now = at(10_000);
+        for (blocked_until, probe_until, expected) in [
+            (None, None, Gate::Closed),
+            (None, Some(at(99_000)), Gate::Closed),
+            (Some(at(10_001)), None, Gate::Open { until: at(10_001) }),
+            (Some(at(10_001)), Some(at(9_000)), Gate::Open { until: at(10_001) }),
+            (Some(now), None, Gate::MayProbe { block: now }),
+            (Some(at(9_000)), None, Gate::MayProbe { block: at(9_000) }),
+            // However long a probe may take, others look again soon.
+            (Some(at(9_000)), Some(at(99_000)), Gate::Open { until: at(11_000) }),
+            (Some(at(9_000)), Some(at(10_001)), Gate::Open { until: at(10_001) }),
+            (Some(at(9_000)), Some(now), Gate::MayProbe { block: at(9_000) }),
+        ] {
+            let item = LimitsItem { blocked_until, probe_until, ..LimitsItem::default() };
+            assert_eq!(item.gate(now), expected, "{blocked_until:?}, {probe_until:?}");
+        }
     }
 }

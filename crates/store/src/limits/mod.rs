@@ -26,7 +26,7 @@ use crate::StoreError;
 use crate::attributes::{millis_serde, partition_key};
 use crate::table::Table;
 
-pub use breaker::{BreakerState, Probe};
+pub use breaker::{BreakerState, OpenResult, Probe};
 pub use domain::push::waiting::Delay;
 pub use rate::{Reservation, ReservedSlots};
 
@@ -41,14 +41,22 @@ pub struct TransportLimits {
     last_latency: Arc<AtomicI64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct LimitsItem {
     /// In microseconds since 1970: milliseconds are too coarse for a thousand sends a second.
     #[serde(default)]
     next_send: Option<i64>,
+    /// Identifies the last reservation.
+    #[serde(default)]
+    reserved_by: Option<String>,
     #[serde(default, with = "millis_serde::option")]
     blocked_until: Option<Timestamp>,
+    /// The end of the lease of the caller who probes.
+    #[serde(default, with = "millis_serde::option")]
+    probe_until: Option<Timestamp>,
+    #[serde(default)]
+    probe_token: Option<String>,
     /// Probes that failed in a row.
     #[serde(default)]
     failures: u32,
@@ -66,11 +74,6 @@ impl TransportLimits {
 
     fn update(&self, transport: TransportId) -> UpdateItemFluentBuilder {
         self.table.update(partition_key(transport))
-    }
-
-    /// Returns whether the condition held.
-    async fn write(&self, update: UpdateItemFluentBuilder) -> Result<bool, StoreError> {
-        Ok(self.table.update_if(update).await?.is_done())
     }
 
     async fn get(&self, transport: TransportId) -> Result<Option<LimitsItem>, StoreError> {

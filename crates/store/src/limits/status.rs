@@ -30,6 +30,6 @@ impl TransportLimits {
             .update_expression("SET refusedAt = :now, lastError = :reason")
             .expression_attribute_values(":now", millis(self.table.now()))
             .expression_attribute_values(":reason", text(truncate_reason(reason)));
-        self.write(update).await.map(|_| ())
+        self.table.update_if(update, |_: &LimitsItem| false).await.map(|_| ())
     }
 }

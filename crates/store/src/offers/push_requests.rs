@@ -35,7 +35,7 @@ impl PushRequest {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PushRequestItem {
     pk: OfferId,
@@ -103,7 +103,8 @@ impl Offers {
     pub async fn request_push(&self, request: &PushRequest) -> Result<bool, StoreError> {
         let put =
             self.table.put(to_item(PushRequestItem::from(request))).condition_expression("attribute_not_exists(pk)");
-        Ok(self.table.put_if(put).await?.is_done())
+        let is_own = |item: &PushRequestItem| *item == PushRequestItem::from(request);
+        Ok(self.table.put_if(put, is_own).await?.is_done())
     }
 
     /// The pushes that were requested between two times, oldest first. The most recent ones may be missing.

@@ -7,6 +7,7 @@ use super::slices::SliceItem;
 use super::{PUSH_SK, PushItem, Pushes, UNPUBLISHED};
 use crate::StoreError;
 use crate::attributes::{numbers, text};
+use crate::table::Conditional;
 
 impl Pushes {
     pub(super) async fn mark_slice_done_if_finished(
@@ -26,7 +27,11 @@ impl Pushes {
             .update_expression("ADD slicesDone :slices")
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_values(":slices", numbers([slice]));
-        let item: PushItem = self.table.read_present(self.table.update_if(mark).await?.into_inner())?;
+        // Its own repeated write meets the condition.
+        let item = match self.table.update_if(mark, |_: &PushItem| false).await? {
+            Conditional::Done(item) => item,
+            Conditional::NotMet(_) => return Err(self.table.unreadable("the push of a slice is missing")),
+        };
         if item.slices_done.len() < item.slices as usize {
             return Ok(());
         }
@@ -39,6 +44,6 @@ impl Pushes {
             .expression_attribute_values(":completed", text(PushState::Completed))
             .expression_attribute_values(":running", text(PushState::Running))
             .expression_attribute_values(":unpublished", text(UNPUBLISHED));
-        self.table.update_if(complete).await.map(|_| ())
+        self.table.update_if(complete, |_: &PushItem| false).await.map(|_| ())
     }
 }

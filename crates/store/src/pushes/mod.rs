@@ -34,7 +34,6 @@ use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use domain::event::EventKind;
 use domain::push::PushState;
 use domain::{PushId, Sources};
@@ -174,14 +173,11 @@ impl Pushes {
             // The first push of an offer has an event to publish: that the offer was created.
             unpublished: (request.push.number == 1).then(|| UNPUBLISHED.to_owned()),
         };
-        let put = self
-            .table
-            .put(self.table.to_item(&item)?)
-            .condition_expression("attribute_not_exists(pk)")
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match self.table.put_if(put).await? {
-            Conditional::Done(_) => self.push(item),
-            Conditional::NotMet(stored) => self.push(self.table.read_present(stored)?),
+        let put = self.table.put(self.table.to_item(&item)?).condition_expression("attribute_not_exists(pk)");
+        // Its own repeated write finds what it would have returned.
+        match self.table.put_if(put, |_| false).await? {
+            Conditional::Done(()) => self.push(item),
+            Conditional::NotMet(stored) => self.push(stored),
         }
     }
 
@@ -196,9 +192,10 @@ impl Pushes {
             .expression_attribute_values(":running", text(PushState::Running))
             .expression_attribute_values(":scheduled", text(PushState::Scheduled))
             .expression_attribute_values(":slices", number(slices));
-        match self.table.update_if(start).await? {
+        // Its own repeated write finds the push as it would have returned it.
+        match self.table.update_if(start, |_| false).await? {
             Conditional::NotMet(None) => Ok(None),
-            Conditional::Done(item) | Conditional::NotMet(item) => self.push(self.table.read_present(item)?).map(Some),
+            Conditional::Done(item) | Conditional::NotMet(Some(item)) => self.push(item).map(Some),
         }
     }
 
@@ -227,7 +224,11 @@ impl Pushes {
             .expression_attribute_values(":requestedBy", text(&request.requested_by))
             .expression_attribute_values(":requestedAt", millis(request.requested_at))
             .expression_attribute_values(":unpublished", text(UNPUBLISHED));
-        self.push(self.table.read_present(self.table.update_if(cancel).await?.into_inner())?)
+        // Its own repeated write finds the push cancelled.
+        match self.table.update_if(cancel, |_| false).await? {
+            Conditional::Done(item) | Conditional::NotMet(Some(item)) => self.push(item),
+            Conditional::NotMet(None) => Err(self.table.unreadable("the push is missing")),
+        }
     }
 
     /// Open pushes, oldest first. A new one may take a moment to be listed.
@@ -254,16 +255,11 @@ impl Pushes {
         (fits(cursor, &["open", "pk", "sk"]) && cursor.part("open") == Some(OPEN)).then_some(()).ok_or(InvalidCursor)
     }
 
-    /// An update of the push's or a slice's item that returns the item: the new one, or the one that did not meet the
-    /// condition.
     fn update(&self, push: PushId, sk: impl ToString) -> UpdateItemFluentBuilder {
-        self.table
-            .update(key(push, sk))
-            .return_values(ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+        self.table.update(key(push, sk))
     }
 
-    /// The same, with the current time as `:now`.
+    /// An update with the current time as `:now`.
     fn update_now(&self, push: PushId, sk: impl ToString) -> UpdateItemFluentBuilder {
         self.update(push, sk).expression_attribute_values(":now", millis(self.table.now()))
     }

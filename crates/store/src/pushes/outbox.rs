@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use domain::PushId;
 use domain::event::EventKind;
 
-use super::{PUSH_SK, Push, Pushes, UNPUBLISHED};
+use super::{PUSH_SK, Push, PushItem, Pushes, UNPUBLISHED};
 use crate::StoreError;
 use crate::attributes::{Item, text};
 
@@ -30,12 +30,12 @@ impl Pushes {
                 .condition_expression("#state = :state")
                 .expression_attribute_names("#state", "state")
                 .expression_attribute_values(":state", text(push.state));
-            if self.table.update_if(mark_all).await?.is_done() {
+            if self.table.update_if(mark_all, |_: &PushItem| false).await?.is_done() {
                 return Ok(());
             }
         }
         let mark_these = mark("ADD published :kinds").condition_expression("attribute_exists(pk)");
-        self.table.update_if(mark_these).await.map(|_| ())
+        self.table.update_if(mark_these, |_: &PushItem| false).await.map(|_| ())
     }
 
     /// Pushes with unpublished events. The most recent ones may be missing.

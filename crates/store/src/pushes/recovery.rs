@@ -7,7 +7,7 @@ use domain::push::{OutcomeCounts, ScanCounts};
 use domain::{Channel, PushId};
 use jiff::Timestamp;
 
-use super::slices::{SLICE_PREFIX, SliceItem, slice_sk};
+use super::slices::{SLICE_PREFIX, ScannerId, SliceItem, slice_sk};
 use super::{Push, Pushes};
 use crate::StoreError;
 use crate::attributes::{Item, number, text};
@@ -91,6 +91,8 @@ impl Pushes {
             return Ok(None);
         };
         let generation = status.generation + 1;
+        // Nobody scans it yet; this one restarts it.
+        let scanner = ScannerId::generate(self.table.sources());
         let counters: Vec<_> = ScanCounts::default()
             .named()
             .into_iter()
@@ -100,7 +102,7 @@ impl Pushes {
         let restart = self
             .update_now(push, slice_sk(status.slice))
             .update_expression(format!(
-                "SET generation = :generation, walked = :false, heartbeat = :now \
+                "SET generation = :generation, walked = :false, heartbeat = :now, walker = :scanner \
                  REMOVE resumeAfter, batches, batchesOpen, {} ADD version :one",
                 counters.join(", ")
             ))
@@ -114,8 +116,10 @@ impl Pushes {
             .expression_attribute_values(":version", number(version))
             .expression_attribute_values(":true", AttributeValue::Bool(true))
             .expression_attribute_values(":false", AttributeValue::Bool(false))
+            .expression_attribute_values(":scanner", text(&scanner))
             .expression_attribute_values(":one", number(1));
-        let is_restarted = self.table.update_if(restart).await?.is_done();
+        let is_own = |item: &SliceItem| item.generation == generation && item.scanner == scanner;
+        let is_restarted = self.table.update_if(restart, is_own).await?.is_done();
         Ok(is_restarted.then_some(generation))
     }
 }

@@ -47,12 +47,14 @@ impl Pushes {
             .expression_attribute_values(":generation", number(report.generation))
             .expression_attribute_values(":batch", number(batch))
             .expression_attribute_values(":batches", numbers([batch]));
-        match self.table.update_if(update).await? {
+        // A repeated call that finds the page committed and the number gone has removed it itself. Or another invocation
+        // has, which received the same message: then its counts are in the metrics twice, but not in the table.
+        let is_own = |item: &SliceItem| item.generation == report.generation && item.has_committed(batch);
+        match self.table.update_if(update, is_own).await? {
             // No scan queued this batch. A sample event's batch, for example.
             Conditional::NotMet(None) => Ok(ReportResult::NotOutstanding),
-            Conditional::NotMet(item) => {
-                let item: SliceItem = self.table.read_present(item)?;
-                if item.generation == report.generation && item.version == batch.version() && !item.is_scanned {
+            Conditional::NotMet(Some(item)) => {
+                if item.generation == report.generation && !item.has_committed(batch) {
                     return Ok(ReportResult::TooEarly);
                 }
                 // The invocation that reported it may have died before it marked the slice done.
@@ -60,7 +62,6 @@ impl Pushes {
                 Ok(ReportResult::NotOutstanding)
             }
             Conditional::Done(item) => {
-                let item: SliceItem = self.table.read_present(item)?;
                 self.mark_slice_done_if_finished(report.push, report.slice, &item).await?;
                 Ok(ReportResult::Counted)
             }

@@ -6,7 +6,7 @@ use std::fmt;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::push::{OutcomeCounts, ScanCounts};
-use domain::{Channel, CustomerId, PushId, Sources};
+use domain::{Channel, PushId, Sources};
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -14,6 +14,7 @@ use super::Pushes;
 use super::batch_number::BatchNumber;
 use crate::StoreError;
 use crate::attributes::{key, millis_serde, number, numbers, text};
+use crate::customers::ScanPosition;
 use crate::table::Conditional;
 
 pub(super) const SLICE_PREFIX: &str = "slice#";
@@ -27,8 +28,8 @@ pub struct SliceScan {
     pub slice: u32,
     /// Which scan of the slice this is. Each restart increases it.
     pub generation: u32,
-    /// The customer after whom the next page starts.
-    pub after: Option<CustomerId>,
+    /// Where the next page starts; `None` at the start of the segment.
+    pub after: Option<ScanPosition>,
     version: u32,
     scanner: ScannerId,
 }
@@ -46,7 +47,7 @@ impl SliceScan {
 pub(super) struct ScannerId(String);
 
 impl ScannerId {
-    fn generate(sources: &Sources) -> Self {
+    pub(super) fn generate(sources: &Sources) -> Self {
         Self(sources.uuid().to_string())
     }
 }
@@ -75,8 +76,8 @@ pub(super) struct SliceItem {
     /// Increases with every scanner and every committed page.
     pub(super) version: u32,
     #[serde(rename = "walker")]
-    scanner: ScannerId,
-    resume_after: Option<CustomerId>,
+    pub(super) scanner: ScannerId,
+    resume_after: Option<ScanPosition>,
     #[serde(rename = "walked")]
     pub(super) is_scanned: bool,
     #[serde(rename = "batchesOpen")]
@@ -94,10 +95,15 @@ impl SliceItem {
         self.is_scanned && self.outstanding_batches.is_empty()
     }
 
+    /// Whether the page of this batch is committed, or was superseded: until then a report is too early.
+    pub(super) fn has_committed(&self, batch: BatchNumber) -> bool {
+        self.is_scanned || self.version != batch.version()
+    }
+
     pub(super) fn outstanding_by_channel(&self) -> BTreeMap<Channel, usize> {
         let mut batches = BTreeMap::new();
-        for number in &self.outstanding_batches {
-            *batches.entry(number.channel()).or_default() += 1;
+        for channel in self.outstanding_batches.iter().filter_map(|number| number.channel()) {
+            *batches.entry(channel).or_default() += 1;
         }
         batches
     }
@@ -134,7 +140,8 @@ impl Pushes {
             .expression_attribute_values(":generation", number(generation))
             .expression_attribute_values(":false", AttributeValue::Bool(false))
             .expression_attribute_values(":one", number(1));
-        match self.table.update_if(start).await?.read::<SliceItem>(&self.table)? {
+        let is_own = |item: &SliceItem| item.scanner == scanner;
+        match self.table.update_if(start, is_own).await? {
             Conditional::Done(item) => Ok(ScanStep::Continue(SliceScan {
                 push,
                 slice,
@@ -143,12 +150,12 @@ impl Pushes {
                 version: item.version,
                 scanner,
             })),
-            Conditional::NotMet(item) if item.generation != generation => Ok(ScanStep::Superseded),
-            Conditional::NotMet(item) => {
+            Conditional::NotMet(Some(item)) if item.generation == generation => {
                 // The scanner that finished it may have died before it marked the slice done.
                 self.mark_slice_done_if_finished(push, slice, &item).await?;
                 Ok(ScanStep::Finished)
             }
+            Conditional::NotMet(_) => Ok(ScanStep::Superseded),
         }
     }
 
@@ -164,7 +171,7 @@ impl Pushes {
         scan: &SliceScan,
         found: ScanCounts,
         batches: &[u32],
-        next: Option<CustomerId>,
+        next: Option<ScanPosition>,
     ) -> Result<ScanStep, StoreError> {
         let found = found.named();
         let outstanding = if batches.is_empty() { "" } else { ", batchesOpen :outstanding" };
@@ -186,9 +193,8 @@ impl Pushes {
             Some(next) => commit.expression_attribute_values(":resumeAfter", text(next)),
             None => commit.expression_attribute_values(":true", AttributeValue::Bool(true)),
         };
-        let committed = self.table.update_if(commit).await?.read::<SliceItem>(&self.table)?;
         let is_own = |item: &SliceItem| item.scanner == scan.scanner && item.version == scan.version + 1;
-        match committed.or_own_retry(is_own) {
+        match self.table.update_if(commit, is_own).await? {
             Conditional::NotMet(_) => Ok(ScanStep::Superseded),
             Conditional::Done(item) if item.is_scanned => {
                 self.mark_slice_done_if_finished(scan.push, scan.slice, &item).await?;
@@ -241,13 +247,13 @@ mod tests {
             ("walked", AttributeValue::Bool(false)),
             ("resumeAfter", text("c-1")),
             ("batches", number(12)),
-            ("batchesOpen", numbers([64, 67, 66])),
+            ("batchesOpen", numbers([64_u32, 67, 66, 1 << 31 | 7])),
             ("heartbeat", number(1_000)),
         ];
         let item = read(attributes.into_iter().chain(counters));
         assert_eq!((item.generation, item.version, item.is_scanned), (1, 3, false));
         assert_eq!(item.scanner, ScannerId("scanner".to_owned()));
-        assert_eq!(item.resume_after, Some("c-1".parse().unwrap()));
+        assert_eq!(item.resume_after, Some(ScanPosition("c-1".to_owned())));
         assert_eq!(item.heartbeat, Some(Timestamp::from_second(1).unwrap()));
         assert_eq!(item.outstanding_by_channel(), BTreeMap::from([(Channel::Email, 2), (Channel::Sms, 1)]));
         assert_eq!((item.scan, item.outcomes), (scan, outcomes));
