@@ -19,7 +19,7 @@ use domain::Sources;
 use lambda_runtime::Error;
 use runtime::records;
 use serde_json::{Value, json};
-use store::deliveries::FeedbackKind;
+use store::deliveries::{FeedbackKind, FeedbackResult};
 use store::suppressions::Reason;
 use store::{Deliveries, StoreError, Suppressions};
 
@@ -87,9 +87,9 @@ impl App {
                 self.suppressions.suppress(address, reason, feedback.at, "ses").await?;
             }
         }
-        let is_recorded = match &delivery {
+        let recorded = match &delivery {
             Some(id) => self.deliveries.add_feedback(id, &feedback).await?,
-            None => false,
+            None => FeedbackResult::NoDelivery,
         };
         tracing::info!(
             offer.id = delivery.as_ref().map(|id| id.offer.to_string()),
@@ -97,7 +97,7 @@ impl App {
             kind = feedback.kind.as_str(),
             detail = feedback.detail,
             suppressed = reason.map(Reason::as_str),
-            is_recorded,
+            recorded = ?recorded,
             "feedback about an e-mail handled"
         );
         Ok(true)

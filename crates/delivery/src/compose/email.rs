@@ -1,6 +1,6 @@
 //! The e-mail of an offer, with its unsubscribe link. One [`lettre::Message`] serves every e-mail transport.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use domain::unsubscribe::{KeyRing, Subscription};
 use domain::{AddressHash, Channel, Customer, Offer};
@@ -20,7 +20,6 @@ pub struct Links {
     /// The URL at which customers reach the API, without a slash at the end.
     base: String,
     source: RingSource,
-    ring: Mutex<Option<Arc<KeyRing>>>,
 }
 
 impl std::fmt::Debug for Links {
@@ -32,18 +31,11 @@ impl std::fmt::Debug for Links {
 impl Links {
     /// Makes links to the API at `base`, signed with the keys that `source` returns.
     pub fn new(base: &str, source: RingSource) -> Self {
-        Self { base: base.trim_end_matches('/').to_owned(), source, ring: Mutex::default() }
+        Self { base: base.trim_end_matches('/').to_owned(), source }
     }
 
-    async fn prepare(&self) -> Result<(), String> {
-        let ring = (self.source)().await?;
-        *self.ring.lock().expect("nothing panics while holding the lock") = Some(ring);
-        Ok(())
-    }
-
-    fn to(&self, subscription: &Subscription) -> Option<String> {
-        let ring = self.ring.lock().expect("nothing panics while holding the lock").clone()?;
-        Some(format!("{}/unsubscribe/{}", self.base, ring.sign(subscription)))
+    fn to(&self, subscription: &Subscription, ring: &KeyRing) -> String {
+        format!("{}/unsubscribe/{}", self.base, ring.sign(subscription))
     }
 }
 
@@ -73,6 +65,7 @@ impl EmailComposer {
 
 impl Compose for EmailComposer {
     type Message = Email;
+    type Keys = Arc<KeyRing>;
 
     fn channel(&self) -> Channel {
         Channel::Email
@@ -82,18 +75,18 @@ impl Compose for EmailComposer {
         customer.email.as_ref().map(domain::EmailAddress::as_str)
     }
 
-    async fn prepare(&self) -> Result<(), String> {
-        self.links.prepare().await
+    async fn prepare(&self) -> Result<Arc<KeyRing>, String> {
+        (self.links.source)().await
     }
 
-    fn compose(&self, offer: &Offer, customer: &Customer) -> Result<Email, String> {
+    fn compose(&self, ring: &Arc<KeyRing>, offer: &Offer, customer: &Customer) -> Result<Email, String> {
         let address = self.address(customer).unwrap_or_default();
-        let link = self.links.to(&Subscription {
+        let subscription = Subscription {
             customer: customer.id.clone(),
             channel: Channel::Email,
             address: AddressHash::of(Channel::Email, address),
-        });
-        let unsubscribe_url = link.ok_or("the keys that sign unsubscribe links are not loaded")?;
+        };
+        let unsubscribe_url = self.links.to(&subscription, ring);
         let address = address.parse().map_err(|_| "the e-mail address cannot be represented in a header".to_owned())?;
         let message_id = message_id(&format!("{}#{}", offer.id, customer.id), &self.from);
         let message = EmailDraft {
@@ -134,7 +127,7 @@ mod tests {
             Links::new("https://offers.bank.example/v1/", keys()),
         )
         .unwrap();
-        composer.prepare().now_or_never().unwrap().unwrap();
+        let ring = composer.prepare().now_or_never().unwrap().unwrap();
         let default_subject = Text::parse("Save Cash On Transactions").unwrap();
         let posted = Posted {
             id: "01980000-0000-7000-8000-000000000001".parse().unwrap(),
@@ -144,7 +137,7 @@ mod tests {
         };
         let offer = Offer::parse(offer, &posted).unwrap();
         let customer = Customer::parse("c-1", customer).unwrap();
-        composer.compose(&offer, &customer).unwrap().message.formatted()
+        composer.compose(&ring, &offer, &customer).unwrap().message.formatted()
     }
 
     fn parsed(raw: &[u8]) -> mail_parser::Message<'_> {

@@ -24,21 +24,24 @@ pub trait Compose: Send + Sync {
     /// The message that the channel's transports send.
     type Message: Send + Sync;
 
+    /// What composing needs and must be loaded, such as the keys that sign links.
+    type Keys: Send + Sync;
+
     /// The channel.
     fn channel(&self) -> Channel;
 
     /// The customer's address on this channel.
     fn address<'c>(&self, customer: &'c Customer) -> Option<&'c str>;
 
-    /// Loads what composing needs, such as keys. Called before each batch.
+    /// Loads the keys. Called before each batch.
     ///
     /// # Errors
-    /// If that is not available: then no message can be composed for now.
-    fn prepare(&self) -> impl Future<Output = Result<(), String>> + Send;
+    /// If they are not available: then no message can be composed for now.
+    fn prepare(&self) -> impl Future<Output = Result<Self::Keys, String>> + Send;
 
     /// Composes the message of an offer to one customer.
     ///
     /// # Errors
     /// Says why the message cannot be composed, without the customer's address or name.
-    fn compose(&self, offer: &Offer, customer: &Customer) -> Result<Self::Message, String>;
+    fn compose(&self, keys: &Self::Keys, offer: &Offer, customer: &Customer) -> Result<Self::Message, String>;
 }

@@ -48,6 +48,7 @@ impl SmsComposer {
 
 impl Compose for SmsComposer {
     type Message = TextMessage;
+    type Keys = ();
 
     fn channel(&self) -> Channel {
         Channel::Sms
@@ -61,7 +62,7 @@ impl Compose for SmsComposer {
         Ok(())
     }
 
-    fn compose(&self, offer: &Offer, customer: &Customer) -> Result<TextMessage, String> {
+    fn compose(&self, (): &(), offer: &Offer, customer: &Customer) -> Result<TextMessage, String> {
         let to = self.address(customer).unwrap_or_default().to_owned();
         Ok(TextMessage { to, text: self.text(offer, customer)? })
     }
@@ -87,7 +88,7 @@ mod tests {
         let offer = json!({"code": "X", "subject": subject, "description": description});
         let customer = json!({"name": "Asha", "mobile": "+351912345678", "channels": ["sms"]});
         let customer = Customer::parse("c-1", customer).unwrap();
-        composer.compose(&Offer::parse(offer, &posted).unwrap(), &customer).map(|message| {
+        composer.compose(&(), &Offer::parse(offer, &posted).unwrap(), &customer).map(|message| {
             assert_eq!(message.to, "+351912345678");
             assert!(!format!("{message:?}").contains("351"));
             message.text

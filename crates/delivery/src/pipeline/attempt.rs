@@ -11,6 +11,7 @@ use store::StoreError;
 use store::deliveries::{Claim, FinalOutcome, RecordResult, Release};
 use store::suppressions::Reason;
 
+use super::breaker::Signal;
 use super::deferral::Unfinished;
 use super::deliverer::Deliverer;
 use super::round::{Counted, NotificationState, Round};
@@ -22,10 +23,20 @@ use crate::transport::{Accepted, SendError, Transport};
 const MIN_TIME_TO_RETRY: SignedDuration = SignedDuration::from_secs(20);
 /// A notification that was handed over this often without a response is not tried again.
 const MAX_UNANSWERED: u32 = 2;
-/// This many messages in a row without a response are no coincidence: the provider counts as unreachable.
-const UNANSWERED_STREAK: u32 = 3;
+
+/// What one attempt means.
+#[derive(Debug, PartialEq)]
+struct Meaning {
+    /// For the delivery.
+    record: Record,
+    /// For the circuit breaker.
+    signal: Signal,
+    /// For the batch, once the record is written.
+    next: NotificationState,
+}
 
 /// What to write about an attempt.
+#[derive(Debug, PartialEq)]
 enum Record {
     /// The notification is final.
     Final(FinalOutcome),
@@ -35,54 +46,39 @@ enum Record {
     Nothing,
 }
 
-impl Record {
-    /// What the result of sending means for the delivery. `unanswered` counts earlier handovers without a response.
-    fn of(sent: &Result<Accepted, SendError>, unanswered: u32, address_hash: AddressHash) -> Self {
-        match sent {
-            Ok(accepted) => Self::Final(FinalOutcome {
-                outcome: Outcome::Sent,
-                reason: None,
-                provider_message_id: Some(accepted.message_id.clone()),
-                address_hash: Some(address_hash),
-            }),
-            Err(SendError::Rejected(reason)) => Self::Final(FinalOutcome {
-                address_hash: Some(address_hash),
-                ..FinalOutcome::unsent(Outcome::Failed, reason)
-            }),
-            Err(SendError::OptedOut(reason)) => Self::Final(FinalOutcome::unsent(Outcome::OptedOut, reason)),
-            // The customer may have it. As with a rejection, another push does not retry it by itself.
-            Err(SendError::Unanswered(reason)) if unanswered + 1 >= MAX_UNANSWERED => Self::Final(FinalOutcome {
-                address_hash: Some(address_hash),
-                ..FinalOutcome::unsent(Outcome::Failed, format!("handed over twice without a response: {reason}"))
-            }),
-            Err(error @ SendError::Unanswered(_)) => Self::Retry(Release::Unanswered, error.to_string()),
-            Err(error @ (SendError::Throttled(_) | SendError::Unreachable(_))) => {
-                Self::Retry(Release::Unsent, error.to_string())
-            }
-            Err(SendError::TooLate) => Self::Nothing,
+/// What the result of sending means. `unanswered` counts earlier handovers without a response.
+fn classify(sent: &Result<Accepted, SendError>, unanswered: u32, address_hash: AddressHash) -> Meaning {
+    let record = match sent {
+        Ok(accepted) => Record::Final(FinalOutcome {
+            outcome: Outcome::Sent,
+            reason: None,
+            provider_message_id: Some(accepted.message_id.clone()),
+            address_hash: Some(address_hash),
+        }),
+        Err(SendError::Rejected(reason)) => Record::Final(failed(address_hash, reason.clone())),
+        Err(SendError::OptedOut(reason)) => Record::Final(FinalOutcome::unsent(Outcome::OptedOut, reason)),
+        // The customer may have it. As with a rejection, another push does not retry it by itself.
+        Err(SendError::Unanswered(reason)) if unanswered + 1 >= MAX_UNANSWERED => {
+            Record::Final(failed(address_hash, format!("handed over twice without a response: {reason}")))
         }
-    }
+        Err(error @ SendError::Unanswered(_)) => Record::Retry(Release::Unanswered, error.to_string()),
+        Err(error @ (SendError::Throttled(_) | SendError::Unreachable(_))) => {
+            Record::Retry(Release::Unsent, error.to_string())
+        }
+        Err(SendError::TooLate) => Record::Nothing,
+    };
+    let signal = Signal::of(sent);
+    let next = match (&record, &signal) {
+        (Record::Final(written), _) => NotificationState::Final(Counted::Outcome(written.outcome)),
+        (Record::Retry(..), Signal::Unreachable(_)) => NotificationState::Unfinished(Unfinished::BreakerOpen),
+        (Record::Retry(..), _) => NotificationState::Unfinished(Unfinished::NotAccepted),
+        (Record::Nothing, _) => NotificationState::Unfinished(Unfinished::NoTime),
+    };
+    Meaning { record, signal, next }
+}
 
-    /// The state of the notification once this is written.
-    fn state(&self, result: RecordResult, sent: &Result<Accepted, SendError>) -> NotificationState {
-        match (self, result, sent) {
-            (Self::Final(written), RecordResult::Recorded, _) => {
-                NotificationState::Final(Counted::Outcome(written.outcome))
-            }
-            (Self::Retry(..), _, Err(SendError::Unreachable(_))) => {
-                NotificationState::Unfinished(Unfinished::BreakerOpen)
-            }
-            // Also a lost lease: the outcome of its new holder counts, and the next round reads it.
-            _ => NotificationState::Unfinished(Unfinished::NotAccepted),
-        }
-    }
-
-    fn state_name(&self) -> &'static str {
-        match self {
-            Self::Final(written) => written.outcome.as_str(),
-            Self::Retry(..) | Self::Nothing => "retry",
-        }
-    }
+fn failed(address_hash: AddressHash, reason: String) -> FinalOutcome {
+    FinalOutcome { address_hash: Some(address_hash), ..FinalOutcome::unsent(Outcome::Failed, reason) }
 }
 
 impl<C, T> Deliverer<C, T>
@@ -92,33 +88,38 @@ where
 {
     pub(super) async fn send(
         &self,
-        round: &Round<'_, T>,
+        round: &Round<'_, C, T>,
         claim: &Claim,
         message: &C::Message,
         address_hash: AddressHash,
     ) -> Result<NotificationState, StoreError> {
         let began = self.sources.now();
         let sent = round.selected.limited.transport.send(message, claim.lease_until).await;
-        let duration_ms = telemetry::millis_since(began, self.sources.now());
+        let now = self.sources.now();
+        let duration_ms = telemetry::millis_since(began, now);
         round.latencies_ms.lock().await.push(duration_ms);
         if let Err(SendError::OptedOut(_)) = &sent {
-            self.suppressions
-                .suppress(&address_hash, Reason::OptedOut, self.sources.now(), round.selected.id.as_str())
-                .await?;
+            self.suppressions.suppress(&address_hash, Reason::OptedOut, now, round.selected.id.as_str()).await?;
         }
-        let record = Record::of(&sent, claim.unanswered, address_hash);
-        let Some(result) = self.write(&record, claim, round.deadline).await? else {
-            return Ok(NotificationState::Unfinished(Unfinished::NoTime));
-        };
-        let is_unanswered_streak = update_streak(round, &sent);
         if let Err(SendError::Throttled(reason) | SendError::Unanswered(reason)) = &sent {
             *round.refusal.lock().await = Some(reason.clone());
         }
-        if self.report_to_breaker(round.selected, &sent, is_unanswered_streak).await? {
+        let meaning = classify(&sent, claim.unanswered, address_hash);
+        let recorded = self.write(&meaning.record, claim, round.deadline).await;
+        // Also if the record could not be written: the other callers need to know.
+        let streak = round.count_streak(&meaning.signal);
+        if self.report_to_breaker(round.selected, &meaning.signal, streak).await {
             round.is_breaker_open.store(true, Ordering::Relaxed);
         }
-        log_attempt(claim, &sent, &record, result, duration_ms);
-        Ok(record.state(result, &sent))
+        let recorded = recorded?;
+        log_attempt(claim, &sent, &meaning.record, recorded, duration_ms);
+        Ok(match recorded {
+            Some(RecordResult::LeaseLost) => {
+                // The outcome of its new holder counts, and the next round reads it.
+                NotificationState::Unfinished(Unfinished::Leased(self.sources.now()))
+            }
+            Some(RecordResult::Recorded) | None => meaning.next,
+        })
     }
 
     /// Writes the record under the claim; `None` if there is nothing to write. A message that was handed over would be
@@ -129,16 +130,18 @@ where
         claim: &Claim,
         deadline: Timestamp,
     ) -> Result<Option<RecordResult>, StoreError> {
-        Ok(Some(match record {
-            Record::Final(outcome) => self.retry_until(deadline, || self.deliveries.record(claim, outcome)).await?,
+        match record {
+            Record::Final(outcome) => {
+                self.retry_until(deadline, || self.deliveries.record(claim, outcome)).await.map(Some)
+            }
             Record::Retry(release @ Release::Unanswered, reason) => {
-                self.retry_until(deadline, || self.deliveries.release(claim, reason, *release)).await?
+                self.retry_until(deadline, || self.deliveries.release(claim, reason, *release)).await.map(Some)
             }
             Record::Retry(release @ Release::Unsent, reason) => {
-                self.deliveries.release(claim, reason, *release).await?
+                self.deliveries.release(claim, reason, *release).await.map(Some)
             }
-            Record::Nothing => return Ok(None),
-        }))
+            Record::Nothing => Ok(None),
+        }
     }
 
     /// Retries a write while the store is unavailable, until too little time is left before `deadline`.
@@ -159,27 +162,21 @@ where
     }
 }
 
-/// Counts messages in a row without a response. Returns whether they are too many.
-fn update_streak<T>(round: &Round<'_, T>, sent: &Result<Accepted, SendError>) -> bool {
-    if let Err(SendError::Unanswered(_)) = sent {
-        round.unanswered_streak.fetch_add(1, Ordering::Relaxed) + 1 >= UNANSWERED_STREAK
-    } else {
-        round.unanswered_streak.store(0, Ordering::Relaxed);
-        false
-    }
-}
-
 fn log_attempt(
     claim: &Claim,
     sent: &Result<Accepted, SendError>,
     record: &Record,
-    result: RecordResult,
+    recorded: Option<RecordResult>,
     duration_ms: u64,
 ) {
     let customer = &claim.id.customer;
-    let state = record.state_name();
-    match (sent, result) {
-        (_, RecordResult::LeaseLost) => tracing::warn!(
+    let state = match record {
+        Record::Final(written) => written.outcome.as_str(),
+        Record::Retry(..) => "retry",
+        Record::Nothing => "claimed",
+    };
+    match (sent, recorded) {
+        (_, Some(RecordResult::LeaseLost)) => tracing::warn!(
             customer.id = %customer, delivery.state = "unknown", duration_ms,
             "lease lost while sending; the invocation that now holds the delivery may send a second copy"
         ),
@@ -201,63 +198,74 @@ mod tests {
 
     use super::*;
 
-    /// What a record says, in a form that a table can hold.
-    #[derive(Debug, PartialEq)]
-    enum Meaning {
-        Final(Outcome),
-        Retry(Release),
-        Nothing,
-    }
-
-    fn meaning(record: &Record) -> Meaning {
-        match record {
-            Record::Final(written) => Meaning::Final(written.outcome),
-            Record::Retry(release, _) => Meaning::Retry(*release),
-            Record::Nothing => Meaning::Nothing,
-        }
-    }
-
     fn address_hash() -> AddressHash {
         AddressHash::of(Channel::Email, "asha@example.com")
     }
 
-    fn text() -> String {
+    fn why() -> String {
         "why".to_owned()
     }
 
+    fn failed_for(reason: &str) -> FinalOutcome {
+        failed(address_hash(), reason.to_owned())
+    }
+
+    /// A later push sends again what failed without an address, so each message that may have arrived keeps it.
     #[test]
-    fn each_result_of_sending_means_one_record() {
-        for (sent, unanswered, expected) in [
-            (Ok(Accepted { message_id: "m-1".to_owned() }), 0, Meaning::Final(Outcome::Sent)),
-            (Err(SendError::Rejected(text())), 0, Meaning::Final(Outcome::Failed)),
-            (Err(SendError::OptedOut(text())), 0, Meaning::Final(Outcome::OptedOut)),
-            (Err(SendError::Throttled(text())), 0, Meaning::Retry(Release::Unsent)),
-            (Err(SendError::Unreachable(text())), 0, Meaning::Retry(Release::Unsent)),
-            (Err(SendError::TooLate), 0, Meaning::Nothing),
-            (Err(SendError::Unanswered(text())), 0, Meaning::Retry(Release::Unanswered)),
+    fn each_final_result_means_one_record() {
+        let sent = FinalOutcome {
+            outcome: Outcome::Sent,
+            reason: None,
+            provider_message_id: Some("m-1".to_owned()),
+            address_hash: Some(address_hash()),
+        };
+        for (result, unanswered, outcome, signal) in [
+            (Ok(Accepted { message_id: "m-1".to_owned() }), 0, sent, Signal::Reached),
+            (Err(SendError::Rejected(why())), 0, failed_for("why"), Signal::Reached),
+            (Err(SendError::OptedOut(why())), 0, FinalOutcome::unsent(Outcome::OptedOut, "why"), Signal::Reached),
             // Handed over twice: another attempt could be a third copy.
-            (Err(SendError::Unanswered(text())), 1, Meaning::Final(Outcome::Failed)),
-            // Only a message without a response counts, however often one was before.
-            (Err(SendError::Throttled(text())), 1, Meaning::Retry(Release::Unsent)),
+            (
+                Err(SendError::Unanswered(why())),
+                1,
+                failed_for("handed over twice without a response: why"),
+                Signal::NoResponse(why()),
+            ),
+            (
+                Err(SendError::Unanswered(why())),
+                7,
+                failed_for("handed over twice without a response: why"),
+                Signal::NoResponse(why()),
+            ),
         ] {
-            let record = Record::of(&sent, unanswered, address_hash());
-            assert_eq!(meaning(&record), expected, "{sent:?} after {unanswered}");
+            let next = NotificationState::Final(Counted::Outcome(outcome.outcome));
+            let expected = Meaning { record: Record::Final(outcome), signal, next };
+            assert_eq!(classify(&result, unanswered, address_hash()), expected, "{result:?} after {unanswered}");
         }
     }
 
-    /// A later push sends again what failed without an address, and nothing that may have arrived there.
     #[test]
-    fn a_record_keeps_the_address_of_every_message_that_may_have_arrived() {
-        for (sent, unanswered, is_kept) in [
-            (Ok(Accepted { message_id: "m-1".to_owned() }), 0, true),
-            (Err(SendError::Rejected(text())), 0, true),
-            (Err(SendError::Unanswered(text())), 1, true),
-            (Err(SendError::OptedOut(text())), 0, false),
+    fn each_other_result_is_tried_again() {
+        for (error, unanswered, release, signal, next) in [
+            (SendError::Throttled(why()), 0, Release::Unsent, Signal::Reached, Unfinished::NotAccepted),
+            // Only a message without a response counts, however often one was before.
+            (SendError::Throttled(why()), 1, Release::Unsent, Signal::Reached, Unfinished::NotAccepted),
+            (SendError::Unanswered(why()), 0, Release::Unanswered, Signal::NoResponse(why()), Unfinished::NotAccepted),
+            (SendError::Unreachable(why()), 1, Release::Unsent, Signal::Unreachable(why()), Unfinished::BreakerOpen),
         ] {
-            let Record::Final(written) = Record::of(&sent, unanswered, address_hash()) else {
-                panic!("{sent:?} is final");
-            };
-            assert_eq!(written.address_hash.is_some(), is_kept, "{sent:?}");
+            let record = Record::Retry(release, error.to_string());
+            let expected = Meaning { record, signal, next: NotificationState::Unfinished(next) };
+            let result = Err(error);
+            assert_eq!(classify(&result, unanswered, address_hash()), expected, "{result:?} after {unanswered}");
         }
+    }
+
+    #[test]
+    fn attempt_that_came_too_late_means_nothing_but_that_time_is_up() {
+        let expected = Meaning {
+            record: Record::Nothing,
+            signal: Signal::Unknown,
+            next: NotificationState::Unfinished(Unfinished::NoTime),
+        };
+        assert_eq!(classify(&Err(SendError::TooLate), 0, address_hash()), expected);
     }
 }

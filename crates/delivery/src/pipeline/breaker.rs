@@ -8,11 +8,62 @@ use domain::TransportId;
 use jiff::Timestamp;
 use runtime::metrics::{self, Unit};
 use store::StoreError;
-use store::limits::{BreakerState, Probe};
+use store::limits::{BreakerState, OpenResult, Probe};
 
 use super::deliverer::{Deliverer, RateLimited};
+use super::round::{MAX_READ_AGE, min_time_to_start};
 use crate::compose::Compose;
 use crate::transport::{Accepted, SendError, Transport};
+
+/// This many messages in a row without a response are no coincidence: the provider counts as unreachable.
+const UNANSWERED_STREAK: u32 = 3;
+
+/// What an attempt says of the transport.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Signal {
+    /// The provider responded, whatever it said of the message.
+    Reached,
+    /// It did not respond to a message.
+    NoResponse(String),
+    /// It accepts no messages at all.
+    Unreachable(String),
+    /// Nothing: there was no attempt.
+    Unknown,
+}
+
+impl Signal {
+    /// What the result of sending says.
+    pub(super) fn of(sent: &Result<Accepted, SendError>) -> Self {
+        match sent {
+            Ok(_) | Err(SendError::Rejected(_) | SendError::OptedOut(_) | SendError::Throttled(_)) => Self::Reached,
+            Err(SendError::Unanswered(reason)) => Self::NoResponse(reason.clone()),
+            Err(SendError::Unreachable(reason)) => Self::Unreachable(reason.clone()),
+            Err(SendError::TooLate) => Self::Unknown,
+        }
+    }
+}
+
+/// What to do with the breaker.
+#[derive(Debug, PartialEq, Eq)]
+enum Action<'s> {
+    /// Open it, for this reason.
+    Open(&'s str),
+    /// Close it: the probe reached the transport.
+    Close,
+    /// Nothing.
+    Leave,
+}
+
+/// What a signal means for the breaker. `streak` is how many messages in a row had no response, including this one.
+fn action(signal: &Signal, is_probe: bool, streak: u32) -> Action<'_> {
+    match signal {
+        Signal::Unreachable(reason) => Action::Open(reason),
+        // A probe without a response has not shown that the transport works.
+        Signal::NoResponse(reason) if is_probe || streak >= UNANSWERED_STREAK => Action::Open(reason),
+        Signal::Reached if is_probe => Action::Close,
+        Signal::Reached | Signal::NoResponse(_) | Signal::Unknown => Action::Leave,
+    }
+}
 
 /// The result of selecting a transport.
 pub(super) enum Selected<'d, T> {
@@ -46,7 +97,9 @@ where
     pub(super) async fn select_transport(&self) -> Result<Selected<'_, T>, StoreError> {
         let mut earliest = Timestamp::MAX;
         for limited in std::iter::once(&self.primary).chain(&self.fallback) {
-            match self.limits.check_breaker(limited.transport.id()).await? {
+            // As long as it may take the caller to send one message and report the result.
+            let probe_lease = MAX_READ_AGE + min_time_to_start(&limited.transport);
+            match self.limits.check_breaker(limited.transport.id(), probe_lease).await? {
                 BreakerState::Closed => return Ok(Selected::Transport(self.with_probe(limited, None))),
                 BreakerState::HalfOpen(probe) => return Ok(Selected::Transport(self.with_probe(limited, Some(probe)))),
                 BreakerState::Open { until } => earliest = earliest.min(until),
@@ -69,7 +122,7 @@ where
     /// Releases a probe that has no result for the breaker, so that the next caller can probe. Best effort: what was
     /// sent is sent, and the lease of the probe ends anyway.
     pub(super) async fn release_probe(&self, selected: &SelectedTransport<'_, T>) {
-        let Some(probe) = selected.probe.filter(|_| !selected.reported.load(Ordering::Relaxed)) else {
+        let Some(probe) = selected.probe.as_ref().filter(|_| !selected.reported.load(Ordering::Relaxed)) else {
             return;
         };
         if let Err(error) = self.limits.release_probe(selected.id, probe).await {
@@ -81,40 +134,47 @@ where
     }
 
     /// Opens the breaker if the transport is unreachable, and closes it if a probe reached the transport; one report
-    /// for each selection. Returns whether the transport is unreachable.
+    /// for each selection. Returns whether the transport is unreachable. Best effort: the outcome of the message is
+    /// recorded, and the next attempt reports again.
     pub(super) async fn report_to_breaker(
         &self,
         selected: &SelectedTransport<'_, T>,
-        sent: &Result<Accepted, SendError>,
-        is_unanswered_streak: bool,
-    ) -> Result<bool, StoreError> {
-        let unreachable = match (sent, selected.probe) {
-            (Err(SendError::Unreachable(reason)), _) => Some(reason),
-            // A probe without a response has not shown that the transport works.
-            (Err(SendError::Unanswered(reason)), probe) if is_unanswered_streak || probe.is_some() => Some(reason),
-            _ => None,
-        };
-        match (unreachable, selected.probe) {
-            (Some(reason), _) => {
-                if !selected.reported.swap(true, Ordering::Relaxed) {
-                    let until = self.limits.open_breaker(selected.id, selected.probe, reason).await?;
-                    tracing::warn!(
-                        transport = %selected.id, %until, error = reason,
-                        "circuit breaker open: the transport is unreachable"
-                    );
-                    emit_breaker_state(selected.id, true);
-                }
+        signal: &Signal,
+        streak: u32,
+    ) -> bool {
+        let action = action(signal, selected.probe.is_some(), streak);
+        if action != Action::Leave && !selected.reported.swap(true, Ordering::Relaxed) {
+            let written = match (&action, &selected.probe) {
+                (Action::Open(reason), probe) => self.open_breaker(selected.id, probe.as_ref(), reason).await,
+                (Action::Close, Some(probe)) => self.close_breaker(selected.id, probe).await,
+                (Action::Close, None) | (Action::Leave, _) => Ok(()),
+            };
+            if let Err(error) = written {
+                tracing::warn!(
+                    transport = %selected.id, error = %error,
+                    "failed to report to the circuit breaker; the next attempt reports again"
+                );
             }
-            (None, Some(probe)) => {
-                if !selected.reported.swap(true, Ordering::Relaxed) {
-                    self.limits.close_breaker(selected.id, probe).await?;
-                    tracing::info!(transport = %selected.id, "circuit breaker closed: the probe reached the transport");
-                    emit_breaker_state(selected.id, false);
-                }
-            }
-            (None, None) => {}
         }
-        Ok(unreachable.is_some())
+        matches!(action, Action::Open(_))
+    }
+
+    async fn open_breaker(&self, id: TransportId, probe: Option<&Probe>, reason: &str) -> Result<(), StoreError> {
+        if let OpenResult::Opened { until } = self.limits.open_breaker(id, probe, reason).await? {
+            tracing::warn!(
+                transport = %id, %until, error = reason, "circuit breaker open: the transport is unreachable"
+            );
+            emit_breaker_state(id, true);
+        }
+        Ok(())
+    }
+
+    async fn close_breaker(&self, id: TransportId, probe: &Probe) -> Result<(), StoreError> {
+        if self.limits.close_breaker(id, probe).await? {
+            tracing::info!(transport = %id, "circuit breaker closed: the probe reached the transport");
+            emit_breaker_state(id, false);
+        }
+        Ok(())
     }
 }
 
@@ -122,4 +182,49 @@ where
 /// that the metric shows an outage for as long as it lasts.
 pub(super) fn emit_breaker_state(transport: TransportId, is_open: bool) {
     metrics::emit(&[("transport", transport.as_str())], &[("BreakerOpen", Unit::Count, u64::from(is_open))]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn why() -> String {
+        "why".to_owned()
+    }
+
+    #[test]
+    fn each_result_of_sending_is_a_signal() {
+        for (sent, expected) in [
+            (Ok(Accepted { message_id: "m-1".to_owned() }), Signal::Reached),
+            (Err(SendError::Rejected(why())), Signal::Reached),
+            (Err(SendError::OptedOut(why())), Signal::Reached),
+            (Err(SendError::Throttled(why())), Signal::Reached),
+            (Err(SendError::Unanswered(why())), Signal::NoResponse(why())),
+            (Err(SendError::Unreachable(why())), Signal::Unreachable(why())),
+            (Err(SendError::TooLate), Signal::Unknown),
+        ] {
+            assert_eq!(Signal::of(&sent), expected, "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn signal_opens_or_closes_the_breaker() {
+        let unreachable = Signal::Unreachable(why());
+        let no_response = Signal::NoResponse(why());
+        for (signal, is_probe, streak, expected) in [
+            (&unreachable, false, 0, Action::Open("why")),
+            (&unreachable, true, 0, Action::Open("why")),
+            (&no_response, false, 1, Action::Leave),
+            (&no_response, false, 2, Action::Leave),
+            (&no_response, false, 3, Action::Open("why")),
+            (&no_response, false, 4, Action::Open("why")),
+            (&no_response, true, 1, Action::Open("why")),
+            (&Signal::Reached, false, 0, Action::Leave),
+            (&Signal::Reached, true, 0, Action::Close),
+            (&Signal::Unknown, false, 3, Action::Leave),
+            (&Signal::Unknown, true, 0, Action::Leave),
+        ] {
+            assert_eq!(action(signal, is_probe, streak), expected, "{signal:?}, probe: {is_probe}, {streak} in a row");
+        }
+    }
 }

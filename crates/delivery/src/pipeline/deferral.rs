@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use domain::CustomerId;
+use domain::push::OutcomeCounts;
 use domain::queue::Batch;
 use jiff::Timestamp;
 
@@ -12,6 +14,10 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// The factor from one backoff to the next. Small, because a provider that refuses one message in three may refuse one
 /// customer ten times in a row by chance, and that customer must not wait an hour.
 const BACKOFF_GROWTH: f64 = 1.5;
+
+/// How often a batch of a cancelled push is deferred while its page is not committed, before it is given up: for about
+/// half an hour in all.
+const MAX_ORPHAN_DEFERRALS: u32 = 16;
 
 /// A batch to be sent again later.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,16 +69,64 @@ pub(super) enum Unfinished {
     StoreUnavailable,
 }
 
-/// When a batch comes again, and what it waits for.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Wait {
-    pub(super) delay: Duration,
-    pub(super) reason: DeferReason,
+impl Deferral {
+    /// Defers a batch without any progress. `fraction` is random, from 0 to 1, here and below.
+    pub(super) fn whole(batch: &Batch, reason: DeferReason, fraction: f64) -> Self {
+        let again = Batch { deferrals: batch.deferrals.saturating_add(1), ..batch.clone() };
+        Self { again, delay: backoff(batch.deferrals, fraction), reason }
+    }
+
+    /// Defers a batch until the breaker of a transport may be checked again, at `until`.
+    pub(super) fn until_probe(batch: &Batch, until: Timestamp, now: Timestamp, fraction: f64) -> Self {
+        Self { again: batch.clone(), delay: delay_until(until, now, fraction), reason: DeferReason::BreakerOpen }
+    }
+
+    /// Defers the unfinished notifications of a batch. `counts` are those of the others.
+    pub(super) fn rest(
+        batch: &Batch,
+        counts: OutcomeCounts,
+        unfinished: Vec<(CustomerId, Unfinished)>,
+        now: Timestamp,
+        fraction: f64,
+    ) -> Self {
+        let (customers, reasons): (Vec<_>, Vec<_>) = unfinished.into_iter().unzip();
+        let deferrals = if customers.len() < batch.customers.len() { 0 } else { batch.deferrals };
+        let Wait { delay, reason } = deferral_for(deferrals, &reasons, now, fraction);
+        // After a wait for the rate, for time or for the breaker, the next backoff need not be longer.
+        let grows = matches!(reason, DeferReason::Refused | DeferReason::Leased | DeferReason::Store);
+        let deferrals = deferrals.saturating_add(u32::from(grows));
+        Self { again: Batch { customers, counts, deferrals, ..batch.clone() }, delay, reason }
+    }
+
+    /// Defers a batch that is final until its page is committed; `None` if it is given up. Only the invocation that
+    /// queued it can commit the page: a scan that is taken over queues other batches. So after half an hour that
+    /// invocation is dead. Of an open push, the scan that takes over ends the wait.
+    pub(super) fn until_committed(
+        batch: &Batch,
+        counts: OutcomeCounts,
+        push_is_cancelled: bool,
+        fraction: f64,
+    ) -> Option<Self> {
+        // While it waits only for its page, a batch lists no customers. If it still lists some, its deferrals had other
+        // reasons.
+        let waited = if batch.customers.is_empty() { batch.deferrals } else { 0 };
+        if push_is_cancelled && waited >= MAX_ORPHAN_DEFERRALS {
+            return None;
+        }
+        let again = Batch { customers: Vec::new(), counts, deferrals: waited + 1, ..batch.clone() };
+        Some(Self { again, delay: backoff(waited, fraction), reason: DeferReason::PageNotCommitted })
+    }
 }
 
-/// When a batch with these unfinished notifications comes again. `deferrals` are those in a row without progress;
-/// `fraction` is random, from 0 to 1.
-pub(super) fn deferral_for(deferrals: u32, unfinished: &[Unfinished], now: Timestamp, fraction: f64) -> Wait {
+/// When a batch comes again, and what it waits for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Wait {
+    delay: Duration,
+    reason: DeferReason,
+}
+
+/// When a batch with these unfinished notifications comes again. `deferrals` are those in a row without progress.
+fn deferral_for(deferrals: u32, unfinished: &[Unfinished], now: Timestamp, fraction: f64) -> Wait {
     let any = |wanted: fn(&Unfinished) -> bool| unfinished.iter().any(wanted);
     let full_until = unfinished.iter().find_map(|why| match why {
         Unfinished::RateFull(until) => Some(*until),
@@ -101,14 +155,14 @@ pub(super) fn deferral_for(deferrals: u32, unfinished: &[Unfinished], now: Times
 
 /// The backoff after `deferrals` without progress: 1 s, 1.5 s, 2.3 s, … each plus up to half of it, and 15 minutes at
 /// most. SQS takes whole seconds, so it is rounded up.
-pub(super) fn backoff(deferrals: u32, fraction: f64) -> Duration {
+fn backoff(deferrals: u32, fraction: f64) -> Duration {
     let exponent = i32::try_from(deferrals).unwrap_or(i32::MAX).min(20);
     let backoff = FIRST_BACKOFF.mul_f64(BACKOFF_GROWTH.powi(exponent)).min(MAX_DELAY);
     (backoff + backoff.mul_f64(fraction / 2.0)).min(MAX_DELAY)
 }
 
 /// The delay until `moment`, plus one to two seconds, so that deferred batches do not all come at the same time.
-pub(super) fn delay_until(moment: Timestamp, now: Timestamp, fraction: f64) -> Duration {
+fn delay_until(moment: Timestamp, now: Timestamp, fraction: f64) -> Duration {
     let left = Duration::try_from(moment.duration_since(now)).unwrap_or_default();
     (left + Duration::from_secs(1) + Duration::from_secs_f64(fraction)).min(MAX_DELAY)
 }
@@ -116,10 +170,82 @@ pub(super) fn delay_until(moment: Timestamp, now: Timestamp, fraction: f64) -> D
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
+    use serde_json::json;
 
     use super::*;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    /// A batch of these customers that was deferred this often.
+    fn batch(customers: &[&str], deferrals: u32) -> Batch {
+        let batch = json!({
+            "push": {"offer": "01980000-0000-7000-8000-000000000001", "number": 1},
+            "offer": {
+                "id": "01980000-0000-7000-8000-000000000001", "code": "A", "description": "B", "subject": "C",
+                "channels": ["email"], "createdAt": "2026-06-01T12:00:00Z", "createdBy": "bank"
+            },
+            "slice": 0, "generation": 1, "batch": 0, "channel": "email", "customers": customers, "attempt": deferrals,
+        });
+        serde_json::from_value(batch).unwrap()
+    }
+
+    fn sent(sent: u64) -> OutcomeCounts {
+        OutcomeCounts { sent, ..OutcomeCounts::default() }
+    }
+
+    #[test]
+    fn whole_batch_waits_longer_each_time() {
+        let deferral = Deferral::whole(&batch(&["c-1"], 2), DeferReason::Store, 0.0);
+        let expected = Deferral { again: batch(&["c-1"], 3), delay: seconds(2.25), reason: DeferReason::Store };
+        assert_eq!(deferral, expected);
+    }
+
+    #[test]
+    fn batch_that_waits_for_the_breaker_is_unchanged() {
+        let deferral = Deferral::until_probe(&batch(&["c-1"], 2), after(4), NOW, 0.5);
+        let expected = Deferral { again: batch(&["c-1"], 2), delay: seconds(5.5), reason: DeferReason::BreakerOpen };
+        assert_eq!(deferral, expected);
+    }
+
+    #[test]
+    fn progress_starts_the_backoff_again_and_some_reasons_do_not_grow_it() {
+        for (customers, why, deferrals, delay, deferrals_again) in [
+            (&["c-1"][..], Unfinished::NotAccepted, 2, 2.25, 3),
+            (&["c-1"], Unfinished::StoreUnavailable, 2, 2.25, 3),
+            (&["c-1"], Unfinished::Leased(after(900)), 2, 2.25, 3),
+            (&["c-1"], Unfinished::BreakerOpen, 2, 1.0, 2),
+            (&["c-1"], Unfinished::RateFull(after(5)), 2, 6.0, 2),
+            (&["c-1"], Unfinished::NoTime, 2, 0.0, 2),
+            // Another customer of the batch has an outcome.
+            (&["c-1", "c-2"], Unfinished::NotAccepted, 2, 1.0, 1),
+            (&["c-1", "c-2"], Unfinished::NoTime, 2, 0.0, 0),
+        ] {
+            let unfinished = vec![("c-1".parse().unwrap(), why)];
+            let deferral = Deferral::rest(&batch(customers, deferrals), sent(1), unfinished, NOW, 0.0);
+            let again = Batch { counts: sent(1), ..batch(&["c-1"], deferrals_again) };
+            assert_eq!((deferral.again, deferral.delay), (again, seconds(delay)), "{why:?} of {customers:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_cancelled_push_gives_up_a_batch_whose_page_is_not_committed() {
+        for (customers, deferrals, push_is_cancelled, waited) in [
+            (&["c-1"][..], 0, false, Some(0)),
+            // These deferrals had other reasons.
+            (&["c-1"], 16, true, Some(0)),
+            (&[], 15, true, Some(15)),
+            (&[], 16, true, None),
+            (&[], 16, false, Some(16)),
+        ] {
+            let deferral = Deferral::until_committed(&batch(customers, deferrals), sent(1), push_is_cancelled, 0.0);
+            let expected = waited.map(|waited| Deferral {
+                again: Batch { counts: sent(1), ..batch(&[], waited + 1) },
+                delay: backoff(waited, 0.0),
+                reason: DeferReason::PageNotCommitted,
+            });
+            assert_eq!(deferral, expected, "{customers:?} after {deferrals}, cancelled: {push_is_cancelled}");
+        }
+    }
 
     fn seconds(seconds: f64) -> Duration {
         Duration::from_secs_f64(seconds)

@@ -26,23 +26,22 @@
 //! | a message on direct invocation | `send_one` |
 //! | the parts of a deliverer | `deliverer` |
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::atomic::Ordering;
-use std::thread;
-use std::time::Duration;
 
 use domain::push::OutcomeCounts;
 use domain::queue::Batch;
-use domain::{AddressHash, CustomerId};
+use domain::{AddressHash, CustomerId, TransportId};
 use futures::{FutureExt, StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use runtime::telemetry;
 use store::StoreError;
-use store::deliveries::{ClaimResult, DeliveryId, FinalOutcome, ResendPolicy, Route};
+use store::deliveries::{ClaimResult, DeliveryId, FinalOutcome, ResendPolicy, Route, Unclaimable};
 use store::pushes::{Report, ReportResult};
 
 use self::breaker::{Selected, SelectedTransport, emit_breaker_state};
-use self::deferral::{Unfinished, Wait, backoff, deferral_for, delay_until};
+use self::deferral::Unfinished;
 use self::rate::SlotResult;
 use self::round::{Counted, MAX_READ_AGE, NotificationState, Round};
 use self::screening::Recipients;
@@ -66,9 +65,6 @@ mod send_one;
 const CONCURRENCY: usize = 10;
 /// A lease ends this long after the deadline of its holder, so that clocks may differ a little.
 const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(5);
-/// How often a batch of a cancelled push is deferred while its page is not committed, before it is given up: for about
-/// half an hour in all.
-const MAX_ORPHAN_DEFERRALS: u32 = 16;
 
 /// The result of delivering a batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,14 +78,18 @@ pub enum Delivered {
     Deferred(Box<Deferral>),
 }
 
-impl Delivered {
-    fn defer(again: Batch, delay: Duration, reason: DeferReason) -> Self {
-        Self::Deferred(Box::new(Deferral { again, delay, reason }))
+impl From<Deferral> for Delivered {
+    fn from(deferral: Deferral) -> Self {
+        Self::Deferred(Box::new(deferral))
     }
 }
 
-/// What a notification's turn came to, or the panic that ended it.
-type NotificationResult = thread::Result<Result<NotificationState, StoreError>>;
+/// How a notification's turn in a round ended.
+enum Turn {
+    Done(NotificationState),
+    Failed(StoreError),
+    Panicked(Box<dyn Any + Send>),
+}
 
 impl<C, T> Deliverer<C, T>
 where
@@ -114,15 +114,17 @@ where
 
     /// Defers a batch without any progress.
     fn defer_whole(&self, batch: &Batch, reason: DeferReason) -> Delivered {
-        let again = Batch { deferrals: batch.deferrals.saturating_add(1), ..batch.clone() };
-        Delivered::defer(again, backoff(batch.deferrals, self.sources.fraction()), reason)
+        Deferral::whole(batch, reason, self.sources.fraction()).into()
     }
 
     async fn try_deliver(&self, batch: &Batch, deadline: Timestamp) -> Result<Delivered, StoreError> {
-        if let Err(error) = self.composer.prepare().await {
-            tracing::error!(error, "messages cannot be composed; deferring the batch");
-            return Ok(self.defer_whole(batch, DeferReason::Composer));
-        }
+        let keys = match self.composer.prepare().await {
+            Ok(keys) => keys,
+            Err(error) => {
+                tracing::error!(error, "messages cannot be composed; deferring the batch");
+                return Ok(self.defer_whole(batch, DeferReason::Composer));
+            }
+        };
         let read_at = self.sources.now();
         let push_is_cancelled = self.is_cancelled(batch.push).await?;
         let selected = if push_is_cancelled || batch.offer.has_expired(self.sources.now()) {
@@ -133,15 +135,12 @@ where
                 Selected::Transport(selected) => selected,
                 Selected::AllOpen { until } => {
                     emit_breaker_state(self.primary.transport.id(), true);
-                    return Ok(Delivered::defer(
-                        batch.clone(),
-                        delay_until(until, self.sources.now(), self.sources.fraction()),
-                        DeferReason::BreakerOpen,
-                    ));
+                    let (now, fraction) = (self.sources.now(), self.sources.fraction());
+                    return Ok(Deferral::until_probe(batch, until, now, fraction).into());
                 }
             }
         };
-        let delivered = self.deliver_through(&selected, batch, push_is_cancelled, read_at, deadline).await;
+        let delivered = self.deliver_through(&selected, batch, keys, push_is_cancelled, read_at, deadline).await;
         // After an error as well: no other caller can probe until it is released or its lease ends.
         self.release_probe(&selected).await;
         delivered
@@ -151,6 +150,7 @@ where
         &self,
         selected: &SelectedTransport<'_, T>,
         batch: &Batch,
+        keys: C::Keys,
         push_is_cancelled: bool,
         read_at: Timestamp,
         deadline: Timestamp,
@@ -158,29 +158,32 @@ where
         let ids: Vec<_> = batch.customers.iter().map(|customer| delivery_id(batch, customer)).collect();
         let already_final = self.deliveries.find_final(batch.push, &ids).await?;
         let recipients = self.read_recipients(batch, &batch.customers).await?;
-        let round = Round::new(batch, selected, already_final, push_is_cancelled, read_at, deadline);
-        let results = self.notify_all(&round, &recipients).await;
+        let round = Round::new(batch, keys, selected, already_final, push_is_cancelled, read_at, deadline);
+        let turns = self.notify_all(&round, &recipients).await;
         round.emit_metrics().await;
-        let (counts, unfinished) = sum_up(batch, results)?;
+        let (counts, unfinished) = sum_up(batch, turns)?;
         if unfinished.is_empty() {
             self.report(batch, counts, push_is_cancelled).await
         } else {
-            self.defer_rest(round, counts, unfinished).await
+            Ok(self.defer_rest(round, counts, unfinished).await)
         }
     }
 
-    async fn notify_all<'b>(
-        &self,
-        round: &Round<'b, T>,
-        recipients: &Recipients,
-    ) -> Vec<(&'b CustomerId, NotificationResult)> {
+    async fn notify_all<'b>(&self, round: &Round<'b, C, T>, recipients: &Recipients) -> Vec<(&'b CustomerId, Turn)> {
         // While probing, one attempt at a time.
         let concurrency = if round.selected.probe.is_some() { 1 } else { CONCURRENCY };
         stream::iter(&round.batch.customers)
             .map(|id| {
                 // Nothing that a panicking turn has touched is used again.
                 let turn = AssertUnwindSafe(self.notify(round, id, recipients)).catch_unwind();
-                async move { (id, turn.await) }
+                async move {
+                    let turn = match turn.await {
+                        Ok(Ok(state)) => Turn::Done(state),
+                        Ok(Err(error)) => Turn::Failed(error),
+                        Err(panic) => Turn::Panicked(panic),
+                    };
+                    (id, turn)
+                }
             })
             .buffer_unordered(concurrency)
             .collect()
@@ -190,19 +193,19 @@ where
     /// Takes one notification through steps 2 to 6.
     async fn notify(
         &self,
-        round: &Round<'_, T>,
+        round: &Round<'_, C, T>,
         id: &CustomerId,
         recipients: &Recipients,
     ) -> Result<NotificationState, StoreError> {
         let batch = round.batch;
-        if let Some(claim) = round.already_final.get(id) {
+        if let Some(delivery) = round.already_final.get(id) {
             round.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Ok(NotificationState::of_claim(batch, claim));
+            return Ok(NotificationState::of(batch.push.number, Unclaimable::Final(*delivery)));
         }
         if round.has_no_time(self.sources.now()) {
             return Ok(NotificationState::Unfinished(Unfinished::NoTime));
         }
-        let screened = self.screen(batch, round.push_is_cancelled, id, recipients);
+        let screened = self.compose(batch, &round.keys, round.push_is_cancelled, id, recipients);
         if let Err(unsent) = &screened {
             round.waiting.fetch_sub(1, Ordering::Relaxed);
             return self.record_unsent(batch, id, unsent).await;
@@ -222,12 +225,13 @@ where
         // Meanwhile the customer may have unsubscribed, or the push been cancelled.
         let push_is_cancelled = self.is_cancelled(batch.push).await?;
         let recipients = self.read_recipients(batch, std::slice::from_ref(id)).await?;
-        self.claim_and_send(round, id, self.screen(batch, push_is_cancelled, id, &recipients)).await
+        let screened = self.compose(batch, &round.keys, push_is_cancelled, id, &recipients);
+        self.claim_and_send(round, id, screened).await
     }
 
     async fn claim_and_send(
         &self,
-        round: &Round<'_, T>,
+        round: &Round<'_, C, T>,
         id: &CustomerId,
         screened: Result<(C::Message, &str), FinalOutcome>,
     ) -> Result<NotificationState, StoreError> {
@@ -247,7 +251,7 @@ where
         let lease_until = deadline + LEASE_MARGIN;
         match self.deliveries.claim(id, batch.push, &batch.offer, policy, route, lease_until).await? {
             ClaimResult::Granted(claim) => self.send(round, &claim, &message, address_hash).await,
-            other => Ok(NotificationState::of_claim(batch, &other)),
+            ClaimResult::NotGranted(delivery) => Ok(NotificationState::of(batch.push.number, delivery)),
         }
     }
 
@@ -260,29 +264,28 @@ where
     ) -> Result<NotificationState, StoreError> {
         let recorded =
             self.deliveries.record_unsent(&delivery_id(batch, id), batch.push, &batch.offer, outcome).await?;
-        Ok(NotificationState::of_claim(batch, &recorded))
+        Ok(NotificationState::of(batch.push.number, recorded))
     }
 
     /// Defers the unfinished notifications. The batch carries the counts of the others.
     async fn defer_rest(
         &self,
-        round: Round<'_, T>,
+        round: Round<'_, C, T>,
         counts: OutcomeCounts,
         unfinished: Vec<(CustomerId, Unfinished)>,
-    ) -> Result<Delivered, StoreError> {
-        let batch = round.batch;
-        let deferrals = if unfinished.len() < batch.customers.len() { 0 } else { batch.deferrals };
-        let reasons: Vec<_> = unfinished.iter().map(|(_, why)| *why).collect();
-        let Wait { delay, reason } = deferral_for(deferrals, &reasons, self.sources.now(), self.sources.fraction());
+    ) -> Delivered {
         if let Some(refusal) = round.refusal.into_inner() {
-            self.limits.record_refusal(round.selected.id, &refusal).await?;
+            self.note_refusal(round.selected.id, &refusal).await;
         }
-        let customers = unfinished.into_iter().map(|(id, _)| id).collect();
-        // After a wait for the rate, for time or for the breaker, the next backoff need not be longer.
-        let grows = matches!(reason, DeferReason::Refused | DeferReason::Leased | DeferReason::Store);
-        let deferrals = deferrals.saturating_add(u32::from(grows));
-        let again = Batch { customers, counts, deferrals, ..batch.clone() };
-        Ok(Delivered::defer(again, delay, reason))
+        Deferral::rest(round.batch, counts, unfinished, self.sources.now(), self.sources.fraction()).into()
+    }
+
+    /// Stores why the provider did not take some messages, for those who watch the push. Best effort: without it
+    /// nothing is lost, but with an error what this round has done would be repeated.
+    async fn note_refusal(&self, transport: TransportId, refusal: &str) {
+        if let Err(error) = self.limits.record_refusal(transport, refusal).await {
+            tracing::warn!(%transport, error = %error, "failed to store why the provider refuses messages for now");
+        }
     }
 
     /// Reports a batch whose notifications are all final.
@@ -299,40 +302,35 @@ where
             ReportResult::NotOutstanding => Delivered::NothingToReport,
             // The batch finished before the scan committed its page; or the scan died, and its slice is redelivered.
             ReportResult::TooEarly => {
-                // While it waits only for its page, a batch lists no customers. If it still lists some, its deferrals
-                // had other reasons.
-                let waited = if batch.customers.is_empty() { batch.deferrals } else { 0 };
-                if push_is_cancelled && waited >= MAX_ORPHAN_DEFERRALS {
-                    return Ok(Delivered::NothingToReport);
-                }
-                let again = Batch { customers: Vec::new(), counts, deferrals: waited + 1, ..batch.clone() };
-                Delivered::defer(again, backoff(waited, self.sources.fraction()), DeferReason::PageNotCommitted)
+                let deferral = Deferral::until_committed(batch, counts, push_is_cancelled, self.sources.fraction());
+                deferral.map_or(Delivered::NothingToReport, Delivered::from)
             }
         })
     }
 }
 
-/// The counts of a batch so far, and its unfinished notifications. Raises the first error or panic among the results,
+/// The counts of a batch so far, and its unfinished notifications. Raises the first error or panic among the turns,
 /// now that every notification has had its turn. An unavailable store is not raised: it leaves its notification
 /// unfinished.
 fn sum_up(
     batch: &Batch,
-    results: Vec<(&CustomerId, NotificationResult)>,
+    turns: Vec<(&CustomerId, Turn)>,
 ) -> Result<(OutcomeCounts, Vec<(CustomerId, Unfinished)>), StoreError> {
     let mut counts = batch.counts;
     let mut unfinished = Vec::new();
     let mut unavailable = None;
-    for (id, result) in results {
-        match result.unwrap_or_else(|panic| resume_unwind(panic)) {
-            Ok(NotificationState::Final(Counted::Outcome(outcome))) => counts.count(outcome),
-            Ok(NotificationState::Final(Counted::AlreadyServed)) => counts.already_served += 1,
-            Ok(NotificationState::Unfinished(why)) => unfinished.push((id.clone(), why)),
+    for (id, turn) in turns {
+        match turn {
+            Turn::Done(NotificationState::Final(Counted::Outcome(outcome))) => counts.count(outcome),
+            Turn::Done(NotificationState::Final(Counted::AlreadyServed)) => counts.already_served += 1,
+            Turn::Done(NotificationState::Unfinished(why)) => unfinished.push((id.clone(), why)),
             // The outcomes of the others still count.
-            Err(error @ StoreError::Unavailable { .. }) => {
+            Turn::Failed(error @ StoreError::Unavailable { .. }) => {
                 unfinished.push((id.clone(), Unfinished::StoreUnavailable));
                 unavailable = Some(error);
             }
-            Err(error) => return Err(error),
+            Turn::Failed(error) => return Err(error),
+            Turn::Panicked(panic) => resume_unwind(panic),
         }
     }
     if let Some(error) = unavailable {

@@ -38,7 +38,7 @@ where
     T: Transport<Message = C::Message>,
 {
     /// Waits for a slot, or returns why the notification gets none.
-    pub(super) async fn acquire_slot(&self, round: &Round<'_, T>) -> Result<SlotResult, StoreError> {
+    pub(super) async fn acquire_slot(&self, round: &Round<'_, C, T>) -> Result<SlotResult, StoreError> {
         let mut share = round.share.lock().await;
         // Waiting for the lock took time.
         if round.has_no_time(self.sources.now()) {

@@ -7,15 +7,16 @@ use std::time::Duration;
 use domain::CustomerId;
 use domain::notification::Outcome;
 use domain::queue::Batch;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use runtime::clients::OPERATION_TIMEOUT;
 use runtime::metrics::{self, Unit};
-use store::deliveries::ClaimResult;
+use store::deliveries::{FinalDelivery, Unclaimable};
 use store::limits::ReservedSlots;
 use tokio::sync::Mutex;
 
-use super::breaker::SelectedTransport;
+use super::breaker::{SelectedTransport, Signal};
 use super::deferral::Unfinished;
+use crate::compose::Compose;
 use crate::transport::Transport;
 
 /// The minimum time left to start a notification, so that it can be claimed, sent and recorded before the deadline.
@@ -24,33 +25,32 @@ pub(super) fn min_time_to_start(transport: &impl Transport) -> Duration {
 }
 
 /// The age after which the push and the customer are read again before sending. Also the longest wait for a slot.
-pub(super) const MAX_READ_AGE: SignedDuration = SignedDuration::from_secs(5);
+pub(super) const MAX_READ_AGE: Duration = Duration::from_secs(5);
 
 /// The state of a notification after its turn in a round.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NotificationState {
     Final(Counted),
     Unfinished(Unfinished),
 }
 
 impl NotificationState {
-    /// The state that a claim found. `batch` is the one that claimed.
-    pub(super) fn of_claim(batch: &Batch, claim: &ClaimResult) -> Self {
-        match claim {
+    /// The state of a delivery that this batch cannot claim. `push` is the number of the batch's push.
+    pub(super) fn of(push: u32, delivery: Unclaimable) -> Self {
+        match delivery {
             // Sent by an earlier push. Any other outcome of an earlier push that this one may not replace counts as
             // that outcome again.
-            ClaimResult::Final { push, outcome: Outcome::Sent } if *push != batch.push.number => {
+            Unclaimable::Final(FinalDelivery { push: earlier, outcome: Outcome::Sent }) if earlier != push => {
                 Self::Final(Counted::AlreadyServed)
             }
-            ClaimResult::Final { outcome, .. } => Self::Final(Counted::Outcome(*outcome)),
-            ClaimResult::Leased { until } => Self::Unfinished(Unfinished::Leased(*until)),
-            ClaimResult::Granted(_) => unreachable!("a granted claim is sent"),
+            Unclaimable::Final(FinalDelivery { outcome, .. }) => Self::Final(Counted::Outcome(outcome)),
+            Unclaimable::Leased { until } => Self::Unfinished(Unfinished::Leased(until)),
         }
     }
 }
 
 /// The counter that a final record adds to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Counted {
     Outcome(Outcome),
     AlreadyServed,
@@ -65,11 +65,13 @@ pub(super) struct RateShare {
 }
 
 /// The state that all notifications of a batch share.
-pub(super) struct Round<'b, T> {
+pub(super) struct Round<'b, C: Compose, T> {
     pub(super) batch: &'b Batch,
+    /// What composing needs.
+    pub(super) keys: C::Keys,
     pub(super) selected: &'b SelectedTransport<'b, T>,
     /// Notifications that were sent, or final for this push, before this round.
-    pub(super) already_final: HashMap<CustomerId, ClaimResult>,
+    pub(super) already_final: HashMap<CustomerId, FinalDelivery>,
     pub(super) deadline: Timestamp,
     pub(super) push_is_cancelled: bool,
     /// When the push and the customers were read.
@@ -89,17 +91,19 @@ pub(super) struct Round<'b, T> {
     pub(super) waited_ms: AtomicU64,
 }
 
-impl<'b, T> Round<'b, T> {
+impl<'b, C: Compose, T> Round<'b, C, T> {
     pub(super) fn new(
         batch: &'b Batch,
+        keys: C::Keys,
         selected: &'b SelectedTransport<'b, T>,
-        already_final: HashMap<CustomerId, ClaimResult>,
+        already_final: HashMap<CustomerId, FinalDelivery>,
         push_is_cancelled: bool,
         read_at: Timestamp,
         deadline: Timestamp,
     ) -> Self {
         Self {
             batch,
+            keys,
             selected,
             already_final,
             deadline,
@@ -123,6 +127,16 @@ impl<'b, T> Round<'b, T> {
         now + min_time_to_start(&self.selected.limited.transport) > self.deadline
     }
 
+    /// Counts messages in a row without a response, and returns how many there are now.
+    pub(super) fn count_streak(&self, signal: &Signal) -> u32 {
+        if let Signal::NoResponse(_) = signal {
+            self.unanswered_streak.fetch_add(1, Ordering::Relaxed) + 1
+        } else {
+            self.unanswered_streak.store(0, Ordering::Relaxed);
+            0
+        }
+    }
+
     /// Emits how long the provider took to respond, and how long notifications waited for slots.
     pub(super) async fn emit_metrics(&self) {
         let latencies = self.latencies_ms.lock().await;
@@ -135,6 +149,26 @@ impl<'b, T> Round<'b, T> {
         if !latencies.is_empty() {
             let waited = self.waited_ms.load(Ordering::Relaxed);
             metrics::emit(&[("channel", self.batch.channel.as_str())], &[("RateWait", Unit::Milliseconds, waited)]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delivery_that_cannot_be_claimed_is_final_or_leased() {
+        let of = |push, outcome| Unclaimable::Final(FinalDelivery { push, outcome });
+        let until = Timestamp::UNIX_EPOCH;
+        for (delivery, expected) in [
+            (of(2, Outcome::Sent), NotificationState::Final(Counted::Outcome(Outcome::Sent))),
+            (of(1, Outcome::Sent), NotificationState::Final(Counted::AlreadyServed)),
+            (of(1, Outcome::Failed), NotificationState::Final(Counted::Outcome(Outcome::Failed))),
+            (of(2, Outcome::Cancelled), NotificationState::Final(Counted::Outcome(Outcome::Cancelled))),
+            (Unclaimable::Leased { until }, NotificationState::Unfinished(Unfinished::Leased(until))),
+        ] {
+            assert_eq!(NotificationState::of(2, delivery), expected, "{delivery:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use store::StoreError;
 
-use super::breaker::{Selected, SelectedTransport};
+use super::breaker::{Selected, SelectedTransport, Signal};
 use super::deliverer::Deliverer;
 use super::rate::SendTime;
 use super::round::min_time_to_start;
@@ -64,16 +64,8 @@ where
         }
         let sent = selected.limited.transport.send(message, deadline).await;
         // The provider may refuse just this caller's sender: that opens the breaker for no other.
-        let reported = if let Err(SendError::Unreachable(_)) = sent {
-            Ok(false)
-        } else {
-            self.report_to_breaker(selected, &sent, false).await
-        };
-        if let Err(error) = reported {
-            tracing::warn!(
-                transport = %selected.id, error = %error,
-                "failed to report to the circuit breaker; the lease of the probe will end"
-            );
+        if !matches!(sent, Err(SendError::Unreachable(_))) {
+            self.report_to_breaker(selected, &Signal::of(&sent), 0).await;
         }
         sent.map_err(SendOneError::Send)
     }
