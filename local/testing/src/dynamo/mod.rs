@@ -14,10 +14,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Region};
 use aws_smithy_async::rt::sleep::TokioSleep;
 use dynoxide::Database;
 use serde_json::Value;
@@ -30,8 +31,10 @@ pub use fault::{Fault, Hook};
 /// A DynamoDB of its own, with the tables of `template.yaml`. They are named by their logical ids without `Table`:
 /// `Deliveries`. Clones are the same DynamoDB.
 ///
-/// Calls take no time, unless [`Dynamo::set_latency`] says otherwise: then a call runs from its arrival to its response
-/// without another one in between.
+/// Calls take no time: none comes between another one's arrival and its response. [`Dynamo::set_latency`] changes that.
+///
+/// It differs from DynamoDB on AWS: indexes and eventually consistent reads see every write at once, `ItemCount` is
+/// exact, items are scanned in the order of their keys, and nothing is throttled.
 #[derive(Clone)]
 pub struct Dynamo {
     inner: Arc<Inner>,
@@ -56,9 +59,11 @@ struct Call {
 }
 
 impl Dynamo {
-    /// A DynamoDB with all tables, which are empty.
+    /// A DynamoDB with all tables, which are empty. Seeds the thread's `fastrand`, so that the random pauses between a
+    /// client's retries are the same in each run.
     #[expect(clippy::new_without_default, reason = "it creates a database")]
     pub fn new() -> Self {
+        fastrand::seed(0);
         let database = Database::memory().expect("an in-memory database opens");
         for table in template::tables() {
             let request = serde_json::from_value(table.create_request());
@@ -68,7 +73,8 @@ impl Dynamo {
         Self { inner: Arc::new(Inner { database, state: Mutex::default() }) }
     }
 
-    /// A client with the deployed timeouts and retries. Its timers are tokio's. No other client uses up its retries.
+    /// A client with the timeouts and retries of `crates/runtime/src/clients.rs`. Its timers are tokio's. No other client
+    /// uses up its retries.
     pub fn client(&self) -> Client {
         static CLIENTS: AtomicU64 = AtomicU64::new(0);
         let number = CLIENTS.fetch_add(1, Ordering::Relaxed);

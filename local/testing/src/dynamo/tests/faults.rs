@@ -76,6 +76,34 @@ async fn a_delayed_response_and_latency_take_virtual_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn with_latency_concurrent_calls_overlap() {
+    let dynamo = Dynamo::new();
+    let client = dynamo.client();
+    dynamo.set_latency(Duration::from_millis(10));
+    let start = Instant::now();
+    let calls: Vec<_> = (0..3).map(|_| tokio::spawn(add_one(&client).send())).collect();
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    assert_eq!(start.elapsed().as_millis(), 10);
+    assert_eq!(stored(&dynamo).unwrap()["n"], 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pauses_between_retries_are_the_same_in_each_run() {
+    let run = async || {
+        let dynamo = Dynamo::new();
+        dynamo.inject("UpdateItem", "Pacing", [Fault::Throttle, Fault::Throttle]);
+        let start = Instant::now();
+        add_one(&dynamo.client()).send().await.unwrap();
+        start.elapsed()
+    };
+    let first = run().await;
+    assert!(!first.is_zero());
+    assert_eq!(run().await, first);
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_writer_comes_between_a_call_and_its_effect() {
     let dynamo = Dynamo::new();
     dynamo.put("Pacing", json!({"pk": "t", "n": 10, "old": true}));
