@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use domain::Sources;
 use jiff::Timestamp;
 use tokio::time::Instant;
+
+use crate::random::seeded;
 
 /// When a [`Clock`] starts: 2026-06-01T12:00:00Z.
 pub const START: Timestamp = Timestamp::constant(1_780_315_200, 0);
@@ -35,6 +38,11 @@ impl Clock {
     pub fn skip(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).expect("a test skips less than five centuries");
         self.skipped.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// This clock, and random numbers that are the same in each run.
+    pub fn sources(&self) -> Sources {
+        Sources::new(self.as_fn(), seeded(1))
     }
 
     /// [`Clock::now`] as a function.
