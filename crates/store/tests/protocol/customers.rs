@@ -1,0 +1,129 @@
+//! Customers: storing, looking up, scanning.
+
+use domain::Customer;
+use serde_json::json;
+use store::customers::ScanPosition;
+use testing::Fault;
+
+use crate::world::{World, customer};
+
+fn asha(id: &str) -> Customer {
+    let body = json!({
+        "name": "Asha", "email": "asha@example.com", "mobile": "+351912345678", "channels": ["email", "sms"],
+        "locale": "pt-PT", "timeZone": "Europe/Lisbon", "attributes": {"tier": "gold", "spend": 5000}
+    });
+    Customer::parse(id, body).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_customer_is_read_as_stored_until_deleted() {
+    let world = World::new();
+    let customers = world.customers();
+    assert!(customers.put(&asha("c-1")).await.unwrap(), "new");
+    assert!(!customers.put(&asha("c-1")).await.unwrap(), "replaced");
+    assert_eq!(customers.get(&customer("c-1")).await.unwrap(), Some(asha("c-1")));
+    assert_eq!(world.dynamo.requests("GetItem", "Customers")[0]["ConsistentRead"], true);
+    customers.delete(&customer("c-1")).await.unwrap();
+    assert_eq!(customers.get(&customer("c-1")).await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_customers_are_stored_in_calls_of_25() {
+    let world = World::new();
+    let many: Vec<_> = (0..60).map(|number| asha(&format!("c-{number}"))).collect();
+    assert_eq!(world.customers().put_many(&many).await.unwrap(), []);
+    assert_eq!(world.dynamo.items("Customers").len(), 60);
+    assert_eq!(world.dynamo.count("BatchWriteItem", "Customers"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_busy_table_leaves_is_tried_again_and_then_returned() {
+    let world = World::new();
+    let many = [asha("c-1"), asha("c-2"), asha("c-3")];
+    world.dynamo.inject("BatchWriteItem", "Customers", [Fault::Unprocessed(2), Fault::Unprocessed(1)]);
+    assert_eq!(world.customers().put_many(&many).await.unwrap(), []);
+    assert_eq!(world.dynamo.count("BatchWriteItem", "Customers"), 3);
+
+    world.dynamo.inject_always("BatchWriteItem", "Customers", Fault::Unprocessed(1));
+    assert_eq!(world.customers().put_many(&many).await.unwrap(), [customer("c-3")]);
+    assert_eq!(world.dynamo.count("BatchWriteItem", "Customers"), 3 + 6, "six attempts");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_unreadable_customer_does_not_hide_the_others() {
+    let world = World::new();
+    world.customers().put(&asha("c-1")).await.unwrap();
+    world.dynamo.put("Customers", json!({"pk": "c-2", "who": "loaded by another program"}));
+    let ids = ["c-1", "c-2", "c-3"].map(customer);
+    let found = world.customers().get_many(&ids).await.unwrap();
+    assert_eq!(found.customers.into_values().collect::<Vec<_>>(), [asha("c-1")]);
+    assert_eq!(found.unreadable, [customer("c-2")].into());
+    assert!(world.customers().get(&customer("c-2")).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_malformed_address_makes_a_customer_unreadable() {
+    for attribute in ["email", "mobile"] {
+        let world = World::new();
+        world.customers().put(&asha("c-1")).await.unwrap();
+        world.dynamo.set("Customers", json!({"pk": "c-1"}), attribute, "nonsense");
+        let error = world.customers().get(&customer("c-1")).await.unwrap_err().to_string();
+        assert!(error.contains(attribute) && !error.contains("nonsense"), "{error}");
+    }
+}
+
+/// Every item of one segment, page by page.
+async fn scan(world: &World, segments: u32, limit: u16) -> (Vec<String>, u64, usize) {
+    let (mut ids, mut unreadable, mut pages) = (Vec::new(), 0, 0);
+    for segment in 0..segments {
+        let mut after: Option<ScanPosition> = None;
+        loop {
+            let page = world.customers().scan(segment, segments, after.as_ref(), limit).await.unwrap();
+            ids.extend(page.customers.into_iter().map(|customer| customer.id.to_string()));
+            unreadable += page.unreadable;
+            pages += 1;
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    ids.sort();
+    (ids, unreadable, pages)
+}
+
+#[tokio::test(start_paused = true)]
+async fn segments_cover_every_customer_once() {
+    let world = World::new();
+    let mut all: Vec<_> = (0..30).map(|number| format!("c-{number:02}")).collect();
+    for id in &all {
+        world.customers().put(&asha(id)).await.unwrap();
+    }
+    all.sort();
+    assert_eq!(scan(&world, 4, 3).await.0, all);
+    assert_eq!(world.dynamo.requests("Scan", "Customers")[0]["ConsistentRead"], true);
+}
+
+/// Items that the bank's own programs wrote may have keys that are no customer's id. A page may end with one.
+#[tokio::test(start_paused = true)]
+async fn a_foreign_item_at_the_end_of_a_page_stops_no_scan() {
+    let world = World::new();
+    world.customers().put(&asha("c-1")).await.unwrap();
+    world.customers().put(&asha("z-1")).await.unwrap();
+    for foreign in ["customer 42", "é", "#", &"x".repeat(100)] {
+        world.dynamo.put("Customers", json!({"pk": foreign}));
+    }
+    // Pages of one item: each foreign item ends one.
+    let (ids, unreadable, pages) = scan(&world, 1, 1).await;
+    assert_eq!((ids, unreadable), (vec!["c-1".to_owned(), "z-1".to_owned()], 4));
+    assert!(pages >= 6, "{pages}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_table_knows_how_many_customers_there_are() {
+    let world = World::new();
+    for number in 0..3 {
+        world.customers().put(&asha(&format!("c-{number}"))).await.unwrap();
+    }
+    assert_eq!(world.customers().approximate_count().await.unwrap(), 3);
+}

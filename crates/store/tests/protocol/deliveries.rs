@@ -1,0 +1,132 @@
+//! What callers read about deliveries, and what providers report about them.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use domain::Channel;
+use domain::notification::{DeliveryState, Outcome};
+use serde_json::json;
+use store::Deliveries;
+use store::deliveries::{DeliveryId, Feedback, FeedbackKind, FeedbackResult, FinalOutcome};
+
+use crate::world::{World, address, claim, customer, email_to, offer, offer_id, push};
+
+async fn unsent(world: &World, id: &DeliveryId, outcome: Outcome) {
+    let outcome = FinalOutcome::unsent(outcome, "why");
+    world.deliveries().record_unsent(id, push(1), &offer(), &outcome).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_is_read_as_recorded() {
+    let world = World::new();
+    let claim = claim(&world, 1).await;
+    let sent = FinalOutcome {
+        outcome: Outcome::Sent,
+        reason: None,
+        provider_message_id: Some("m-1".to_owned()),
+        address_hash: Some(address("asha@example.com")),
+    };
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.deliveries().record(&claim, &sent).await.unwrap();
+    unsent(&world, &DeliveryId { channel: Channel::Sms, ..email_to("c-1") }, Outcome::OptedOut).await;
+    unsent(&world, &email_to("c-10"), Outcome::Expired).await;
+
+    let found = world.deliveries().of_customer(offer_id(), &customer("c-1")).await.unwrap();
+    let [email, sms] = found.try_into().unwrap();
+    assert_eq!((email.customer, email.channel), (customer("c-1"), Channel::Email));
+    assert_eq!((email.state, email.push, email.attempts), (DeliveryState::Final(Outcome::Sent), 1, 1));
+    assert_eq!((email.provider_message_id.as_deref(), email.reason), (Some("m-1"), None));
+    assert_eq!((email.updated_at, email.feedback), (world.now(), None));
+    assert_eq!((sms.channel, sms.reason.as_deref(), sms.attempts), (Channel::Sms, Some("why"), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn deliveries_are_listed_page_by_page_and_by_state() {
+    let world = World::new();
+    for number in 0..40 {
+        let outcome = if number % 4 == 0 { Outcome::Failed } else { Outcome::Expired };
+        unsent(&world, &email_to(&format!("c-{number}")), outcome).await;
+    }
+    for (state, limit, expected) in [
+        (None, 7, 40),
+        (None, 100, 40),
+        (Some(DeliveryState::Final(Outcome::Failed)), 7, 10),
+        (Some(DeliveryState::Retry), 7, 0),
+    ] {
+        let mut listed = BTreeSet::new();
+        let (mut after, mut count) = (None, 0);
+        loop {
+            let page = world.deliveries().list(offer_id(), state, limit, after).await.unwrap();
+            assert!(page.items.len() <= usize::from(limit));
+            count += page.items.len();
+            listed.extend(page.items.into_iter().map(|delivery| delivery.customer));
+            match page.next {
+                Some(next) => {
+                    Deliveries::check_cursor(&next, offer_id()).unwrap();
+                    after = Some(next.encode().parse().unwrap());
+                }
+                None => break,
+            }
+        }
+        assert_eq!((listed.len(), count), (expected, expected), "{state:?}, {limit} at a time");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cursor_fits_only_the_list_that_returned_it() {
+    let world = World::new();
+    for number in 0..5 {
+        unsent(&world, &email_to(&format!("c-{number}")), Outcome::Expired).await;
+    }
+    let next = world.deliveries().list(offer_id(), None, 2, None).await.unwrap().next.unwrap();
+    let other = "01980000-0000-7000-8000-000000000002".parse().unwrap();
+    assert!(Deliveries::check_cursor(&next, offer_id()).is_ok());
+    assert!(Deliveries::check_cursor(&next, other).is_err());
+    assert!(store::Pushes::check_cursor(&next).is_err());
+    assert!(store::Offers::check_cursor(&next).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn feedback_is_replaced_only_by_what_is_at_least_as_severe() {
+    let kinds = [FeedbackKind::Delayed, FeedbackKind::Rejected, FeedbackKind::Bounced, FeedbackKind::Complained];
+    for (stored_at, stored) in kinds.into_iter().enumerate() {
+        for (reported_at, reported) in kinds.into_iter().enumerate() {
+            let world = World::new();
+            claim(&world, 1).await;
+            let feedback = |kind, detail: &str| Feedback { kind, detail: detail.to_owned(), at: world.now() };
+            let add =
+                async |feedback: &Feedback| world.deliveries().add_feedback(&email_to("c-1"), feedback).await.unwrap();
+            assert_eq!(add(&feedback(stored, "first")).await, FeedbackResult::Stored);
+            let expected = if reported_at >= stored_at { FeedbackResult::Stored } else { FeedbackResult::LessSevere };
+            assert_eq!(add(&feedback(reported, "second")).await, expected, "{reported} after {stored}");
+            let [delivery] =
+                world.deliveries().of_customer(offer_id(), &customer("c-1")).await.unwrap().try_into().unwrap();
+            let expected = match expected {
+                FeedbackResult::Stored => feedback(reported, "second"),
+                _ => feedback(stored, "first"),
+            };
+            assert_eq!((delivery.feedback, delivery.state), (Some(expected), DeliveryState::Claimed));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn feedback_about_no_delivery_stores_nothing() {
+    let world = World::new();
+    let feedback = Feedback { kind: FeedbackKind::Bounced, detail: String::new(), at: world.now() };
+    let result = world.deliveries().add_feedback(&email_to("c-1"), &feedback).await.unwrap();
+    assert_eq!(result, FeedbackResult::NoDelivery);
+    assert!(world.dynamo.items("Deliveries").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn feedback_of_a_later_release_is_left_out() {
+    let world = World::new();
+    claim(&world, 1).await;
+    let item = world.only("Deliveries");
+    let key = json!({"pk": item["pk"], "sk": item["sk"]});
+    world.dynamo.set("Deliveries", &key, "feedback", "opened");
+    world.dynamo.set("Deliveries", &key, "feedbackAt", 1);
+    let [delivery] = world.deliveries().of_customer(offer_id(), &customer("c-1")).await.unwrap().try_into().unwrap();
+    assert_eq!(delivery.feedback, None);
+}

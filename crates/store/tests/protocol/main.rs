@@ -1,0 +1,17 @@
+//! How the store uses DynamoDB: its expressions, its conditions and what it makes of lost responses, through the SDK's
+//! own client on DynamoDB in process, in virtual time.
+
+mod breaker;
+mod claim;
+mod customers;
+mod deliveries;
+mod outbox;
+mod pushes;
+mod rate;
+mod record;
+mod recovery;
+mod report;
+mod scan;
+mod suppressions;
+mod table;
+mod world;

@@ -1,0 +1,168 @@
+//! The rate limit of a transport.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use domain::TransportId;
+use domain::push::waiting::Delay;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use store::TransportLimits;
+use store::limits::Reservation;
+use testing::{Dynamo, Fault};
+
+use crate::world::World;
+
+const SES: TransportId = TransportId::Ses;
+
+async fn reserve(limits: &TransportLimits, per_second: u32, wanted: u32) -> Reservation {
+    limits.reserve(SES, NonZeroU32::new(per_second).unwrap(), wanted).await.unwrap()
+}
+
+/// The times of all slots, in milliseconds since the start.
+async fn slots(world: &World, limits: &TransportLimits, per_second: u32, wanted: u32) -> Vec<i64> {
+    match reserve(limits, per_second, wanted).await {
+        Reservation::Reserved(mut slots) => {
+            let now = world.now();
+            std::iter::from_fn(|| slots.take_next(now)).map(since_start).collect()
+        }
+        Reservation::Full { until } => panic!("full until {until}"),
+    }
+}
+
+fn since_start(at: Timestamp) -> i64 {
+    at.as_millisecond() - testing::clock::START.as_millisecond()
+}
+
+#[tokio::test(start_paused = true)]
+async fn sends_of_all_callers_are_evenly_spread() {
+    let world = World::new();
+    let (first, second) = (world.limits(), world.limits());
+    assert_eq!(slots(&world, &first, 10, 3).await, [0, 100, 200]);
+    assert_eq!(slots(&world, &second, 10, 2).await, [300, 400]);
+    assert_eq!(slots(&world, &first, 10, 1).await, [500]);
+    assert_eq!(world.dynamo.count("UpdateItem", "Pacing"), 4, "two for the first, one for each other");
+    // Another transport has a rate of its own.
+    let smtp = first.reserve(TransportId::Smtp, NonZeroU32::MIN, 1).await.unwrap();
+    assert!(matches!(smtp, Reservation::Reserved(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn slots_are_reserved_up_to_a_second_ahead() {
+    let world = World::new();
+    let limits = world.limits();
+    assert_eq!(slots(&world, &limits, 10, 50).await.len(), 10, "at most those of a second");
+    assert_eq!(slots(&world, &limits, 10, 10).await[0], 1_000, "the last one that may be reserved");
+    let full = reserve(&limits, 10, 1).await;
+    assert_eq!(full, Reservation::Full { until: world.now() + SignedDuration::from_secs(1) });
+    assert_eq!(world.limits().delay(SES).await.unwrap(), Some(Delay::Rate));
+    tokio::time::sleep(Duration::from_millis(999)).await;
+    assert!(matches!(reserve(&limits, 10, 1).await, Reservation::Full { .. }));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(slots(&world, &limits, 10, 1).await, [2_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_pause_slots_start_from_now() {
+    let world = World::new();
+    let limits = world.limits();
+    slots(&world, &limits, 10, 2).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(slots(&world, &limits, 10, 1).await, [200], "the next slot is just now");
+    tokio::time::sleep(Duration::from_millis(101)).await;
+    assert_eq!(world.limits().delay(SES).await.unwrap(), None);
+    assert_eq!(slots(&world, &limits, 10, 1).await, [301], "the time in between is lost");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reservation_starts_when_its_response_arrives() {
+    let world = World::new();
+    world.dynamo.set_latency(Duration::from_millis(400));
+    let limits = world.limits();
+    // Two calls of 400 ms: the second one allows for what the first one took.
+    let Reservation::Reserved(mut first) = reserve(&limits, 10, 1).await else { panic!("full") };
+    assert_eq!(first.take_next(world.now()).map(since_start), Some(800));
+    assert_eq!(since_start(world.now()), 800);
+    // The next reservation knows the latency from the start.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let Reservation::Reserved(mut second) = reserve(&limits, 10, 1).await else { panic!("full") };
+    assert_eq!(second.take_next(world.now()).map(since_start), Some(11_600));
+}
+
+/// A frozen process has measured minutes. The other senders must not wait for so long.
+#[tokio::test(start_paused = true)]
+async fn no_more_than_three_seconds_of_latency_are_allowed_for() {
+    let world = World::new();
+    let limits = world.limits();
+    let clock = world.clock.clone();
+    world.dynamo.inject("UpdateItem", "Pacing", [Fault::before(move |_| clock.skip(Duration::from_secs(600)))]);
+    reserve(&limits, 10, 1).await;
+    let now = since_start(world.now());
+    assert_eq!(now, 600_000);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let Reservation::Reserved(mut slots) = reserve(&limits, 10, 1).await else { panic!("full") };
+    assert_eq!(slots.take_next(world.now()).map(since_start), Some(663_000));
+    // The call after that was quick.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let Reservation::Reserved(mut slots) = reserve(&limits, 10, 1).await else { panic!("full") };
+    assert_eq!(slots.take_next(world.now()).map(since_start), Some(720_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reservation_whose_response_is_lost_is_made_once() {
+    let world = World::new();
+    let limits = world.limits();
+    reserve(&limits, 1_000, 100).await;
+    let before = world.only("Pacing")["nextSend"].as_i64().unwrap();
+    world.dynamo.inject("UpdateItem", "Pacing", [Fault::LoseResponse]);
+    let Reservation::Reserved(mut slots) = reserve(&limits, 1_000, 100).await else { panic!("full") };
+    assert_eq!(slots.take_next(Timestamp::UNIX_EPOCH).map(Timestamp::as_microsecond), Some(before));
+    let after = world.only("Pacing")["nextSend"].as_i64().unwrap();
+    assert_eq!(after, before + 100_000, "a hundred slots of a millisecond");
+    assert_eq!(world.dynamo.faults_left(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_whose_response_is_lost_is_made_once() {
+    let world = World::new();
+    world.dynamo.inject("UpdateItem", "Pacing", [Fault::Nothing, Fault::LoseResponse]);
+    let Reservation::Reserved(mut slots) = reserve(&world.limits(), 10, 2).await else { panic!("full") };
+    assert_eq!(slots.take_next(Timestamp::UNIX_EPOCH).map(since_start), Some(0));
+    let end = world.only("Pacing")["nextSend"].as_i64().unwrap();
+    assert_eq!(end, testing::clock::START.as_microsecond() + 200_000);
+}
+
+fn set_next_send(at: Timestamp) -> impl FnMut(&Dynamo) + Send + 'static {
+    move |dynamo| dynamo.put("Pacing", json!({"pk": "ses", "nextSend": at.as_microsecond()}))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_loses_a_race_appends_to_the_winners_slots() {
+    let world = World::new();
+    let soon = world.now() + SignedDuration::from_millis(300);
+    // The first attempt finds nothing to append to; another caller restarts before this one can.
+    world.dynamo.inject("UpdateItem", "Pacing", [Fault::Nothing, Fault::before(set_next_send(soon))]);
+    assert_eq!(slots(&world, &world.limits(), 10, 1).await, [300]);
+    assert_eq!(world.dynamo.count("UpdateItem", "Pacing"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_keeps_losing_waits_a_moment() {
+    let world = World::new();
+    let now = world.now();
+    // Each time the caller wants to append, the slots have passed; each time it wants to restart, they have not.
+    let passed = || Fault::before(set_next_send(now - SignedDuration::from_secs(9)));
+    let ahead = || Fault::before(set_next_send(now + SignedDuration::from_millis(500)));
+    let faults = [passed(), ahead(), passed(), ahead(), passed(), ahead()];
+    world.dynamo.inject("UpdateItem", "Pacing", faults);
+    assert_eq!(reserve(&world.limits(), 10, 1).await, Reservation::Full { until: now });
+    assert_eq!(world.dynamo.count("UpdateItem", "Pacing"), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unavailable_store_is_an_error() {
+    let world = World::new();
+    world.dynamo.inject_always("UpdateItem", "Pacing", Fault::Unavailable);
+    let error = world.limits().reserve(SES, NonZeroU32::MIN, 1).await.unwrap_err();
+    assert!(error.to_string().contains("UpdateItem on Pacing failed"), "{error}");
+}

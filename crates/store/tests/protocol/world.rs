@@ -1,0 +1,144 @@
+//! The tables, and what the tests put into them.
+
+use std::time::Duration;
+
+use domain::offer::Posted;
+use domain::{AddressHash, Channel, CustomerId, Offer, OfferId, PushId, Sources, Text, TransportId};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use store::deliveries::{Claim, ClaimResult, DeliveryId, ResendPolicy, Route};
+use store::offers::PushRequest;
+use store::pushes::{Plan, Push, ScanStep, SliceScan};
+use store::{Customers, Deliveries, Offers, Pushes, Suppressions, TransportLimits};
+use testing::{Clock, Dynamo};
+
+pub(crate) const OFFER: &str = "01980000-0000-7000-8000-000000000001";
+pub(crate) const EMAIL_ONLY: Route = Route { transport: TransportId::Ses, other: None };
+
+/// All tables, empty at first.
+pub(crate) struct World {
+    pub(crate) dynamo: Dynamo,
+    pub(crate) clock: Clock,
+    pub(crate) sources: Sources,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let clock = Clock::new();
+        Self { dynamo: Dynamo::new(), sources: clock.sources(), clock }
+    }
+
+    pub(crate) fn customers(&self) -> Customers {
+        Customers::new(self.dynamo.client(), "Customers", self.sources.clone())
+    }
+
+    pub(crate) fn deliveries(&self) -> Deliveries {
+        Deliveries::new(self.dynamo.client(), "Deliveries", self.sources.clone())
+    }
+
+    pub(crate) fn limits(&self) -> TransportLimits {
+        TransportLimits::new(self.dynamo.client(), "Pacing", self.sources.clone())
+    }
+
+    pub(crate) fn offers(&self) -> Offers {
+        Offers::new(self.dynamo.client(), "Offers", self.sources.clone())
+    }
+
+    pub(crate) fn pushes(&self) -> Pushes {
+        Pushes::new(self.dynamo.client(), "Pushes", self.sources.clone())
+    }
+
+    pub(crate) fn suppressions(&self) -> Suppressions {
+        Suppressions::new(self.dynamo.client(), "Suppressions", self.sources.clone())
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A running push with this many slices.
+    pub(crate) async fn push(&self, slices: u32) -> Push {
+        self.pushes().create(&request(1), Plan::Now { slices }).await.unwrap()
+    }
+
+    /// The item of a slice of the first push.
+    pub(crate) fn slice(&self, slice: u32) -> Option<Value> {
+        self.dynamo.item("Pushes", json!({"pk": push_key(1), "sk": format!("slice#{slice:04}")}))
+    }
+
+    /// The item of the first push.
+    pub(crate) fn push_item(&self) -> Value {
+        self.dynamo.item("Pushes", json!({"pk": push_key(1), "sk": "push"})).unwrap()
+    }
+
+    /// The only item of the table.
+    pub(crate) fn only(&self, table: &str) -> Value {
+        let [item] = self.dynamo.items(table).try_into().unwrap();
+        item
+    }
+}
+
+pub(crate) fn offer_id() -> OfferId {
+    OFFER.parse().unwrap()
+}
+
+/// An offer, posted at the start of the test, that may be pushed until 2026-08-30T12:00:00Z.
+pub(crate) fn offer() -> Offer {
+    let default_subject = Text::parse("Save").unwrap();
+    let posted = Posted { id: offer_id(), at: testing::clock::START, by: "bank", default_subject: &default_subject };
+    Offer::parse(json!({"code": "CASHBK", "description": "Get 5%"}), &posted).unwrap()
+}
+
+pub(crate) fn push(number: u32) -> PushId {
+    PushId { offer: offer_id(), number }
+}
+
+pub(crate) fn push_key(number: u32) -> String {
+    format!("{OFFER}#{number:04}")
+}
+
+pub(crate) fn request(number: u32) -> PushRequest {
+    PushRequest {
+        push: push(number),
+        requested_by: "bank".to_owned(),
+        requested_at: testing::clock::START,
+        retry_rejected: false,
+        trace: None,
+    }
+}
+
+pub(crate) fn customer(id: &str) -> CustomerId {
+    id.parse().unwrap()
+}
+
+pub(crate) fn email_to(id: &str) -> DeliveryId {
+    DeliveryId { offer: offer_id(), customer: customer(id), channel: Channel::Email }
+}
+
+pub(crate) fn address(address: &str) -> AddressHash {
+    AddressHash::of(Channel::Email, address)
+}
+
+/// Claims the e-mail to customer `c-1` for a minute, for this push.
+pub(crate) async fn try_claim(world: &World, number: u32, policy: ResendPolicy<'_>, route: Route) -> ClaimResult {
+    let lease_until = world.now() + Duration::from_secs(60);
+    let (deliveries, offer) = (world.deliveries(), offer());
+    deliveries.claim(email_to("c-1"), push(number), &offer, policy, route, lease_until).await.unwrap()
+}
+
+/// As [`try_claim`], if it is granted.
+pub(crate) async fn claim(world: &World, number: u32) -> Claim {
+    let hash = address("asha@example.com");
+    match try_claim(world, number, ResendPolicy::Unsent(&hash), EMAIL_ONLY).await {
+        ClaimResult::Granted(claim) => claim,
+        refused => panic!("{refused:?}"),
+    }
+}
+
+/// Starts or continues the scan of slice 0 of the first push.
+pub(crate) async fn start_scan(world: &World, generation: u32) -> SliceScan {
+    match world.pushes().start_scan(push(1), 0, generation).await.unwrap() {
+        ScanStep::Continue(scan) => scan,
+        other => panic!("{other:?}"),
+    }
+}
