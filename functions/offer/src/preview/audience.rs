@@ -62,9 +62,14 @@ impl AudienceCount {
 }
 
 /// Reads customers until `until`. At least one page of each segment is read.
-pub(super) async fn count(customers: &Customers, offer: &Offer, until: Instant) -> Result<AudienceCount, StoreError> {
+pub(super) async fn count(
+    customers: &Customers,
+    audience: &Audience<'_>,
+    until: Instant,
+) -> Result<AudienceCount, StoreError> {
     let mut total = AudienceCount::default();
-    for segment in try_join_all((0..SEGMENTS).map(|segment| count_segment(customers, offer, segment, until))).await? {
+    for segment in try_join_all((0..SEGMENTS).map(|segment| count_segment(customers, audience, segment, until))).await?
+    {
         total.add(segment);
     }
     Ok(total)
@@ -72,7 +77,7 @@ pub(super) async fn count(customers: &Customers, offer: &Offer, until: Instant) 
 
 async fn count_segment(
     customers: &Customers,
-    offer: &Offer,
+    audience: &Audience<'_>,
     segment: u32,
     until: Instant,
 ) -> Result<AudienceCount, StoreError> {
@@ -80,7 +85,7 @@ async fn count_segment(
     let mut after = None;
     loop {
         let page = customers.scan(segment, SEGMENTS, after.as_ref(), PAGE_SIZE).await?;
-        count.add_page(&Audience::of(offer), &page);
+        count.add_page(audience, &page);
         after = page.next;
         if after.is_none() {
             return Ok(count);
@@ -143,6 +148,7 @@ mod tests {
         };
         let body = json!({"code": "A", "description": "B", "eligibility": "customer.tier == 'gold'"});
         let offer = Offer::parse(body, &posted).unwrap();
+        let audience = Audience::of(&offer).unwrap();
         let customer = |id: &str, channels: Value, attributes: Value| {
             let body = json!({
                 "name": "A", "email": "a@b.example", "mobile": "+351912345678", "channels": channels,
@@ -153,7 +159,7 @@ mod tests {
         let gold = || json!({"tier": "gold"});
         let page = |customers, unreadable| {
             let mut count = AudienceCount::default();
-            count.add_page(&Audience::of(&offer), &CustomersPage { customers, unreadable, next: None });
+            count.add_page(&audience, &CustomersPage { customers, unreadable, next: None });
             count
         };
         let mut count = page(vec![customer("c", json!(["email", "sms"]), gold()), customer("a", json!([]), gold())], 2);

@@ -23,7 +23,7 @@ use api::{Body, Caller, Problem};
 use axum::Json;
 use axum::extract::State;
 use domain::offer::Posted;
-use domain::{Faults, Offer, OfferId};
+use domain::{Audience, Faults, Offer, OfferId};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
@@ -53,8 +53,11 @@ pub(crate) async fn preview(
         (offer, recipients) => return Err(all_faults(offer.err(), recipients.err()).into()),
     };
 
+    // `Offer::parse` has accepted the rule, so only a parser that does not start fails here.
+    let audience = Audience::of(&offer).map_err(|error| Faults::one("eligibility", error.to_string()))?;
+
     let counting_time = if recipients.is_empty() { TIME_LIMIT } else { TIME_LIMIT - TEST_TIMEOUT };
-    let count = audience::count(&app.customers, &offer, Instant::now() + counting_time).await?;
+    let count = audience::count(&app.customers, &audience, Instant::now() + counting_time).await?;
     let samples: BTreeMap<_, _> = offer
         .channels
         .iter()
