@@ -3,15 +3,16 @@
 
 use crate::channel::Channels;
 use crate::customer::Customer;
-use crate::eligibility::{Evaluator, Rule, Verdict};
+use crate::eligibility::{InvalidRule, Rule, RuleText, Verdict};
 use crate::offer::Offer;
 use crate::push::ScanCounts;
 
-/// The audience of one offer: its rule, ready to be evaluated for many customers, and its channels.
+/// The audience of one offer: its rule, compiled, and its channels.
+#[derive(Debug)]
 pub struct Audience<'o> {
     channels: &'o Channels,
     /// `None`: everyone is eligible.
-    evaluator: Option<Evaluator<'o>>,
+    rule: Option<Rule>,
 }
 
 /// What an offer's audience says of one customer.
@@ -28,14 +29,18 @@ pub enum Selection {
 }
 
 impl<'o> Audience<'o> {
-    /// The audience of an offer. Cheap, but not so cheap as to be done for each customer.
-    pub fn of(offer: &'o Offer) -> Self {
-        Self { channels: &offer.channels, evaluator: offer.eligibility.as_ref().map(Rule::evaluator) }
+    /// The audience of an offer. Compiles its rule, so call it once for many customers.
+    ///
+    /// # Errors
+    /// If this release does not accept the rule, which an earlier one stored.
+    pub fn of(offer: &'o Offer) -> Result<Self, InvalidRule> {
+        let rule = offer.eligibility.as_ref().map(RuleText::compile).transpose()?;
+        Ok(Self { channels: &offer.channels, rule })
     }
 
     /// Whether the offer is for a customer, and where it reaches them.
     pub fn select(&self, customer: &Customer) -> Selection {
-        match self.evaluator.as_ref().map_or(Verdict::Eligible, |evaluator| evaluator.verdict(customer)) {
+        match self.rule.as_ref().map_or(Verdict::Eligible, |rule| rule.verdict(customer)) {
             Verdict::Eligible => {
                 let reached = self.channels.iter().copied().filter(|channel| customer.reachable_by(*channel));
                 Selection::Eligible(reached.collect())
@@ -105,7 +110,7 @@ mod tests {
             (json!(["email", "sms"]), &silent, Channels::new()),
         ] {
             let offer = offer(json!({"code": "A", "description": "B", "channels": channels}));
-            let selection = Audience::of(&offer).select(&customer(body.clone()));
+            let selection = Audience::of(&offer).unwrap().select(&customer(body.clone()));
             assert_eq!(selection, Selection::Eligible(reached), "{channels} {body}");
         }
     }
@@ -113,7 +118,7 @@ mod tests {
     #[test]
     fn every_customer_who_is_read_is_counted_once() {
         let offer = offer(json!({"code": "A", "description": "B", "eligibility": "customer.tier == 'gold'"}));
-        let audience = Audience::of(&offer);
+        let audience = Audience::of(&offer).unwrap();
         let mut counts = ScanCounts::default();
         for attributes in [json!({"tier": "gold"}), json!({"tier": "silver"}), json!({})] {
             let body = json!({"name": "A", "email": "a@b.example", "channels": ["email"], "attributes": attributes});
@@ -123,5 +128,12 @@ mod tests {
         let expected =
             ScanCounts { customers_read: 5, customers_eligible: 1, customers_unevaluable: 3, notifications: 1 };
         assert_eq!(counts, expected);
+    }
+
+    #[test]
+    fn offer_whose_stored_rule_is_refused_has_no_audience() {
+        let mut offer = offer(json!({"code": "A", "description": "B", "eligibility": "true"}));
+        offer.eligibility = Some(serde_json::from_value(json!("customer.tier ==")).unwrap());
+        assert!(matches!(Audience::of(&offer), Err(InvalidRule::Syntax { .. })));
     }
 }

@@ -43,7 +43,7 @@ pub use address::{AddressHash, EmailAddress, Mobile};
 pub use audience::{Audience, Selection};
 pub use channel::Channel;
 pub use customer::Customer;
-pub use eligibility::Rule;
+pub use eligibility::{Rule, RuleText};
 pub use faults::{Fault, Faults};
 pub use ids::{CustomerId, OfferId, PushId};
 pub use offer::Offer;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::channel::{Channel, Channels};
-use crate::eligibility::Rule;
+use crate::eligibility::RuleText;
 use crate::faults::Faults;
 use crate::fields::{Fields, Lines, check_text};
 use crate::ids::OfferId;
@@ -40,7 +40,7 @@ pub struct Offer {
     pub description: Text,
     /// Which customers the offer is for; without a rule, all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub eligibility: Option<Rule>,
+    pub eligibility: Option<RuleText>,
     /// The channels on which it may be sent.
     pub channels: Channels,
     /// No push starts before this time.
@@ -69,7 +69,7 @@ impl Offer {
         let subject = fields
             .parsed("subject", |string| parse_text(string, SUBJECT_LIMIT, Lines::One))
             .unwrap_or_else(|| posted.default_subject.clone());
-        let eligibility = fields.parsed("eligibility", Rule::parse);
+        let eligibility = fields.parsed("eligibility", RuleText::parse);
         let channels = fields.list("channels", str::parse::<Channel>);
         if channels.as_ref().is_some_and(Vec::is_empty) {
             fields.fault("channels", "must name at least one channel; leave it out for every channel");

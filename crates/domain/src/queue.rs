@@ -147,4 +147,23 @@ mod tests {
     fn unknown_version_is_an_error() {
         assert!(serde_json::from_str::<ChannelMessage>(r#"{"type":"batch.v9"}"#).is_err());
     }
+
+    #[test]
+    fn message_with_an_offer_that_is_no_longer_valid_is_read() {
+        let mut offer = offer();
+        for (field, text) in [("eligibility", "customer.tier =="), ("subject", "{name}"), ("description", "}} Hello")] {
+            offer[field] = text.into();
+        }
+        let push = json!({"offer": "01980000-0000-7000-8000-000000000001", "number": 1});
+        let slice = json!({"type": "slice.v1", "push": push, "offer": offer, "slice": 3, "slices": 8, "generation": 1});
+        let AudienceMessage::SliceV1(slice) = serde_json::from_value(slice).unwrap();
+        let batch = json!({
+            "type": "batch.v1", "push": push, "offer": offer, "slice": 3, "generation": 1, "batch": 7, "channel": "email",
+            "customers": ["c-1"], "attempt": 0,
+        });
+        let ChannelMessage::BatchV1(batch) = serde_json::from_value(batch).unwrap();
+        for read in [slice.offer, batch.offer] {
+            assert_eq!(serde_json::to_value(read).unwrap(), offer);
+        }
+    }
 }

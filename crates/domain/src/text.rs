@@ -8,17 +8,17 @@ use crate::customer::{Customer, is_attribute_name, to_text};
 ///
 /// Braces are allowed only in placeholders such as `{{ customer.name }}`. Any other brace is refused, because a
 /// misspelt placeholder would otherwise be sent to every customer as it is.
+///
+/// Reading a stored or queued one does not check it again. So an offer whose text a later release refuses can still be
+/// read and listed; only rendering its text fails.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Text {
-    source: String,
-    parts: Vec<Part>,
-}
+#[serde(transparent)]
+pub struct Text(String);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
-    Plain(String),
-    Field(String),
+#[derive(Debug, PartialEq, Eq)]
+enum Part<'t> {
+    Plain(&'t str),
+    Field(&'t str),
 }
 
 impl Text {
@@ -27,63 +27,53 @@ impl Text {
     /// # Errors
     /// If it has a brace that is not part of `{{ customer.<attribute> }}`.
     pub fn parse(source: &str) -> Result<Self, InvalidText> {
-        let mut parts = Vec::new();
-        let mut rest = source;
-        loop {
-            let plain_end = rest.find(['{', '}']).unwrap_or(rest.len());
-            let (plain, braced) = rest.split_at(plain_end);
-            if !plain.is_empty() {
-                parts.push(Part::Plain(plain.to_owned()));
-            }
-            if braced.is_empty() {
-                break;
-            }
-            let fault = || InvalidText { place: source[..source.len() - braced.len()].chars().count() + 1 };
-            let (inner, after) =
-                braced.strip_prefix("{{").and_then(|inner| inner.split_once("}}")).ok_or_else(fault)?;
-            let field =
-                inner.trim().strip_prefix("customer.").filter(|field| is_attribute_name(field)).ok_or_else(fault)?;
-            parts.push(Part::Field(field.to_owned()));
-            rest = after;
-        }
-        Ok(Self { source: source.to_owned(), parts })
+        parts(source)?;
+        Ok(Self(source.to_owned()))
     }
 
     /// The text as it was posted.
     pub fn source(&self) -> &str {
-        &self.source
+        &self.0
     }
 
     /// The text with this customer's values in place of its placeholders.
     ///
     /// # Errors
-    /// If the customer lacks an attribute that the text names, or the attribute has no form as text.
+    /// If the customer lacks an attribute that the text names, if the attribute has no form as text, or if this release
+    /// does not accept the text any more.
     pub fn render(&self, customer: &Customer) -> Result<String, RenderError> {
-        self.parts
-            .iter()
+        parts(&self.0)?
+            .into_iter()
             .map(|part| match part {
-                Part::Plain(plain) => Ok(plain.clone()),
+                Part::Plain(plain) => Ok(plain.to_owned()),
                 Part::Field(field) => match customer.field(field).as_ref().map(to_text) {
                     Some(Ok(text)) => Ok(text),
-                    Some(Err(kind)) => Err(RenderError::NotText { field: field.clone(), kind }),
-                    None => Err(RenderError::Missing { field: field.clone() }),
+                    Some(Err(kind)) => Err(RenderError::NotText { field: field.to_owned(), kind }),
+                    None => Err(RenderError::Missing { field: field.to_owned() }),
                 },
             })
             .collect()
     }
 }
 
-impl TryFrom<String> for Text {
-    type Error = InvalidText;
-
-    fn try_from(source: String) -> Result<Self, Self::Error> {
-        Self::parse(&source)
-    }
-}
-
-impl From<Text> for String {
-    fn from(text: Text) -> Self {
-        text.source
+fn parts(source: &str) -> Result<Vec<Part<'_>>, InvalidText> {
+    let mut parts = Vec::new();
+    let mut rest = source;
+    loop {
+        let plain_end = rest.find(['{', '}']).unwrap_or(rest.len());
+        let (plain, braced) = rest.split_at(plain_end);
+        if !plain.is_empty() {
+            parts.push(Part::Plain(plain));
+        }
+        if braced.is_empty() {
+            return Ok(parts);
+        }
+        let fault = || InvalidText { place: source[..source.len() - braced.len()].chars().count() + 1 };
+        let (inner, after) = braced.strip_prefix("{{").and_then(|inner| inner.split_once("}}")).ok_or_else(fault)?;
+        let field =
+            inner.trim().strip_prefix("customer.").filter(|field| is_attribute_name(field)).ok_or_else(fault)?;
+        parts.push(Part::Field(field));
+        rest = after;
     }
 }
 
@@ -112,6 +102,9 @@ pub enum RenderError {
         /// Its type.
         kind: &'static str,
     },
+    /// This release does not accept the text, which an earlier one stored.
+    #[error("the text {0}; post the offer again with a corrected text")]
+    Invalid(#[from] InvalidText),
 }
 
 #[cfg(test)]
@@ -161,5 +154,18 @@ mod tests {
         let render = |source: &str| Text::parse(source).unwrap().render(&asha());
         assert!(matches!(render("{{ customer.city }}"), Err(RenderError::Missing { .. })));
         assert!(matches!(render("{{ customer.cards }}"), Err(RenderError::NotText { .. })));
+    }
+
+    #[test]
+    fn stored_text_that_no_longer_parses_is_read_but_not_rendered() {
+        let text: Text = serde_json::from_value(json!("Dear {{ name }}")).unwrap();
+        assert_eq!(serde_json::to_value(&text).unwrap(), json!("Dear {{ name }}"));
+        let error = text.render(&asha()).unwrap_err();
+        assert_eq!(error, RenderError::Invalid(InvalidText { place: 6 }));
+        assert_eq!(
+            error.to_string(),
+            "the text has a brace at character 6 that is not part of {{ customer.<attribute> }}; post the offer again \
+             with a corrected text"
+        );
     }
 }

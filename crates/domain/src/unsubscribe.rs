@@ -79,6 +79,9 @@ impl KeyRing {
                 current = Some(value);
                 continue;
             }
+            if name.is_empty() {
+                return Err(InvalidKeyRing("have a key without a name"));
+            }
             if name.len() > MAX_KEY_NAME_LENGTH || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
                 return Err(InvalidKeyRing("have a name that is not at most 32 letters, digits and hyphens"));
             }
@@ -213,6 +216,7 @@ mod tests {
             r#"{"current": "k1"}"#,
             r#"{"current": "k1", "k1": "secret"}"#,
             r#"{"current": "k.1", "k.1": "secret-secret-secret-secret-secret-secret"}"#,
+            r#"{"current": "", "": "secret-secret-secret-secret-secret-secret"}"#,
         ] {
             let error = KeyRing::parse(secret).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");

@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use domain::eligibility::InvalidRule;
 use domain::push::PushState;
 use domain::queue::{AudienceMessage, BATCH_LIMIT, ChannelMessage, Slice};
-use domain::{Channel, Sources};
+use domain::{Audience, Channel, Sources};
 use runtime::queue::QueueError;
 use runtime::{Deadline, Queue, telemetry};
 use store::pushes::{PAGE_BATCHES, ScanStep, SliceScan};
@@ -51,6 +52,13 @@ pub enum ScanError {
     /// Some batches may have been queued; queueing them again is harmless.
     #[error("not every message was queued: {0}")]
     Queue(#[from] QueueError),
+    /// An earlier release accepted the offer's rule, this one does not. No customer is skipped: SQS delivers the slice
+    /// again, and the sweep queues it again for as long as the push is open.
+    #[error(
+        "the offer's rule does not compile: eligibility {0}; post the offer again with a corrected rule and cancel this \
+         push, or deploy a release that accepts the rule"
+    )]
+    Rule(#[from] InvalidRule),
 }
 
 impl SliceScanner {
@@ -71,13 +79,15 @@ impl SliceScanner {
         if !self.is_needed(slice).await? {
             return Ok(());
         }
+        // Compiled once for all pages of the invocation.
+        let audience = Audience::of(&slice.offer)?;
         let mut step = self.pushes.start_scan(slice.push, slice.index, slice.generation).await?;
         while let ScanStep::Continue(scan) = step {
             if deadline.has_less_than(MIN_TIME_PER_PAGE, self.sources.now()) {
                 self.slice_queue.send_all([AudienceMessage::SliceV1(slice.clone())]).await?;
                 break;
             }
-            step = self.scan_page(slice, &scan).await?;
+            step = self.scan_page(slice, &audience, &scan).await?;
         }
         Ok(())
     }
@@ -95,11 +105,11 @@ impl SliceScanner {
     }
 
     /// Scans one page, queues its batches and commits it.
-    async fn scan_page(&self, slice: &Slice, scan: &SliceScan) -> Result<ScanStep, ScanError> {
+    async fn scan_page(&self, slice: &Slice, audience: &Audience<'_>, scan: &SliceScan) -> Result<ScanStep, ScanError> {
         let began = self.sources.now();
         let page = self.customers.scan(slice.index, slice.slices, scan.after.as_ref(), PAGE).await?;
         let channels = self.channel_queues.keys().copied().collect();
-        let (counts, recipients) = select(&slice.offer, &page.customers, page.unreadable, &channels);
+        let (counts, recipients) = select(audience, &page.customers, page.unreadable, &channels);
         let batches = batches(slice, scan, &recipients);
         for (channel, queue) in &self.channel_queues {
             queue.send_all(batches.iter().filter(|ChannelMessage::BatchV1(batch)| batch.channel == *channel)).await?;
@@ -115,5 +125,20 @@ impl SliceScanner {
         );
         let numbers: Vec<_> = batches.iter().map(|ChannelMessage::BatchV1(batch)| batch.number).collect();
         Ok(self.pushes.commit_page(scan, counts, &numbers, page.next).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::RuleText;
+
+    use super::*;
+
+    #[test]
+    fn refused_rule_is_an_error_that_says_what_to_do() {
+        let stored: RuleText = serde_json::from_str(r#""account.open""#).unwrap();
+        let error = ScanError::from(stored.compile().unwrap_err()).to_string();
+        assert!(error.contains("eligibility is invalid at line 1, column 1"), "{error}");
+        assert!(error.contains("post the offer again with a corrected rule and cancel this push"), "{error}");
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::channel::Channels;
 use domain::push::{OutcomeCounts, ScanCounts};
 use domain::queue::{BATCH_LIMIT, Batch, ChannelMessage, Slice};
-use domain::{Audience, Channel, Customer, CustomerId, Offer, Selection};
+use domain::{Audience, Channel, Customer, CustomerId, Selection};
 use store::pushes::SliceScan;
 
 /// The customers of a page to notify, by channel.
@@ -14,7 +14,7 @@ pub(crate) type Recipients = BTreeMap<Channel, Vec<CustomerId>>;
 /// Selects and counts the customers of a page. `unreadable` is how many more items of the page could not be read.
 /// On channels other than `with_queue`, those that have a queue, no customer is notified or counted.
 pub(crate) fn select(
-    offer: &Offer,
+    audience: &Audience<'_>,
     customers: &[Customer],
     unreadable: u64,
     with_queue: &Channels,
@@ -22,7 +22,6 @@ pub(crate) fn select(
     let mut counts = ScanCounts::default();
     counts.count_unreadable(unreadable);
     let mut recipients = Recipients::new();
-    let audience = Audience::of(offer);
     for customer in customers {
         let mut selection = audience.select(customer);
         if let Selection::Eligible(channels) = &mut selection {
@@ -65,8 +64,8 @@ fn batch(slice: &Slice, channel: Channel, number: u32, customers: &[CustomerId])
 
 #[cfg(test)]
 mod tests {
-    use domain::Text;
     use domain::offer::Posted;
+    use domain::{Offer, Text};
     use serde_json::json;
 
     use super::*;
@@ -82,6 +81,7 @@ mod tests {
         };
         let offer = json!({"code": "A", "description": "B", "eligibility": "customer.tier == 'gold'"});
         let offer = Offer::parse(offer, &posted).unwrap();
+        let audience = Audience::of(&offer).unwrap();
         let customer = |id: &str, attributes| {
             let body = json!({"name": "A", "email": "a@b.example", "mobile": "+351912345678",
                 "channels": ["email", "sms"], "attributes": attributes});
@@ -99,7 +99,7 @@ mod tests {
             (Channels::from([Channel::Sms]), vec![Channel::Sms]),
             (Channels::new(), vec![]),
         ] {
-            let (counts, recipients) = select(&offer, &customers, 2, &with_queue);
+            let (counts, recipients) = select(&audience, &customers, 2, &with_queue);
             let expected = ScanCounts {
                 customers_read: 5,
                 customers_eligible: 1,

@@ -170,9 +170,6 @@ mod tests {
         event["detail"]["bounce"]["bouncedRecipients"] = json!("asha@example.com");
         let error = parse_event(&event).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("asha"), "{error:?}");
-        assert!(
-            error.to_string().starts_with("a field is missing or has an invalid value at line 1, column "),
-            "{error}"
-        );
+        assert_eq!(error.to_string(), "a field is missing or has an invalid value");
     }
 }

@@ -61,13 +61,14 @@ impl<'a> Tables<'a> {
         }
     }
 
-    /// The number of items stored for an offer with this code, or for a request with this idempotency key.
+    /// The number of items stored for an offer with this code, or for a request with this idempotency key, which no other
+    /// key may contain.
     pub async fn count_offers(self, code_and_key: &str) -> i32 {
         let scan = self.dynamodb().scan().table_name(self.name("offers"));
         let found = scan
-            .filter_expression("code = :code OR pk = :key")
+            .filter_expression("code = :code OR (begins_with(pk, :idempotency) AND contains(pk, :code))")
             .expression_attribute_values(":code", S(code_and_key.to_owned()))
-            .expression_attribute_values(":key", S(format!("idempotency#{code_and_key}")))
+            .expression_attribute_values(":idempotency", S("idempotency#".to_owned()))
             .send()
             .await;
         found.expect("DynamoDB responds").count

@@ -5,6 +5,9 @@
 //! refused then: a macro runs only over an attribute of the customer (short by the limits of [`crate::customer`]) and
 //! never within another macro.
 //!
+//! Tables and queues hold the rule's text ([`RuleText`]). It is compiled where customers are selected, and nowhere else:
+//! compiling takes a thread with a large stack, and a later release may refuse a rule that this one accepts.
+//!
 //! Arithmetic differs from plain CEL in one way: whole and fractional numbers mix, and division does not truncate:
 //! `7 / 2 == 3.5`. DynamoDB does not distinguish 5000.0 from 5000, so a rule must not depend on which of the two a
 //! customer has.
@@ -12,6 +15,7 @@
 //! # Layout
 //! | to change | open |
 //! |---|---|
+//! | how a rule is stored and queued | `text` |
 //! | how a rule is parsed | `compile` |
 //! | what a rule may say | `check` |
 //! | why a rule is refused, and the message | `invalid` |
@@ -22,32 +26,32 @@ mod check;
 mod compile;
 mod invalid;
 mod numbers;
+mod text;
 mod value;
 
-use std::sync::Arc;
+use std::fmt;
 
 use cel::common::ast::IdedExpr;
 use cel::{Context, ExecutionError, Value};
-use serde::{Deserialize, Serialize};
 
 use self::check::{CUSTOMER, Check, Scope};
 use self::compile::compile;
 pub use self::invalid::{InvalidRule, RULE_LIMIT};
 use self::numbers::{functions, with_mixed_numbers};
+pub use self::text::RuleText;
 use self::value::customer_value;
 use crate::customer::Customer;
 
-/// The condition under which an offer is for a customer.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+/// The condition under which an offer is for a customer, compiled. [`RuleText`] is what is stored of it.
 pub struct Rule {
-    source: String,
-    expression: Arc<IdedExpr>,
+    expression: IdedExpr,
+    functions: Context<'static, 'static>,
 }
 
-impl PartialEq for Rule {
-    fn eq(&self, other: &Self) -> bool {
-        self.source == other.source
+/// Without the compiled expression, which is long and says no more than the text.
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rule").finish_non_exhaustive()
     }
 }
 
@@ -64,11 +68,10 @@ impl Rule {
         let program = compile(source)?;
         let check = Check { source: program.source_info() };
         check.expression(program.expression(), &Scope::default(), 0)?;
-        let rule =
-            Self { source: source.to_owned(), expression: Arc::new(with_mixed_numbers(program.expression().clone())) };
+        let rule = Self { expression: with_mixed_numbers(program.expression().clone()), functions: functions() };
         // A rule that does not read the customer always has the same value, so it is evaluated now.
         if !program.references().has_variable(CUSTOMER) {
-            match rule.expression.resolve_in(&functions()) {
+            match rule.expression.resolve_in(&rule.functions) {
                 Ok(Value::Bool(_)) => {}
                 Ok(other) => {
                     return Err(InvalidRule::NotACondition { kind: other.type_of().to_string() });
@@ -81,28 +84,15 @@ impl Rule {
         Ok(rule)
     }
 
-    /// The rule as it was posted.
-    pub fn source(&self) -> &str {
-        &self.source
-    }
-
-    /// Prepares the rule for many customers. Cheap, but too expensive to repeat for each of them.
-    pub fn evaluator(&self) -> Evaluator<'_> {
-        Evaluator { rule: self, functions: functions() }
-    }
-}
-
-impl TryFrom<String> for Rule {
-    type Error = InvalidRule;
-
-    fn try_from(source: String) -> Result<Self, Self::Error> {
-        Self::parse(&source)
-    }
-}
-
-impl From<Rule> for String {
-    fn from(rule: Rule) -> Self {
-        rule.source
+    /// Evaluates the rule for one customer.
+    pub fn verdict(&self, customer: &Customer) -> Verdict {
+        let mut scope = self.functions.new_inner_scope();
+        scope.add_variable_from_value(CUSTOMER, customer_value(customer));
+        match self.expression.resolve_in(&scope) {
+            Ok(Value::Bool(true)) => Verdict::Eligible,
+            Ok(Value::Bool(false)) => Verdict::NotEligible,
+            Ok(_) | Err(_) => Verdict::Unevaluable,
+        }
     }
 }
 
@@ -116,25 +106,6 @@ pub enum Verdict {
     /// The rule could not be evaluated: the customer lacks an attribute that it reads, or has it of another type, or it
     /// has no value (`/ 0`) or no truth value. Not eligible, and counted.
     Unevaluable,
-}
-
-/// A rule prepared for evaluation.
-pub struct Evaluator<'r> {
-    rule: &'r Rule,
-    functions: Context<'static, 'static>,
-}
-
-impl Evaluator<'_> {
-    /// Evaluates the rule for one customer.
-    pub fn verdict(&self, customer: &Customer) -> Verdict {
-        let mut scope = self.functions.new_inner_scope();
-        scope.add_variable_from_value(CUSTOMER, customer_value(customer));
-        match self.rule.expression.resolve_in(&scope) {
-            Ok(Value::Bool(true)) => Verdict::Eligible,
-            Ok(Value::Bool(false)) => Verdict::NotEligible,
-            Ok(_) | Err(_) => Verdict::Unevaluable,
-        }
-    }
 }
 
 trait ResolveIn {
@@ -162,7 +133,7 @@ mod tests {
     }
 
     fn verdict(rule: &str, attributes: serde_json::Value) -> Verdict {
-        Rule::parse(rule).unwrap().evaluator().verdict(&customer(attributes))
+        Rule::parse(rule).unwrap().verdict(&customer(attributes))
     }
 
     #[test]
@@ -211,7 +182,7 @@ mod tests {
     }
 
     fn refused(rule: &str) -> String {
-        Rule::parse(rule).map(|_| ()).unwrap_err().to_string()
+        Rule::parse(rule).unwrap_err().to_string()
     }
 
     #[test]

@@ -25,6 +25,8 @@ const CONFLICT_ATTEMPTS: u32 = 3;
 /// Identifies a request that a caller may repeat.
 #[derive(Debug, Clone)]
 pub struct Idempotency {
+    /// The caller that the key belongs to. Another caller may use the same key for another request.
+    pub owner: String,
     /// The caller's `Idempotency-Key`.
     pub key: String,
     /// A hash of the request, which detects a key that is reused for another request.
@@ -33,7 +35,9 @@ pub struct Idempotency {
 
 impl Idempotency {
     fn item_key(&self) -> Item {
-        key(format!("idempotency#{}", self.key), IDEMPOTENCY_SK)
+        let Self { owner, key: idempotency_key, .. } = self;
+        // The length tells where the owner ends: both may contain a `#`.
+        key(format!("idempotency#{}#{owner}#{idempotency_key}", owner.len()), IDEMPOTENCY_SK)
     }
 }
 
@@ -174,5 +178,25 @@ impl Offers {
             .await?
             .ok_or_else(|| self.table.unreadable("an idempotency key names an offer that does not exist"))?;
         Ok(Some(CreateResult::Replayed(Box::new(offer))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn each_owner_has_its_own_keys() {
+        let item_key = |owner: &str, key: &str| {
+            let idempotency = Idempotency { owner: owner.to_owned(), key: key.to_owned(), fingerprint: "f".to_owned() };
+            idempotency.item_key()["pk"].as_s().unwrap().clone()
+        };
+        let of_role = item_key("arn:aws:sts::111122223333:assumed-role/offers", "order-1");
+        assert_eq!(of_role, "idempotency#45#arn:aws:sts::111122223333:assumed-role/offers#order-1");
+        let pairs = [("a", "order-1"), ("b", "order-1"), ("a#b", "c"), ("a", "b#c"), ("a", "2#b#c"), ("", "a#b#c")];
+        let distinct: HashSet<_> = pairs.iter().map(|(owner, key)| item_key(owner, key)).collect();
+        assert_eq!(distinct.len(), pairs.len(), "{distinct:?}");
     }
 }

@@ -15,7 +15,7 @@ mod push_requests;
 use aws_sdk_dynamodb::Client;
 use domain::channel::Channels;
 use domain::offer::Offer;
-use domain::{OfferId, Rule, Sources, Text};
+use domain::{OfferId, RuleText, Sources, Text};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +50,7 @@ struct OfferItem {
     subject: Text,
     description: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    eligibility: Option<Rule>,
+    eligibility: Option<RuleText>,
     channels: Channels,
     #[serde(default, with = "millis_serde::option", skip_serializing_if = "Option::is_none")]
     valid_from: Option<Timestamp>,
@@ -153,4 +153,47 @@ fn to_item(item: impl Serialize) -> Item {
     let mut item: Item = serde_dynamo::to_item(item).expect("strings, numbers and lists of strings are attributes");
     item.retain(|_, value| !value.is_null());
     item
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::types::AttributeValue;
+
+    use super::*;
+    use crate::attributes::number;
+
+    fn stored(eligibility: &str, subject: &str, description: &str) -> Item {
+        let id = "01980000-0000-7000-8000-000000000001";
+        let mut item = key(id, OFFER_SK);
+        for (name, value) in [
+            ("kind", OFFER_KIND),
+            ("at", "2026-06-01T12:00:00.000Z#01980000-0000-7000-8000-000000000001"),
+            ("code", "CASHBK"),
+            ("eligibility", eligibility),
+            ("subject", subject),
+            ("description", description),
+            ("createdBy", "bank"),
+        ] {
+            item.insert(name.to_owned(), text(value));
+        }
+        item.insert("channels".to_owned(), AttributeValue::L(vec![text("email")]));
+        item.insert("createdAt".to_owned(), number(1_780_315_200_000_i64));
+        item
+    }
+
+    #[test]
+    fn offer_keeps_its_stored_form() {
+        let item = stored("customer.tier == 'gold'", "Save", "Dear {{ customer.name }}");
+        let offer = Offer::from(serde_dynamo::from_item::<_, OfferItem>(item.clone()).unwrap());
+        assert_eq!(to_item(OfferItem::from(&offer)), item);
+    }
+
+    /// A list of offers is read with all of them or not at all, so one must not make the others unreadable.
+    #[test]
+    fn offer_that_is_no_longer_valid_is_read() {
+        let item = stored("customer.tier ==", "{name}", "}} Hello");
+        let offer = Offer::from(serde_dynamo::from_item::<_, OfferItem>(item).unwrap());
+        assert_eq!(offer.eligibility.unwrap().source(), "customer.tier ==");
+        assert_eq!((offer.subject.source(), offer.description.source()), ("{name}", "}} Hello"));
+    }
 }

@@ -1,4 +1,4 @@
-//! Creates an offer, once for each `Idempotency-Key`.
+//! Creates an offer, once for each `Idempotency-Key` of a caller.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ const MAX_KEY_LENGTH: usize = 255;
 /// `POST /offer/create`, `POST /offers`.
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
-    Caller(caller): Caller,
+    caller: Caller,
     Trace(trace): Trace,
     uri: Uri,
     headers: HeaderMap,
@@ -40,7 +40,7 @@ pub(crate) async fn create(
     };
     let replayed = |offer: &Offer| ([(IDEMPOTENT_REPLAYED, "true")], created(offer)).into_response();
 
-    let idempotency = idempotency(&headers, &body)?;
+    let idempotency = idempotency(&caller, &headers, &body)?;
     // Before validating the body: an offer that was valid at the first request may have expired since.
     if let Some(idempotency) = &idempotency
         && let Some(previous) = app.offers.find_replay(idempotency).await?
@@ -50,7 +50,7 @@ pub(crate) async fn create(
     let posted = Posted {
         id: OfferId::generate(&app.sources),
         at: app.sources.now(),
-        by: &caller,
+        by: &caller.0,
         default_subject: &app.default_subject,
     };
     let offer = Offer::parse(body, &posted)?;
@@ -77,7 +77,7 @@ fn replay_response(previous: &CreateResult, replayed: impl Fn(&Offer) -> Respons
     }
 }
 
-fn idempotency(headers: &HeaderMap, body: &Value) -> Result<Option<Idempotency>, Faults> {
+fn idempotency(caller: &Caller, headers: &HeaderMap, body: &Value) -> Result<Option<Idempotency>, Faults> {
     let Some(key) = headers.get(IDEMPOTENCY_KEY) else {
         return Ok(None);
     };
@@ -93,7 +93,7 @@ fn idempotency(headers: &HeaderMap, body: &Value) -> Result<Option<Idempotency>,
         })?;
     // Serialised again, so that neither white space nor the order of fields matters.
     let fingerprint = HEXLOWER.encode(&Sha256::digest(body.to_string()));
-    Ok(Some(Idempotency { key: key.to_owned(), fingerprint }))
+    Ok(Some(Idempotency { owner: caller.without_session().to_owned(), key: key.to_owned(), fingerprint }))
 }
 
 #[cfg(test)]
@@ -101,6 +101,12 @@ mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
+
+    const ROLE: &str = "arn:aws:sts::111122223333:assumed-role/offers";
+
+    fn caller(session: &str) -> Caller {
+        Caller(format!("{ROLE}/{session}"))
+    }
 
     fn headers(key: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(HeaderName::from_static(IDEMPOTENCY_KEY), HeaderValue::from_static(key))])
@@ -110,7 +116,10 @@ mod tests {
     fn fingerprint_ignores_white_space_and_field_order() {
         let fingerprint = |body: &str| {
             let body = serde_json::from_str(body).unwrap();
-            idempotency(&headers("key-1"), &body).ok().flatten().map(|idempotency| idempotency.fingerprint)
+            idempotency(&caller("i-1"), &headers("key-1"), &body)
+                .ok()
+                .flatten()
+                .map(|idempotency| idempotency.fingerprint)
         };
         let posted = fingerprint(r#"{"code": "A", "description": "B"}"#);
         assert!(posted.is_some());
@@ -120,10 +129,21 @@ mod tests {
 
     #[test]
     fn idempotency_key_is_optional_and_must_be_printable_ascii() {
-        assert!(idempotency(&HeaderMap::new(), &Value::Null).is_ok_and(|idempotency| idempotency.is_none()));
+        assert!(
+            idempotency(&caller("i-1"), &HeaderMap::new(), &Value::Null).is_ok_and(|idempotency| idempotency.is_none())
+        );
         for invalid in ["", "with space"] {
-            let faults = idempotency(&headers(invalid), &Value::Null).map(|_| ()).unwrap_err().into_vec();
+            let faults =
+                idempotency(&caller("i-1"), &headers(invalid), &Value::Null).map(|_| ()).unwrap_err().into_vec();
             assert_eq!(faults[0].field, "Idempotency-Key", "{invalid}");
+        }
+    }
+
+    #[test]
+    fn key_belongs_to_the_role_of_the_caller_whatever_its_session() {
+        for session in ["i-1", "i-2"] {
+            let idempotency = idempotency(&caller(session), &headers("key-1"), &Value::Null);
+            assert_eq!(idempotency.ok().flatten().unwrap().owner, ROLE);
         }
     }
 }

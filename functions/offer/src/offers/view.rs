@@ -2,7 +2,7 @@
 
 use domain::channel::Channels;
 use domain::offer::Offer;
-use domain::{OfferId, Rule};
+use domain::{OfferId, RuleText};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -32,7 +32,7 @@ impl<'a> From<&'a Offer> for OfferView<'a> {
             code: &offer.code,
             description: offer.description.source(),
             subject: offer.subject.source(),
-            eligibility: offer.eligibility.as_ref().map(Rule::source),
+            eligibility: offer.eligibility.as_ref().map(RuleText::source),
             channels: &offer.channels,
             valid_from: offer.valid_from,
             valid_until: offer.valid_until,

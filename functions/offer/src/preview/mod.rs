@@ -17,23 +17,33 @@ mod view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use api::{Body, Caller, Problem};
 use axum::Json;
 use axum::extract::State;
 use domain::offer::Posted;
-use domain::{Faults, Offer, OfferId};
+use domain::{Audience, Faults, Offer, OfferId};
 use futures::future::join_all;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use test_send::{TEST_TIMEOUT, test_recipients};
 use view::PreviewView;
 
 use crate::app::App;
 
-/// Time for counting and for test messages together. API Gateway's limit for the whole response is 29 seconds.
+/// API Gateway's limit for a whole response, and the function's own timeout (`template.yaml`).
+const RESPONSE_LIMIT: Duration = Duration::from_secs(29);
+/// For starting the function, evaluating the rule for the last pages, and composing the samples.
+const MARGIN: Duration = Duration::from_secs(3);
+/// Time for counting and for test messages together.
 const TIME_LIMIT: Duration = Duration::from_secs(26);
+const _: () = assert!(TIME_LIMIT.as_millis() + MARGIN.as_millis() <= RESPONSE_LIMIT.as_millis());
+/// Time for counting if there are test messages. A preview that takes longer than its caller waits is repeated, and would
+/// send them twice.
+const COUNTING_LIMIT: Duration = Duration::from_secs(18);
+const _: () = assert!(COUNTING_LIMIT.as_millis() + TEST_TIMEOUT.as_millis() <= TIME_LIMIT.as_millis());
 
 /// `POST /offers/preview`.
 pub(crate) async fn preview(
@@ -41,6 +51,7 @@ pub(crate) async fn preview(
     Caller(caller): Caller,
     Body(mut body): Body,
 ) -> Result<Json<Value>, Problem> {
+    let started = Instant::now();
     let recipients = body.as_object_mut().and_then(|body| body.remove("testRecipients"));
     let posted = Posted {
         id: OfferId::generate(&app.sources),
@@ -53,15 +64,18 @@ pub(crate) async fn preview(
         (offer, recipients) => return Err(all_faults(offer.err(), recipients.err()).into()),
     };
 
-    let counting_time = if recipients.is_empty() { TIME_LIMIT } else { TIME_LIMIT - TEST_TIMEOUT };
-    let count = audience::count(&app.customers, &offer, Instant::now() + counting_time).await?;
+    // `Offer::parse` has accepted the rule, so only a parser that does not start fails here.
+    let audience = Audience::of(&offer).map_err(|error| Faults::one("eligibility", error.to_string()))?;
+
+    let until = started + if recipients.is_empty() { TIME_LIMIT } else { COUNTING_LIMIT };
+    let count = audience::count(&app.customers, &audience, until).await?;
     let samples: BTreeMap<_, _> = offer
         .channels
         .iter()
         .map(|channel| (*channel, app.sample_composer.compose(*channel, &offer, count.samples.get(channel))))
         .collect();
-    let view = audience::estimate(&app.customers, &offer, &count).await?;
-    // Last, because a caller retries after an error, and a retry would send the test messages again.
+    // Last, because a caller retries after an error, and a retry would send the test messages again. From here on, nothing
+    // fails, and nothing takes longer than `TEST_TIMEOUT`.
     let tests =
         join_all(recipients.iter().map(|recipient| app.test_sender.send(recipient, samples.get(&recipient.channel()))))
             .await;
@@ -73,7 +87,7 @@ pub(crate) async fn preview(
         "offer previewed"
     );
     let messages = samples.iter().map(|(channel, sample)| (*channel, sample.into())).collect();
-    Ok(Json(json!(PreviewView { audience: view, messages, tests })))
+    Ok(Json(json!(PreviewView { audience: count.view(&offer.channels), messages, tests })))
 }
 
 fn all_faults(offer: Option<Faults>, recipients: Option<Faults>) -> Faults {
