@@ -5,6 +5,7 @@ mod breaker;
 mod claim;
 mod customers;
 mod deliveries;
+mod offers;
 mod outbox;
 mod pushes;
 mod rate;
