@@ -77,8 +77,8 @@ pub struct Push {
     pub state: PushState,
     /// The number of its slices; 0 while scheduled.
     pub slices: u32,
-    /// How many slices are scanned and have no outstanding batches.
-    pub slices_done: u32,
+    /// The slices that are marked as done: scanned, without outstanding batches.
+    pub slices_done: BTreeSet<u32>,
     /// The caller who requested it.
     pub requested_by: String,
     /// When it was requested.
@@ -273,7 +273,7 @@ impl Pushes {
             id: item.pk.parse().map_err(|error| self.table.unreadable(error))?,
             state: item.state,
             slices: item.slices,
-            slices_done: u32::try_from(item.slices_done.len()).unwrap_or(u32::MAX),
+            slices_done: item.slices_done,
             requested_by: item.requested_by,
             requested_at: item.requested_at,
             starts_at: item.starts_at,

@@ -37,7 +37,7 @@ enum Action {
     RestartIfLost,
     /// Mark it as done on the push.
     MarkDone,
-    /// It makes progress, or is counted already.
+    /// It makes progress, or is marked already.
     Leave,
 }
 
@@ -90,9 +90,10 @@ fn action(push: &Push, slice: &SliceStatus, is_due: bool) -> Action {
         SliceState::NotStarted if is_due => Action::Resume { generation: FIRST_GENERATION },
         SliceState::Scanning if is_due => Action::Resume { generation: slice.generation },
         SliceState::Scanned { .. } if is_due => Action::RestartIfLost,
+        SliceState::Done if !push.slices_done.contains(&slice.slice) => Action::MarkDone,
         // If all slices are marked as done but the push is still open, the invocation that marked the last one ended
         // before it completed the push. Marking one again completes it.
-        SliceState::Done if push.slices_done < push.slices || slice.slice == 0 => Action::MarkDone,
+        SliceState::Done if slice.slice == 0 && push.slices_done.len() >= push.slices as usize => Action::MarkDone,
         SliceState::NotStarted | SliceState::Scanning | SliceState::Scanned { .. } | SliceState::Done => Action::Leave,
     }
 }
@@ -124,12 +125,12 @@ mod tests {
 
     use super::*;
 
-    fn push(slices: u32, slices_done: u32) -> Push {
+    fn push(slices: u32, slices_done: impl IntoIterator<Item = u32>) -> Push {
         Push {
             id: PushId { offer: "01980000-0000-7000-8000-000000000001".parse().unwrap(), number: 1 },
             state: PushState::Running,
             slices,
-            slices_done,
+            slices_done: slices_done.into_iter().collect(),
             requested_by: "bank".to_owned(),
             requested_at: Timestamp::UNIX_EPOCH,
             starts_at: None,
@@ -150,7 +151,7 @@ mod tests {
 
     #[test]
     fn slices_without_progress_are_queued_by_their_state() {
-        let push = push(8, 3);
+        let push = push(8, 0..3);
         for (state, generation, due) in [
             (SliceState::NotStarted, 0, Action::Resume { generation: FIRST_GENERATION }),
             (SliceState::Scanning, 4, Action::Resume { generation: 4 }),
@@ -163,11 +164,17 @@ mod tests {
     }
 
     #[test]
-    fn done_slice_of_an_open_push_is_marked() {
-        for (slices_done, number, expected) in
-            [(7, 5, Action::MarkDone), (8, 0, Action::MarkDone), (8, 5, Action::Leave)]
-        {
-            assert_eq!(action(&push(8, slices_done), &slice(number, 1, SliceState::Done), false), expected);
+    fn done_slice_is_marked_once_and_one_of_them_again_to_complete_the_push() {
+        for (slices_done, number, expected) in [
+            (vec![], 0, Action::MarkDone),
+            (vec![0, 1], 5, Action::MarkDone),
+            (vec![0, 5], 0, Action::Leave),
+            (vec![0, 5], 5, Action::Leave),
+            ((0..8).collect(), 0, Action::MarkDone),
+            ((0..8).collect(), 5, Action::Leave),
+        ] {
+            let push = push(8, slices_done);
+            assert_eq!(action(&push, &slice(number, 1, SliceState::Done), false), expected, "{number} of {push:?}");
         }
     }
 
@@ -183,8 +190,8 @@ mod tests {
     fn slice_before_its_first_scan_is_idle_since_the_push_started() {
         let now = Timestamp::UNIX_EPOCH + SignedDuration::from_mins(5);
         let mut slice = slice(0, 1, SliceState::NotStarted);
-        assert_eq!(idle_time(&push(8, 0), &slice, now), SignedDuration::from_mins(5));
+        assert_eq!(idle_time(&push(8, []), &slice, now), SignedDuration::from_mins(5));
         slice.heartbeat = Some(now - SignedDuration::from_mins(1));
-        assert_eq!(idle_time(&push(8, 0), &slice, now), SignedDuration::from_mins(1));
+        assert_eq!(idle_time(&push(8, []), &slice, now), SignedDuration::from_mins(1));
     }
 }
