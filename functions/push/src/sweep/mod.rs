@@ -6,7 +6,8 @@
 //! | to change | open |
 //! |---|---|
 //! | which requests are started because the stream did not deliver them | [`requests`] |
-//! | which slices are queued or scanned again, and after how long; which are marked as done | [`slices`] |
+//! | which pushes are started; which slices are queued or scanned again, and after how long; which are marked as done | [`plan`] |
+//! | how that is done | [`slices`] |
 //! | how lost batches are found while their queue is not empty | [`lost`] |
 //! | how a slice is queued again | [`requeue`] |
 //! | what a sweep returns | [`report`] |
@@ -25,6 +26,7 @@
 //! - An event that is overdue is published.
 
 mod lost;
+mod plan;
 mod report;
 mod requests;
 mod requeue;
@@ -33,7 +35,6 @@ mod slices;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use domain::push::PushState;
 use domain::{Channel, OfferId, PushId};
 use jiff::{SignedDuration, Timestamp};
 use runtime::metrics::{self, Unit};
@@ -44,9 +45,10 @@ use tokio::sync::Mutex;
 use tracing::Instrument;
 
 use self::lost::{Outstanding, restart_lost};
+use self::plan::{NextStep, Scope, next_step};
 use self::report::{SweepError, Swept};
 use self::requests::start_missed;
-use self::slices::{Scope, sweep_slices};
+use self::slices::sweep_slices;
 use crate::publish::Publisher;
 use crate::start::PushStarter;
 
@@ -166,16 +168,16 @@ impl Sweeper {
         outstanding: &mut Outstanding,
         swept: &mut Swept,
     ) -> Result<(), SweepError> {
-        match push.state {
-            PushState::Scheduled => {
-                if push.starts_at.is_some_and(|starts_at| starts_at <= self.starter.sources.now()) {
-                    self.starter.start_scheduled(push.id).await?;
-                    swept.started += 1;
-                }
+        match next_step(push, self.starter.sources.now()) {
+            NextStep::Start => {
+                self.starter.start_scheduled(push.id).await?;
+                swept.started += 1;
                 Ok(())
             }
-            PushState::Running => sweep_slices(&self.starter, &self.channels, push, scope, outstanding, swept).await,
-            PushState::Completed | PushState::Cancelled => Ok(()),
+            NextStep::ContinueSlices => {
+                sweep_slices(&self.starter, &self.channels, push, scope, outstanding, swept).await
+            }
+            NextStep::Nothing => Ok(()),
         }
     }
 }
