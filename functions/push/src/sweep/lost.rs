@@ -1,16 +1,20 @@
 //! Batches that were lost although their channel's queue is not empty.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use domain::Channel;
 use domain::channel::Channels;
 use jiff::{SignedDuration, Timestamp};
-use runtime::Queue;
+use runtime::{Queue, telemetry};
 use store::pushes::{Push, SliceState, SliceStatus};
+use tracing::Instrument;
 
+use super::duty::DutyReport;
 use super::plan::{awaited_channels, idle_time, pause};
 use super::report::{SweepError, Swept};
 use super::requeue::{queue_again, restart_scan};
+use super::time::{Completion, TimeLimit};
 use crate::start::PushStarter;
 
 /// A slice without progress for this long may have lost a batch although its queue is not empty: three times the
@@ -25,12 +29,12 @@ pub(super) struct Outstanding {
     /// Batches that have not reported, by channel.
     batches: BTreeMap<Channel, usize>,
     /// Slices without progress for long that wait for batches.
-    long_idle: Vec<(Push, SliceStatus)>,
+    long_idle: Vec<(Arc<Push>, SliceStatus)>,
 }
 
 impl Outstanding {
     /// Adds the batches that these slices of a push wait for, and those of the slices that have been idle for long.
-    pub(super) fn add(&mut self, push: &Push, slices: &[SliceStatus], now: Timestamp) {
+    pub(super) fn add(&mut self, push: &Arc<Push>, slices: &[SliceStatus], now: Timestamp) {
         for slice in slices {
             let SliceState::Scanned { outstanding_batches, .. } = &slice.state else {
                 continue;
@@ -39,7 +43,7 @@ impl Outstanding {
                 *self.batches.entry(*channel).or_default() += batches;
             }
             if idle_time(push, slice, now) >= pause(slice).max(LOST_BATCH_AFTER) {
-                self.long_idle.push((push.clone(), slice.clone()));
+                self.long_idle.push((Arc::clone(push), slice.clone()));
             }
         }
     }
@@ -51,7 +55,7 @@ impl Outstanding {
 
     /// The slices that wait for a channel whose queue holds fewer messages than batches are outstanding, given the
     /// depth of each queue: at most [`MAX_LOST_RESTARTS`], those that have been idle for longest.
-    fn lost(self, depths: &BTreeMap<Channel, u64>) -> Vec<(Push, SliceStatus)> {
+    fn lost(self, depths: &BTreeMap<Channel, u64>) -> Vec<(Arc<Push>, SliceStatus)> {
         let is_short = |channel: Channel| {
             let batches = self.batches.get(&channel).copied().unwrap_or_default();
             depths.get(&channel).is_some_and(|depth| is_short(*depth, batches as u64))
@@ -70,13 +74,15 @@ fn is_short(depth: u64, batches: u64) -> bool {
     depth.saturating_mul(10) < batches.saturating_mul(9)
 }
 
-/// Restarts the scan of slices whose batches were lost. `outstanding` must cover every open push.
+/// Restarts the scan of slices whose batches were lost. `outstanding` must cover every open push. A slice that fails is
+/// logged and counted.
 pub(super) async fn restart_lost(
     starter: &PushStarter,
     channels: &BTreeMap<Channel, Queue>,
     outstanding: Outstanding,
-    swept: &mut Swept,
-) -> Result<(), SweepError> {
+    time: &TimeLimit,
+    report: &mut DutyReport,
+) -> Result<Completion, SweepError> {
     let mut depths = BTreeMap::new();
     for channel in outstanding.channels() {
         if let Some(queue) = channels.get(&channel) {
@@ -84,10 +90,24 @@ pub(super) async fn restart_lost(
         }
     }
     for (push, slice) in outstanding.lost(&depths) {
-        let again = restart_scan(starter, &push, &slice, swept).await?;
-        queue_again(starter, &push, again).await?;
+        if time.is_short() {
+            return Ok(Completion::OutOfTime);
+        }
+        let work = telemetry::work_span();
+        let restart = restart(starter, &push, &slice, &mut report.swept);
+        if let Err(error) = restart.instrument(work.clone()).await {
+            let _in_span = work.entered();
+            telemetry::record_push(push.id, None);
+            tracing::error!(error = %error, "push not swept; the next sweep tries again");
+            report.failed += 1;
+        }
     }
-    Ok(())
+    Ok(Completion::Complete)
+}
+
+async fn restart(starter: &PushStarter, push: &Push, slice: &SliceStatus, swept: &mut Swept) -> Result<(), SweepError> {
+    let again = restart_scan(starter, push, slice, swept).await?;
+    queue_again(starter, push, again).await
 }
 
 #[cfg(test)]
@@ -103,7 +123,7 @@ mod tests {
 
     fn outstanding(slices: &[SliceStatus]) -> Outstanding {
         let mut outstanding = Outstanding::default();
-        outstanding.add(&push(100, []), slices, NOW);
+        outstanding.add(&Arc::new(push(100, [])), slices, NOW);
         outstanding
     }
 
@@ -147,7 +167,7 @@ mod tests {
         let slices = [idle_for(50, slice(0, 1, scanned([(Channel::Email, 10)])))];
         let mut outstanding = outstanding(&slices);
         let busy = idle_for(1, slice(0, 1, scanned([(Channel::Email, 90)])));
-        outstanding.add(&push(1, []), &[busy], NOW);
+        outstanding.add(&Arc::new(push(1, [])), &[busy], NOW);
         // The ten messages may be those of the other push.
         assert_eq!(outstanding.lost(&BTreeMap::from([(Channel::Email, 10)])).len(), 1);
     }

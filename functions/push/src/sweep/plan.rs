@@ -13,6 +13,9 @@ const STALE_AFTER: SignedDuration = SignedDuration::from_mins(3);
 /// The maximum pause between two scans of a slice whose batches never report, for example because one of them kills its
 /// function every time.
 const MAX_PAUSE: SignedDuration = SignedDuration::from_hours(6);
+/// Slices of a push that one sweep marks as done. Each is a write of the push's item, which holds the numbers of all
+/// that are marked: of the largest item, DynamoDB takes some 25 writes a second.
+const MAX_MARKS: usize = 500;
 
 /// What a sweep does with an open push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +61,7 @@ pub(super) struct SlicePlan {
     pub(super) resume: Vec<(u32, u32)>,
     /// To scan again in a new generation: their batches were lost.
     pub(super) restart: Vec<SliceStatus>,
-    /// To mark as done on the push.
+    /// To mark as done on the push: at most [`MAX_MARKS`].
     pub(super) mark_done: Vec<u32>,
 }
 
@@ -80,6 +83,8 @@ impl SlicePlan {
                 SliceState::NotStarted | SliceState::Scanning | SliceState::Scanned { .. } | SliceState::Done => {}
             }
         }
+        // The next sweep finds these marked, and marks the next ones.
+        plan.mark_done.truncate(MAX_MARKS);
         plan
     }
 
@@ -263,6 +268,17 @@ pub(super) mod tests {
             let slices = (0..3).map(|number| slice(number, 1, SliceState::Done)).collect();
             let plan = plan(&push(3, marked.clone()), slices, Scope::Idle, after_minutes(0), &Queues::default());
             assert_eq!(plan, SlicePlan { mark_done: expected, ..SlicePlan::default() }, "{marked:?}");
+        }
+    }
+
+    #[test]
+    fn each_sweep_marks_some_of_many_slices() {
+        let mut marked = BTreeSet::new();
+        for sweep in 1_u32..=20 {
+            let slices = (0..10_000).map(|number| slice(number, 1, SliceState::Done)).collect();
+            let push = push(10_000, marked.iter().copied());
+            marked.extend(plan(&push, slices, Scope::Idle, after_minutes(0), &Queues::default()).mark_done);
+            assert_eq!(marked.len(), 500 * sweep as usize);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Continues the slices of one running push, as planned.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use domain::Channel;
 use runtime::Queue;
@@ -10,23 +11,25 @@ use super::lost::Outstanding;
 use super::plan::{Queues, Scope, SlicePlan};
 use super::report::{SweepError, Swept};
 use super::requeue::{queue_again, restart_scan};
+use super::time::{Completion, TimeLimit};
 use crate::start::PushStarter;
 
 /// Acts on the slices of a running push, and adds what they wait for to `outstanding`.
 pub(super) async fn sweep_slices(
     starter: &PushStarter,
     channels: &BTreeMap<Channel, Queue>,
-    push: &Push,
+    push: &Arc<Push>,
     scope: Scope,
+    time: &TimeLimit,
     outstanding: &mut Outstanding,
     swept: &mut Swept,
-) -> Result<(), SweepError> {
-    let now = starter.sources.now();
+) -> Result<Completion, SweepError> {
+    let now = time.now();
     let slices = starter.pushes.slices(push).await?;
     outstanding.add(push, &slices, now);
     let plan = SlicePlan::with_empty_queues(push, slices, scope, now);
     let empty = empty_of(&plan.queues(), starter, channels).await?;
-    carry_out(plan.with_only(&empty), starter, push, swept).await
+    carry_out(plan.with_only(&empty), starter, push, time, swept).await
 }
 
 /// Those of these queues that are empty. The others are not asked.
@@ -49,15 +52,41 @@ async fn empty_of(
     Ok(empty)
 }
 
-async fn carry_out(plan: SlicePlan, starter: &PushStarter, push: &Push, swept: &mut Swept) -> Result<(), SweepError> {
+async fn carry_out(
+    plan: SlicePlan,
+    starter: &PushStarter,
+    push: &Push,
+    time: &TimeLimit,
+    swept: &mut Swept,
+) -> Result<Completion, SweepError> {
+    let mut restarts = Ok(Completion::Complete);
+    let resumed = plan.resume.len() as u64;
+    let mut again = plan.resume;
+    for slice in plan.restart {
+        if time.is_short() {
+            restarts = Ok(Completion::OutOfTime);
+            break;
+        }
+        match restart_scan(starter, push, &slice, swept).await {
+            Ok(restarted) => again.extend(restarted),
+            Err(error) => {
+                restarts = Err(error);
+                break;
+            }
+        }
+    }
+    // Those that were restarted are queued in any case: they no longer count as lost.
+    queue_again(starter, push, again).await?;
+    swept.resumed += resumed;
+    if restarts? == Completion::OutOfTime {
+        return Ok(Completion::OutOfTime);
+    }
     for slice in plan.mark_done {
+        if time.is_short() {
+            return Ok(Completion::OutOfTime);
+        }
         starter.pushes.mark_slice_done(push.id, slice).await?;
         swept.closed += 1;
     }
-    swept.resumed += plan.resume.len() as u64;
-    let mut again = plan.resume;
-    for slice in plan.restart {
-        again.extend(restart_scan(starter, push, &slice, swept).await?);
-    }
-    queue_again(starter, push, again).await
+    Ok(Completion::Complete)
 }
