@@ -24,7 +24,6 @@ use domain::Channel;
 use lambda_runtime::Error;
 use runtime::{Deadline, Queue, telemetry};
 use serde_json::Value;
-use tokio::sync::Mutex;
 use tracing::Instrument;
 
 use crate::event::{Event, PushRecord};
@@ -40,7 +39,7 @@ pub struct App {
 impl App {
     /// `channels` are the queues that batches go to.
     pub fn new(starter: PushStarter, publisher: Publisher, channels: BTreeMap<Channel, Queue>) -> Self {
-        Self { sweeper: Sweeper { starter, channels, publisher, resume_at: Mutex::default() } }
+        Self { sweeper: Sweeper::new(starter, channels, publisher) }
     }
 
     /// Handles an invocation: a stream's records, the schedule, or the request to sweep one offer.
@@ -62,7 +61,7 @@ impl App {
                 serde_json::to_value(DynamoDbEventResponse::default())?
             }
             Event::Schedule => serde_json::to_value(sweeper.sweep_all(deadline).await?)?,
-            Event::Sweep(offer) => serde_json::to_value(sweeper.sweep_offer(offer).await?)?,
+            Event::Sweep(offer) => serde_json::to_value(sweeper.sweep_offer(offer, deadline).await?)?,
         })
     }
 }

@@ -8,13 +8,9 @@ use aws_sdk_eventbridge::error::DisplayErrorContext;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use domain::PushId;
 use domain::event::{Counts, Event, EventKind, PushDetail, SOURCE};
-use jiff::Timestamp;
 use runtime::metrics::{self, Unit};
 use store::pushes::{Progress, Push};
 use store::{Offers, Pushes, StoreError};
-
-/// Unpublished pushes that a sweep reads.
-const PAGE: u16 = 100;
 
 /// Publishes the events of pushes.
 pub struct Publisher {
@@ -53,40 +49,29 @@ pub enum PublishError {
     },
 }
 
+impl PublishError {
+    pub(crate) fn log(&self, push: PushId) {
+        tracing::error!(
+            offer.id = %push.offer,
+            push.number = push.number,
+            error = %self,
+            "event not published; the next sweep tries again"
+        );
+    }
+}
+
 impl Publisher {
-    /// Publishes the events of each push, and returns how many. A failure is logged and left to the sweep.
-    pub(crate) async fn publish_each(&self, pushes: impl IntoIterator<Item = PushId>) -> u64 {
-        let mut published = 0;
+    /// Publishes the events of each push. A failure is logged and left to the sweep.
+    pub(crate) async fn publish_each(&self, pushes: impl IntoIterator<Item = PushId>) {
         for push in pushes {
-            match self.publish(push).await {
-                Ok(count) => published += count,
-                Err(error) => {
-                    tracing::error!(
-                        offer.id = %push.offer,
-                        push.number = push.number,
-                        error = %error,
-                        "event not published; the next sweep tries again"
-                    );
-                    // Waiting for a timeout of every event would take longer than the invocation may last.
-                    if matches!(error, PublishError::Unavailable(_)) {
-                        break;
-                    }
+            if let Err(error) = self.publish(push).await {
+                error.log(push);
+                // Waiting for a timeout of every event would take longer than the invocation may last.
+                if matches!(error, PublishError::Unavailable(_)) {
+                    break;
                 }
             }
         }
-        published
-    }
-
-    /// Publishes the events that were due before this time, and returns how many.
-    pub(crate) async fn publish_overdue(&self, before: Timestamp) -> Result<u64, PublishError> {
-        let mut overdue = Vec::new();
-        for id in self.pushes.list_unpublished(PAGE).await? {
-            let push = self.pushes.get(id).await?;
-            if push.is_some_and(|push| push.completed_at.unwrap_or(push.requested_at) < before) {
-                overdue.push(id);
-            }
-        }
-        Ok(self.publish_each(overdue).await)
     }
 
     /// Publishes the unpublished events of a push, and returns how many.

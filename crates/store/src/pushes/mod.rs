@@ -30,7 +30,7 @@ mod recovery;
 mod report;
 mod slices;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
@@ -44,7 +44,7 @@ use crate::StoreError;
 use crate::attributes::{Item, key, millis, millis_serde, number, text};
 use crate::cursor::{Cursor, InvalidCursor, Page, fits};
 use crate::offers::PushRequest;
-use crate::table::{Conditional, Table};
+use crate::table::{Conditional, Consistency, Table};
 
 pub use batch_number::PAGE_BATCHES;
 pub use outbox::push_of_key;
@@ -76,8 +76,8 @@ pub struct Push {
     pub state: PushState,
     /// The number of its slices; 0 while scheduled.
     pub slices: u32,
-    /// How many slices are scanned and have no outstanding batches.
-    pub slices_done: u32,
+    /// The slices that are marked as done: scanned, without outstanding batches.
+    pub slices_done: BTreeSet<u32>,
     /// The caller who requested it.
     pub requested_by: String,
     /// When it was requested.
@@ -204,6 +204,12 @@ impl Pushes {
         self.table.get(key(id, PUSH_SK)).await?.map(|item| self.push(self.table.read(item)?)).transpose()
     }
 
+    /// Those of these pushes that exist, read consistently: up to 100.
+    pub async fn existing(&self, ids: &[PushId]) -> Result<HashSet<PushId>, StoreError> {
+        let keys = ids.iter().map(|id| key(id, PUSH_SK)).collect();
+        Ok(self.table.get_many(keys, Consistency::Strong).await?.iter().filter_map(id_of).collect())
+    }
+
     /// Cancels a push if it is open. A push that is requested but not created yet is created as cancelled. Returns the
     /// stored push.
     pub async fn cancel(&self, request: &PushRequest, by: &str) -> Result<Push, StoreError> {
@@ -269,7 +275,7 @@ impl Pushes {
             id: item.pk.parse().map_err(|error| self.table.unreadable(error))?,
             state: item.state,
             slices: item.slices,
-            slices_done: u32::try_from(item.slices_done.len()).unwrap_or(u32::MAX),
+            slices_done: item.slices_done,
             requested_by: item.requested_by,
             requested_at: item.requested_at,
             starts_at: item.starts_at,
@@ -280,6 +286,11 @@ impl Pushes {
             published: item.published.iter().filter_map(|kind| kind.parse().ok()).collect(),
         })
     }
+}
+
+/// The push that an item belongs to. Reads the key only, so that it works for an item that is otherwise unreadable.
+fn id_of(item: &Item) -> Option<PushId> {
+    item.get("pk")?.as_s().ok()?.parse().ok()
 }
 
 /// Whether an item is a push's own, and not a slice's.

@@ -4,9 +4,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use domain::PushId;
 use domain::event::EventKind;
 
-use super::{PUSH_SK, Push, PushItem, Pushes, UNPUBLISHED};
+use super::{PUSH_SK, Push, PushItem, Pushes, UNPUBLISHED, id_of};
 use crate::StoreError;
-use crate::attributes::{Item, text};
+use crate::attributes::text;
+use crate::cursor::{Cursor, Page};
 
 /// The sparse index of pushes with unpublished events.
 const UNPUBLISHED_PUSHES: &str = "unpublishedPushes";
@@ -38,18 +39,21 @@ impl Pushes {
         self.table.update_if(mark_these, |_: &PushItem| false).await.map(|_| ())
     }
 
-    /// Pushes with unpublished events. The most recent ones may be missing.
-    pub async fn list_unpublished(&self, limit: u16) -> Result<Vec<PushId>, StoreError> {
+    /// Pushes with unpublished events, in the order of their ids. The most recent ones may be missing.
+    pub async fn list_unpublished(&self, limit: u16, after: Option<Cursor>) -> Result<Page<PushId>, StoreError> {
         let query = self
             .table
             .query()
             .index_name(UNPUBLISHED_PUSHES)
             .key_condition_expression("unpublished = :unpublished")
             .expression_attribute_values(":unpublished", text(UNPUBLISHED))
-            .limit(i32::from(limit));
+            .limit(i32::from(limit))
+            .set_exclusive_start_key(after.map(Cursor::into_key));
         let page = self.table.query_page(query).await?;
-        let id = |item: Item| item.get("pk")?.as_s().ok()?.parse().ok();
-        Ok(page.items.unwrap_or_default().into_iter().filter_map(id).collect())
+        Ok(Page {
+            next: page.last_evaluated_key.as_ref().map(Cursor::from_key),
+            items: page.items.unwrap_or_default().iter().filter_map(id_of).collect(),
+        })
     }
 }
 

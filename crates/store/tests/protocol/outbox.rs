@@ -44,6 +44,28 @@ async fn a_push_with_another_event_left_stays_unpublished() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn unpublished_pushes_are_listed_page_by_page() {
+    let world = World::new();
+    for number in 1..=5 {
+        world.pushes().create(&request(number), Plan::Now { slices: 1 }).await.unwrap();
+        world.pushes().cancel(&request(number), "operator").await.unwrap();
+    }
+    let third = world.pushes().get(push(3)).await.unwrap().unwrap();
+    world.pushes().mark_published(&third, &[EventKind::PushCancelled]).await.unwrap();
+    let mut listed = Vec::new();
+    let mut after = None;
+    loop {
+        let page = world.pushes().list_unpublished(2, after).await.unwrap();
+        listed.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(listed, [push(1), push(2), push(4), push(5)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_published_is_nothing_to_mark() {
     let world = World::new();
     let stored = world.push(1).await;

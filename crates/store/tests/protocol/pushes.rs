@@ -131,3 +131,15 @@ async fn open_pushes_are_listed_page_by_page() {
     }
     assert_eq!(listed, [1, 3, 4, 5]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn pushes_that_exist_are_found_in_one_call() {
+    let world = World::new();
+    for number in [1, 3] {
+        world.pushes().create(&request(number), Plan::Now { slices: 1 }).await.unwrap();
+    }
+    world.dynamo.forget_calls();
+    let existing = world.pushes().existing(&[1, 2, 3].map(push)).await.unwrap();
+    assert_eq!(existing, [push(1), push(3)].into());
+    assert_eq!(world.dynamo.calls(), [("BatchGetItem", "Pushes")]);
+}

@@ -1,20 +1,25 @@
 //! Batches that were lost although their channel's queue is not empty.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use domain::Channel;
 use domain::channel::Channels;
-use jiff::SignedDuration;
-use runtime::Queue;
+use jiff::{SignedDuration, Timestamp};
+use runtime::{Queue, telemetry};
 use store::pushes::{Push, SliceState, SliceStatus};
+use tracing::Instrument;
 
+use super::duty::DutyReport;
+use super::plan::{awaited_channels, idle_time, pause};
 use super::report::{SweepError, Swept};
 use super::requeue::{queue_again, restart_scan};
+use super::time::{Completion, TimeLimit};
 use crate::start::PushStarter;
 
 /// A slice without progress for this long may have lost a batch although its queue is not empty: three times the
 /// longest deferral of a batch.
-pub(super) const LOST_BATCH_AFTER: SignedDuration = SignedDuration::from_mins(45);
+const LOST_BATCH_AFTER: SignedDuration = SignedDuration::from_mins(45);
 /// Stalled slices that one sweep scans again. Few, because SQS reports the depth of a queue only approximately.
 const MAX_LOST_RESTARTS: usize = 10;
 
@@ -23,49 +28,44 @@ const MAX_LOST_RESTARTS: usize = 10;
 pub(super) struct Outstanding {
     /// Batches that have not reported, by channel.
     batches: BTreeMap<Channel, usize>,
-    /// Slices without progress for long.
-    long_idle: Vec<(Push, SliceStatus)>,
+    /// Slices without progress for long that wait for batches.
+    long_idle: Vec<(Arc<Push>, SliceStatus)>,
 }
 
 impl Outstanding {
-    /// Adds the batches that a slice waits for, and the slice itself if it has been idle for long.
-    pub(super) fn add(&mut self, push: &Push, slice: &SliceStatus, is_stalled: bool) {
-        let SliceState::Scanned { outstanding_batches, .. } = &slice.state else {
-            return;
-        };
-        for (channel, batches) in outstanding_batches {
-            *self.batches.entry(*channel).or_default() += batches;
-        }
-        if is_stalled {
-            self.long_idle.push((push.clone(), slice.clone()));
+    /// Adds the batches that these slices of a push wait for, and those of the slices that have been idle for long.
+    pub(super) fn add(&mut self, push: &Arc<Push>, slices: &[SliceStatus], now: Timestamp) {
+        for slice in slices {
+            let SliceState::Scanned { outstanding_batches, .. } = &slice.state else {
+                continue;
+            };
+            for (channel, batches) in outstanding_batches {
+                *self.batches.entry(*channel).or_default() += batches;
+            }
+            if idle_time(push, slice, now) >= pause(slice).max(LOST_BATCH_AFTER) {
+                self.long_idle.push((Arc::clone(push), slice.clone()));
+            }
         }
     }
-}
 
-/// Restarts the scan of slices that have been idle for long and wait for a channel whose queue holds fewer messages
-/// than batches are outstanding. `outstanding` must cover every open push.
-pub(super) async fn restart_lost(
-    starter: &PushStarter,
-    channels: &BTreeMap<Channel, Queue>,
-    mut outstanding: Outstanding,
-    swept: &mut Swept,
-) -> Result<(), SweepError> {
-    let mut short = Channels::new();
-    for (channel, batches) in &outstanding.batches {
-        let Some(queue) = channels.get(channel) else {
-            continue;
+    /// The channels whose queues decide which slices have lost batches.
+    fn channels(&self) -> Channels {
+        self.long_idle.iter().flat_map(|(_, slice)| awaited_channels(&slice.state)).collect()
+    }
+
+    /// The slices that wait for a channel whose queue holds fewer messages than batches are outstanding, given the
+    /// depth of each queue: at most [`MAX_LOST_RESTARTS`], those that have been idle for longest.
+    fn lost(self, depths: &BTreeMap<Channel, u64>) -> Vec<(Arc<Push>, SliceStatus)> {
+        let is_short = |channel: Channel| {
+            let batches = self.batches.get(&channel).copied().unwrap_or_default();
+            depths.get(&channel).is_some_and(|depth| is_short(*depth, batches as u64))
         };
-        if is_short(queue.depth().await?, *batches as u64) {
-            short.insert(*channel);
-        }
+        let mut lost = self.long_idle;
+        lost.retain(|(_, slice)| awaited_channels(&slice.state).any(is_short));
+        lost.sort_by_key(|(_, slice)| slice.heartbeat);
+        lost.truncate(MAX_LOST_RESTARTS);
+        lost
     }
-    outstanding.long_idle.retain(|(_, slice)| awaits_any(slice, &short));
-    outstanding.long_idle.sort_by_key(|(_, slice)| slice.heartbeat);
-    for (push, slice) in outstanding.long_idle.iter().take(MAX_LOST_RESTARTS) {
-        let again = restart_scan(starter, push, slice, swept).await?;
-        queue_again(starter, push, again).await?;
-    }
-    Ok(())
 }
 
 /// Whether a queue holds fewer messages than batches are outstanding: more than a tenth fewer, because its depth is
@@ -74,19 +74,63 @@ fn is_short(depth: u64, batches: u64) -> bool {
     depth.saturating_mul(10) < batches.saturating_mul(9)
 }
 
-/// Whether a scanned slice waits for batches of one of these channels.
-pub(super) fn awaits_any(slice: &SliceStatus, channels: &Channels) -> bool {
-    match &slice.state {
-        SliceState::Scanned { outstanding_batches, .. } => {
-            outstanding_batches.keys().any(|channel| channels.contains(channel))
+/// Restarts the scan of slices whose batches were lost. `outstanding` must cover every open push. A slice that fails is
+/// logged and counted.
+pub(super) async fn restart_lost(
+    starter: &PushStarter,
+    channels: &BTreeMap<Channel, Queue>,
+    outstanding: Outstanding,
+    time: &TimeLimit,
+    report: &mut DutyReport,
+) -> Result<Completion, SweepError> {
+    let mut depths = BTreeMap::new();
+    for channel in outstanding.channels() {
+        if let Some(queue) = channels.get(&channel) {
+            depths.insert(channel, queue.depth().await?);
         }
-        SliceState::NotStarted | SliceState::Scanning | SliceState::Done => false,
     }
+    for (push, slice) in outstanding.lost(&depths) {
+        if time.is_short() {
+            return Ok(Completion::OutOfTime);
+        }
+        let work = telemetry::work_span();
+        let restart = restart(starter, &push, &slice, &mut report.swept);
+        if let Err(error) = restart.instrument(work.clone()).await {
+            let _in_span = work.entered();
+            telemetry::record_push(push.id, None);
+            tracing::error!(error = %error, "push not swept; the next sweep tries again");
+            report.failed += 1;
+        }
+    }
+    Ok(Completion::Complete)
+}
+
+async fn restart(starter: &PushStarter, push: &Push, slice: &SliceStatus, swept: &mut Swept) -> Result<(), SweepError> {
+    let again = restart_scan(starter, push, slice, swept).await?;
+    queue_again(starter, push, again).await
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::plan::tests::{push, scanned, slice};
     use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn idle_for(minutes: i64, slice: SliceStatus) -> SliceStatus {
+        SliceStatus { heartbeat: Some(NOW - SignedDuration::from_mins(minutes)), ..slice }
+    }
+
+    fn outstanding(slices: &[SliceStatus]) -> Outstanding {
+        let mut outstanding = Outstanding::default();
+        outstanding.add(&Arc::new(push(100, [])), slices, NOW);
+        outstanding
+    }
+
+    fn lost(slices: &[SliceStatus], depths: &[(Channel, u64)]) -> Vec<u32> {
+        let lost = outstanding(slices).lost(&depths.iter().copied().collect());
+        lost.into_iter().map(|(_, slice)| slice.slice).collect()
+    }
 
     #[test]
     fn queue_is_short_below_nine_tenths_of_the_batches() {
@@ -97,11 +141,52 @@ mod tests {
     }
 
     #[test]
-    fn only_scanned_slices_wait_for_channels() {
-        let slice = |state| SliceStatus { slice: 0, generation: 1, heartbeat: None, state };
-        let scanned = SliceState::Scanned { version: 1, outstanding_batches: BTreeMap::from([(Channel::Sms, 1)]) };
-        assert!(awaits_any(&slice(scanned.clone()), &Channels::from([Channel::Sms])));
-        assert!(!awaits_any(&slice(scanned), &Channels::from([Channel::Email])));
-        assert!(!awaits_any(&slice(SliceState::Scanning), &Channels::from(Channel::ALL)));
+    fn long_idle_slices_of_a_short_queue_have_lost_batches() {
+        let slices = [
+            idle_for(50, slice(0, 1, scanned([(Channel::Email, 10)]))),
+            idle_for(50, slice(1, 1, scanned([(Channel::Sms, 10)]))),
+            idle_for(60, slice(2, 1, scanned([(Channel::Email, 5), (Channel::Sms, 5)]))),
+            // These count, but make progress.
+            idle_for(44, slice(3, 1, scanned([(Channel::Email, 5)]))),
+            // Its fifth scan: the pause is 48 minutes.
+            idle_for(47, slice(4, 5, scanned([(Channel::Email, 5)]))),
+            idle_for(50, slice(5, 1, SliceState::Scanning)),
+            idle_for(50, slice(6, 1, SliceState::Done)),
+        ];
+        // 25 batches of e-mail are outstanding, and 15 texts.
+        for (email, sms, expected) in
+            [(23, 14, vec![]), (22, 14, vec![2, 0]), (23, 13, vec![2, 1]), (0, 0, vec![2, 0, 1]), (100, 100, vec![])]
+        {
+            assert_eq!(lost(&slices, &[(Channel::Email, email), (Channel::Sms, sms)]), expected, "{email} {sms}");
+        }
+        assert!(lost(&slices, &[]).is_empty(), "a queue of unknown depth is not short");
+    }
+
+    #[test]
+    fn batches_of_all_pushes_are_compared_with_the_queue() {
+        let slices = [idle_for(50, slice(0, 1, scanned([(Channel::Email, 10)])))];
+        let mut outstanding = outstanding(&slices);
+        let busy = idle_for(1, slice(0, 1, scanned([(Channel::Email, 90)])));
+        outstanding.add(&Arc::new(push(1, [])), &[busy], NOW);
+        // The ten messages may be those of the other push.
+        assert_eq!(outstanding.lost(&BTreeMap::from([(Channel::Email, 10)])).len(), 1);
+    }
+
+    #[test]
+    fn one_sweep_restarts_few_scans_longest_idle_first() {
+        let slices: Vec<_> = (0..50)
+            .map(|number| idle_for(50 + i64::from(number), slice(number, 1, scanned([(Channel::Sms, 1)]))))
+            .collect();
+        assert_eq!(lost(&slices, &[(Channel::Sms, 0)]), (40..50).rev().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn only_queues_that_long_idle_slices_wait_for_are_asked() {
+        let slices = [
+            idle_for(50, slice(0, 1, scanned([(Channel::Sms, 1)]))),
+            idle_for(1, slice(1, 1, scanned([(Channel::Email, 1)]))),
+        ];
+        assert_eq!(outstanding(&slices).channels(), Channels::from([Channel::Sms]));
+        assert_eq!(outstanding(&slices[1..]).channels(), Channels::new());
     }
 }

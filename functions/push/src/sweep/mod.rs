@@ -5,10 +5,15 @@
 //! # Layout
 //! | to change | open |
 //! |---|---|
+//! | what runs independently of what; what is logged if one fails | [`duty`] |
+//! | how long a sweep takes, and what the next one begins with | [`time`] |
 //! | which requests are started because the stream did not deliver them | [`requests`] |
-//! | which slices are queued or scanned again, and after how long; which are marked as done | [`slices`] |
+//! | how the open pushes are read, one after the other | [`open`] |
+//! | which pushes are started; which slices are queued or scanned again, and after how long; which are marked as done | [`plan`] |
+//! | how that is done | [`slices`] |
 //! | how lost batches are found while their queue is not empty | [`lost`] |
 //! | how a slice is queued again | [`requeue`] |
+//! | which events are published because they are overdue | [`events`] |
 //! | what a sweep returns | [`report`] |
 //!
 //! # What it does
@@ -24,91 +29,118 @@
 //! - A slice that is done but not marked as done on its push is marked.
 //! - An event that is overdue is published.
 
+mod duty;
+mod events;
 mod lost;
+mod open;
+mod plan;
 mod report;
 mod requests;
 mod requeue;
 mod slices;
+#[cfg(test)]
+mod tests;
+mod time;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::Arc;
 
-use domain::push::PushState;
 use domain::{Channel, OfferId, PushId};
-use jiff::{SignedDuration, Timestamp};
-use runtime::metrics::{self, Unit};
-use runtime::{Deadline, Queue, telemetry};
-use store::Cursor;
-use store::pushes::Push;
-use tokio::sync::Mutex;
-use tracing::Instrument;
+use runtime::{Deadline, Queue};
 
+use self::duty::{Duty, DutyReport, log_out_of_time, run, sum_up};
+use self::events::publish_overdue;
 use self::lost::{Outstanding, restart_lost};
+use self::plan::Scope;
 use self::report::{SweepError, Swept};
 use self::requests::start_missed;
-use self::slices::{Scope, sweep_slices};
+use self::time::{Completion, Leftover, TimeLimit};
 use crate::publish::Publisher;
 use crate::start::PushStarter;
 
-/// With less time than this left, the remaining pushes are left to the next sweep.
-const MIN_TIME_PER_PUSH: Duration = Duration::from_secs(15);
-/// An event unpublished for this long was not delivered by the stream.
-const UNPUBLISHED_AFTER: SignedDuration = SignedDuration::from_mins(1);
-/// Open pushes read at a time.
-const PAGE: u16 = 100;
-
-/// Sweeps open pushes.
+/// Starts, continues and publishes what was left unfinished.
 pub(crate) struct Sweeper {
     pub(crate) starter: PushStarter,
     /// The queue of each channel, which holds its batches until they are delivered.
-    pub(crate) channels: BTreeMap<Channel, Queue>,
+    channels: BTreeMap<Channel, Queue>,
     pub(crate) publisher: Publisher,
-    /// Where the last sweep ran out of time. The next one continues there, so that the last pushes are swept too.
-    pub(crate) resume_at: Mutex<Option<Cursor>>,
-}
-
-/// What a sweep found about the pushes that it read.
-#[derive(Debug)]
-struct OpenPushes {
-    outstanding: Outstanding,
-    /// When the oldest of them started; now, if there are none.
-    oldest: Timestamp,
-    /// Pushes that could not be swept. Each is logged.
-    failed: u32,
-    /// Whether every open push was read.
-    is_complete: bool,
+    // What each duty begins with in the next sweep.
+    left_requests: Leftover,
+    left_open: Leftover,
+    left_unpublished: Leftover,
 }
 
 impl Sweeper {
-    /// Sweeps every open push. One that fails is logged and does not keep the others from being swept.
-    /// When time runs short, the next sweep continues with the rest of the pushes.
-    pub(crate) async fn sweep_all(&self, deadline: Deadline) -> Result<Swept, SweepError> {
-        let mut swept = Swept::default();
-        let now = self.starter.sources.now();
-        let not_started = start_missed(&self.starter, now, &mut swept).await?;
-        let open = self.sweep_open(now, deadline, &mut swept).await?;
-        // Only a sweep that read every open push can compare the batches with the depth of the queues.
-        if open.is_complete {
-            restart_lost(&self.starter, &self.channels, open.outstanding, &mut swept).await?;
-        }
-        // Emitted by every sweep that comes this far, also as 0: an alarm on missing data reports that the sweep does
-        // not run.
-        let age = u64::try_from(now.duration_since(open.oldest).as_secs()).unwrap_or_default();
-        metrics::emit(&[], &[("OldestOpenPush", Unit::Seconds, age)]);
-        swept.published += self.publisher.publish_overdue(now - UNPUBLISHED_AFTER).await?;
-        match not_started + open.failed {
-            0 => Ok(swept),
-            failed => Err(SweepError::Failed(failed)),
+    pub(crate) fn new(starter: PushStarter, channels: BTreeMap<Channel, Queue>, publisher: Publisher) -> Self {
+        Self {
+            starter,
+            channels,
+            publisher,
+            left_requests: Leftover::default(),
+            left_open: Leftover::default(),
+            left_unpublished: Leftover::default(),
         }
     }
 
+    /// Starts what was missed, sweeps every open push, and publishes what is overdue: at the same time, so that one
+    /// that is slow or fails does not keep the others from running. What time does not suffice for is left to the next
+    /// sweep.
+    ///
+    /// # Errors
+    /// If anything failed. All else was done.
+    pub(crate) async fn sweep_all(&self, deadline: Deadline) -> Result<Swept, SweepError> {
+        let time = &TimeLimit::new(deadline, &self.starter.sources);
+        let (missed, (open, lost), overdue) = tokio::join!(
+            run(Duty::MissedRequests, time, async |report| {
+                start_missed(&self.starter, &self.left_requests, time, report).await
+            }),
+            self.sweep_open_and_lost(time),
+            run(Duty::OverdueEvents, time, async |report| {
+                publish_overdue(&self.publisher, &self.left_unpublished, time, report).await
+            }),
+        );
+        sum_up(&[
+            (Duty::MissedRequests, missed),
+            (Duty::OpenPushes, open),
+            (Duty::LostBatches, lost),
+            (Duty::OverdueEvents, overdue),
+        ])
+    }
+
+    async fn sweep_open_and_lost(&self, time: &TimeLimit) -> (DutyReport, DutyReport) {
+        let mut outstanding = Outstanding::default();
+        let mut covers_all = false;
+        let open = run(Duty::OpenPushes, time, async |report| {
+            let completion = self.sweep_open(time, &mut outstanding, report).await?;
+            covers_all = completion == Completion::Complete;
+            Ok(completion)
+        });
+        let open = open.await;
+        // Only a sweep that read every open push can compare the batches with the depth of the queues.
+        if !covers_all {
+            return (open, DutyReport::default());
+        }
+        let lost = run(Duty::LostBatches, time, async |report| {
+            restart_lost(&self.starter, &self.channels, outstanding, time, report).await
+        });
+        (open, lost.await)
+    }
+
     /// Sweeps the last push of one offer, however recently it made progress.
-    pub(crate) async fn sweep_offer(&self, offer: OfferId) -> Result<Swept, SweepError> {
+    pub(crate) async fn sweep_offer(&self, offer: OfferId, deadline: Deadline) -> Result<Swept, SweepError> {
+        let time = TimeLimit::new(deadline, &self.starter.sources);
         let mut swept = Swept::default();
         let number = self.starter.offers.last_push_number(offer).await?.ok_or(SweepError::NoPush)?;
         let id = PushId { offer, number };
         match self.starter.pushes.get(id).await? {
-            Some(push) => self.sweep_push(&push, Scope::All, &mut Outstanding::default(), &mut swept).await?,
+            Some(push) => {
+                let push = Arc::new(push);
+                let outstanding = &mut Outstanding::default();
+                let sweep = self.sweep_push(&push, Scope::All, &time, outstanding, &mut swept);
+                if sweep.await? == Completion::OutOfTime {
+                    log_out_of_time(Duty::OpenPushes);
+                }
+            }
             // The stream has not delivered the request yet, or lost it.
             None => {
                 self.starter.start_push(id).await?;
@@ -117,65 +149,5 @@ impl Sweeper {
         }
         swept.published += self.publisher.publish(id).await?;
         Ok(swept)
-    }
-
-    /// Sweeps the open pushes page by page, from where the last sweep ran out of time.
-    async fn sweep_open(
-        &self,
-        now: Timestamp,
-        deadline: Deadline,
-        swept: &mut Swept,
-    ) -> Result<OpenPushes, SweepError> {
-        let mut after = self.resume_at.lock().await.take();
-        let from_start = after.is_none();
-        let mut open =
-            OpenPushes { outstanding: Outstanding::default(), oldest: now, failed: 0, is_complete: from_start };
-        loop {
-            let page = self.starter.pushes.list_open(PAGE, after.clone()).await?;
-            for push in page.items {
-                if deadline.has_less_than(MIN_TIME_PER_PUSH, self.starter.sources.now()) {
-                    break;
-                }
-                open.oldest = open.oldest.min(push.started_at.unwrap_or(now));
-                let work = telemetry::work_span();
-                let sweep = self.sweep_push(&push, Scope::Idle, &mut open.outstanding, swept);
-                if let Err(error) = sweep.instrument(work.clone()).await {
-                    let _in_span = work.entered();
-                    telemetry::record_push(push.id, None);
-                    tracing::error!(error = %error, "push not swept; the next sweep tries again");
-                    open.failed += 1;
-                }
-            }
-            if deadline.has_less_than(MIN_TIME_PER_PUSH, self.starter.sources.now()) {
-                tracing::warn!("sweep out of time with pushes left; the next sweep continues with them");
-                *self.resume_at.lock().await = after;
-                open.is_complete = false;
-                return Ok(open);
-            }
-            after = page.next;
-            if after.is_none() {
-                return Ok(open);
-            }
-        }
-    }
-
-    async fn sweep_push(
-        &self,
-        push: &Push,
-        scope: Scope,
-        outstanding: &mut Outstanding,
-        swept: &mut Swept,
-    ) -> Result<(), SweepError> {
-        match push.state {
-            PushState::Scheduled => {
-                if push.starts_at.is_some_and(|starts_at| starts_at <= self.starter.sources.now()) {
-                    self.starter.start_scheduled(push.id).await?;
-                    swept.started += 1;
-                }
-                Ok(())
-            }
-            PushState::Running => sweep_slices(&self.starter, &self.channels, push, scope, outstanding, swept).await,
-            PushState::Completed | PushState::Cancelled => Ok(()),
-        }
     }
 }

@@ -1,5 +1,8 @@
 //! What a sweep returns.
 
+use std::iter::Sum;
+use std::ops::AddAssign;
+
 use runtime::queue::QueueError;
 use store::StoreError;
 
@@ -23,6 +26,26 @@ pub(crate) struct Swept {
     pub(crate) published: u64,
 }
 
+impl AddAssign for Swept {
+    fn add_assign(&mut self, other: Self) {
+        let Self { started, resumed, restarted, closed, published } = other;
+        self.started += started;
+        self.resumed += resumed;
+        self.restarted += restarted;
+        self.closed += closed;
+        self.published += published;
+    }
+}
+
+impl Sum for Swept {
+    fn sum<I: Iterator<Item = Self>>(parts: I) -> Self {
+        parts.fold(Self::default(), |mut sum, part| {
+            sum += part;
+            sum
+        })
+    }
+}
+
 /// Why a sweep is incomplete. The next one repeats whatever is left.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SweepError {
@@ -36,8 +59,11 @@ pub(crate) enum SweepError {
     Publish(#[from] PublishError),
     #[error("the offer has no push to sweep")]
     NoPush,
-    #[error("{0} pushes failed in this sweep, each logged; the next sweep, in a minute, retries them")]
-    Failed(u32),
+    #[error("it was still busy shortly before the end of the invocation")]
+    Stopped,
+    /// Names what is incomplete.
+    #[error("the sweep is incomplete: {0}; each failure is logged, and the next sweep, in a minute, tries again")]
+    Incomplete(String),
 }
 
 #[cfg(test)]
@@ -45,6 +71,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn all_that_the_duties_did_is_added() {
+        let swept = Swept { started: 1, resumed: 2, restarted: 3, closed: 4, published: 5 };
+        let twice = Swept { started: 2, resumed: 4, restarted: 6, closed: 8, published: 10 };
+        assert_eq!([swept, swept].into_iter().sum::<Swept>(), twice);
+    }
 
     /// Operators and tests read the result of a sweep by these names.
     #[test]

@@ -1,10 +1,15 @@
 //! Requests that the stream did not deliver.
 
+use std::collections::HashSet;
+
+use domain::PushId;
 use jiff::{SignedDuration, Timestamp};
 use runtime::telemetry;
 use tracing::Instrument;
 
-use super::report::{SweepError, Swept};
+use super::duty::DutyReport;
+use super::report::SweepError;
+use super::time::{Completion, Leftover, TimeLimit};
 use crate::start::PushStarter;
 
 /// A request younger than this is left to the stream.
@@ -12,29 +17,74 @@ const STREAM_GRACE: SignedDuration = SignedDuration::from_mins(3);
 /// How far back to look for requests: the stream's retention of 24 hours, and an hour more. What was not started by
 /// then is in the dead-letter queue, where an alarm reports it.
 const REQUEST_LOOKBACK: SignedDuration = SignedDuration::from_hours(25);
+/// Requests that are compared with the pushes in one call.
+const BATCH: usize = 100;
 
-/// Starts the pushes that were requested but that the stream did not deliver. Returns how many could not be started;
-/// each is logged.
-pub(super) async fn start_missed(starter: &PushStarter, now: Timestamp, swept: &mut Swept) -> Result<u32, SweepError> {
-    let mut failed = 0;
-    for push in starter.offers.requested_between(now - REQUEST_LOOKBACK, now - STREAM_GRACE).await? {
-        if starter.pushes.get(push).await?.is_some() {
-            continue;
+/// Starts the pushes that were requested but that the stream did not deliver. One that cannot be started is logged and
+/// counted.
+pub(super) async fn start_missed(
+    starter: &PushStarter,
+    left: &Leftover,
+    time: &TimeLimit,
+    report: &mut DutyReport,
+) -> Result<Completion, SweepError> {
+    let (from, to) = window(time.now());
+    let mut requested = starter.offers.requested_between(from, to).await?;
+    left.order(&mut requested, |push| *push);
+    for batch in requested.chunks(BATCH) {
+        if time.is_short() {
+            return Ok(Completion::OutOfTime);
         }
-        let work = telemetry::work_span();
-        let started = starter.start_push(push).instrument(work.clone()).await;
-        let _in_span = work.entered();
-        telemetry::record_push(push, None);
-        match started {
-            Ok(()) => {
-                tracing::warn!("push started by the sweep; the stream did not deliver its request");
-                swept.started += 1;
-            }
-            Err(error) => {
-                tracing::error!(error = %error, "push not started; the next sweep tries again");
-                failed += 1;
+        let existing = starter.pushes.existing(batch).await?;
+        for push in batch {
+            if is_missed(*push, &existing) {
+                if time.is_short() {
+                    return Ok(Completion::OutOfTime);
+                }
+                left.begin(*push);
+                start(starter, *push, report).await;
+            } else {
+                left.begin(*push);
             }
         }
     }
-    Ok(failed)
+    Ok(Completion::Complete)
+}
+
+/// The times between which requests are compared with the pushes.
+fn window(now: Timestamp) -> (Timestamp, Timestamp) {
+    (now - REQUEST_LOOKBACK, now - STREAM_GRACE)
+}
+
+/// Whether a requested push was never started.
+fn is_missed(push: PushId, existing: &HashSet<PushId>) -> bool {
+    !existing.contains(&push)
+}
+
+async fn start(starter: &PushStarter, push: PushId, report: &mut DutyReport) {
+    let work = telemetry::work_span();
+    let started = starter.start_push(push).instrument(work.clone()).await;
+    let _in_span = work.entered();
+    telemetry::record_push(push, None);
+    match started {
+        Ok(()) => {
+            tracing::warn!("push started by the sweep; the stream did not deliver its request");
+            report.swept.started += 1;
+        }
+        Err(error) => {
+            tracing::error!(error = %error, "push not started; the next sweep tries again");
+            report.failed += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_compared_after_the_stream_had_time_and_while_it_may_hold_them() {
+        let now: Timestamp = "2026-06-02T12:00:00Z".parse().unwrap();
+        assert_eq!(window(now), ("2026-06-01T11:00:00Z".parse().unwrap(), "2026-06-02T11:57:00Z".parse().unwrap()));
+    }
 }

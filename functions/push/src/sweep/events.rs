@@ -1,0 +1,89 @@
+//! Events that the stream did not deliver, or that the bus did not take.
+
+use domain::PushId;
+use jiff::{SignedDuration, Timestamp};
+use store::StoreError;
+use store::pushes::Push;
+
+use super::duty::DutyReport;
+use super::report::SweepError;
+use super::time::{Completion, Leftover, TimeLimit};
+use crate::publish::{PublishError, Publisher};
+
+/// An event unpublished for this long was not delivered by the stream.
+const UNPUBLISHED_AFTER: SignedDuration = SignedDuration::from_mins(1);
+/// Unpublished pushes read at a time. Only their keys are read.
+const PAGE: u16 = 1_000;
+
+/// Publishes the events that are overdue. A push whose events cannot be published is logged and counted, and keeps no
+/// other from being published.
+pub(super) async fn publish_overdue(
+    publisher: &Publisher,
+    left: &Leftover,
+    time: &TimeLimit,
+    report: &mut DutyReport,
+) -> Result<Completion, SweepError> {
+    let before = time.now() - UNPUBLISHED_AFTER;
+    let mut unpublished = list_unpublished(publisher).await?;
+    left.order(&mut unpublished, |push| *push);
+    for push in unpublished {
+        if time.is_short() {
+            return Ok(Completion::OutOfTime);
+        }
+        left.begin(push);
+        match publish_if_overdue(publisher, push, before).await {
+            Ok(published) => report.swept.published += published,
+            Err(error) => {
+                error.log(push);
+                report.failed += 1;
+                // Otherwise each of the others would wait for its own timeout. The next sweep begins with them.
+                if matches!(error, PublishError::Unavailable(_)) {
+                    return Ok(Completion::Complete);
+                }
+            }
+        }
+    }
+    Ok(Completion::Complete)
+}
+
+async fn list_unpublished(publisher: &Publisher) -> Result<Vec<PushId>, StoreError> {
+    let mut unpublished = Vec::new();
+    let mut after = None;
+    loop {
+        let page = publisher.pushes.list_unpublished(PAGE, after).await?;
+        unpublished.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            return Ok(unpublished);
+        }
+    }
+}
+
+async fn publish_if_overdue(publisher: &Publisher, id: PushId, before: Timestamp) -> Result<u64, PublishError> {
+    match publisher.pushes.get(id).await? {
+        Some(push) if is_overdue(&push, before) => publisher.publish(id).await,
+        Some(_) | None => Ok(0),
+    }
+}
+
+/// Whether a push has had something to publish since before this time.
+fn is_overdue(push: &Push, before: Timestamp) -> bool {
+    push.completed_at.unwrap_or(push.requested_at) < before
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::tests::push;
+    use super::*;
+
+    #[test]
+    fn an_event_is_overdue_once_the_stream_had_time_for_it() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        for (requested, completed, expected) in
+            [(99, None, true), (100, None, false), (0, Some(99), true), (0, Some(100), false)]
+        {
+            let push = Push { requested_at: at(requested), completed_at: completed.map(at), ..push(1, []) };
+            assert_eq!(is_overdue(&push, at(100)), expected, "{requested} {completed:?}");
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! What a sweep does with one open push, decided from what was read. Nothing here reads or writes.
+
+use domain::Channel;
+use domain::channel::Channels;
+use domain::push::PushState;
+use jiff::{SignedDuration, Timestamp};
+use store::pushes::{Push, SliceState, SliceStatus};
+
+use crate::start::FIRST_GENERATION;
+
+/// A slice without progress for this long is looked at. An invocation of `audience` ends within a minute.
+const STALE_AFTER: SignedDuration = SignedDuration::from_mins(3);
+/// The maximum pause between two scans of a slice whose batches never report, for example because one of them kills its
+/// function every time.
+const MAX_PAUSE: SignedDuration = SignedDuration::from_hours(6);
+/// Slices of a push that one sweep marks as done. Each is a write of the push's item, which holds the numbers of all
+/// that are marked: of the largest item, DynamoDB takes some 25 writes a second.
+const MAX_MARKS: usize = 500;
+
+/// What a sweep does with an open push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NextStep {
+    /// Start it: its time has come.
+    Start,
+    /// Continue its slices.
+    ContinueSlices,
+    /// Nothing: it is to start later, or has ended since it was listed.
+    Nothing,
+}
+
+/// What a sweep does with a push.
+pub(super) fn next_step(push: &Push, now: Timestamp) -> NextStep {
+    match push.state {
+        PushState::Scheduled if push.starts_at.is_some_and(|starts_at| starts_at <= now) => NextStep::Start,
+        PushState::Running => NextStep::ContinueSlices,
+        PushState::Scheduled | PushState::Completed | PushState::Cancelled => NextStep::Nothing,
+    }
+}
+
+/// The slices that a sweep acts on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Those without recent progress.
+    Idle,
+    /// All of them: an operator reports that something is missing.
+    All,
+}
+
+/// The queues that a plan depends on, or those of them that are empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Queues {
+    pub(super) audience: bool,
+    pub(super) channels: Channels,
+}
+
+/// What a sweep does with the slices of a running push.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct SlicePlan {
+    /// To queue again, each in this generation: they were never scanned, or their scanner died. It takes the scan over
+    /// at its checkpoint.
+    pub(super) resume: Vec<(u32, u32)>,
+    /// To scan again in a new generation: their batches were lost.
+    pub(super) restart: Vec<SliceStatus>,
+    /// To mark as done on the push: at most [`MAX_MARKS`].
+    pub(super) mark_done: Vec<u32>,
+}
+
+impl SlicePlan {
+    /// The plan if every queue were empty. Ask [`SlicePlan::queues`] which of them matter.
+    pub(super) fn with_empty_queues(push: &Push, slices: Vec<SliceStatus>, scope: Scope, now: Timestamp) -> Self {
+        let mut plan = Self::default();
+        // If all slices are marked as done but the push is still open, the invocation that marked the last one ended
+        // before it completed the push. Marking one again completes it.
+        let all_are_marked = push.slices_done.len() >= push.slices as usize;
+        for slice in slices {
+            let is_due = scope == Scope::All || idle_time(push, &slice, now) >= pause(&slice);
+            match slice.state {
+                SliceState::NotStarted if is_due => plan.resume.push((slice.slice, FIRST_GENERATION)),
+                SliceState::Scanning if is_due => plan.resume.push((slice.slice, slice.generation)),
+                SliceState::Scanned { .. } if is_due => plan.restart.push(slice),
+                SliceState::Done if !push.slices_done.contains(&slice.slice) => plan.mark_done.push(slice.slice),
+                SliceState::Done if all_are_marked && slice.slice == 0 => plan.mark_done.push(slice.slice),
+                SliceState::NotStarted | SliceState::Scanning | SliceState::Scanned { .. } | SliceState::Done => {}
+            }
+        }
+        // The next sweep finds these marked, and marks the next ones.
+        plan.mark_done.truncate(MAX_MARKS);
+        plan
+    }
+
+    /// The queues that the plan depends on.
+    pub(super) fn queues(&self) -> Queues {
+        let channels = self.restart.iter().flat_map(|slice| awaited_channels(&slice.state)).collect();
+        Queues { audience: !self.resume.is_empty(), channels }
+    }
+
+    /// The plan for when only these queues are empty. A slice that is in its queue, or that an invocation is scanning,
+    /// continues by itself. So does one whose batches are in theirs.
+    pub(super) fn with_only(mut self, empty: &Queues) -> Self {
+        if !empty.audience {
+            self.resume.clear();
+        }
+        self.restart.retain(|slice| awaited_channels(&slice.state).any(|channel| empty.channels.contains(&channel)));
+        self
+    }
+}
+
+/// The channels with batches that a scanned slice waits for.
+pub(super) fn awaited_channels(state: &SliceState) -> impl Iterator<Item = Channel> {
+    let outstanding = match state {
+        SliceState::Scanned { outstanding_batches, .. } => Some(outstanding_batches),
+        SliceState::NotStarted | SliceState::Scanning | SliceState::Done => None,
+    };
+    outstanding.into_iter().flat_map(|batches| batches.keys().copied())
+}
+
+/// How long a slice has been without progress.
+pub(super) fn idle_time(push: &Push, slice: &SliceStatus, now: Timestamp) -> SignedDuration {
+    now.duration_since(slice.heartbeat.or(push.started_at).unwrap_or(Timestamp::MIN))
+}
+
+/// How long a slice may be without progress. It doubles with every scan of the slice, so that a batch that never
+/// reports does not keep the pipeline busy.
+pub(super) fn pause(slice: &SliceStatus) -> SignedDuration {
+    let doublings = slice.generation.saturating_sub(1).min(10);
+    (STALE_AFTER * 2_i32.pow(doublings)).min(MAX_PAUSE)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use domain::PushId;
+
+    use super::*;
+
+    const STARTED: Timestamp = Timestamp::UNIX_EPOCH;
+
+    pub(in crate::sweep) fn push(slices: u32, slices_done: impl IntoIterator<Item = u32>) -> Push {
+        Push {
+            id: PushId { offer: "01980000-0000-7000-8000-000000000001".parse().unwrap(), number: 1 },
+            state: PushState::Running,
+            slices,
+            slices_done: slices_done.into_iter().collect(),
+            requested_by: "bank".to_owned(),
+            requested_at: STARTED,
+            starts_at: None,
+            started_at: Some(STARTED),
+            cancelled_by: None,
+            completed_at: None,
+            published: BTreeSet::new(),
+        }
+    }
+
+    pub(in crate::sweep) fn slice(slice: u32, generation: u32, state: SliceState) -> SliceStatus {
+        SliceStatus { slice, generation, heartbeat: None, state }
+    }
+
+    pub(in crate::sweep) fn scanned(outstanding: impl IntoIterator<Item = (Channel, usize)>) -> SliceState {
+        SliceState::Scanned { version: 1, outstanding_batches: outstanding.into_iter().collect() }
+    }
+
+    fn after_minutes(minutes: i64) -> Timestamp {
+        STARTED + SignedDuration::from_mins(minutes)
+    }
+
+    fn plan(push: &Push, slices: Vec<SliceStatus>, scope: Scope, now: Timestamp, empty: &Queues) -> SlicePlan {
+        SlicePlan::with_empty_queues(push, slices, scope, now).with_only(empty)
+    }
+
+    #[test]
+    fn scheduled_push_starts_at_its_time() {
+        let push = |state, starts_at| Push { state, starts_at, ..push(0, []) };
+        let now = after_minutes(10);
+        for (state, starts_at, expected) in [
+            (PushState::Scheduled, Some(after_minutes(11)), NextStep::Nothing),
+            (PushState::Scheduled, Some(now), NextStep::Start),
+            (PushState::Scheduled, Some(after_minutes(9)), NextStep::Start),
+            (PushState::Scheduled, None, NextStep::Nothing),
+            (PushState::Running, None, NextStep::ContinueSlices),
+            (PushState::Running, Some(after_minutes(11)), NextStep::ContinueSlices),
+            (PushState::Completed, Some(now), NextStep::Nothing),
+            (PushState::Cancelled, Some(now), NextStep::Nothing),
+        ] {
+            assert_eq!(next_step(&push(state, starts_at), now), expected, "{state:?} {starts_at:?}");
+        }
+    }
+
+    /// What is planned for one slice.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Planned {
+        Resume(u32),
+        Restart,
+        MarkDone,
+        Nothing,
+    }
+
+    fn planned(plan: &SlicePlan, slice: u32) -> Planned {
+        let resumed = plan.resume.iter().find(|(number, _)| *number == slice);
+        let is_restarted = plan.restart.iter().any(|status| status.slice == slice);
+        match (resumed, is_restarted, plan.mark_done.contains(&slice)) {
+            (Some((_, generation)), false, false) => Planned::Resume(*generation),
+            (None, true, false) => Planned::Restart,
+            (None, false, true) => Planned::MarkDone,
+            (None, false, false) => Planned::Nothing,
+            other => panic!("two plans for one slice: {other:?}"),
+        }
+    }
+
+    /// Every state of a slice, in every situation. A slice of generation 2 is due after six minutes, one that is not
+    /// started after three.
+    #[test]
+    fn each_slice_is_continued_by_its_state_if_it_is_due_and_its_queue_is_empty() {
+        let states = [
+            (0, SliceState::NotStarted, Planned::Resume(FIRST_GENERATION)),
+            (2, SliceState::Scanning, Planned::Resume(2)),
+            (2, scanned([(Channel::Email, 2)]), Planned::Restart),
+            (2, scanned([(Channel::Sms, 2)]), Planned::Restart),
+            (2, SliceState::Done, Planned::MarkDone),
+        ];
+        for (generation, state, if_due) in states {
+            for (minutes, scope, is_due) in
+                [(7, Scope::Idle, true), (2, Scope::Idle, false), (7, Scope::All, true), (0, Scope::All, true)]
+            {
+                for (audience, email) in [(true, true), (true, false), (false, true), (false, false)] {
+                    for is_marked in [true, false] {
+                        let push = push(8, if is_marked { vec![5] } else { vec![4] });
+                        let channels = if email { Channels::from([Channel::Email]) } else { Channels::new() };
+                        let empty = Queues { audience, channels };
+                        let acts = match &state {
+                            SliceState::NotStarted | SliceState::Scanning => is_due && audience,
+                            SliceState::Scanned { outstanding_batches, .. } => {
+                                is_due && email && outstanding_batches.contains_key(&Channel::Email)
+                            }
+                            // Marking needs no queue and no waiting.
+                            SliceState::Done => !is_marked,
+                        };
+                        let slices = vec![slice(5, generation, state.clone())];
+                        let plan = plan(&push, slices, scope, after_minutes(minutes), &empty);
+                        let expected = if acts { if_due } else { Planned::Nothing };
+                        let case = format!("{state:?} {minutes} min {scope:?} {empty:?} marked: {is_marked}");
+                        assert_eq!(planned(&plan, 5), expected, "{case}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_queues_that_the_plan_depends_on_are_asked() {
+        let queues = |slices| SlicePlan::with_empty_queues(&push(8, []), slices, Scope::All, after_minutes(0)).queues();
+        assert_eq!(queues(vec![]), Queues::default());
+        assert_eq!(queues(vec![slice(0, 1, SliceState::Done)]), Queues::default());
+        let audience = Queues { audience: true, channels: Channels::new() };
+        assert_eq!(queues(vec![slice(0, 1, SliceState::Scanning), slice(1, 1, SliceState::Done)]), audience);
+        let sms = Queues { audience: false, channels: Channels::from([Channel::Sms]) };
+        assert_eq!(queues(vec![slice(0, 1, scanned([(Channel::Sms, 1)]))]), sms);
+        let slices = vec![slice(0, 1, scanned([(Channel::Sms, 1)]))];
+        let idle = SlicePlan::with_empty_queues(&push(8, []), slices, Scope::Idle, after_minutes(1));
+        assert_eq!(idle.queues(), Queues::default());
+    }
+
+    #[test]
+    fn done_slice_is_marked_once_and_one_of_them_again_to_complete_the_push() {
+        for (marked, expected) in
+            [(vec![], vec![0, 1, 2]), (vec![0], vec![1, 2]), (vec![1, 2], vec![0]), (vec![0, 1, 2], vec![0])]
+        {
+            let slices = (0..3).map(|number| slice(number, 1, SliceState::Done)).collect();
+            let plan = plan(&push(3, marked.clone()), slices, Scope::Idle, after_minutes(0), &Queues::default());
+            assert_eq!(plan, SlicePlan { mark_done: expected, ..SlicePlan::default() }, "{marked:?}");
+        }
+    }
+
+    #[test]
+    fn each_sweep_marks_some_of_many_slices() {
+        let mut marked = BTreeSet::new();
+        for sweep in 1_u32..=20 {
+            let slices = (0..10_000).map(|number| slice(number, 1, SliceState::Done)).collect();
+            let push = push(10_000, marked.iter().copied());
+            marked.extend(plan(&push, slices, Scope::Idle, after_minutes(0), &Queues::default()).mark_done);
+            assert_eq!(marked.len(), 500 * sweep as usize);
+        }
+    }
+
+    #[test]
+    fn slices_of_one_push_are_planned_each_by_itself() {
+        let slices = vec![
+            slice(0, 0, SliceState::NotStarted),
+            slice(1, 4, SliceState::Scanning),
+            slice(2, 1, scanned([(Channel::Email, 1), (Channel::Sms, 1)])),
+            slice(3, 1, SliceState::Done),
+        ];
+        let empty = Queues { audience: true, channels: Channels::from([Channel::Sms]) };
+        let plan = plan(&push(4, []), slices.clone(), Scope::All, after_minutes(0), &empty);
+        let expected = SlicePlan {
+            resume: vec![(0, FIRST_GENERATION), (1, 4)],
+            restart: vec![slices[2].clone()],
+            mark_done: vec![3],
+        };
+        assert_eq!(plan, expected);
+    }
+
+    #[test]
+    fn pause_doubles_with_each_generation_up_to_its_maximum() {
+        for (generation, minutes) in [(0, 3), (1, 3), (2, 6), (3, 12), (7, 192), (8, 360), (u32::MAX, 360)] {
+            let pause = pause(&slice(0, generation, SliceState::Scanning));
+            assert_eq!(pause, SignedDuration::from_mins(minutes), "{generation}");
+        }
+    }
+
+    #[test]
+    fn slice_before_its_first_scan_is_idle_since_the_push_started() {
+        let mut slice = slice(0, 1, SliceState::NotStarted);
+        assert_eq!(idle_time(&push(8, []), &slice, after_minutes(5)), SignedDuration::from_mins(5));
+        slice.heartbeat = Some(after_minutes(4));
+        assert_eq!(idle_time(&push(8, []), &slice, after_minutes(5)), SignedDuration::from_mins(1));
+    }
+
+    #[test]
+    fn only_scanned_slices_wait_for_channels() {
+        let awaited = |state| awaited_channels(&state).collect::<Vec<_>>();
+        assert_eq!(awaited(scanned(BTreeMap::from([(Channel::Sms, 1)]))), [Channel::Sms]);
+        for state in [SliceState::NotStarted, SliceState::Scanning, SliceState::Done] {
+            assert_eq!(awaited(state), []);
+        }
+    }
+}
