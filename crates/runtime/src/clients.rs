@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig};
-use aws_sdk_dynamodb::config::SharedHttpClient;
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use domain::Sources;
 use store::OpenTable;
 
+use crate::connections::{FreshConnections, https};
 use crate::queue::Queue;
 use crate::settings::{self, SettingError};
 use crate::sources;
@@ -24,18 +23,8 @@ pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 /// Attempts of a call, including the first.
 const ATTEMPTS: u32 = 4;
 
-/// How long an unused connection of a sending client is kept. A connection that was closed while the execution
-/// environment was frozen looks like a lost response.
+/// How long the unused connections of a sending client are kept.
 const SENDING_IDLE: Duration = Duration::from_secs(5);
-
-/// An HTTPS client that keeps unused connections for `idle`, or for the SDK's default.
-fn https(idle: Option<Duration>) -> SharedHttpClient {
-    let mut builder = aws_smithy_http_client::Builder::new();
-    if let Some(idle) = idle {
-        builder = builder.pool_idle_timeout(idle);
-    }
-    builder.tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https()
-}
 
 /// The configuration that all clients share. Built once, when a function starts.
 #[derive(Debug, Clone)]
@@ -54,7 +43,7 @@ impl Aws {
             .operation_timeout(OPERATION_TIMEOUT)
             .build();
         let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(https(None))
+            .http_client(https())
             .timeout_config(timeouts)
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .load()
@@ -87,7 +76,7 @@ impl Aws {
             .build();
         self.config
             .to_builder()
-            .http_client(https(Some(SENDING_IDLE)))
+            .http_client(FreshConnections::new(self.sources.clone(), SENDING_IDLE))
             .timeout_config(timeouts)
             .retry_config(RetryConfig::disabled())
             .build()

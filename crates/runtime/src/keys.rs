@@ -70,3 +70,38 @@ impl Keys {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_server::TestServer;
+
+    const SECRET: &str =
+        r#"{"SecretString": "{\"current\": \"k1\", \"k1\": \"0123456789012345678901234567890123456789\"}"}"#;
+
+    /// While Lambda freezes a process, only the wall clock shows how old the keys are.
+    #[tokio::test]
+    async fn keys_are_read_again_when_the_wall_clock_says_that_they_are_old() {
+        let server = TestServer::start(200, SECRET).await;
+        let keys = Keys::new(server.aws(), "arn".to_owned());
+        for (second, reads) in [(0, 1), (299, 1), (300, 2), (599, 2), (90_000, 3), (89_000, 4)] {
+            server.set_clock(second);
+            keys.ring(RING_AGE).await.unwrap();
+            assert_eq!(server.calls(), reads, "at {second} s");
+        }
+        // A link with an unknown key accepts only a fresh ring.
+        keys.ring(Duration::ZERO).await.unwrap();
+        assert_eq!(server.calls(), 5);
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_remembered_for_a_second() {
+        let server = TestServer::start(400, r#"{"__type": "AccessDeniedException"}"#).await;
+        let keys = Keys::new(server.aws(), "arn".to_owned());
+        for (second, reads) in [(10, 1), (10, 1), (11, 2), (11, 2)] {
+            server.set_clock(second);
+            assert!(keys.ring(RING_AGE).await.is_err());
+            assert_eq!(server.calls(), reads, "at {second} s");
+        }
+    }
+}

@@ -4,7 +4,8 @@
 //! | to change | open |
 //! |---|---|
 //! | how settings are read from the environment | [`settings`] |
-//! | timeouts, retries and TLS of the AWS clients | [`clients`] |
+//! | timeouts and retries of the AWS clients | [`clients`] |
+//! | TLS, and how long connections are kept | `connections` |
 //! | how the keys of unsubscribe links are read and cached | [`keys`] |
 //! | how messages are queued | [`queue`] |
 //! | how the messages of an SQS event are handled, and which are redelivered | [`records`] |
@@ -14,6 +15,7 @@
 //! | how metrics are emitted | [`metrics`] |
 
 pub mod clients;
+mod connections;
 pub mod deadline;
 pub mod keys;
 pub mod metrics;
@@ -22,6 +24,8 @@ pub mod records;
 pub mod settings;
 pub mod sources;
 pub mod telemetry;
+#[cfg(test)]
+mod test_server;
 
 pub use clients::Aws;
 pub use deadline::Deadline;

@@ -1,0 +1,72 @@
+//! HTTPS connections, and how long unused ones are kept.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::{RuntimeComponents, SharedHttpClient};
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnectorSettings, SharedHttpConnector};
+use domain::Sources;
+use jiff::Timestamp;
+
+/// A client that keeps unused connections for the SDK's default time.
+pub(crate) fn https() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https()
+}
+
+/// A client that drops its connections when it was not used for a while.
+///
+/// hyper measures that time with a monotonic clock, which stands still while Lambda freezes the process: after hours it
+/// would send on a connection that the service has closed long ago, and a lost connection looks like a lost response.
+/// So the time is measured by the wall clock.
+#[derive(Debug)]
+pub(crate) struct FreshConnections {
+    sources: Sources,
+    max_idle: Duration,
+    current: Mutex<Current>,
+}
+
+#[derive(Debug)]
+struct Current {
+    client: SharedHttpClient,
+    used_at: Timestamp,
+}
+
+impl FreshConnections {
+    pub(crate) fn new(sources: Sources, max_idle: Duration) -> Self {
+        let current = Mutex::new(Current { client: https(), used_at: sources.now() });
+        Self { sources, max_idle, current }
+    }
+}
+
+impl HttpClient for FreshConnections {
+    /// Called for each attempt of a call.
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        let mut current = self.current.lock().expect("nothing panics while holding the lock");
+        let now = self.sources.now();
+        // After the clock was set back, the time is unknown.
+        let idle = Duration::try_from(now.duration_since(current.used_at)).unwrap_or(Duration::MAX);
+        if idle > self.max_idle {
+            current.client = https();
+        }
+        current.used_at = now;
+        current.client.http_connector(settings, components)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_server::TestServer;
+
+    #[tokio::test]
+    async fn a_connection_is_not_used_after_a_pause_that_only_the_wall_clock_shows() {
+        let server = TestServer::start(200, "{}").await;
+        let client = aws_sdk_dynamodb::Client::new(&server.aws().one_attempt(Duration::from_secs(10)));
+        for (second, expected) in [(0, 1), (0, 1), (5, 1), (11, 2), (12, 2), (7_200, 3), (7_000, 4)] {
+            server.set_clock(second);
+            client.list_tables().send().await.unwrap();
+            assert_eq!(server.connections(), expected, "at {second} s");
+        }
+    }
+}
