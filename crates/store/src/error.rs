@@ -58,3 +58,55 @@ impl StoreError {
         Self::Unreadable { table: table.to_owned(), reason: error.to_string() }
     }
 }
+
+/// What serde says is wrong with an item, without the values that it quotes: they may be a customer's name.
+pub(crate) fn without_values(text: &str) -> &str {
+    // These quote the name of an attribute.
+    if text.starts_with("missing field") || text.starts_with("duplicate field") {
+        return text;
+    }
+    let value = text.find(|c: char| matches!(c, '"' | '`' | '\'') || c.is_ascii_digit()).unwrap_or(text.len());
+    text[..value].trim_end()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use aws_sdk_dynamodb::types::AttributeValue;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Customer {
+        #[expect(dead_code, reason = "only read by serde")]
+        name: String,
+        #[expect(dead_code, reason = "only read by serde")]
+        age: u32,
+        #[expect(dead_code, reason = "only read by serde")]
+        tier: Tier,
+    }
+
+    #[derive(Debug, Deserialize)]
+    enum Tier {}
+
+    #[test]
+    fn errors_name_attributes_and_no_values() {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let number = |number: &str| AttributeValue::N(number.to_owned());
+        for (attributes, expected) in [
+            (vec![("age", number("1"))], "missing field `name`"),
+            (vec![("name", number("1234567")), ("age", number("1"))], "Expected string"),
+            (vec![("name", text("A")), ("age", text("Asha"))], "Expected"),
+            (vec![("name", text("A")), ("age", number("1234567890123"))], "Failed to parse"),
+            (vec![("name", text("A")), ("age", number("1")), ("tier", text("Asha"))], "unknown variant"),
+        ] {
+            let item: HashMap<_, _> = attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            let error = serde_dynamo::from_item::<_, Customer>(item).unwrap_err().to_string();
+            let described = without_values(&error);
+            assert!(!described.contains("Asha") && !described.contains("1234567"), "{described}");
+            assert!(described.contains(expected), "{described}");
+        }
+    }
+}

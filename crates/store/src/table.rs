@@ -26,6 +26,7 @@ use serde::de::DeserializeOwned;
 
 use crate::StoreError;
 use crate::attributes::Item;
+use crate::error::without_values;
 
 /// Attempts at a batch call. Each later one repeats what DynamoDB left unprocessed, after a longer pause.
 const BATCH_ATTEMPTS: u32 = 6;
@@ -267,7 +268,7 @@ impl Table {
     }
 
     pub(crate) fn read<T: DeserializeOwned>(&self, item: Item) -> Result<T, StoreError> {
-        serde_dynamo::from_item(item).map_err(|error| self.unreadable(error))
+        serde_dynamo::from_item(item).map_err(|error| self.unreadable(without_values(&error.to_string())))
     }
 
     /// Reads an item that DynamoDB must have returned, because the call asked for it.

@@ -270,6 +270,8 @@ async fn deliveries_that_need_no_claim_are_found_in_one_call() {
         ]
     );
     assert_eq!(world.dynamo.calls(), [("BatchGetItem", "Deliveries")]);
+    let request = &world.dynamo.requests("BatchGetItem", "Deliveries")[0];
+    assert_eq!(request["RequestItems"]["Deliveries"]["ConsistentRead"], false, "at half the price");
 }
 
 #[tokio::test(start_paused = true)]

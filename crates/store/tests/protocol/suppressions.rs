@@ -109,6 +109,8 @@ async fn recipients_are_looked_up_fifty_at_a_time() {
     let found = world.suppressions().lookup(EMAIL, &recipients).await.unwrap();
     assert_eq!(found, HashMap::from([(customer("c-119"), Reason::Bounced)]));
     assert_eq!(world.dynamo.count("BatchGetItem", "Suppressions"), 4);
+    let request = &world.dynamo.requests("BatchGetItem", "Suppressions")[0];
+    assert_eq!(request["RequestItems"]["Suppressions"]["ConsistentRead"], true, "an opt-out counts at once");
 }
 
 #[tokio::test(start_paused = true)]

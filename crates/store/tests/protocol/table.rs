@@ -45,4 +45,5 @@ async fn an_unreadable_item_names_the_table_and_no_value() {
     world.dynamo.set("Pushes", &key, "state", "secret");
     let error = world.pushes().get(push(1)).await.unwrap_err();
     assert!(matches!(&error, StoreError::Unreadable { table, .. } if table == "Pushes"), "{error:?}");
+    assert!(!error.to_string().contains("secret"), "{error}");
 }
