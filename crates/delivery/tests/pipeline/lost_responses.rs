@@ -9,20 +9,21 @@ use serde_json::{Value, json};
 use testing::Fault;
 
 use crate::bank::{Bank, assert_waits, sent};
-use crate::provider::refused;
+use crate::provider::{accepted, refused};
 use crate::stored::assert_has;
 
-/// Both ways to lose the response of the call to this table after so many others.
-fn lose(bank: &Bank, table: &str, calls_before: usize, fault: &Fault) {
-    let faults = std::iter::repeat_n(Fault::Nothing, calls_before).chain([fault.clone()]);
+/// The response of an update of this table is lost, after so many updates with a response.
+fn lose(bank: &Bank, table: &str, updates_before: usize, fault: &Fault) {
+    let faults = std::iter::repeat_n(Fault::Nothing, updates_before).chain([fault.clone()]);
     bank.dynamo.inject("UpdateItem", table, faults);
 }
 
+/// The connection closes, or the call takes too long.
 const LOST: [Fault; 2] = [Fault::LoseResponse, Fault::HangAfterEffect];
 
 #[tokio::test(start_paused = true)]
 async fn message_is_sent_and_counted_once_whichever_response_is_lost() {
-    for (write, table, calls_before) in [
+    for (write, table, updates_before) in [
         ("look for slots", "Pacing", 0),
         ("reserve", "Pacing", 1),
         ("claim", "Deliveries", 0),
@@ -34,7 +35,7 @@ async fn message_is_sent_and_counted_once_whichever_response_is_lost() {
         for fault in LOST {
             let bank = Bank::with_customers(1).await;
             let batch = bank.push(1).await;
-            lose(&bank, table, calls_before, &fault);
+            lose(&bank, table, updates_before, &fault);
             assert_eq!(bank.complete(&batch).await, sent(1), "{write}: {fault:?}");
             assert_eq!((bank.smtp.count(), bank.dynamo.faults_left()), (1, 0), "{write}: {fault:?}");
             assert_has(&bank.delivery("c-1"), &json!({"state": "sent", "attempts": 1}));
@@ -78,7 +79,7 @@ async fn breaker_is_opened_probed_and_closed_once() {
         let batch = bank.push(1).await;
         bank.smtp.replies(|number, _| match number {
             0 => refused(SendError::Unreachable("no connection".to_owned())),
-            _ => crate::provider::accepted(),
+            _ => accepted(),
         });
         lose(&bank, "Pacing", 2, &fault);
         assert_waits(&bank.defer(&batch).await, DeferReason::BreakerOpen, 1.0..=1.5);

@@ -9,6 +9,7 @@ use serde_json::json;
 use testing::Fault;
 
 use crate::bank::{Bank, assert_waits, sent};
+use crate::provider::accepted;
 use crate::stored::after;
 
 /// All slots before this time are reserved by others.
@@ -74,7 +75,7 @@ async fn rest_of_a_batch_is_deferred_once_others_use_the_whole_rate() {
         if number == 2 {
             dynamo.set("Pacing", json!({"pk": "smtp"}), "nextSend", after(20.0).as_microsecond());
         }
-        crate::provider::accepted()
+        accepted()
     });
     let deferral = bank.defer(&batch).await;
     assert_eq!(bank.smtp.times(), [0, 500, 1_000, 1_500]);
@@ -100,7 +101,7 @@ async fn sender_that_loses_every_slot_to_others_gives_up_after_five_seconds() {
     let batch = bank.push(1).await;
     bank.dynamo.set_latency(Duration::from_millis(100));
     let clock = bank.clock.clone();
-    // Whoever appends to the slots of others finds that they have passed, and whoever starts anew finds new ones.
+    // A sender that appends to the slots of others finds that they have passed; one that starts anew finds new ones.
     let race = Fault::before(move |dynamo| {
         let appends =
             dynamo.requests("UpdateItem", "Pacing").last().unwrap().to_string().contains("nextSend + :length");
