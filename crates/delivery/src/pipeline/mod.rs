@@ -140,10 +140,11 @@ where
                 }
             }
         };
-        let delivered = self.deliver_through(&selected, batch, keys, push_is_cancelled, read_at, deadline).await;
-        // After an error as well: no other caller can probe until it is released or its lease ends.
+        let delivered = self.deliver_through(&selected, batch, keys, push_is_cancelled, read_at, deadline);
+        let delivered = AssertUnwindSafe(delivered).catch_unwind().await;
+        // After an error or a panic as well: no other caller can probe until it is released or its lease ends.
         self.release_probe(&selected).await;
-        delivered
+        delivered.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     async fn deliver_through(

@@ -1,0 +1,119 @@
+//! The rate limit: sends are spread over time, and all functions together stay below it.
+
+use std::time::Duration;
+
+use delivery::{DeferReason, Delivered};
+use domain::TransportId;
+use jiff::SignedDuration;
+use serde_json::json;
+use testing::Fault;
+
+use crate::bank::{Bank, assert_waits, sent};
+use crate::provider::accepted;
+use crate::stored::after;
+
+/// All slots before this time are reserved by others.
+fn reserve_until(bank: &Bank, seconds: f64) {
+    let next_send = after(seconds).as_microsecond();
+    bank.dynamo.put("Pacing", json!({"pk": "smtp", "nextSend": next_send, "reservedBy": "others"}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sends_are_as_far_apart_as_the_rate_demands() {
+    let bank = Bank::with_customers(8).await.with_rate(4);
+    let batch = bank.push(1).await;
+    assert_eq!(bank.complete(&batch).await, sent(8));
+    assert_eq!(bank.smtp.times(), [0, 250, 500, 750, 1_000, 1_250, 1_500, 1_750]);
+    assert_eq!(bank.smtp.customers(), ["c-1", "c-2", "c-3", "c-4", "c-5", "c-6", "c-7", "c-8"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn functions_share_the_rate() {
+    let bank = Bank::with_customers(16).await.with_rate(2);
+    let batches = bank.push_in_batches_of(8, 1).await;
+    bank.dynamo.set_latency(Duration::from_millis(5));
+    let (first, second) = tokio::join!(bank.deliver_to_the_end(&batches[0]), bank.deliver_to_the_end(&batches[1]));
+    assert_eq!((first, second), (Delivered::Completed(sent(8)), Delivered::Completed(sent(8))));
+    assert_eq!(bank.smtp.reached().len(), 16);
+    // Each function allows for the latency when it reserves, so slots are exact and sends are not early.
+    let times = bank.smtp.times();
+    let closest = times.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap();
+    assert!(closest >= 490, "{times:?}");
+    assert!(times[15] < 12_000, "the rate is used: {times:?}");
+    assert_eq!(bank.slice(1)["sent"], 16);
+}
+
+#[tokio::test(start_paused = true)]
+async fn notification_waits_five_seconds_for_others_and_no_longer() {
+    // Slots are reserved up to a second ahead, so five seconds before the slot at six.
+    let bank = Bank::with_customers(1).await;
+    let batch = bank.push(1).await;
+    reserve_until(&bank, 6.0);
+    assert_eq!(bank.complete(&batch).await, sent(1));
+    assert_eq!(bank.smtp.times(), [6_000]);
+
+    let bank = Bank::with_customers(50).await;
+    let batch = bank.push(1).await;
+    reserve_until(&bank, 6.001);
+    let deferral = bank.defer(&batch).await;
+    // At 5.001 s a slot can be reserved, and those who are deferred do not all come at once.
+    assert_waits(&deferral, DeferReason::Rate, 6.001..=7.001);
+    assert_eq!((deferral.again.customers.len(), deferral.again.deferrals), (50, 0));
+    assert_eq!((bank.smtp.count(), bank.deliveries_in("claimed")), (0, 0));
+    assert_eq!(bank.sources.now(), after(0.0), "nothing waits in vain");
+    assert_eq!(bank.dynamo.count("UpdateItem", "Pacing"), 1, "one of the batch asks for all");
+    tokio::time::sleep(deferral.delay).await;
+    assert_eq!(bank.complete(&deferral.again).await, sent(50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rest_of_a_batch_is_deferred_once_others_use_the_whole_rate() {
+    let bank = Bank::with_customers(6).await.with_rate(2);
+    let batch = bank.push(1).await;
+    let dynamo = bank.dynamo.clone();
+    bank.smtp.replies(move |number, _| {
+        if number == 2 {
+            dynamo.set("Pacing", json!({"pk": "smtp"}), "nextSend", after(20.0).as_microsecond());
+        }
+        accepted()
+    });
+    let deferral = bank.defer(&batch).await;
+    assert_eq!(bank.smtp.times(), [0, 500, 1_000, 1_500]);
+    assert_eq!((deferral.again.counts, deferral.again.customers.len()), (sent(4), 2));
+    assert_waits(&deferral, DeferReason::Rate, 18.0..=20.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn slots_that_lapse_in_a_slow_store_are_reserved_again() {
+    let bank = Bank::with_customers(4).await.with_rate(4);
+    let batch = bank.push(1).await;
+    bank.dynamo.inject("UpdateItem", "Pacing", [Fault::Nothing, Fault::Delay(Duration::from_secs(2))]);
+    assert_eq!(bank.complete(&batch).await, sent(4));
+    let times = bank.smtp.times();
+    assert!(times[0] >= 2_000, "{times:?}");
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 250), "{times:?}");
+    assert_eq!(bank.dynamo.faults_left(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sender_that_loses_every_slot_to_others_gives_up_after_five_seconds() {
+    let bank = Bank::with_customers(2).await;
+    let batch = bank.push(1).await;
+    bank.dynamo.set_latency(Duration::from_millis(100));
+    let clock = bank.clock.clone();
+    // A sender that appends to the slots of others finds that they have passed; one that starts anew finds new ones.
+    let race = Fault::before(move |dynamo| {
+        let appends =
+            dynamo.requests("UpdateItem", "Pacing").last().unwrap().to_string().contains("nextSend + :length");
+        let ahead = SignedDuration::from_millis(if appends { -1_000 } else { 500 });
+        let next_send = (clock.now() + ahead).as_microsecond();
+        dynamo.put("Pacing", json!({"pk": "smtp", "nextSend": next_send, "reservedBy": "others"}));
+    });
+    bank.dynamo.inject_always("UpdateItem", "Pacing", race);
+    let deferral = bank.defer(&batch).await;
+    assert_waits(&deferral, DeferReason::Rate, 1.0..=2.1);
+    let took = bank.clock.now().duration_since(after(0.0)).as_secs();
+    assert!((5..7).contains(&took), "{took} s");
+    assert_eq!(bank.smtp.count(), 0);
+    assert_eq!(bank.limits_of(TransportId::Smtp)["reservedBy"], "others");
+}
