@@ -1,6 +1,8 @@
 //! How the store uses DynamoDB: its expressions, its conditions and what it makes of lost responses, through the SDK's
 //! own client on DynamoDB in process, in virtual time.
 
+#![expect(clippy::unwrap_used, reason = "clippy allows it in tests, but not in what they share")]
+
 mod breaker;
 mod claim;
 mod customers;
