@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::StoreError;
 use crate::attributes::{Item, millis, millis_serde, partition_key, text};
-use crate::table::{Consistency, Table};
+use crate::table::{Consistency, Table, never_own};
 
 /// The index of all suppressions of an address.
 const BY_ADDRESS: &str = "byAddress";
@@ -119,7 +119,7 @@ impl Suppressions {
             Reason::OptedOut | Reason::Bounced => put.condition_expression("attribute_not_exists(pk)"),
         };
         // Its own repeated write has stored what it would store.
-        self.table.put_if(put, |_: &SuppressionItem| false).await.map(|_| ())
+        self.table.put_if(put, never_own::<SuppressionItem>).await.map(|_| ())
     }
 
     /// The suppressed ones among these recipients, with the strongest reason. Makes one call for every 50.
