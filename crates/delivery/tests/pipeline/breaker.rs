@@ -90,6 +90,18 @@ async fn messages_on_their_way_are_finished_when_another_one_finds_the_transport
 }
 
 #[tokio::test(start_paused = true)]
+async fn messages_that_wait_for_a_slot_when_the_breaker_opens_ask_for_none() {
+    let bank = Bank::with_customers(10).await.with_rate(1);
+    let batch = bank.push(1).await;
+    bank.smtp.always(unreachable().after(Duration::from_millis(500)));
+    let deferral = bank.defer(&batch).await;
+    assert_waits(&deferral, DeferReason::BreakerOpen, 1.0..=1.5);
+    assert_eq!((bank.smtp.count(), deferral.again.customers.len()), (1, 10));
+    // The second has its slot by then, and the third is about to reserve one.
+    assert_eq!(bank.limits_of(TransportId::Smtp)["nextSend"], after(3.0).as_microsecond());
+}
+
+#[tokio::test(start_paused = true)]
 async fn function_opens_the_breaker_once_for_all_its_messages() {
     let bank = Bank::with_customers(10).await;
     let batch = bank.push(1).await;
