@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::bank::{Bank, SES_DURATION, SMTP_DURATION, assert_waits, customers_of, deferral, sent};
 use crate::stored::after;
 
-/// A call of the store before the message and one after it, each with its retries.
-const STORE: Duration = Duration::from_secs(8 + 8);
+/// A call of the store before the message; and the record and the deferral after it.
+const STORE: Duration = Duration::from_secs(8 + 20);
 
 /// Delivers a batch that comes again, with this much time.
 async fn defer_within(bank: &Bank, batch: &Batch, time: Duration) -> Deferral {

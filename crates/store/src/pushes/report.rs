@@ -47,8 +47,8 @@ impl Pushes {
             .expression_attribute_values(":generation", number(report.generation))
             .expression_attribute_values(":batch", number(batch))
             .expression_attribute_values(":batches", numbers([batch]));
-        // A repeated call that finds the page committed and the number gone has removed it itself. Or another invocation
-        // has, which received the same message: then its counts are in the metrics twice, but not in the table.
+        // A repeated call that finds its page committed and its number gone has most likely removed it itself. If another
+        // invocation has, or a rescan, the batch is in the metrics once too often. The table's counts are right.
         let is_own = |item: &SliceItem, attempts: &Attempts| {
             attempts.is_repeated() && item.generation == report.generation && item.has_committed(batch)
         };
