@@ -125,6 +125,15 @@ async fn three_messages_in_a_row_without_a_response_open_the_breaker() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn message_that_was_not_handed_over_does_not_end_the_row() {
+    let bank = Bank::with_customers(20).await;
+    let batch = bank.push(1).await;
+    bank.smtp.replies(first(vec![silence(), silence(), refused(SendError::TooLate), silence()]));
+    assert_waits(&bank.defer(&batch).await, DeferReason::BreakerOpen, 1.0..=1.5);
+    assert_eq!((bank.smtp.count(), bank.limits_of(TransportId::Smtp)["lastError"].clone()), (4, json!("silence")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn fewer_messages_in_a_row_without_a_response_are_a_coincidence() {
     let throttled = || refused(SendError::Throttled("busy".to_owned()));
     let rejected = || refused(SendError::Rejected("no such mailbox".to_owned()));
