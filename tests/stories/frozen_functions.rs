@@ -13,7 +13,7 @@ use tokio::sync::{Notify, Semaphore};
 
 /// The frozen invocation's time: little more than the minimum with which the email function starts to send
 /// (`crates/delivery`). Its leases expire five seconds after that.
-const MAY_TAKE: Duration = Duration::from_secs(115);
+const MAY_TAKE: Duration = Duration::from_secs(125);
 
 /// An offer that no customer is eligible for, and a batch of it for twenty customers, which only the test delivers.
 async fn batch(bank: &Bank) -> (Value, Value) {

@@ -43,7 +43,7 @@ impl Aws {
             .operation_timeout(OPERATION_TIMEOUT)
             .build();
         let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(https())
+            .http_client(https(None))
             .timeout_config(timeouts)
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .load()

@@ -9,16 +9,20 @@ use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnectorSettings, Sh
 use domain::Sources;
 use jiff::Timestamp;
 
-/// A client that keeps unused connections for the SDK's default time.
-pub(crate) fn https() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https()
+/// A client that keeps an unused connection for `idle`, or for the SDK's default time.
+pub(crate) fn https(idle: Option<Duration>) -> SharedHttpClient {
+    let mut builder = aws_smithy_http_client::Builder::new();
+    if let Some(idle) = idle {
+        builder = builder.pool_idle_timeout(idle);
+    }
+    builder.tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https()
 }
 
-/// A client that drops its connections when it was not used for a while.
+/// A client that drops each connection that was not used for a while: a connection that the service has closed looks
+/// like a lost response.
 ///
-/// hyper measures that time with a monotonic clock, which stands still while Lambda freezes the process: after hours it
-/// would send on a connection that the service has closed long ago, and a lost connection looks like a lost response.
-/// So the time is measured by the wall clock.
+/// hyper measures that time with a monotonic clock, which stands still while Lambda freezes the process. So if the wall
+/// clock says that the whole client was not used for as long, all connections are dropped.
 #[derive(Debug)]
 pub(crate) struct FreshConnections {
     sources: Sources,
@@ -34,7 +38,7 @@ struct Current {
 
 impl FreshConnections {
     pub(crate) fn new(sources: Sources, max_idle: Duration) -> Self {
-        let current = Mutex::new(Current { client: https(), used_at: sources.now() });
+        let current = Mutex::new(Current { client: https(Some(max_idle)), used_at: sources.now() });
         Self { sources, max_idle, current }
     }
 }
@@ -47,7 +51,7 @@ impl HttpClient for FreshConnections {
         // After the clock was set back, the time is unknown.
         let idle = Duration::try_from(now.duration_since(current.used_at)).unwrap_or(Duration::MAX);
         if idle > self.max_idle {
-            current.client = https();
+            current.client = https(Some(self.max_idle));
         }
         current.used_at = now;
         current.client.http_connector(settings, components)
@@ -68,5 +72,20 @@ mod tests {
             client.list_tables().send().await.unwrap();
             assert_eq!(server.connections(), expected, "at {second} s");
         }
+    }
+
+    #[tokio::test]
+    async fn each_connection_that_is_idle_is_closed() {
+        let server = TestServer::start(200, "{}").await;
+        let http = FreshConnections::new(server.aws().sources().clone(), Duration::from_millis(100));
+        let config = server.aws().config().to_builder().http_client(http).build();
+        let client = aws_sdk_dynamodb::Client::new(&config);
+        let call = async || client.list_tables().send().await.unwrap();
+        tokio::join!(call(), call());
+        assert_eq!(server.connections(), 2);
+        // By hyper's clock; the client's own stands still.
+        server.until_closed(2).await;
+        call().await;
+        assert_eq!(server.connections(), 3);
     }
 }

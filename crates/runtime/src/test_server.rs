@@ -10,6 +10,7 @@ use domain::Sources;
 use jiff::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 use crate::Aws;
 
@@ -19,6 +20,7 @@ pub(crate) struct TestServer {
     url: String,
     connections: Arc<AtomicU32>,
     calls: Arc<AtomicU32>,
+    closed: Arc<Semaphore>,
     seconds: Arc<AtomicI64>,
 }
 
@@ -27,7 +29,9 @@ impl TestServer {
     pub(crate) async fn start(status: u16, body: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let server = Self { url, connections: Arc::default(), calls: Arc::default(), seconds: Arc::default() };
+        let closed = Arc::new(Semaphore::new(0));
+        let (connections, calls) = (Arc::default(), Arc::default());
+        let server = Self { url, connections, calls, closed, seconds: Arc::default() };
         let accepting = server.clone();
         tokio::spawn(async move {
             loop {
@@ -50,6 +54,12 @@ impl TestServer {
                 stream.write_all(response.as_bytes()).await.unwrap();
             }
         }
+        self.closed.add_permits(1);
+    }
+
+    /// Waits until the client has closed this many connections.
+    pub(crate) async fn until_closed(&self, connections: u32) {
+        self.closed.acquire_many(connections).await.unwrap().forget();
     }
 
     /// Clients that call it, once for each call, on its clock.
@@ -60,7 +70,7 @@ impl TestServer {
             .region(Region::new("eu-west-1"))
             .credentials_provider(SharedCredentialsProvider::new(Credentials::new("a", "b", None, None, "test")))
             .retry_config(RetryConfig::disabled())
-            .http_client(crate::connections::https())
+            .http_client(crate::connections::https(None))
             .build();
         let seconds = self.seconds.clone();
         let clock = move || Timestamp::from_second(seconds.load(Ordering::Relaxed)).unwrap();

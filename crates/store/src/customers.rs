@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::ReturnValue;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use domain::channel::Channels;
 use domain::{Customer, CustomerId, Sources};
 use serde::{Deserialize, Serialize};
@@ -165,7 +165,11 @@ impl Customers {
             .send()
             .await
             .map_err(|error| self.table.call_failed("Scan", &error))?;
-        let next = page.last_evaluated_key.and_then(|key| Some(ScanPosition(key.get("pk")?.as_s().ok()?.clone())));
+        let position = |key: Item| match key.get("pk") {
+            Some(AttributeValue::S(pk)) => Ok(ScanPosition(pk.clone())),
+            _ => Err(self.table.unreadable("the key is no text")),
+        };
+        let next = page.last_evaluated_key.map(position).transpose()?;
         let mut customers = CustomersPage { customers: Vec::new(), unreadable: 0, next };
         for item in page.items.unwrap_or_default() {
             match self.customer(item) {

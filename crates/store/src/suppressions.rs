@@ -13,11 +13,12 @@ use domain::unsubscribe::Subscription;
 use domain::{AddressHash, Channel, CustomerId, Sources};
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 
 use crate::StoreError;
 use crate::attributes::{Item, millis, millis_serde, partition_key, text};
-use crate::table::{Consistency, Table};
+use crate::table::{Consistency, Table, never_own};
 
 /// The index of all suppressions of an address.
 const BY_ADDRESS: &str = "byAddress";
@@ -119,7 +120,7 @@ impl Suppressions {
             Reason::OptedOut | Reason::Bounced => put.condition_expression("attribute_not_exists(pk)"),
         };
         // Its own repeated write has stored what it would store.
-        self.table.put_if(put, |_: &SuppressionItem| false).await.map(|_| ())
+        self.table.put_if(put, never_own::<IgnoredAny>).await.map(|_| ())
     }
 
     /// The suppressed ones among these recipients, with the strongest reason. Makes one call for every 50.

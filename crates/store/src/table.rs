@@ -65,11 +65,16 @@ impl<D, N> Conditional<D, N> {
 
 /// Counts the attempts of one call: the SDK repeats it if no response arrives.
 #[derive(Debug, Clone, Default)]
-struct Attempts(Arc<AtomicU32>);
+pub(crate) struct Attempts(Arc<AtomicU32>);
+
+/// For a write whose repetition meets its condition again, or finds what the caller wants to know.
+pub(crate) fn never_own<T>(_: &T, _: &Attempts) -> bool {
+    false
+}
 
 impl Attempts {
     /// Whether an attempt before the last one may have been written.
-    fn is_repeated(&self) -> bool {
+    pub(crate) fn is_repeated(&self) -> bool {
         self.0.load(Ordering::Relaxed) > 1
     }
 }
@@ -185,11 +190,12 @@ impl Table {
     /// condition.
     ///
     /// The SDK repeats a call whose response was lost. If the first attempt was written, the repeated one no longer
-    /// meets its condition; `is_own` recognises by the item that this call wrote it.
+    /// meets its condition. So `is_own` recognises by the item that this call wrote it; or, if the item does not show
+    /// who wrote it, by that and the number of attempts.
     pub(crate) async fn update_if<T: DeserializeOwned>(
         &self,
         update: UpdateItemFluentBuilder,
-        is_own: impl FnOnce(&T) -> bool,
+        is_own: impl FnOnce(&T, &Attempts) -> bool,
     ) -> Result<Conditional<T, Option<T>>, StoreError> {
         let attempts = Attempts::default();
         let update = update
@@ -204,7 +210,7 @@ impl Table {
         };
         let item = failed.item.clone().map(|item| self.read(item)).transpose()?;
         Ok(match item {
-            Some(item) if attempts.is_repeated() && is_own(&item) => Conditional::Done(item),
+            Some(item) if is_own(&item, &attempts) => Conditional::Done(item),
             item => Conditional::NotMet(item),
         })
     }
@@ -218,7 +224,7 @@ impl Table {
     pub(crate) async fn put_if<T: DeserializeOwned>(
         &self,
         put: PutItemFluentBuilder,
-        is_own: impl FnOnce(&T) -> bool,
+        is_own: impl FnOnce(&T, &Attempts) -> bool,
     ) -> Result<Conditional<(), T>, StoreError> {
         let attempts = Attempts::default();
         let put = put.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
@@ -230,7 +236,7 @@ impl Table {
             return Err(self.call_failed("PutItem", &error));
         };
         let item = self.read_present(failed.item.clone())?;
-        Ok(if attempts.is_repeated() && is_own(&item) { Conditional::Done(()) } else { Conditional::NotMet(item) })
+        Ok(if is_own(&item, &attempts) { Conditional::Done(()) } else { Conditional::NotMet(item) })
     }
 
     /// Puts up to 25 items. Returns those that were not written because the table is too busy.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::AddressHash;
 use domain::notification::Outcome;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use runtime::telemetry;
 use store::StoreError;
 use store::deliveries::{Claim, FinalOutcome, RecordResult, Release};
@@ -18,9 +18,9 @@ use super::round::{Counted, NotificationState, Round};
 use crate::compose::Compose;
 use crate::transport::{Accepted, SendError, Transport};
 
-/// The minimum time left to retry a write. It covers the longest try (the operation timeout of the store's client,
-/// 8 s, and a wait before it) and the deferral of the batch afterwards.
-const MIN_TIME_TO_RETRY: SignedDuration = SignedDuration::from_secs(20);
+/// The minimum time left to try to record an outcome. It covers the longest try (the operation timeout of the store's
+/// client, 8 s, and a wait before it) and the deferral of the batch afterwards.
+pub(super) const MIN_TIME_TO_RECORD: Duration = Duration::from_secs(20);
 /// A notification that was handed over this often without a response is not tried again.
 const MAX_UNANSWERED: u32 = 2;
 
@@ -98,14 +98,19 @@ where
         let now = self.sources.now();
         let duration_ms = telemetry::millis_since(began, now);
         round.latencies_ms.lock().await.push(duration_ms);
-        if let Err(SendError::OptedOut(_)) = &sent {
-            self.suppressions.suppress(&address_hash, Reason::OptedOut, now, round.selected.id.as_str()).await?;
-        }
+        let suppressed = if let Err(SendError::OptedOut(_)) = &sent {
+            self.suppressions.suppress(&address_hash, Reason::OptedOut, now, round.selected.id.as_str()).await
+        } else {
+            Ok(())
+        };
         if let Err(SendError::Throttled(reason) | SendError::Unanswered(reason)) = &sent {
             *round.refusal.lock().await = Some(reason.clone());
         }
         let meaning = classify(&sent, claim.unanswered, address_hash);
-        let recorded = self.write(&meaning.record, claim, round.deadline).await;
+        let recorded = match suppressed {
+            Ok(()) => self.write(&meaning.record, claim, round.deadline).await,
+            Err(error) => Err(error),
+        };
         // Also if the record could not be written: the other callers need to know.
         let streak = round.count_streak(&meaning.signal);
         if self.report_to_breaker(round.selected, &meaning.signal, streak).await {
@@ -152,7 +157,7 @@ where
         let mut backoff = Duration::from_millis(100);
         loop {
             match write().await {
-                Err(StoreError::Unavailable { .. }) if self.sources.now() + MIN_TIME_TO_RETRY < deadline => {
+                Err(StoreError::Unavailable { .. }) if self.sources.now() + MIN_TIME_TO_RECORD < deadline => {
                     tokio::time::sleep(backoff).await;
                     backoff = (backoff * 2).min(Duration::from_secs(2));
                 }

@@ -150,6 +150,7 @@ where
                 (Action::Close, None) | (Action::Leave, _) => Ok(()),
             };
             if let Err(error) = written {
+                selected.reported.store(false, Ordering::Relaxed);
                 tracing::warn!(
                     transport = %selected.id, error = %error,
                     "failed to report to the circuit breaker; the next attempt reports again"

@@ -14,14 +14,16 @@ use store::deliveries::{FinalDelivery, Unclaimable};
 use store::limits::ReservedSlots;
 use tokio::sync::Mutex;
 
+use super::attempt::MIN_TIME_TO_RECORD;
 use super::breaker::{SelectedTransport, Signal};
 use super::deferral::Unfinished;
 use crate::compose::Compose;
 use crate::transport::Transport;
 
-/// The minimum time left to start a notification, so that it can be claimed, sent and recorded before the deadline.
+/// The minimum time left to start a notification, so that before the deadline it can be claimed, sent and recorded, and
+/// its batch deferred.
 pub(super) fn min_time_to_start(transport: &impl Transport) -> Duration {
-    OPERATION_TIMEOUT + transport.max_duration() + OPERATION_TIMEOUT
+    OPERATION_TIMEOUT + transport.max_duration() + MIN_TIME_TO_RECORD
 }
 
 /// The age after which the push and the customer are read again before sending. Also the longest wait for a slot.
@@ -129,11 +131,13 @@ impl<'b, C: Compose, T> Round<'b, C, T> {
 
     /// Counts messages in a row without a response, and returns how many there are now.
     pub(super) fn count_streak(&self, signal: &Signal) -> u32 {
-        if let Signal::NoResponse(_) = signal {
-            self.unanswered_streak.fetch_add(1, Ordering::Relaxed) + 1
-        } else {
-            self.unanswered_streak.store(0, Ordering::Relaxed);
-            0
+        match signal {
+            Signal::NoResponse(_) => self.unanswered_streak.fetch_add(1, Ordering::Relaxed) + 1,
+            Signal::Unknown => self.unanswered_streak.load(Ordering::Relaxed),
+            Signal::Reached | Signal::Unreachable(_) => {
+                self.unanswered_streak.store(0, Ordering::Relaxed);
+                0
+            }
         }
     }
 

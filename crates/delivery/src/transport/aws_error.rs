@@ -9,7 +9,7 @@ use super::SendError;
 use super::redact::redact;
 
 /// The timeout of a response. It usually takes a fraction of a second; giving up early risks a second copy.
-pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How much the service refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use std::time::Duration;
 use domain::TransportId;
 use jiff::Timestamp;
 
-pub mod aws_error;
+mod aws_error;
 pub mod email;
 mod redact;
 pub mod ses;

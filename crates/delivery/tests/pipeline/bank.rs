@@ -24,7 +24,7 @@ use crate::stored::hash_of;
 /// The timeout of the e-mail function in `template.yaml`.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(150);
 /// The longest attempt of the deployed SMTP transport.
-pub(crate) const SMTP_DURATION: Duration = Duration::from_secs(100);
+pub(crate) const SMTP_DURATION: Duration = Duration::from_secs(90);
 /// The longest attempt of the deployed SES transport.
 pub(crate) const SES_DURATION: Duration = Duration::from_secs(30);
 

@@ -90,6 +90,18 @@ async fn messages_on_their_way_are_finished_when_another_one_finds_the_transport
 }
 
 #[tokio::test(start_paused = true)]
+async fn messages_that_wait_for_a_slot_when_the_breaker_opens_ask_for_none() {
+    let bank = Bank::with_customers(10).await.with_rate(1);
+    let batch = bank.push(1).await;
+    bank.smtp.always(unreachable().after(Duration::from_millis(500)));
+    let deferral = bank.defer(&batch).await;
+    assert_waits(&deferral, DeferReason::BreakerOpen, 1.0..=1.5);
+    assert_eq!((bank.smtp.count(), deferral.again.customers.len()), (1, 10));
+    // The second has its slot by then, and the third is about to reserve one.
+    assert_eq!(bank.limits_of(TransportId::Smtp)["nextSend"], after(3.0).as_microsecond());
+}
+
+#[tokio::test(start_paused = true)]
 async fn function_opens_the_breaker_once_for_all_its_messages() {
     let bank = Bank::with_customers(10).await;
     let batch = bank.push(1).await;
@@ -110,6 +122,15 @@ async fn three_messages_in_a_row_without_a_response_open_the_breaker() {
     assert_eq!((bank.smtp.count(), deferral.again.customers.len()), (3, 20));
     let limits = bank.limits_of(TransportId::Smtp);
     assert_has(&limits, &json!({"blockedUntil": millis(after(1.002)), "failures": 0, "lastError": "silence"}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn message_that_was_not_handed_over_does_not_end_the_row() {
+    let bank = Bank::with_customers(20).await;
+    let batch = bank.push(1).await;
+    bank.smtp.replies(first(vec![silence(), silence(), refused(SendError::TooLate), silence()]));
+    assert_waits(&bank.defer(&batch).await, DeferReason::BreakerOpen, 1.0..=1.5);
+    assert_eq!((bank.smtp.count(), bank.limits_of(TransportId::Smtp)["lastError"].clone()), (4, json!("silence")));
 }
 
 #[tokio::test(start_paused = true)]

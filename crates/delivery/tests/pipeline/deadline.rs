@@ -8,9 +8,10 @@ use domain::queue::Batch;
 use serde_json::Value;
 
 use crate::bank::{Bank, SES_DURATION, SMTP_DURATION, assert_waits, customers_of, deferral, sent};
+use crate::stored::after;
 
-/// A call of the store before the message and one after it, each with its retries.
-const STORE: Duration = Duration::from_secs(8 + 8);
+/// A call of the store before the message; and the record and the deferral after it.
+const STORE: Duration = Duration::from_secs(8 + 20);
 
 /// Delivers a batch that comes again, with this much time.
 async fn defer_within(bank: &Bank, batch: &Batch, time: Duration) -> Deferral {
@@ -55,8 +56,9 @@ async fn what_was_started_in_time_is_finished_and_the_rest_is_deferred() {
     assert_waits(&deferral, DeferReason::Deadline, 0.0..=0.0);
     assert_eq!(deferral.again.counts, sent(4));
     assert_eq!(customers_of(&deferral.again), ["c-10", "c-5", "c-6", "c-7", "c-8", "c-9"]);
-    // The fifth had a slot, but no time when it came.
+    // The fifth and the sixth had a slot, but no time when it came. The others asked for none.
     assert_eq!(bank.delivery("c-5"), Value::Null);
+    assert_eq!(bank.limits_of(TransportId::Smtp)["nextSend"], after(6.0).as_microsecond());
     assert_eq!(bank.complete(&deferral.again).await, sent(10));
 }
 

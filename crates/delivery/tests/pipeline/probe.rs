@@ -7,6 +7,7 @@ use domain::TransportId;
 use domain::push::OutcomeCounts;
 use domain::queue::Batch;
 use serde_json::{Value, json};
+use testing::Fault;
 
 use crate::bank::{Bank, SMTP_DURATION, assert_waits, sent};
 use crate::logs::Logs;
@@ -14,7 +15,7 @@ use crate::provider::{accepted, refused};
 use crate::stored::{after, assert_has, millis};
 
 /// Reading, the calls before and after a message, and the longest attempt.
-const PROBE_LEASE: Duration = SMTP_DURATION.saturating_add(Duration::from_secs(5 + 8 + 8));
+const PROBE_LEASE: Duration = SMTP_DURATION.saturating_add(Duration::from_secs(5 + 8 + 20));
 
 /// A bank whose primary was unreachable. Its block ends at one second, which is now. One batch for each customer.
 async fn bank_after_a_block(customers: usize) -> (Bank, Vec<Batch>) {
@@ -52,6 +53,20 @@ async fn probe_that_reaches_the_transport_closes_the_breaker() {
     // Open, and closed by the first of the five.
     assert_eq!(bank.breaker_writes(), 2);
     assert_eq!(logs.with("circuit breaker closed").len(), 1);
+}
+
+/// Otherwise all others would wait for the end of the lease, although the transport works.
+#[tokio::test(start_paused = true)]
+async fn report_that_fails_is_made_again_by_the_next_message() {
+    let bank = Bank::with_customers(3).await;
+    let batch = bank.push(1).await;
+    bank.limits().open_breaker(TransportId::Smtp, None, "down").await.unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    // The probe, a slot and its reservation, and the report.
+    bank.dynamo.inject("UpdateItem", "Pacing", [Fault::Nothing, Fault::Nothing, Fault::Nothing, Fault::Conflict]);
+    assert_eq!(bank.complete(&batch).await, sent(3));
+    assert_eq!(bank.dynamo.faults_left(), 0);
+    assert_eq!(bank.limits_of(TransportId::Smtp)["blockedUntil"], Value::Null);
 }
 
 #[tokio::test(start_paused = true)]

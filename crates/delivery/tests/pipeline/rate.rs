@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use delivery::{DeferReason, Delivered};
 use domain::TransportId;
+use domain::queue::Batch;
 use jiff::SignedDuration;
 use serde_json::json;
 use testing::Fault;
@@ -20,11 +21,25 @@ fn reserve_until(bank: &Bank, seconds: f64) {
 
 #[tokio::test(start_paused = true)]
 async fn sends_are_as_far_apart_as_the_rate_demands() {
-    let bank = Bank::with_customers(8).await.with_rate(4);
+    let bank = Bank::with_customers(10).await.with_rate(4);
     let batch = bank.push(1).await;
-    assert_eq!(bank.complete(&batch).await, sent(8));
-    assert_eq!(bank.smtp.times(), [0, 250, 500, 750, 1_000, 1_250, 1_500, 1_750]);
-    assert_eq!(bank.smtp.customers(), ["c-1", "c-2", "c-3", "c-4", "c-5", "c-6", "c-7", "c-8"]);
+    assert_eq!(bank.complete(&batch).await, sent(10));
+    assert_eq!(bank.smtp.times(), (0..10).map(|number| number * 250).collect::<Vec<_>>());
+    assert_eq!(bank.smtp.customers()[..3], ["c-1", "c-2", "c-3"]);
+    // Slots for four, four and two: none is reserved in vain.
+    assert_eq!(bank.limits_of(TransportId::Smtp)["nextSend"], after(2.5).as_microsecond());
+}
+
+#[tokio::test(start_paused = true)]
+async fn slots_are_reserved_only_for_those_who_are_left() {
+    let bank = Bank::with_customers(6).await.with_rate(4);
+    let batch = bank.push(1).await;
+    let first = Batch { customers: batch.customers[..4].to_vec(), ..batch.clone() };
+    bank.deliver(&first).await;
+    tokio::time::advance(after(10.0).duration_since(bank.clock.now()).unsigned_abs()).await;
+    bank.deliver(&batch).await;
+    assert_eq!(bank.smtp.times()[4..], [10_000, 10_250]);
+    assert_eq!(bank.limits_of(TransportId::Smtp)["nextSend"], after(10.5).as_microsecond());
 }
 
 #[tokio::test(start_paused = true)]

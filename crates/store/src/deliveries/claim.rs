@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Deliveries, DeliveryId, DeliveryItem};
 use crate::StoreError;
 use crate::attributes::{millis, number, text};
-use crate::table::{Conditional, Consistency};
+use crate::table::{Attempts, Conditional, Consistency, never_own};
 
 /// Where there are two transports: how long a message that one of them did not respond to is reserved for it.
 const RESERVED_FOR_TRANSPORT: SignedDuration = SignedDuration::from_mins(10);
@@ -214,7 +214,7 @@ impl Deliveries {
                 .expression_attribute_values(":other", text(other))
                 .expression_attribute_values(":reservedSince", millis(self.table.now() - RESERVED_FOR_TRANSPORT));
         }
-        let is_own = |item: &DeliveryItem| item.lease_token.as_ref() == Some(&token.0);
+        let is_own = |item: &DeliveryItem, _: &Attempts| item.lease_token.as_ref() == Some(&token.0);
         match self.table.update_if(update, is_own).await? {
             Conditional::Done(item) => {
                 Ok(ClaimResult::Granted(Claim { id, lease_until, unanswered: item.unanswered, token }))
@@ -241,7 +241,7 @@ impl Deliveries {
             .expression_attribute_values(":final", text(outcome.outcome))
             .expression_attribute_values(":reason", text(outcome.reason.as_deref().unwrap_or_default()));
         // Its own repeated write finds what it would have returned.
-        match self.table.update_if(update, |_: &DeliveryItem| false).await? {
+        match self.table.update_if(update, never_own::<DeliveryItem>).await? {
             Conditional::Done(item) => self.unclaimable(Some(item)),
             Conditional::NotMet(item) => self.unclaimable(item),
         }
@@ -339,7 +339,7 @@ impl Deliveries {
     }
 
     async fn write_claimed(&self, claim: &Claim, update: UpdateItemFluentBuilder) -> Result<RecordResult, StoreError> {
-        let is_own = |item: &DeliveryItem| item.recorded_by.as_ref() == Some(&claim.token.0);
+        let is_own = |item: &DeliveryItem, _: &Attempts| item.recorded_by.as_ref() == Some(&claim.token.0);
         Ok(match self.table.update_if(update, is_own).await? {
             Conditional::Done(_) => RecordResult::Recorded,
             Conditional::NotMet(_) => RecordResult::LeaseLost,

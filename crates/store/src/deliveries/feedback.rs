@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use super::{Deliveries, DeliveryId};
 use crate::StoreError;
 use crate::attributes::{millis, text};
-use crate::table::Conditional;
+use crate::table::{Conditional, never_own};
 
 /// What a provider reported about a message that it had accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Deliveries {
         }
         let update = update.condition_expression(condition);
         // Its own repeated write meets the condition.
-        Ok(match self.table.update_if(update, |_: &IgnoredAny| false).await? {
+        Ok(match self.table.update_if(update, never_own::<IgnoredAny>).await? {
             Conditional::Done(_) => FeedbackResult::Stored,
             Conditional::NotMet(Some(_)) => FeedbackResult::LessSevere,
             Conditional::NotMet(None) => FeedbackResult::NoDelivery,

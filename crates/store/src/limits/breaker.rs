@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{LimitsItem, TransportLimits, truncate_reason};
 use crate::StoreError;
 use crate::attributes::{millis, number, text};
-use crate::table::Conditional;
+use crate::table::{Attempts, Conditional, never_own};
 
 /// The first block. Each failed probe doubles it.
 const FIRST_BLOCK: SignedDuration = SignedDuration::from_secs(1);
@@ -111,7 +111,7 @@ impl TransportLimits {
             .expression_attribute_values(":token", text(&token))
             .expression_attribute_values(":block", millis(block))
             .expression_attribute_values(":now", millis(now));
-        let is_own = |item: &LimitsItem| item.probe_token.as_ref() == Some(&token);
+        let is_own = |item: &LimitsItem, _: &Attempts| item.probe_token.as_ref() == Some(&token);
         Ok(match self.table.update_if(acquire, is_own).await? {
             Conditional::Done(item) => BreakerState::HalfOpen(Probe { token, block, failures: item.failures }),
             Conditional::NotMet(item) => match item.unwrap_or_default().gate(now) {
@@ -145,7 +145,9 @@ impl TransportLimits {
             // Of many callers that fail at the same time, only the first one blocks.
             None => open.condition_expression("attribute_not_exists(blockedUntil)"),
         };
-        let is_own = |item: &LimitsItem| item.blocked_until == Some(until) && item.failures == failures;
+        let is_own = |item: &LimitsItem, attempts: &Attempts| {
+            attempts.is_repeated() && item.blocked_until == Some(until) && item.failures == failures
+        };
         Ok(match self.table.update_if(open, is_own).await? {
             Conditional::Done(_) => OpenResult::Opened { until },
             Conditional::NotMet(_) => OpenResult::Superseded,
@@ -160,7 +162,7 @@ impl TransportLimits {
             probe,
         );
         // Its own repeated write finds the breaker closed.
-        Ok(match self.table.update_if(close, |_: &LimitsItem| false).await? {
+        Ok(match self.table.update_if(close, never_own::<LimitsItem>).await? {
             Conditional::Done(_) => true,
             Conditional::NotMet(item) => item.is_none_or(|item| item.blocked_until.is_none()),
         })
@@ -173,7 +175,7 @@ impl TransportLimits {
             .update_expression("REMOVE probeUntil, probeToken")
             .condition_expression("probeToken = :token")
             .expression_attribute_values(":token", text(&probe.token));
-        self.table.update_if(release, |_: &LimitsItem| false).await.map(|_| ())
+        self.table.update_if(release, never_own::<LimitsItem>).await.map(|_| ())
     }
 }
 

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{LimitsItem, TransportLimits};
 use crate::StoreError;
 use crate::attributes::{number, text};
-use crate::table::Conditional;
+use crate::table::{Attempts, Conditional};
 
 /// How far ahead slots can be reserved: enough that a sender makes its next reservation before the last one is used up.
 const RESERVE_AHEAD: SignedDuration = SignedDuration::from_secs(1);
@@ -184,7 +184,7 @@ impl TransportLimits {
                     .condition_expression("attribute_not_exists(nextSend) OR nextSend < :now")
                     .expression_attribute_values(":next", number(now + request.length()))
             };
-            let is_own = |item: &LimitsItem| item.reserved_by.as_ref() == Some(&token);
+            let is_own = |item: &LimitsItem, _: &Attempts| item.reserved_by.as_ref() == Some(&token);
             let next_send = match latency.measure(self.table.update_if(update, is_own)).await? {
                 Conditional::Done(item) => {
                     let end = item.next_send.ok_or_else(|| self.table.unreadable("nextSend is missing"))?;

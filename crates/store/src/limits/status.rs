@@ -6,6 +6,7 @@ use domain::push::waiting::Delay;
 use super::{LimitsItem, TransportLimits, truncate_reason};
 use crate::StoreError;
 use crate::attributes::{millis, text};
+use crate::table::never_own;
 
 impl TransportLimits {
     /// What delays the sends of a transport, if anything. Changes nothing.
@@ -30,6 +31,6 @@ impl TransportLimits {
             .update_expression("SET refusedAt = :now, lastError = :reason")
             .expression_attribute_values(":now", millis(self.table.now()))
             .expression_attribute_values(":reason", text(truncate_reason(reason)));
-        self.table.update_if(update, |_: &LimitsItem| false).await.map(|_| ())
+        self.table.update_if(update, never_own::<LimitsItem>).await.map(|_| ())
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{BY_TIME, Offers, sortable, sortable_time, to_item};
 use crate::StoreError;
 use crate::attributes::{Item, key, millis_serde, text};
+use crate::table::Attempts;
 
 /// The value of `kind` for requests, the partition key of the index.
 const PUSH_KIND: &str = "push";
@@ -103,7 +104,7 @@ impl Offers {
     pub async fn request_push(&self, request: &PushRequest) -> Result<bool, StoreError> {
         let put =
             self.table.put(to_item(PushRequestItem::from(request))).condition_expression("attribute_not_exists(pk)");
-        let is_own = |item: &PushRequestItem| *item == PushRequestItem::from(request);
+        let is_own = |item: &PushRequestItem, _: &Attempts| *item == PushRequestItem::from(request);
         Ok(self.table.put_if(put, is_own).await?.is_done())
     }
 

@@ -8,7 +8,8 @@
 //! | | 1 | version | index within page and channel | channel |
 //!
 //! Numbers without that bit are of the form before, which had room for two channels: `version * 64 + index * 2 +
-//! channel`. They can be dropped once no queue can hold one any more (14 days).
+//! channel`. They can be dropped once no queue can hold one any more (14 days). A function of the release before counts
+//! batches of either form, but takes none of this form for too early: then the sweep scans its slice again.
 
 use std::fmt;
 

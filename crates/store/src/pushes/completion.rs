@@ -7,7 +7,7 @@ use super::slices::SliceItem;
 use super::{PUSH_SK, PushItem, Pushes, UNPUBLISHED};
 use crate::StoreError;
 use crate::attributes::{numbers, text};
-use crate::table::Conditional;
+use crate::table::{Conditional, never_own};
 
 impl Pushes {
     pub(super) async fn mark_slice_done_if_finished(
@@ -28,7 +28,7 @@ impl Pushes {
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_values(":slices", numbers([slice]));
         // Its own repeated write meets the condition.
-        let item = match self.table.update_if(mark, |_: &PushItem| false).await? {
+        let item = match self.table.update_if(mark, never_own::<PushItem>).await? {
             Conditional::Done(item) => item,
             Conditional::NotMet(_) => return Err(self.table.unreadable("the push of a slice is missing")),
         };
@@ -44,6 +44,6 @@ impl Pushes {
             .expression_attribute_values(":completed", text(PushState::Completed))
             .expression_attribute_values(":running", text(PushState::Running))
             .expression_attribute_values(":unpublished", text(UNPUBLISHED));
-        self.table.update_if(complete, |_: &PushItem| false).await.map(|_| ())
+        self.table.update_if(complete, never_own::<PushItem>).await.map(|_| ())
     }
 }

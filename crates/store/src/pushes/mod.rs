@@ -44,7 +44,7 @@ use crate::StoreError;
 use crate::attributes::{Item, key, millis, millis_serde, number, text};
 use crate::cursor::{Cursor, InvalidCursor, Page, fits};
 use crate::offers::PushRequest;
-use crate::table::{Conditional, Consistency, Table};
+use crate::table::{Conditional, Consistency, Table, never_own};
 
 pub use batch_number::PAGE_BATCHES;
 pub use outbox::push_of_key;
@@ -175,7 +175,7 @@ impl Pushes {
         };
         let put = self.table.put(self.table.to_item(&item)?).condition_expression("attribute_not_exists(pk)");
         // Its own repeated write finds what it would have returned.
-        match self.table.put_if(put, |_| false).await? {
+        match self.table.put_if(put, never_own).await? {
             Conditional::Done(()) => self.push(item),
             Conditional::NotMet(stored) => self.push(stored),
         }
@@ -193,7 +193,7 @@ impl Pushes {
             .expression_attribute_values(":scheduled", text(PushState::Scheduled))
             .expression_attribute_values(":slices", number(slices));
         // Its own repeated write finds the push as it would have returned it.
-        match self.table.update_if(start, |_| false).await? {
+        match self.table.update_if(start, never_own).await? {
             Conditional::NotMet(None) => Ok(None),
             Conditional::Done(item) | Conditional::NotMet(Some(item)) => self.push(item).map(Some),
         }
@@ -231,7 +231,7 @@ impl Pushes {
             .expression_attribute_values(":requestedAt", millis(request.requested_at))
             .expression_attribute_values(":unpublished", text(UNPUBLISHED));
         // Its own repeated write finds the push cancelled.
-        match self.table.update_if(cancel, |_| false).await? {
+        match self.table.update_if(cancel, never_own).await? {
             Conditional::Done(item) | Conditional::NotMet(Some(item)) => self.push(item),
             Conditional::NotMet(None) => Err(self.table.unreadable("the push is missing")),
         }

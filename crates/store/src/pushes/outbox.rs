@@ -8,6 +8,7 @@ use super::{PUSH_SK, Push, PushItem, Pushes, UNPUBLISHED, id_of};
 use crate::StoreError;
 use crate::attributes::text;
 use crate::cursor::{Cursor, Page};
+use crate::table::never_own;
 
 /// The sparse index of pushes with unpublished events.
 const UNPUBLISHED_PUSHES: &str = "unpublishedPushes";
@@ -31,12 +32,12 @@ impl Pushes {
                 .condition_expression("#state = :state")
                 .expression_attribute_names("#state", "state")
                 .expression_attribute_values(":state", text(push.state));
-            if self.table.update_if(mark_all, |_: &PushItem| false).await?.is_done() {
+            if self.table.update_if(mark_all, never_own::<PushItem>).await?.is_done() {
                 return Ok(());
             }
         }
         let mark_these = mark("ADD published :kinds").condition_expression("attribute_exists(pk)");
-        self.table.update_if(mark_these, |_: &PushItem| false).await.map(|_| ())
+        self.table.update_if(mark_these, never_own::<PushItem>).await.map(|_| ())
     }
 
     /// Pushes with unpublished events, in the order of their ids. The most recent ones may be missing.

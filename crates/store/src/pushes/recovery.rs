@@ -11,6 +11,7 @@ use super::slices::{SLICE_PREFIX, ScannerId, SliceItem, slice_sk};
 use super::{Push, Pushes};
 use crate::StoreError;
 use crate::attributes::{Item, number, text};
+use crate::table::Attempts;
 
 /// The status of a slice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +119,7 @@ impl Pushes {
             .expression_attribute_values(":false", AttributeValue::Bool(false))
             .expression_attribute_values(":scanner", text(&scanner))
             .expression_attribute_values(":one", number(1));
-        let is_own = |item: &SliceItem| item.generation == generation && item.scanner == scanner;
+        let is_own = |item: &SliceItem, _: &Attempts| item.generation == generation && item.scanner == scanner;
         let is_restarted = self.table.update_if(restart, is_own).await?.is_done();
         Ok(is_restarted.then_some(generation))
     }

@@ -8,7 +8,7 @@ use super::batch_number::BatchNumber;
 use super::slices::{SliceItem, added, slice_sk, with_counters};
 use crate::StoreError;
 use crate::attributes::{number, numbers};
-use crate::table::Conditional;
+use crate::table::{Attempts, Conditional};
 
 /// The result of reporting a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,9 +47,11 @@ impl Pushes {
             .expression_attribute_values(":generation", number(report.generation))
             .expression_attribute_values(":batch", number(batch))
             .expression_attribute_values(":batches", numbers([batch]));
-        // A repeated call that finds the page committed and the number gone has removed it itself. Or another invocation
-        // has, which received the same message: then its counts are in the metrics twice, but not in the table.
-        let is_own = |item: &SliceItem| item.generation == report.generation && item.has_committed(batch);
+        // A repeated call that finds its page committed and its number gone has most likely removed it itself. If another
+        // invocation has, or a rescan, the batch is in the metrics once too often. The table's counts are right.
+        let is_own = |item: &SliceItem, attempts: &Attempts| {
+            attempts.is_repeated() && item.generation == report.generation && item.has_committed(batch)
+        };
         match self.table.update_if(update, is_own).await? {
             // No scan queued this batch. A sample event's batch, for example.
             Conditional::NotMet(None) => Ok(ReportResult::NotOutstanding),

@@ -15,7 +15,7 @@ use super::batch_number::BatchNumber;
 use crate::StoreError;
 use crate::attributes::{key, millis_serde, number, numbers, text};
 use crate::customers::ScanPosition;
-use crate::table::Conditional;
+use crate::table::{Attempts, Conditional};
 
 pub(super) const SLICE_PREFIX: &str = "slice#";
 
@@ -140,7 +140,7 @@ impl Pushes {
             .expression_attribute_values(":generation", number(generation))
             .expression_attribute_values(":false", AttributeValue::Bool(false))
             .expression_attribute_values(":one", number(1));
-        let is_own = |item: &SliceItem| item.scanner == scanner;
+        let is_own = |item: &SliceItem, _: &Attempts| item.scanner == scanner;
         match self.table.update_if(start, is_own).await? {
             Conditional::Done(item) => Ok(ScanStep::Continue(SliceScan {
                 push,
@@ -193,7 +193,7 @@ impl Pushes {
             Some(next) => commit.expression_attribute_values(":resumeAfter", text(next)),
             None => commit.expression_attribute_values(":true", AttributeValue::Bool(true)),
         };
-        let is_own = |item: &SliceItem| item.scanner == scan.scanner && item.version == scan.version + 1;
+        let is_own = |item: &SliceItem, _: &Attempts| item.scanner == scan.scanner && item.version == scan.version + 1;
         match self.table.update_if(commit, is_own).await? {
             Conditional::NotMet(_) => Ok(ScanStep::Superseded),
             Conditional::Done(item) if item.is_scanned => {

@@ -127,6 +127,17 @@ async fn a_release_is_recognised_although_the_delivery_was_claimed_since() {
     assert_eq!(world.only("Deliveries")["leaseToken"], "another");
 }
 
+/// The caller tries again after the SDK has given up.
+#[tokio::test(start_paused = true)]
+async fn a_record_is_recognised_by_a_later_call_as_well() {
+    let world = World::new();
+    let claim = claim(&world, 1).await;
+    world.dynamo.inject_always("UpdateItem", "Deliveries", Fault::LoseResponse);
+    world.deliveries().record(&claim, &sent()).await.unwrap_err();
+    world.dynamo.clear_faults();
+    assert_eq!(world.deliveries().record(&claim, &sent()).await.unwrap(), RecordResult::Recorded);
+}
+
 /// A first attempt that did not arrive is not taken for a write.
 #[tokio::test(start_paused = true)]
 async fn a_record_that_was_not_written_is_a_lost_lease() {

@@ -15,10 +15,10 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use deadpool::managed::{self, Object};
+use deadpool::managed::{self, Object, QueueMode};
 use domain::{Sources, TransportId};
 use jiff::Timestamp;
-use lettre::Message;
+use lettre::address::Envelope;
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
 use lettre::transport::smtp::response::Response;
@@ -42,8 +42,10 @@ const MAX_CONNECTIONS: usize = 10;
 /// ten minutes, which a function does not have. Giving up early risks a second copy.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The timeout of a connection from the pool: for the check of an idle one, and for a new one if the check fails.
-const ACQUIRE_TIMEOUT: Duration = COMMAND_TIMEOUT.saturating_add(CONNECT_TIMEOUT);
+/// The timeout of all that comes before the message: a pooled connection and its check, a new one, three commands, and
+/// the same again if the connection turns out to be gone.
+const HANDOVER_TIMEOUT: Duration = Duration::from_secs(25);
+const _: () = assert!(HANDOVER_TIMEOUT.as_secs() >= 4 * COMMAND_TIMEOUT.as_secs() + CONNECT_TIMEOUT.as_secs());
 
 /// Sends e-mail through one SMTP server.
 pub struct SmtpTransport {
@@ -51,16 +53,14 @@ pub struct SmtpTransport {
     sources: Sources,
 }
 
-/// Why an attempt failed, and whether the message was handed over.
+/// Why a message was not handed over.
 enum Failure {
     /// The server refused. The connection may be usable.
     Refused(SendError),
-    /// The connection broke, or no reply came, before the message was handed over.
-    BeforeHandover(SendError),
-    /// As `BeforeHandover`, because the server had closed the connection: another one may work.
-    ConnectionGone,
-    /// The connection broke, or no reply came, after that.
-    AfterHandover(SendError),
+    /// The connection broke, or no reply came.
+    Broken(SendError),
+    /// The server had closed the connection, as this text says: another one may work.
+    ConnectionGone(String),
 }
 
 impl SmtpTransport {
@@ -69,86 +69,97 @@ impl SmtpTransport {
     /// and again after the server could not be used. The server's certificate must be issued by a public authority or
     /// by `authority`.
     pub fn new(url: UrlSource, authority: Option<Authority>, sources: Sources) -> Self {
-        let connections = Connections { url, authority, server: Mutex::new(None), sources: sources.clone() };
+        let connections = Connections {
+            url,
+            authority,
+            server: Mutex::default(),
+            sources: sources.clone(),
+            closed_until: Mutex::default(),
+        };
         let pool = managed::Pool::builder(connections)
             .max_size(MAX_CONNECTIONS)
+            // The one that was used last first: if the server has closed it, it has closed all others as well.
+            .queue_mode(QueueMode::Lifo)
             .build()
             .expect("a pool without timeouts needs no runtime");
         Self { pool, sources }
     }
 
-    /// The longest attempt: a pooled connection that turns out to be gone at its first command, a new one, three
-    /// commands, the message, and a reset after a refusal.
-    const MAX_DURATION: Duration = ACQUIRE_TIMEOUT
-        .saturating_add(COMMAND_TIMEOUT)
-        .saturating_add(CONNECT_TIMEOUT)
-        .saturating_add(COMMAND_TIMEOUT.saturating_mul(3))
-        .saturating_add(MESSAGE_TIMEOUT)
-        .saturating_add(COMMAND_TIMEOUT);
+    /// The longest attempt: until the server is ready, the message, and a reset after a refusal.
+    const MAX_DURATION: Duration = HANDOVER_TIMEOUT.saturating_add(MESSAGE_TIMEOUT).saturating_add(COMMAND_TIMEOUT);
 
-    async fn connection(&self) -> Result<Object<Connections>, SendError> {
-        match timeout(ACQUIRE_TIMEOUT, self.pool.get()).await {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(managed::PoolError::Backend(error))) => Err(error),
-            Ok(Err(other)) => Err(SendError::Unreachable(other.to_string())),
-            Err(_) => Err(SendError::Unreachable("no usable connection in time".to_owned())),
+    /// A connection on which the server has agreed to take a message to this envelope.
+    async fn ready_connection(&self, envelope: &Envelope) -> Result<Object<Connections>, SendError> {
+        let mut is_first = true;
+        loop {
+            let mut connection = self.pool.get().await.map_err(|error| match error {
+                managed::PoolError::Backend(error) => error,
+                other => SendError::Unreachable(other.to_string()),
+            })?;
+            match open_message(&mut connection, envelope).await {
+                Ok(()) => return Ok(connection),
+                // Nothing was handed over, so another connection may be used.
+                Err(Failure::ConnectionGone(_)) if is_first => {
+                    is_first = false;
+                    self.pool.manager().note_closed(&connection);
+                    discard(connection);
+                }
+                Err(Failure::ConnectionGone(reason)) => {
+                    discard(connection);
+                    return Err(SendError::Throttled(reason));
+                }
+                Err(Failure::Broken(error)) => {
+                    discard(connection);
+                    return Err(error);
+                }
+                Err(Failure::Refused(error)) => {
+                    self.after_refusal(connection, &error).await;
+                    return Err(error);
+                }
+            }
         }
     }
 
-    /// Keeps a connection after a refusal if the server accepts a reset.
-    async fn keep_or_discard(&self, mut connection: Object<Connections>) {
-        if reply_within(COMMAND_TIMEOUT, connection.smtp.command(Rset)).await.is_ok() {
-            connection.awaiting_reply = false;
-            connection.used_at = self.sources.now();
+    /// Keeps the connection after a refusal if it can be used for another message.
+    async fn after_refusal(&self, mut connection: Object<Connections>, error: &SendError) {
+        if let SendError::Unreachable(_) = error {
+            // The server refuses us. The password in the URL may have changed, so all connections, which used the same
+            // one, are replaced.
+            self.pool.manager().forget_server();
+            self.pool.retain(|_, _| false);
+            discard(connection);
+        } else if reply_within(COMMAND_TIMEOUT, connection.smtp.command(Rset)).await.is_ok() {
+            self.exchange_completed(&mut connection);
         } else {
             discard(connection);
         }
     }
 
-    /// Closes all idle connections.
-    fn close_idle(&self) {
-        self.pool.retain(|_, _| false);
-    }
-
-    async fn attempt(
-        &self,
-        connection: &mut Connection,
-        message: &Message,
-        raw: &[u8],
-        until: Timestamp,
-    ) -> Result<Response, Failure> {
-        let envelope = message.envelope();
-        let reused = connection.reused;
-        // Reset once the exchange is complete. It stays set if this future is dropped or panics before.
-        connection.awaiting_reply = true;
-        let smtp = &mut connection.smtp;
-        let before = |stage: &'static str| move |error| classify_before_handover(stage, reused, error);
-        let mail = Mail::new(envelope.from().cloned(), vec![]);
-        reply_within(COMMAND_TIMEOUT, smtp.command(mail)).await.map_err(before("MAIL FROM"))?;
-        for recipient in envelope.to() {
-            let rcpt = Rcpt::new(recipient.clone(), vec![]);
-            reply_within(COMMAND_TIMEOUT, smtp.command(rcpt)).await.map_err(before("RCPT TO"))?;
-        }
-        let go_ahead = reply_within(COMMAND_TIMEOUT, smtp.command(Data)).await.map_err(before("DATA"))?;
-        if !go_ahead.has_code(354) {
-            return Err(Failure::BeforeHandover(SendError::Unreachable(format!(
-                "the reply to DATA is {}, not 354",
-                go_ahead.code()
-            ))));
-        }
-        // The commands took time, and the process may have been frozen meanwhile. Without the end of the message the
-        // server discards it.
-        if self.sources.now() >= until {
-            return Err(Failure::BeforeHandover(SendError::TooLate));
-        }
-        let accepted = reply_within(MESSAGE_TIMEOUT, smtp.message(raw)).await.map_err(|error| match error {
-            Some(error) if error.is_permanent() => Failure::Refused(SendError::Rejected(redacted("message", &error))),
-            Some(error) if error.status().is_some() => Failure::Refused(classify_refusal("message", &error)),
-            Some(error) => Failure::AfterHandover(SendError::Unanswered(redacted("message", &error))),
-            None => Failure::AfterHandover(SendError::Unanswered("message: no reply in time".to_owned())),
-        })?;
+    fn exchange_completed(&self, connection: &mut Connection) {
         connection.awaiting_reply = false;
-        Ok(accepted)
+        connection.used_at = self.sources.now();
+    }
+}
+
+/// Announces a message, up to the reply that asks for it.
+async fn open_message(connection: &mut Connection, envelope: &Envelope) -> Result<(), Failure> {
+    let reused = connection.reused;
+    // Reset once the exchange is complete. It stays set if this future is dropped or panics before.
+    connection.awaiting_reply = true;
+    let smtp = &mut connection.smtp;
+    let before = |stage: &'static str| move |error| classify_before_handover(stage, reused, error);
+    let mail = Mail::new(envelope.from().cloned(), vec![]);
+    reply_within(COMMAND_TIMEOUT, smtp.command(mail)).await.map_err(before("MAIL FROM"))?;
+    for recipient in envelope.to() {
+        let rcpt = Rcpt::new(recipient.clone(), vec![]);
+        reply_within(COMMAND_TIMEOUT, smtp.command(rcpt)).await.map_err(before("RCPT TO"))?;
+    }
+    let go_ahead = reply_within(COMMAND_TIMEOUT, smtp.command(Data)).await.map_err(before("DATA"))?;
+    if go_ahead.has_code(354) {
+        Ok(())
+    } else {
+        let code = go_ahead.code();
+        Err(Failure::Broken(SendError::Unreachable(format!("the reply to DATA is {code}, not 354"))))
     }
 }
 
@@ -166,42 +177,36 @@ impl Transport for SmtpTransport {
     async fn send(&self, email: &Email, until: Timestamp) -> Result<Accepted, SendError> {
         let message = &email.message;
         let raw = message.formatted();
-        let mut is_first = true;
-        loop {
-            let mut connection = self.connection().await?;
-            match self.attempt(&mut connection, message, &raw, until).await {
-                Ok(_) => {
-                    connection.used_at = self.sources.now();
-                    let id = message.headers().get::<lettre::message::header::MessageId>();
-                    return Ok(Accepted { message_id: id.map(|id| id.as_ref().to_owned()).unwrap_or_default() });
-                }
-                // Servers close idle connections. Nothing was handed over, so a new connection may be used.
-                Err(Failure::ConnectionGone) if is_first => {
-                    is_first = false;
-                    discard(connection);
-                    // They may be gone as well, and one attempt must not try them all.
-                    self.close_idle();
-                }
-                Err(Failure::ConnectionGone) => {
-                    discard(connection);
-                    return Err(SendError::Throttled("MAIL FROM: the server closes connections".to_owned()));
-                }
-                Err(Failure::Refused(error)) => {
-                    if let SendError::Unreachable(_) = error {
-                        // The server refuses us. The password in the URL may have changed, so all connections, which
-                        // used the same one, are replaced.
-                        self.pool.manager().forget_server();
-                        self.close_idle();
-                        discard(connection);
-                    } else {
-                        self.keep_or_discard(connection).await;
-                    }
-                    return Err(error);
-                }
-                Err(Failure::BeforeHandover(error) | Failure::AfterHandover(error)) => {
-                    discard(connection);
-                    return Err(error);
-                }
+        let Ok(ready) = timeout(HANDOVER_TIMEOUT, self.ready_connection(message.envelope())).await else {
+            return Err(SendError::Throttled("the server was not ready for the message in time".to_owned()));
+        };
+        let mut connection = ready?;
+        // The commands took time, and the process may have been frozen meanwhile. Without the end of the message the
+        // server discards it.
+        if self.sources.now() >= until {
+            discard(connection);
+            return Err(SendError::TooLate);
+        }
+        match reply_within(MESSAGE_TIMEOUT, connection.smtp.message(&raw)).await {
+            Ok(_) => {
+                self.exchange_completed(&mut connection);
+                let id = message.headers().get::<lettre::message::header::MessageId>();
+                Ok(Accepted { message_id: id.map(|id| id.as_ref().to_owned()).unwrap_or_default() })
+            }
+            Err(Some(error)) if error.status().is_some() => {
+                let refusal = if error.is_permanent() {
+                    SendError::Rejected(redacted("message", &error))
+                } else {
+                    classify_refusal("message", &error)
+                };
+                self.after_refusal(connection, &refusal).await;
+                Err(refusal)
+            }
+            Err(error) => {
+                discard(connection);
+                let why =
+                    error.map_or_else(|| "message: no reply in time".to_owned(), |error| redacted("message", &error));
+                Err(SendError::Unanswered(why))
             }
         }
     }
@@ -220,15 +225,13 @@ fn classify_before_handover(stage: &'static str, reused: bool, error: Option<Smt
             Failure::Refused(SendError::Rejected(redacted(stage, &error)))
         }
         // Servers end a session after a number of messages or a time of their choice.
-        Some(error) if reused && is_closing(&error) => Failure::ConnectionGone,
+        Some(error) if reused && is_closing(&error) => Failure::ConnectionGone(redacted(stage, &error)),
         Some(error) if error.status().is_some() => Failure::Refused(classify_refusal(stage, &error)),
-        Some(_) if reused => Failure::ConnectionGone,
-        Some(error) => Failure::BeforeHandover(unreachable(stage, &error)),
+        Some(error) if reused => Failure::ConnectionGone(redacted(stage, &error)),
+        Some(error) => Failure::Broken(unreachable(stage, &error)),
         // The server replied to the sender, so it is reachable: checking this recipient or message takes it too long.
-        None if stage != "MAIL FROM" => {
-            Failure::BeforeHandover(SendError::Throttled(format!("{stage}: no reply in time")))
-        }
-        None => Failure::BeforeHandover(SendError::Unreachable(format!("{stage}: no reply in time"))),
+        None if stage != "MAIL FROM" => Failure::Broken(SendError::Throttled(format!("{stage}: no reply in time"))),
+        None => Failure::Broken(SendError::Unreachable(format!("{stage}: no reply in time"))),
     }
 }
 

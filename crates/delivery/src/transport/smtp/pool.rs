@@ -40,6 +40,8 @@ pub(super) struct Connections {
     /// The server of the URL as last read. Read again after the server could not be used.
     pub(super) server: Mutex<Option<Server>>,
     pub(super) sources: Sources,
+    /// The server has closed a connection that was last used then, and so those that were used before.
+    pub(super) closed_until: Mutex<Timestamp>,
 }
 
 impl Connections {
@@ -61,6 +63,18 @@ impl Connections {
     }
 }
 
+impl Connections {
+    /// Notes that the server has closed this connection while it was idle.
+    pub(super) fn note_closed(&self, connection: &Connection) {
+        let mut closed_until = self.closed_until.lock().expect("nothing panics while holding the lock");
+        *closed_until = connection.used_at.max(*closed_until);
+    }
+
+    fn is_closed(&self, connection: &Connection) -> bool {
+        connection.used_at <= *self.closed_until.lock().expect("nothing panics while holding the lock")
+    }
+}
+
 impl managed::Manager for Connections {
     type Type = Connection;
     type Error = SendError;
@@ -72,7 +86,7 @@ impl managed::Manager for Connections {
 
     async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<SendError> {
         let closed = || RecycleError::message("the connection is closed");
-        if connection.awaiting_reply || connection.smtp.has_broken() {
+        if connection.awaiting_reply || connection.smtp.has_broken() || self.is_closed(connection) {
             return Err(closed());
         }
         let idle_for = self.sources.now().duration_since(connection.used_at);
@@ -81,6 +95,7 @@ impl managed::Manager for Connections {
             connection.awaiting_reply = true;
             let alive = timeout(COMMAND_TIMEOUT, connection.smtp.test_connected()).await;
             if !matches!(alive, Ok(true)) {
+                self.note_closed(connection);
                 return Err(closed());
             }
             connection.awaiting_reply = false;
