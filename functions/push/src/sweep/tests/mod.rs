@@ -7,9 +7,11 @@
 //! | the queues and the bus | `services` |
 //! | what runs independently of what; what is left to the next sweep | `duties` |
 //! | slices that are queued again, scanned again or marked | `slices` |
+//! | what counts as an empty queue | `depths` |
 //! | requests that the stream did not deliver, scheduled pushes | `requests` |
 //! | overdue events | `events` |
 
+mod depths;
 mod duties;
 mod events;
 mod requests;

@@ -16,7 +16,14 @@ use serde_json::{Value, json};
 
 /// The queues of a stack. Each holds what is sent to it until it is taken. Clones are the same queues.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Queues(Arc<Mutex<BTreeMap<String, Vec<Value>>>>);
+pub(super) struct Queues(Arc<Mutex<QueuesState>>);
+
+#[derive(Debug, Default)]
+struct QueuesState {
+    messages: BTreeMap<String, Vec<Value>>,
+    /// The queues whose depth was read.
+    depth_reads: Vec<String>,
+}
 
 impl Queues {
     pub(super) fn queue(&self, name: &str) -> Queue {
@@ -25,17 +32,22 @@ impl Queues {
 
     /// Puts a message into a queue.
     pub(super) fn put(&self, queue: &str, message: Value) {
-        self.messages().entry(queue.to_owned()).or_default().push(message);
+        self.state().messages.entry(queue.to_owned()).or_default().push(message);
     }
 
     /// Takes all messages from a queue, as a function that handles them or as an accident that loses them.
     pub(super) fn take(&self, queue: &str) -> Vec<Value> {
-        self.messages().remove(queue).unwrap_or_default()
+        self.state().messages.remove(queue).unwrap_or_default()
     }
 
     /// How many messages a queue holds.
     pub(super) fn depth(&self, queue: &str) -> usize {
-        self.messages().get(queue).map_or(0, Vec::len)
+        self.state().messages.get(queue).map_or(0, Vec::len)
+    }
+
+    /// The queues whose depth was read since this was last called, in order.
+    pub(super) fn take_depth_reads(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().depth_reads)
     }
 
     fn respond(&self, operation: &str, request: &Value) -> Value {
@@ -43,6 +55,7 @@ impl Queues {
         let queue = url.rsplit('/').next().expect("a split has at least one part");
         match operation {
             "GetQueueAttributes" => {
+                self.state().depth_reads.push(queue.to_owned());
                 json!({"Attributes": {"ApproximateNumberOfMessages": self.depth(queue).to_string()}})
             }
             "SendMessageBatch" => {
@@ -56,7 +69,7 @@ impl Queues {
         }
     }
 
-    fn messages(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Value>>> {
+    fn state(&self) -> MutexGuard<'_, QueuesState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -103,6 +103,12 @@ impl World {
         self.pushes().create(&request, Plan::Now { slices }).await.unwrap()
     }
 
+    /// A push that starts at this time.
+    pub(super) async fn schedule(&self, number: u32, starts_at: Timestamp) {
+        let request = self.request(number).await;
+        self.pushes().create(&request, Plan::At(starts_at)).await.unwrap();
+    }
+
     /// A completed push, whose event is not published.
     pub(super) async fn complete(&self, number: u32) {
         self.create(number, 1).await;
