@@ -6,10 +6,11 @@ use std::sync::Arc;
 use domain::Channel;
 use domain::channel::Channels;
 use jiff::{SignedDuration, Timestamp};
-use runtime::{Queue, telemetry};
+use runtime::telemetry;
 use store::pushes::{Push, SliceState, SliceStatus};
 use tracing::Instrument;
 
+use super::depths::Depths;
 use super::duty::DutyReport;
 use super::plan::{awaited_channels, idle_time, pause};
 use super::report::{SweepError, Swept};
@@ -78,23 +79,21 @@ fn is_short(depth: u64, batches: u64) -> bool {
 /// logged and counted.
 pub(super) async fn restart_lost(
     starter: &PushStarter,
-    channels: &BTreeMap<Channel, Queue>,
+    depths: &Depths<'_>,
     outstanding: Outstanding,
     time: &TimeLimit,
     report: &mut DutyReport,
 ) -> Result<Completion, SweepError> {
-    let mut depths = BTreeMap::new();
+    let mut messages = BTreeMap::new();
     for channel in outstanding.channels() {
-        if let Some(queue) = channels.get(&channel) {
-            depths.insert(channel, queue.depth().await?);
-        }
+        messages.extend(depths.channel(channel).await?.map(|depth| (channel, depth)));
     }
-    for (push, slice) in outstanding.lost(&depths) {
+    for (push, slice) in outstanding.lost(&messages) {
         if time.is_short() {
             return Ok(Completion::OutOfTime);
         }
         let work = telemetry::work_span();
-        let restart = restart(starter, &push, &slice, &mut report.swept);
+        let restart = restart(starter, depths, &push, &slice, &mut report.swept);
         if let Err(error) = restart.instrument(work.clone()).await {
             let _in_span = work.entered();
             telemetry::record_push(push.id, None);
@@ -105,9 +104,15 @@ pub(super) async fn restart_lost(
     Ok(Completion::Complete)
 }
 
-async fn restart(starter: &PushStarter, push: &Push, slice: &SliceStatus, swept: &mut Swept) -> Result<(), SweepError> {
+async fn restart(
+    starter: &PushStarter,
+    depths: &Depths<'_>,
+    push: &Push,
+    slice: &SliceStatus,
+    swept: &mut Swept,
+) -> Result<(), SweepError> {
     let again = restart_scan(starter, push, slice, swept).await?;
-    queue_again(starter, push, again).await
+    queue_again(starter, depths, push, again).await
 }
 
 #[cfg(test)]

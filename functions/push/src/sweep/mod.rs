@@ -12,6 +12,7 @@
 //! | which pushes are started; which slices are queued or scanned again, and after how long; which are marked as done | [`plan`] |
 //! | how that is done | [`slices`] |
 //! | how lost batches are found while their queue is not empty | [`lost`] |
+//! | when the depth of a queue is read | [`depths`] |
 //! | how a slice is queued again | [`requeue`] |
 //! | which events are published because they are overdue | [`events`] |
 //! | what a sweep returns | [`report`] |
@@ -29,6 +30,7 @@
 //! - A slice that is done but not marked as done on its push is marked.
 //! - An event that is overdue is published.
 
+mod depths;
 mod duty;
 mod events;
 mod lost;
@@ -48,6 +50,7 @@ use std::sync::Arc;
 use domain::{Channel, OfferId, PushId};
 use runtime::{Deadline, Queue};
 
+use self::depths::Depths;
 use self::duty::{Duty, DutyReport, log_out_of_time, run, sum_up};
 use self::events::publish_overdue;
 use self::lost::{Outstanding, restart_lost};
@@ -90,11 +93,12 @@ impl Sweeper {
     /// If anything failed. All else was done.
     pub(crate) async fn sweep_all(&self, deadline: Deadline) -> Result<Swept, SweepError> {
         let time = &TimeLimit::new(deadline, &self.starter.sources);
+        let depths = &self.depths();
         let (missed, (open, lost), overdue) = tokio::join!(
             run(Duty::MissedRequests, time, async |report| {
-                start_missed(&self.starter, &self.left_requests, time, report).await
+                start_missed(&self.starter, &self.left_requests, time, depths, report).await
             }),
-            self.sweep_open_and_lost(time),
+            self.sweep_open_and_lost(time, depths),
             run(Duty::OverdueEvents, time, async |report| {
                 publish_overdue(&self.publisher, &self.left_unpublished, time, report).await
             }),
@@ -107,11 +111,11 @@ impl Sweeper {
         ])
     }
 
-    async fn sweep_open_and_lost(&self, time: &TimeLimit) -> (DutyReport, DutyReport) {
+    async fn sweep_open_and_lost(&self, time: &TimeLimit, depths: &Depths<'_>) -> (DutyReport, DutyReport) {
         let mut outstanding = Outstanding::default();
         let mut covers_all = false;
         let open = run(Duty::OpenPushes, time, async |report| {
-            let completion = self.sweep_open(time, &mut outstanding, report).await?;
+            let completion = self.sweep_open(time, depths, &mut outstanding, report).await?;
             covers_all = completion == Completion::Complete;
             Ok(completion)
         });
@@ -121,9 +125,14 @@ impl Sweeper {
             return (open, DutyReport::default());
         }
         let lost = run(Duty::LostBatches, time, async |report| {
-            restart_lost(&self.starter, &self.channels, outstanding, time, report).await
+            restart_lost(&self.starter, depths, outstanding, time, report).await
         });
         (open, lost.await)
+    }
+
+    /// What one sweep reads of the queues.
+    fn depths(&self) -> Depths<'_> {
+        Depths::new(&self.starter, &self.channels)
     }
 
     /// Sweeps the last push of one offer, however recently it made progress.
@@ -135,8 +144,9 @@ impl Sweeper {
         match self.starter.pushes.get(id).await? {
             Some(push) => {
                 let push = Arc::new(push);
+                let depths = &self.depths();
                 let outstanding = &mut Outstanding::default();
-                let sweep = self.sweep_push(&push, Scope::All, &time, outstanding, &mut swept);
+                let sweep = self.sweep_push(&push, Scope::All, &time, depths, outstanding, &mut swept);
                 if sweep.await? == Completion::OutOfTime {
                     log_out_of_time(Duty::OpenPushes);
                 }

@@ -10,6 +10,7 @@ use store::pushes::Push;
 use tracing::Instrument;
 
 use super::Sweeper;
+use super::depths::Depths;
 use super::duty::DutyReport;
 use super::lost::Outstanding;
 use super::plan::{NextStep, Scope, next_step};
@@ -26,6 +27,7 @@ impl Sweeper {
     pub(super) async fn sweep_open(
         &self,
         time: &TimeLimit,
+        depths: &Depths<'_>,
         outstanding: &mut Outstanding,
         report: &mut DutyReport,
     ) -> Result<Completion, SweepError> {
@@ -40,7 +42,7 @@ impl Sweeper {
             }
             self.left_open.begin(push.id);
             let work = telemetry::work_span();
-            let sweep = self.sweep_push(&push, Scope::Idle, time, outstanding, &mut report.swept);
+            let sweep = self.sweep_push(&push, Scope::Idle, time, depths, outstanding, &mut report.swept);
             match sweep.instrument(work.clone()).await {
                 Ok(Completion::Complete) => {}
                 Ok(Completion::OutOfTime) => return Ok(Completion::OutOfTime),
@@ -60,17 +62,19 @@ impl Sweeper {
         push: &Arc<Push>,
         scope: Scope,
         time: &TimeLimit,
+        depths: &Depths<'_>,
         outstanding: &mut Outstanding,
         swept: &mut Swept,
     ) -> Result<Completion, SweepError> {
         match next_step(push, time.now()) {
             NextStep::Start => {
+                depths.before_queueing_slices().await;
                 self.starter.start_scheduled(push.id).await?;
                 swept.started += 1;
                 Ok(Completion::Complete)
             }
             NextStep::ContinueSlices => {
-                sweep_slices(&self.starter, &self.channels, push, scope, time, outstanding, swept).await
+                sweep_slices(&self.starter, depths, push, scope, time, outstanding, swept).await
             }
             NextStep::Nothing => Ok(Completion::Complete),
         }

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use runtime::telemetry;
 use tracing::Instrument;
 
+use super::depths::Depths;
 use super::duty::DutyReport;
 use super::report::SweepError;
 use super::time::{Completion, Leftover, TimeLimit};
@@ -26,6 +27,7 @@ pub(super) async fn start_missed(
     starter: &PushStarter,
     left: &Leftover,
     time: &TimeLimit,
+    depths: &Depths<'_>,
     report: &mut DutyReport,
 ) -> Result<Completion, SweepError> {
     let (from, to) = window(time.now());
@@ -42,6 +44,7 @@ pub(super) async fn start_missed(
                     return Ok(Completion::OutOfTime);
                 }
                 left.begin(*push);
+                depths.before_queueing_slices().await;
                 start(starter, *push, report).await;
             } else {
                 left.begin(*push);

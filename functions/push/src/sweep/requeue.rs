@@ -2,6 +2,7 @@
 
 use store::pushes::{Push, SliceStatus};
 
+use super::depths::Depths;
 use super::report::{SweepError, Swept};
 use crate::start::PushStarter;
 
@@ -21,6 +22,7 @@ pub(super) async fn restart_scan(
 /// Queues slices of a push, each with its generation.
 pub(super) async fn queue_again(
     starter: &PushStarter,
+    depths: &Depths<'_>,
     push: &Push,
     slices: impl IntoIterator<Item = (u32, u32)>,
 ) -> Result<(), SweepError> {
@@ -28,6 +30,7 @@ pub(super) async fn queue_again(
     if slices.is_empty() {
         return Ok(());
     }
+    depths.before_queueing_slices().await;
     let (request, offer) = starter.request(push.id).await?;
     tracing::warn!(slices = slices.len(), "slices without progress; queued again");
     Ok(starter.queue_slices(push, &offer, &request, slices).await?)

@@ -1,12 +1,10 @@
 //! Continues the slices of one running push, as planned.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::Channel;
-use runtime::Queue;
 use store::pushes::Push;
 
+use super::depths::Depths;
 use super::lost::Outstanding;
 use super::plan::{Queues, Scope, SlicePlan};
 use super::report::{SweepError, Swept};
@@ -17,7 +15,7 @@ use crate::start::PushStarter;
 /// Acts on the slices of a running push, and adds what they wait for to `outstanding`.
 pub(super) async fn sweep_slices(
     starter: &PushStarter,
-    channels: &BTreeMap<Channel, Queue>,
+    depths: &Depths<'_>,
     push: &Arc<Push>,
     scope: Scope,
     time: &TimeLimit,
@@ -28,24 +26,18 @@ pub(super) async fn sweep_slices(
     let slices = starter.pushes.slices(push).await?;
     outstanding.add(push, &slices, now);
     let plan = SlicePlan::with_empty_queues(push, slices, scope, now);
-    let empty = empty_of(&plan.queues(), starter, channels).await?;
-    carry_out(plan.with_only(&empty), starter, push, time, swept).await
+    let empty = empty_of(&plan.queues(), depths).await?;
+    carry_out(plan.with_only(&empty), starter, depths, push, time, swept).await
 }
 
 /// Those of these queues that are empty. The others are not asked.
-async fn empty_of(
-    queues: &Queues,
-    starter: &PushStarter,
-    channels: &BTreeMap<Channel, Queue>,
-) -> Result<Queues, SweepError> {
+async fn empty_of(queues: &Queues, depths: &Depths<'_>) -> Result<Queues, SweepError> {
     let mut empty = Queues::default();
     if queues.audience {
-        empty.audience = starter.audience_queue.depth().await? == 0;
+        empty.audience = depths.audience().await? == 0;
     }
     for channel in &queues.channels {
-        if let Some(queue) = channels.get(channel)
-            && queue.depth().await? == 0
-        {
+        if depths.channel(*channel).await? == Some(0) {
             empty.channels.insert(*channel);
         }
     }
@@ -55,6 +47,7 @@ async fn empty_of(
 async fn carry_out(
     plan: SlicePlan,
     starter: &PushStarter,
+    depths: &Depths<'_>,
     push: &Push,
     time: &TimeLimit,
     swept: &mut Swept,
@@ -76,7 +69,7 @@ async fn carry_out(
         }
     }
     // Those that were restarted are queued in any case: they no longer count as lost.
-    queue_again(starter, push, again).await?;
+    queue_again(starter, depths, push, again).await?;
     swept.resumed += resumed;
     if restarts? == Completion::OutOfTime {
         return Ok(Completion::OutOfTime);

@@ -10,7 +10,7 @@ use runtime::Deadline;
 
 /// With less time than this left, nothing more is begun. A push usually takes a fraction of it, and a single call 8
 /// seconds at most.
-const MIN_TIME_PER_ITEM: Duration = Duration::from_secs(15);
+pub(super) const MIN_TIME_PER_ITEM: Duration = Duration::from_secs(15);
 /// What is still busy this long before the deadline is stopped, so that the sweep can report it and the next one can
 /// begin with the rest. If Lambda stopped the function, that would be forgotten.
 const END_MARGIN: Duration = Duration::from_secs(2);
@@ -82,22 +82,24 @@ impl Leftover {
 #[cfg(test)]
 pub(super) mod tests {
     use lambda_runtime::Context;
+    use testing::Clock;
 
     use super::*;
 
-    /// A deadline this long after 1970, which is when the tests' clocks start.
-    pub(in crate::sweep) fn deadline(after: Duration) -> Deadline {
+    /// The deadline of an invocation that has this much time left.
+    pub(in crate::sweep) fn deadline(clock: &Clock, left: Duration) -> Deadline {
         let mut context = Context::default();
-        context.deadline = u64::try_from(after.as_millis()).unwrap();
+        context.deadline = u64::try_from((clock.now() + left).as_millisecond()).unwrap();
         Deadline::of(&context)
     }
 
     pub(in crate::sweep) fn time_limit(left: Duration) -> TimeLimit {
-        TimeLimit::new(deadline(left), &Sources::new(|| Timestamp::UNIX_EPOCH, || 0))
+        let clock = Clock::new();
+        TimeLimit::new(deadline(&clock, left), &clock.sources())
     }
 
-    #[test]
-    fn nothing_begins_without_time_and_what_is_busy_stops_before_the_deadline() {
+    #[tokio::test(start_paused = true)]
+    async fn nothing_begins_without_time_and_what_is_busy_stops_before_the_deadline() {
         for (millis, is_short, until_stop) in
             [(60_000, false, 58_000), (15_000, false, 13_000), (14_999, true, 12_999), (1_000, true, 0), (0, true, 0)]
         {

@@ -1,0 +1,203 @@
+//! The slices of running pushes: queued again, scanned again, or marked as done.
+
+use std::time::Duration;
+
+use domain::Channel;
+use serde_json::json;
+use store::pushes::ReportResult;
+use testing::{Fault, number_set};
+
+use super::super::report::Swept;
+use super::world::{World, minutes, pass, push};
+
+/// A running push whose slices are scanned, each with one batch of e-mails that is outstanding and queued.
+async fn scanned(slices: u32) -> World {
+    let world = World::new().await;
+    world.create(2, slices).await;
+    for slice in 0..slices {
+        world.scan_slice(push(2), slice, 1, &[Channel::Email]).await;
+    }
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_slice_is_queued_again_and_its_scan_completes_the_push() {
+    let world = World::new().await;
+    world.request(2).await;
+    world.start(2).await;
+    // One of the eight messages is lost.
+    let lost = world.queues.take("audience");
+    for message in &lost[1..] {
+        world.queues.put("audience", message.clone());
+    }
+    world.scan_queued(&[]).await;
+    pass(minutes(2)).await;
+    assert_eq!(world.sweep().await.unwrap(), Swept::default(), "it may still be on its way");
+    pass(minutes(1)).await;
+    assert_eq!(world.sweep().await.unwrap(), Swept { resumed: 1, ..Swept::default() });
+    assert_eq!(world.queues.take("audience"), lost[..1]);
+    world.queues.put("audience", lost[0].clone());
+    assert_eq!(world.state(2), "running");
+    world.scan_queued(&[]).await;
+    assert_eq!(world.state(2), "completed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slice_that_waits_in_its_queue_is_not_queued_again() {
+    let world = World::new().await;
+    world.request(2).await;
+    world.start(2).await;
+    pass(minutes(60)).await;
+    assert_eq!(world.sweep().await.unwrap(), Swept::default());
+    assert_eq!(world.queues.depth("audience"), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slice_whose_scanner_died_is_queued_again_in_its_generation() {
+    let world = World::new().await;
+    world.create(2, 1).await;
+    world.pushes().start_scan(push(2), 0, 1).await.unwrap();
+    pass(minutes(4)).await;
+    assert_eq!(world.sweep().await.unwrap(), Swept { resumed: 1, ..Swept::default() });
+    assert_eq!(world.queued_slices(), [(2, 0, 1)]);
+    world.scan_queued(&[]).await;
+    assert_eq!(world.state(2), "completed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scanned_slice_with_lost_batches_is_scanned_again_and_its_old_batches_no_longer_count() {
+    let world = World::new().await;
+    world.create(2, 1).await;
+    world.scan_slice(push(2), 0, 1, &[Channel::Email, Channel::Email, Channel::Sms]).await;
+    let lost = world.queues.take("email");
+    pass(minutes(4)).await;
+    // The text message is in its queue, which does not hide that the e-mails are lost.
+    assert_eq!(world.sweep().await.unwrap(), Swept { restarted: 1, ..Swept::default() });
+    assert_eq!(world.queued_slices(), [(2, 0, 2)]);
+    assert_eq!(world.sweep().await.unwrap(), Swept::default(), "it is restarted once");
+    for message in lost {
+        assert_eq!(world.deliver(message).await, ReportResult::NotOutstanding);
+    }
+    assert_eq!(world.deliver_queued(Channel::Sms).await, [ReportResult::NotOutstanding]);
+    assert_eq!(world.state(2), "running");
+    world.scan_queued(&[Channel::Email, Channel::Email]).await;
+    assert_eq!(world.deliver_queued(Channel::Email).await, [ReportResult::Counted; 2]);
+    assert_eq!(world.state(2), "completed");
+    let progress = world.pushes().progress(push(2)).await.unwrap().unwrap();
+    assert_eq!((progress.scan.notifications, progress.outcomes.sent), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_reports_during_the_sweep_keeps_its_slice_from_being_scanned_again() {
+    let world = scanned(1).await;
+    let batches = world.queues.take("email");
+    pass(minutes(4)).await;
+    // Between reading the slice and restarting its scan.
+    let key = json!({"pk": push(2).to_string(), "sk": "slice#0000"});
+    let report = Fault::before(move |dynamo| dynamo.remove("Pushes", &key, "batchesOpen"));
+    world.dynamo.inject("UpdateItem", "Pushes", [report]);
+    assert_eq!(world.sweep().await.unwrap(), Swept::default());
+    assert_eq!((batches.len(), world.queues.depth("audience")), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_that_were_lost_while_one_message_stays_in_their_queue_are_found_after_long() {
+    let world = scanned(5).await;
+    let batches = world.queues.take("email");
+    world.queues.put("email", batches[0].clone());
+    pass(minutes(44)).await;
+    assert_eq!(world.sweep().await.unwrap(), Swept::default());
+    pass(minutes(1)).await;
+    assert_eq!(world.sweep().await.unwrap(), Swept { restarted: 5, ..Swept::default() });
+    world.scan_queued(&[]).await;
+    assert_eq!(world.state(2), "completed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_done_but_unmarked_slice_is_marked_and_completes_the_push() {
+    let world = World::new().await;
+    world.create(2, 5).await;
+    for slice in [0, 2, 3, 4] {
+        world.scan_slice(push(2), slice, 1, &[]).await;
+    }
+    world.scan_without_marking(push(2), 1).await;
+    assert_eq!(world.push_item(2)["slicesDone"], json!([0, 2, 3, 4]));
+    world.dynamo.forget_calls();
+    assert_eq!(world.sweep().await.unwrap(), Swept { closed: 1, ..Swept::default() });
+    let item = world.push_item(2);
+    assert_eq!((&item["state"], &item["slicesDone"]), (&json!("completed"), &json!([0, 1, 2, 3, 4])));
+    // The missing one is marked, and the push completed.
+    let updates = world.dynamo.requests("UpdateItem", "Pushes");
+    assert_eq!(updates[0]["ExpressionAttributeValues"][":slices"], json!({"NS": ["1"]}));
+    assert_eq!(updates.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_whose_slices_are_all_marked_is_completed() {
+    let world = World::new().await;
+    world.create(2, 2).await;
+    for slice in 0..2 {
+        world.scan_without_marking(push(2), slice).await;
+    }
+    // The invocation that marked the last one died before it completed the push.
+    world.dynamo.set("Pushes", json!({"pk": push(2).to_string(), "sk": "push"}), "slicesDone", number_set([0, 1]));
+    assert_eq!(world.sweep().await.unwrap(), Swept { closed: 1, ..Swept::default() });
+    assert_eq!(world.state(2), "completed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn marking_ends_before_the_deadline() {
+    let world = World::new().await;
+    world.create(2, 5).await;
+    for slice in 0..5 {
+        world.scan_without_marking(push(2), slice).await;
+    }
+    world.dynamo.set_latency(Duration::from_secs(1));
+    // The push is listed and its slices are read in two seconds. Each mark takes one.
+    let time = Duration::from_millis(4_500);
+    assert_eq!(world.sweep_during(time).await.unwrap(), Swept { closed: 3, ..Swept::default() });
+    assert_eq!(world.push_item(2)["slicesDone"], json!([0, 1, 2]));
+    assert_eq!(world.sweep_during(time).await.unwrap(), Swept { closed: 2, ..Swept::default() });
+    assert_eq!(world.state(2), "completed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn restarting_ends_before_the_deadline_and_what_was_restarted_is_queued() {
+    let world = scanned(5).await;
+    world.queues.take("email");
+    pass(minutes(10)).await;
+    world.dynamo.set_latency(Duration::from_secs(1));
+    // As above: each restart takes a second.
+    let swept = world.sweep_during(Duration::from_millis(4_500)).await.unwrap();
+    assert_eq!(swept, Swept { restarted: 3, ..Swept::default() });
+    assert_eq!(world.queued_slices(), [(2, 0, 2), (2, 1, 2), (2, 2, 2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn slices_that_were_restarted_are_queued_although_the_next_restart_fails() {
+    let world = scanned(5).await;
+    world.queues.take("email");
+    pass(minutes(10)).await;
+    world.dynamo.inject("UpdateItem", "Pushes", [Fault::Nothing, Fault::Nothing, Fault::Refuse]);
+    let error = world.sweep().await.unwrap_err();
+    assert!(error.to_string().contains("open pushes (1 failed)"), "{error}");
+    assert_eq!(world.queued_slices(), [(2, 0, 2), (2, 1, 2)]);
+    assert_eq!(
+        world.sweep().await.unwrap(),
+        Swept { restarted: 3, ..Swept::default() },
+        "the next sweep does the rest"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn restarting_lost_batches_ends_before_the_deadline() {
+    let world = scanned(5).await;
+    let batches = world.queues.take("email");
+    world.queues.put("email", batches[0].clone());
+    pass(minutes(60)).await;
+    world.dynamo.set_latency(Duration::from_secs(1));
+    // The push is listed and its slices are read in two seconds. To restart one takes three, with its request and offer.
+    let swept = world.sweep_during(Duration::from_secs(9)).await.unwrap();
+    assert_eq!(swept, Swept { restarted: 3, ..Swept::default() });
+    assert_eq!(world.queued_slices(), [(2, 0, 2), (2, 1, 2), (2, 2, 2)]);
+}
