@@ -201,3 +201,29 @@ async fn restarting_lost_batches_ends_before_the_deadline() {
     assert_eq!(swept, Swept { restarted: 3, ..Swept::default() });
     assert_eq!(world.queued_slices(), [(2, 0, 2), (2, 1, 2), (2, 2, 2)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_sweeps_the_last_push_of_an_offer_without_waiting() {
+    let world = World::new().await;
+    world.create(2, 1).await;
+    world.create(3, 3).await;
+    world.scan_slice(push(3), 1, 1, &[Channel::Email]).await;
+    world.queues.take("email");
+    world.scan_without_marking(push(3), 2).await;
+    let swept = world.sweep_offer().await.unwrap();
+    assert_eq!(swept, Swept { resumed: 1, restarted: 1, closed: 1, ..Swept::default() });
+    assert_eq!(world.queued_slices(), [(3, 0, 1), (3, 1, 2)]);
+    world.scan_queued(&[]).await;
+    // The event of the push that has just completed is not overdue, but it is published as well.
+    assert_eq!(world.sweep_offer().await.unwrap(), Swept { published: 1, ..Swept::default() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_starts_a_push_that_the_stream_has_not_delivered() {
+    let world = World::empty();
+    let error = world.sweep_offer().await.unwrap_err();
+    assert_eq!(error.to_string(), "the offer has no push to sweep");
+    world.post(json!({})).await;
+    assert_eq!(world.sweep_offer().await.unwrap(), Swept { started: 1, published: 1, ..Swept::default() });
+    assert_eq!((world.state(1), world.queues.depth("audience")), ("running".into(), 8));
+}

@@ -78,6 +78,11 @@ impl World {
         sweeper.sweep_all(deadline(&self.clock, left)).await
     }
 
+    /// What an operator asks for: a sweep of the offer's last push.
+    pub(super) async fn sweep_offer(&self) -> Result<Swept, SweepError> {
+        self.sweeper.sweep_offer(OFFER.parse().unwrap(), deadline(&self.clock, minutes(1))).await
+    }
+
     /// Stores an offer with these fields besides the required ones, and the request for its first push.
     pub(super) async fn post(&self, fields: Value) {
         let offer = offer(self.clock.now(), fields);
