@@ -44,6 +44,7 @@ os.environ |= {
     "SQS_DISABLE_CLOUDWATCH_METRICS": "1",
 }
 
+from botocore.exceptions import ClientError
 from localstack import config
 from localstack.runtime import main
 from localstack.services.dynamodb.server import DynamodbServer
@@ -253,10 +254,23 @@ def poll_when_free(self):
             slots_of(self).release()
 
 
+def is_emulator_error(error):
+    """Whether LocalStack failed before it could invoke the function, which happens when many start at the same time."""
+    return isinstance(error, ClientError) and error.response["Error"]["Code"] == "ServiceException"
+
+
 def handle_elsewhere(self, messages):
     def handle():
         try:
-            handle_messages(self, messages)
+            try:
+                handle_messages(self, messages)
+            except Exception as error:
+                if not is_emulator_error(error):
+                    raise
+                # Lambda on AWS invokes the function again. A failed batch would stay hidden for 15 minutes.
+                logging.warning("LocalStack could not invoke the function; trying once more", exc_info=True)
+                time.sleep(1)
+                handle_messages(self, messages)
         except Exception:
             # The messages become visible again after their visibility timeout, as on AWS.
             logging.warning("Batch failed; its messages will be redelivered", exc_info=True)
