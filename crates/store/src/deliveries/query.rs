@@ -82,10 +82,9 @@ impl Deliveries {
             if let Some(key) = page.last_evaluated_key {
                 return Ok(Page { items, next: Some(Cursor::from_key(&key)) });
             }
-            if items.len() >= usize::from(limit) && shard + 1 < SHARDS {
-                // The next page starts with the next shard: no sort key is smaller than this one.
-                let next = Cursor::from_key(&key(partition(offer, shard + 1), " "));
-                return Ok(Page { items, next: Some(next) });
+            if let Some(next) = next_shard(shard, items.len(), limit) {
+                // No sort key is smaller than this one.
+                return Ok(Page { items, next: Some(Cursor::from_key(&key(partition(offer, next), " "))) });
             }
         }
         Ok(Page { items, next: None })
@@ -116,5 +115,26 @@ impl Deliveries {
             updated_at: item.updated_at,
             feedback,
         })
+    }
+}
+
+/// The shard that the next page starts with, if the last item of `shard` fills this page. (DynamoDB itself then returns
+/// a key of that shard.)
+fn next_shard(shard: u8, items: usize, limit: u16) -> Option<u8> {
+    let next = shard + 1;
+    (items >= usize::from(limit) && next < SHARDS).then_some(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_page_ends_with_its_shard() {
+        for (shard, items, limit, expected) in
+            [(0, 6, 7, None), (0, 7, 7, Some(1)), (14, 7, 7, Some(15)), (15, 7, 7, None), (3, 8, 7, Some(4))]
+        {
+            assert_eq!(next_shard(shard, items, limit), expected, "{items} of {limit} at the end of {shard}");
+        }
     }
 }

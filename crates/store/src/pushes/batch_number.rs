@@ -107,6 +107,7 @@ mod tests {
         assert_eq!(of_page(0, Channel::Sms)[..2], [FORM + 1, FORM + 9]);
         assert_eq!(of_page(1, Channel::Email)[..2], [FORM + 256, FORM + 264]);
         assert_eq!(of_page(3, Channel::Sms)[31], FORM + 3 * 256 + 249);
+        assert_eq!(MAX_VERSION, 8_388_607);
         for (number, version, channel) in [(0, 0, Channel::Email), (65, 1, Channel::Sms), (193, 3, Channel::Sms)] {
             let old = BatchNumber(number);
             assert_eq!((old.version(), old.channel()), (version, Some(channel)), "{number}");

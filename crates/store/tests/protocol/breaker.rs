@@ -188,6 +188,15 @@ async fn writes_whose_response_is_lost_are_recognised() {
     assert_eq!(world.dynamo.faults_left(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_repeated_call_does_not_take_another_callers_block_for_its_own() {
+    let world = World::new();
+    open(&world, None).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    world.dynamo.inject("UpdateItem", "Pacing", [Fault::LoseResponse]);
+    assert_eq!(open(&world, None).await, OpenResult::Superseded);
+}
+
 /// Puts a change by another caller between this one's two calls.
 async fn check_while(world: &World, change: impl FnMut(&testing::Dynamo) + Send + 'static) -> BreakerState {
     open(world, None).await;

@@ -68,6 +68,7 @@ async fn after_a_pause_slots_start_from_now() {
     let limits = world.limits();
     slots(&world, &limits, 10, 2).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(world.limits().delay(SES).await.unwrap(), None, "the next slot is free now");
     assert_eq!(slots(&world, &limits, 10, 1).await, [200], "the next slot is just now");
     tokio::time::sleep(Duration::from_millis(101)).await;
     assert_eq!(world.limits().delay(SES).await.unwrap(), None);
