@@ -62,3 +62,16 @@ impl Pushes {
 pub fn push_of_key(pk: &str, sk: &str) -> Option<PushId> {
     (sk == PUSH_SK).then(|| pk.parse().ok())?
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_key_of_a_push_itself_names_it() {
+        let pk = "01980000-0000-7000-8000-000000000001#0002";
+        assert_eq!(push_of_key(pk, "push").map(|push| push.number), Some(2));
+        assert_eq!(push_of_key(pk, "slice#0000"), None);
+        assert_eq!(push_of_key("01980000-0000-7000-8000-000000000001", "push"), None);
+    }
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::Channel;
+use domain::push::waiting::{Delays, WaitingFor};
 use domain::push::{OutcomeCounts, ScanCounts};
 use serde_json::{Value, json};
 use store::pushes::{Push, Report, SliceState, SliceStatus};
@@ -142,4 +143,16 @@ async fn progress_is_the_sum_over_all_slices() {
     assert_eq!(progress.last_progress_at, Some(world.now()));
     assert_eq!(progress.outstanding_channels, [Channel::Email].into());
     assert_eq!(world.pushes().progress(push(9)).await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_says_what_a_stalled_push_waits_for() {
+    let world = World::new();
+    scanned(&world).await;
+    let progress = world.pushes().progress(push(1)).await.unwrap().unwrap();
+    assert!(!progress.is_stalled(world.now()));
+    let later = world.now() + std::time::Duration::from_secs(3_600);
+    assert!(progress.is_stalled(later));
+    let wait = progress.wait(&Delays::new(), &[("email", 2)], later);
+    assert_eq!(wait.reason, Some(WaitingFor::DeadLetters));
 }
