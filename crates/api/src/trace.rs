@@ -43,7 +43,7 @@ pub async fn traced(State(sources): State<Sources>, mut request: Request, next: 
     let started = sources.now();
     async move {
         let response = next.run(request).await;
-        let duration_ms = u64::try_from(sources.now().duration_since(started).as_millis()).unwrap_or_default();
+        let duration_ms = sources.millis_since(started);
         tracing::info!(
             http.method = method,
             http.route = route,

@@ -69,7 +69,7 @@ where
         let sources = &self.deliverer.sources;
         let began = sources.now();
         let delivered = self.deliverer.deliver(&batch, deadline.at()).await?;
-        let duration_ms = telemetry::millis_since(began, sources.now());
+        let duration_ms = sources.millis_since(began);
         match delivered {
             Delivered::NothingToReport => {
                 tracing::info!(

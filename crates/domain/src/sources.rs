@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{Timestamp, Unit};
 use uuid::{Builder, Uuid};
@@ -42,6 +43,17 @@ impl Sources {
     /// Now, as precisely as the clock has it.
     pub fn precise_now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    /// How long ago `moment` was. The longest time of all if it is in the future: the clock was set back since, and the
+    /// age is unknown.
+    pub fn age_of(&self, moment: Timestamp) -> Duration {
+        Duration::try_from(self.now().duration_since(moment)).unwrap_or(Duration::MAX)
+    }
+
+    /// Whole milliseconds since `began`, for log lines and metrics; 0 if the clock was set back meanwhile.
+    pub fn millis_since(&self, began: Timestamp) -> u64 {
+        u64::try_from(self.now().duration_since(began).as_millis()).unwrap_or_default()
     }
 
     /// A random number from 0 to 1, without 1 itself.
@@ -82,6 +94,16 @@ mod tests {
     fn stored_times_have_whole_milliseconds() {
         assert_eq!(sources(0).now().to_string(), "2026-06-01T12:00:00.123Z");
         assert_eq!(sources(0).precise_now().to_string(), "2026-06-01T12:00:00.123456Z");
+    }
+
+    #[test]
+    fn age_is_unknown_after_the_clock_was_set_back() {
+        let ago = |millis| sources(0).now() - Duration::from_millis(millis);
+        assert_eq!(sources(0).age_of(ago(1_500)), Duration::from_millis(1_500));
+        assert_eq!(sources(0).age_of(ago(0)), Duration::ZERO);
+        assert_eq!(sources(0).millis_since(ago(1_500)), 1_500);
+        let future = sources(0).now() + Duration::from_millis(1);
+        assert_eq!((sources(0).age_of(future), sources(0).millis_since(future)), (Duration::MAX, 0));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! With the SDK's defaults, one call to an endpoint that does not respond could outlast the invocation that made it.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
@@ -31,6 +32,8 @@ const SENDING_IDLE: Duration = Duration::from_secs(5);
 pub struct Aws {
     config: SdkConfig,
     dynamodb: aws_sdk_dynamodb::Client,
+    /// Made for the first queue: not every function has one.
+    sqs: OnceLock<aws_sdk_sqs::Client>,
     sources: Sources,
 }
 
@@ -53,7 +56,7 @@ impl Aws {
 
     /// Clients with this configuration, on this clock.
     pub fn new(config: SdkConfig, sources: Sources) -> Self {
-        Self { dynamodb: aws_sdk_dynamodb::Client::new(&config), config, sources }
+        Self { dynamodb: aws_sdk_dynamodb::Client::new(&config), sqs: OnceLock::new(), config, sources }
     }
 
     /// The clock, and the source of ids and random numbers.
@@ -95,7 +98,8 @@ impl Aws {
     /// # Errors
     /// If the setting is missing.
     pub fn queue(&self, setting: &'static str) -> Result<Queue, SettingError> {
-        Ok(Queue::new(aws_sdk_sqs::Client::new(&self.config), settings::required::<String>(setting)?))
+        let client = self.sqs.get_or_init(|| aws_sdk_sqs::Client::new(&self.config));
+        Ok(Queue::new(client.clone(), settings::required::<String>(setting)?))
     }
 
     /// The value of a secret.

@@ -47,13 +47,10 @@ impl HttpClient for FreshConnections {
     /// Called for each attempt of a call.
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         let mut current = self.current.lock().expect("nothing panics while holding the lock");
-        let now = self.sources.now();
-        // After the clock was set back, the time is unknown.
-        let idle = Duration::try_from(now.duration_since(current.used_at)).unwrap_or(Duration::MAX);
-        if idle > self.max_idle {
+        if self.sources.age_of(current.used_at) > self.max_idle {
             current.client = https(Some(self.max_idle));
         }
-        current.used_at = now;
+        current.used_at = self.sources.now();
         current.client.http_connector(settings, components)
     }
 }

@@ -43,10 +43,7 @@ impl Keys {
     /// If no key ring was ever read and none can be read now.
     pub async fn ring(&self, age: Duration) -> Result<Arc<KeyRing>, String> {
         let mut last = self.last.lock().await;
-        let now = self.aws.sources().now();
-        // After the clock was set back, the age is unknown.
-        let age_of = |tried_at: Timestamp| Duration::try_from(now.duration_since(tried_at)).unwrap_or(Duration::MAX);
-        let since = last.tried_at.map(age_of);
+        let since = last.tried_at.map(|tried_at| self.aws.sources().age_of(tried_at));
         match (&last.ring, since) {
             (Some(ring), Some(since)) if since < age => return Ok(ring.clone()),
             (None, Some(since)) if since < RETRY_AFTER => {

@@ -9,7 +9,6 @@ use std::env;
 
 use domain::PushId;
 use domain::queue::Origin;
-use jiff::Timestamp;
 use lambda_runtime::tracing::subscriber::EnvFilter;
 use tracing::Span;
 use tracing::field::Empty;
@@ -68,11 +67,6 @@ pub fn record_push(push: PushId, origin: Option<&Origin>) {
     if let Some(trace) = origin.and_then(|origin| origin.trace) {
         span.record("trace.id", tracing::field::display(trace));
     }
-}
-
-/// Whole milliseconds since `began`; 0 if the clock was set back meanwhile.
-pub fn millis_since(began: Timestamp, now: Timestamp) -> u64 {
-    u64::try_from(now.duration_since(began).as_millis()).unwrap_or_default()
 }
 
 #[cfg(test)]

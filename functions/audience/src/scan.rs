@@ -116,7 +116,7 @@ impl SliceScanner {
         }
         tracing::info!(
             slice = slice.index,
-            duration_ms = telemetry::millis_since(began, self.sources.now()),
+            duration_ms = self.sources.millis_since(began),
             customers = counts.customers_read,
             notifications = counts.notifications,
             batches = batches.len(),

@@ -6,7 +6,6 @@ use std::time::Duration;
 use domain::AddressHash;
 use domain::notification::Outcome;
 use jiff::Timestamp;
-use runtime::telemetry;
 use store::StoreError;
 use store::deliveries::{Claim, FinalOutcome, RecordResult, Release};
 use store::suppressions::Reason;
@@ -95,11 +94,12 @@ where
     ) -> Result<NotificationState, StoreError> {
         let began = self.sources.now();
         let sent = round.selected.limited.transport.send(message, claim.lease_until).await;
-        let now = self.sources.now();
-        let duration_ms = telemetry::millis_since(began, now);
+        let duration_ms = self.sources.millis_since(began);
         round.latencies_ms.lock().await.push(duration_ms);
         let suppressed = if let Err(SendError::OptedOut(_)) = &sent {
-            self.suppressions.suppress(&address_hash, Reason::OptedOut, now, round.selected.id.as_str()).await
+            self.suppressions
+                .suppress(&address_hash, Reason::OptedOut, self.sources.now(), round.selected.id.as_str())
+                .await
         } else {
             Ok(())
         };

@@ -35,7 +35,6 @@ use domain::queue::Batch;
 use domain::{AddressHash, CustomerId, TransportId};
 use futures::{FutureExt, StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
-use runtime::telemetry;
 use store::StoreError;
 use store::deliveries::{ClaimResult, DeliveryId, FinalOutcome, ResendPolicy, Route, Unclaimable};
 use store::pushes::{Report, ReportResult};
@@ -216,7 +215,7 @@ where
         }
         let asked_at = self.sources.now();
         let slot = self.acquire_slot(round).await?;
-        round.waited_ms.fetch_add(telemetry::millis_since(asked_at, self.sources.now()), Ordering::Relaxed);
+        round.waited_ms.fetch_add(self.sources.millis_since(asked_at), Ordering::Relaxed);
         if let SlotResult::Unavailable(unfinished) = slot {
             return Ok(NotificationState::Unfinished(unfinished));
         }

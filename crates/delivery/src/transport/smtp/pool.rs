@@ -6,7 +6,7 @@ use std::time::Duration;
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use domain::Sources;
 use futures::future::BoxFuture;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use tokio::time::timeout;
 
@@ -17,7 +17,7 @@ use crate::transport::SendError;
 /// The timeout of the reply to one command.
 pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that was idle for longer is checked before it is used.
-const IDLE_CHECK_AFTER: SignedDuration = SignedDuration::from_secs(5);
+const IDLE_CHECK_AFTER: Duration = Duration::from_secs(5);
 
 /// Returns the server's URL with its password, or why it is not available.
 pub type UrlSource = Box<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
@@ -61,9 +61,7 @@ impl Connections {
     pub(super) fn forget_server(&self) {
         *self.server.lock().expect("nothing panics while holding the lock") = None;
     }
-}
 
-impl Connections {
     /// Notes that the server has closed this connection while it was idle.
     pub(super) fn note_closed(&self, connection: &Connection) {
         let mut closed_until = self.closed_until.lock().expect("nothing panics while holding the lock");
@@ -89,9 +87,7 @@ impl managed::Manager for Connections {
         if connection.awaiting_reply || connection.smtp.has_broken() || self.is_closed(connection) {
             return Err(closed());
         }
-        let idle_for = self.sources.now().duration_since(connection.used_at);
-        // After the clock was set back, the time is unknown.
-        if idle_for.is_negative() || idle_for > IDLE_CHECK_AFTER {
+        if self.sources.age_of(connection.used_at) > IDLE_CHECK_AFTER {
             connection.awaiting_reply = true;
             let alive = timeout(COMMAND_TIMEOUT, connection.smtp.test_connected()).await;
             if !matches!(alive, Ok(true)) {
