@@ -187,31 +187,53 @@ impl Table {
     }
 
     /// Makes an update if its condition holds, and reads the item: the new one, or the one that did not meet the
-    /// condition.
-    ///
-    /// The SDK repeats a call whose response was lost. If the first attempt was written, the repeated one no longer
-    /// meets its condition. So `is_own` recognises by the item that this call wrote it; or, if the item does not show
-    /// who wrote it, by that and the number of attempts.
+    /// condition. `is_own` is as for [`Table::write_if`].
     pub(crate) async fn update_if<T: DeserializeOwned>(
         &self,
         update: UpdateItemFluentBuilder,
         is_own: impl FnOnce(&T, &Attempts) -> bool,
     ) -> Result<Conditional<T, Option<T>>, StoreError> {
+        Ok(match self.try_update(update.return_values(ReturnValue::AllNew), is_own).await? {
+            Conditional::Done(item) => Conditional::Done(self.read_present(item)?),
+            Conditional::NotMet(item) => Conditional::NotMet(item),
+        })
+    }
+
+    /// Makes an update if its condition holds. Otherwise reads the item that did not meet it.
+    ///
+    /// The SDK repeats a call whose response was lost. If the first attempt was written, the repeated one no longer
+    /// meets its condition. So `is_own` recognises by the item that this call wrote it; or, if the item does not show
+    /// who wrote it, by that and the number of attempts.
+    pub(crate) async fn write_if<T: DeserializeOwned>(
+        &self,
+        update: UpdateItemFluentBuilder,
+        is_own: impl FnOnce(&T, &Attempts) -> bool,
+    ) -> Result<Conditional<(), Option<T>>, StoreError> {
+        Ok(match self.try_update(update, is_own).await? {
+            Conditional::Done(_) => Conditional::Done(()),
+            Conditional::NotMet(item) => Conditional::NotMet(item),
+        })
+    }
+
+    /// Makes an update, and returns the item that the call asked for.
+    async fn try_update<T: DeserializeOwned>(
+        &self,
+        update: UpdateItemFluentBuilder,
+        is_own: impl FnOnce(&T, &Attempts) -> bool,
+    ) -> Result<Conditional<Option<Item>, Option<T>>, StoreError> {
         let attempts = Attempts::default();
-        let update = update
-            .return_values(ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let update = update.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let error = match update.customize().interceptor(attempts.clone()).send().await {
-            Ok(updated) => return Ok(Conditional::Done(self.read_present(updated.attributes)?)),
+            Ok(updated) => return Ok(Conditional::Done(updated.attributes)),
             Err(error) => error,
         };
         let Some(UpdateItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() else {
             return Err(self.call_failed("UpdateItem", &error));
         };
-        let item = failed.item.clone().map(|item| self.read(item)).transpose()?;
-        Ok(match item {
-            Some(item) if is_own(&item, &attempts) => Conditional::Done(item),
-            item => Conditional::NotMet(item),
+        let stored = failed.item.clone().map(|item| self.read(item)).transpose()?;
+        Ok(match stored {
+            Some(item) if is_own(&item, &attempts) => Conditional::Done(failed.item.clone()),
+            stored => Conditional::NotMet(stored),
         })
     }
 
@@ -220,7 +242,7 @@ impl Table {
     }
 
     /// Puts an item if the condition holds. Otherwise reads the item that is stored. A repeated call's own item is
-    /// recognised as by [`Table::update_if`].
+    /// recognised as by [`Table::write_if`].
     pub(crate) async fn put_if<T: DeserializeOwned>(
         &self,
         put: PutItemFluentBuilder,

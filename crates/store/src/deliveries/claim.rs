@@ -340,8 +340,8 @@ impl Deliveries {
 
     async fn write_claimed(&self, claim: &Claim, update: UpdateItemFluentBuilder) -> Result<RecordResult, StoreError> {
         let is_own = |item: &DeliveryItem, _: &Attempts| item.recorded_by.as_ref() == Some(&claim.token.0);
-        Ok(match self.table.update_if(update, is_own).await? {
-            Conditional::Done(_) => RecordResult::Recorded,
+        Ok(match self.table.write_if(update, is_own).await? {
+            Conditional::Done(()) => RecordResult::Recorded,
             Conditional::NotMet(_) => RecordResult::LeaseLost,
         })
     }

@@ -62,8 +62,8 @@ impl Deliveries {
         }
         let update = update.condition_expression(condition);
         // Its own repeated write meets the condition.
-        Ok(match self.table.update_if(update, never_own::<IgnoredAny>).await? {
-            Conditional::Done(_) => FeedbackResult::Stored,
+        Ok(match self.table.write_if(update, never_own::<IgnoredAny>).await? {
+            Conditional::Done(()) => FeedbackResult::Stored,
             Conditional::NotMet(Some(_)) => FeedbackResult::LessSevere,
             Conditional::NotMet(None) => FeedbackResult::NoDelivery,
         })

@@ -148,8 +148,8 @@ impl TransportLimits {
         let is_own = |item: &LimitsItem, attempts: &Attempts| {
             attempts.is_repeated() && item.blocked_until == Some(until) && item.failures == failures
         };
-        Ok(match self.table.update_if(open, is_own).await? {
-            Conditional::Done(_) => OpenResult::Opened { until },
+        Ok(match self.table.write_if(open, is_own).await? {
+            Conditional::Done(()) => OpenResult::Opened { until },
             Conditional::NotMet(_) => OpenResult::Superseded,
         })
     }
@@ -162,8 +162,8 @@ impl TransportLimits {
             probe,
         );
         // Its own repeated write finds the breaker closed.
-        Ok(match self.table.update_if(close, never_own::<LimitsItem>).await? {
-            Conditional::Done(_) => true,
+        Ok(match self.table.write_if(close, never_own::<LimitsItem>).await? {
+            Conditional::Done(()) => true,
             Conditional::NotMet(item) => item.is_none_or(|item| item.blocked_until.is_none()),
         })
     }
@@ -175,7 +175,7 @@ impl TransportLimits {
             .update_expression("REMOVE probeUntil, probeToken")
             .condition_expression("probeToken = :token")
             .expression_attribute_values(":token", text(&probe.token));
-        self.table.update_if(release, never_own::<LimitsItem>).await.map(|_| ())
+        self.table.write_if(release, never_own::<LimitsItem>).await.map(|_| ())
     }
 }
 

@@ -31,6 +31,6 @@ impl TransportLimits {
             .update_expression("SET refusedAt = :now, lastError = :reason")
             .expression_attribute_values(":now", millis(self.table.now()))
             .expression_attribute_values(":reason", text(truncate_reason(reason)));
-        self.table.update_if(update, never_own::<LimitsItem>).await.map(|_| ())
+        self.table.write_if(update, never_own::<LimitsItem>).await.map(|_| ())
     }
 }

@@ -44,6 +44,6 @@ impl Pushes {
             .expression_attribute_values(":completed", text(PushState::Completed))
             .expression_attribute_values(":running", text(PushState::Running))
             .expression_attribute_values(":unpublished", text(UNPUBLISHED));
-        self.table.update_if(complete, never_own::<PushItem>).await.map(|_| ())
+        self.table.write_if(complete, never_own::<PushItem>).await.map(|_| ())
     }
 }

@@ -32,12 +32,12 @@ impl Pushes {
                 .condition_expression("#state = :state")
                 .expression_attribute_names("#state", "state")
                 .expression_attribute_values(":state", text(push.state));
-            if self.table.update_if(mark_all, never_own::<PushItem>).await?.is_done() {
+            if self.table.write_if(mark_all, never_own::<PushItem>).await?.is_done() {
                 return Ok(());
             }
         }
         let mark_these = mark("ADD published :kinds").condition_expression("attribute_exists(pk)");
-        self.table.update_if(mark_these, never_own::<PushItem>).await.map(|_| ())
+        self.table.write_if(mark_these, never_own::<PushItem>).await.map(|_| ())
     }
 
     /// Pushes with unpublished events, in the order of their ids. The most recent ones may be missing.

@@ -120,7 +120,7 @@ impl Pushes {
             .expression_attribute_values(":scanner", text(&scanner))
             .expression_attribute_values(":one", number(1));
         let is_own = |item: &SliceItem, _: &Attempts| item.generation == generation && item.scanner == scanner;
-        let is_restarted = self.table.update_if(restart, is_own).await?.is_done();
+        let is_restarted = self.table.write_if(restart, is_own).await?.is_done();
         Ok(is_restarted.then_some(generation))
     }
 }
