@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::Aws;
 
-/// A service, and a clock that moves only when it is told to.
+/// A service, and a clock that moves only when the test sets it.
 #[derive(Clone)]
 pub(crate) struct TestServer {
     url: String,

@@ -65,7 +65,7 @@ pub enum OpenResult {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Gate {
     Closed,
-    /// The block has ended, and nobody is probing.
+    /// The block has ended, and no caller is probing.
     MayProbe {
         block: Timestamp,
     },
@@ -86,7 +86,7 @@ impl LimitsItem {
 }
 
 impl TransportLimits {
-    /// Returns whether a transport may be called. If nobody probes for `probe_lease`, another caller may. Makes up to
+    /// Returns whether a transport may be called. The right to probe is a lease for this long. Makes up to
     /// two calls.
     pub async fn check_breaker(
         &self,

@@ -36,7 +36,7 @@ pub struct Idempotency {
 impl Idempotency {
     fn item_key(&self) -> Item {
         let Self { owner, key: idempotency_key, .. } = self;
-        // The length tells where the owner ends: both may contain a `#`.
+        // The length shows where the owner ends: both may contain a `#`.
         key(format!("idempotency#{}#{owner}#{idempotency_key}", owner.len()), IDEMPOTENCY_SK)
     }
 }

@@ -1,7 +1,7 @@
 //! The number of a batch within its slice and generation. It contains the slice's version and the channel.
 //!
 //! Queued messages and stored slices hold these numbers, so what they mean must not change while any are in flight. The
-//! highest bit tells which form a number has:
+//! highest bit shows which form a number has:
 //!
 //! | bits | 31 | 30–8 | 7–3 | 2–0 |
 //! |---|---|---|---|---|

@@ -92,7 +92,7 @@ impl Pushes {
             return Ok(None);
         };
         let generation = status.generation + 1;
-        // Nobody scans it yet; this one restarts it.
+        // No scanner has it yet; this id marks the restart.
         let scanner = ScannerId::generate(self.table.sources());
         let counters: Vec<_> = ScanCounts::default()
             .named()

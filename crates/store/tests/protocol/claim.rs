@@ -259,7 +259,7 @@ async fn deliveries_that_need_no_claim_are_found_in_one_call() {
     claim(&world, 2).await;
     world.dynamo.put("Deliveries", json!({"pk": world.dynamo.items("Deliveries")[0]["pk"], "sk": "odd#email"}));
     world.dynamo.forget_calls();
-    let ids = ["sent-before", "cancelled-before", "failed-now", "c-1", "odd", "nobody"].map(email_to);
+    let ids = ["sent-before", "cancelled-before", "failed-now", "c-1", "odd", "missing"].map(email_to);
     let mut found: Vec<_> = world.deliveries().find_final(push(2), &ids).await.unwrap().into_iter().collect();
     found.sort_by_key(|(id, _)| id.clone());
     assert_eq!(

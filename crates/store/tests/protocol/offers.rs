@@ -186,7 +186,7 @@ async fn each_number_is_requested_once() {
     assert_eq!(world.offers().last_push_number(offer_id()).await.unwrap(), Some(11));
 }
 
-/// Otherwise the caller would be told that another push is open: their own.
+/// Otherwise the response would be that another push is open: the one that this call requested.
 #[tokio::test(start_paused = true)]
 async fn a_request_whose_response_is_lost_is_recognised() {
     let world = World::new();

@@ -111,7 +111,7 @@ async fn only_a_scanned_slice_is_restarted() {
     }
 }
 
-/// Otherwise nobody would queue the slice, and it would wait for the sweep after the next.
+/// Otherwise the slice would not be queued, and it would wait for the sweep after the next.
 #[tokio::test(start_paused = true)]
 async fn a_restart_whose_response_is_lost_is_recognised() {
     let world = World::new();
