@@ -64,23 +64,14 @@ fn batch(slice: &Slice, channel: Channel, number: u32, customers: &[CustomerId])
 
 #[cfg(test)]
 mod tests {
-    use domain::offer::Posted;
-    use domain::{Offer, Text};
     use serde_json::json;
 
     use super::*;
 
     #[test]
     fn only_channels_with_a_queue_are_notified_and_counted() {
-        let default_subject = Text::parse("Save").unwrap();
-        let posted = Posted {
-            id: "01980000-0000-7000-8000-000000000001".parse().unwrap(),
-            at: "2026-06-01T12:00:00Z".parse().unwrap(),
-            by: "bank",
-            default_subject: &default_subject,
-        };
-        let offer = json!({"code": "A", "description": "B", "eligibility": "customer.tier == 'gold'"});
-        let offer = Offer::parse(offer, &posted).unwrap();
+        let body = json!({"code": "A", "description": "B", "eligibility": "customer.tier == 'gold'"});
+        let offer = testing::offer(body);
         let audience = Audience::of(&offer).unwrap();
         let customer = |id: &str, attributes| {
             let body = json!({"name": "A", "email": "a@b.example", "mobile": "+351912345678",

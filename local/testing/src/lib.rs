@@ -26,13 +26,16 @@
 //! | reading and writing items in a test | `dynamo::items`, `dynamo::plain` |
 //! | which tables there are | `template` |
 //! | time and random numbers | `clock`, `random` |
+//! | offers | `offers` |
 
 pub mod clock;
 mod dynamo;
+mod offers;
 mod random;
 mod template;
 
 pub use clock::Clock;
 pub use dynamo::plain::{number_set, string_set};
 pub use dynamo::{Dynamo, Fault, Hook};
+pub use offers::{OFFER, offer, offer_posted};
 pub use random::seeded;

@@ -105,8 +105,6 @@ impl Compose for EmailComposer {
 
 #[cfg(test)]
 mod tests {
-    use domain::Text;
-    use domain::offer::Posted;
     use futures::FutureExt;
     use mail_parser::MessageParser;
     use serde_json::{Value, json};
@@ -128,16 +126,8 @@ mod tests {
         )
         .unwrap();
         let ring = composer.prepare().now_or_never().unwrap().unwrap();
-        let default_subject = Text::parse("Save Cash On Transactions").unwrap();
-        let posted = Posted {
-            id: "01980000-0000-7000-8000-000000000001".parse().unwrap(),
-            at: "2026-06-01T12:00:00Z".parse().unwrap(),
-            by: "bank",
-            default_subject: &default_subject,
-        };
-        let offer = Offer::parse(offer, &posted).unwrap();
         let customer = Customer::parse("c-1", customer).unwrap();
-        composer.compose(&ring, &offer, &customer).unwrap().message.formatted()
+        composer.compose(&ring, &testing::offer(offer), &customer).unwrap().message.formatted()
     }
 
     fn parsed(raw: &[u8]) -> mail_parser::Message<'_> {

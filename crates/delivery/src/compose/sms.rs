@@ -70,25 +70,16 @@ impl Compose for SmsComposer {
 
 #[cfg(test)]
 mod tests {
-    use domain::Text;
-    use domain::offer::Posted;
     use serde_json::json;
 
     use super::*;
 
     fn text(subject: &str, description: &str, segments: usize) -> Result<String, String> {
         let composer = SmsComposer { brand_name: "A Bank".into(), opt_out: "Reply STOP to opt out".into(), segments };
-        let default_subject = Text::parse("Save Cash On Transactions").unwrap();
-        let posted = Posted {
-            id: "01980000-0000-7000-8000-000000000001".parse().unwrap(),
-            at: "2026-06-01T12:00:00Z".parse().unwrap(),
-            by: "bank",
-            default_subject: &default_subject,
-        };
         let offer = json!({"code": "X", "subject": subject, "description": description});
         let customer = json!({"name": "Asha", "mobile": "+351912345678", "channels": ["sms"]});
         let customer = Customer::parse("c-1", customer).unwrap();
-        composer.compose(&(), &Offer::parse(offer, &posted).unwrap(), &customer).map(|message| {
+        composer.compose(&(), &testing::offer(offer), &customer).map(|message| {
             assert_eq!(message.to, "+351912345678");
             assert!(!format!("{message:?}").contains("351"));
             message.text

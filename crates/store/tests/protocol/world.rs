@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use domain::offer::Posted;
-use domain::{AddressHash, Channel, CustomerId, Offer, OfferId, PushId, Sources, Text, TransportId};
+use domain::{AddressHash, Channel, CustomerId, Offer, OfferId, PushId, Sources, TransportId};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use store::deliveries::{Claim, ClaimResult, DeliveryId, ResendPolicy, Route};
 use store::offers::PushRequest;
 use store::pushes::{Plan, Push, ScanStep, SliceScan};
 use store::{Customers, Deliveries, Offers, Pushes, Suppressions, TransportLimits};
+pub(crate) use testing::OFFER;
 use testing::{Clock, Dynamo};
 
-pub(crate) const OFFER: &str = "01980000-0000-7000-8000-000000000001";
 pub(crate) const EMAIL_ONLY: Route = Route { transport: TransportId::Ses, other: None };
 
 /// All tables, empty at first.
@@ -84,9 +83,7 @@ pub(crate) fn offer_id() -> OfferId {
 
 /// An offer, posted at the start of the test, that may be pushed until 2026-08-30T12:00:00Z.
 pub(crate) fn offer() -> Offer {
-    let default_subject = Text::parse("Save").unwrap();
-    let posted = Posted { id: offer_id(), at: testing::clock::START, by: "bank", default_subject: &default_subject };
-    Offer::parse(json!({"code": "CASHBK", "description": "Get 5%"}), &posted).unwrap()
+    testing::offer(json!({"code": "CASHBK", "description": "Get 5%"}))
 }
 
 pub(crate) fn push(number: u32) -> PushId {

@@ -203,8 +203,7 @@ mod tests {
 
     use axum::http::StatusCode;
     use axum::response::IntoResponse;
-    use domain::offer::Posted;
-    use domain::{Offer, Text};
+    use domain::Offer;
     use futures::stream::BoxStream;
     use serde_json::{Value, json};
 
@@ -213,15 +212,7 @@ mod tests {
     type Pages = BoxStream<'static, Result<CustomersPage, StoreError>>;
 
     fn offer() -> Offer {
-        let default_subject = Text::parse("Save").unwrap();
-        let posted = Posted {
-            id: "01980000-0000-7000-8000-000000000001".parse().unwrap(),
-            at: "2026-06-01T12:00:00Z".parse().unwrap(),
-            by: "bank",
-            default_subject: &default_subject,
-        };
-        let body = json!({"code": "A", "description": "B", "eligibility": "customer.tier == 'gold'"});
-        Offer::parse(body, &posted).unwrap()
+        testing::offer(json!({"code": "A", "description": "B", "eligibility": "customer.tier == 'gold'"}))
     }
 
     fn customer(id: &str, channels: &Value, attributes: &Value) -> Customer {
@@ -231,7 +222,7 @@ mod tests {
         Customer::parse(id, body).unwrap()
     }
 
-    /// A page of one eligible customer, whom e-mail reaches, and one who is not eligible.
+    /// A page of one eligible customer with an e-mail address, and one who is not eligible.
     fn page() -> Result<CustomersPage, StoreError> {
         let customer = |id, tier| customer(id, &json!(["email"]), &json!({"tier": tier}));
         Ok(CustomersPage { customers: vec![customer("a", "gold"), customer("b", "silver")], unreadable: 0, next: None })

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use domain::offer::Posted;
 use domain::push::{OutcomeCounts, ScanCounts};
 use domain::queue::{AudienceMessage, Batch, ChannelMessage};
-use domain::{Channel, Offer, OfferId, PushId, Sources, Text, TraceId};
+use domain::{Channel, Offer, OfferId, PushId, Sources, TraceId};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use store::offers::PushRequest;
 use store::pushes::{Plan, Push, Report, ReportResult, ScanStep, SliceScan};
 use store::{Customers, Offers, Pushes};
+pub(super) use testing::OFFER;
 use testing::{Clock, Dynamo, Fault};
 
 use super::super::Sweeper;
@@ -21,8 +21,6 @@ use super::super::time::tests::deadline;
 use super::services::{Bus, Queues};
 use crate::publish::Publisher;
 use crate::start::PushStarter;
-
-pub(super) const OFFER: &str = "01980000-0000-7000-8000-000000000001";
 
 pub(super) struct World {
     pub(super) dynamo: Dynamo,
@@ -236,9 +234,7 @@ fn counts(batches: &[u32]) -> ScanCounts {
 fn offer(at: Timestamp, fields: Value) -> Offer {
     let mut body = json!({"code": "SUMMER", "description": "An offer."});
     body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-    let default_subject = Text::parse("Summer").unwrap();
-    Offer::parse(body, &Posted { id: OFFER.parse().unwrap(), at, by: "bank", default_subject: &default_subject })
-        .unwrap()
+    testing::offer_posted(at, body)
 }
 
 fn sweeper(dynamo: &Dynamo, queues: &Queues, bus: &Bus, sources: &Sources) -> Sweeper {
