@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use data_encoding::BASE64URL_NOPAD;
 
+use crate::StoreError;
 use crate::attributes::{Item, text};
 
 /// One page of a list.
@@ -13,6 +14,27 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// The cursor of the next page; `None` on the last page.
     pub next: Option<Cursor>,
+}
+
+impl<T> Page<T> {
+    /// The items of all pages, which `read` returns one by one.
+    ///
+    /// # Errors
+    /// The first error of `read`.
+    pub async fn read_all(
+        mut read: impl AsyncFnMut(Option<Cursor>) -> Result<Self, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut items = Vec::new();
+        let mut after = None;
+        loop {
+            let page = read(after).await?;
+            items.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                return Ok(items);
+            }
+        }
+    }
 }
 
 /// The start of the next page of a list.

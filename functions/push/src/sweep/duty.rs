@@ -3,6 +3,10 @@
 
 use std::fmt;
 
+use domain::PushId;
+use runtime::telemetry;
+use tracing::Instrument;
+
 use super::report::{SweepError, Swept};
 use super::time::{Completion, TimeLimit};
 
@@ -36,6 +40,28 @@ pub(super) struct DutyReport {
     pub(super) swept: Swept,
     /// How many failures were logged.
     pub(super) failed: u32,
+}
+
+impl DutyReport {
+    /// Sweeps one push, in a span of its own. A failure is logged there and counted, and keeps no other push from being
+    /// swept; the result is `None` then.
+    pub(super) async fn sweep_push<T>(
+        &mut self,
+        push: PushId,
+        sweep: impl AsyncFnOnce(&mut Swept) -> Result<T, SweepError>,
+    ) -> Option<T> {
+        let work = telemetry::work_span();
+        match sweep(&mut self.swept).instrument(work.clone()).await {
+            Ok(result) => Some(result),
+            Err(error) => {
+                let _in_span = work.entered();
+                telemetry::record_push(push, None);
+                tracing::error!(error = %error, "push not swept; the next sweep tries again");
+                self.failed += 1;
+                None
+            }
+        }
+    }
 }
 
 /// Runs a duty until it is done or the sweep's time ends. If it fails as a whole, that is logged and counted here;

@@ -2,7 +2,7 @@
 
 use domain::PushId;
 use jiff::{SignedDuration, Timestamp};
-use store::StoreError;
+use store::Page;
 use store::pushes::Push;
 
 use super::duty::DutyReport;
@@ -24,7 +24,7 @@ pub(super) async fn publish_overdue(
     report: &mut DutyReport,
 ) -> Result<Completion, SweepError> {
     let before = time.now() - UNPUBLISHED_AFTER;
-    let mut unpublished = list_unpublished(publisher).await?;
+    let mut unpublished = Page::read_all(async |after| publisher.pushes.list_unpublished(PAGE, after).await).await?;
     left.order(&mut unpublished, |push| *push);
     for push in unpublished {
         if time.is_short() {
@@ -44,19 +44,6 @@ pub(super) async fn publish_overdue(
         }
     }
     Ok(Completion::Complete)
-}
-
-async fn list_unpublished(publisher: &Publisher) -> Result<Vec<PushId>, StoreError> {
-    let mut unpublished = Vec::new();
-    let mut after = None;
-    loop {
-        let page = publisher.pushes.list_unpublished(PAGE, after).await?;
-        unpublished.extend(page.items);
-        after = page.next;
-        if after.is_none() {
-            return Ok(unpublished);
-        }
-    }
 }
 
 async fn publish_if_overdue(publisher: &Publisher, id: PushId, before: Timestamp) -> Result<u64, PublishError> {

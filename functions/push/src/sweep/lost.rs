@@ -6,9 +6,7 @@ use std::sync::Arc;
 use domain::Channel;
 use domain::channel::Channels;
 use jiff::{SignedDuration, Timestamp};
-use runtime::telemetry;
 use store::pushes::{Push, SliceState, SliceStatus};
-use tracing::Instrument;
 
 use super::depths::Depths;
 use super::duty::DutyReport;
@@ -92,27 +90,13 @@ pub(super) async fn restart_lost(
         if time.is_short() {
             return Ok(Completion::OutOfTime);
         }
-        let work = telemetry::work_span();
-        let restart = restart(starter, depths, &push, &slice, &mut report.swept);
-        if let Err(error) = restart.instrument(work.clone()).await {
-            let _in_span = work.entered();
-            telemetry::record_push(push.id, None);
-            tracing::error!(error = %error, "push not swept; the next sweep tries again");
-            report.failed += 1;
-        }
+        let restart = async |swept: &mut Swept| {
+            let again = restart_scan(starter, &push, &slice, swept).await?;
+            queue_again(starter, depths, &push, again).await
+        };
+        report.sweep_push(push.id, restart).await;
     }
     Ok(Completion::Complete)
-}
-
-async fn restart(
-    starter: &PushStarter,
-    depths: &Depths<'_>,
-    push: &Push,
-    slice: &SliceStatus,
-    swept: &mut Swept,
-) -> Result<(), SweepError> {
-    let again = restart_scan(starter, push, slice, swept).await?;
-    queue_again(starter, depths, push, again).await
 }
 
 #[cfg(test)]

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use runtime::metrics::{self, Unit};
-use runtime::telemetry;
-use store::StoreError;
+use store::Page;
 use store::pushes::Push;
-use tracing::Instrument;
 
 use super::Sweeper;
 use super::depths::Depths;
@@ -32,7 +30,8 @@ impl Sweeper {
         report: &mut DutyReport,
     ) -> Result<Completion, SweepError> {
         // All are listed before the first is swept, so that the metric does not depend on the time they take.
-        let mut open = self.list_open().await?;
+        let open = Page::read_all(async |after| self.starter.pushes.list_open(PAGE, after).await).await?;
+        let mut open: Vec<_> = open.into_iter().map(Arc::new).collect();
         // Emitted also as 0: an alarm on missing data reports that the sweep does not run.
         metrics::emit(&[], &[("OldestOpenPush", Unit::Seconds, oldest_age(&open, time.now()))]);
         self.left_open.order(&mut open, |push| push.id);
@@ -41,17 +40,10 @@ impl Sweeper {
                 return Ok(Completion::OutOfTime);
             }
             self.left_open.begin(push.id);
-            let work = telemetry::work_span();
-            let sweep = self.sweep_push(&push, Scope::Idle, time, depths, outstanding, &mut report.swept);
-            match sweep.instrument(work.clone()).await {
-                Ok(Completion::Complete) => {}
-                Ok(Completion::OutOfTime) => return Ok(Completion::OutOfTime),
-                Err(error) => {
-                    let _in_span = work.entered();
-                    telemetry::record_push(push.id, None);
-                    tracing::error!(error = %error, "push not swept; the next sweep tries again");
-                    report.failed += 1;
-                }
+            let sweep =
+                async |swept: &mut Swept| self.sweep_push(&push, Scope::Idle, time, depths, outstanding, swept).await;
+            if report.sweep_push(push.id, sweep).await == Some(Completion::OutOfTime) {
+                return Ok(Completion::OutOfTime);
             }
         }
         Ok(Completion::Complete)
@@ -77,19 +69,6 @@ impl Sweeper {
                 sweep_slices(&self.starter, depths, push, scope, time, outstanding, swept).await
             }
             NextStep::Nothing => Ok(Completion::Complete),
-        }
-    }
-
-    async fn list_open(&self) -> Result<Vec<Arc<Push>>, StoreError> {
-        let mut open = Vec::new();
-        let mut after = None;
-        loop {
-            let page = self.starter.pushes.list_open(PAGE, after).await?;
-            open.extend(page.items.into_iter().map(Arc::new));
-            after = page.next;
-            if after.is_none() {
-                return Ok(open);
-            }
         }
     }
 }

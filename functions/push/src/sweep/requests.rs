@@ -1,7 +1,5 @@
 //! Requests that the stream did not deliver.
 
-use std::collections::HashSet;
-
 use domain::PushId;
 use jiff::{SignedDuration, Timestamp};
 use runtime::telemetry;
@@ -39,15 +37,14 @@ pub(super) async fn start_missed(
         }
         let existing = starter.pushes.existing(batch).await?;
         for push in batch {
-            if is_missed(*push, &existing) {
-                if time.is_short() {
-                    return Ok(Completion::OutOfTime);
-                }
-                left.begin(*push);
+            let is_missed = !existing.contains(push);
+            if is_missed && time.is_short() {
+                return Ok(Completion::OutOfTime);
+            }
+            left.begin(*push);
+            if is_missed {
                 depths.before_queueing_slices().await;
                 start(starter, *push, report).await;
-            } else {
-                left.begin(*push);
             }
         }
     }
@@ -57,11 +54,6 @@ pub(super) async fn start_missed(
 /// The times between which requests are compared with the pushes.
 fn window(now: Timestamp) -> (Timestamp, Timestamp) {
     (now - REQUEST_LOOKBACK, now - STREAM_GRACE)
-}
-
-/// Whether a requested push was never started.
-fn is_missed(push: PushId, existing: &HashSet<PushId>) -> bool {
-    !existing.contains(&push)
 }
 
 async fn start(starter: &PushStarter, push: PushId, report: &mut DutyReport) {
