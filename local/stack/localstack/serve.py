@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import queue
+import select
 import subprocess
 import sys
 import threading
@@ -127,20 +128,33 @@ class Process:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            bufsize=0,
         )
-        self.log, self.lock = [], threading.Lock()
-        threading.Thread(target=self.read_log, daemon=True).start()
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self.log, self.lock = b"", threading.Lock()
+        threading.Thread(target=self.empty_pipe, daemon=True).start()
 
-    def read_log(self):
-        for line in self.process.stdout:
+    def empty_pipe(self):
+        """Reads the output while an invocation runs, so that a full pipe never blocks the function."""
+        output = self.process.stdout
+        while True:
+            select.select([output], [], [])
             with self.lock:
-                self.log.append(line.decode(errors="replace"))
+                if not self.read_output():
+                    return
+
+    def read_output(self):
+        """Reads all that the process has written. False if it has closed its output."""
+        while written := self.process.stdout.read(65536):
+            self.log += written
+        return written is None
 
     def new_log(self):
-        """The output since the last call."""
+        """The output since the last call, with all that the process wrote before its last response."""
         with self.lock:
-            log, self.log = "".join(self.log), []
-        return log
+            self.read_output()
+            log, self.log = self.log, b""
+        return log.decode(errors="replace")
 
     def is_alive(self):
         return self.process.poll() is None
