@@ -27,5 +27,5 @@ pub use transport::email::EmailTransport;
 pub use transport::ses::SesTransport;
 pub use transport::smtp::SmtpTransport;
 pub use transport::sns::{SnsOptions, SnsTransport};
-pub use transport::{Accepted, SendError, Transport};
+pub use transport::{Accepted, Refusal, RefusalKind, SendError, Suspect, Transport};
 pub use worker::Worker;

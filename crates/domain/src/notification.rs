@@ -23,6 +23,45 @@ wire_enum! {
     }
 }
 
+wire_enum! {
+    /// Why a notification was not sent, or not yet. The reason in words, which stands beside it, may change; these
+    /// names do not.
+    pub enum ReasonCode {
+        /// The push was cancelled.
+        PushCancelled = "pushCancelled",
+        /// The offer had expired.
+        OfferExpired = "offerExpired",
+        /// The customer's record cannot be read.
+        CustomerUnreadable = "customerUnreadable",
+        /// The customer was deleted.
+        CustomerDeleted = "customerDeleted",
+        /// The customer's consent to the channel, or the address, was removed.
+        NotReachable = "notReachable",
+        /// The customer opted out.
+        OptedOut = "optedOut",
+        /// The address bounced before.
+        AddressBounced = "addressBounced",
+        /// A complaint came from the address before.
+        AddressComplained = "addressComplained",
+        /// The message cannot be composed.
+        NotComposable = "notComposable",
+        /// The provider says that the address does not exist.
+        AddressUnknown = "addressUnknown",
+        /// The provider refuses the recipient for another reason.
+        RecipientRefused = "recipientRefused",
+        /// The provider refuses the message: its size or its content.
+        MessageRefused = "messageRefused",
+        /// The provider refuses for a reason that may be the recipient's, the message's or ours.
+        Refused = "refused",
+        /// The provider does not accept the message for now.
+        RefusedForNow = "refusedForNow",
+        /// The message was handed over, and the provider did not respond.
+        NoResponse = "noResponse",
+        /// The provider cannot be reached, or accepts no mail of ours.
+        ProviderUnavailable = "providerUnavailable",
+    }
+}
+
 /// The state of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryState {

@@ -15,7 +15,7 @@ use super::deferral::Unfinished;
 use super::deliverer::Deliverer;
 use super::round::{Counted, NotificationState, Round};
 use crate::compose::Compose;
-use crate::transport::{Accepted, SendError, Transport};
+use crate::transport::{Accepted, Refusal, RefusalKind, SendError, Transport};
 
 /// The minimum time left to try to record an outcome. It covers the longest try (the operation timeout of the store's
 /// client, 8 s, and a wait before it) and the deferral of the batch afterwards.
@@ -54,14 +54,16 @@ fn classify(sent: &Result<Accepted, SendError>, unanswered: u32, address_hash: A
             provider_message_id: Some(accepted.message_id.clone()),
             address_hash: Some(address_hash),
         }),
-        Err(SendError::Rejected(reason)) => Record::Final(failed(address_hash, reason.clone())),
+        Err(SendError::Refused(Refusal { kind, text })) if *kind != RefusalKind::Temporary => {
+            Record::Final(failed(address_hash, text.clone()))
+        }
         Err(SendError::OptedOut(reason)) => Record::Final(FinalOutcome::unsent(Outcome::OptedOut, reason)),
         // The customer may have it. As with a rejection, another push does not retry it by itself.
         Err(SendError::Unanswered(reason)) if unanswered + 1 >= MAX_UNANSWERED => {
             Record::Final(failed(address_hash, format!("handed over twice without a response: {reason}")))
         }
         Err(error @ SendError::Unanswered(_)) => Record::Retry(Release::Unanswered, error.to_string()),
-        Err(error @ (SendError::Throttled(_) | SendError::Unreachable(_))) => {
+        Err(error @ (SendError::Refused(_) | SendError::Unreachable(_))) => {
             Record::Retry(Release::Unsent, error.to_string())
         }
         Err(SendError::TooLate) => Record::Nothing,
@@ -103,7 +105,10 @@ where
         } else {
             Ok(())
         };
-        if let Err(SendError::Throttled(reason) | SendError::Unanswered(reason)) = &sent {
+        if let Err(
+            SendError::Refused(Refusal { kind: RefusalKind::Temporary, text: reason }) | SendError::Unanswered(reason),
+        ) = &sent
+        {
             *round.refusal.lock().await = Some(reason.clone());
         }
         let meaning = classify(&sent, claim.unanswered, address_hash);
@@ -226,7 +231,7 @@ mod tests {
         };
         for (result, unanswered, outcome, signal) in [
             (Ok(Accepted { message_id: "m-1".to_owned() }), 0, sent, Signal::Reached),
-            (Err(SendError::Rejected(why())), 0, failed_for("why"), Signal::Reached),
+            (Err(SendError::refused(RefusalKind::Recipient, why())), 0, failed_for("why"), Signal::Reached),
             (Err(SendError::OptedOut(why())), 0, FinalOutcome::unsent(Outcome::OptedOut, "why"), Signal::Reached),
             // Handed over twice: another attempt could be a third copy.
             (
@@ -251,9 +256,21 @@ mod tests {
     #[test]
     fn each_other_result_is_tried_again() {
         for (error, unanswered, release, signal, next) in [
-            (SendError::Throttled(why()), 0, Release::Unsent, Signal::Reached, Unfinished::NotAccepted),
+            (
+                SendError::refused(RefusalKind::Temporary, why()),
+                0,
+                Release::Unsent,
+                Signal::Reached,
+                Unfinished::NotAccepted,
+            ),
             // Only a message without a response counts, however often one was before.
-            (SendError::Throttled(why()), 1, Release::Unsent, Signal::Reached, Unfinished::NotAccepted),
+            (
+                SendError::refused(RefusalKind::Temporary, why()),
+                1,
+                Release::Unsent,
+                Signal::Reached,
+                Unfinished::NotAccepted,
+            ),
             (SendError::Unanswered(why()), 0, Release::Unanswered, Signal::NoResponse(why()), Unfinished::NotAccepted),
             (SendError::Unreachable(why()), 1, Release::Unsent, Signal::Unreachable(why()), Unfinished::BreakerOpen),
         ] {

@@ -35,7 +35,7 @@ impl Signal {
     /// What the result of sending says.
     pub(super) fn of(sent: &Result<Accepted, SendError>) -> Self {
         match sent {
-            Ok(_) | Err(SendError::Rejected(_) | SendError::OptedOut(_) | SendError::Throttled(_)) => Self::Reached,
+            Ok(_) | Err(SendError::Refused(_) | SendError::OptedOut(_)) => Self::Reached,
             Err(SendError::Unanswered(reason)) => Self::NoResponse(reason.clone()),
             Err(SendError::Unreachable(reason)) => Self::Unreachable(reason.clone()),
             Err(SendError::TooLate) => Self::Unknown,
@@ -188,6 +188,7 @@ pub(super) fn emit_breaker_state(transport: TransportId, is_open: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::RefusalKind;
 
     fn why() -> String {
         "why".to_owned()
@@ -197,9 +198,9 @@ mod tests {
     fn each_result_of_sending_is_a_signal() {
         for (sent, expected) in [
             (Ok(Accepted { message_id: "m-1".to_owned() }), Signal::Reached),
-            (Err(SendError::Rejected(why())), Signal::Reached),
+            (Err(SendError::refused(RefusalKind::Recipient, why())), Signal::Reached),
             (Err(SendError::OptedOut(why())), Signal::Reached),
-            (Err(SendError::Throttled(why())), Signal::Reached),
+            (Err(SendError::refused(RefusalKind::Temporary, why())), Signal::Reached),
             (Err(SendError::Unanswered(why())), Signal::NoResponse(why())),
             (Err(SendError::Unreachable(why())), Signal::Unreachable(why())),
             (Err(SendError::TooLate), Signal::Unknown),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use aws_sdk_sesv2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
-use super::SendError;
 use super::redact::redact;
+use super::{RefusalKind, SendError};
 
 /// The timeout of a response. It usually takes a fraction of a second; giving up early risks a second copy.
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -49,8 +49,8 @@ where
                 None => redact(&service.to_string()),
             };
             match classify_refusal(service, &text) {
-                RefusalScope::ThisMessage => SendError::Rejected(text),
-                RefusalScope::ForNow => SendError::Throttled(text),
+                RefusalScope::ThisMessage => SendError::refused(RefusalKind::Recipient, text),
+                RefusalScope::ForNow => SendError::refused(RefusalKind::Temporary, text),
                 RefusalScope::AllMessages => SendError::Unreachable(text),
             }
         }

@@ -15,6 +15,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use domain::TransportId;
+use domain::notification::ReasonCode;
 use jiff::Timestamp;
 
 mod aws_error;
@@ -56,23 +57,83 @@ pub struct Accepted {
 /// The texts are the provider's, redacted, because they are stored and logged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// The provider refuses this recipient or this message permanently.
-    #[error("rejected: {0}")]
-    Rejected(String),
+    /// The provider refuses this message.
+    #[error(transparent)]
+    Refused(Refusal),
     /// The recipient has opted out with the provider. Nothing was handed over.
     #[error("opted out: {0}")]
     OptedOut(String),
     /// The message was handed over, but no response came: the customer may or may not have it.
     #[error("handed over without a response: {0}")]
     Unanswered(String),
-    /// The provider is reachable, but does not accept this message now: too many at a time, a busy mailbox.
-    #[error("not accepted for now: {0}")]
-    Throttled(String),
     /// The time for this attempt (the lease, or the deadline of a direct invocation) ended before the message was
     /// handed over.
     #[error("not handed over in time")]
     TooLate,
-    /// The provider accepts no messages at all: no connection, no greeting, no TLS, wrong credentials, account paused.
+    /// The provider accepts no messages of ours at all: no connection, no greeting, no TLS, wrong credentials, account
+    /// paused.
     #[error("unreachable: {0}")]
     Unreachable(String),
+}
+
+impl SendError {
+    /// A refusal of this kind.
+    pub fn refused(kind: RefusalKind, text: impl Into<String>) -> Self {
+        Self::Refused(Refusal { kind, text: text.into() })
+    }
+}
+
+/// A refusal of one message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {text}", .kind.verb())]
+pub struct Refusal {
+    /// Whose fault it is, as far as is known.
+    pub kind: RefusalKind,
+    /// What the provider says, redacted.
+    pub text: String,
+}
+
+/// Whose fault a refusal is, and so what follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RefusalKind {
+    /// The recipient's: the address does not exist.
+    UnknownAddress,
+    /// The recipient's, for another reason. It will not change by itself.
+    Recipient,
+    /// The message's: its size or its content.
+    Message,
+    /// Not known, but it may pass: a busy server, a full mailbox, too many messages at a time.
+    Temporary,
+    /// The recipient's, or one of the whole conversation, as `suspect` says. Only the other recipients show which.
+    Ambiguous(Suspect),
+}
+
+/// What an ambiguous refusal may be about, besides the recipient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Suspect {
+    /// Us: our address, domain or reputation. All messages through the transport are refused.
+    Sender,
+    /// The content. All messages of the push are refused, as the provider has read them.
+    Content,
+}
+
+impl RefusalKind {
+    /// The stable code of an outcome for this reason.
+    pub const fn code(self) -> ReasonCode {
+        match self {
+            Self::UnknownAddress => ReasonCode::AddressUnknown,
+            Self::Recipient => ReasonCode::RecipientRefused,
+            Self::Message => ReasonCode::MessageRefused,
+            Self::Temporary => ReasonCode::RefusedForNow,
+            Self::Ambiguous(_) => ReasonCode::Refused,
+        }
+    }
+
+    const fn verb(self) -> &'static str {
+        match self {
+            Self::UnknownAddress | Self::Recipient | Self::Message => "rejected",
+            Self::Temporary => "not accepted for now",
+            Self::Ambiguous(_) => "refused",
+        }
+    }
 }

@@ -95,6 +95,7 @@ mod tests {
 
     use super::*;
     use crate::transport::aws_error::tests::{CannedResponse, aws_at, closed_port, respond_once};
+    use crate::transport::{Refusal, RefusalKind};
 
     fn email() -> Email {
         let message = Message::builder()
@@ -142,20 +143,23 @@ mod tests {
 
     #[tokio::test]
     async fn rejection_concerns_one_recipient_and_unverified_identity_concerns_all() {
-        assert!(matches!(refused(400, "MessageRejected", "Invalid content").await, SendError::Rejected(_)));
+        assert!(matches!(
+            refused(400, "MessageRejected", "Invalid content").await,
+            SendError::Refused(Refusal { kind: RefusalKind::Recipient, .. })
+        ));
         let unverified = "Email address is not verified. The following identities failed: offers@bank.example";
         let SendError::Unreachable(text) = refused(400, "MessageRejected", unverified).await else {
             panic!("not the recipient's fault")
         };
         assert_eq!(text, "MessageRejected: Email address is not verified. The following identities failed: (address)");
         let bad = refused(400, "BadRequestException", "Missing final '@domain'").await;
-        assert!(matches!(bad, SendError::Rejected(_)), "{bad:?}");
+        assert!(matches!(bad, SendError::Refused(Refusal { kind: RefusalKind::Recipient, .. })), "{bad:?}");
     }
 
     #[tokio::test]
     async fn rate_per_second_throttles_and_daily_quota_stops_everything() {
         let second = refused(429, "TooManyRequestsException", "Maximum sending rate exceeded.").await;
-        assert!(matches!(second, SendError::Throttled(_)), "{second:?}");
+        assert!(matches!(second, SendError::Refused(Refusal { kind: RefusalKind::Temporary, .. })), "{second:?}");
         let day = refused(429, "TooManyRequestsException", "Daily message quota exceeded.").await;
         assert!(matches!(day, SendError::Unreachable(_)), "{day:?}");
     }

@@ -125,6 +125,7 @@ fn classify_parameter(text: &str) -> RefusalScope {
 mod tests {
     use super::*;
     use crate::transport::aws_error::tests::{CannedResponse, aws_at, closed_port, respond_once};
+    use crate::transport::{Refusal, RefusalKind};
 
     fn sns_at(url: &str, check_opt_outs: bool) -> SnsTransport {
         let sender_id = Some("ABank".to_owned());
@@ -166,11 +167,11 @@ mod tests {
             &mut body,
         );
         let (sent, _) = publish(refused).await;
-        let Err(SendError::Rejected(text)) = sent else { panic!("{sent:?}") };
+        let Err(SendError::Refused(Refusal { kind: RefusalKind::Recipient, text })) = sent else { panic!("{sent:?}") };
         assert!(text.contains("(number)") && !text.contains("351912345678"), "{text}");
 
         let (sent, _) = publish(error(400, "Throttling", "Rate exceeded", &mut body)).await;
-        assert!(matches!(sent, Err(SendError::Throttled(_))), "{sent:?}");
+        assert!(matches!(sent, Err(SendError::Refused(Refusal { kind: RefusalKind::Temporary, .. }))), "{sent:?}");
         for (status, code, text) in [
             (400, "InvalidParameter", "Invalid parameter: SMSType"),
             (403, "AuthorizationError", "no identity-based policy allows the sns:Publish action"),

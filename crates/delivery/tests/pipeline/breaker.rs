@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use delivery::{DeferReason, SendError};
+use delivery::{DeferReason, RefusalKind, SendError};
 use domain::TransportId;
 use domain::push::OutcomeCounts;
 use serde_json::{Value, json};
@@ -135,8 +135,8 @@ async fn message_that_was_not_handed_over_does_not_end_the_row() {
 
 #[tokio::test(start_paused = true)]
 async fn fewer_messages_in_a_row_without_a_response_are_a_coincidence() {
-    let throttled = || refused(SendError::Throttled("busy".to_owned()));
-    let rejected = || refused(SendError::Rejected("no such mailbox".to_owned()));
+    let throttled = || refused(SendError::refused(RefusalKind::Temporary, "busy"));
+    let rejected = || refused(SendError::refused(RefusalKind::Recipient, "no such mailbox"));
     for replies in [
         vec![silence(), silence(), accepted(), silence(), silence()],
         // The provider responds, whatever it says.

@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use delivery::{DeferReason, Delivered, SendError};
+use delivery::{DeferReason, Delivered, RefusalKind, SendError};
 use domain::TransportId;
 use domain::queue::Batch;
 use futures::FutureExt;
@@ -59,7 +59,7 @@ async fn first_read_that_the_store_refuses_is_an_error() {
 async fn delivery_that_cannot_be_read_is_an_error_after_all_had_their_turn() {
     let bank = Bank::with_customers(3).await;
     let batch = bank.push(1).await;
-    bank.smtp.always(refused(SendError::Throttled("busy".to_owned())));
+    bank.smtp.always(refused(SendError::refused(RefusalKind::Temporary, "busy")));
     let again = bank.defer(&batch).await.again;
     bank.set_delivery("c-2", "state", "of a later release");
     bank.smtp.always(accepted());

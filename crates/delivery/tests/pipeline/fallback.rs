@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use delivery::{DeferReason, SendError};
+use delivery::{DeferReason, RefusalKind, SendError};
 use domain::TransportId;
 use serde_json::json;
 
@@ -72,7 +72,7 @@ async fn message_without_a_response_is_reserved_for_its_transport() {
     let batch = bank.push(1).await;
     bank.smtp.replies(|_, customer| match customer {
         "c-1" => refused(SendError::Unanswered("silence".to_owned())),
-        _ => refused(SendError::Throttled("busy".to_owned())),
+        _ => refused(SendError::refused(RefusalKind::Temporary, "busy")),
     });
     let deferral = bank.defer(&batch).await;
     bank.dynamo.set("Pacing", json!({"pk": "smtp"}), "blockedUntil", millis(after(3_600.0)));

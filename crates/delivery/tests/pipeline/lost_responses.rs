@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use delivery::{DeferReason, SendError};
+use delivery::{DeferReason, RefusalKind, SendError};
 use domain::TransportId;
 use domain::push::OutcomeCounts;
 use serde_json::{Value, json};
@@ -60,7 +60,7 @@ async fn outcome_without_sending_is_counted_once() {
 #[tokio::test(start_paused = true)]
 async fn released_message_is_not_taken_for_one_of_another_invocation() {
     for fault in LOST {
-        for error in [SendError::Throttled("busy".to_owned()), SendError::Unanswered("silence".to_owned())] {
+        for error in [SendError::refused(RefusalKind::Temporary, "busy"), SendError::Unanswered("silence".to_owned())] {
             let bank = Bank::with_customers(1).await;
             let batch = bank.push(1).await;
             bank.smtp.always(refused(error));
@@ -101,7 +101,7 @@ async fn reason_of_a_refusal_is_stored_if_its_response_is_lost() {
     for fault in LOST {
         let bank = Bank::with_customers(1).await;
         let batch = bank.push(1).await;
-        bank.smtp.always(refused(SendError::Throttled("busy".to_owned())));
+        bank.smtp.always(refused(SendError::refused(RefusalKind::Temporary, "busy")));
         lose(&bank, "Pacing", 2, &fault);
         assert_waits(&bank.defer(&batch).await, DeferReason::Refused, 1.0..=1.5);
         let limits = bank.limits_of(TransportId::Smtp);

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use delivery::{DeferReason, SendError};
+use delivery::{DeferReason, RefusalKind, SendError};
 use domain::TransportId;
 use domain::push::OutcomeCounts;
 use domain::queue::Batch;
@@ -17,7 +17,7 @@ use crate::provider::{accepted, refused};
 use crate::stored::{after, assert_has, millis};
 
 fn busy() -> SendError {
-    SendError::Throttled("busy".to_owned())
+    SendError::refused(RefusalKind::Temporary, "busy")
 }
 
 #[tokio::test(start_paused = true)]

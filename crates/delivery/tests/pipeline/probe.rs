@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use delivery::{DeferReason, Delivered, SendError};
+use delivery::{DeferReason, Delivered, RefusalKind, SendError};
 use domain::TransportId;
 use domain::push::OutcomeCounts;
 use domain::queue::Batch;
@@ -71,8 +71,8 @@ async fn report_that_fails_is_made_again_by_the_next_message() {
 
 #[tokio::test(start_paused = true)]
 async fn any_response_shows_that_the_transport_is_reached() {
-    let rejected = SendError::Rejected("no such mailbox".to_owned());
-    for reply in [refused(rejected), refused(SendError::Throttled("busy".to_owned()))] {
+    let rejected = SendError::refused(RefusalKind::Recipient, "no such mailbox");
+    for reply in [refused(rejected), refused(SendError::refused(RefusalKind::Temporary, "busy"))] {
         let (bank, batches) = bank_after_a_block(1).await;
         bank.smtp.always(reply);
         bank.deliver(&batches[0]).await;

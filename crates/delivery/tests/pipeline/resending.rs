@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use delivery::SendError;
+use delivery::{RefusalKind, SendError};
 use domain::push::OutcomeCounts;
 use domain::queue::Batch;
 use serde_json::json;
@@ -18,7 +18,7 @@ async fn bank_after_a_push() -> Bank {
     bank.unsubscribe("c-4").await;
     bank.smtp.replies(|_, customer| match customer {
         "c-3" => accepted(),
-        _ => refused(SendError::Rejected("no such mailbox".to_owned())),
+        _ => refused(SendError::refused(RefusalKind::Recipient, "no such mailbox")),
     });
     let batch = bank.push(1).await;
     assert_eq!(bank.complete(&batch).await, OutcomeCounts { failed: 2, opted_out: 1, ..sent(1) });
@@ -57,7 +57,7 @@ async fn push_that_retries_rejected_addresses_sends_again_what_was_rejected() {
 #[tokio::test(start_paused = true)]
 async fn push_does_not_retry_its_own_rejections() {
     let bank = Bank::with_customers(1).await;
-    bank.smtp.always(refused(SendError::Rejected("no such mailbox".to_owned())));
+    bank.smtp.always(refused(SendError::refused(RefusalKind::Recipient, "no such mailbox")));
     let batch = Batch { retry_rejected: true, ..bank.push(1).await };
     assert_eq!(bank.complete(&batch).await, OutcomeCounts { failed: 1, ..sent(0) });
     bank.deliver(&batch).await;

@@ -1,6 +1,6 @@
 //! What each response of a provider means: for the delivery, for the batch, for the circuit breaker.
 
-use delivery::{DeferReason, Delivered, SendError};
+use delivery::{DeferReason, Delivered, RefusalKind, SendError};
 use domain::TransportId;
 use domain::push::OutcomeCounts;
 use serde_json::json;
@@ -15,7 +15,7 @@ fn silence() -> SendError {
 }
 
 fn busy() -> SendError {
-    SendError::Throttled("busy".to_owned())
+    SendError::refused(RefusalKind::Temporary, "busy")
 }
 
 #[tokio::test(start_paused = true)]
@@ -23,7 +23,7 @@ async fn rejected_message_failed_at_its_address() {
     let bank = Bank::with_customers(2).await;
     let batch = bank.push(1).await;
     bank.smtp.replies(|_, customer| match customer {
-        "c-1" => refused(SendError::Rejected("no such mailbox".to_owned())),
+        "c-1" => refused(SendError::refused(RefusalKind::Recipient, "no such mailbox")),
         _ => accepted(),
     });
     assert_eq!(bank.complete(&batch).await, OutcomeCounts { failed: 1, ..sent(1) });
@@ -174,7 +174,7 @@ async fn each_message_that_was_not_sent_is_logged() {
     let batch = bank.push(1).await;
     let logs = Logs::capture();
     bank.smtp.replies(|_, customer| match customer {
-        "c-1" => refused(SendError::Rejected("no such mailbox".to_owned())),
+        "c-1" => refused(SendError::refused(RefusalKind::Recipient, "no such mailbox")),
         _ => refused(SendError::Unreachable("no connection".to_owned())),
     });
     assert!(matches!(bank.deliver(&batch).await, Delivered::Deferred(_)));

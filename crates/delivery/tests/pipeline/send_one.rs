@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use delivery::{Accepted, SendError, SendOneError};
+use delivery::{Accepted, RefusalKind, SendError, SendOneError};
 use domain::TransportId;
 use serde_json::{Value, json};
 use testing::Fault;
@@ -84,9 +84,9 @@ async fn fallback_sends_the_message_while_the_primary_is_unreachable() {
 #[tokio::test(start_paused = true)]
 async fn result_of_sending_is_passed_through_and_opens_no_breaker() {
     for error in [
-        SendError::Rejected("no such mailbox".to_owned()),
+        SendError::refused(RefusalKind::Recipient, "no such mailbox"),
         SendError::OptedOut("on its list".to_owned()),
-        SendError::Throttled("busy".to_owned()),
+        SendError::refused(RefusalKind::Temporary, "busy"),
         SendError::Unanswered("silence".to_owned()),
         SendError::TooLate,
         // The provider may refuse just this caller's sender.
@@ -106,7 +106,7 @@ async fn result_of_sending_is_passed_through_and_opens_no_breaker() {
 
 #[tokio::test(start_paused = true)]
 async fn message_that_reaches_a_transport_after_its_block_closes_the_breaker() {
-    for reply in [accepted(), refused(SendError::Rejected("no such mailbox".to_owned()))] {
+    for reply in [accepted(), refused(SendError::refused(RefusalKind::Recipient, "no such mailbox"))] {
         let bank = bank_after_a_block().await;
         bank.smtp.always(reply);
         let _ = send_one(&bank).await;

@@ -28,7 +28,7 @@ use self::pool::{COMMAND_TIMEOUT, Connection, Connections};
 use self::server::{CONNECT_TIMEOUT, redacted, unreachable};
 use self::tls::Authority;
 use crate::compose::mime::Email;
-use crate::transport::{Accepted, SendError, Transport};
+use crate::transport::{Accepted, RefusalKind, SendError, Transport};
 
 pub use self::pool::UrlSource;
 
@@ -106,7 +106,7 @@ impl SmtpTransport {
                 }
                 Err(Failure::ConnectionGone(reason)) => {
                     discard(connection);
-                    return Err(SendError::Throttled(reason));
+                    return Err(SendError::refused(RefusalKind::Temporary, reason));
                 }
                 Err(Failure::Broken(error)) => {
                     discard(connection);
@@ -178,7 +178,10 @@ impl Transport for SmtpTransport {
         let message = &email.message;
         let raw = message.formatted();
         let Ok(ready) = timeout(HANDOVER_TIMEOUT, self.ready_connection(message.envelope())).await else {
-            return Err(SendError::Throttled("the server was not ready for the message in time".to_owned()));
+            return Err(SendError::refused(
+                RefusalKind::Temporary,
+                "the server was not ready for the message in time".to_owned(),
+            ));
         };
         let mut connection = ready?;
         // The commands took time, and the process may have been frozen meanwhile. Without the end of the message the
@@ -195,7 +198,7 @@ impl Transport for SmtpTransport {
             }
             Err(Some(error)) if error.status().is_some() => {
                 let refusal = if error.is_permanent() {
-                    SendError::Rejected(redacted("message", &error))
+                    SendError::refused(RefusalKind::Recipient, redacted("message", &error))
                 } else {
                     classify_refusal("message", &error)
                 };
@@ -222,7 +225,7 @@ fn discard(connection: Object<Connections>) {
 fn classify_before_handover(stage: &'static str, reused: bool, error: Option<SmtpError>) -> Failure {
     match error {
         Some(error) if stage != "MAIL FROM" && error.is_permanent() => {
-            Failure::Refused(SendError::Rejected(redacted(stage, &error)))
+            Failure::Refused(SendError::refused(RefusalKind::Recipient, redacted(stage, &error)))
         }
         // Servers end a session after a number of messages or a time of their choice.
         Some(error) if reused && is_closing(&error) => Failure::ConnectionGone(redacted(stage, &error)),
@@ -230,7 +233,9 @@ fn classify_before_handover(stage: &'static str, reused: bool, error: Option<Smt
         Some(error) if reused => Failure::ConnectionGone(redacted(stage, &error)),
         Some(error) => Failure::Broken(unreachable(stage, &error)),
         // The server replied to the sender, so it is reachable: checking this recipient or message takes it too long.
-        None if stage != "MAIL FROM" => Failure::Broken(SendError::Throttled(format!("{stage}: no reply in time"))),
+        None if stage != "MAIL FROM" => {
+            Failure::Broken(SendError::refused(RefusalKind::Temporary, format!("{stage}: no reply in time")))
+        }
         None => Failure::Broken(SendError::Unreachable(format!("{stage}: no reply in time"))),
     }
 }
@@ -247,7 +252,11 @@ async fn reply_within(
 /// refuses all our mail. Any other 4xx: only this message, for now.
 fn classify_refusal(stage: &str, error: &SmtpError) -> SendError {
     let refuses_all = is_closing(error) || error.is_permanent();
-    if refuses_all { unreachable(stage, error) } else { SendError::Throttled(redacted(stage, error)) }
+    if refuses_all {
+        unreachable(stage, error)
+    } else {
+        SendError::refused(RefusalKind::Temporary, redacted(stage, error))
+    }
 }
 
 /// Whether the server ends the session, or is about to close down (RFC 5321, 3.8).
