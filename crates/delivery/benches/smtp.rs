@@ -62,7 +62,7 @@ fn email(number: usize) -> Result<Email> {
         .to(format!("customer-{number}@example.com").parse()?)
         .subject("Save Cash On Transactions")
         .multipart(MultiPart::alternative_plain_html(text(), format!("<p>{}</p>", text())))?;
-    Ok(Email { message, tags: Vec::new() })
+    Ok(Email { message, return_path: None, tags: Vec::new() })
 }
 
 /// About 2 kB with both parts, like an offer.

@@ -81,7 +81,7 @@ where
     }
     .message()
     .map_err(DirectError::Compose)?;
-    app.send_direct(&Email { message, tags: Vec::new() }, deadline).await
+    app.send_direct(&Email { message, return_path: None, tags: Vec::new() }, deadline).await
 }
 
 #[cfg(test)]

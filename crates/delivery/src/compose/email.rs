@@ -99,7 +99,7 @@ impl Compose for EmailComposer {
         }
         .message()?;
         let tags = vec![("offer", offer.id.to_string()), ("customer", customer.id.to_string())];
-        Ok(Email { message, tags })
+        Ok(Email { message, return_path: None, tags })
     }
 }
 

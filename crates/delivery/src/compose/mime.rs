@@ -1,9 +1,9 @@
 //! An e-mail as a MIME message, with its headers.
 
 use data_encoding::HEXLOWER;
-use lettre::Message;
 use lettre::message::header::{Header, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
+use lettre::{Address, Message};
 use sha2::{Digest, Sha256};
 
 use super::letterhead::Content;
@@ -13,6 +13,9 @@ use super::letterhead::Content;
 pub struct Email {
     /// The MIME message.
     pub message: Message,
+    /// The envelope's sender, to whom the servers on the way send reports of failure. `None`: the sender of the message.
+    /// SES has its own.
+    pub return_path: Option<Address>,
     /// Names and values that come back with delivery events, where the transport has them. Letters, digits, `-` and
     /// `_`.
     pub tags: Vec<(&'static str, String)>,

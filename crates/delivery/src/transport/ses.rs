@@ -104,7 +104,7 @@ mod tests {
             .subject("Hello")
             .body("Hello".to_owned())
             .unwrap();
-        Email { message, tags: vec![("offer", "o-1".to_owned()), ("customer", "c-1".to_owned())] }
+        Email { message, return_path: None, tags: vec![("offer", "o-1".to_owned()), ("customer", "c-1".to_owned())] }
     }
 
     fn ses_at(url: &str) -> SesTransport {

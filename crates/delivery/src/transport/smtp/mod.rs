@@ -177,7 +177,8 @@ impl Transport for SmtpTransport {
     async fn send(&self, email: &Email, until: Timestamp) -> Result<Accepted, SendError> {
         let message = &email.message;
         let raw = message.formatted();
-        let Ok(ready) = timeout(HANDOVER_TIMEOUT, self.ready_connection(message.envelope())).await else {
+        let envelope = envelope_of(email);
+        let Ok(ready) = timeout(HANDOVER_TIMEOUT, self.ready_connection(&envelope)).await else {
             return Err(SendError::refused(
                 RefusalKind::Temporary,
                 "the server was not ready for the message in time".to_owned(),
@@ -212,6 +213,18 @@ impl Transport for SmtpTransport {
                 Err(SendError::Unanswered(why))
             }
         }
+    }
+}
+
+/// The envelope, with the e-mail's own return path if it has one.
+fn envelope_of(email: &Email) -> Envelope {
+    let envelope = email.message.envelope();
+    match &email.return_path {
+        Some(path) => {
+            let recipients = envelope.to().to_vec();
+            Envelope::new(Some(path.clone()), recipients).expect("a message has a recipient")
+        }
+        None => envelope.clone(),
     }
 }
 
