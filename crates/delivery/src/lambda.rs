@@ -4,7 +4,8 @@
 use aws_lambda_events::sqs::SqsEvent;
 use domain::faults::Faults;
 use domain::{AddressHash, Channel};
-use runtime::settings::SettingError;
+use jiff::SignedDuration;
+use runtime::settings::{self, SettingError};
 use runtime::{Aws, Deadline};
 use serde_json::{Value, json};
 use store::StoreError;
@@ -59,7 +60,7 @@ pub struct ChannelFunction<C, T> {
 /// Opens the tables that settings name, and builds a deliverer on them.
 ///
 /// # Errors
-/// If a setting is missing.
+/// If a setting is missing or invalid.
 pub fn deliverer<C, T>(
     aws: &Aws,
     composer: C,
@@ -75,6 +76,7 @@ pub fn deliverer<C, T>(
         sources: aws.sources().clone(),
         composer,
         primary,
+        retry_for: SignedDuration::from_hours(settings::required::<u32>("RETRY_HOURS")?.into()),
         fallback,
     })
 }

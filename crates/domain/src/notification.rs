@@ -62,6 +62,16 @@ wire_enum! {
     }
 }
 
+wire_enum! {
+    /// What a refusal may be about, if it need not be the recipient's fault. Only how other messages fare shows it.
+    pub enum Suspect {
+        /// Us: our address, domain or reputation. Then every message through the transport is refused.
+        Sender = "sender",
+        /// The content, which the provider has read. Then every message of the push is refused.
+        Content = "content",
+    }
+}
+
 /// The state of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryState {

@@ -4,11 +4,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use domain::TransportId;
+use domain::{PushId, TransportId};
 use jiff::Timestamp;
 use runtime::metrics::{self, Unit};
 use store::StoreError;
-use store::limits::{BreakerState, OpenResult, Probe};
+use store::limits::{BreakerState, Checked, Evidence, OpenResult, Probe, Scope};
 
 use super::deliverer::{Deliverer, RateLimited};
 use super::round::{MAX_READ_AGE, min_time_to_start};
@@ -69,10 +69,12 @@ fn action(signal: &Signal, is_probe: bool, streak: u32) -> Action<'_> {
 pub(super) enum Selected<'d, T> {
     /// This one may be called.
     Transport(SelectedTransport<'d, T>),
-    /// All breakers are open.
+    /// All breakers are open, or the push is held.
     AllOpen {
         /// When the first of them may be probed.
         until: Timestamp,
+        /// Whether the push is held, on a transport that may be called.
+        is_held: bool,
     },
 }
 
@@ -85,7 +87,22 @@ pub(super) struct SelectedTransport<'d, T> {
     /// Set while the breaker is half-open: only this caller may send, one message at a time.
     pub(super) probe: Option<Probe>,
     /// Whether a result has been reported to the breaker.
-    reported: AtomicBool,
+    pub(super) reported: AtomicBool,
+    /// The same for the hold of the push.
+    pub(super) hold_probe: Option<Probe>,
+    pub(super) hold_reported: AtomicBool,
+    /// How the messages of the transport, and of the push, had fared.
+    pub(super) of_transport: Evidence,
+    pub(super) of_push: Evidence,
+    /// Set if the push is held: nothing is sent, but outcomes that need no sending are recorded.
+    pub(super) held_until: Option<Timestamp>,
+}
+
+impl<T> SelectedTransport<'_, T> {
+    /// Whether messages are sent to find out whether they can be.
+    pub(super) const fn is_probing(&self) -> bool {
+        self.probe.is_some() || self.hold_probe.is_some()
+    }
 }
 
 impl<C, T> Deliverer<C, T>
@@ -93,43 +110,80 @@ where
     C: Compose,
     T: Transport<Message = C::Message>,
 {
-    /// Selects the first transport whose breaker is closed or half-open.
-    pub(super) async fn select_transport(&self) -> Result<Selected<'_, T>, StoreError> {
+    /// Selects the first transport that may be called: its breaker is closed or half-open, and the push, if there is
+    /// one, is not held on it.
+    pub(super) async fn select_transport(&self, push: Option<PushId>) -> Result<Selected<'_, T>, StoreError> {
         let mut earliest = Timestamp::MAX;
+        let mut is_held = false;
         for limited in std::iter::once(&self.primary).chain(&self.fallback) {
+            let id = limited.transport.id();
             // As long as it may take the caller to send one message and report the result.
             let probe_lease = MAX_READ_AGE + min_time_to_start(&limited.transport);
-            match self.limits.check_breaker(limited.transport.id(), probe_lease).await? {
-                BreakerState::Closed => return Ok(Selected::Transport(self.with_probe(limited, None))),
-                BreakerState::HalfOpen(probe) => return Ok(Selected::Transport(self.with_probe(limited, Some(probe)))),
-                BreakerState::Open { until } => earliest = earliest.min(until),
+            let mut selected = self.without_probe(limited);
+            let Checked { state, evidence } = self.limits.check_breaker(id, probe_lease).await?;
+            selected.of_transport = evidence;
+            match state {
+                BreakerState::Closed => {}
+                BreakerState::HalfOpen(probe) => {
+                    selected.probe = Some(probe);
+                    return Ok(Selected::Transport(selected));
+                }
+                BreakerState::Open { until } => {
+                    earliest = earliest.min(until);
+                    continue;
+                }
+            }
+            let Some(push) = push else { return Ok(Selected::Transport(selected)) };
+            let Checked { state, evidence } = self.limits.check_hold(push, id, &evidence, probe_lease).await?;
+            selected.of_push = evidence;
+            match state {
+                BreakerState::Closed => return Ok(Selected::Transport(selected)),
+                BreakerState::HalfOpen(probe) => {
+                    selected.hold_probe = Some(probe);
+                    return Ok(Selected::Transport(selected));
+                }
+                BreakerState::Open { until } => {
+                    earliest = earliest.min(until);
+                    is_held = true;
+                }
             }
         }
-        Ok(Selected::AllOpen { until: earliest })
+        Ok(Selected::AllOpen { until: earliest, is_held })
     }
 
-    pub(super) fn with_probe<'d>(
-        &'d self,
-        limited: &'d RateLimited<T>,
-        probe: Option<Probe>,
-    ) -> SelectedTransport<'d, T> {
+    pub(super) fn without_probe<'d>(&'d self, limited: &'d RateLimited<T>) -> SelectedTransport<'d, T> {
         let id = limited.transport.id();
         let mut ids = std::iter::once(&self.primary).chain(&self.fallback).map(|limited| limited.transport.id());
         let other = ids.find(|other| *other != id);
-        SelectedTransport { limited, id, other, probe, reported: AtomicBool::new(false) }
+        SelectedTransport {
+            limited,
+            id,
+            other,
+            probe: None,
+            reported: AtomicBool::new(false),
+            hold_probe: None,
+            hold_reported: AtomicBool::new(false),
+            of_transport: Evidence::default(),
+            of_push: Evidence::default(),
+            held_until: None,
+        }
     }
 
-    /// Releases a probe that has no result for the breaker, so that the next caller can probe. Best effort: what was
-    /// sent is sent, and the lease of the probe ends anyway.
-    pub(super) async fn release_probe(&self, selected: &SelectedTransport<'_, T>) {
-        let Some(probe) = selected.probe.as_ref().filter(|_| !selected.reported.load(Ordering::Relaxed)) else {
-            return;
-        };
-        if let Err(error) = self.limits.release_probe(selected.id, probe).await {
-            tracing::warn!(
-                transport = %selected.id, error = %error,
-                "failed to release the probe of the half-open circuit breaker; its lease will end"
-            );
+    /// Releases a probe that has no result, so that the next caller can probe. Best effort: what was sent is sent, and
+    /// the lease of the probe ends anyway.
+    pub(super) async fn release_probe(&self, selected: &SelectedTransport<'_, T>, push: Option<PushId>) {
+        let unreported =
+            |probe: &Option<Probe>, reported: &AtomicBool| probe.clone().filter(|_| !reported.load(Ordering::Relaxed));
+        let probe = unreported(&selected.probe, &selected.reported).map(|probe| (Scope::Transport(selected.id), probe));
+        let hold = unreported(&selected.hold_probe, &selected.hold_reported);
+        let hold = push.zip(hold).map(|(push, probe)| (Scope::Push(push, selected.id), probe));
+        for (scope, probe) in probe.into_iter().chain(hold) {
+            if let Err(error) = self.limits.release_probe(scope, &probe).await {
+                tracing::warn!(
+                    transport = %selected.id, error = %error,
+                    "failed to release the probe of the half-open circuit breaker; its lease will end"
+                );
+            }
         }
     }
 

@@ -35,6 +35,8 @@ domain::wire_enum! {
     pub enum DeferReason {
         /// The circuit breaker of the selected transport, or of every transport, is open.
         BreakerOpen = "breakerOpen",
+        /// The push is held: the provider refuses all of its messages, perhaps because of us or the content.
+        Held = "held",
         /// The provider did not take some messages for now, or did not respond.
         Refused = "refused",
         /// Another invocation holds some deliveries, or they are left to the transport that did not respond to them.
@@ -61,6 +63,8 @@ pub(super) enum Unfinished {
     Leased(Timestamp),
     /// The circuit breaker is open, or this attempt opened it.
     BreakerOpen,
+    /// The push is held until then.
+    Held(Timestamp),
     /// Not attempted: other invocations use the whole rate, at least until then.
     RateFull(Timestamp),
     /// Too little time is left, or the lease ended before the message was handed over.
@@ -76,9 +80,15 @@ impl Deferral {
         Self { again, delay: backoff(batch.deferrals, fraction), reason }
     }
 
-    /// Defers a batch until the breaker of a transport may be checked again, at `until`.
-    pub(super) fn until_probe(batch: &Batch, until: Timestamp, now: Timestamp, fraction: f64) -> Self {
-        Self { again: batch.clone(), delay: delay_until(until, now, fraction), reason: DeferReason::BreakerOpen }
+    /// Defers a batch until the breaker of a transport, or the hold of the push, may be checked again, at `until`.
+    pub(super) fn until_probe(
+        batch: &Batch,
+        until: Timestamp,
+        reason: DeferReason,
+        now: Timestamp,
+        fraction: f64,
+    ) -> Self {
+        Self { again: batch.clone(), delay: delay_until(until, now, fraction), reason }
     }
 
     /// Defers the unfinished notifications of a batch. `counts` are those of the others.
@@ -132,8 +142,14 @@ fn deferral_for(deferrals: u32, unfinished: &[Unfinished], now: Timestamp, fract
         Unfinished::RateFull(until) => Some(*until),
         _ => None,
     });
+    let held_until = unfinished.iter().find_map(|why| match why {
+        Unfinished::Held(until) => Some(*until),
+        _ => None,
+    });
     let (delay, reason) = if any(|why| matches!(why, Unfinished::BreakerOpen)) {
         (backoff(0, fraction), DeferReason::BreakerOpen)
+    } else if let Some(until) = held_until {
+        (delay_until(until, now, fraction), DeferReason::Held)
     } else if any(|why| matches!(why, Unfinished::NoTime)) {
         (Duration::ZERO, DeferReason::Deadline)
     } else if any(|why| matches!(why, Unfinished::NotAccepted)) {
@@ -202,7 +218,7 @@ mod tests {
 
     #[test]
     fn batch_that_waits_for_the_breaker_is_unchanged() {
-        let deferral = Deferral::until_probe(&batch(&["c-1"], 2), after(4), NOW, 0.5);
+        let deferral = Deferral::until_probe(&batch(&["c-1"], 2), after(4), DeferReason::BreakerOpen, NOW, 0.5);
         let expected = Deferral { again: batch(&["c-1"], 2), delay: seconds(5.5), reason: DeferReason::BreakerOpen };
         assert_eq!(deferral, expected);
     }

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use domain::Sources;
+use jiff::SignedDuration;
 use store::{Customers, Deliveries, Pushes, Suppressions, TransportLimits};
 
 /// Delivers batches of one channel.
@@ -22,6 +23,8 @@ pub struct Deliverer<C, T> {
     pub composer: C,
     /// The transport to prefer.
     pub primary: RateLimited<T>,
+    /// How long a recipient who is refused for now is tried again (`RetryHours`).
+    pub retry_for: SignedDuration,
     /// The transport to use while the circuit breaker of the primary is open.
     pub fallback: Option<RateLimited<T>>,
 }

@@ -18,9 +18,11 @@
 //! |---|---|
 //! | the order of the steps | this file |
 //! | which transport is called, and when its breaker opens or closes | `breaker` |
+//! | refusals whose fault is unclear, and when a push is held | `hold` |
 //! | who must not get a message | `screening` |
 //! | the share of the rate limit | `rate` |
-//! | what an attempt means for the record, the breaker and the batch | `attempt` |
+//! | how a message is sent, and its outcome recorded | `attempt` |
+//! | what an attempt means for the record, the breaker and the batch | `meaning` |
 //! | when a deferred batch comes again | `deferral` |
 //! | the state that the notifications of a batch share | `round` |
 //! | a message on direct invocation | `send_one` |
@@ -55,6 +57,8 @@ mod attempt;
 mod breaker;
 mod deferral;
 mod deliverer;
+mod hold;
+mod meaning;
 mod rate;
 mod round;
 mod screening;
@@ -111,6 +115,11 @@ where
         }
     }
 
+    /// Defers a batch until a probe is possible.
+    fn defer_until(&self, batch: &Batch, until: Timestamp, reason: DeferReason) -> Deferral {
+        Deferral::until_probe(batch, until, reason, self.sources.now(), self.sources.fraction())
+    }
+
     /// Defers a batch without any progress.
     fn defer_whole(&self, batch: &Batch, reason: DeferReason) -> Delivered {
         Deferral::whole(batch, reason, self.sources.fraction()).into()
@@ -128,21 +137,27 @@ where
         let push_is_cancelled = self.is_cancelled(batch.push).await?;
         let selected = if push_is_cancelled || batch.offer.has_expired(self.sources.now()) {
             // Nothing will be sent, so the state of the breaker does not matter.
-            self.with_probe(&self.primary, None)
+            self.without_probe(&self.primary)
         } else {
-            match self.select_transport().await? {
+            match self.select_transport(Some(batch.push)).await? {
                 Selected::Transport(selected) => selected,
-                Selected::AllOpen { until } => {
+                Selected::AllOpen { until, is_held } => {
                     emit_breaker_state(self.primary.transport.id(), true);
-                    let (now, fraction) = (self.sources.now(), self.sources.fraction());
-                    return Ok(Deferral::until_probe(batch, until, now, fraction).into());
+                    // Some recipients may have been refused for so long that they are given up.
+                    let may_be_over =
+                        batch.origin.is_some_and(|o| o.requested_at + self.retry_for <= self.sources.now());
+                    if !(is_held && may_be_over) {
+                        let reason = if is_held { DeferReason::Held } else { DeferReason::BreakerOpen };
+                        return Ok(self.defer_until(batch, until, reason).into());
+                    }
+                    SelectedTransport { held_until: Some(until), ..self.without_probe(&self.primary) }
                 }
             }
         };
         let delivered = self.deliver_through(&selected, batch, keys, push_is_cancelled, read_at, deadline);
         let delivered = AssertUnwindSafe(delivered).catch_unwind().await;
         // After an error or a panic as well: no other caller can probe until it is released or its lease ends.
-        self.release_probe(&selected).await;
+        self.release_probe(&selected, Some(batch.push)).await;
         delivered.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
@@ -156,9 +171,12 @@ where
         deadline: Timestamp,
     ) -> Result<Delivered, StoreError> {
         let ids: Vec<_> = batch.customers.iter().map(|customer| delivery_id(batch, customer)).collect();
-        let already_final = self.deliveries.find_final(batch.push, &ids).await?;
+        let known = self.deliveries.look_up(batch.push, &ids).await?;
+        if let Some(until) = self.lets_others_probe(selected, batch, &known) {
+            return Ok(self.defer_until(batch, until, DeferReason::Held).into());
+        }
         let recipients = self.read_recipients(batch, &batch.customers).await?;
-        let round = Round::new(batch, keys, selected, already_final, push_is_cancelled, read_at, deadline);
+        let round = Round::new(batch, keys, selected, known, push_is_cancelled, read_at, deadline);
         let turns = self.notify_all(&round, &recipients).await;
         round.emit_metrics().await;
         let (counts, unfinished) = sum_up(batch, turns)?;
@@ -171,8 +189,8 @@ where
 
     async fn notify_all<'b>(&self, round: &Round<'b, C, T>, recipients: &Recipients) -> Vec<(&'b CustomerId, Turn)> {
         // While probing, one attempt at a time.
-        let concurrency = if round.selected.probe.is_some() { 1 } else { CONCURRENCY };
-        stream::iter(&round.batch.customers)
+        let concurrency = if round.selected.is_probing() { 1 } else { CONCURRENCY };
+        stream::iter(self.in_order(round))
             .map(|id| {
                 // Nothing that a panicking turn has touched is used again.
                 let turn = AssertUnwindSafe(self.notify(round, id, recipients)).catch_unwind();
@@ -198,7 +216,7 @@ where
         recipients: &Recipients,
     ) -> Result<NotificationState, StoreError> {
         let batch = round.batch;
-        if let Some(delivery) = round.already_final.get(id) {
+        if let Some(delivery) = round.known.finals.get(id) {
             round.waiting.fetch_sub(1, Ordering::Relaxed);
             return Ok(NotificationState::of(batch.push.number, Unclaimable::Final(*delivery)));
         }
@@ -210,8 +228,14 @@ where
             round.waiting.fetch_sub(1, Ordering::Relaxed);
             return self.record_unsent(batch, id, unsent).await;
         }
-        if round.is_breaker_open.load(Ordering::Relaxed) {
-            return Ok(NotificationState::Unfinished(Unfinished::BreakerOpen));
+        if let Ok((_, address)) = &screened
+            && let Some(resolved) = self.resolve(round, id, address).await?
+        {
+            round.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Ok(resolved);
+        }
+        if let Some(unfinished) = round.stopped.get() {
+            return Ok(NotificationState::Unfinished(*unfinished));
         }
         let asked_at = self.sources.now();
         let slot = self.acquire_slot(round).await?;
@@ -275,14 +299,14 @@ where
         unfinished: Vec<(CustomerId, Unfinished)>,
     ) -> Delivered {
         if let Some(refusal) = round.refusal.into_inner() {
-            self.note_refusal(round.selected.id, &refusal).await;
+            self.note_temporary_refusal(round.selected.id, &refusal).await;
         }
         Deferral::rest(round.batch, counts, unfinished, self.sources.now(), self.sources.fraction()).into()
     }
 
     /// Stores why the provider did not take some messages, for those who watch the push. Best effort: without it
     /// nothing is lost, but with an error what this round has done would be repeated.
-    async fn note_refusal(&self, transport: TransportId, refusal: &str) {
+    async fn note_temporary_refusal(&self, transport: TransportId, refusal: &str) {
         if let Err(error) = self.limits.record_refusal(transport, refusal).await {
             tracing::warn!(%transport, error = %error, "failed to store why the provider refuses messages for now");
         }

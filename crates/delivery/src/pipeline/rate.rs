@@ -44,8 +44,8 @@ where
         if round.has_no_time(self.sources.now()) {
             return Ok(SlotResult::Unavailable(Unfinished::NoTime));
         }
-        if round.is_breaker_open.load(Ordering::Relaxed) {
-            return Ok(SlotResult::Unavailable(Unfinished::BreakerOpen));
+        if let Some(unfinished) = round.stopped.get() {
+            return Ok(SlotResult::Unavailable(*unfinished));
         }
         if let Some(full_until) = share.full_until {
             return Ok(SlotResult::Unavailable(Unfinished::RateFull(full_until)));
@@ -64,11 +64,7 @@ where
         round.waiting.fetch_sub(1, Ordering::Relaxed);
         drop(share);
         self.sleep_until(at).await;
-        Ok(if round.is_breaker_open.load(Ordering::Relaxed) {
-            SlotResult::Unavailable(Unfinished::BreakerOpen)
-        } else {
-            SlotResult::Acquired
-        })
+        Ok(round.stopped.get().map_or(SlotResult::Acquired, |unfinished| SlotResult::Unavailable(*unfinished)))
     }
 
     /// Takes the next of `slots`, or reserves `wanted` more, waiting until `latest` at most.

@@ -1,22 +1,22 @@
 //! One round of a batch: the state that its notifications share.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use domain::CustomerId;
 use domain::notification::Outcome;
 use domain::queue::Batch;
 use jiff::Timestamp;
 use runtime::clients::OPERATION_TIMEOUT;
 use runtime::metrics::{self, Unit};
-use store::deliveries::{FinalDelivery, Unclaimable};
+use store::deliveries::{FinalDelivery, KnownDeliveries, Unclaimable};
 use store::limits::ReservedSlots;
 use tokio::sync::Mutex;
 
 use super::attempt::MIN_TIME_TO_RECORD;
 use super::breaker::{SelectedTransport, Signal};
 use super::deferral::Unfinished;
+use super::hold::Fared;
 use crate::compose::Compose;
 use crate::transport::Transport;
 
@@ -72,8 +72,8 @@ pub(super) struct Round<'b, C: Compose, T> {
     /// What composing needs.
     pub(super) keys: C::Keys,
     pub(super) selected: &'b SelectedTransport<'b, T>,
-    /// Notifications that were sent, or final for this push, before this round.
-    pub(super) already_final: HashMap<CustomerId, FinalDelivery>,
+    /// What was known of the deliveries before this round.
+    pub(super) known: KnownDeliveries,
     pub(super) deadline: Timestamp,
     pub(super) push_is_cancelled: bool,
     /// When the push and the customers were read.
@@ -81,8 +81,10 @@ pub(super) struct Round<'b, C: Compose, T> {
     pub(super) share: Mutex<RateShare>,
     /// Notifications that may still need a slot.
     pub(super) waiting: AtomicU32,
-    /// Set once the transport is found unreachable: no more notifications are started.
-    pub(super) is_breaker_open: AtomicBool,
+    /// Set once the transport is found unreachable, or the push is held: no more notifications are started.
+    pub(super) stopped: OnceLock<Unfinished>,
+    /// How messages have fared.
+    pub(super) fared: std::sync::Mutex<Fared>,
     /// Messages in a row without a response.
     pub(super) unanswered_streak: AtomicU32,
     /// The last reason for which the provider did not take a message for now.
@@ -98,7 +100,7 @@ impl<'b, C: Compose, T> Round<'b, C, T> {
         batch: &'b Batch,
         keys: C::Keys,
         selected: &'b SelectedTransport<'b, T>,
-        already_final: HashMap<CustomerId, FinalDelivery>,
+        known: KnownDeliveries,
         push_is_cancelled: bool,
         read_at: Timestamp,
         deadline: Timestamp,
@@ -107,13 +109,14 @@ impl<'b, C: Compose, T> Round<'b, C, T> {
             batch,
             keys,
             selected,
-            already_final,
+            known,
             deadline,
             push_is_cancelled,
             read_at,
             share: Mutex::default(),
             waiting: AtomicU32::new(u32::try_from(batch.customers.len()).unwrap_or(u32::MAX)),
-            is_breaker_open: AtomicBool::new(false),
+            stopped: selected.held_until.map_or_else(OnceLock::new, |until| OnceLock::from(Unfinished::Held(until))),
+            fared: std::sync::Mutex::new(Fared::new(selected)),
             unanswered_streak: AtomicU32::new(0),
             refusal: Mutex::default(),
             latencies_ms: Mutex::default(),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use domain::notification::Outcome;
+use domain::notification::{Outcome, ReasonCode};
 use domain::push::PushState;
 use domain::queue::Batch;
 use domain::{AddressHash, Customer, CustomerId, PushId};
@@ -34,25 +34,45 @@ pub(super) fn screen<'r>(
     address: impl Fn(&'r Customer) -> Option<&'r str>,
 ) -> Result<(&'r Customer, &'r str), FinalOutcome> {
     if push_is_cancelled {
-        return Err(FinalOutcome::unsent(Outcome::Cancelled, "the push was cancelled"));
+        return Err(FinalOutcome::unsent(Outcome::Cancelled, ReasonCode::PushCancelled, "the push was cancelled"));
     }
     if batch.offer.has_expired(now) {
-        return Err(FinalOutcome::unsent(Outcome::Expired, "the offer has expired"));
+        return Err(FinalOutcome::unsent(Outcome::Expired, ReasonCode::OfferExpired, "the offer has expired"));
     }
     if found.unreadable.contains(id) {
-        return Err(FinalOutcome::unsent(Outcome::Failed, "the customer's record cannot be read"));
+        return Err(FinalOutcome::unsent(
+            Outcome::Failed,
+            ReasonCode::CustomerUnreadable,
+            "the customer's record cannot be read",
+        ));
     }
     let Some(customer) = found.customers.get(id) else {
-        return Err(FinalOutcome::unsent(Outcome::OptedOut, "the customer no longer exists"));
+        return Err(FinalOutcome::unsent(
+            Outcome::OptedOut,
+            ReasonCode::CustomerDeleted,
+            "the customer no longer exists",
+        ));
     };
     let Some(address) = address(customer).filter(|_| customer.reachable_by(batch.channel)) else {
-        return Err(FinalOutcome::unsent(Outcome::OptedOut, "the customer's consent or address was removed"));
+        return Err(FinalOutcome::unsent(
+            Outcome::OptedOut,
+            ReasonCode::NotReachable,
+            "the customer's consent or address was removed",
+        ));
     };
     match suppressed.get(id) {
         None => Ok((customer, address)),
-        Some(Reason::OptedOut) => Err(FinalOutcome::unsent(Outcome::OptedOut, "the customer unsubscribed")),
-        Some(Reason::Bounced) => Err(FinalOutcome::unsent(Outcome::Suppressed, "the address bounced")),
-        Some(Reason::Complained) => Err(FinalOutcome::unsent(Outcome::Suppressed, "a complaint came from the address")),
+        Some(Reason::OptedOut) => {
+            Err(FinalOutcome::unsent(Outcome::OptedOut, ReasonCode::OptedOut, "the customer unsubscribed"))
+        }
+        Some(Reason::Bounced) => {
+            Err(FinalOutcome::unsent(Outcome::Suppressed, ReasonCode::AddressBounced, "the address bounced"))
+        }
+        Some(Reason::Complained) => Err(FinalOutcome::unsent(
+            Outcome::Suppressed,
+            ReasonCode::AddressComplained,
+            "a complaint came from the address",
+        )),
     }
 }
 
@@ -87,7 +107,7 @@ where
         let (customer, address) = screen(batch, push_is_cancelled, self.sources.now(), id, recipients, address)?;
         match self.composer.compose(keys, &batch.offer, customer) {
             Ok(message) => Ok((message, address)),
-            Err(reason) => Err(FinalOutcome::unsent(Outcome::Failed, reason)),
+            Err(reason) => Err(FinalOutcome::unsent(Outcome::Failed, ReasonCode::NotComposable, reason)),
         }
     }
 }
@@ -143,32 +163,68 @@ mod tests {
         let all = json!(["email", "sms"]);
         for (cancelled, now, recipients, has_address, expected) in [
             (false, before, customer(all.clone()), true, None),
-            (true, after, unreadable(), true, Some((Outcome::Cancelled, "the push was cancelled"))),
-            (false, after, unreadable(), true, Some((Outcome::Expired, "the offer has expired"))),
-            (false, before, unreadable(), true, Some((Outcome::Failed, "the customer's record cannot be read"))),
-            (false, before, Recipients::default(), true, Some((Outcome::OptedOut, "the customer no longer exists"))),
+            (
+                true,
+                after,
+                unreadable(),
+                true,
+                Some((Outcome::Cancelled, ReasonCode::PushCancelled, "the push was cancelled")),
+            ),
+            (
+                false,
+                after,
+                unreadable(),
+                true,
+                Some((Outcome::Expired, ReasonCode::OfferExpired, "the offer has expired")),
+            ),
+            (
+                false,
+                before,
+                unreadable(),
+                true,
+                Some((Outcome::Failed, ReasonCode::CustomerUnreadable, "the customer's record cannot be read")),
+            ),
+            (
+                false,
+                before,
+                Recipients::default(),
+                true,
+                Some((Outcome::OptedOut, ReasonCode::CustomerDeleted, "the customer no longer exists")),
+            ),
             (
                 false,
                 before,
                 customer(all),
                 false,
-                Some((Outcome::OptedOut, "the customer's consent or address was removed")),
+                Some((Outcome::OptedOut, ReasonCode::NotReachable, "the customer's consent or address was removed")),
             ),
             (
                 false,
                 before,
                 customer(json!(["sms"])),
                 true,
-                Some((Outcome::OptedOut, "the customer's consent or address was removed")),
+                Some((Outcome::OptedOut, ReasonCode::NotReachable, "the customer's consent or address was removed")),
             ),
-            (false, before, suppressed(Reason::OptedOut), true, Some((Outcome::OptedOut, "the customer unsubscribed"))),
-            (false, before, suppressed(Reason::Bounced), true, Some((Outcome::Suppressed, "the address bounced"))),
+            (
+                false,
+                before,
+                suppressed(Reason::OptedOut),
+                true,
+                Some((Outcome::OptedOut, ReasonCode::OptedOut, "the customer unsubscribed")),
+            ),
+            (
+                false,
+                before,
+                suppressed(Reason::Bounced),
+                true,
+                Some((Outcome::Suppressed, ReasonCode::AddressBounced, "the address bounced")),
+            ),
             (
                 false,
                 before,
                 suppressed(Reason::Complained),
                 true,
-                Some((Outcome::Suppressed, "a complaint came from the address")),
+                Some((Outcome::Suppressed, ReasonCode::AddressComplained, "a complaint came from the address")),
             ),
         ] {
             let id = "c-1".parse().unwrap();
@@ -176,8 +232,8 @@ mod tests {
             let screened = screen(&batch(), cancelled, now.parse().unwrap(), &id, &recipients, address);
             match expected {
                 None => assert_eq!(screened.unwrap().1, ADDRESS),
-                Some((outcome, reason)) => {
-                    assert_eq!(screened.unwrap_err(), FinalOutcome::unsent(outcome, reason));
+                Some((outcome, code, reason)) => {
+                    assert_eq!(screened.unwrap_err(), FinalOutcome::unsent(outcome, code, reason));
                 }
             }
         }

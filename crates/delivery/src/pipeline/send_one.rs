@@ -40,12 +40,12 @@ where
     /// # Errors
     /// Only after [`SendError::Unanswered`] may the message have been sent.
     pub async fn send_one(&self, message: &C::Message, deadline: Timestamp) -> Result<Accepted, SendOneError> {
-        let selected = match self.select_transport().await? {
+        let selected = match self.select_transport(None).await? {
             Selected::Transport(selected) => selected,
-            Selected::AllOpen { until } => return Err(SendOneError::BreakerOpen { until }),
+            Selected::AllOpen { until, .. } => return Err(SendOneError::BreakerOpen { until }),
         };
         let sent = self.send_through(&selected, message, deadline).await;
-        self.release_probe(&selected).await;
+        self.release_probe(&selected, None).await;
         sent
     }
 

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use domain::TransportId;
 use domain::notification::ReasonCode;
+pub use domain::notification::Suspect;
 use jiff::Timestamp;
 
 mod aws_error;
@@ -106,15 +107,6 @@ pub enum RefusalKind {
     Temporary,
     /// The recipient's, or one of the whole conversation, as `suspect` says. Only the other recipients show which.
     Ambiguous(Suspect),
-}
-
-/// What an ambiguous refusal may be about, besides the recipient.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Suspect {
-    /// Us: our address, domain or reputation. All messages through the transport are refused.
-    Sender,
-    /// The content. All messages of the push are refused, as the provider has read them.
-    Content,
 }
 
 impl RefusalKind {

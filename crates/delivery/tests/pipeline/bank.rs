@@ -9,7 +9,7 @@ use domain::push::{OutcomeCounts, ScanCounts};
 use domain::queue::Batch;
 use domain::unsubscribe::Subscription;
 use domain::{Channel, Customer, CustomerId, Offer, PushId, Sources, TransportId};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use store::offers::PushRequest;
 use store::pushes::{Plan, ScanStep, SliceScan};
@@ -23,6 +23,8 @@ use crate::stored::hash_of;
 
 /// The timeout of the e-mail function in `template.yaml`.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(150);
+/// `RetryHours` in `template.yaml`.
+pub(crate) const RETRY_FOR: SignedDuration = SignedDuration::from_hours(72);
 /// The longest attempt of the deployed SMTP transport.
 pub(crate) const SMTP_DURATION: Duration = Duration::from_secs(90);
 /// The longest attempt of the deployed SES transport.
@@ -130,6 +132,7 @@ impl Bank {
             sources: sources.clone(),
             composer: self.composer.clone(),
             primary: limited(&self.smtp),
+            retry_for: RETRY_FOR,
             fallback: self.has_fallback.then(|| limited(&self.ses)),
         }
     }

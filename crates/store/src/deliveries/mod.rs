@@ -6,12 +6,16 @@
 //! # Layout
 //! | to change | open |
 //! |---|---|
-//! | who may send a notification, and how its outcome is recorded | `claim` |
+//! | who may send a notification | `claim` |
+//! | what is known of a notification before that | `known` |
+//! | how its outcome is recorded | `outcome` |
 //! | what callers read about deliveries | `query` |
 //! | what providers report after they accepted a message | `feedback` |
 
 mod claim;
 mod feedback;
+mod known;
+mod outcome;
 mod query;
 
 use aws_sdk_dynamodb::Client;
@@ -23,10 +27,10 @@ use sha2::{Digest, Sha256};
 use crate::attributes::{Item, key, millis_serde};
 use crate::table::Table;
 
-pub use claim::{
-    Claim, ClaimResult, FinalDelivery, FinalOutcome, RecordResult, Release, ResendPolicy, Route, Unclaimable,
-};
+pub use claim::{Claim, ClaimResult, FinalDelivery, ResendPolicy, Route, Unclaimable};
 pub use feedback::{Feedback, FeedbackKind, FeedbackResult};
+pub use known::{KnownDeliveries, PastRefusal, PendingDelivery};
+pub use outcome::{FinalOutcome, RecordResult, Release};
 pub use query::Delivery;
 
 /// Partitions of one offer's deliveries. They keep each partition below DynamoDB's limit of 1,000 writes a second.
@@ -70,6 +74,8 @@ struct DeliveryItem {
     push: u32,
     #[serde(default)]
     attempts: u32,
+    /// Why it was not sent, or not yet: for programs, and in words.
+    code: Option<String>,
     reason: Option<String>,
     provider_message_id: Option<String>,
     #[serde(with = "millis_serde")]
@@ -85,6 +91,14 @@ struct DeliveryItem {
     /// When it was last handed over without a response.
     #[serde(default, with = "millis_serde::option")]
     unanswered_at: Option<Timestamp>,
+    /// When it was last refused without an outcome, and first; how often; at which address.
+    #[serde(default, with = "millis_serde::option")]
+    refused_at: Option<Timestamp>,
+    #[serde(default, with = "millis_serde::option")]
+    refused_since: Option<Timestamp>,
+    #[serde(default)]
+    refusals: u32,
+    refused_address: Option<String>,
     feedback: Option<String>,
     #[serde(default)]
     feedback_detail: String,

@@ -1,6 +1,6 @@
 //! Reading the deliveries of an offer.
 
-use domain::notification::DeliveryState;
+use domain::notification::{DeliveryState, ReasonCode};
 use domain::{Channel, CustomerId, OfferId};
 use jiff::Timestamp;
 
@@ -22,7 +22,9 @@ pub struct Delivery {
     pub push: u32,
     /// How often it was claimed.
     pub attempts: u32,
-    /// Why it was not sent.
+    /// Why it was not sent, or not yet. `None` if a later release stored a code that is unknown here.
+    pub code: Option<ReasonCode>,
+    /// The same in words.
     pub reason: Option<String>,
     /// The provider's id of the message.
     pub provider_message_id: Option<String>,
@@ -110,6 +112,7 @@ impl Deliveries {
             state: item.state.parse().map_err(|_| malformed())?,
             push: item.push,
             attempts: item.attempts,
+            code: item.code.and_then(|code| code.parse().ok()),
             reason: item.reason.filter(|reason| !reason.is_empty()),
             provider_message_id: item.provider_message_id,
             updated_at: item.updated_at,

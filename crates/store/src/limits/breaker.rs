@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use domain::TransportId;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{LimitsItem, TransportLimits, truncate_reason};
+use super::{Checked, LimitsItem, Scope, TransportLimits, truncate_reason};
 use crate::StoreError;
 use crate::attributes::{millis, number, text};
 use crate::table::{Attempts, Conditional, never_own};
@@ -23,6 +23,10 @@ const FIRST_BLOCK: SignedDuration = SignedDuration::from_secs(1);
 const MAX_BLOCK: SignedDuration = SignedDuration::from_secs(60);
 /// How long others wait before they look again, while one caller probes. A probe usually takes less than a second.
 const PROBE_WAIT: SignedDuration = SignedDuration::from_secs(1);
+
+/// Blocks, and ends the probe that failed.
+pub(super) const OPEN: &str = "REMOVE probeUntil, probeToken SET blockedUntil = :until, openedAt = :now, \
+                               failures = :failures, lastError = :reason";
 
 /// Whether a transport may be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,9 +48,16 @@ pub struct Probe {
     /// Identifies the lease.
     token: String,
     /// The block that had ended. While it is the last one, the result of the probe counts, also after the lease.
-    block: Timestamp,
+    pub(super) block: Timestamp,
     /// Probes that failed in a row before this one.
     failures: u32,
+}
+
+impl Probe {
+    /// When the block ended, after which it may be probed.
+    pub const fn block_end(&self) -> Timestamp {
+        self.block
+    }
 }
 
 /// The result of opening a breaker.
@@ -63,7 +74,7 @@ pub enum OpenResult {
 
 /// What the stored state means for a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Gate {
+pub(super) enum Gate {
     Closed,
     /// The block has ended, and no caller is probing.
     MayProbe {
@@ -75,7 +86,7 @@ enum Gate {
 }
 
 impl LimitsItem {
-    fn gate(&self, now: Timestamp) -> Gate {
+    pub(super) fn gate(&self, now: Timestamp) -> Gate {
         match (self.blocked_until, self.probe_until) {
             (None, _) => Gate::Closed,
             (Some(block), _) if block > now => Gate::Open { until: block },
@@ -88,14 +99,19 @@ impl LimitsItem {
 impl TransportLimits {
     /// Returns whether a transport may be called. The right to probe is a lease for this long. Makes up to
     /// two calls.
-    pub async fn check_breaker(
+    pub async fn check_breaker(&self, transport: TransportId, probe_lease: Duration) -> Result<Checked, StoreError> {
+        let item = self.get(transport).await?.unwrap_or_default();
+        let state = self.pass_gate(transport.into(), &item, probe_lease).await?;
+        Ok(Checked { state, evidence: item.evidence() })
+    }
+
+    /// What the item means for a caller. Acquires the right to probe if it may be had.
+    pub(super) async fn pass_gate(
         &self,
-        transport: TransportId,
+        scope: Scope,
+        item: &LimitsItem,
         probe_lease: Duration,
     ) -> Result<BreakerState, StoreError> {
-        let Some(item) = self.get(transport).await? else {
-            return Ok(BreakerState::Closed);
-        };
         let now = self.table.now();
         let block = match item.gate(now) {
             Gate::Closed => return Ok(BreakerState::Closed),
@@ -104,7 +120,7 @@ impl TransportLimits {
         };
         let token = self.table.sources().uuid().to_string();
         let acquire = self
-            .update(transport)
+            .update(scope)
             .update_expression("SET probeUntil = :until, probeToken = :token")
             .condition_expression("blockedUntil = :block AND (attribute_not_exists(probeUntil) OR probeUntil <= :now)")
             .expression_attribute_values(":until", millis(now + probe_lease))
@@ -130,14 +146,24 @@ impl TransportLimits {
         probe: Option<&Probe>,
         reason: &str,
     ) -> Result<OpenResult, StoreError> {
+        let open = |update: UpdateItemFluentBuilder| update.update_expression(OPEN);
+        self.block(transport.into(), probe, reason, open).await
+    }
+
+    /// Blocks a transport or a push. `open` sets the expression, which starts with [`OPEN`].
+    pub(super) async fn block(
+        &self,
+        scope: Scope,
+        probe: Option<&Probe>,
+        reason: &str,
+        open: impl FnOnce(UpdateItemFluentBuilder) -> UpdateItemFluentBuilder,
+    ) -> Result<OpenResult, StoreError> {
         let failures = probe.map_or(0, |probe| probe.failures.saturating_add(1));
-        let until = self.table.now() + block_after(failures);
-        let open = self
-            .update(transport)
-            .update_expression(
-                "SET blockedUntil = :until, failures = :failures, lastError = :reason REMOVE probeUntil, probeToken",
-            )
+        let now = self.table.now();
+        let until = now + block_after(failures);
+        let open = open(self.update(scope))
             .expression_attribute_values(":until", millis(until))
+            .expression_attribute_values(":now", millis(now))
             .expression_attribute_values(":failures", number(failures))
             .expression_attribute_values(":reason", text(truncate_reason(reason)));
         let open = match probe {
@@ -169,9 +195,9 @@ impl TransportLimits {
     }
 
     /// Releases an unused probe lease, so that the next caller can acquire it.
-    pub async fn release_probe(&self, transport: TransportId, probe: &Probe) -> Result<(), StoreError> {
+    pub async fn release_probe(&self, scope: impl Into<Scope>, probe: &Probe) -> Result<(), StoreError> {
         let release = self
-            .update(transport)
+            .update(scope)
             .update_expression("REMOVE probeUntil, probeToken")
             .condition_expression("probeToken = :token")
             .expression_attribute_values(":token", text(&probe.token));

@@ -5,20 +5,26 @@
 //! |---|---|
 //! | how sends are spread over time | `rate` |
 //! | when a transport that fails is left alone, and who tries it again | `breaker` |
+//! | refusals in a row, and pushes that are held because of them | `hold` |
 //! | what delays a push, for those who watch it | `status` |
 //!
-//! A transport has one item, which its rate limit and its circuit breaker share.
+//! A transport has one item, which its rate limit and its circuit breaker share. A push whose messages a transport
+//! refuses has one as well, for the time being.
 
 mod breaker;
+mod hold;
 mod rate;
 mod status;
 
+use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use domain::{Sources, TransportId};
+use domain::notification::Suspect;
+use domain::{PushId, Sources, TransportId};
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -28,10 +34,36 @@ use crate::table::Table;
 
 pub use breaker::{BreakerState, OpenResult, Probe};
 pub use domain::push::waiting::Delay;
+pub use hold::{Checked, Evidence, RUN_LENGTH};
 pub use rate::{Reservation, ReservedSlots};
 
 /// Maximum length of a stored reason, in characters.
 const REASON_LIMIT: usize = 500;
+
+/// What a circuit breaker stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All sends through a transport.
+    Transport(TransportId),
+    /// The sends of one push through a transport.
+    Push(PushId, TransportId),
+}
+
+impl From<TransportId> for Scope {
+    fn from(transport: TransportId) -> Self {
+        Self::Transport(transport)
+    }
+}
+
+/// The partition key.
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transport(transport) => transport.fmt(f),
+            Self::Push(push, transport) => write!(f, "push#{push}#{transport}"),
+        }
+    }
+}
 
 /// The Pacing table.
 #[derive(Debug, Clone)]
@@ -64,6 +96,21 @@ struct LimitsItem {
     last_error: Option<String>,
     #[serde(default, with = "millis_serde::option")]
     refused_at: Option<Timestamp>,
+    /// When a message was last accepted, as far as that was recorded.
+    #[serde(default, with = "millis_serde::option")]
+    accepted_at: Option<Timestamp>,
+    /// The recipients who were refused ambiguously since then: their address hashes, up to the length of a run.
+    #[serde(default)]
+    refused: HashSet<String>,
+    /// When the last block began.
+    #[serde(default, with = "millis_serde::option")]
+    opened_at: Option<Timestamp>,
+    /// Of a push: what its refusals may be about.
+    #[serde(default)]
+    suspect: Option<Suspect>,
+    /// Of a push: when other pushes' messages showed that the transport accepts ours.
+    #[serde(default, with = "millis_serde::option")]
+    cleared_at: Option<Timestamp>,
 }
 
 impl TransportLimits {
@@ -72,12 +119,12 @@ impl TransportLimits {
         Self { table: Table::new(client, table, sources), last_latency: Arc::default() }
     }
 
-    fn update(&self, transport: TransportId) -> UpdateItemFluentBuilder {
-        self.table.update(partition_key(transport))
+    fn update(&self, scope: impl Into<Scope>) -> UpdateItemFluentBuilder {
+        self.table.update(partition_key(scope.into()))
     }
 
-    async fn get(&self, transport: TransportId) -> Result<Option<LimitsItem>, StoreError> {
-        self.table.get(partition_key(transport)).await?.map(|item| self.table.read(item)).transpose()
+    async fn get(&self, scope: impl Into<Scope>) -> Result<Option<LimitsItem>, StoreError> {
+        self.table.get(partition_key(scope.into())).await?.map(|item| self.table.read(item)).transpose()
     }
 }
 

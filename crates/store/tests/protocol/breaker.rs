@@ -14,7 +14,7 @@ const SES: TransportId = TransportId::Ses;
 const LEASE: Duration = Duration::from_secs(100);
 
 async fn check(world: &World) -> BreakerState {
-    world.limits().check_breaker(SES, LEASE).await.unwrap()
+    world.limits().check_breaker(SES, LEASE).await.unwrap().state
 }
 
 async fn open(world: &World, probe: Option<&Probe>) -> OpenResult {
@@ -59,7 +59,7 @@ async fn the_first_failure_blocks_the_transport_for_a_second() {
     let outage = Delay::Outage { last_error: Some("no connection".to_owned()) };
     assert_eq!(world.limits().delay(SES).await.unwrap(), Some(outage));
     // Another transport is not affected.
-    assert_eq!(world.limits().check_breaker(TransportId::Smtp, LEASE).await.unwrap(), BreakerState::Closed);
+    assert_eq!(world.limits().check_breaker(TransportId::Smtp, LEASE).await.unwrap().state, BreakerState::Closed);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::TransportId;
-use domain::notification::Outcome;
+use domain::notification::{Outcome, ReasonCode};
 use serde_json::{Value, json};
 use store::deliveries::{ClaimResult, FinalDelivery, FinalOutcome, Release, ResendPolicy, Route, Unclaimable};
 use testing::Fault;
@@ -87,6 +87,7 @@ async fn a_repeated_claim_does_not_take_another_ones_for_its_own() {
 async fn what_was_sent_is_never_claimed_again() {
     let sent = FinalOutcome {
         outcome: Outcome::Sent,
+        code: None,
         reason: None,
         provider_message_id: Some("m-1".to_owned()),
         address_hash: Some(address(ASHA)),
@@ -106,7 +107,7 @@ async fn what_was_sent_is_never_claimed_again() {
 
 #[tokio::test(start_paused = true)]
 async fn only_a_later_push_sends_what_an_earlier_one_did_not() {
-    let unsent = |outcome| FinalOutcome::unsent(outcome, "why");
+    let unsent = |outcome| FinalOutcome::unsent(outcome, ReasonCode::RecipientRefused, "why");
     let failed_at = |at| FinalOutcome { address_hash: Some(address(at)), ..unsent(Outcome::Failed) };
     for (outcome, with_unsent, with_rejected) in [
         (unsent(Outcome::Suppressed), true, true),
@@ -139,14 +140,14 @@ async fn a_claim_forgets_why_the_earlier_push_failed() {
     let world = World::new();
     let rejected = FinalOutcome {
         address_hash: Some(address("old@example.com")),
-        ..FinalOutcome::unsent(Outcome::Failed, "mailbox does not exist")
+        ..FinalOutcome::unsent(Outcome::Failed, ReasonCode::RecipientRefused, "mailbox does not exist")
     };
     left_by_push_1(&world, rejected).await;
     let claim = claim(&world, 2).await;
     let item = world.only("Deliveries");
     assert_eq!((&item["reason"], &item["addressHash"]), (&Value::Null, &Value::Null));
     // It fails again, without an attempt: a third push may send it to any address.
-    let unsent = FinalOutcome::unsent(Outcome::Failed, "cannot be composed");
+    let unsent = FinalOutcome::unsent(Outcome::Failed, ReasonCode::RecipientRefused, "cannot be composed");
     world.deliveries().record(&claim, &unsent).await.unwrap();
     assert!(is_granted(&try_claim(&world, 3, ResendPolicy::Unsent(&address("old@example.com")), EMAIL_ONLY).await));
 }
@@ -160,7 +161,7 @@ async fn a_message_without_a_response_is_reserved_for_its_transport() {
     for (release, is_reserved) in [(Release::Unanswered, true), (Release::Unsent, false)] {
         let world = World::new();
         let ClaimResult::Granted(claim) = try_claim(&world, 1, policy, primary).await else { panic!("not granted") };
-        world.deliveries().release(&claim, "why", release).await.unwrap();
+        world.deliveries().release(&claim, ReasonCode::RefusedForNow, "why", release).await.unwrap();
         let by_fallback = try_claim(&world, 1, policy, fallback).await;
         if !is_reserved {
             assert!(is_granted(&by_fallback));
@@ -181,7 +182,7 @@ async fn the_transport_that_did_not_respond_may_try_again_at_once() {
         let world = World::new();
         let route = Route { transport: TransportId::Ses, other };
         let first = claim(&world, 1).await;
-        world.deliveries().release(&first, "why", Release::Unanswered).await.unwrap();
+        world.deliveries().release(&first, ReasonCode::RefusedForNow, "why", Release::Unanswered).await.unwrap();
         let again = try_claim(&world, 1, ResendPolicy::UnsentAndRejected, route).await;
         let ClaimResult::Granted(again) = again else { panic!("{again:?}") };
         assert_eq!(again.unanswered, 1);
@@ -191,7 +192,7 @@ async fn the_transport_that_did_not_respond_may_try_again_at_once() {
 #[tokio::test(start_paused = true)]
 async fn an_outcome_without_sending_is_recorded_in_one_write() {
     let world = World::new();
-    let outcome = FinalOutcome::unsent(Outcome::OptedOut, "the customer unsubscribed");
+    let outcome = FinalOutcome::unsent(Outcome::OptedOut, ReasonCode::RecipientRefused, "the customer unsubscribed");
     let recorded = world.deliveries().record_unsent(&email_to("c-1"), push(1), &offer(), &outcome).await.unwrap();
     assert_eq!(recorded, Unclaimable::Final(FinalDelivery { push: 1, outcome: Outcome::OptedOut }));
     assert_eq!(world.dynamo.calls(), [("UpdateItem", "Deliveries")]);
@@ -203,7 +204,7 @@ async fn an_outcome_without_sending_is_recorded_in_one_write() {
 
 #[tokio::test(start_paused = true)]
 async fn an_outcome_without_sending_replaces_neither_a_running_claim_nor_a_final_one() {
-    let outcome = FinalOutcome::unsent(Outcome::Cancelled, "the push was cancelled");
+    let outcome = FinalOutcome::unsent(Outcome::Cancelled, ReasonCode::RecipientRefused, "the push was cancelled");
     let record = async |world: &World, number| {
         let deliveries = world.deliveries();
         deliveries.record_unsent(&email_to("c-1"), push(number), &offer(), &outcome).await.unwrap()
@@ -211,8 +212,10 @@ async fn an_outcome_without_sending_replaces_neither_a_running_claim_nor_a_final
     let world = World::new();
     let claim = claim(&world, 1).await;
     assert_eq!(record(&world, 1).await, Unclaimable::Leased { until: claim.lease_until });
-    let rejected =
-        FinalOutcome { address_hash: Some(address(ASHA)), ..FinalOutcome::unsent(Outcome::Failed, "rejected") };
+    let rejected = FinalOutcome {
+        address_hash: Some(address(ASHA)),
+        ..FinalOutcome::unsent(Outcome::Failed, ReasonCode::RecipientRefused, "rejected")
+    };
     world.deliveries().record(&claim, &rejected).await.unwrap();
     let failed = Unclaimable::Final(FinalDelivery { push: 1, outcome: Outcome::Failed });
     assert_eq!(record(&world, 1).await, failed);
@@ -225,7 +228,7 @@ async fn an_outcome_without_sending_ends_an_abandoned_claim() {
     let world = World::new();
     claim(&world, 1).await;
     tokio::time::sleep(Duration::from_millis(60_001)).await;
-    let outcome = FinalOutcome::unsent(Outcome::Expired, "the offer has expired");
+    let outcome = FinalOutcome::unsent(Outcome::Expired, ReasonCode::RecipientRefused, "the offer has expired");
     let recorded = world.deliveries().record_unsent(&email_to("c-1"), push(1), &offer(), &outcome).await.unwrap();
     assert_eq!(recorded, Unclaimable::Final(FinalDelivery { push: 1, outcome: Outcome::Expired }));
     let item = world.only("Deliveries");
@@ -250,7 +253,7 @@ async fn deliveries_that_need_no_claim_are_found_in_one_call() {
     let world = World::new();
     let record = async |id: &str, number, outcome| {
         let deliveries = world.deliveries();
-        let outcome = FinalOutcome::unsent(outcome, "why");
+        let outcome = FinalOutcome::unsent(outcome, ReasonCode::RecipientRefused, "why");
         deliveries.record_unsent(&email_to(id), push(number), &offer(), &outcome).await.unwrap();
     };
     record("sent-before", 1, Outcome::Sent).await;
@@ -260,7 +263,7 @@ async fn deliveries_that_need_no_claim_are_found_in_one_call() {
     world.dynamo.put("Deliveries", json!({"pk": world.dynamo.items("Deliveries")[0]["pk"], "sk": "odd#email"}));
     world.dynamo.forget_calls();
     let ids = ["sent-before", "cancelled-before", "failed-now", "c-1", "odd", "missing"].map(email_to);
-    let mut found: Vec<_> = world.deliveries().find_final(push(2), &ids).await.unwrap().into_iter().collect();
+    let mut found: Vec<_> = world.deliveries().look_up(push(2), &ids).await.unwrap().finals.into_iter().collect();
     found.sort_by_key(|(id, _)| id.clone());
     assert_eq!(
         found,
@@ -278,7 +281,7 @@ async fn deliveries_that_need_no_claim_are_found_in_one_call() {
 async fn deliveries_of_an_offer_are_spread_over_16_partitions() {
     let world = World::new();
     for number in 0..200 {
-        let outcome = FinalOutcome::unsent(Outcome::Expired, "why");
+        let outcome = FinalOutcome::unsent(Outcome::Expired, ReasonCode::RecipientRefused, "why");
         let id = email_to(&format!("c-{number}"));
         world.deliveries().record_unsent(&id, push(1), &offer(), &outcome).await.unwrap();
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use domain::Channel;
-use domain::notification::{DeliveryState, Outcome};
+use domain::notification::{DeliveryState, Outcome, ReasonCode};
 use serde_json::json;
 use store::deliveries::{DeliveryId, Feedback, FeedbackKind, FeedbackResult, FinalOutcome};
 use store::{Cursor, Deliveries, Offers, Pushes};
@@ -13,7 +13,7 @@ use store::{Cursor, Deliveries, Offers, Pushes};
 use crate::world::{OFFER, World, address, claim, customer, email_to, offer, offer_id, push};
 
 async fn unsent(world: &World, id: &DeliveryId, outcome: Outcome) {
-    let outcome = FinalOutcome::unsent(outcome, "why");
+    let outcome = FinalOutcome::unsent(outcome, ReasonCode::RecipientRefused, "why");
     world.deliveries().record_unsent(id, push(1), &offer(), &outcome).await.unwrap();
 }
 
@@ -23,6 +23,7 @@ async fn a_delivery_is_read_as_recorded() {
     let claim = claim(&world, 1).await;
     let sent = FinalOutcome {
         outcome: Outcome::Sent,
+        code: None,
         reason: None,
         provider_message_id: Some("m-1".to_owned()),
         address_hash: Some(address("asha@example.com")),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::notification::Outcome;
+use domain::notification::{Outcome, ReasonCode};
 use serde_json::{Value, json};
 use store::deliveries::{FinalOutcome, RecordResult, Release};
 use testing::Fault;
@@ -12,6 +12,7 @@ use crate::world::{World, address, claim};
 fn sent() -> FinalOutcome {
     FinalOutcome {
         outcome: Outcome::Sent,
+        code: None,
         reason: None,
         provider_message_id: Some("m-1".to_owned()),
         address_hash: Some(address("asha@example.com")),
@@ -36,7 +37,11 @@ async fn an_outcome_ends_the_claim() {
 async fn a_failure_keeps_its_reason() {
     let world = World::new();
     let claim = claim(&world, 1).await;
-    world.deliveries().record(&claim, &FinalOutcome::unsent(Outcome::Failed, "no such user")).await.unwrap();
+    world
+        .deliveries()
+        .record(&claim, &FinalOutcome::unsent(Outcome::Failed, ReasonCode::RecipientRefused, "no such user"))
+        .await
+        .unwrap();
     let item = world.only("Deliveries");
     assert_eq!((&item["state"], &item["reason"]), (&json!("failed"), &json!("no such user")));
     assert_eq!((&item["addressHash"], &item["providerMessageId"]), (&Value::Null, &Value::Null));
@@ -50,7 +55,8 @@ async fn a_claim_that_was_taken_over_records_nothing() {
     let second = claim(&world, 1).await;
     let before = world.only("Deliveries");
     assert_eq!(world.deliveries().record(&first, &sent()).await.unwrap(), RecordResult::LeaseLost);
-    let released = world.deliveries().release(&first, "why", Release::Unanswered).await.unwrap();
+    let released =
+        world.deliveries().release(&first, ReasonCode::RefusedForNow, "why", Release::Unanswered).await.unwrap();
     assert_eq!(released, RecordResult::LeaseLost);
     assert_eq!(world.only("Deliveries"), before);
     assert_eq!(world.deliveries().record(&second, &sent()).await.unwrap(), RecordResult::Recorded);
@@ -68,7 +74,7 @@ async fn an_abandoned_claim_may_still_be_recorded_if_nobody_took_it_over() {
 async fn a_release_counts_only_messages_without_a_response() {
     let world = World::new();
     let first = claim(&world, 1).await;
-    world.deliveries().release(&first, "mailbox busy", Release::Unsent).await.unwrap();
+    world.deliveries().release(&first, ReasonCode::RefusedForNow, "mailbox busy", Release::Unsent).await.unwrap();
     let item = world.only("Deliveries");
     assert_eq!((&item["state"], &item["reason"]), (&json!("retry"), &json!("mailbox busy")));
     assert_eq!((&item["unanswered"], &item["leaseToken"]), (&Value::Null, &Value::Null));
@@ -77,14 +83,14 @@ async fn a_release_counts_only_messages_without_a_response() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let second = claim(&world, 1).await;
     assert_eq!(second.unanswered, 0);
-    world.deliveries().release(&second, "no reply", Release::Unanswered).await.unwrap();
+    world.deliveries().release(&second, ReasonCode::RefusedForNow, "no reply", Release::Unanswered).await.unwrap();
     let item = world.only("Deliveries");
     assert_eq!((&item["unanswered"], &item["unansweredVia"]), (&json!(1), &json!("ses")));
     assert_eq!(item["unansweredAt"], world.now().as_millisecond());
 
     let third = claim(&world, 1).await;
     assert_eq!(third.unanswered, 1);
-    world.deliveries().release(&third, "no reply", Release::Unanswered).await.unwrap();
+    world.deliveries().release(&third, ReasonCode::RefusedForNow, "no reply", Release::Unanswered).await.unwrap();
     assert_eq!(world.only("Deliveries")["unanswered"], 2);
 }
 
@@ -105,7 +111,8 @@ async fn a_release_whose_response_is_lost_is_no_lost_lease_and_counts_once() {
     let world = World::new();
     let claim = claim(&world, 1).await;
     world.dynamo.inject("UpdateItem", "Deliveries", [Fault::LoseResponse]);
-    let released = world.deliveries().release(&claim, "no reply", Release::Unanswered).await.unwrap();
+    let released =
+        world.deliveries().release(&claim, ReasonCode::RefusedForNow, "no reply", Release::Unanswered).await.unwrap();
     assert_eq!(released, RecordResult::Recorded);
     assert_eq!(world.only("Deliveries")["unanswered"], 1);
 }
@@ -122,7 +129,8 @@ async fn a_release_is_recognised_although_the_delivery_was_claimed_since() {
         dynamo.set("Deliveries", &key, "leaseToken", "another");
     });
     world.dynamo.inject("UpdateItem", "Deliveries", [Fault::LoseResponse, take_over]);
-    let result = world.deliveries().release(&released, "busy", Release::Unsent).await.unwrap();
+    let result =
+        world.deliveries().release(&released, ReasonCode::RefusedForNow, "busy", Release::Unsent).await.unwrap();
     assert_eq!(result, RecordResult::Recorded);
     assert_eq!(world.only("Deliveries")["leaseToken"], "another");
 }

@@ -1,0 +1,95 @@
+//! What is known of deliveries before they are claimed.
+
+use std::collections::HashMap;
+
+use domain::notification::{DeliveryState, Outcome, ReasonCode};
+use domain::{AddressHash, CustomerId, PushId};
+use jiff::Timestamp;
+
+use super::{Deliveries, DeliveryId, DeliveryItem, FinalDelivery};
+use crate::StoreError;
+use crate::table::Consistency;
+
+/// The last refusal of a delivery that did not make it final.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastRefusal {
+    /// When it was.
+    pub at: Timestamp,
+    /// When the first one was at this address.
+    pub since: Timestamp,
+    /// How many there were at this address.
+    pub count: u32,
+    /// Why, for programs.
+    pub code: Option<ReasonCode>,
+    /// The same in words.
+    pub reason: String,
+    /// The hash of the address that was tried, as text.
+    pub address_hash: String,
+}
+
+impl PastRefusal {
+    /// Whether this address was tried.
+    pub fn is_at(&self, address: &AddressHash) -> bool {
+        self.address_hash == address.to_string()
+    }
+}
+
+/// A delivery that was tried, and may be tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingDelivery {
+    /// How often it was handed over without a response.
+    pub unanswered: u32,
+    /// The last refusal.
+    pub refusal: Option<PastRefusal>,
+}
+
+/// What is known of some deliveries.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KnownDeliveries {
+    /// Those that need no claim: they were sent, or this push made them final.
+    pub finals: HashMap<CustomerId, FinalDelivery>,
+    /// Those that were tried before.
+    pub pending: HashMap<CustomerId, PendingDelivery>,
+}
+
+impl DeliveryItem {
+    /// The last refusal. The delivery may have been tried again since, without a refusal.
+    pub(super) fn past_refusal(&self) -> Option<PastRefusal> {
+        Some(PastRefusal {
+            at: self.refused_at?,
+            since: self.refused_since?,
+            count: self.refusals,
+            code: self.code.as_ref().and_then(|code| code.parse().ok()),
+            reason: self.reason.clone().unwrap_or_default(),
+            address_hash: self.refused_address.clone()?,
+        })
+    }
+}
+
+impl Deliveries {
+    /// What is known of these deliveries before they are claimed. The most recent changes may be missing; claiming
+    /// returns them.
+    pub async fn look_up(&self, push: PushId, ids: &[DeliveryId]) -> Result<KnownDeliveries, StoreError> {
+        let keys = ids.iter().map(DeliveryId::key).collect();
+        let items = self.table.get_many(keys, Consistency::Eventual).await?;
+        let mut known = KnownDeliveries::default();
+        for item in items {
+            let id = item.get("sk").and_then(|sk| sk.as_s().ok()?.split_once('#')?.0.parse().ok());
+            // An unreadable item must not stop the others. Claiming it reports the error.
+            let Some((id, item)) = id.zip(self.table.read::<DeliveryItem>(item).ok()) else {
+                continue;
+            };
+            match item.state.parse() {
+                Ok(DeliveryState::Final(outcome)) if outcome == Outcome::Sent || item.push == push.number => {
+                    known.finals.insert(id, FinalDelivery { push: item.push, outcome });
+                }
+                Ok(DeliveryState::Retry) => {
+                    let (refusal, unanswered) = (item.past_refusal(), item.unanswered);
+                    known.pending.insert(id, PendingDelivery { unanswered, refusal });
+                }
+                _ => {}
+            }
+        }
+        Ok(known)
+    }
+}
