@@ -248,8 +248,12 @@ where
 
     /// Holds the push of a round: no more notifications are started. Best effort: the next refusal holds it as well.
     pub(super) async fn hold(&self, round: &Round<'_, C, T>, suspect: Suspect, reason: &str) -> Unfinished {
-        let SelectedTransport { id, hold_probe, hold_reported, .. } = round.selected;
-        let stopped = |until| *round.stopped.get_or_init(|| Unfinished::Held(until));
+        let SelectedTransport { id, other, hold_probe, hold_reported, .. } = round.selected;
+        let stopped = |until| {
+            // The other transport may serve the batch at once.
+            let until = if other.is_some() { self.sources.now() } else { until };
+            *round.stopped.get_or_init(|| Unfinished::Held(until))
+        };
         if hold_reported.swap(true, Ordering::Relaxed) {
             return stopped(self.sources.now());
         }

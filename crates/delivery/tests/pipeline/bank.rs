@@ -44,6 +44,7 @@ pub(crate) struct Bank {
     pub(crate) offer: Offer,
     customers: Vec<CustomerId>,
     has_fallback: bool,
+    retry_for: SignedDuration,
     /// Sends a second of each provider.
     rate: u32,
 }
@@ -64,6 +65,7 @@ impl Bank {
             offer: serde_json::from_value(offer).unwrap(),
             customers: Vec::new(),
             has_fallback: false,
+            retry_for: RETRY_FOR,
             rate: 1_000,
             dynamo,
             clock,
@@ -76,8 +78,68 @@ impl Bank {
         bank
     }
 
+    /// Another offer of the bank, to customers of its own: `d-1`, `d-2`, …
+    pub(crate) async fn another_offer(&self, count: usize) -> Self {
+        let id = "01980000-0000-7000-8000-000000000002".parse().unwrap();
+        let mut bank = Self {
+            dynamo: self.dynamo.clone(),
+            clock: self.clock.clone(),
+            sources: self.sources.clone(),
+            smtp: self.smtp.clone(),
+            ses: self.ses.clone(),
+            composer: self.composer.clone(),
+            offer: Offer { id, ..self.offer.clone() },
+            customers: Vec::new(),
+            has_fallback: self.has_fallback,
+            retry_for: self.retry_for,
+            rate: self.rate,
+        };
+        for number in 1..=count {
+            let id = format!("d-{number}");
+            bank.put_customer(&id, json!({})).await;
+            bank.customers.push(id.parse().unwrap());
+        }
+        bank
+    }
+
+    /// Delivers batches as functions do that share a queue: each on its own, and again when it comes again, until they
+    /// end or `limit` has passed. Returns what was counted, and what is left.
+    pub(crate) async fn run(&self, batches: &[Batch], limit: Duration) -> (OutcomeCounts, Vec<Batch>) {
+        let end = self.sources.now() + limit;
+        let ended = futures::future::join_all(batches.iter().map(|batch| self.run_one(batch.clone(), end))).await;
+        let (mut counts, mut left) = (OutcomeCounts::default(), Vec::new());
+        for ended in ended {
+            match ended {
+                Ok(of_batch) => counts += of_batch,
+                Err(batch) => left.push(batch),
+            }
+        }
+        (counts, left)
+    }
+
+    async fn run_one(&self, mut batch: Batch, end: Timestamp) -> Result<OutcomeCounts, Batch> {
+        loop {
+            match self.deliver(&batch).await {
+                Delivered::Completed(counts) => return Ok(counts),
+                Delivered::NothingToReport => return Ok(OutcomeCounts::default()),
+                Delivered::Deferred(deferral) if self.sources.now() + deferral.delay > end => {
+                    return Err(deferral.again);
+                }
+                Delivered::Deferred(deferral) => {
+                    tokio::time::sleep(deferral.delay).await;
+                    batch = deferral.again;
+                }
+            }
+        }
+    }
+
     pub(crate) fn with_fallback(self) -> Self {
         Self { has_fallback: true, ..self }
+    }
+
+    /// With the smallest `RetryHours`.
+    pub(crate) fn with_one_retry_hour(self) -> Self {
+        Self { retry_for: SignedDuration::from_hours(1), ..self }
     }
 
     pub(crate) fn with_rate(self, rate: u32) -> Self {
@@ -132,7 +194,7 @@ impl Bank {
             sources: sources.clone(),
             composer: self.composer.clone(),
             primary: limited(&self.smtp),
-            retry_for: RETRY_FOR,
+            retry_for: self.retry_for,
             fallback: self.has_fallback.then(|| limited(&self.ses)),
         }
     }

@@ -11,6 +11,7 @@
 //! | captured log lines | `logs` |
 //! | a whole batch, again and by two invocations at a time | `batches` |
 //! | what each response of a provider means | `responses` |
+//! | refusals whose fault is unclear, and pushes that are held | `holds` |
 //! | who gets no message | `screening` |
 //! | what changes while a message waits | `freshness` |
 //! | the rate limit | `rate` |
@@ -30,6 +31,7 @@ mod deadline;
 mod failures;
 mod fallback;
 mod freshness;
+mod holds;
 mod logs;
 mod lost_responses;
 mod outages;

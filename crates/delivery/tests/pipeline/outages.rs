@@ -167,7 +167,7 @@ async fn batch_whose_report_fails_sends_nothing_when_it_comes_again() {
     assert_eq!((bank.smtp.count(), bank.slice(1)["sent"].clone()), (3, json!(3)));
 }
 
-/// The first two updates of a transport's limits reserve slots.
+/// The first two updates of a transport's limits reserve slots. The first accepted message makes the next one.
 const RESERVATION: [Fault; 2] = [Fault::Nothing, Fault::Nothing];
 
 #[tokio::test(start_paused = true)]
@@ -176,7 +176,7 @@ async fn diagnosis_that_cannot_be_stored_changes_nothing_for_the_batch() {
     let batch = bank.push(1).await;
     let logs = Logs::capture();
     bank.smtp.replies(|_, customer| if customer == "c-2" { refused(busy()) } else { accepted() });
-    bank.dynamo.inject("UpdateItem", "Pacing", RESERVATION.into_iter().chain([Fault::Conflict]));
+    bank.dynamo.inject("UpdateItem", "Pacing", RESERVATION.into_iter().chain([Fault::Nothing, Fault::Conflict]));
     let deferral = bank.defer(&batch).await;
     assert_waits(&deferral, DeferReason::Refused, 1.0..=1.5);
     assert_eq!((customers_of(&deferral.again), deferral.again.counts), (vec!["c-2"], sent(2)));
