@@ -7,7 +7,7 @@ use api::{Paging, Problem};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
-use domain::notification::DeliveryState;
+use domain::notification::{DeliveryState, ReasonCode};
 use domain::{Channel, CustomerId, Faults};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -25,6 +25,8 @@ struct DeliveryView {
     state: &'static str,
     push: u32,
     attempts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason_code: Option<ReasonCode>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,6 +52,7 @@ impl From<Delivery> for DeliveryView {
             state: delivery.state.as_str(),
             push: delivery.push,
             attempts: delivery.attempts,
+            reason_code: delivery.code,
             reason: delivery.reason,
             provider_message_id: delivery.provider_message_id,
             updated_at: delivery.updated_at,
