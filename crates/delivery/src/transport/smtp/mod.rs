@@ -7,7 +7,8 @@
 //! # Layout
 //! | to change | open |
 //! |---|---|
-//! | the commands of an attempt, and what their replies mean | this file |
+//! | the commands of an attempt | this file |
+//! | what a refusing reply means | `classify` |
 //! | the URL of the server, and connecting to it | `server` |
 //! | reuse of connections | `pool` |
 //! | which certificates are trusted | [`tls`] |
@@ -32,6 +33,8 @@ use crate::transport::{Accepted, RefusalKind, SendError, Transport};
 
 pub use self::pool::UrlSource;
 
+#[cfg_attr(not(test), expect(dead_code, reason = "the client that asks comes with the crate smtp"))]
+mod classify;
 mod pool;
 mod server;
 pub mod tls;
