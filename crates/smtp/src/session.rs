@@ -103,11 +103,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     /// Announces a message, up to the reply that asks for it: in one round trip with a server that can (RFC 2920).
+    /// `first_reply` is the deadline of the first reply, which shows that the server is still there.
     ///
     /// # Errors
     /// If the server refuses, with the first refusal. Nothing of the message was handed over. A server that asks for
     /// the message nevertheless does not get it: the session is not usable any more, and is to be dropped.
-    pub async fn open_message(&mut self, message: &Message, deadline: Instant) -> Result<(), Error> {
+    pub async fn open_message(
+        &mut self,
+        message: &Message,
+        first_reply: Instant,
+        deadline: Instant,
+    ) -> Result<(), Error> {
         let mail = self.mail_command(message).at(Stage::Mail)?;
         let mut commands = Vec::with_capacity(4);
         if self.state == State::NeedsReset {
@@ -128,7 +134,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             if !is_pipelined {
                 self.write(stage, command.as_bytes(), deadline).await?;
             }
-            let wait = if refusal.is_some() { deadline.min(Instant::now() + AFTER_REFUSAL) } else { deadline };
+            let wait = match &refusal {
+                Some(_) => deadline.min(Instant::now() + AFTER_REFUSAL),
+                None if stage == first => deadline.min(first_reply),
+                None => deadline,
+            };
             let reply = match (self.read(stage, wait).await, refusal.take()) {
                 (Ok(reply), None) => reply.reply(),
                 (Ok(reply), Some(earlier)) if is_refusal(&reply.reply()) => {

@@ -58,7 +58,7 @@ async fn send(hello: &str, steps: &[Step<'_>]) -> (Result<Reply, Error>, bool, S
     script.extend_from_slice(steps);
     let (stream, rest) = server(&script);
     let mut session = greeted(stream).await;
-    let sent = match session.open_message(&message(), soon()).await {
+    let sent = match session.open_message(&message(), soon(), soon()).await {
         Ok(()) => session.finish_message(&message(), soon()).await,
         Err(error) => Err(error),
     };
@@ -174,13 +174,13 @@ async fn refused_message_is_forgotten_before_the_next() {
         ("QUIT\r\n", b"221 bye\r\n"),
     ]);
     let mut session = greeted(stream).await;
-    session.open_message(&message(), soon()).await.unwrap_err();
-    session.open_message(&message(), soon()).await.unwrap();
+    session.open_message(&message(), soon(), soon()).await.unwrap_err();
+    session.open_message(&message(), soon(), soon()).await.unwrap();
     session.finish_message(&message(), soon()).await.unwrap();
-    session.open_message(&message(), soon()).await.unwrap();
+    session.open_message(&message(), soon(), soon()).await.unwrap();
     session.finish_message(&message(), soon()).await.unwrap_err();
     session.reset(soon()).await.unwrap();
-    session.open_message(&message(), soon()).await.unwrap();
+    session.open_message(&message(), soon(), soon()).await.unwrap();
     session.finish_message(&message(), soon()).await.unwrap();
     assert!(session.is_usable());
     session.quit(soon()).await;
@@ -201,12 +201,12 @@ async fn slow_reply_is_waited_for_and_a_late_one_is_not_taken_for_another() {
         tokio::time::sleep(Duration::from_secs(120)).await;
     });
     let mut session = greeted(client).await;
-    session.open_message(&message(), soon()).await.unwrap();
+    session.open_message(&message(), soon(), soon()).await.unwrap();
     let error = session.finish_message(&message(), soon()).await.unwrap_err();
     assert_eq!(error.to_string(), "message: no reply in time");
     tokio::time::sleep(Duration::from_secs(100)).await;
     assert!(!session.is_usable());
-    let error = session.open_message(&message(), soon()).await.unwrap_err();
+    let error = session.open_message(&message(), soon(), soon()).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::Closed), "{error}");
     task.abort();
 }
@@ -216,7 +216,7 @@ async fn cancelled_exchange_leaves_no_usable_session() {
     let (stream, _rest) =
         server(&[("", b"220 mx\r\n"), ("EHLO bank.example\r\n", b"250 mx\r\n"), (MAIL, b""), ("x", b"")]);
     let mut session = greeted(stream).await;
-    timeout(Duration::from_secs(1), session.open_message(&message(), soon())).await.unwrap_err();
+    timeout(Duration::from_secs(1), session.open_message(&message(), soon(), soon())).await.unwrap_err();
     assert!(!session.is_usable());
 }
 
@@ -252,7 +252,7 @@ async fn reply_before_the_message_does_not_accept_it() {
         server
     });
     let mut session = greeted(client).await;
-    session.open_message(&message(), soon()).await.unwrap();
+    session.open_message(&message(), soon(), soon()).await.unwrap();
     let mut server = task.await.unwrap();
     server.write_all(b"250 too early\r\n").await.unwrap();
     let error = session.finish_message(&message(), soon()).await.unwrap_err();
@@ -373,7 +373,7 @@ async fn message_is_announced_as_the_server_wants_it() {
         }
         let (stream, rest) = server(&script);
         let mut session = greeted(stream).await;
-        let error = session.open_message(&message, soon()).await.unwrap_err();
+        let error = session.open_message(&message, soon(), soon()).await.unwrap_err();
         if !command.starts_with("MAIL") {
             assert_eq!(error.to_string(), format!("MAIL FROM: {command}"));
         }
