@@ -43,6 +43,7 @@ async fn ours(port: u16, messages: usize) -> Result<f64> {
     let url = format!("smtp://127.0.0.1:{port}");
     let transport = SmtpTransport::new(
         Box::new(move || std::future::ready(Ok(url.clone())).boxed()),
+        "bank.example".parse()?,
         None,
         runtime::sources::system(),
     );

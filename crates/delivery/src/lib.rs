@@ -25,7 +25,7 @@ pub use lambda::{ChannelFunction, DirectError};
 pub use pipeline::{DeferReason, Deferral, Delivered, Deliverer, RateLimited, SendOneError};
 pub use transport::email::EmailTransport;
 pub use transport::ses::SesTransport;
-pub use transport::smtp::SmtpTransport;
+pub use transport::smtp::{HelloName, SmtpTransport};
 pub use transport::sns::{SnsOptions, SnsTransport};
 pub use transport::{Accepted, Refusal, RefusalKind, SendError, Suspect, Transport};
 pub use worker::Worker;

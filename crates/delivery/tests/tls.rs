@@ -104,6 +104,7 @@ async fn send(url: String, authority: Option<Authority>) -> Result<(), SendError
         .unwrap();
     let transport = SmtpTransport::new(
         Box::new(move || std::future::ready(Ok(url.clone())).boxed()),
+        "bank.example".parse().unwrap(),
         authority,
         runtime::sources::system(),
     );

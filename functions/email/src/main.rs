@@ -26,8 +26,9 @@ async fn main() -> Result<(), Error> {
 
 fn app(aws: &Aws) -> Result<App<EmailTransport>, Error> {
     let composer = composer(aws)?;
-    let first = EmailTransport::primary(aws, "EMAIL_TRANSPORT")?;
-    let fallback = match EmailTransport::fallback(aws, "FALLBACK_EMAIL_TRANSPORT", first.id())? {
+    let first = EmailTransport::primary(aws, "EMAIL_TRANSPORT", composer.sender_domain())?;
+    let fallback = EmailTransport::fallback(aws, "FALLBACK_EMAIL_TRANSPORT", first.id(), composer.sender_domain())?;
+    let fallback = match fallback {
         Some(transport) => Some(RateLimited { transport, rate: settings::required("FALLBACK_EMAIL_RATE_PER_SECOND")? }),
         None => None,
     };

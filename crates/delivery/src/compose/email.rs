@@ -57,6 +57,11 @@ impl EmailComposer {
         Ok(Self { from: from.parse()?, reply_to: reply_to.parse()?, letterhead, links })
     }
 
+    /// The domain of the sender's address.
+    pub fn sender_domain(&self) -> &str {
+        self.from.email.domain()
+    }
+
     /// The letterhead of its e-mails.
     pub fn letterhead(&self) -> &Letterhead {
         &self.letterhead

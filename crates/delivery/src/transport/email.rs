@@ -10,7 +10,7 @@ use runtime::Aws;
 use runtime::settings::{self, SettingError};
 
 use super::ses::SesTransport;
-use super::smtp::{SmtpTransport, UrlSource};
+use super::smtp::{HelloName, InvalidHelloName, SmtpTransport, UrlSource};
 use super::{Accepted, SendError, Transport};
 use crate::compose::mime::Email;
 
@@ -28,6 +28,9 @@ pub enum OpenError {
     /// A setting is missing or wrong.
     #[error(transparent)]
     Setting(#[from] SettingError),
+    /// The domain of the sender's address is no name for `EHLO`.
+    #[error("the domain of FROM_ADDRESS cannot be used with SMTP: {0}; SMTP_HELLO_NAME sets another name")]
+    SenderDomain(#[source] InvalidHelloName),
     /// The transport is for another channel.
     #[error("the environment variable {setting} names {id}, which does not carry e-mail; expected ses or smtp")]
     NotEmail {
@@ -39,30 +42,37 @@ pub enum OpenError {
 }
 
 impl EmailTransport {
-    /// Opens the transport that `setting` names.
+    /// Opens the transport that `setting` names. `sender_domain` is the default of our name in `EHLO`.
     ///
     /// # Errors
     /// If the setting names no e-mail transport, or a setting of that transport is missing or wrong.
-    pub fn primary(aws: &Aws, setting: &'static str) -> Result<Self, OpenError> {
-        Self::open(settings::required(setting)?, setting, aws)
+    pub fn primary(aws: &Aws, setting: &'static str, sender_domain: &str) -> Result<Self, OpenError> {
+        Self::open(settings::required(setting)?, setting, aws, sender_domain)
     }
 
     /// Opens the transport that `setting` names, unless that is `none` or the same as `first`.
     ///
     /// # Errors
     /// As [`EmailTransport::primary`].
-    pub fn fallback(aws: &Aws, setting: &'static str, first: TransportId) -> Result<Option<Self>, OpenError> {
+    pub fn fallback(
+        aws: &Aws,
+        setting: &'static str,
+        first: TransportId,
+        sender_domain: &str,
+    ) -> Result<Option<Self>, OpenError> {
         let OptionalTransport(id) = settings::required(setting)?;
-        id.filter(|id| *id != first).map(|id| Self::open(id, setting, aws)).transpose()
+        id.filter(|id| *id != first).map(|id| Self::open(id, setting, aws, sender_domain)).transpose()
     }
 
-    fn open(id: TransportId, setting: &'static str, aws: &Aws) -> Result<Self, OpenError> {
+    fn open(id: TransportId, setting: &'static str, aws: &Aws, sender_domain: &str) -> Result<Self, OpenError> {
         match id {
             TransportId::Ses => Ok(Self::Ses(SesTransport::new(aws, settings::optional("SES_CONFIGURATION_SET")?))),
             TransportId::Smtp => {
                 let url = secret(aws, settings::required("SMTP_URL_SECRET_ARN")?);
                 let authority = settings::optional("SMTP_CERTIFICATE_AUTHORITY")?;
-                Ok(Self::Smtp(SmtpTransport::new(url, authority, aws.sources().clone())))
+                let hello: Option<HelloName> = settings::optional("SMTP_HELLO_NAME")?;
+                let hello = hello.map_or_else(|| sender_domain.parse(), Ok).map_err(OpenError::SenderDomain)?;
+                Ok(Self::Smtp(SmtpTransport::new(url, hello, authority, aws.sources().clone())))
             }
             TransportId::Sns => Err(OpenError::NotEmail { setting, id }),
         }

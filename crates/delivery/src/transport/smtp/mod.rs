@@ -1,15 +1,13 @@
-//! SMTP: one attempt for each message, over pooled connections.
-//!
-//! lettre implements the protocol. Its own pool is not used: it never sets `TCP_NODELAY`, so that each message waits 40
-//! ms for a delayed acknowledgement, and it hides at which command a message was refused, which is what distinguishes
-//! an error of the recipient from one of the server. For the same reasons connections and TLS are opened here.
+//! SMTP: one attempt for each message, over pooled connections. The crate `smtp` holds the conversation.
 //!
 //! # Layout
 //! | to change | open |
 //! |---|---|
-//! | the commands of an attempt, and what their replies mean | this file |
+//! | an attempt, its time, and what its failures mean | this file |
+//! | what a refusing reply means | `classify` |
 //! | the URL of the server, and connecting to it | `server` |
 //! | reuse of connections | `pool` |
+//! | our name in `EHLO` | `hello` |
 //! | which certificates are trusted | [`tls`] |
 
 use std::sync::Mutex;
@@ -18,20 +16,21 @@ use std::time::Duration;
 use deadpool::managed::{self, Object, QueueMode};
 use domain::{Sources, TransportId};
 use jiff::Timestamp;
-use lettre::address::Envelope;
-use lettre::transport::smtp::Error as SmtpError;
-use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
-use lettre::transport::smtp::response::Response;
-use tokio::time::timeout;
+use smtp::{ErrorKind, Message, Reply, Stage};
+use tokio::time::{Instant, timeout_at};
 
-use self::pool::{COMMAND_TIMEOUT, Connection, Connections};
-use self::server::{CONNECT_TIMEOUT, redacted, unreachable};
+use self::classify::{Verdict, classify};
+use self::pool::{Connection, Connections};
+use self::server::{CONNECT_TIMEOUT, redacted};
 use self::tls::Authority;
 use crate::compose::mime::Email;
 use crate::transport::{Accepted, RefusalKind, SendError, Transport};
 
+pub use self::hello::{HelloName, InvalidHelloName};
 pub use self::pool::UrlSource;
 
+mod classify;
+mod hello;
 mod pool;
 mod server;
 pub mod tls;
@@ -41,11 +40,16 @@ const MAX_CONNECTIONS: usize = 10;
 /// The timeout of the reply to a message, which the server may be scanning or forwarding. RFC 5321, 4.5.3.2.6, says
 /// ten minutes, which a function does not have. Giving up early risks a second copy.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The timeout of all that comes before the message: a pooled connection and its check, a new one, three commands, and
-/// the same again if the connection turns out to be gone.
-const HANDOVER_TIMEOUT: Duration = Duration::from_secs(25);
-const _: () = assert!(HANDOVER_TIMEOUT.as_secs() >= 4 * COMMAND_TIMEOUT.as_secs() + CONNECT_TIMEOUT.as_secs());
+/// The timeout of all that comes before the message, together: a pooled connection and its check, a new one, and the
+/// replies to the commands. RFC 5321, 4.5.3.2, says two to five minutes for each reply, which a function does not have.
+const HANDOVER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The timeout of the first reply on a connection that was used before: after that it counts as gone, as one does that
+/// a firewall has forgotten.
+const STALE_TIMEOUT: Duration = Duration::from_secs(8);
+/// A slow reply of ten seconds can still be waited for after a connection that is gone and a slow new one.
+const _: () = assert!(HANDOVER_TIMEOUT.as_secs() >= STALE_TIMEOUT.as_secs() + CONNECT_TIMEOUT.as_secs() + 10);
+/// The timeout of taking leave, which waits for no reply.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Sends e-mail through one SMTP server.
 pub struct SmtpTransport {
@@ -55,10 +59,8 @@ pub struct SmtpTransport {
 
 /// Why a message was not handed over.
 enum Failure {
-    /// The server refused. The connection may be usable.
-    Refused(SendError),
-    /// The connection broke, or no reply came.
-    Broken(SendError),
+    /// The attempt ends.
+    Final(SendError),
     /// The server had closed the connection, as this text says: another one may work.
     ConnectionGone(String),
 }
@@ -67,10 +69,11 @@ impl SmtpTransport {
     /// Uses the server at the URL that `url` returns: `smtps://user:password@host:465`, `smtp+starttls://host:587` or
     /// `smtp://host:25`. A password is sent unencrypted to this machine only. The URL is read for the first message,
     /// and again after the server could not be used. The server's certificate must be issued by a public authority or
-    /// by `authority`.
-    pub fn new(url: UrlSource, authority: Option<Authority>, sources: Sources) -> Self {
+    /// by `authority`. `hello` is our name in `EHLO`.
+    pub fn new(url: UrlSource, hello: HelloName, authority: Option<Authority>, sources: Sources) -> Self {
         let connections = Connections {
             url,
+            hello,
             authority,
             server: Mutex::default(),
             sources: sources.clone(),
@@ -85,81 +88,58 @@ impl SmtpTransport {
         Self { pool, sources }
     }
 
-    /// The longest attempt: until the server is ready, the message, and a reset after a refusal.
-    const MAX_DURATION: Duration = HANDOVER_TIMEOUT.saturating_add(MESSAGE_TIMEOUT).saturating_add(COMMAND_TIMEOUT);
+    /// The longest attempt: until the server is ready, the message, and leave after a refusal.
+    const MAX_DURATION: Duration = HANDOVER_TIMEOUT.saturating_add(MESSAGE_TIMEOUT).saturating_add(QUIT_TIMEOUT);
 
-    /// A connection on which the server has agreed to take a message to this envelope.
-    async fn ready_connection(&self, envelope: &Envelope) -> Result<Object<Connections>, SendError> {
+    /// A connection on which the server waits for this message.
+    async fn ready_connection(&self, message: &Message, deadline: Instant) -> Result<Object<Connections>, SendError> {
         let mut is_first = true;
         loop {
             let mut connection = self.pool.get().await.map_err(|error| match error {
                 managed::PoolError::Backend(error) => error,
                 other => SendError::Unreachable(other.to_string()),
             })?;
-            match open_message(&mut connection, envelope).await {
-                Ok(()) => return Ok(connection),
+            let reused = connection.reused;
+            let first_reply = if reused { Instant::now() + STALE_TIMEOUT } else { deadline };
+            let Err(error) = connection.session.open_message(message, first_reply, deadline).await else {
+                return Ok(connection);
+            };
+            match failure_before_message(&error, reused) {
                 // Nothing was handed over, so another connection may be used.
-                Err(Failure::ConnectionGone(_)) if is_first => {
+                Failure::ConnectionGone(_) if is_first => {
                     is_first = false;
                     self.pool.manager().note_closed(&connection);
-                    discard(connection);
+                    discard(connection).await;
                 }
-                Err(Failure::ConnectionGone(reason)) => {
-                    discard(connection);
+                Failure::ConnectionGone(reason) => {
+                    discard(connection).await;
                     return Err(SendError::refused(RefusalKind::Temporary, reason));
                 }
-                Err(Failure::Broken(error)) => {
-                    discard(connection);
-                    return Err(error);
-                }
-                Err(Failure::Refused(error)) => {
-                    self.after_refusal(connection, &error).await;
+                Failure::Final(error) => {
+                    self.after_failure(connection, &error).await;
                     return Err(error);
                 }
             }
         }
     }
 
-    /// Keeps the connection after a refusal if it can be used for another message.
-    async fn after_refusal(&self, mut connection: Object<Connections>, error: &SendError) {
+    /// Keeps the connection after a failure if it can be used for another message.
+    async fn after_failure(&self, mut connection: Object<Connections>, error: &SendError) {
         if let SendError::Unreachable(_) = error {
             // The server refuses us. The password in the URL may have changed, so all connections, which used the same
             // one, are replaced.
             self.pool.manager().forget_server();
             self.pool.retain(|_, _| false);
-            discard(connection);
-        } else if reply_within(COMMAND_TIMEOUT, connection.smtp.command(Rset)).await.is_ok() {
+            discard(connection).await;
+        } else if connection.session.is_usable() {
             self.exchange_completed(&mut connection);
         } else {
-            discard(connection);
+            discard(connection).await;
         }
     }
 
     fn exchange_completed(&self, connection: &mut Connection) {
-        connection.awaiting_reply = false;
         connection.used_at = self.sources.now();
-    }
-}
-
-/// Announces a message, up to the reply that asks for it.
-async fn open_message(connection: &mut Connection, envelope: &Envelope) -> Result<(), Failure> {
-    let reused = connection.reused;
-    // Reset once the exchange is complete. It stays set if this future is dropped or panics before.
-    connection.awaiting_reply = true;
-    let smtp = &mut connection.smtp;
-    let before = |stage: &'static str| move |error| classify_before_handover(stage, reused, error);
-    let mail = Mail::new(envelope.from().cloned(), vec![]);
-    reply_within(COMMAND_TIMEOUT, smtp.command(mail)).await.map_err(before("MAIL FROM"))?;
-    for recipient in envelope.to() {
-        let rcpt = Rcpt::new(recipient.clone(), vec![]);
-        reply_within(COMMAND_TIMEOUT, smtp.command(rcpt)).await.map_err(before("RCPT TO"))?;
-    }
-    let go_ahead = reply_within(COMMAND_TIMEOUT, smtp.command(Data)).await.map_err(before("DATA"))?;
-    if go_ahead.has_code(354) {
-        Ok(())
-    } else {
-        let code = go_ahead.code();
-        Err(Failure::Broken(SendError::Unreachable(format!("the reply to DATA is {code}, not 354"))))
     }
 }
 
@@ -175,10 +155,9 @@ impl Transport for SmtpTransport {
     }
 
     async fn send(&self, email: &Email, until: Timestamp) -> Result<Accepted, SendError> {
-        let message = &email.message;
-        let raw = message.formatted();
-        let envelope = envelope_of(email);
-        let Ok(ready) = timeout(HANDOVER_TIMEOUT, self.ready_connection(&envelope)).await else {
+        let message = message_of(email)?;
+        let deadline = Instant::now() + HANDOVER_TIMEOUT;
+        let Ok(ready) = timeout_at(deadline, self.ready_connection(&message, deadline)).await else {
             return Err(SendError::refused(
                 RefusalKind::Temporary,
                 "the server was not ready for the message in time".to_owned(),
@@ -188,91 +167,86 @@ impl Transport for SmtpTransport {
         // The commands took time, and the process may have been frozen meanwhile. Without the end of the message the
         // server discards it.
         if self.sources.now() >= until {
-            discard(connection);
+            discard(connection).await;
             return Err(SendError::TooLate);
         }
-        match reply_within(MESSAGE_TIMEOUT, connection.smtp.message(&raw)).await {
+        match connection.session.finish_message(&message, Instant::now() + MESSAGE_TIMEOUT).await {
             Ok(_) => {
                 self.exchange_completed(&mut connection);
-                let id = message.headers().get::<lettre::message::header::MessageId>();
+                let id = email.message.headers().get::<lettre::message::header::MessageId>();
                 Ok(Accepted { message_id: id.map(|id| id.as_ref().to_owned()).unwrap_or_default() })
             }
-            Err(Some(error)) if error.status().is_some() => {
-                let refusal = if error.is_permanent() {
-                    SendError::refused(RefusalKind::Recipient, redacted("message", &error))
-                } else {
-                    classify_refusal("message", &error)
-                };
-                self.after_refusal(connection, &refusal).await;
-                Err(refusal)
-            }
             Err(error) => {
-                discard(connection);
-                let why =
-                    error.map_or_else(|| "message: no reply in time".to_owned(), |error| redacted("message", &error));
-                Err(SendError::Unanswered(why))
+                let error = failure_of_message(&error);
+                self.after_failure(connection, &error).await;
+                Err(error)
             }
         }
     }
 }
 
-/// The envelope, with the e-mail's own return path if it has one.
-fn envelope_of(email: &Email) -> Envelope {
+/// The message as the conversation takes it, with the e-mail's own return path if it has one.
+fn message_of(email: &Email) -> Result<Message, SendError> {
     let envelope = email.message.envelope();
-    match &email.return_path {
-        Some(path) => {
-            let recipients = envelope.to().to_vec();
-            Envelope::new(Some(path.clone()), recipients).expect("a message has a recipient")
-        }
-        None => envelope.clone(),
-    }
+    let from = email.return_path.as_ref().or(envelope.from()).map(AsRef::<str>::as_ref).unwrap_or_default();
+    let [to] = envelope.to() else {
+        return Err(SendError::refused(RefusalKind::Message, "the message does not have one recipient"));
+    };
+    Message::new(from, to.as_ref(), &email.message.formatted())
+        .map_err(|error| SendError::refused(RefusalKind::Recipient, error.to_string()))
 }
 
-/// Removes a connection from the pool and closes it.
-fn discard(connection: Object<Connections>) {
-    drop(Object::take(connection));
+/// Removes a connection from the pool and closes it. If the server waits for a message, it gets none.
+async fn discard(connection: Object<Connections>) {
+    Object::take(connection).session.quit(Instant::now() + QUIT_TIMEOUT).await;
 }
 
-/// What a failure before the message was handed over means. `None` is a timeout; `reused` is whether the connection
-/// had carried a message before.
-fn classify_before_handover(stage: &'static str, reused: bool, error: Option<SmtpError>) -> Failure {
-    match error {
-        Some(error) if stage != "MAIL FROM" && error.is_permanent() => {
-            Failure::Refused(SendError::refused(RefusalKind::Recipient, redacted(stage, &error)))
-        }
+/// What a failure before the message was handed over means. `reused` is whether the connection had carried a message
+/// before.
+fn failure_before_message(error: &smtp::Error, reused: bool) -> Failure {
+    let (stage, text) = (error.stage, redacted(error));
+    let is_gone = match &error.kind {
         // Servers end a session after a number of messages or a time of their choice.
-        Some(error) if reused && is_closing(&error) => Failure::ConnectionGone(redacted(stage, &error)),
-        Some(error) if error.status().is_some() => Failure::Refused(classify_refusal(stage, &error)),
-        Some(error) if reused => Failure::ConnectionGone(redacted(stage, &error)),
-        Some(error) => Failure::Broken(unreachable(stage, &error)),
-        // The server replied to the sender, so it is reachable: checking this recipient or message takes it too long.
-        None if stage != "MAIL FROM" => {
-            Failure::Broken(SendError::refused(RefusalKind::Temporary, format!("{stage}: no reply in time")))
+        ErrorKind::Refused(reply) => reply.is_closing() || stage == Stage::Reset,
+        // Where the sender was answered, the server is still there.
+        ErrorKind::Timeout => matches!(stage, Stage::Reset | Stage::Mail),
+        ErrorKind::TooLarge { .. } | ErrorKind::NotOffered(_) => false,
+        ErrorKind::Closed | ErrorKind::Io(_) | ErrorKind::Malformed | ErrorKind::TooLong | ErrorKind::Unexpected => {
+            true
         }
-        None => Failure::Broken(SendError::Unreachable(format!("{stage}: no reply in time"))),
+    };
+    if reused && is_gone {
+        return Failure::ConnectionGone(text);
+    }
+    Failure::Final(match &error.kind {
+        ErrorKind::Refused(reply) => refusal(stage, reply, text),
+        ErrorKind::TooLarge { .. } => SendError::refused(RefusalKind::Message, text),
+        // The recipient's address has letters that this server cannot forward to.
+        ErrorKind::NotOffered(_) => SendError::refused(RefusalKind::Recipient, text),
+        // The server replied to the sender, so it is reachable: checking this recipient or message takes it too long.
+        ErrorKind::Timeout if matches!(stage, Stage::Rcpt | Stage::Data) => {
+            SendError::refused(RefusalKind::Temporary, text)
+        }
+        _ => SendError::Unreachable(text),
+    })
+}
+
+/// What a failure means after the server was ready for the message.
+fn failure_of_message(error: &smtp::Error) -> SendError {
+    let text = redacted(error);
+    match &error.kind {
+        // The connection ended, or was seen to have ended, before anything of the message was sent.
+        _ if error.stage != Stage::Message => SendError::refused(RefusalKind::Temporary, text),
+        ErrorKind::Refused(reply) => refusal(Stage::Message, reply, text),
+        // Even a part of the message may have been all that the server waited for.
+        _ => SendError::Unanswered(text),
     }
 }
 
-/// The reply or the error; `Err(None)` after a timeout.
-async fn reply_within(
-    limit: Duration,
-    reply: impl Future<Output = Result<Response, SmtpError>>,
-) -> Result<Response, Option<SmtpError>> {
-    timeout(limit, reply).await.map_err(|_| None)?.map_err(Some)
-}
-
-/// The meaning of a reply that refuses a message, where 5xx does not concern the recipient. 421 and 5xx: the server
-/// refuses all our mail. Any other 4xx: only this message, for now.
-fn classify_refusal(stage: &str, error: &SmtpError) -> SendError {
-    let refuses_all = is_closing(error) || error.is_permanent();
-    if refuses_all {
-        unreachable(stage, error)
-    } else {
-        SendError::refused(RefusalKind::Temporary, redacted(stage, error))
+/// What a refusing reply means. `text` is that of the error.
+fn refusal(stage: Stage, reply: &Reply, text: String) -> SendError {
+    match classify(stage, reply.code, reply.enhanced) {
+        Verdict::Unreachable => SendError::Unreachable(text),
+        Verdict::Refused(kind) => SendError::refused(kind, text),
     }
-}
-
-/// Whether the server ends the session, or is about to close down (RFC 5321, 3.8).
-fn is_closing(error: &SmtpError) -> bool {
-    error.status().is_some_and(|code| code.to_string() == "421")
 }

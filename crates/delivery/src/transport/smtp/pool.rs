@@ -7,35 +7,33 @@ use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use domain::Sources;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use lettre::transport::smtp::client::AsyncSmtpConnection;
-use tokio::time::timeout;
+use tokio::time::Instant;
 
-use super::server::Server;
+use super::HelloName;
+use super::server::{Conversation, Server};
 use super::tls::Authority;
 use crate::transport::SendError;
 
-/// The timeout of the reply to one command.
-pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that was idle for longer is checked before it is used.
 const IDLE_CHECK_AFTER: Duration = Duration::from_secs(5);
+/// The timeout of that check.
+const IDLE_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Returns the server's URL with its password, or why it is not available.
 pub type UrlSource = Box<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
 
 /// A pooled connection.
 pub(super) struct Connection {
-    pub(super) smtp: AsyncSmtpConnection,
+    pub(super) session: Conversation,
     /// When a reply last arrived, in wall-clock time: a server closes idle connections of a frozen process as well.
     pub(super) used_at: Timestamp,
     /// Whether it has carried a message: the server may have closed it since.
     pub(super) reused: bool,
-    /// Whether a reply may still be outstanding. The next command would take it for its own, and a message could count
-    /// as accepted that never was, so such a connection is never used again.
-    pub(super) awaiting_reply: bool,
 }
 
 pub(super) struct Connections {
     pub(super) url: UrlSource,
+    pub(super) hello: HelloName,
     pub(super) authority: Option<Authority>,
     /// The server of the URL as last read. Read again after the server could not be used.
     pub(super) server: Mutex<Option<Server>>,
@@ -78,23 +76,22 @@ impl managed::Manager for Connections {
     type Error = SendError;
 
     async fn create(&self) -> Result<Connection, SendError> {
-        let smtp = self.server().await?.connect(self.authority.as_ref()).await.inspect_err(|_| self.forget_server())?;
-        Ok(Connection { smtp, used_at: self.sources.now(), reused: false, awaiting_reply: false })
+        let server = self.server().await?;
+        let connected = server.connect(&self.hello, self.authority.as_ref()).await;
+        let session = connected.inspect_err(|_| self.forget_server())?;
+        Ok(Connection { session, used_at: self.sources.now(), reused: false })
     }
 
     async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<SendError> {
         let closed = || RecycleError::message("the connection is closed");
-        if connection.awaiting_reply || connection.smtp.has_broken() || self.is_closed(connection) {
+        if !connection.session.is_usable() || self.is_closed(connection) {
             return Err(closed());
         }
-        if self.sources.age_of(connection.used_at) > IDLE_CHECK_AFTER {
-            connection.awaiting_reply = true;
-            let alive = timeout(COMMAND_TIMEOUT, connection.smtp.test_connected()).await;
-            if !matches!(alive, Ok(true)) {
-                self.note_closed(connection);
-                return Err(closed());
-            }
-            connection.awaiting_reply = false;
+        if self.sources.age_of(connection.used_at) > IDLE_CHECK_AFTER
+            && connection.session.reset(Instant::now() + IDLE_CHECK_TIMEOUT).await.is_err()
+        {
+            self.note_closed(connection);
+            return Err(closed());
         }
         connection.reused = true;
         Ok(())

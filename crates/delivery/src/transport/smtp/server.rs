@@ -2,19 +2,27 @@
 
 use std::time::Duration;
 
-use lettre::transport::smtp::Error as SmtpError;
-use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream};
-use lettre::transport::smtp::extension::ClientId;
+use smtp::{Credentials, Session};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
+use super::HelloName;
 use super::tls::{self, Authority};
 use crate::transport::{SendError, redact};
 
-/// The timeout of a new connection, including greeting, TLS and authentication.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The timeout of a new connection, including greeting, TLS and authentication. RFC 5321, 4.5.3.2.1, says five minutes
+/// for the greeting alone; servers that make spammers wait for it do so for some seconds.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection, encrypted or not.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// A conversation with a server.
+pub(super) type Conversation = Session<Box<dyn Stream>>;
 
 /// Address, encryption and credentials of a server.
 #[derive(Clone)]
@@ -72,34 +80,45 @@ impl Server {
         })
     }
 
-    pub(super) async fn connect(&self, authority: Option<&Authority>) -> Result<AsyncSmtpConnection, SendError> {
-        match timeout(CONNECT_TIMEOUT, self.try_connect(authority)).await {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(SendError::Unreachable("no connection within 5 s".to_owned())),
+    /// Opens a conversation in which the server waits for messages.
+    pub(super) async fn connect(
+        &self,
+        hello: &HelloName,
+        authority: Option<&Authority>,
+    ) -> Result<Conversation, SendError> {
+        let deadline = Instant::now() + CONNECT_TIMEOUT;
+        match timeout_at(deadline, self.try_connect(hello, authority, deadline)).await {
+            Ok(connected) => connected.map_err(SendError::Unreachable),
+            Err(_) => Err(SendError::Unreachable(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()))),
         }
     }
 
-    async fn try_connect(&self, authority: Option<&Authority>) -> Result<AsyncSmtpConnection, SendError> {
-        let hello = ClientId::default();
-        let no_connection = |error: std::io::Error| SendError::Unreachable(format!("no connection: {error}"));
+    async fn try_connect(
+        &self,
+        hello: &HelloName,
+        authority: Option<&Authority>,
+        deadline: Instant,
+    ) -> Result<Conversation, String> {
+        let hello = hello.to_string();
+        let no_connection = |error: std::io::Error| format!("no connection: {error}");
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(no_connection)?;
+        // Else each message waits 40 ms for a delayed acknowledgement.
         stream.set_nodelay(true).map_err(no_connection)?;
-        let stream: Box<dyn AsyncTokioStream> = if self.security == Security::Implicit {
-            Box::new(tls::connect(stream, &self.host, authority).await.map_err(SendError::Unreachable)?)
-        } else {
-            Box::new(stream)
+        let stream: Box<dyn Stream> = match self.security {
+            Security::Implicit => Box::new(tls::connect(stream, &self.host, authority).await?),
+            Security::None | Security::StartTls => Box::new(stream),
         };
-        let greeted = AsyncSmtpConnection::connect_with_transport(stream, &hello).await;
-        let mut connection = greeted.map_err(|error| unreachable("greeting", &error))?;
+        let mut session = Session::start(stream, deadline).await.map_err(|error| redacted(&error))?;
+        session.hello(&hello, deadline).await.map_err(|error| redacted(&error))?;
         if self.security == Security::StartTls {
-            let parameters = tls::parameters(&self.host, authority).map_err(SendError::Unreachable)?;
-            connection.starttls(parameters, &hello).await.map_err(|error| unreachable("STARTTLS", &error))?;
+            let plain = session.start_tls(deadline).await.map_err(|error| redacted(&error))?;
+            session = Session::encrypted(Box::new(tls::connect(plain, &self.host, authority).await?));
+            session.hello(&hello, deadline).await.map_err(|error| redacted(&error))?;
         }
         if let Some(credentials) = &self.credentials {
-            connection.auth(DEFAULT_MECHANISMS, credentials).await.map_err(|error| unreachable("AUTH", &error))?;
+            session.authenticate(credentials, deadline).await.map_err(|error| redacted(&error))?;
         }
-        Ok(connection)
+        Ok(session)
     }
 }
 
@@ -107,19 +126,9 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-pub(super) fn unreachable(stage: &str, error: &SmtpError) -> SendError {
-    SendError::Unreachable(redacted(stage, error))
-}
-
 /// The text of an error, redacted: many servers repeat the recipient's address.
-pub(super) fn redacted(stage: &str, error: &SmtpError) -> String {
-    let mut text = format!("{stage}: {error}");
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    redact::redact(&text)
+pub(super) fn redacted(error: &smtp::Error) -> String {
+    redact::redact(&error.to_string())
 }
 
 #[cfg(test)]

@@ -1,15 +1,9 @@
-//! TLS to mail servers: trusted authorities, and an encrypted stream that lettre can use.
+//! TLS to mail servers, and the authorities that are trusted.
 
-use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use lettre::transport::smtp::client::{AsyncTokioStream, Certificate, TlsParameters};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -37,8 +31,12 @@ impl FromStr for Authority {
     }
 }
 
-/// Opens TLS from the first byte. The certificate must be valid for `host`.
-pub(crate) async fn connect(stream: TcpStream, host: &str, authority: Option<&Authority>) -> Result<Encrypted, String> {
+/// Opens TLS on a connection. The certificate must be valid for `host`.
+pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    host: &str,
+    authority: Option<&Authority>,
+) -> Result<TlsStream<S>, String> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(Authority(certificate)) = authority {
         roots.add(certificate.clone()).map_err(|error| format!("TLS: {error}"))?;
@@ -50,45 +48,5 @@ pub(crate) async fn connect(stream: TcpStream, host: &str, authority: Option<&Au
         .with_no_client_auth();
     let name = ServerName::try_from(host.to_owned()).map_err(|error| format!("TLS: {error}"))?;
     let connected = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
-    connected.map(Encrypted).map_err(|error| format!("TLS: {error}"))
-}
-
-/// The parameters of lettre's STARTTLS, with the same trusted authorities.
-pub(crate) fn parameters(host: &str, authority: Option<&Authority>) -> Result<TlsParameters, String> {
-    let mut parameters = TlsParameters::builder(host.to_owned());
-    if let Some(Authority(certificate)) = authority {
-        let certificate = Certificate::from_der(certificate.to_vec()).map_err(|error| format!("TLS: {error}"))?;
-        parameters = parameters.add_root_certificate(certificate);
-    }
-    parameters.build().map_err(|error| format!("TLS: {error}"))
-}
-
-/// An encrypted stream.
-#[derive(Debug)]
-pub(crate) struct Encrypted(TlsStream<TcpStream>);
-
-impl AsyncTokioStream for Encrypted {
-    fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.0.get_ref().0.peer_addr()
-    }
-}
-
-impl AsyncRead for Encrypted {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Encrypted {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
+    connected.map_err(|error| format!("TLS: {error}"))
 }
