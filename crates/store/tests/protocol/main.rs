@@ -16,6 +16,7 @@ mod rate;
 mod record;
 mod recovery;
 mod report;
+mod return_path;
 mod scan;
 mod suppressions;
 mod table;
