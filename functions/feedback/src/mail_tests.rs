@@ -77,7 +77,7 @@ fn reports_of_every_kind_of_server_are_read() {
         for (form, message) in [("LF", message(name)), ("CRLF", message(name).replace('\n', "\r\n"))] {
             let parsed = parse(message.as_bytes(), &[]).unwrap();
             assert_eq!(parsed.report, report, "{name}, {form}");
-            assert_eq!(parsed.tags, [tag.clone()], "{name}, {form}");
+            assert_eq!(parsed.tags, std::slice::from_ref(&tag), "{name}, {form}");
         }
     }
 }
@@ -96,7 +96,7 @@ fn the_tag_is_found_wherever_servers_note_the_recipient() {
         ),
     ] {
         let message = format!("From: <mailer-daemon@example.com>\r\n{header}\r\nSubject: x\r\n\r\nHello");
-        assert_eq!(parse(message.as_bytes(), &[]).unwrap().tags, [tag.clone()], "{header}");
+        assert_eq!(parse(message.as_bytes(), &[]).unwrap().tags, std::slice::from_ref(&tag), "{header}");
     }
     let message = b"To: postmaster@bank.example\r\n\r\nHello";
     assert_eq!(parse(message, &[tagged]).unwrap().tags, [tag], "of the envelope");
