@@ -18,6 +18,14 @@ impl OfferId {
     pub fn generate(sources: &Sources) -> Self {
         Self(sources.uuid())
     }
+
+    pub(crate) const fn to_u128(self) -> u128 {
+        self.0.as_u128()
+    }
+
+    pub(crate) const fn from_u128(value: u128) -> Self {
+        Self(Uuid::from_u128(value))
+    }
 }
 
 impl fmt::Display for OfferId {

@@ -12,6 +12,7 @@
 //! | a push: its states, its counts, what it waits for | [`push`] |
 //! | the states and outcomes of a notification | [`notification`] |
 //! | the signed tokens of unsubscribe links | [`unsubscribe`] |
+//! | the envelope's sender, and what it says of the delivery | [`return_path`] |
 //! | the events that other services may subscribe to | [`event`] |
 //! | which transports there are | [`transport`] |
 //! | how enums get their wire names | [`wire`] |
@@ -32,6 +33,7 @@ pub mod notification;
 pub mod offer;
 pub mod push;
 pub mod queue;
+pub mod return_path;
 pub mod sources;
 pub mod text;
 pub mod trace;
@@ -47,6 +49,7 @@ pub use eligibility::{Rule, RuleText};
 pub use faults::{Fault, Faults};
 pub use ids::{CustomerId, OfferId, PushId};
 pub use offer::Offer;
+pub use return_path::ReturnPath;
 pub use sources::Sources;
 pub use text::Text;
 pub use trace::TraceId;

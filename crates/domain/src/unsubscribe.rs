@@ -128,9 +128,20 @@ impl KeyRing {
         mac(key, signed).verify_truncated_left(&signature).map_err(|_| InvalidToken::Forged)?;
         parse_payload(&decoded(payload)?).ok_or(InvalidToken::Forged)
     }
+
+    /// The HMAC-SHA256 of a message of another kind, with the current key. The message must contain a byte that no
+    /// token has, so that it is none.
+    pub(crate) fn mac(&self, message: &[u8]) -> [u8; 32] {
+        mac(&self.keys[&self.current], message).finalize().into_bytes().into()
+    }
+
+    /// As [`KeyRing::mac`], with each key.
+    pub(crate) fn macs(&self, message: &[u8]) -> impl Iterator<Item = [u8; 32]> {
+        self.keys.values().map(move |key| mac(key, message).finalize().into_bytes().into())
+    }
 }
 
-fn mac(key: &str, signed: &str) -> Hmac<Sha256> {
+fn mac(key: &str, signed: impl AsRef<[u8]>) -> Hmac<Sha256> {
     Hmac::new_from_slice(key.as_bytes()).expect("HMAC takes keys of any length").chain_update(signed)
 }
 

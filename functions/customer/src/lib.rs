@@ -6,7 +6,7 @@
 //! | paths and their handlers | `routes` |
 //! | what the handlers depend on | `app` |
 //! | how customers are stored, read and deleted | `customers` |
-//! | how suppressions are read and lifted | `suppressions` |
+//! | how suppressions are read, and lifted one by one or many at a time | `suppressions` |
 
 mod app;
 mod customers;

@@ -16,6 +16,7 @@ pub fn router(app: App) -> Router {
     Router::new()
         .route("/customers", post(customers::put_many))
         .route("/customers/{id}", get(customers::read).put(customers::put).delete(customers::delete))
+        .route("/suppressions/lift", post(suppressions::lift_many))
         .route("/suppressions/{channel}/{address}", get(suppressions::read).delete(suppressions::lift))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_route)

@@ -81,7 +81,8 @@ where
     }
     .message()
     .map_err(DirectError::Compose)?;
-    app.send_direct(&Email { message, return_path: None, tags: Vec::new() }, deadline).await
+    let return_path = app.worker.deliverer.composer.return_path();
+    app.send_direct(&Email { message, return_path, tags: Vec::new() }, deadline).await
 }
 
 #[cfg(test)]

@@ -55,5 +55,6 @@ fn composer(aws: &Aws) -> Result<EmailComposer, Error> {
     // In the default URL, `{api}` stands for the API's id, which only the deployed stack knows.
     let public_url =
         settings::required::<String>("PUBLIC_URL")?.replace("{api}", &settings::required::<String>("API_ID")?);
-    Ok(EmailComposer::new(&from, &reply_to, letterhead, Links::new(&public_url, ring))?)
+    let composer = EmailComposer::new(&from, &reply_to, letterhead, Links::new(&public_url, ring))?;
+    Ok(composer.with_return_path(settings::optional("RETURN_PATH")?))
 }

@@ -7,15 +7,19 @@ use serde::Deserialize;
 use serde_json::Value;
 use store::deliveries::{DeliveryId, Feedback, FeedbackKind};
 
+use crate::Effect;
 use crate::payload::{InvalidPayload, parse_value};
+use crate::verdict::{Verdict, of_ses_bounce, status};
 
 /// Feedback about an e-mail that SES had accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FeedbackEvent {
     /// What SES reports.
     pub(crate) feedback: Feedback,
-    /// The recipients that it is about.
-    pub(crate) addresses: Vec<AddressHash>,
+    /// Identifies the report: SES may deliver it twice.
+    pub(crate) event: String,
+    /// The recipients that it is about, and what follows for each.
+    pub(crate) recipients: Vec<(AddressHash, Effect)>,
     /// The delivery that it belongs to, from our tags; `None` if the e-mail was no notification.
     pub(crate) delivery: Option<DeliveryId>,
 }
@@ -35,9 +39,12 @@ struct Detail {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Mail {
     #[serde(default)]
     tags: Value,
+    #[serde(default)]
+    message_id: String,
     timestamp: Option<Timestamp>,
 }
 
@@ -54,6 +61,8 @@ struct Bounce {
     #[serde(default)]
     bounce_sub_type: String,
     bounced_recipients: Vec<Recipient>,
+    #[serde(default)]
+    feedback_id: Option<String>,
     timestamp: Timestamp,
 }
 
@@ -70,40 +79,66 @@ struct Complaint {
 #[serde(rename_all = "camelCase")]
 struct Recipient {
     email_address: String,
+    #[serde(default)]
+    status: Option<String>,
+    #[serde(default)]
+    diagnostic_code: Option<String>,
+}
+
+impl Recipient {
+    fn hash(&self) -> AddressHash {
+        AddressHash::of(Channel::Email, bare(&self.email_address))
+    }
 }
 
 /// Parses an event; `now` is when a rejection happened that SES gives no time for. Returns `None` if it is of a kind that needs no action.
 pub(crate) fn parse(event: &Value, now: Timestamp) -> Result<Option<FeedbackEvent>, InvalidPayload> {
     let Detail { mail, bounce, complaint, reject } = parse_value::<Event>(event)?.detail;
     let delivery = delivery(&mail.tags);
-    let reported = |kind, detail, at, recipients: Vec<Recipient>| {
-        let address = |recipient: &Recipient| AddressHash::of(Channel::Email, bare(&recipient.email_address));
-        let addresses = recipients.iter().map(address).collect();
-        FeedbackEvent { feedback: Feedback { kind, detail, at }, addresses, delivery: delivery.clone() }
+    let reported = |kind, detail, at, event, recipients| FeedbackEvent {
+        feedback: Feedback { kind, detail, at },
+        event,
+        recipients,
+        delivery: delivery.clone(),
     };
     Ok(match (bounce, complaint, reject) {
         (Some(bounce), ..) => {
-            // "Undetermined" may be anything; SES itself suppresses only what is permanent.
-            let is_permanent = bounce.bounce_type == "Permanent";
-            let kind = if is_permanent { FeedbackKind::Bounced } else { FeedbackKind::Delayed };
+            let verdict = |recipient: &Recipient| {
+                let text = |field: &Option<String>| field.clone().unwrap_or_default();
+                let status = status(&text(&recipient.status), &text(&recipient.diagnostic_code));
+                of_ses_bounce(&bounce.bounce_type, &bounce.bounce_sub_type, status)
+            };
+            let verdicts: Vec<_> =
+                bounce.bounced_recipients.iter().map(|recipient| (recipient.hash(), verdict(recipient))).collect();
+            // Our e-mails have one recipient each.
+            let gravest = verdicts.iter().map(|(_, verdict)| *verdict).max().unwrap_or(Verdict::Nothing);
             let detail = format!("{} {}", bounce.bounce_type, bounce.bounce_sub_type).trim_end().to_owned();
-            Some(reported(kind, detail, bounce.timestamp, bounce.bounced_recipients))
+            let event = bounce.feedback_id.unwrap_or_else(|| format!("{} {}", mail.message_id, bounce.timestamp));
+            let recipients = verdicts.into_iter().map(|(address, verdict)| (address, verdict.into())).collect();
+            Some(reported(gravest.kind(), detail, bounce.timestamp, event, recipients))
         }
         (None, Some(complaint), _) => {
             let kind = complaint.complaint_feedback_type.unwrap_or_default();
-            // Moving our mail out of the spam folder is reported in the same way (RFC 5965, 7.3).
-            if kind == "not-spam" {
+            if !is_complaint(&kind) {
                 return Ok(None);
             }
-            Some(reported(FeedbackKind::Complained, kind, complaint.timestamp, complaint.complained_recipients))
+            let recipients = complaint.complained_recipients.iter();
+            let recipients = recipients.map(|recipient| (recipient.hash(), Effect::Complained)).collect();
+            Some(reported(FeedbackKind::Complained, kind, complaint.timestamp, String::new(), recipients))
         }
         // SES found a virus in it. The content is at fault, not an address.
         (None, None, Some(reject)) => {
             let at = mail.timestamp.unwrap_or(now);
-            Some(reported(FeedbackKind::Rejected, reject.reason, at, Vec::new()))
+            Some(reported(FeedbackKind::Rejected, reject.reason, at, String::new(), Vec::new()))
         }
         (None, None, None) => None,
     })
+}
+
+/// Whether a feedback report of this type is a complaint. Others say that our mail was moved out of the spam folder (RFC
+/// 5965, 7.3), or that it failed an authentication check (RFC 6591).
+pub(crate) fn is_complaint(feedback_type: &str) -> bool {
+    !["not-spam", "auth-failure"].iter().any(|other| feedback_type.eq_ignore_ascii_case(other))
 }
 
 /// `Asha <asha@example.com>` and `asha@example.com` are the same address.
@@ -141,11 +176,41 @@ mod tests {
     fn only_permanent_bounces_count_as_bounced() {
         let reported = parse_event(&bounce("Permanent")).unwrap().unwrap();
         assert_eq!(reported.feedback.kind, FeedbackKind::Bounced);
-        assert_eq!(reported.addresses, [AddressHash::of(Channel::Email, "asha@example.com")]);
+        assert_eq!(reported.recipients, [(AddressHash::of(Channel::Email, "asha@example.com"), Effect::Bounced)]);
         assert_eq!(reported.delivery.unwrap().customer.as_str(), "c-1");
         for kind in ["Transient", "Undetermined"] {
-            assert_eq!(parse_event(&bounce(kind)).unwrap().unwrap().feedback.kind, FeedbackKind::Delayed, "{kind}");
+            let reported = parse_event(&bounce(kind)).unwrap().unwrap();
+            assert_eq!(
+                (reported.feedback.kind, reported.recipients[0].1),
+                (FeedbackKind::Delayed, Effect::None),
+                "{kind}"
+            );
         }
+    }
+
+    #[test]
+    fn a_transient_bounce_counts_by_the_status_of_its_recipient() {
+        for (status, diagnostic, kind, effect) in [
+            ("5.4.4", "", FeedbackKind::Bounced, Effect::Bounced),
+            ("5.0.0", "smtp; 550 5.1.1 unknown user", FeedbackKind::Bounced, Effect::Bounced),
+            ("4.4.7", "smtp; 554 4.4.7 message expired", FeedbackKind::Delayed, Effect::Count),
+            ("5.7.1", "smtp; 550 5.7.1 blocked", FeedbackKind::Rejected, Effect::None),
+        ] {
+            let mut event = bounce("Transient");
+            event["detail"]["bounce"]["bouncedRecipients"][0]["status"] = json!(status);
+            event["detail"]["bounce"]["bouncedRecipients"][0]["diagnosticCode"] = json!(diagnostic);
+            let reported = parse_event(&event).unwrap().unwrap();
+            assert_eq!((reported.feedback.kind, reported.recipients[0].1), (kind, effect), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_report_is_identified_by_the_id_that_ses_gives_it() {
+        let mut event = bounce("Transient");
+        event["detail"]["mail"]["messageId"] = json!("m-1");
+        assert_eq!(parse_event(&event).unwrap().unwrap().event, "m-1 2026-11-24T01:02:03.456Z");
+        event["detail"]["bounce"]["feedbackId"] = json!("f-1");
+        assert_eq!(parse_event(&event).unwrap().unwrap().event, "f-1");
     }
 
     #[test]
@@ -155,12 +220,15 @@ mod tests {
                 "timestamp": "2026-11-24T01:02:03Z", "complainedRecipients": [{"emailAddress": "asha@example.com"}]}}})
         };
         let reported = parse_event(&complaint("abuse")).unwrap().unwrap();
-        assert_eq!((reported.feedback.kind, reported.delivery), (FeedbackKind::Complained, None));
-        assert_eq!(parse_event(&complaint("not-spam")).unwrap(), None);
+        assert_eq!((reported.feedback.kind, &reported.delivery), (FeedbackKind::Complained, &None));
+        assert_eq!(reported.recipients, [(AddressHash::of(Channel::Email, "asha@example.com"), Effect::Complained)]);
+        for other in ["not-spam", "Auth-Failure"] {
+            assert_eq!(parse_event(&complaint(other)).unwrap(), None, "{other}");
+        }
         assert_eq!(parse_event(&json!({"detail": {"mail": {}, "delivery": {}}})).unwrap(), None);
         let rejected =
             parse_event(&json!({"detail": {"mail": {}, "reject": {"reason": "Bad content"}}})).unwrap().unwrap();
-        assert_eq!((rejected.feedback.kind, rejected.addresses), (FeedbackKind::Rejected, Vec::new()));
+        assert_eq!((rejected.feedback.kind, rejected.recipients), (FeedbackKind::Rejected, Vec::new()));
         assert!(parse_event(&json!({"detail": {}})).is_err());
     }
 

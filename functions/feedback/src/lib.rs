@@ -1,30 +1,53 @@
-//! The function `feedback`: acts on what a provider reports after it has accepted a message. Addresses that bounce
-//! permanently, recipients who complain and numbers that opt out are suppressed. Reports about e-mail are recorded on
-//! the delivery as well; SNS does not report which delivery a text message belongs to.
+//! The function `feedback`: acts on what is reported after a provider has accepted a message. Addresses that bounce,
+//! recipients who complain and numbers that opt out are suppressed. Reports about e-mail are recorded on the delivery as
+//! well; SNS does not report which delivery a text message belongs to.
 //!
 //! # Layout
 //! | to change | open |
 //! |---|---|
 //! | which events of SES count, and as what | `event` |
+//! | what a status says of an address | `verdict` |
+//! | in which forms mail to the return path comes | `source` |
+//! | how a report is read from such mail | `mail` |
+//! | what follows from it | `returned` |
 //! | which lines of SNS's log suppress a number | `sms_log` |
 //! | what an error may say of a payload that cannot be parsed | `payload` |
 
 mod event;
+mod mail;
 mod payload;
+mod returned;
 mod sms_log;
+mod source;
+mod verdict;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lambda_events::cloudwatch_logs::LogsEvent;
 use aws_lambda_events::sqs::SqsEvent;
-use domain::Sources;
+use domain::unsubscribe::KeyRing;
+use domain::{AddressHash, Sources};
+use futures::future::BoxFuture;
+use jiff::Timestamp;
 use lambda_runtime::Error;
 use runtime::records;
 use serde_json::{Value, json};
-use store::deliveries::{FeedbackKind, FeedbackResult};
-use store::suppressions::Reason;
+use store::deliveries::FeedbackResult;
+use store::suppressions::{BounceResult, BounceRule, Reason};
 use store::{Deliveries, StoreError, Suppressions};
+
+pub use crate::mail::MAIL_LIMIT;
 
 use crate::event::FeedbackEvent;
 use crate::payload::{InvalidPayload, parse_value};
+use crate::source::Source;
+use crate::verdict::Verdict;
+
+/// Returns the ring of keys, read at most this long ago, or why it is not available.
+pub type RingSource = Box<dyn Fn(Duration) -> BoxFuture<'static, Result<Arc<KeyRing>, String>> + Send + Sync>;
+/// Returns the first [`MAIL_LIMIT`] bytes of an object of a bucket, or why it cannot be read.
+pub type ObjectSource = Box<dyn Fn(String, String) -> BoxFuture<'static, Result<Vec<u8>, String>> + Send + Sync>;
 
 /// The function, built once and used by every invocation.
 pub struct App {
@@ -32,6 +55,12 @@ pub struct App {
     pub sources: Sources,
     pub suppressions: Suppressions,
     pub deliveries: Deliveries,
+    /// How many transient bounces suppress an address.
+    pub rule: BounceRule,
+    /// The keys of the return paths' tags.
+    pub ring: RingSource,
+    /// Mail to the return path.
+    pub objects: ObjectSource,
 }
 
 /// Why an event must be delivered again.
@@ -41,11 +70,40 @@ enum FeedbackError {
     Event(#[from] InvalidPayload),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("the signing keys cannot be read: {0}")]
+    Keys(String),
+    #[error("mail to the return path cannot be read from its bucket: {0}")]
+    Object(String),
+    #[error("the delivery that the report is about has no outcome yet")]
+    Unfinished,
+}
+
+/// What follows from a report for an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    /// Nothing.
+    None,
+    /// The bounce is counted.
+    Count,
+    /// The address is suppressed, because it bounced.
+    Bounced,
+    /// The address is suppressed, because its owner complained.
+    Complained,
+}
+
+impl From<Verdict> for Effect {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Nothing | Verdict::Refused => Self::None,
+            Verdict::Transient => Self::Count,
+            Verdict::Permanent => Self::Bounced,
+        }
+    }
 }
 
 impl App {
-    /// Handles an invocation: events of SES from their queue, a single one as EventBridge sends it, or lines of SNS's
-    /// log.
+    /// Handles an invocation: events of SES and mail to the return path from their queue, a single one of them, or lines
+    /// of SNS's log.
     ///
     /// # Errors
     /// If the payload is unknown or cannot be acted on. Messages of a queue that fail are named in the response.
@@ -59,33 +117,42 @@ impl App {
             let logs: LogsEvent = parse_value(&payload)?;
             return Ok(json!({"suppressed": self.handle_sms_log(logs).await?}));
         }
-        if payload.get("Records").is_none() {
-            let acted_on = self.handle_event(&payload).await?;
+        let is_queue = payload.pointer("/Records/0/eventSource").is_some_and(|source| source == "aws:sqs");
+        if !is_queue {
+            let acted_on = self.handle_all(source::parse_json(payload)?).await?;
             return Ok(json!({"actedOn": acted_on}));
         }
         let event: SqsEvent = parse_value(&payload)?;
-        let response = records::handle_each(event, async |body| {
-            let event: Value = serde_json::from_str(body).map_err(InvalidPayload::from)?;
-            self.handle_event(&event).await.map(|_| ())
-        })
-        .await;
+        let response =
+            records::handle_each(event, async |body| self.handle_all(source::parse(body)?).await.map(|_| ())).await;
         Ok(serde_json::to_value(response)?)
+    }
+
+    /// Acts on what a message holds. Returns whether there was anything to act on.
+    async fn handle_all(&self, sources: Vec<Source>) -> Result<bool, FeedbackError> {
+        let mut acted_on = false;
+        for source in sources {
+            acted_on |= match source {
+                Source::Event(event) => self.handle_event(&event).await?,
+                Source::Mail(mail, recipients) => self.handle_mail(&mail, &recipients).await?,
+                Source::Object { bucket, key, recipients } => {
+                    let mail = (self.objects)(bucket, key).await.map_err(FeedbackError::Object)?;
+                    self.handle_mail(&mail, &recipients).await?
+                }
+            };
+        }
+        Ok(acted_on)
     }
 
     /// Acts on an event of SES; repeating it changes nothing. Returns whether the event is of a kind to act on.
     async fn handle_event(&self, event: &Value) -> Result<bool, FeedbackError> {
-        let Some(FeedbackEvent { feedback, addresses, delivery }) = event::parse(event, self.sources.now())? else {
+        let Some(reported) = event::parse(event, self.sources.now())? else {
             return Ok(false);
         };
-        let reason = match feedback.kind {
-            FeedbackKind::Bounced => Some(Reason::Bounced),
-            FeedbackKind::Complained => Some(Reason::Complained),
-            FeedbackKind::Delayed | FeedbackKind::Rejected => None,
-        };
-        if let Some(reason) = reason {
-            for address in &addresses {
-                self.suppressions.suppress(address, reason, feedback.at, "ses").await?;
-            }
+        let FeedbackEvent { feedback, event, recipients, delivery } = reported;
+        let mut suppressed = None;
+        for (address, effect) in &recipients {
+            suppressed = self.apply(*effect, address, &event, feedback.at, "ses").await?.or(suppressed);
         }
         let recorded = match &delivery {
             Some(id) => self.deliveries.add_feedback(id, &feedback).await?,
@@ -96,11 +163,34 @@ impl App {
             customer.id = delivery.as_ref().map(|id| id.customer.as_str()),
             kind = feedback.kind.as_str(),
             detail = feedback.detail,
-            suppressed = reason.map(Reason::as_str),
+            suppressed = suppressed.map(Reason::as_str),
             recorded = ?recorded,
             "feedback about an e-mail handled"
         );
         Ok(true)
+    }
+
+    /// Suppresses an address, or counts a bounce of it. Returns why it is suppressed now, if it is. `event` identifies the
+    /// report, and `by` is the transport.
+    async fn apply(
+        &self,
+        effect: Effect,
+        address: &AddressHash,
+        event: &str,
+        at: Timestamp,
+        by: &str,
+    ) -> Result<Option<Reason>, StoreError> {
+        let reason = match effect {
+            Effect::None => return Ok(None),
+            Effect::Count => {
+                let counted = self.suppressions.count_bounce(address, event, at, self.rule, by).await?;
+                return Ok((counted == BounceResult::Suppressed).then_some(Reason::Bounced));
+            }
+            Effect::Bounced => Reason::Bounced,
+            Effect::Complained => Reason::Complained,
+        };
+        self.suppressions.suppress(address, reason, at, by).await?;
+        Ok(Some(reason))
     }
 
     /// Suppresses the numbers that SNS cannot reach any more; repeating it changes nothing. Returns how many.

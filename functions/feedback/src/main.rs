@@ -1,14 +1,61 @@
 //! Builds the function `feedback` from its settings and runs it.
 
-use feedback::App;
+use std::sync::{Arc, OnceLock};
+
+use feedback::{App, MAIL_LIMIT, ObjectSource, RingSource};
+use futures::FutureExt;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use runtime::{Aws, telemetry};
+use runtime::{Aws, Keys, settings, telemetry};
 use serde_json::Value;
+use store::suppressions::BounceRule;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let aws = Aws::from_env().await;
-    let app = &App { sources: aws.sources().clone(), suppressions: aws.table()?, deliveries: aws.table()? };
+    let app = &App {
+        sources: aws.sources().clone(),
+        suppressions: aws.table()?,
+        deliveries: aws.table()?,
+        rule: BounceRule::new(settings::required("BOUNCE_THRESHOLD")?, settings::required("BOUNCE_DAYS")?)
+            .map_err(|error| format!("BOUNCE_THRESHOLD or BOUNCE_DAYS is invalid: {error}; template.yaml sets them"))?,
+        ring: ring(&aws)?,
+        objects: objects(&aws),
+    };
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| app.handle(event.payload).await)).await
+}
+
+fn ring(aws: &Aws) -> Result<RingSource, Error> {
+    let keys = Arc::new(Keys::new(aws.clone(), settings::required("UNSUBSCRIBE_KEYS_SECRET_ARN")?));
+    Ok(Box::new(move |age| {
+        let keys = keys.clone();
+        async move { keys.ring(age).await }.boxed()
+    }))
+}
+
+fn objects(aws: &Aws) -> ObjectSource {
+    // A local stack has one host for all buckets.
+    let is_local = aws.config().endpoint_url().is_some();
+    let config = aws_sdk_s3::config::Builder::from(aws.config()).force_path_style(is_local).build();
+    // Made for the first object: most invocations have none.
+    let client = Arc::new(OnceLock::new());
+    Box::new(move |bucket, key| {
+        let client = client.get_or_init(|| aws_sdk_s3::Client::from_conf(config.clone())).clone();
+        async move {
+            let get = client.get_object().bucket(bucket).key(key);
+            let object =
+                get.send().await.map_err(|error| aws_sdk_s3::error::DisplayErrorContext(&error).to_string())?;
+            let mut body = object.body;
+            let mut mail = Vec::new();
+            while mail.len() < MAIL_LIMIT {
+                match body.try_next().await.map_err(|error| error.to_string())? {
+                    Some(bytes) => mail.extend_from_slice(&bytes),
+                    None => break,
+                }
+            }
+            mail.truncate(MAIL_LIMIT);
+            Ok(mail)
+        }
+        .boxed()
+    })
 }

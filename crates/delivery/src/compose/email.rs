@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use domain::unsubscribe::{KeyRing, Subscription};
-use domain::{AddressHash, Channel, Customer, Offer};
+use domain::{AddressHash, Channel, Customer, Offer, ReturnPath};
 use futures::future::BoxFuture;
+use lettre::Address;
 use lettre::address::AddressError;
 use lettre::message::Mailbox;
 
@@ -46,6 +47,7 @@ pub struct EmailComposer {
     reply_to: Mailbox,
     letterhead: Letterhead,
     links: Links,
+    return_path: Option<ReturnPath>,
 }
 
 impl EmailComposer {
@@ -54,7 +56,18 @@ impl EmailComposer {
     /// # Errors
     /// If one of them is not a mailbox.
     pub fn new(from: &str, reply_to: &str, letterhead: Letterhead, links: Links) -> Result<Self, AddressError> {
-        Ok(Self { from: from.parse()?, reply_to: reply_to.parse()?, letterhead, links })
+        Ok(Self { from: from.parse()?, reply_to: reply_to.parse()?, letterhead, links, return_path: None })
+    }
+
+    /// With an envelope sender of its own, tagged for each delivery. `None`: the sender of the message.
+    #[must_use]
+    pub fn with_return_path(self, return_path: Option<ReturnPath>) -> Self {
+        Self { return_path, ..self }
+    }
+
+    /// The envelope sender of an e-mail that belongs to no delivery: reports to it say nothing of whom they are about.
+    pub fn return_path(&self) -> Option<Address> {
+        self.return_path.as_ref().and_then(|path| path.to_string().parse().ok())
     }
 
     /// The domain of the sender's address.
@@ -104,12 +117,16 @@ impl Compose for EmailComposer {
         }
         .message()?;
         let tags = vec![("offer", offer.id.to_string()), ("customer", customer.id.to_string())];
-        Ok(Email { message, return_path: None, tags })
+        let return_path = self.return_path.as_ref().map(|path| path.tagged(ring, offer.id, &customer.id).parse());
+        let return_path =
+            return_path.transpose().map_err(|_| "the return path cannot be represented in an envelope".to_owned())?;
+        Ok(Email { message, return_path, tags })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use domain::return_path::ReturnTag;
     use futures::FutureExt;
     use mail_parser::MessageParser;
     use serde_json::{Value, json};
@@ -122,14 +139,18 @@ mod tests {
         Box::new(move || std::future::ready(Ok(ring.clone())).boxed())
     }
 
-    fn compose(offer: Value, customer: Value) -> Vec<u8> {
-        let composer = EmailComposer::new(
+    fn composer() -> EmailComposer {
+        EmailComposer::new(
             "Offers <offers@bank.example>",
             "service@bank.example",
             Letterhead { brand_name: "A <Bank>".into(), postal_address: "1 High Street".into() },
             Links::new("https://offers.bank.example/v1/", keys()),
         )
-        .unwrap();
+        .unwrap()
+    }
+
+    fn compose(offer: Value, customer: Value) -> Vec<u8> {
+        let composer = composer();
         let ring = composer.prepare().now_or_never().unwrap().unwrap();
         let customer = Customer::parse("c-1", customer).unwrap();
         composer.compose(&ring, &testing::offer(offer), &customer).unwrap().message.formatted()
@@ -226,5 +247,21 @@ mod tests {
                 "Content-Type"
             ]
         );
+    }
+
+    #[test]
+    fn the_return_path_names_the_delivery_and_only_the_envelope_has_it() {
+        let composer = composer().with_return_path(Some("bounces@bank.example".parse().unwrap()));
+        let ring = composer.prepare().now_or_never().unwrap().unwrap();
+        let customer = json!({"name": "Asha", "email": "asha@example.com", "channels": ["email"]});
+        let customer = Customer::parse("c-1", customer).unwrap();
+        let offer = testing::offer(json!({"code": "A", "description": "Hello"}));
+        let email = composer.compose(&ring, &offer, &customer).unwrap();
+        let return_path = email.return_path.unwrap().to_string();
+        let tag = ReturnTag::find(&return_path).unwrap();
+        assert_eq!(tag.offer, offer.id);
+        assert!(tag.is_of(&customer.id, &ring));
+        assert!(!String::from_utf8(email.message.formatted()).unwrap().contains("bounces"));
+        assert_eq!(composer.return_path().unwrap().to_string(), "bounces@bank.example", "of a direct message");
     }
 }

@@ -24,7 +24,7 @@ domain::wire_enum! {
     pub enum FeedbackKind {
         /// It could not be delivered at that time.
         Delayed = "delayed",
-        /// The provider refused to deliver it after all, because it found a virus in it.
+        /// The provider, or the recipient's, refused it after all: for its content, as for a virus, or by its policy.
         Rejected = "rejected",
         /// It can never be delivered.
         Bounced = "bounced",

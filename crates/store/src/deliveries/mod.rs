@@ -11,12 +11,14 @@
 //! | how its outcome is recorded | `outcome` |
 //! | what callers read about deliveries | `query` |
 //! | what providers report after they accepted a message | `feedback` |
+//! | which delivery a report to its return path is about | `return_path` |
 
 mod claim;
 mod feedback;
 mod known;
 mod outcome;
 mod query;
+mod return_path;
 
 use aws_sdk_dynamodb::Client;
 use domain::{Channel, CustomerId, OfferId, Sources};
@@ -32,6 +34,7 @@ pub use feedback::{Feedback, FeedbackKind, FeedbackResult};
 pub use known::{KnownDeliveries, PastRefusal, PendingDelivery};
 pub use outcome::{FinalOutcome, RecordResult, Release};
 pub use query::Delivery;
+pub use return_path::TaggedDelivery;
 
 /// Partitions of one offer's deliveries. They keep each partition below DynamoDB's limit of 1,000 writes a second.
 const SHARDS: u8 = 16;

@@ -3,7 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy allows it in tests, but not in what they share")]
 
+mod bounces;
 mod breaker;
+mod bulk_lift;
 mod claim;
 mod customers;
 mod deliveries;
@@ -14,6 +16,7 @@ mod rate;
 mod record;
 mod recovery;
 mod report;
+mod return_path;
 mod scan;
 mod suppressions;
 mod table;

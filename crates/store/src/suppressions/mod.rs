@@ -3,6 +3,16 @@
 //! An address is suppressed when it bounced permanently or its owner complained. A customer's channel is suppressed
 //! when the customer opted out. Storing or deleting the customer changes neither. No item holds an address or a
 //! customer's id in clear.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | which reasons there are, looking them up, lifting those of one address | this file |
+//! | how many bounces, and which, suppress an address | `bounces` |
+//! | lifting many suppressions | `bulk` |
+
+mod bounces;
+mod bulk;
 
 use std::collections::HashMap;
 
@@ -19,6 +29,9 @@ use sha2::{Digest, Sha256};
 use crate::StoreError;
 use crate::attributes::{Item, millis, millis_serde, partition_key, text};
 use crate::table::{Consistency, Table, never_own};
+
+pub use bounces::{BounceResult, BounceRule, InvalidBounceRule, UnknownAddressResult};
+pub use bulk::{BulkReason, Lifted, Selection};
 
 /// The index of all suppressions of an address.
 const BY_ADDRESS: &str = "byAddress";
@@ -85,7 +98,8 @@ impl Suppressions {
         Ok(item.map(|item| item.since))
     }
 
-    /// Suppresses an address. `by` is the source: `ses`, `sns`. An earlier suppression stays as it is; only a complaint
+    /// Suppresses an address. `by` is the transport that reported it, `ses`, `smtp` or `sns`, which says the channel as
+    /// well. An earlier suppression stays as it is; only a complaint
     /// replaces one with another reason.
     pub async fn suppress(
         &self,
@@ -157,26 +171,36 @@ impl Suppressions {
         Ok(strongest.map(|SuppressionItem { reason, since, .. }| Suppression { reason, since }))
     }
 
-    /// Removes all suppressions of an address. Records who asked for it first, so that no suppression is lifted without
-    /// a record. Returns whether there were any. Makes several calls.
+    /// Removes all suppressions of an address, and the bounces counted so far. Records who asked for it first, so that
+    /// no suppression is lifted without a record. Returns whether there were any. Makes several calls.
     pub async fn lift(&self, address: &AddressHash, by: &str) -> Result<bool, StoreError> {
         let items = self.by_address(address).await?;
-        let reasons = items.iter().map(|item| text(item.reason)).collect();
-        let record = self
-            .table
-            .put(partition_key(format!("lift#{}", self.table.sources().uuid())))
-            // Not `addressHash`: the index must not list the record as a suppression.
-            .item("lifted", text(address))
-            .item("reasons", AttributeValue::L(reasons))
-            .item("at", millis(self.table.now()))
-            .item("by", text(by));
-        record.send().await.map_err(|error| self.table.call_failed("PutItem", &error))?;
+        self.record_lift(address, items.iter().map(|item| item.reason), by).await?;
+        self.forget_bounces(address).await?;
         // Deleted by its key, because the index may not list it yet.
         self.table.delete(partition_key(address_key(address))).await?;
         for item in &items {
             self.table.delete(partition_key(&item.pk)).await?;
         }
         Ok(!items.is_empty())
+    }
+
+    async fn record_lift(
+        &self,
+        address: impl ToString,
+        reasons: impl Iterator<Item = Reason>,
+        by: &str,
+    ) -> Result<(), StoreError> {
+        let record = self
+            .table
+            .put(partition_key(format!("lift#{}", self.table.sources().uuid())))
+            // Not `addressHash`: the index must not list the record as a suppression.
+            .item("lifted", text(address))
+            .item("reasons", AttributeValue::L(reasons.map(text).collect()))
+            .item("at", millis(self.table.now()))
+            .item("by", text(by));
+        record.send().await.map_err(|error| self.table.call_failed("PutItem", &error))?;
+        Ok(())
     }
 
     async fn by_address(&self, address: &AddressHash) -> Result<Vec<SuppressionItem>, StoreError> {

@@ -1,0 +1,113 @@
+//! Acting on mail to the return path.
+
+use std::time::Duration;
+
+use domain::return_path::ReturnTag;
+use runtime::keys::RING_AGE;
+use runtime::metrics::{self, Unit};
+use store::deliveries::{DeliveryId, Feedback, FeedbackKind, TaggedDelivery};
+use store::suppressions::Reason;
+
+use crate::mail::{self, Report, ReturnedMail};
+use crate::{App, Effect, FeedbackError};
+
+/// The minimum age of a ring that is read again for a tag that it does not verify: `email` may use a newer key.
+const RECHECK_AGE: Duration = Duration::from_secs(1);
+
+impl Report {
+    const fn kind(&self) -> FeedbackKind {
+        match self {
+            Self::Failed { verdict, .. } => verdict.kind(),
+            Self::Delayed { .. } => FeedbackKind::Delayed,
+            Self::Complained { .. } => FeedbackKind::Complained,
+        }
+    }
+
+    fn effect(&self) -> Effect {
+        match self {
+            Self::Failed { verdict, .. } => (*verdict).into(),
+            // The server still tries.
+            Self::Delayed { .. } => Effect::None,
+            Self::Complained { .. } => Effect::Complained,
+        }
+    }
+
+    fn into_detail(self) -> String {
+        let (Self::Failed { detail, .. } | Self::Delayed { detail } | Self::Complained { detail }) = self;
+        detail
+    }
+}
+
+impl App {
+    /// Acts on mail to the return path; repeating it changes nothing. Returns whether it was a report about a delivery.
+    ///
+    /// Anyone can send such mail. So what cannot be read, or has no tag of ours, is logged and dropped: as a dead letter it
+    /// would let a stranger raise an alarm, and no later attempt would read more in it.
+    pub(crate) async fn handle_mail(&self, raw: &[u8], recipients: &[String]) -> Result<bool, FeedbackError> {
+        let Some(ReturnedMail { tags, report }) = mail::parse(raw, recipients) else {
+            return Ok(dropped("unreadable"));
+        };
+        let Some(report) = report else {
+            return Ok(dropped("noReport"));
+        };
+        if tags.is_empty() {
+            return Ok(dropped("untagged"));
+        }
+        for tag in &tags {
+            match self.delivery_of(tag).await? {
+                TaggedDelivery::Forged => {}
+                TaggedDelivery::Gone(_) => return Ok(dropped("deliveryExpired")),
+                // The report was quicker than the record of the sending.
+                TaggedDelivery::Found { is_claimed: true, .. } => return Err(FeedbackError::Unfinished),
+                TaggedDelivery::Found { id, address, .. } => {
+                    let effect = report.effect();
+                    let kind = report.kind();
+                    let feedback = Feedback { kind, detail: report.into_detail(), at: self.sources.now() };
+                    let suppressed = match &address {
+                        // A delivery fails once, however many reports of it arrive.
+                        Some(address) => self.apply(effect, address, &event_of(&id), feedback.at, "smtp").await?,
+                        None => None,
+                    };
+                    let recorded = self.deliveries.add_feedback(&id, &feedback).await?;
+                    metrics::emit(&[("outcome", kind.as_str())], &[("ReturnedMail", Unit::Count, 1)]);
+                    tracing::info!(
+                        offer.id = %id.offer,
+                        customer.id = id.customer.as_str(),
+                        kind = kind.as_str(),
+                        detail = feedback.detail,
+                        suppressed = suppressed.map(Reason::as_str),
+                        recorded = ?recorded,
+                        "report to the return path handled"
+                    );
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(dropped("forged"))
+    }
+
+    async fn delivery_of(&self, tag: &ReturnTag) -> Result<TaggedDelivery, FeedbackError> {
+        let ring = (self.ring)(RING_AGE).await.map_err(FeedbackError::Keys)?;
+        match self.deliveries.of_tag(tag, &ring).await? {
+            TaggedDelivery::Forged => {
+                let newer = (self.ring)(RECHECK_AGE).await.map_err(FeedbackError::Keys)?;
+                if std::sync::Arc::ptr_eq(&ring, &newer) {
+                    return Ok(TaggedDelivery::Forged);
+                }
+                Ok(self.deliveries.of_tag(tag, &newer).await?)
+            }
+            found => Ok(found),
+        }
+    }
+}
+
+fn event_of(id: &DeliveryId) -> String {
+    format!("{} {}", id.offer, id.customer)
+}
+
+/// Counts and logs mail that is not acted on: not even its sender is named, who may be anyone.
+fn dropped(why: &'static str) -> bool {
+    metrics::emit(&[("outcome", why)], &[("ReturnedMail", Unit::Count, 1)]);
+    tracing::info!(why, "mail to the return path dropped; it is no report about a delivery of ours");
+    false
+}

@@ -1,0 +1,212 @@
+//! What a message of the queue holds: an event of SES, mail to the return path, or where such mail is stored.
+
+use data_encoding::BASE64;
+use domain::return_path::ReturnTag;
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::payload::{InvalidPayload, parse_value};
+
+/// What there is to act on.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// An event of SES about mail that we sent.
+    Event(Value),
+    /// A message, and its envelope's recipients if they are known.
+    Mail(Vec<u8>, Vec<String>),
+    /// A message in a bucket.
+    Object {
+        bucket: String,
+        key: String,
+        /// The envelope's recipients, if they are known.
+        recipients: Vec<String>,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SnsEnvelope {
+    message: String,
+}
+
+/// `s3:ObjectCreated` (Amazon S3 user guide, "Event message structure").
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct S3Event {
+    records: Vec<S3Record>,
+}
+
+#[derive(Deserialize)]
+struct S3Record {
+    s3: S3Entity,
+}
+
+#[derive(Deserialize)]
+struct S3Entity {
+    bucket: S3Bucket,
+    object: S3Object,
+}
+
+#[derive(Deserialize)]
+struct S3Bucket {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct S3Object {
+    key: String,
+}
+
+/// What SES tells of mail that it received (SES developer guide, "Contents of notifications for Amazon SES email
+/// receiving").
+#[derive(Deserialize)]
+struct Received {
+    receipt: Receipt,
+    content: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Receipt {
+    #[serde(default)]
+    recipients: Vec<String>,
+    action: Option<Action>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Action {
+    #[serde(default)]
+    encoding: String,
+    bucket_name: Option<String>,
+    object_key: Option<String>,
+}
+
+/// Reads the body of a message: JSON, or else a message as it was received.
+pub(crate) fn parse(body: &str) -> Result<Vec<Source>, InvalidPayload> {
+    if body.trim_start().starts_with('{') {
+        return parse_json(serde_json::from_str(body)?);
+    }
+    Ok(vec![Source::Mail(body.as_bytes().to_vec(), Vec::new())])
+}
+
+/// Reads a payload.
+pub(crate) fn parse_json(payload: Value) -> Result<Vec<Source>, InvalidPayload> {
+    if payload.get("Type").is_some_and(|kind| kind == "Notification") {
+        let SnsEnvelope { message } = parse_value(&payload)?;
+        // Not again from the beginning: an envelope in an envelope is none of SNS's.
+        let is_json = message.trim_start().starts_with('{');
+        return if is_json { parse_plain_json(serde_json::from_str(&message)?) } else { parse(&message) };
+    }
+    parse_plain_json(payload)
+}
+
+fn parse_plain_json(payload: Value) -> Result<Vec<Source>, InvalidPayload> {
+    if payload.get("Records").is_some() {
+        let S3Event { records } = parse_value(&payload)?;
+        return Ok(records.into_iter().map(|record| object(record.s3.bucket.name, &record.s3.object.key)).collect());
+    }
+    if payload.get("receipt").is_some() {
+        return Ok(received(parse_value(&payload)?).into_iter().collect());
+    }
+    // S3 sends it when the notification is configured.
+    if payload.get("Event").is_some_and(|event| event == "s3:TestEvent") {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Source::Event(payload)])
+}
+
+fn object(bucket: String, key: &str) -> Source {
+    // Encoded as in a form.
+    let key = percent_decode_str(&key.replace('+', " ")).decode_utf8_lossy().into_owned();
+    Source::Object { bucket, key, recipients: Vec::new() }
+}
+
+fn received(received: Received) -> Option<Source> {
+    let Received { receipt: Receipt { recipients, action }, content } = received;
+    let action = action.unwrap_or(Action { encoding: String::new(), bucket_name: None, object_key: None });
+    // A receipt lists all recipients of a message. Only those that are tagged are of interest.
+    let recipients: Vec<_> = recipients.into_iter().filter(|address| ReturnTag::find(address).is_some()).collect();
+    match (content, action.bucket_name, action.object_key) {
+        (Some(content), ..) if action.encoding.eq_ignore_ascii_case("BASE64") => {
+            let content: Vec<u8> = content.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+            // What is no base64 is taken as it is.
+            let mail = BASE64.decode(&content).unwrap_or(content);
+            Some(Source::Mail(mail, recipients))
+        }
+        (Some(content), ..) => Some(Source::Mail(content.into_bytes(), recipients)),
+        (None, Some(bucket), Some(key)) => Some(Source::Object { bucket, key, recipients }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::ReturnPath;
+    use domain::unsubscribe::KeyRing;
+    use serde_json::json;
+
+    use super::*;
+
+    const MAIL: &str = "To: bounces@bank.example\r\n\r\nHello";
+
+    fn mail() -> Vec<Source> {
+        vec![Source::Mail(MAIL.as_bytes().to_vec(), Vec::new())]
+    }
+
+    #[test]
+    fn mail_is_found_in_every_form_that_it_comes_in() {
+        let notification = |content: &str, encoding: &str| {
+            json!({"notificationType": "Received", "content": content, "mail": {"destination": ["bounces@bank.example"]},
+                   "receipt": {"recipients": ["bounces@bank.example"], "action": {"type": "SNS", "encoding": encoding}}})
+        };
+        let encoded = BASE64.encode(MAIL.as_bytes());
+        let folded = encoded.as_bytes().chunks(20).map(|line| std::str::from_utf8(line).unwrap()).collect::<Vec<_>>();
+        let enveloped = |message: String| json!({"Type": "Notification", "MessageId": "1", "Message": message});
+        for (name, body) in [
+            ("as it is", MAIL.to_owned()),
+            ("plain, by SES", notification(MAIL, "UTF8").to_string()),
+            ("base64, by SES", notification(&encoded, "BASE64").to_string()),
+            ("folded base64, by SES", notification(&folded.join("\r\n"), "Base64").to_string()),
+            ("through SNS", enveloped(notification(&encoded, "BASE64").to_string()).to_string()),
+            ("as it is, through SNS", enveloped(MAIL.to_owned()).to_string()),
+        ] {
+            assert_eq!(parse(&body), Ok(mail()), "{name}");
+        }
+    }
+
+    #[test]
+    fn mail_in_a_bucket_is_named() {
+        let created = json!({"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+            "s3": {"bucket": {"name": "mail"}, "object": {"key": "in/a+b%2Bc", "size": 7}}}]});
+        let object =
+            |key: &str| Source::Object { bucket: "mail".to_owned(), key: key.to_owned(), recipients: Vec::new() };
+        assert_eq!(parse(&created.to_string()), Ok(vec![object("in/a b+c")]));
+        let received = json!({"notificationType": "Received", "receipt": {"recipients": [],
+            "action": {"type": "S3", "bucketName": "mail", "objectKey": "in/a+b"}}});
+        assert_eq!(parse(&received.to_string()), Ok(vec![object("in/a+b")]));
+        let test = json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "mail"});
+        assert_eq!(parse(&test.to_string()), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn of_the_envelope_only_what_is_tagged_is_kept() {
+        let ring = KeyRing::parse(r#"{"current": "k1", "k1": "0123456789012345678901234567890123456789"}"#).unwrap();
+        let offer = "01980000-0000-7000-8000-000000000001".parse().unwrap();
+        let path: ReturnPath = "bounces@bank.example".parse().unwrap();
+        let tagged = path.tagged(&ring, offer, &"c-1".parse().unwrap());
+        let received = json!({"content": MAIL, "receipt": {"recipients": ["asha@example.com", tagged]}});
+        let expected = vec![Source::Mail(MAIL.as_bytes().to_vec(), vec![tagged])];
+        assert_eq!(parse(&received.to_string()), Ok(expected));
+    }
+
+    #[test]
+    fn events_of_ses_and_broken_payloads_are_told_apart() {
+        let event = json!({"source": "aws.ses", "detail": {"mail": {}}});
+        assert_eq!(parse(&event.to_string()), Ok(vec![Source::Event(event)]));
+        for broken in ["{", r#"{"Records": 7}"#, r#"{"Records": [{"s3": "asha@example.com"}]}"#, r#"{"receipt": []}"#] {
+            let error = parse(broken).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("asha"), "{error:?}");
+        }
+    }
+}
