@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use domain::notification::Outcome;
+use domain::notification::{Outcome, ReasonCode};
 use domain::unsubscribe::KeyRing;
 use domain::{AddressHash, Channel, CustomerId, OfferId, PushId, ReturnPath, TransportId};
 use feedback::App;
@@ -72,7 +72,7 @@ impl World {
     /// A delivery that was sent to `<id>@example.com`.
     async fn sent(&self, id: &str) {
         let claim = self.claim(id).await;
-        let mut outcome = FinalOutcome::unsent(Outcome::Sent, "");
+        let mut outcome = FinalOutcome::unsent(Outcome::Sent, ReasonCode::Refused, "");
         outcome.address_hash = Some(address(id));
         self.app.deliveries.record(&claim, &outcome).await.unwrap();
     }
@@ -185,7 +185,7 @@ async fn a_report_that_is_quicker_than_the_record_comes_again() {
     let world = World::new();
     let claim = world.claim("c-1").await;
     assert!(!world.queue(about(UNKNOWN_USER, "c-1", SECRET)).await);
-    let mut outcome = FinalOutcome::unsent(Outcome::Sent, "");
+    let mut outcome = FinalOutcome::unsent(Outcome::Sent, ReasonCode::Refused, "");
     outcome.address_hash = Some(address("c-1"));
     world.app.deliveries.record(&claim, &outcome).await.unwrap();
     assert!(world.queue(about(UNKNOWN_USER, "c-1", SECRET)).await);

@@ -111,10 +111,10 @@ where
         let now = self.sources.now();
         match suppression {
             Suppression::OptedOut => self.suppressions.suppress(address_hash, Reason::OptedOut, now, by.as_str()).await,
-            Suppression::Unknown { others_are_accepted: true } => {
-                self.suppressions.suppress(address_hash, Reason::Bounced, now, by.as_str()).await
+            Suppression::Unknown { others_are_accepted } => {
+                let by = by.as_str();
+                self.suppressions.unknown_address(address_hash, others_are_accepted, now, by).await.map(|_| ())
             }
-            Suppression::Unknown { others_are_accepted: false } => Ok(()),
         }
     }
 
