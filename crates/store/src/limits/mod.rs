@@ -62,8 +62,6 @@ struct LimitsItem {
     failures: u32,
     #[serde(default)]
     last_error: Option<String>,
-    #[serde(default, with = "millis_serde::option")]
-    refused_at: Option<Timestamp>,
 }
 
 impl TransportLimits {
@@ -81,6 +79,6 @@ impl TransportLimits {
     }
 }
 
-fn truncate_reason(reason: &str) -> String {
+pub(crate) fn truncate_reason(reason: &str) -> String {
     reason.chars().take(REASON_LIMIT).collect()
 }
