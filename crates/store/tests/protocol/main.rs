@@ -9,6 +9,7 @@ mod customers;
 mod deliveries;
 mod offers;
 mod outbox;
+mod partial;
 mod pushes;
 mod rate;
 mod record;
