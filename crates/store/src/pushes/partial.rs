@@ -21,10 +21,10 @@ use domain::push::waiting::Refusal;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::Pushes;
 use super::batch_number::BatchNumber;
 use super::report::Report;
 use super::slices::{SliceItem, slice_sk};
-use super::Pushes;
 use crate::StoreError;
 use crate::attributes::{Item, millis, millis_serde, number, numbers, text};
 use crate::limits::truncate_reason;

@@ -208,7 +208,12 @@ async fn the_last_refusal_of_all_slices_is_read() {
     assert_eq!(progress(&world).await.refusal, Some(refusal(&world, &"1".repeat(500))));
     // A transport of a later release.
     let key = json!({"pk": push_key(1), "sk": "slice#0001"});
-    world.dynamo.set("Pushes", key, "refusal", json!({"transport": "pigeon", "at": 9_999_999_999_999_i64, "reason": "x"}));
+    world.dynamo.set(
+        "Pushes",
+        key,
+        "refusal",
+        json!({"transport": "pigeon", "at": 9_999_999_999_999_i64, "reason": "x"}),
+    );
     assert_eq!(progress(&world).await.refusal.unwrap().reason, "0".repeat(500));
 }
 

@@ -46,7 +46,13 @@ async fn each_slice_has_a_state() {
         slices,
         [
             SliceStatus { slice: 0, generation: 1, heartbeat, state: scanned, partials: BTreeSet::new() },
-            SliceStatus { slice: 1, generation: 0, heartbeat: None, state: SliceState::NotStarted, partials: BTreeSet::new() },
+            SliceStatus {
+                slice: 1,
+                generation: 0,
+                heartbeat: None,
+                state: SliceState::NotStarted,
+                partials: BTreeSet::new()
+            },
             SliceStatus { slice: 2, generation: 4, heartbeat, state: SliceState::Scanning, partials: BTreeSet::new() },
         ]
     );

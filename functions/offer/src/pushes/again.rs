@@ -113,3 +113,156 @@ fn may_start(earlier: &[Option<Progress>]) -> bool {
     let is_out_of_the_way = |push: &Progress| !push.push.state.is_open() || push.waits_for_recipients_only();
     has_started && earlier.iter().flatten().all(is_out_of_the_way)
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::Channel;
+    use domain::push::{OutcomeCounts, ScanCounts};
+    use serde_json::json;
+    use store::offers::PushRequest;
+    use store::pushes::{PartialReport, Plan, Report, ScanStep};
+    use testing::{Clock, Dynamo, Fault, OFFER};
+
+    use super::*;
+
+    struct World {
+        dynamo: Dynamo,
+        offers: Offers,
+        pushes: Pushes,
+        deliveries: Deliveries,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let (dynamo, sources) = (Dynamo::new(), Clock::new().sources());
+            Self {
+                offers: Offers::new(dynamo.client(), "Offers", sources.clone()),
+                pushes: Pushes::new(dynamo.client(), "Pushes", sources.clone()),
+                deliveries: Deliveries::new(dynamo.client(), "Deliveries", sources),
+                dynamo,
+            }
+        }
+
+        async fn next(&self, accept_repeats: bool) -> Result<u32, Hindrance> {
+            let history = PushHistory { offers: &self.offers, pushes: &self.pushes, deliveries: &self.deliveries };
+            history.next_push(OFFER.parse().unwrap(), accept_repeats).await.map(|push| push.number)
+        }
+
+        async fn request(&self, number: u32) -> PushRequest {
+            let push = PushId { offer: OFFER.parse().unwrap(), number };
+            let request = PushRequest {
+                push,
+                requested_by: "bank".to_owned(),
+                requested_at: testing::clock::START,
+                retry_rejected: false,
+                trace: None,
+            };
+            assert!(self.offers.request_push(&request).await.unwrap());
+            request
+        }
+
+        /// A push with one batch of three notifications that has not reported.
+        async fn start(&self, number: u32) -> Report {
+            let request = self.request(number).await;
+            self.pushes.create(&request, Plan::Now { slices: 1 }).await.unwrap();
+            let ScanStep::Continue(scan) = self.pushes.start_scan(request.push, 0, 1).await.unwrap() else {
+                panic!("not started");
+            };
+            let batch = scan.batch_numbers(Channel::Email).next().unwrap();
+            let found = ScanCounts { notifications: 3, ..ScanCounts::default() };
+            self.pushes.commit_page(&scan, found, &[batch], None).await.unwrap();
+            Report { push: request.push, slice: 0, generation: 1, batch, counts: OutcomeCounts::default() }
+        }
+
+        /// A push that has completed with so many sent, of which as many are stored.
+        async fn complete(&self, number: u32, counted: u64, stored: u64) {
+            let batch = self.start(number).await;
+            let counts = OutcomeCounts { sent: counted, failed: 1, ..OutcomeCounts::default() };
+            self.pushes.report(&Report { counts, ..batch }).await.unwrap();
+            for customer in 0..stored {
+                self.store(number, customer, "sent");
+            }
+            self.store(number, 99, "failed");
+        }
+
+        fn store(&self, push: u32, customer: u64, state: &str) {
+            let pk = format!("{OFFER}#{:x}", customer % 16);
+            let sk = format!("c-{push}-{customer}#email");
+            self.dynamo.put("Deliveries", json!({"pk": pk, "sk": sk, "state": state, "push": push, "updatedAt": 0}));
+        }
+    }
+
+    /// The batch is deferred: one is sent, and these are refused for now.
+    fn deferred(batch: Report, refused: u64) -> PartialReport {
+        let so_far = Report { counts: OutcomeCounts { sent: 1, ..OutcomeCounts::default() }, ..batch };
+        PartialReport { so_far, refused, has_progressed: true, refusal: None }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn next_push_waits_until_the_earlier_ones_have_ended() {
+        let world = World::new();
+        assert!(matches!(world.next(false).await, Err(Hindrance::NoOffer)));
+        let batch = world.start(1).await;
+        assert!(matches!(world.next(true).await, Err(Hindrance::StillOpen)));
+        world.pushes.report(&batch).await.unwrap();
+        assert_eq!(world.next(false).await.unwrap(), 2);
+        world.request(2).await;
+        assert!(matches!(world.next(true).await, Err(Hindrance::StillOpen)), "requested, but not started");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn push_that_waits_only_for_refused_recipients_keeps_no_other_from_starting() {
+        let world = World::new();
+        let first = world.start(1).await;
+        world.store(1, 1, "sent");
+        world.pushes.report_partial(&deferred(first, 1)).await.unwrap();
+        assert!(matches!(world.next(true).await, Err(Hindrance::StillOpen)), "one of three is not tried yet");
+        world.pushes.report_partial(&deferred(first, 2)).await.unwrap();
+        assert_eq!(world.next(false).await.unwrap(), 2);
+
+        let second = world.start(2).await;
+        assert!(matches!(world.next(true).await, Err(Hindrance::StillOpen)));
+        let counts = OutcomeCounts { already_served: 3, ..OutcomeCounts::default() };
+        world.pushes.report(&Report { counts, ..second }).await.unwrap();
+        assert_eq!(world.next(false).await.unwrap(), 3, "the first one is still open");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lost_deliveries_keep_an_offer_from_being_pushed_unless_the_caller_accepts_repeats() {
+        let world = World::new();
+        world.complete(1, 20, 20).await;
+        assert_eq!(world.next(false).await.unwrap(), 2);
+        world.complete(2, 15, 14).await;
+        let hindrance = world.next(false).await.unwrap_err();
+        assert!(matches!(hindrance, Hindrance::DeliveriesMissing { counted: 35, stored: 34 }), "{hindrance:?}");
+        assert_eq!(world.next(true).await.unwrap(), 3);
+        // What an open push has sent so far counts as well.
+        world.store(2, 14, "sent");
+        let third = world.start(3).await;
+        world.pushes.report_partial(&deferred(third, 2)).await.unwrap();
+        let hindrance = world.next(false).await.unwrap_err();
+        assert!(matches!(hindrance, Hindrance::DeliveriesMissing { counted: 36, stored: 35 }), "{hindrance:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn deliveries_that_cannot_be_counted_in_time_are_not_taken_for_complete() {
+        let world = World::new();
+        world.complete(1, 2, 2).await;
+        world.dynamo.set_latency(Duration::from_secs(2));
+        world.dynamo.inject("Query", "Deliveries", vec![Fault::LoseResponse; 40]);
+        let began = tokio::time::Instant::now();
+        let hindrance = world.next(false).await.unwrap_err();
+        assert!(began.elapsed() < Duration::from_secs(29), "{:?}", began.elapsed());
+        assert!(matches!(hindrance, Hindrance::NotCounted | Hindrance::Store(_)), "{hindrance:?}");
+        assert_eq!(world.next(true).await.unwrap(), 2);
+    }
+
+    #[test]
+    fn refusal_names_the_numbers_and_the_way_out() {
+        let problem = Problem::from(Hindrance::DeliveriesMissing { counted: 5, stored: 0 });
+        let shown = format!("{problem:?}");
+        let expected =
+            "5 notifications of this offer were counted as sent, but the table of deliveries holds only 0 of them";
+        assert!(shown.contains(expected) && shown.contains("acceptRepeats") && shown.contains("409"), "{shown}");
+    }
+}

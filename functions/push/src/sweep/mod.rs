@@ -140,12 +140,12 @@ impl Sweeper {
         let time = TimeLimit::new(deadline, &self.starter.sources);
         let mut swept = Swept::default();
         let last = self.starter.offers.last_push_number(offer).await?.ok_or(SweepError::NoPush)?;
+        let depths = &self.depths();
         for number in 1..=last {
             let id = PushId { offer, number };
             match self.starter.pushes.get(id).await? {
                 Some(push) if push.state.is_open() || number == last => {
                     let push = Arc::new(push);
-                    let depths = &self.depths();
                     let outstanding = &mut Outstanding::default();
                     let sweep = self.sweep_push(&push, Scope::All, &time, depths, outstanding, &mut swept);
                     if sweep.await? == Completion::OutOfTime {
