@@ -24,6 +24,14 @@ pub(super) struct PushHistory<'a> {
     pub(super) deliveries: &'a Deliveries,
 }
 
+/// A push that may start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NextPush {
+    pub(super) id: PushId,
+    /// The number of lost deliveries that callers have accepted to be sent again.
+    pub(super) lost_deliveries: u64,
+}
+
 /// Why an offer is not pushed again now.
 #[derive(Debug)]
 pub(super) enum Hindrance {
@@ -72,16 +80,21 @@ impl From<Hindrance> for Problem {
 
 impl PushHistory<'_> {
     /// The next push of an offer, if it may start while the earlier ones are as they are.
-    pub(super) async fn next_push(&self, offer: OfferId, accept_repeats: bool) -> Result<PushId, Hindrance> {
+    pub(super) async fn next_push(&self, offer: OfferId, accept_repeats: bool) -> Result<NextPush, Hindrance> {
         let last = self.offers.last_push_number(offer).await?.ok_or(Hindrance::NoOffer)?;
         let earlier = self.progress_of_all(offer, last).await?;
         if !may_start(&earlier) {
             return Err(Hindrance::StillOpen);
         }
-        if !accept_repeats {
-            self.check_deliveries(offer, &earlier).await?;
-        }
-        Ok(PushId { offer, number: last + 1 })
+        let request = self.offers.push_request(PushId { offer, number: last }).await?;
+        let accepted = request.map_or(0, |request| request.lost_deliveries);
+        let lost = match self.check_deliveries(offer, &earlier, accepted).await {
+            Ok(()) => accepted,
+            Err(Hindrance::DeliveriesMissing { counted, stored }) if accept_repeats => counted - stored,
+            Err(Hindrance::NotCounted) if accept_repeats => accepted,
+            Err(hindrance) => return Err(hindrance),
+        };
+        Ok(NextPush { id: PushId { offer, number: last + 1 }, lost_deliveries: lost })
     }
 
     /// The progress of each push up to `last`; `None` for one that was requested but has not started.
@@ -93,16 +106,22 @@ impl PushHistory<'_> {
             .await
     }
 
-    /// Checks that what was counted as sent is stored as sent, since that keeps it from being sent again. The table is
-    /// never behind the counts: a delivery is recorded before its batch reports.
-    async fn check_deliveries(&self, offer: OfferId, pushes: &[Option<Progress>]) -> Result<(), Hindrance> {
-        let counted = pushes.iter().flatten().map(|push| push.outcomes.sent).sum();
-        if counted == 0 {
+    /// Checks that what was counted as sent is stored as sent, since that keeps it from being sent again: all but those
+    /// whose loss a caller has accepted before. The table is never behind the counts: a delivery is recorded before its
+    /// batch reports.
+    async fn check_deliveries(
+        &self,
+        offer: OfferId,
+        pushes: &[Option<Progress>],
+        accepted: u64,
+    ) -> Result<(), Hindrance> {
+        let counted: u64 = pushes.iter().flatten().map(|push| push.outcomes.sent).sum();
+        if counted <= accepted {
             return Ok(());
         }
         let count = self.deliveries.count(offer, DeliveryState::Final(Outcome::Sent));
         let stored = timeout(COUNT_TIMEOUT, count).await.map_err(|_| Hindrance::NotCounted)??;
-        if stored < counted { Err(Hindrance::DeliveriesMissing { counted, stored }) } else { Ok(()) }
+        if stored + accepted < counted { Err(Hindrance::DeliveriesMissing { counted, stored }) } else { Ok(()) }
     }
 }
 
@@ -145,16 +164,21 @@ mod tests {
 
         async fn next(&self, accept_repeats: bool) -> Result<u32, Hindrance> {
             let history = PushHistory { offers: &self.offers, pushes: &self.pushes, deliveries: &self.deliveries };
-            history.next_push(OFFER.parse().unwrap(), accept_repeats).await.map(|push| push.number)
+            history.next_push(OFFER.parse().unwrap(), accept_repeats).await.map(|push| push.id.number)
         }
 
         async fn request(&self, number: u32) -> PushRequest {
+            self.request_after(number, 0).await
+        }
+
+        async fn request_after(&self, number: u32, lost_deliveries: u64) -> PushRequest {
             let push = PushId { offer: OFFER.parse().unwrap(), number };
             let request = PushRequest {
                 push,
                 requested_by: "bank".to_owned(),
                 requested_at: testing::clock::START,
                 retry_rejected: false,
+                lost_deliveries,
                 trace: None,
             };
             assert!(self.offers.request_push(&request).await.unwrap());
@@ -163,7 +187,11 @@ mod tests {
 
         /// A push with one batch of three notifications that has not reported.
         async fn start(&self, number: u32) -> Report {
-            let request = self.request(number).await;
+            self.start_after(number, 0).await
+        }
+
+        async fn start_after(&self, number: u32, lost_deliveries: u64) -> Report {
+            let request = self.request_after(number, lost_deliveries).await;
             self.pushes.create(&request, Plan::Now { slices: 1 }).await.unwrap();
             let ScanStep::Continue(scan) = self.pushes.start_scan(request.push, 0, 1).await.unwrap() else {
                 panic!("not started");
@@ -242,6 +270,27 @@ mod tests {
         world.pushes.report_partial(&deferred(third, 2)).await.unwrap();
         let hindrance = world.next(false).await.unwrap_err();
         assert!(matches!(hindrance, Hindrance::DeliveriesMissing { counted: 36, stored: 35 }), "{hindrance:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loss_is_accepted_once() {
+        let world = World::new();
+        world.complete(1, 5, 0).await;
+        let history = PushHistory { offers: &world.offers, pushes: &world.pushes, deliveries: &world.deliveries };
+        let offer = OFFER.parse().unwrap();
+        assert_eq!(history.next_push(offer, true).await.unwrap().lost_deliveries, 5);
+        let batch = world.start_after(2, 5).await;
+        world.store(2, 1, "sent");
+        world.store(2, 2, "sent");
+        let counts = OutcomeCounts { sent: 2, ..OutcomeCounts::default() };
+        world.pushes.report(&Report { counts, ..batch }).await.unwrap();
+        let next = history.next_push(offer, false).await.unwrap();
+        assert_eq!((next.id.number, next.lost_deliveries), (3, 5));
+        // What is lost after that is found.
+        world.dynamo.delete("Deliveries", json!({"pk": format!("{OFFER}#1"), "sk": "c-2-1#email"}));
+        let hindrance = history.next_push(offer, false).await.unwrap_err();
+        assert!(matches!(hindrance, Hindrance::DeliveriesMissing { counted: 7, stored: 1 }), "{hindrance:?}");
+        assert_eq!(history.next_push(offer, true).await.unwrap().lost_deliveries, 6);
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,7 +20,7 @@ use store::Pushes;
 use store::offers::PushRequest;
 use store::pushes::{Progress, Push};
 
-use again::{Hindrance, PushHistory};
+use again::{Hindrance, NextPush, PushHistory};
 use view::{ProgressView, PushView, PushesView};
 
 use crate::app::App;
@@ -94,19 +94,20 @@ pub(crate) async fn push_again(
         ));
     }
     let history = PushHistory { offers: &app.offers, pushes: &app.pushes, deliveries: &app.deliveries };
-    let id = history.next_push(offer.id, accept_repeats).await?;
+    let NextPush { id, lost_deliveries } = history.next_push(offer.id, accept_repeats).await?;
     let request = PushRequest {
         push: id,
         requested_by: caller,
         requested_at: app.sources.now(),
         retry_rejected,
+        lost_deliveries,
         trace: Some(trace),
     };
     if !app.offers.request_push(&request).await? {
         return Err(Hindrance::StillOpen.into());
     }
     tracing::info!(
-        offer.id = %id.offer, push.number = id.number, retry_rejected, accept_repeats, by = request.requested_by,
+        offer.id = %id.offer, push.number = id.number, retry_rejected, accept_repeats, lost_deliveries, by = request.requested_by,
         "push requested"
     );
     let location = [(LOCATION, format!("./pushes/{}", id.number))];
