@@ -34,6 +34,29 @@ async fn repeated_push_serves_exactly_the_unserved() {
 }
 
 #[tokio::test]
+async fn lost_deliveries_refuse_a_push_unless_repeats_are_accepted() {
+    let bank = Bank::open();
+    bank.put_many(5).await;
+    let offer = bank.post_offer(&json!({"code": "LOST", "description": "Hello"})).await;
+    bank.wait_until_completed(&offer).await;
+    bank.tables().delete_deliveries(&offer).await;
+    let refused = bank.call("POST", &format!("/offers/{}/pushes", id_of(&offer)), &json!({})).await;
+    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert_eq!(refused.status, 409, "{detail}");
+    assert!(
+        detail.starts_with("5 notifications") && detail.contains("only 0") && detail.contains("acceptRepeats"),
+        "{detail}"
+    );
+    assert_eq!(bank.mail_count().await, each_once(5));
+
+    push_again(&bank, &offer, json!({"acceptRepeats": true})).await;
+    assert_eq!(bank.wait_until_push_completed(&offer, 2).await["sent"], 5);
+    // That they were lost is known now.
+    push_again(&bank, &offer, json!({})).await;
+    assert_eq!(bank.wait_until_push_completed(&offer, 3).await["alreadyServed"], 5);
+}
+
+#[tokio::test]
 async fn customer_failed_for_a_missing_attribute_is_served_once_it_is_set() {
     let bank = Bank::open();
     bank.put_customers(&[
@@ -58,8 +81,8 @@ async fn only_one_push_of_an_offer_is_open() {
     let offer = bank.post_offer(&json!({"code": "ONE", "description": "Hello", "validFrom": soon})).await;
     let path = format!("/offers/{}/pushes", id_of(&offer));
     assert_eq!(bank.call("POST", &path, &json!({})).await.status, 409, "the first push is still scheduled");
-    let bad = bank.call("POST", &path, &json!({"retryRejected": "yes", "colour": 1})).await;
-    assert_eq!((bad.status, bad.json()["errors"].as_array().unwrap().len()), (400, 2), "{}", bad.text);
+    let bad = bank.call("POST", &path, &json!({"retryRejected": "yes", "acceptRepeats": 1, "colour": 1})).await;
+    assert_eq!((bad.status, bad.json()["errors"].as_array().unwrap().len()), (400, 3), "{}", bad.text);
 
     // Cancelled. Then ten callers push again at the same time, and one of them succeeds.
     let cancelled = bank.call("POST", &format!("{path}/1/cancel"), &Value::Null).await;

@@ -67,6 +67,35 @@ async fn temporary_rejection_is_retried() {
 }
 
 #[tokio::test]
+async fn one_refused_recipient_does_not_hold_the_offer_up() {
+    let (_guard, bank) = bank().await;
+    bank.put_many(100).await;
+    let fault = json!({"at": "rcpt", "to": bank.address("c7"), "do": {"reply": "450 4.2.1 mailbox is disabled"}});
+    bank.smtp_faults(json!([fault])).await;
+    let offer = bank.post_offer(&json!({"code": "STUCK", "description": "Hello"})).await;
+    let waits_for_one = async |number: u32, served: &str| {
+        wait_for("all but one to be served", async || {
+            let push = bank.push_number(&offer, number).await;
+            ensure!(push[served] == 99 && push["pending"] == 1 && push["waitingFor"] == "provider", "{push}");
+            assert!(push["lastError"].as_str().unwrap().contains("4.2.1"), "{push}");
+            Ok(())
+        })
+        .await;
+    };
+    waits_for_one(1, "sent").await;
+
+    let again = bank.call("POST", &format!("/offers/{}/pushes", id_of(&offer)), &Value::Null).await;
+    assert_eq!((again.status, &again.json()["number"]), (202, &json!(2)), "{}", again.text);
+    waits_for_one(2, "alreadyServed").await;
+    bank.smtp_faults(json!([])).await;
+    let (first, second) = (bank.wait_until_completed(&offer).await, bank.wait_until_push_completed(&offer, 2).await);
+    assert_eq!((&first["eligible"], &second["eligible"]), (&json!(100), &json!(100)));
+    let counts = [&first["sent"], &second["sent"]].map(|count| count.as_u64().unwrap());
+    assert!(counts == [100, 0] || counts == [99, 1], "{first} {second}");
+    assert_eq!(bank.mail_count().await, each_once(100));
+}
+
+#[tokio::test]
 async fn permanent_rejection_fails_only_that_recipient() {
     let (_guard, bank) = bank().await;
     bank.put_many(30).await;

@@ -8,6 +8,7 @@
 //! | what the handlers depend on | `app` |
 //! | how offers are created, read and listed | `offers` |
 //! | how pushes are requested, cancelled and listed | `pushes` |
+//! | whether an offer may be pushed again | `pushes::again` |
 //! | how `waitingFor` and `lastError` are found | `pushes::diagnosis` |
 //! | what a preview does, and within which time | `preview` |
 //! | how a preview counts and estimates the audience | `preview::audience` |

@@ -135,6 +135,24 @@ impl<'a> Tables<'a> {
         }
     }
 
+    /// Deletes the deliveries of an offer.
+    pub async fn delete_deliveries(self, offer: &Value) {
+        let (dynamodb, table) = (self.dynamodb(), self.name("deliveries"));
+        let mut deliveries = dynamodb
+            .scan()
+            .table_name(table)
+            .filter_expression("begins_with(pk, :offer)")
+            .expression_attribute_values(":offer", S(id_of(offer).to_owned()))
+            .projection_expression("pk, sk")
+            .into_paginator()
+            .items()
+            .send();
+        while let Some(key) = deliveries.next().await {
+            let delete = dynamodb.delete_item().table_name(table).set_key(Some(key.expect("DynamoDB responds")));
+            delete.send().await.expect("DynamoDB responds");
+        }
+    }
+
     /// Takes back the last step of an offer's first push: its slices stay done, and it runs again.
     pub async fn reopen_push(self, offer: &Value) {
         let update = self.dynamodb().update_item().table_name(self.name("pushes"));

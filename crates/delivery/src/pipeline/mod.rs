@@ -24,6 +24,7 @@
 //! | how a message is sent, and its outcome recorded | `attempt` |
 //! | what an attempt means for the record, the breaker and the batch | `meaning` |
 //! | when a deferred batch comes again | `deferral` |
+//! | what a deferred batch reports | `progress` |
 //! | the state that the notifications of a batch share | `round` |
 //! | a message on direct invocation | `send_one` |
 //! | the parts of a deliverer | `deliverer` |
@@ -33,8 +34,9 @@ use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::atomic::Ordering;
 
 use domain::push::OutcomeCounts;
+use domain::push::waiting::Refusal;
 use domain::queue::Batch;
-use domain::{AddressHash, CustomerId, TransportId};
+use domain::{AddressHash, CustomerId};
 use futures::{FutureExt, StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use store::StoreError;
@@ -59,6 +61,7 @@ mod deferral;
 mod deliverer;
 mod hold;
 mod meaning;
+mod progress;
 mod rate;
 mod round;
 mod screening;
@@ -298,18 +301,13 @@ where
         counts: OutcomeCounts,
         unfinished: Vec<(CustomerId, Unfinished)>,
     ) -> Delivered {
-        if let Some(refusal) = round.refusal.into_inner() {
-            self.note_temporary_refusal(round.selected.id, &refusal).await;
-        }
-        Deferral::rest(round.batch, counts, unfinished, self.sources.now(), self.sources.fraction()).into()
-    }
-
-    /// Stores why the provider did not take some messages, for those who watch the push. Best effort: without it
-    /// nothing is lost, but with an error what this round has done would be repeated.
-    async fn note_temporary_refusal(&self, transport: TransportId, refusal: &str) {
-        if let Err(error) = self.limits.record_refusal(transport, refusal).await {
-            tracing::warn!(%transport, error = %error, "failed to store why the provider refuses messages for now");
-        }
+        let now = self.sources.now();
+        let reason = round.refusal.into_inner();
+        let refusal = reason.map(|reason| Refusal { transport: round.selected.id, at: now, reason });
+        let refused = progress::refused(&unfinished);
+        let deferral = Deferral::rest(round.batch, counts, unfinished, now, self.sources.fraction());
+        self.report_partial(round.batch, &deferral, refused, refusal).await;
+        deferral.into()
     }
 
     /// Reports a batch whose notifications are all final.

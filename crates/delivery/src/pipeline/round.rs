@@ -40,9 +40,9 @@ impl NotificationState {
     /// The state of a delivery that this batch cannot claim. `push` is the number of the batch's push.
     pub(super) fn of(push: u32, delivery: Unclaimable) -> Self {
         match delivery {
-            // Sent by an earlier push. Any other outcome of an earlier push that this one may not replace counts as
-            // that outcome again.
-            Unclaimable::Final(FinalDelivery { push: earlier, outcome: Outcome::Sent }) if earlier != push => {
+            // Sent by another push. Any other outcome of another push that this one may not replace counts as that
+            // outcome again.
+            Unclaimable::Final(FinalDelivery { push: other, outcome: Outcome::Sent }) if other != push => {
                 Self::Final(Counted::AlreadyServed)
             }
             Unclaimable::Final(FinalDelivery { outcome, .. }) => Self::Final(Counted::Outcome(outcome)),

@@ -245,6 +245,7 @@ impl Bank {
             requested_by: "bank".to_owned(),
             requested_at: self.sources.now(),
             retry_rejected: false,
+            lost_deliveries: 0,
             trace: None,
         }
     }

@@ -37,7 +37,6 @@ async fn unreachable_transport_is_left_alone() {
     assert_eq!(bank.smtp.count(), 1);
     let blocked = json!({
         "blockedUntil": millis(after(1.0)), "failures": 0, "lastError": "no connection", "probeUntil": null,
-        "refusedAt": null,
     });
     assert_has(&bank.limits_of(TransportId::Smtp), &blocked);
     let released = json!({"state": "retry", "reason": "unreachable: no connection", "unanswered": null});

@@ -5,7 +5,7 @@ use std::time::Duration;
 use delivery::{DeferReason, RefusalKind, SendError};
 use domain::TransportId;
 use domain::push::OutcomeCounts;
-use serde_json::{Value, json};
+use serde_json::json;
 use testing::Fault;
 
 use crate::bank::{Bank, assert_waits, sent};
@@ -102,10 +102,9 @@ async fn reason_of_a_refusal_is_stored_if_its_response_is_lost() {
         let bank = Bank::with_customers(1).await;
         let batch = bank.push(1).await;
         bank.smtp.always(refused(SendError::refused(RefusalKind::Temporary, "busy")));
-        lose(&bank, "Pacing", 2, &fault);
+        lose(&bank, "Pushes", 0, &fault);
         assert_waits(&bank.defer(&batch).await, DeferReason::Refused, 1.0..=1.5);
-        let limits = bank.limits_of(TransportId::Smtp);
-        assert_eq!(limits["lastError"], "busy");
-        assert_ne!(limits["refusedAt"], Value::Null);
+        assert_eq!(bank.slice(1)["refusal"]["reason"], "busy");
+        assert_eq!(bank.dynamo.faults_left(), 0);
     }
 }

@@ -20,6 +20,7 @@
 //! | an unavailable store, lost responses, panics | `outages`, `lost_responses`, `failures` |
 //! | later pushes of an offer | `resending` |
 //! | the report of a batch | `reports` |
+//! | what a deferred batch reports, and two open pushes | `progress`, `open_pushes` |
 //! | a message on direct invocation | `send_one` |
 #![allow(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
@@ -34,8 +35,10 @@ mod freshness;
 mod holds;
 mod logs;
 mod lost_responses;
+mod open_pushes;
 mod outages;
 mod probe;
+mod progress;
 mod provider;
 mod rate;
 mod reports;

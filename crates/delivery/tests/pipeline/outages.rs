@@ -171,17 +171,17 @@ async fn batch_whose_report_fails_sends_nothing_when_it_comes_again() {
 const RESERVATION: [Fault; 2] = [Fault::Nothing, Fault::Nothing];
 
 #[tokio::test(start_paused = true)]
-async fn diagnosis_that_cannot_be_stored_changes_nothing_for_the_batch() {
+async fn counts_so_far_that_cannot_be_stored_change_nothing_for_the_batch() {
     let bank = Bank::with_customers(3).await;
     let batch = bank.push(1).await;
     let logs = Logs::capture();
     bank.smtp.replies(|_, customer| if customer == "c-2" { refused(busy()) } else { accepted() });
-    bank.dynamo.inject("UpdateItem", "Pacing", RESERVATION.into_iter().chain([Fault::Nothing, Fault::Conflict]));
+    bank.dynamo.inject("UpdateItem", "Pushes", [Fault::Conflict]);
     let deferral = bank.defer(&batch).await;
     assert_waits(&deferral, DeferReason::Refused, 1.0..=1.5);
     assert_eq!((customers_of(&deferral.again), deferral.again.counts), (vec!["c-2"], sent(2)));
-    assert_eq!(bank.limits_of(TransportId::Smtp)["refusedAt"], Value::Null);
-    assert_eq!((logs.with("failed to store why").len(), bank.dynamo.faults_left()), (1, 0));
+    assert_eq!(bank.slice(1)["refusal"], Value::Null);
+    assert_eq!((logs.with("failed to store the counts so far").len(), bank.dynamo.faults_left()), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,8 @@
 use delivery::{DeferReason, Delivered, RefusalKind, SendError};
 use domain::TransportId;
 use domain::push::OutcomeCounts;
-use serde_json::json;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use crate::bank::{Bank, assert_waits, customers_of, sent};
 use crate::logs::Logs;
@@ -16,6 +17,11 @@ fn silence() -> SendError {
 
 fn busy() -> SendError {
     SendError::refused(RefusalKind::Temporary, "busy")
+}
+
+/// The refusal that a slice has.
+fn refusal(reason: &str, at: Timestamp) -> Value {
+    json!({"refusal": {"transport": "smtp", "at": millis(at), "reason": reason}})
 }
 
 #[tokio::test(start_paused = true)]
@@ -33,7 +39,8 @@ async fn rejected_message_failed_at_its_address() {
     });
     assert_has(&bank.delivery("c-1"), &recorded);
     assert_has(&bank.slice(1), &json!({"sent": 1, "failed": 1}));
-    assert_has(&bank.limits_of(TransportId::Smtp), &json!({"blockedUntil": null, "refusedAt": null}));
+    assert_has(&bank.slice(1), &json!({"refusal": null}));
+    assert_has(&bank.limits_of(TransportId::Smtp), &json!({"blockedUntil": null}));
 }
 
 #[tokio::test(start_paused = true)]
@@ -76,8 +83,8 @@ async fn throttled_message_comes_again_and_the_reason_is_stored_for_those_who_wa
         "leaseUntil": null, "leaseToken": null, "attempts": 1,
     });
     assert_has(&bank.delivery("c-2"), &recorded);
-    let watched = json!({"refusedAt": millis(bank.sources.now()), "lastError": "busy", "blockedUntil": null});
-    assert_has(&bank.limits_of(TransportId::Smtp), &watched);
+    assert_has(&bank.slice(1), &refusal("busy", bank.sources.now()));
+    assert_eq!(bank.limits_of(TransportId::Smtp)["blockedUntil"], json!(null));
     assert_eq!(bank.slice(1)["sent"], json!(null), "counted once, with the rest");
 
     bank.smtp.always(accepted());
@@ -112,7 +119,7 @@ async fn message_without_a_response_is_handed_over_once_more_and_then_failed() {
         "unansweredVia": "smtp", "unansweredAt": millis(after(0.0)), "leaseToken": null,
     });
     assert_has(&bank.delivery("c-1"), &first);
-    assert_has(&bank.limits_of(TransportId::Smtp), &json!({"refusedAt": millis(after(0.0)), "lastError": "silence"}));
+    assert_has(&bank.slice(1), &refusal("silence", after(0.0)));
 
     assert_eq!(bank.complete(&deferral.again).await, OutcomeCounts { failed: 1, ..sent(0) });
     let second = json!({
@@ -145,7 +152,8 @@ async fn message_that_came_too_late_is_left_claimed() {
     assert_waits(&deferral, DeferReason::Deadline, 0.0..=0.0);
     assert_eq!((deferral.again.customers.clone(), deferral.again.deferrals), (batch.customers, 0));
     assert_has(&bank.delivery("c-1"), &json!({"state": "claimed", "leaseUntil": millis(after(155.0))}));
-    assert_has(&bank.limits_of(TransportId::Smtp), &json!({"blockedUntil": null, "refusedAt": null}));
+    assert_has(&bank.slice(1), &json!({"refusal": null}));
+    assert_has(&bank.limits_of(TransportId::Smtp), &json!({"blockedUntil": null}));
 }
 
 #[tokio::test(start_paused = true)]

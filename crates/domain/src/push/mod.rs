@@ -52,7 +52,7 @@ pub struct OutcomeCounts {
     pub expired: u64,
     /// The push was cancelled.
     pub cancelled: u64,
-    /// Served by an earlier push of the same offer.
+    /// Sent by another push of the same offer.
     pub already_served: u64,
 }
 

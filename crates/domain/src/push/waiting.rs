@@ -1,4 +1,4 @@
-//! Why a push makes no progress, derived from its state and from what its transports report.
+//! Why a push makes no progress, derived from its state, from what it recorded and from what its transports report.
 
 use std::collections::BTreeMap;
 
@@ -12,24 +12,33 @@ use crate::wire_enum;
 /// After this long without progress, dead letters may be what delays a push: the sweep queues lost messages
 /// again after the same time.
 const DEAD_LETTERS_AFTER: SignedDuration = SignedDuration::from_mins(3);
+/// This long after a block has ended, an outage that no batch has probed is out of date: a batch that waits for the
+/// breaker comes again two seconds after the block.
+const UNPROBED_AFTER: SignedDuration = SignedDuration::from_mins(2);
 
 /// Why sends through a transport are delayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delay {
-    /// The transport is unavailable; its breaker is open or half open.
+    /// The transport is unavailable: its breaker is open or half open, or the push is held on it.
     Outage {
         /// Why the last attempt failed.
         last_error: Option<String>,
+        /// The end of the last block. From then on a batch may probe the transport.
+        blocked_until: Timestamp,
     },
     /// Its rate limit is used up.
     Rate,
-    /// It is available, but did not accept some messages when they were last tried.
-    Refusals {
-        /// When that was.
-        at: Timestamp,
-        /// The reason it gave.
-        last_error: Option<String>,
-    },
+}
+
+/// A message of the push that its provider did not accept for now: the last one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The transport that calls the provider.
+    pub transport: TransportId,
+    /// When it was refused.
+    pub at: Timestamp,
+    /// The reason the provider gave.
+    pub reason: String,
 }
 
 /// The delay of each transport, if any, by the channel that the transport serves.
@@ -78,6 +87,8 @@ pub struct Activity<'a> {
     pub last_progress_at: Option<Timestamp>,
     /// The channels with batches that have not reported.
     pub outstanding_channels: &'a Channels,
+    /// The last message of the push that was refused for now.
+    pub refusal: Option<&'a Refusal>,
 }
 
 impl Activity<'_> {
@@ -89,7 +100,8 @@ impl Activity<'_> {
 
     /// What the push waits for, given the delays of all transports and the number of dead letters of each queue.
     ///
-    /// An outage comes first, as it explains everything else. A used-up rate limit comes last: it is normal.
+    /// An outage comes first, as it explains everything else. If no batch has probed for long, what keeps the batches
+    /// away explains more. A used-up rate limit comes last: it is normal.
     pub fn wait_reason(&self, delays: &Delays, dead_letters: &[(&str, u64)], now: Timestamp) -> Wait {
         match self.state {
             PushState::Scheduled => return Wait::new(WaitingFor::ValidFrom, None),
@@ -97,50 +109,71 @@ impl Activity<'_> {
             PushState::Completed | PushState::Cancelled => return Wait::NONE,
         }
         let channels: Vec<_> = self.outstanding_channels.iter().filter_map(|channel| delays.get(channel)).collect();
-        let outages: Vec<_> = channels.iter().filter_map(|transports| channel_outage(transports)).flatten().collect();
-        if !outages.is_empty() {
-            return Wait::new(WaitingFor::Provider, Some(outages.join("; ")));
+        if let Some(errors) = outages(&channels, now, |blocked_until| is_probed(blocked_until, now)) {
+            return Wait::new(WaitingFor::Provider, Some(errors));
         }
         if self.is_stalled(now)
             && let Some((queue, count)) = dead_letters.iter().find(|(_, count)| *count > 0)
         {
             return Wait::new(WaitingFor::DeadLetters, Some(format!("{count} dead letters of the {queue} queue")));
         }
-        let mut transports = channels.into_iter().flatten();
-        if let Some(refusal) =
-            transports.clone().find_map(|(transport, delay)| self.refusal(*transport, delay.as_ref()))
-        {
-            return Wait::new(WaitingFor::Provider, Some(refusal));
+        if let Some(refusal) = self.refusal.filter(|refusal| self.is_held_up_by(refusal)) {
+            return Wait::new(WaitingFor::Provider, Some(describe(refusal.transport, &refusal.reason)));
         }
-        if transports.any(|(_, delay)| *delay == Some(Delay::Rate)) {
+        // Of an earlier time, the error would be another push's.
+        let is_of_this_push = |blocked_until| self.started_at.is_some_and(|started_at| started_at <= blocked_until);
+        if let Some(errors) = outages(&channels, now, is_of_this_push) {
+            return Wait::new(WaitingFor::Provider, Some(errors));
+        }
+        if channels.into_iter().flatten().any(|(_, delay)| *delay == Some(Delay::Rate)) {
             return Wait::new(WaitingFor::Rate, None);
         }
         Wait::NONE
     }
 
-    /// The reason a transport gave for not accepting messages, unless the push made progress since.
-    fn refusal(&self, transport: TransportId, delay: Option<&Delay>) -> Option<String> {
-        match delay {
-            Some(Delay::Refusals { at, last_error }) if self.last_progress_at.is_none_or(|progress| progress < *at) => {
-                Some(describe(transport, last_error.as_deref()))
-            }
-            _ => None,
-        }
+    /// Whether the push waits for a channel of this transport, and made no progress since it refused the message.
+    fn is_held_up_by(&self, refusal: &Refusal) -> bool {
+        self.outstanding_channels.contains(&refusal.transport.channel())
+            && self.last_progress_at.is_none_or(|progress| progress < refusal.at)
     }
 }
 
+/// Whether batches that wait for a breaker still come again, given the end of its last block.
+fn is_probed(blocked_until: Timestamp, now: Timestamp) -> bool {
+    now <= blocked_until + UNPROBED_AFTER
+}
+
+/// The errors of the channels that have an outage.
+fn outages(
+    channels: &[&BTreeMap<TransportId, Option<Delay>>],
+    now: Timestamp,
+    counts: impl Fn(Timestamp) -> bool,
+) -> Option<String> {
+    let errors: Vec<_> =
+        channels.iter().filter_map(|transports| channel_outage(transports, now, &counts)).flatten().collect();
+    (!errors.is_empty()).then(|| errors.join("; "))
+}
+
 /// The errors of a channel's transports if all of them are unavailable. One available transport serves the whole
-/// channel.
-fn channel_outage(transports: &BTreeMap<TransportId, Option<Delay>>) -> Option<Vec<String>> {
+/// channel. Whether an outage `counts` depends on the end of its last block.
+fn channel_outage(
+    transports: &BTreeMap<TransportId, Option<Delay>>,
+    now: Timestamp,
+    counts: impl Fn(Timestamp) -> bool,
+) -> Option<Vec<String>> {
     let outage = |(transport, delay): (&TransportId, &Option<Delay>)| match delay {
-        Some(Delay::Outage { last_error }) => Some(describe(*transport, last_error.as_deref())),
-        Some(Delay::Rate | Delay::Refusals { .. }) | None => None,
+        Some(Delay::Outage { last_error, blocked_until }) if counts(*blocked_until) => {
+            let error = describe(*transport, last_error.as_deref().unwrap_or_default());
+            let is_probed = is_probed(*blocked_until, now);
+            Some(if is_probed { error } else { format!("{error} (not tried since {blocked_until:.0})") })
+        }
+        Some(Delay::Outage { .. } | Delay::Rate) | None => None,
     };
     transports.iter().map(outage).collect()
 }
 
-fn describe(transport: TransportId, last_error: Option<&str>) -> String {
-    format!("{transport}: {}", last_error.unwrap_or_default())
+fn describe(transport: TransportId, error: &str) -> String {
+    format!("{transport}: {error}")
 }
 
 #[cfg(test)]
@@ -154,11 +187,16 @@ mod tests {
     }
 
     fn outage(error: &str) -> Option<Delay> {
-        Some(Delay::Outage { last_error: Some(error.to_owned()) })
+        outage_until(60, error)
     }
 
-    fn refusals(at: Timestamp) -> Option<Delay> {
-        Some(Delay::Refusals { at, last_error: Some("quota".to_owned()) })
+    /// An outage whose last block ends in this minute.
+    fn outage_until(minutes: i64, error: &str) -> Option<Delay> {
+        Some(Delay::Outage { last_error: Some(error.to_owned()), blocked_until: minute(minutes) })
+    }
+
+    fn refusal(transport: TransportId, minutes: i64) -> Refusal {
+        Refusal { transport, at: minute(minutes), reason: "quota".to_owned() }
     }
 
     fn email(ses: Option<Delay>, smtp: Option<Delay>) -> Delays {
@@ -171,11 +209,17 @@ mod tests {
 
     /// A running push that last made progress in minute 10, with e-mail batches outstanding.
     fn wait_in(minutes: i64, delays: &Delays, dead_letters: &[(&str, u64)]) -> Wait {
+        refused_in(minutes, None, delays, dead_letters)
+    }
+
+    /// The same push after this refusal.
+    fn refused_in(minutes: i64, refusal: Option<&Refusal>, delays: &Delays, dead_letters: &[(&str, u64)]) -> Wait {
         let activity = Activity {
             state: PushState::Running,
             started_at: Some(minute(0)),
             last_progress_at: Some(minute(10)),
             outstanding_channels: &Channels::from([Channel::Email]),
+            refusal,
         };
         activity.wait_reason(delays, dead_letters, minute(minutes))
     }
@@ -197,6 +241,7 @@ mod tests {
                 started_at: Some(minute(0)),
                 last_progress_at: None,
                 outstanding_channels: &Channels::from([Channel::Email]),
+                refusal: None,
             };
             let delays = email(outage("down"), outage("down"));
             assert_eq!(activity.wait_reason(&delays, &[("email", 1)], minute(60)), expected, "{state}");
@@ -225,18 +270,51 @@ mod tests {
             started_at: Some(minute(0)),
             last_progress_at: None,
             outstanding_channels: &Channels::from([Channel::Email, Channel::Sms]),
+            refusal: None,
         };
         let mut delays = email(None, None);
-        delays.extend(sms(Some(Delay::Outage { last_error: None })));
+        delays.extend(sms(Some(Delay::Outage { last_error: None, blocked_until: minute(1) })));
         assert_eq!(activity.wait_reason(&delays, &[], minute(1)), provider("sns: "));
     }
 
     #[test]
+    fn an_outage_that_no_batch_probes_is_the_last_reason_and_never_that_of_an_earlier_time() {
+        let unprobed = |minutes| {
+            let since = format!("(not tried since {})", minute(minutes));
+            provider(&format!("ses: down {since}; smtp: down {since}"))
+        };
+        for (blocked_until, minutes, expected) in [
+            (11, 11, provider("ses: down; smtp: down")),
+            (11, 13, provider("ses: down; smtp: down")),
+            (11, 14, unprobed(11)),
+            (0, 14, unprobed(0)),
+            (-1, 1, provider("ses: down; smtp: down")),
+            (-1, 14, Wait::NONE),
+        ] {
+            let delays = email(outage_until(blocked_until, "down"), outage_until(blocked_until, "down"));
+            assert_eq!(wait_in(minutes, &delays, &[]), expected, "{blocked_until}, {minutes}");
+        }
+        let delays = email(outage_until(11, "down"), outage_until(11, "down"));
+        assert_eq!(wait_in(14, &delays, &[("email", 1)]).reason, Some(WaitingFor::DeadLetters));
+        let refusal = refusal(TransportId::Smtp, 12);
+        assert_eq!(refused_in(14, Some(&refusal), &delays, &[]), provider("smtp: quota"));
+        let one_is_probed = email(outage_until(11, "down"), outage_until(14, "down"));
+        let expected = format!("ses: down (not tried since {}); smtp: down", minute(11));
+        assert_eq!(wait_in(14, &one_is_probed, &[]), provider(&expected));
+    }
+
+    #[test]
     fn refusals_hold_a_push_up_until_it_makes_progress_again() {
-        for (refused_at, expected) in
-            [(minute(9), Wait::NONE), (minute(10), Wait::NONE), (minute(11), provider("ses: quota"))]
-        {
-            assert_eq!(wait_in(12, &email(refusals(refused_at), None), &[]), expected, "{refused_at}");
+        for (transport, refused_at, expected) in [
+            (TransportId::Ses, 9, Wait::NONE),
+            (TransportId::Ses, 10, Wait::NONE),
+            (TransportId::Ses, 11, provider("ses: quota")),
+            // All text messages have their outcome.
+            (TransportId::Sns, 11, Wait::NONE),
+        ] {
+            let refusal = refusal(transport, refused_at);
+            let wait = refused_in(12, Some(&refusal), &email(None, None), &[]);
+            assert_eq!(wait, expected, "{transport}, {refused_at}");
         }
     }
 
@@ -258,12 +336,13 @@ mod tests {
     #[test]
     fn an_outage_precedes_dead_letters_and_they_precede_refusals_and_the_rate() {
         let dead_letters = [("email", 1)];
-        let reason = |delays: &Delays| wait_in(14, delays, &dead_letters).reason;
+        let refusal = refusal(TransportId::Smtp, 11);
+        let reason = |delays: &Delays| refused_in(14, Some(&refusal), delays, &dead_letters).reason;
         assert_eq!(reason(&email(outage("down"), outage("down"))), Some(WaitingFor::Provider));
-        assert_eq!(reason(&email(refusals(minute(11)), None)), Some(WaitingFor::DeadLetters));
         assert_eq!(reason(&email(Some(Delay::Rate), None)), Some(WaitingFor::DeadLetters));
-        let both = email(Some(Delay::Rate), refusals(minute(11)));
-        assert_eq!(wait_in(12, &both, &[]), provider("smtp: quota"));
+        let rate = email(Some(Delay::Rate), None);
+        assert_eq!(refused_in(12, Some(&refusal), &rate, &[]), provider("smtp: quota"));
+        assert_eq!(wait_in(12, &rate, &[]), Wait::new(WaitingFor::Rate, None));
     }
 
     #[test]
@@ -283,6 +362,7 @@ mod tests {
                 started_at: started_at.map(minute),
                 last_progress_at: last_progress_at.map(minute),
                 outstanding_channels: &Channels::new(),
+                refusal: None,
             };
             assert_eq!(activity.is_stalled(minute(minutes)), expected, "{activity:?} in minute {minutes}");
         }

@@ -94,8 +94,6 @@ struct LimitsItem {
     failures: u32,
     #[serde(default)]
     last_error: Option<String>,
-    #[serde(default, with = "millis_serde::option")]
-    refused_at: Option<Timestamp>,
     /// When a message was last accepted, as far as that was recorded.
     #[serde(default, with = "millis_serde::option")]
     accepted_at: Option<Timestamp>,
@@ -128,6 +126,6 @@ impl TransportLimits {
     }
 }
 
-fn truncate_reason(reason: &str) -> String {
+pub(crate) fn truncate_reason(reason: &str) -> String {
     reason.chars().take(REASON_LIMIT).collect()
 }

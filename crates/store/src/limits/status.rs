@@ -1,36 +1,31 @@
 //! What delays the sends of a transport, for those who watch a push.
 
-use domain::TransportId;
 use domain::push::waiting::Delay;
+use domain::{PushId, TransportId};
 
-use super::{LimitsItem, TransportLimits, truncate_reason};
+use super::{LimitsItem, Scope, TransportLimits};
 use crate::StoreError;
-use crate::attributes::{millis, text};
-use crate::table::never_own;
 
 impl TransportLimits {
-    /// What delays the sends of a transport, if anything. Changes nothing.
-    pub async fn delay(&self, transport: TransportId) -> Result<Option<Delay>, StoreError> {
-        let Some(LimitsItem { blocked_until, next_send, last_error, refused_at, .. }) = self.get(transport).await?
-        else {
-            return Ok(None);
-        };
-        if blocked_until.is_some() {
-            return Ok(Some(Delay::Outage { last_error }));
+    /// What delays the sends of a push through a transport, if anything: an outage of the transport, or a hold of the
+    /// push, which is an outage for it alone. Changes nothing. Makes up to two calls.
+    pub async fn delay(&self, push: PushId, transport: TransportId) -> Result<Option<Delay>, StoreError> {
+        let of_transport = self.get(transport).await?.unwrap_or_default();
+        if let Some(outage) = of_transport.outage() {
+            return Ok(Some(outage));
         }
-        if next_send.is_some_and(|next| next > self.table.sources().precise_now().as_microsecond()) {
-            return Ok(Some(Delay::Rate));
+        let of_push = self.get(Scope::Push(push, transport)).await?.unwrap_or_default();
+        if let Some(hold) = of_push.outage() {
+            return Ok(Some(hold));
         }
-        Ok(refused_at.map(|at| Delay::Refusals { at, last_error }))
+        let now = self.table.sources().precise_now().as_microsecond();
+        Ok(of_transport.next_send.is_some_and(|next| next > now).then_some(Delay::Rate))
     }
+}
 
-    /// Records that a transport is available, but did not accept some messages for now.
-    pub async fn record_refusal(&self, transport: TransportId, reason: &str) -> Result<(), StoreError> {
-        let update = self
-            .update(transport)
-            .update_expression("SET refusedAt = :now, lastError = :reason")
-            .expression_attribute_values(":now", millis(self.table.now()))
-            .expression_attribute_values(":reason", text(truncate_reason(reason)));
-        self.table.write_if(update, never_own::<LimitsItem>).await.map(|_| ())
+impl LimitsItem {
+    fn outage(&self) -> Option<Delay> {
+        let blocked_until = self.blocked_until?;
+        Some(Delay::Outage { last_error: self.last_error.clone(), blocked_until })
     }
 }

@@ -119,6 +119,7 @@ impl Offers {
             requested_by: offer.created_by.clone(),
             requested_at: offer.created_at,
             retry_rejected: false,
+            lost_deliveries: 0,
             trace: Some(trace),
         };
         let mut call = self

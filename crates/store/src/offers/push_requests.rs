@@ -25,6 +25,9 @@ pub struct PushRequest {
     pub requested_at: Timestamp,
     /// Whether to try customers again whose address an earlier push found rejected.
     pub retry_rejected: bool,
+    /// The number of the offer's deliveries that were counted as sent but are no longer stored, when a caller last
+    /// accepted that they may be sent again. They are not found to be missing another time.
+    pub lost_deliveries: u64,
     /// Connects the log lines of this push.
     pub trace: Option<TraceId>,
 }
@@ -48,6 +51,8 @@ pub(super) struct PushRequestItem {
     requested_at: Timestamp,
     #[serde(default)]
     retry_rejected: bool,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    lost_deliveries: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trace: Option<TraceId>,
 }
@@ -62,6 +67,7 @@ impl From<&PushRequest> for PushRequestItem {
             requested_by: request.requested_by.clone(),
             requested_at: request.requested_at,
             retry_rejected: request.retry_rejected,
+            lost_deliveries: request.lost_deliveries,
             trace: request.trace,
         }
     }
@@ -79,6 +85,7 @@ impl Offers {
             requested_by: item.requested_by,
             requested_at: item.requested_at,
             retry_rejected: item.retry_rejected,
+            lost_deliveries: item.lost_deliveries,
             trace: item.trace,
         }))
     }
@@ -135,6 +142,11 @@ pub fn push_of_key(pk: &str, sk: &str) -> Option<PushId> {
     Some(PushId { offer: pk.parse().ok()?, number: sk.strip_prefix(PUSH_PREFIX)?.parse().ok()? })
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 fn push_sk(number: u32) -> String {
     format!("{PUSH_PREFIX}{number:04}")
 }
@@ -156,8 +168,14 @@ mod tests {
     fn times_are_stored_as_milliseconds() {
         let at: Timestamp = "2026-01-01T00:00:00.123Z".parse().unwrap();
         let push = PushId { offer: "01980000-0000-7000-8000-000000000001".parse().unwrap(), number: 1 };
-        let request =
-            PushRequest { push, requested_by: "b".into(), requested_at: at, retry_rejected: false, trace: None };
+        let request = PushRequest {
+            push,
+            requested_by: "b".into(),
+            requested_at: at,
+            retry_rejected: false,
+            lost_deliveries: 0,
+            trace: None,
+        };
         let item = to_item(PushRequestItem::from(&request));
         assert_eq!(item["requestedAt"], crate::attributes::millis(at));
         assert_eq!(item["at"], text(format!("2026-01-01T00:00:00.123Z#{}", push.offer)));

@@ -18,6 +18,7 @@
 //! | marking slices as done, completing the push | `completion` |
 //! | what the number of a batch contains | `batch_number` |
 //! | what a batch reports | `report` |
+//! | what a batch reports while it is deferred | `partial` |
 //! | the sums that callers read | `progress` |
 //! | what the sweep reads and restarts | `recovery` |
 //! | which events are unpublished | `outbox` |
@@ -25,6 +26,7 @@
 mod batch_number;
 mod completion;
 mod outbox;
+mod partial;
 mod progress;
 mod recovery;
 mod report;
@@ -48,6 +50,7 @@ use crate::table::{Conditional, Consistency, Table, never_own};
 
 pub use batch_number::PAGE_BATCHES;
 pub use outbox::push_of_key;
+pub use partial::{MAX_PARTIALS, PartialReport};
 pub use progress::Progress;
 pub use recovery::{SliceState, SliceStatus};
 pub use report::{Report, ReportResult};

@@ -2,10 +2,11 @@
 
 use domain::PushId;
 use domain::channel::Channels;
-use domain::push::waiting::{Activity, Delays, Wait};
-use domain::push::{OutcomeCounts, ScanCounts};
+use domain::push::waiting::{Activity, Delays, Refusal, Wait};
+use domain::push::{OutcomeCounts, PushState, ScanCounts};
 use jiff::Timestamp;
 
+use super::partial::{Partial, RefusalItem, partials_of};
 use super::slices::SliceItem;
 use super::{Push, Pushes, is_push};
 use crate::StoreError;
@@ -24,12 +25,39 @@ pub struct Progress {
     pub last_progress_at: Option<Timestamp>,
     /// The channels with batches that have not reported.
     pub outstanding_channels: Channels,
+    /// The number of slices that are scanned to their end.
+    pub slices_scanned: u32,
+    /// Notifications without an outcome whose recipients were refused for now when they were last tried.
+    pub refused: u64,
+    /// The last message that was refused for now.
+    pub refusal: Option<Refusal>,
 }
 
 impl Progress {
     /// The number of notifications without an outcome.
     pub fn pending(&self) -> u64 {
         self.scan.notifications.saturating_sub(self.outcomes.total())
+    }
+
+    /// The progress of a push that no function has started.
+    pub fn not_started(push: Push) -> Self {
+        Self {
+            push,
+            scan: ScanCounts::default(),
+            outcomes: OutcomeCounts::default(),
+            last_progress_at: None,
+            outstanding_channels: Channels::new(),
+            slices_scanned: 0,
+            refused: 0,
+            refusal: None,
+        }
+    }
+
+    /// Whether all that is left of a running push are recipients whom the provider refuses for now.
+    pub fn waits_for_recipients_only(&self) -> bool {
+        self.push.state == PushState::Running
+            && self.slices_scanned == self.push.slices
+            && self.refused == self.pending()
     }
 
     /// Whether there was no progress for so long that dead letters may be the cause.
@@ -48,6 +76,7 @@ impl Progress {
             started_at: self.push.started_at,
             last_progress_at: self.last_progress_at,
             outstanding_channels: &self.outstanding_channels,
+            refusal: self.refusal.as_ref(),
         }
     }
 }
@@ -62,23 +91,38 @@ impl Pushes {
             .key_condition_expression("pk = :pk")
             .expression_attribute_values(":pk", text(id));
         let mut push = None;
-        let mut scan = ScanCounts::default();
-        let mut outcomes = OutcomeCounts::default();
-        let mut last_progress_at = None;
-        let mut outstanding_channels = Channels::new();
+        let mut slices = Vec::new();
         let each = |item| {
             if is_push(&item) {
                 push = Some(self.push(self.table.read(item)?)?);
                 return Ok(());
             }
-            let slice: SliceItem = self.table.read(item)?;
-            last_progress_at = last_progress_at.max(slice.heartbeat);
-            outstanding_channels.extend(slice.outstanding_by_channel().into_keys());
-            scan += slice.scan;
-            outcomes += slice.outcomes;
+            let slice: SliceItem = self.table.read(item.clone())?;
+            let partials = partials_of(&slice, &item).map_err(|error| self.table.unreadable(error))?;
+            slices.push((slice, partials));
             Ok(())
         };
         self.table.query_each(query, each).await?;
-        Ok(push.map(|push| Progress { push, scan, outcomes, last_progress_at, outstanding_channels }))
+        Ok(push.map(|push| sum_up(push, slices)))
     }
+}
+
+fn sum_up(push: Push, slices: Vec<(SliceItem, Vec<Partial>)>) -> Progress {
+    let mut progress = Progress::not_started(push);
+    for (slice, partials) in slices {
+        progress.last_progress_at = progress.last_progress_at.max(slice.heartbeat);
+        progress.outstanding_channels.extend(slice.outstanding_by_channel().into_keys());
+        progress.slices_scanned += u32::from(slice.is_scanned);
+        progress.scan += slice.scan;
+        progress.outcomes += slice.outcomes;
+        for partial in partials {
+            progress.outcomes += partial.outcomes;
+            progress.refused += partial.refused;
+        }
+        let refusal = slice.refusal.and_then(RefusalItem::read);
+        if refusal.as_ref().map(|refusal| refusal.at) > progress.refusal.as_ref().map(|refusal| refusal.at) {
+            progress.refusal = refusal;
+        }
+    }
+    progress
 }

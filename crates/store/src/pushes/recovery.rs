@@ -1,12 +1,13 @@
 //! What the sweep needs to find lost batches: the status of each slice, and a way to scan one again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::push::{OutcomeCounts, ScanCounts};
 use domain::{Channel, PushId};
 use jiff::Timestamp;
 
+use super::partial::partial_name;
 use super::slices::{SLICE_PREFIX, ScannerId, SliceItem, slice_sk};
 use super::{Push, Pushes};
 use crate::StoreError;
@@ -24,6 +25,8 @@ pub struct SliceStatus {
     pub heartbeat: Option<Timestamp>,
     /// Its state.
     pub state: SliceState,
+    /// The numbers of its deferred batches whose counts so far are stored.
+    pub partials: BTreeSet<u32>,
 }
 
 /// The state of a slice.
@@ -61,7 +64,13 @@ impl Pushes {
     /// slices.
     pub async fn slices(&self, push: &Push) -> Result<Vec<SliceStatus>, StoreError> {
         let mut slices: Vec<_> = (0..push.slices)
-            .map(|slice| SliceStatus { slice, generation: 0, heartbeat: None, state: SliceState::NotStarted })
+            .map(|slice| SliceStatus {
+                slice,
+                generation: 0,
+                heartbeat: None,
+                state: SliceState::NotStarted,
+                partials: BTreeSet::new(),
+            })
             .collect();
         let query = self
             .table
@@ -78,6 +87,7 @@ impl Pushes {
                 status.generation = item.generation;
                 status.heartbeat = item.heartbeat;
                 status.state = SliceState::from(&item);
+                status.partials = item.partials.iter().copied().map(u32::from).collect();
             }
             Ok(())
         };
@@ -100,17 +110,23 @@ impl Pushes {
             .chain(OutcomeCounts::default().named())
             .map(|(name, _)| name)
             .collect();
-        let restart = self
+        let partials: Vec<_> = (0..status.partials.len()).map(|index| format!(", #partial{index}")).collect();
+        // Of one that was added since, the counts would be left in the item for good.
+        let same_partials =
+            if partials.is_empty() { "attribute_not_exists(partials)" } else { "size(partials) = :partials" };
+        let mut restart = self
             .update_now(push, slice_sk(status.slice))
             .update_expression(format!(
                 "SET generation = :generation, walked = :false, heartbeat = :now, walker = :scanner \
-                 REMOVE resumeAfter, batches, batchesOpen, {} ADD version :one",
-                counters.join(", ")
+                 REMOVE resumeAfter, batches, batchesOpen, partials, refusal, {}{} ADD version :one",
+                counters.join(", "),
+                partials.concat()
             ))
             // Not met either if a batch has reported since: if it was the last one, the slice is done and counted.
-            .condition_expression(
-                "generation = :seen AND version = :version AND walked = :true AND size(batchesOpen) = :outstanding",
-            )
+            .condition_expression(format!(
+                "generation = :seen AND version = :version AND walked = :true AND size(batchesOpen) = :outstanding \
+                 AND {same_partials}"
+            ))
             .expression_attribute_values(":outstanding", number(outstanding_batches.values().sum::<usize>()))
             .expression_attribute_values(":generation", number(generation))
             .expression_attribute_values(":seen", number(status.generation))
@@ -119,6 +135,12 @@ impl Pushes {
             .expression_attribute_values(":false", AttributeValue::Bool(false))
             .expression_attribute_values(":scanner", text(&scanner))
             .expression_attribute_values(":one", number(1));
+        if !partials.is_empty() {
+            restart = restart.expression_attribute_values(":partials", number(partials.len()));
+        }
+        for (index, batch) in status.partials.iter().enumerate() {
+            restart = restart.expression_attribute_names(format!("#partial{index}"), partial_name((*batch).into()));
+        }
         let is_own = |item: &SliceItem, _: &Attempts| item.generation == generation && item.scanner == scanner;
         let is_restarted = self.table.write_if(restart, is_own).await?.is_done();
         Ok(is_restarted.then_some(generation))

@@ -5,6 +5,7 @@ use domain::push::OutcomeCounts;
 
 use super::Pushes;
 use super::batch_number::BatchNumber;
+use super::partial::partial_name;
 use super::slices::{SliceItem, added, slice_sk, with_counters};
 use crate::StoreError;
 use crate::attributes::{number, numbers};
@@ -37,13 +38,17 @@ pub struct Report {
 }
 
 impl Pushes {
-    /// Counts the outcomes of a batch. Reporting it again changes nothing.
+    /// Counts the outcomes of a batch, in place of its counts so far. Reporting it again changes nothing.
     pub async fn report(&self, report: &Report) -> Result<ReportResult, StoreError> {
         let batch = BatchNumber::from(report.batch);
         let counts = report.counts.named();
         let update = with_counters(self.update_now(report.push, slice_sk(report.slice)), &counts)
-            .update_expression(format!("DELETE batchesOpen :batches ADD {} SET heartbeat = :now", added(&counts)))
+            .update_expression(format!(
+                "DELETE batchesOpen :batches, partials :batches ADD {} SET heartbeat = :now REMOVE #partial",
+                added(&counts)
+            ))
             .condition_expression("generation = :generation AND contains(batchesOpen, :batch)")
+            .expression_attribute_names("#partial", partial_name(batch))
             .expression_attribute_values(":generation", number(report.generation))
             .expression_attribute_values(":batch", number(batch))
             .expression_attribute_values(":batches", numbers([batch]));

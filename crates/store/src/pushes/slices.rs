@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::Pushes;
 use super::batch_number::BatchNumber;
+use super::partial::RefusalItem;
 use crate::StoreError;
 use crate::attributes::{key, millis_serde, number, numbers, text};
 use crate::customers::ScanPosition;
@@ -82,6 +83,9 @@ pub(super) struct SliceItem {
     pub(super) is_scanned: bool,
     #[serde(rename = "batchesOpen")]
     outstanding_batches: BTreeSet<BatchNumber>,
+    /// Deferred batches whose counts so far are stored.
+    pub(super) partials: BTreeSet<BatchNumber>,
+    pub(super) refusal: Option<RefusalItem>,
     #[serde(with = "millis_serde::option")]
     pub(super) heartbeat: Option<Timestamp>,
     #[serde(flatten)]
@@ -93,6 +97,10 @@ pub(super) struct SliceItem {
 impl SliceItem {
     pub(super) fn is_done(&self) -> bool {
         self.is_scanned && self.outstanding_batches.is_empty()
+    }
+
+    pub(super) fn is_outstanding(&self, batch: BatchNumber) -> bool {
+        self.outstanding_batches.contains(&batch)
     }
 
     /// Whether the page of this batch is committed, or was superseded: until then a report is too early.

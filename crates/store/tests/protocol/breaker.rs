@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use store::limits::{BreakerState, OpenResult, Probe};
 use testing::Fault;
 
-use crate::world::World;
+use crate::world::{World, push as push_id};
 
 const SES: TransportId = TransportId::Ses;
 const LEASE: Duration = Duration::from_secs(100);
@@ -45,7 +45,7 @@ async fn a_transport_that_was_never_blocked_may_be_called() {
     assert_eq!(check(&world).await, BreakerState::Closed);
     world.dynamo.put("Pacing", json!({"pk": "ses", "nextSend": 1}));
     assert_eq!(check(&world).await, BreakerState::Closed);
-    assert_eq!(world.limits().delay(SES).await.unwrap(), None);
+    assert_eq!(world.limits().delay(push_id(1), SES).await.unwrap(), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -56,8 +56,8 @@ async fn the_first_failure_blocks_the_transport_for_a_second() {
     assert_eq!(check(&world).await, BreakerState::Open { until });
     let item = world.only("Pacing");
     assert_eq!((&item["failures"], &item["lastError"]), (&json!(0), &json!("no connection")));
-    let outage = Delay::Outage { last_error: Some("no connection".to_owned()) };
-    assert_eq!(world.limits().delay(SES).await.unwrap(), Some(outage));
+    let outage = Delay::Outage { last_error: Some("no connection".to_owned()), blocked_until: until };
+    assert_eq!(world.limits().delay(push_id(1), SES).await.unwrap(), Some(outage));
     // Another transport is not affected.
     assert_eq!(world.limits().check_breaker(TransportId::Smtp, LEASE).await.unwrap().state, BreakerState::Closed);
 }
@@ -239,15 +239,15 @@ async fn a_block_that_ended_since_may_be_probed_at_once() {
     assert_eq!(state, open_for(&world, 0));
 }
 
+/// The release before stored refusals here, of whichever push.
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_a_delay_until_something_worse_happens() {
+async fn only_an_outage_and_the_rate_delay_a_transport() {
     let world = World::new();
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    world.limits().record_refusal(SES, &"x".repeat(501)).await.unwrap();
-    let item = world.only("Pacing");
-    assert_eq!(item["lastError"], "x".repeat(500));
-    let refusals = Delay::Refusals { at: world.now(), last_error: Some("x".repeat(500)) };
-    assert_eq!(world.limits().delay(SES).await.unwrap(), Some(refusals));
+    let refused = json!({"pk": "ses", "refusedAt": world.now().as_millisecond(), "lastError": "busy"});
+    world.dynamo.put("Pacing", &refused);
+    assert_eq!(world.limits().delay(push_id(1), SES).await.unwrap(), None);
     open(&world, None).await;
-    assert!(matches!(world.limits().delay(SES).await.unwrap(), Some(Delay::Outage { .. })));
+    let blocked_until = world.now() + Duration::from_secs(1);
+    let outage = Delay::Outage { last_error: Some("no connection".to_owned()), blocked_until };
+    assert_eq!(world.limits().delay(push_id(1), SES).await.unwrap(), Some(outage));
 }

@@ -43,6 +43,27 @@ async fn a_delivery_is_read_as_recorded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn deliveries_are_counted_by_state_in_every_shard() {
+    let world = World::new();
+    for number in 0..40 {
+        let outcome = if number % 4 == 0 { Outcome::Failed } else { Outcome::Expired };
+        unsent(&world, &email_to(&format!("c-{number}")), outcome).await;
+    }
+    // A page of a query ends after a megabyte.
+    let items = world.dynamo.items("Deliveries");
+    for item in &items {
+        world.dynamo.set("Deliveries", json!({"pk": item["pk"], "sk": item["sk"]}), "padding", "x".repeat(300_000));
+    }
+    world.dynamo.forget_calls();
+    for (state, expected) in [(Outcome::Failed, 10), (Outcome::Expired, 30), (Outcome::Sent, 0)] {
+        assert_eq!(world.deliveries().count(offer_id(), DeliveryState::Final(state)).await.unwrap(), expected);
+    }
+    let queries = world.dynamo.requests("Query", "Deliveries");
+    assert!(queries.len() > 3 * 16, "{}", queries.len());
+    assert!(queries.iter().all(|query| query["ConsistentRead"] == true && query["Select"] == "COUNT"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn deliveries_are_listed_page_by_page_and_by_state() {
     let world = World::new();
     for number in 0..40 {

@@ -177,7 +177,8 @@ async fn each_number_is_requested_once() {
     let world = World::new();
     create(&world, &offer(), None).await;
     assert!(world.offers().request_push(&request(2)).await.unwrap());
-    let other = PushRequest { requested_by: "another".to_owned(), retry_rejected: true, ..request(2) };
+    let other =
+        PushRequest { requested_by: "another".to_owned(), retry_rejected: true, lost_deliveries: 5, ..request(2) };
     assert!(!world.offers().request_push(&other).await.unwrap());
     assert_eq!(world.offers().push_request(push(2)).await.unwrap(), Some(request(2)));
     for number in 3..=11 {

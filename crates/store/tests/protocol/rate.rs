@@ -11,7 +11,7 @@ use store::TransportLimits;
 use store::limits::Reservation;
 use testing::{Dynamo, Fault};
 
-use crate::world::World;
+use crate::world::{World, push};
 
 const SES: TransportId = TransportId::Ses;
 
@@ -55,7 +55,7 @@ async fn slots_are_reserved_up_to_a_second_ahead() {
     assert_eq!(slots(&world, &limits, 10, 10).await[0], 1_000, "the last one that may be reserved");
     let full = reserve(&limits, 10, 1).await;
     assert_eq!(full, Reservation::Full { until: world.now() + SignedDuration::from_secs(1) });
-    assert_eq!(world.limits().delay(SES).await.unwrap(), Some(Delay::Rate));
+    assert_eq!(world.limits().delay(push(1), SES).await.unwrap(), Some(Delay::Rate));
     tokio::time::sleep(Duration::from_millis(999)).await;
     assert!(matches!(reserve(&limits, 10, 1).await, Reservation::Full { .. }));
     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -68,10 +68,10 @@ async fn after_a_pause_slots_start_from_now() {
     let limits = world.limits();
     slots(&world, &limits, 10, 2).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(world.limits().delay(SES).await.unwrap(), None, "the next slot is free now");
+    assert_eq!(world.limits().delay(push(1), SES).await.unwrap(), None, "the next slot is free now");
     assert_eq!(slots(&world, &limits, 10, 1).await, [200], "the next slot is just now");
     tokio::time::sleep(Duration::from_millis(101)).await;
-    assert_eq!(world.limits().delay(SES).await.unwrap(), None);
+    assert_eq!(world.limits().delay(push(1), SES).await.unwrap(), None);
     assert_eq!(slots(&world, &limits, 10, 1).await, [301], "the time in between is lost");
 }
 

@@ -1,6 +1,6 @@
 //! What the sweep reads and restarts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::Channel;
 use domain::push::waiting::{Delays, WaitingFor};
@@ -45,9 +45,15 @@ async fn each_slice_has_a_state() {
     assert_eq!(
         slices,
         [
-            SliceStatus { slice: 0, generation: 1, heartbeat, state: scanned },
-            SliceStatus { slice: 1, generation: 0, heartbeat: None, state: SliceState::NotStarted },
-            SliceStatus { slice: 2, generation: 4, heartbeat, state: SliceState::Scanning },
+            SliceStatus { slice: 0, generation: 1, heartbeat, state: scanned, partials: BTreeSet::new() },
+            SliceStatus {
+                slice: 1,
+                generation: 0,
+                heartbeat: None,
+                state: SliceState::NotStarted,
+                partials: BTreeSet::new()
+            },
+            SliceStatus { slice: 2, generation: 4, heartbeat, state: SliceState::Scanning, partials: BTreeSet::new() },
         ]
     );
     for batch in batches {

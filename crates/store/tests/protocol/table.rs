@@ -19,7 +19,7 @@ async fn an_unavailable_table_is_tried_four_times() {
 async fn a_malformed_call_is_no_outage() {
     let world = World::new();
     world.dynamo.inject("GetItem", "Pacing", [Fault::Refuse]);
-    let error = world.limits().delay(TransportId::Ses).await.unwrap_err();
+    let error = world.limits().delay(push(1), TransportId::Ses).await.unwrap_err();
     assert!(matches!(&error, StoreError::InvalidRequest { operation: "GetItem", .. }), "{error:?}");
     assert_eq!(world.dynamo.count("GetItem", "Pacing"), 1);
 }

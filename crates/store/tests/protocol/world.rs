@@ -100,6 +100,7 @@ pub(crate) fn request(number: u32) -> PushRequest {
         requested_by: "bank".to_owned(),
         requested_at: testing::clock::START,
         retry_rejected: false,
+        lost_deliveries: 0,
         trace: None,
     }
 }

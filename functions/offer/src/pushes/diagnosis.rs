@@ -35,7 +35,7 @@ impl Diagnosis {
         let is_used = |transport: &&TransportId| progress.outstanding_channels.contains(&transport.channel());
         for transport in self.transports.iter().filter(is_used) {
             // The counts of the push are still worth returning.
-            let delay = self.limits.delay(*transport).await.unwrap_or_else(|error| {
+            let delay = self.limits.delay(progress.push.id, *transport).await.unwrap_or_else(|error| {
                 tracing::warn!(%transport, error = %error, "cannot read the transport's limits; reporting no delay for it");
                 None
             });

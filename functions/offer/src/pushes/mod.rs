@@ -1,5 +1,6 @@
 //! Pushes of an offer: read, request, cancel, list.
 
+mod again;
 pub(crate) mod diagnosis;
 mod view;
 
@@ -11,15 +12,15 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header::LOCATION};
 use axum::response::{IntoResponse, Response};
-use domain::channel::Channels;
 use domain::fields::{Fields, kind};
-use domain::push::{OutcomeCounts, PushState, ScanCounts};
+use domain::push::PushState;
 use domain::{Faults, PushId};
 use serde_json::{Map, Value};
 use store::Pushes;
 use store::offers::PushRequest;
 use store::pushes::{Progress, Push};
 
+use again::{Hindrance, NextPush, PushHistory};
 use view::{ProgressView, PushView, PushesView};
 
 use crate::app::App;
@@ -61,16 +62,19 @@ async fn requested_progress(app: &App, id: PushId) -> Result<Progress, Problem> 
         cancelled_by: None,
         published: BTreeSet::new(),
     };
-    Ok(Progress {
-        push,
-        scan: ScanCounts::default(),
-        outcomes: OutcomeCounts::default(),
-        last_progress_at: None,
-        outstanding_channels: Channels::new(),
-    })
+    Ok(Progress::not_started(push))
 }
 
-/// `POST /offers/{id}/pushes` `{retryRejected?}`: pushes again, to customers not yet served.
+/// What a caller may choose for a push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct PushOptions {
+    /// Whether to send again to customers whose notification was rejected.
+    retry_rejected: bool,
+    /// Whether to push although deliveries were lost, so that some customers may get the offer twice.
+    accept_repeats: bool,
+}
+
+/// `POST /offers/{id}/pushes` `{retryRejected?, acceptRepeats?}`: pushes again, to customers not yet served.
 pub(crate) async fn push_again(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
@@ -78,7 +82,7 @@ pub(crate) async fn push_again(
     Path(offer): Path<String>,
     OptionalBody(body): OptionalBody,
 ) -> Result<Response, Problem> {
-    let retry_rejected = parse_options(body)?;
+    let PushOptions { retry_rejected, accept_repeats } = parse_options(body)?;
     let offer = offers::find(&app, &offer).await?;
     if offer.has_expired(app.sources.now()) {
         return Err(Problem::new(
@@ -89,47 +93,45 @@ pub(crate) async fn push_again(
             ),
         ));
     }
-    let last = app.offers.last_push_number(offer.id).await?.ok_or_else(|| Problem::not_found("offer"))?;
-    let is_closed =
-        app.pushes.get(PushId { offer: offer.id, number: last }).await?.is_some_and(|push| !push.state.is_open());
-    let still_open = || {
-        Problem::new(
-            StatusCode::CONFLICT,
-            "Another push of this offer is still open. Wait until it has completed, or cancel it.",
-        )
-    };
-    if !is_closed {
-        return Err(still_open());
-    }
-    let id = PushId { offer: offer.id, number: last + 1 };
+    let history = PushHistory { offers: &app.offers, pushes: &app.pushes, deliveries: &app.deliveries };
+    let NextPush { id, lost_deliveries } = history.next_push(offer.id, accept_repeats).await?;
     let request = PushRequest {
         push: id,
         requested_by: caller,
         requested_at: app.sources.now(),
         retry_rejected,
+        lost_deliveries,
         trace: Some(trace),
     };
     if !app.offers.request_push(&request).await? {
-        return Err(still_open());
+        return Err(Hindrance::StillOpen.into());
     }
-    tracing::info!(offer.id = %id.offer, push.number = id.number, retry_rejected, by = request.requested_by, "push requested");
+    tracing::info!(
+        offer.id = %id.offer, push.number = id.number, retry_rejected, accept_repeats, lost_deliveries, by = request.requested_by,
+        "push requested"
+    );
     let location = [(LOCATION, format!("./pushes/{}", id.number))];
     let progress = view(&app, requested_progress(&app, id).await?).await;
     Ok((StatusCode::ACCEPTED, location, Json(progress)).into_response())
 }
 
-fn parse_options(body: Option<Value>) -> Result<bool, Faults> {
+fn parse_options(body: Option<Value>) -> Result<PushOptions, Faults> {
     let mut fields = Fields::of(body.unwrap_or_else(|| Value::Object(Map::default())))?;
-    let retry_rejected = match fields.take("retryRejected") {
+    let retry_rejected = take_flag(&mut fields, "retryRejected");
+    let accept_repeats = take_flag(&mut fields, "acceptRepeats");
+    fields.finish(&["retryRejected", "acceptRepeats"])?;
+    Ok(PushOptions { retry_rejected, accept_repeats })
+}
+
+fn take_flag(fields: &mut Fields, name: &str) -> bool {
+    match fields.take(name) {
         None => false,
-        Some(Value::Bool(retry_rejected)) => retry_rejected,
+        Some(Value::Bool(flag)) => flag,
         Some(other) => {
-            fields.fault("retryRejected", format!("must be true or false, not {}", kind(&other)));
+            fields.fault(name, format!("must be true or false, not {}", kind(&other)));
             false
         }
-    };
-    fields.finish(&["retryRejected"])?;
-    Ok(retry_rejected)
+    }
 }
 
 /// `POST /offers/{id}/pushes/{number}/cancel`: a notification that is not claimed yet is not sent. A completed push

@@ -106,7 +106,6 @@ mod tests {
     use std::collections::BTreeSet;
 
     use domain::PushId;
-    use domain::channel::Channels;
     use domain::push::ScanCounts;
     use serde_json::json;
 
@@ -143,8 +142,7 @@ mod tests {
         };
         let scan =
             ScanCounts { customers_read: 60, customers_eligible: 50, customers_unevaluable: 8, notifications: 40 };
-        let progress =
-            Progress { push: push(), scan, outcomes, last_progress_at: None, outstanding_channels: Channels::new() };
+        let progress = Progress { scan, outcomes, ..Progress::not_started(push()) };
         let wait = Wait { reason: Some(WaitingFor::Provider), last_error: Some("ses: away".to_owned()) };
         let expected = json!({
             "offer": OFFER,

@@ -135,29 +135,32 @@ impl Sweeper {
         Depths::new(&self.starter, &self.channels)
     }
 
-    /// Sweeps the last push of one offer, however recently it made progress.
+    /// Sweeps the last push of one offer, and those before it that are open, however recently they made progress.
     pub(crate) async fn sweep_offer(&self, offer: OfferId, deadline: Deadline) -> Result<Swept, SweepError> {
         let time = TimeLimit::new(deadline, &self.starter.sources);
         let mut swept = Swept::default();
-        let number = self.starter.offers.last_push_number(offer).await?.ok_or(SweepError::NoPush)?;
-        let id = PushId { offer, number };
-        match self.starter.pushes.get(id).await? {
-            Some(push) => {
-                let push = Arc::new(push);
-                let depths = &self.depths();
-                let outstanding = &mut Outstanding::default();
-                let sweep = self.sweep_push(&push, Scope::All, &time, depths, outstanding, &mut swept);
-                if sweep.await? == Completion::OutOfTime {
-                    log_out_of_time(Duty::OpenPushes);
+        let last = self.starter.offers.last_push_number(offer).await?.ok_or(SweepError::NoPush)?;
+        let depths = &self.depths();
+        for number in 1..=last {
+            let id = PushId { offer, number };
+            match self.starter.pushes.get(id).await? {
+                Some(push) if push.state.is_open() || number == last => {
+                    let push = Arc::new(push);
+                    let outstanding = &mut Outstanding::default();
+                    let sweep = self.sweep_push(&push, Scope::All, &time, depths, outstanding, &mut swept);
+                    if sweep.await? == Completion::OutOfTime {
+                        log_out_of_time(Duty::OpenPushes);
+                    }
                 }
-            }
-            // The stream has not delivered the request yet, or lost it.
-            None => {
-                self.starter.start_push(id).await?;
-                swept.started += 1;
+                // The stream has not delivered the request yet, or lost it.
+                None if number == last => {
+                    self.starter.start_push(id).await?;
+                    swept.started += 1;
+                }
+                Some(_) | None => {}
             }
         }
-        swept.published += self.publisher.publish(id).await?;
+        swept.published += self.publisher.publish(PushId { offer, number: last }).await?;
         Ok(swept)
     }
 }

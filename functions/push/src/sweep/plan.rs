@@ -153,7 +153,7 @@ pub(super) mod tests {
     }
 
     pub(in crate::sweep) fn slice(slice: u32, generation: u32, state: SliceState) -> SliceStatus {
-        SliceStatus { slice, generation, heartbeat: None, state }
+        SliceStatus { slice, generation, heartbeat: None, state, partials: BTreeSet::new() }
     }
 
     pub(in crate::sweep) fn scanned(outstanding: impl IntoIterator<Item = (Channel, usize)>) -> SliceState {

@@ -203,7 +203,7 @@ async fn restarting_lost_batches_ends_before_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_operator_sweeps_the_last_push_of_an_offer_without_waiting() {
+async fn an_operator_sweeps_the_open_pushes_of_an_offer_without_waiting() {
     let world = World::new().await;
     world.create(2, 1).await;
     world.create(3, 3).await;
@@ -211,8 +211,8 @@ async fn an_operator_sweeps_the_last_push_of_an_offer_without_waiting() {
     world.queues.take("email");
     world.scan_without_marking(push(3), 2).await;
     let swept = world.sweep_offer().await.unwrap();
-    assert_eq!(swept, Swept { resumed: 1, restarted: 1, closed: 1, ..Swept::default() });
-    assert_eq!(world.queued_slices(), [(3, 0, 1), (3, 1, 2)]);
+    assert_eq!(swept, Swept { resumed: 2, restarted: 1, closed: 1, ..Swept::default() });
+    assert_eq!(world.queued_slices(), [(2, 0, 1), (3, 0, 1), (3, 1, 2)]);
     world.scan_queued(&[]).await;
     // The event of the push that has just completed is not overdue, but it is published as well.
     assert_eq!(world.sweep_offer().await.unwrap(), Swept { published: 1, ..Swept::default() });

@@ -94,6 +94,7 @@ impl World {
             requested_by: "bank".to_owned(),
             requested_at: self.clock.now(),
             retry_rejected: false,
+            lost_deliveries: 0,
             trace: None,
         };
         self.sweeper.starter.offers.request_push(&request).await.unwrap();

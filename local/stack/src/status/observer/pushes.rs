@@ -55,7 +55,6 @@ impl PushObserver {
         let unfinished = shown.keys().filter(|id| !self.finished.contains_key(id));
         // A push that is requested but has no progress yet is left out.
         let found = try_join_all(unfinished.map(|id| self.pushes.progress(*id))).await?.into_iter().flatten();
-        let delays = self.delays(transports).await?;
         let dead_letters: Vec<_> = queues
             .iter()
             .filter_map(|queue| Some((queue.name.strip_suffix(DEAD_LETTERS)?, queue.depth())))
@@ -64,6 +63,7 @@ impl PushObserver {
         let mut pushes: Vec<_> = self.finished.values().cloned().collect();
         for progress in found {
             let id = progress.push.id;
+            let delays = self.delays(&progress, transports).await?;
             let push = push_view(&progress, shown[&id].clone(), customers, &delays, &dead_letters);
             // A cancelled push still receives reports from batches that were queued.
             if !progress.push.state.is_open() && progress.pending() == 0 {
@@ -98,10 +98,11 @@ impl PushObserver {
         Ok(last.into_iter().chain(open).flatten().collect())
     }
 
-    async fn delays(&self, transports: &BTreeSet<TransportId>) -> Result<Delays> {
+    /// What delays an open push.
+    async fn delays(&self, progress: &Progress, transports: &BTreeSet<TransportId>) -> Result<Delays> {
         let mut delays = Delays::new();
-        for transport in transports {
-            let delay = self.limits.delay(*transport).await?;
+        for transport in transports.iter().filter(|_| progress.push.state.is_open()) {
+            let delay = self.limits.delay(progress.push.id, *transport).await?;
             delays.entry(transport.channel()).or_default().insert(*transport, delay);
         }
         Ok(delays)
