@@ -132,6 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let mut refusal = None;
         for (stage, command) in commands {
             if !is_pipelined {
+                self.check_idle().at(stage)?;
                 self.write(stage, command.as_bytes(), deadline).await?;
             }
             let wait = match &refusal {
