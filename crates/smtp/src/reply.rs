@@ -150,6 +150,8 @@ pub struct Replies {
     searched: usize,
     /// The code of the lines so far.
     code: Option<u16>,
+    /// The bytes of the empty lines that were skipped before the reply.
+    skipped: usize,
 }
 
 impl Replies {
@@ -181,7 +183,9 @@ impl Replies {
                     }
                 }
                 None if self.code.is_some() => {}
-                None if is_empty => {
+                // Empty lines without end are no reply either.
+                None if is_empty && self.skipped + self.line < MAX_REPLY => {
+                    self.skipped += self.line;
                     self.bytes.drain(..self.line);
                     (self.line, self.searched) = (0, 0);
                 }
@@ -210,7 +214,7 @@ impl Replies {
     fn take(&mut self, code: u16, is_complete: bool) -> RawReply {
         let rest = self.bytes.split_off(self.line);
         let bytes = std::mem::replace(&mut self.bytes, rest);
-        (self.line, self.searched, self.code) = (0, 0, None);
+        (self.line, self.searched, self.code, self.skipped) = (0, 0, None, 0);
         RawReply { code, bytes, is_complete }
     }
 

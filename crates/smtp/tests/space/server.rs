@@ -20,7 +20,7 @@ pub(crate) enum Step {
     Reset,
 }
 
-/// How the bytes of replies arrive.
+/// How the bytes of the planned reply arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pieces {
     /// As much at once as there is, several replies in one packet among it.
@@ -96,9 +96,9 @@ impl Server {
             let is_lax = self.plan.is_lax;
             let line = String::from_utf8(line).expect("a command is text");
             match line.split([' ', ':', '\r']).next().unwrap_or_default() {
-                "EHLO" => drop(self.reply(Step::Ehlo, 250).await?),
-                "HELO" => drop(self.reply(Step::Helo, 250).await?),
-                "STARTTLS" => drop(self.reply(Step::StartTls, 220).await?),
+                "EHLO" => _ = self.reply(Step::Ehlo, 250).await?,
+                "HELO" => _ = self.reply(Step::Helo, 250).await?,
+                "STARTTLS" => _ = self.reply(Step::StartTls, 220).await?,
                 "AUTH" => {
                     let code = self.reply(Step::Auth, if line.starts_with("AUTH LOGIN") { 334 } else { 235 }).await?;
                     let mut waits = code / 100 == 3;
@@ -126,9 +126,7 @@ impl Server {
                         } else {
                             self.seen.unwanted += 1;
                         }
-                        if self.reply(Step::Message, 250).await? / 100 == 2 {
-                            self.seen.accepted += 1;
-                        }
+                        self.reply(Step::Message, 250).await?;
                         (has_sender, has_recipient) = (false, false);
                     }
                 }
@@ -156,17 +154,17 @@ impl Server {
     async fn reply(&mut self, step: Step, code: u16) -> Result<u16, Over> {
         if self.plan.step == step && std::mem::take(&mut self.is_plan_open) {
             let Form { bytes, code, then, .. } = self.plan.form.clone();
-            // A client that counts an unfinished reply to a message is right to.
-            if step == Step::Message && code.is_some_and(|code| code / 100 == 2) && then != Then::Continue {
+            // Also if it does not end: the code has come.
+            if step == Step::Message && code.is_some_and(|code| code / 100 == 2) {
                 self.seen.accepted += 1;
             }
-            self.write(&bytes).await?;
+            self.write(&bytes, self.plan.pieces).await?;
             match then {
                 Then::Continue => return Ok(code.unwrap_or(0)),
                 Then::Close => drop(self.stream.shutdown().await),
                 Then::Silence => {}
                 Then::Repeat => loop {
-                    self.write(&bytes.repeat(1_000 / bytes.len())).await?;
+                    self.write(&bytes.repeat(1_000 / bytes.len()), Pieces::Together).await?;
                 },
             }
             return Err(Over);
@@ -174,16 +172,17 @@ impl Server {
         let is_refused = self.plan.refused == Some(step) && std::mem::take(&mut self.is_refusal_open);
         let code = if is_refused { 550 } else { code };
         let mut reply = format!("{code} {step:?}\r\n");
-        if step == Step::Ehlo {
+        if step == Step::Ehlo && code == 250 {
             let pipelining = if self.plan.pipelining { "250-PIPELINING\r\n" } else { "" };
             reply = format!("250-mx.example\r\n{pipelining}250-AUTH PLAIN LOGIN\r\n250-STARTTLS\r\n250 SIZE 0\r\n");
         }
-        self.write(reply.as_bytes()).await?;
+        self.seen.accepted += usize::from(step == Step::Message && code == 250);
+        self.write(reply.as_bytes(), Pieces::Together).await?;
         Ok(code)
     }
 
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), Over> {
-        let at_once = match self.plan.pieces {
+    async fn write(&mut self, bytes: &[u8], pieces: Pieces) -> Result<(), Over> {
+        let at_once = match pieces {
             Pieces::Together => bytes.len().max(1),
             // A long reply in single bytes shows no more than a short one.
             Pieces::Bytes => {
