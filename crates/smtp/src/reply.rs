@@ -150,7 +150,7 @@ pub struct Replies {
     searched: usize,
     /// The code of the lines so far.
     code: Option<u16>,
-    /// The bytes of the empty lines that were skipped before the reply.
+    /// The bytes of the empty lines before them, which are not kept.
     skipped: usize,
 }
 
@@ -183,8 +183,7 @@ impl Replies {
                     }
                 }
                 None if self.code.is_some() => {}
-                // Empty lines without end are no reply either.
-                None if is_empty && self.skipped + self.line < MAX_REPLY => {
+                None if is_empty => {
                     self.skipped += self.line;
                     self.bytes.drain(..self.line);
                     (self.line, self.searched) = (0, 0);
@@ -197,7 +196,7 @@ impl Replies {
         if self.code.is_none() && !start.clone().all(u8::is_ascii_digit) && start.clone().any(|byte| *byte != b'\r') {
             return Err(ErrorKind::Malformed);
         }
-        if self.bytes.len() >= MAX_REPLY {
+        if self.skipped + self.bytes.len() >= MAX_REPLY {
             return self.cut_short().map(Some).ok_or(ErrorKind::Malformed);
         }
         Ok(None)

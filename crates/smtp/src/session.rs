@@ -133,10 +133,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let mut previous = first;
         for (stage, command) in commands {
             if !is_pipelined {
-                // What is there before a command must not count as the reply to it.
-                if stage != first {
-                    self.check_idle().at(previous)?;
-                }
+                // What came before the command is no reply to it, but to the step before.
+                self.check_idle().at(previous)?;
                 previous = stage;
                 self.write(stage, command.as_bytes(), deadline).await?;
             }

@@ -233,7 +233,7 @@ mod tests {
             "421 4.7.0 Try again later, closing connection",
             "550 5.1.1 User unknown",
             "550-5.7.26 This mail is unauthenticated. 550 5.7.26 See 7.4",
-            "permanent error (554): 5.7.515 Access denied",
+            "message: 554 5.7.515 Access denied",
             "short code 123456 does not support (12) 34",
             "since 2026-11-24 for 2026-11-24T01:02:03Z",
             "at 2026-11-24 01:02:03.456789 +0000, 550 5.7.26",

@@ -14,7 +14,7 @@ use tokio::io::{DuplexStream, duplex};
 use tokio::time::Instant;
 
 use forms::{CODES, Form, Then, broken_forms, plain, whole_forms};
-use server::{BODY, Pieces, Plan, Seen, Step, serve};
+use server::{Pieces, Plan, Seen, Step, serve};
 
 const STEPS: [Step; 10] = [
     Step::Greeting,
@@ -37,6 +37,10 @@ const ATTEMPT: Duration = Duration::from_secs(7 * 25);
 const MAX_READ: usize = 64 * 1024 + 2 * PIPE;
 const PIPE: usize = 4 * 1024;
 
+const MESSAGE: &[u8] = b"Subject: Hello\r\n\r\nHello\r\n.\r\n250 ok\r\n";
+/// The same with a doubled dot, and its end.
+const ON_THE_WIRE: &[u8] = b"Subject: Hello\r\n\r\nHello\r\n..\r\n250 ok\r\n.\r\n";
+
 fn soon() -> Instant {
     Instant::now() + CALL
 }
@@ -45,14 +49,9 @@ fn soon() -> Instant {
 type Sent = Result<Reply, Error>;
 
 async fn send(session: &mut Session<DuplexStream>) -> Sent {
-    let message = Message::new("bank@b.example", "asha@c.example", &unescaped()).unwrap();
+    let message = Message::new("bank@b.example", "asha@c.example", MESSAGE).unwrap();
     session.open_message(&message, soon(), soon()).await?;
     session.finish_message(&message, soon()).await
-}
-
-/// The message without the doubled dot.
-fn unescaped() -> Vec<u8> {
-    String::from_utf8_lossy(BODY).replace("\r\n..", "\r\n.").into_bytes()
 }
 
 async fn ready(stream: DuplexStream, plan: &Plan) -> Result<Session<DuplexStream>, Error> {
@@ -72,7 +71,7 @@ async fn ready(stream: DuplexStream, plan: &Plan) -> Result<Session<DuplexStream
 /// A conversation for two messages. The second one is sent on the same connection if the client thinks that it can.
 async fn converse(plan: &Plan) -> (Sent, Option<Sent>, Seen) {
     let (client, server) = duplex(PIPE);
-    let server = tokio::spawn(serve(server, plan.clone()));
+    let server = tokio::spawn(serve(server, ON_THE_WIRE.to_vec(), plan.clone()));
     let began = Instant::now();
     let (first, second) = match ready(client, plan).await {
         Err(error) => (Err(error), None),

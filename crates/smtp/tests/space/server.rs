@@ -1,7 +1,7 @@
 //! A server that does at one step whatever a test says, and is a strict one everywhere else. It shares no code with the
 //! client.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::forms::{Form, Then};
 
@@ -58,8 +58,10 @@ pub(crate) struct Seen {
     pub(crate) sent: usize,
 }
 
-struct Server {
-    stream: DuplexStream,
+struct Server<S> {
+    stream: S,
+    /// The message that it expects, with its end.
+    message: Vec<u8>,
     plan: Plan,
     is_plan_open: bool,
     is_refusal_open: bool,
@@ -71,13 +73,11 @@ struct Server {
 /// Why the server says nothing more.
 struct Over;
 
-/// The message that the client sends, without its end.
-pub(crate) const BODY: &[u8] = b"Subject: Hello\r\n\r\nHello\r\n..\r\n250 ok\r\n";
-
-pub(crate) async fn serve(stream: DuplexStream, plan: Plan) -> Seen {
+/// Serves one connection, on which this message is expected, in its form on the wire and with its end.
+pub(crate) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, message: Vec<u8>, plan: Plan) -> Seen {
     let is_refusal_open = plan.refused.is_some();
-    let seen = Seen::default();
-    let mut server = Server { stream, plan, is_plan_open: true, is_refusal_open, buffer: Vec::new(), seen };
+    let (buffer, seen) = (Vec::new(), Seen::default());
+    let mut server = Server { stream, message, plan, is_plan_open: true, is_refusal_open, buffer, seen };
     if server.converse().await.is_err() {
         // What the client had sent before it noticed.
         let _ = server.stream.read_to_end(&mut server.buffer).await;
@@ -88,7 +88,7 @@ pub(crate) async fn serve(stream: DuplexStream, plan: Plan) -> Seen {
     server.seen
 }
 
-impl Server {
+impl<S: AsyncRead + AsyncWrite + Unpin> Server<S> {
     async fn converse(&mut self) -> Result<(), Over> {
         let (mut has_sender, mut has_recipient) = (false, false);
         self.reply(Step::Greeting, 220).await?;
@@ -121,7 +121,7 @@ impl Server {
                     let code = if has_recipient || is_lax { 354 } else { 503 };
                     if self.reply(Step::Data, code).await? / 100 == 3 {
                         let Some(body) = self.until(b"\r\n.\r\n").await else { break };
-                        if has_recipient && body == [BODY, b".\r\n"].concat() {
+                        if has_recipient && body == self.message {
                             self.seen.copies += 1;
                         } else {
                             self.seen.unwanted += 1;

@@ -62,6 +62,8 @@ struct Rule {
 /// The stages that a rule applies to.
 #[derive(Debug, Clone, Copy)]
 enum At {
+    /// At `MAIL FROM` only.
+    Mail,
     /// Before `RCPT TO`, and at `RSET`: no recipient is concerned.
     NoRecipient,
     /// At `RCPT TO` only.
@@ -73,6 +75,7 @@ enum At {
 impl At {
     fn includes(self, stage: Stage) -> bool {
         match self {
+            Self::Mail => stage == Stage::Mail,
             Self::NoRecipient => stage < Stage::Rcpt || stage == Stage::Reset,
             Self::Rcpt => stage == Stage::Rcpt,
             Self::Anywhere => true,
@@ -135,6 +138,8 @@ const fn rule(at: At, answer: Answer, fault: Fault, source: &'static str) -> Rul
 
 /// The table. Each rule is for what the ones before it leave.
 static RULES: &[Rule] = &[
+    // We announce the size there. A bare 552 may also be about what we may send in all.
+    rule(At::Mail, Statuses(&[(2, 3), (3, 4)]), Message, "RFC 1870, 6.1, with RFC 3463, 3.3 and 3.4: it is too big"),
     rule(At::NoRecipient, Any, Nobody, "RFC 5321, 3.3: the recipient is not named before `RCPT TO`"),
     rule(At::Anywhere, Codes(&[421]), Nobody, "RFC 5321, 3.8 and 4.2.3: the server is shutting down the connection"),
     rule(

@@ -42,7 +42,7 @@ const MAX_CONNECTIONS: usize = 10;
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The timeout of all that comes before the message, together: a pooled connection and its check, a new one, and the
 /// replies to the commands. RFC 5321, 4.5.3.2, says two to five minutes for each reply, which a function does not have.
-const HANDOVER_TIMEOUT: Duration = Duration::from_secs(30);
+const HANDOVER_TIMEOUT: Duration = Duration::from_secs(29);
 /// The timeout of the first reply on a connection that was used before: after that it counts as gone, as one does that
 /// a firewall has forgotten.
 const STALE_TIMEOUT: Duration = Duration::from_secs(8);

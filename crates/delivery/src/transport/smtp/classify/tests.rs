@@ -31,6 +31,12 @@ fn statuses() -> Vec<Option<EnhancedStatus>> {
 
 /// The rules in words, one after the other.
 fn expected(stage: Stage, code: u16, enhanced: Option<EnhancedStatus>) -> Verdict {
+    let is_too_big = code / 100 == 5
+        && enhanced
+            .is_some_and(|status| status.class == 5 && matches!((status.subject, status.detail), (2, 3) | (3, 4)));
+    if stage == Stage::Mail && is_too_big {
+        return Verdict::Refused(RefusalKind::Message);
+    }
     let concerns_nobody = !matches!(stage, Stage::Rcpt | Stage::Data | Stage::Message);
     if concerns_nobody || [421, 454, 530, 535].contains(&code) || !(400..600).contains(&code) {
         return Verdict::Unreachable;
@@ -110,6 +116,7 @@ fn replies_of_real_servers_mean_what_they_meant() {
         ("message: 554 5.7.1", Ambiguous(Content)),
         ("message: 554", Ambiguous(Content)),
         ("message: 552 5.3.4", Message),
+        ("MAIL FROM: 552 5.3.4", Message),
         ("message: 550 5.6.0", Message),
         // A greylisting server that mixes up the classes.
         ("RCPT TO: 451 5.7.1", Temporary),
