@@ -1,57 +1,140 @@
 //! Errors of AWS calls: what the result of one attempt means for the customer.
+//!
+//! Tables decide, row by row: the service's own, then [`COMMON`], then the HTTP status. Where a table needs the words of an
+//! error, because the service has one code for several things, the row says where they are documented. An error that no
+//! table lists may be the recipient's, the message's or ours: it is ambiguous.
 
 use std::error::Error;
 use std::time::Duration;
 
+use aws_sdk_sesv2::config::http::HttpResponse;
 use aws_sdk_sesv2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
 use super::redact::redact;
-use super::{RefusalKind, SendError};
+use super::{RefusalKind, SendError, Suspect};
 
 /// The timeout of a response. It usually takes a fraction of a second; giving up early risks a second copy.
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How much the service refuses.
+/// What an error means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RefusalScope {
-    /// This recipient or this message, permanently.
-    ThisMessage,
-    /// One request too many for the moment.
-    ForNow,
-    /// Every message: because of the account, our role, or an outage of the service.
-    AllMessages,
+pub(super) enum Meaning {
+    /// The service accepts nothing from us: the account, our role, our settings, or an outage.
+    Unreachable,
+    /// It refuses this message.
+    Refused(RefusalKind),
+    /// It may have accepted the message.
+    Unanswered,
 }
 
-/// Throttling, under each of its names, is for now. Any other error refuses all messages.
-pub(crate) fn classify_throttling<E: ProvideErrorMetadata>(error: &E, _text: &str) -> RefusalScope {
-    let code = error.code().unwrap_or_default();
-    if code.starts_with("Throttl") || code == "TooManyRequestsException" {
-        RefusalScope::ForNow
-    } else {
-        RefusalScope::AllMessages
+/// A row of a table of errors.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// The codes of the error: these, or any.
+    codes: &'static [&'static str],
+    /// What its text contains, in lower case. Addresses and numbers are redacted.
+    words: &'static str,
+    meaning: Meaning,
+    /// Where it is documented, or reported by those who met it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the reader; a test checks that each row has one"))]
+    pub(super) source: &'static str,
+}
+
+impl Row {
+    pub(super) const fn new(
+        codes: &'static [&'static str],
+        words: &'static str,
+        meaning: Meaning,
+        source: &'static str,
+    ) -> Self {
+        Self { codes, words, meaning, source }
+    }
+
+    fn matches(&self, code: &str, text: &str) -> bool {
+        (self.codes.is_empty() || self.codes.contains(&code)) && text.contains(self.words)
     }
 }
 
-/// Classifies an error. `classify_refusal` knows the service's own errors; all others are the same for every service.
-pub(crate) fn classify_sdk_error<E, R>(
-    error: &SdkError<E, R>,
-    classify_refusal: impl FnOnce(&E, &str) -> RefusalScope,
-) -> SendError
+/// Errors that are the same for every service.
+pub(super) const COMMON: &[Row] = &[
+    Row::new(
+        &["Throttling", "ThrottlingException", "ThrottledException", "Throttled", "TooManyRequestsException"],
+        "",
+        Meaning::Refused(RefusalKind::Temporary),
+        "Common error types (API references of SES v2 and SNS)",
+    ),
+    Row::new(
+        &["RequestAbortedException", "RequestTimeoutException"],
+        "",
+        Meaning::Refused(RefusalKind::Temporary),
+        "Common error types: the request did not arrive as a whole",
+    ),
+    Row::new(
+        &["RequestEntityTooLargeException"],
+        "",
+        Meaning::Refused(RefusalKind::Message),
+        "Common error types: the request is too large",
+    ),
+    // Most of them come with the status 401, 403 or 404, not all from every service.
+    Row::new(
+        &[
+            "AccessDenied",
+            "AccessDeniedException",
+            "ExpiredTokenException",
+            "IncompleteSignature",
+            "InvalidClientTokenId",
+            "InvalidSignatureException",
+            "MissingAuthenticationToken",
+            "NotAuthorized",
+            "OptInRequired",
+            "RequestExpired",
+            "SignatureDoesNotMatch",
+            "UnrecognizedClientException",
+        ],
+        "",
+        Meaning::Unreachable,
+        "Common error types: credentials, permissions, signature or clock",
+    ),
+];
+
+/// What an error that the service responded with means. `own` is the service's own table, and wins.
+fn meaning(own: &[Row], status: u16, code: &str, text: &str) -> Meaning {
+    // 501, 503 and 505 say that the request was not handled (RFC 9110, 15.6). After the others it may have been.
+    if status >= 500 && !matches!(status, 501 | 503 | 505) {
+        return Meaning::Unanswered;
+    }
+    let text = text.to_ascii_lowercase();
+    if let Some(row) = own.iter().chain(COMMON).find(|row| row.matches(code, &text)) {
+        return row.meaning;
+    }
+    match status {
+        408 | 429 => Meaning::Refused(RefusalKind::Temporary),
+        413 => Meaning::Refused(RefusalKind::Message),
+        401 | 403 | 404 => Meaning::Unreachable,
+        // The content is read last, so an error that is not known to be about it may as well be about us.
+        400..500 => Meaning::Refused(RefusalKind::Ambiguous(Suspect::Sender)),
+        _ => Meaning::Unreachable,
+    }
+}
+
+/// Classifies an error. `own` is the service's own table.
+pub(super) fn classify_sdk_error<E>(error: &SdkError<E, HttpResponse>, own: &[Row]) -> SendError
 where
     E: Error + ProvideErrorMetadata + 'static,
-    R: std::fmt::Debug,
 {
     match error {
-        SdkError::ServiceError(service) => {
-            let service = service.err();
+        SdkError::ServiceError(refusal) => {
+            let (status, service) = (refusal.raw().status().as_u16(), refusal.err());
             let text = match service.code().zip(service.message()) {
                 Some((code, message)) => redact(&format!("{code}: {message}")),
+                // Such as a page of a proxy: what there is to know is the status.
+                None if service.code().is_none() => format!("HTTP status {status}"),
                 None => redact(&service.to_string()),
             };
-            match classify_refusal(service, &text) {
-                RefusalScope::ThisMessage => SendError::refused(RefusalKind::Recipient, text),
-                RefusalScope::ForNow => SendError::refused(RefusalKind::Temporary, text),
-                RefusalScope::AllMessages => SendError::Unreachable(text),
+            match meaning(own, status, service.code().unwrap_or_default(), &text) {
+                Meaning::Unreachable => SendError::Unreachable(text),
+                Meaning::Refused(kind) => SendError::refused(kind, text),
+                Meaning::Unanswered => SendError::Unanswered(text),
             }
         }
         // No credentials, no connection: nothing was handed over.
@@ -64,7 +147,8 @@ where
     }
 }
 
-fn describe(error: &impl Error) -> String {
+/// The error and its causes, redacted.
+pub(super) fn describe(error: &impl Error) -> String {
     redact(&DisplayErrorContext(error).to_string())
 }
 

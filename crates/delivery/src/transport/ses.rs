@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use aws_sdk_sesv2::Client;
-use aws_sdk_sesv2::operation::send_email::SendEmailError;
 use aws_sdk_sesv2::primitives::Blob;
 use aws_sdk_sesv2::types::{EmailContent, MessageTag, RawMessage};
 use domain::{Sources, TransportId};
@@ -11,8 +10,9 @@ use jiff::Timestamp;
 use runtime::Aws;
 
 use crate::compose::mime::Email;
-use crate::transport::aws_error::{self, RESPONSE_TIMEOUT, RefusalScope};
-use crate::transport::{Accepted, SendError, Transport};
+use crate::transport::aws_error::Meaning::{self, Unreachable};
+use crate::transport::aws_error::{self, RESPONSE_TIMEOUT, Row};
+use crate::transport::{Accepted, RefusalKind, SendError, Suspect, Transport};
 
 /// Sends e-mail through SES.
 #[derive(Debug)]
@@ -61,33 +61,91 @@ impl Transport for SesTransport {
         }
         match call.send().await {
             Ok(response) => Ok(Accepted { message_id: response.message_id.unwrap_or_default() }),
-            Err(error) => Err(aws_error::classify_sdk_error(&error, classify_ses)),
+            Err(error) => Err(aws_error::classify_sdk_error(&error, ERRORS)),
         }
     }
 }
 
-/// Parts of error texts that blame the sender, not the recipient.
-const SENDER_ERRORS: [&str; 5] = ["not verified", "suspended", "paused", "disabled", "configuration set"];
+/// The errors for which SES has one code, whatever is wrong.
+const REFUSALS: &[&str] = &["MessageRejected", "BadRequestException"];
 
-/// What an error of SES refuses (SES API v2 reference, `SendEmail`; developer guide, "Errors related to the sending
-/// quotas for your account").
-fn classify_ses(error: &SendEmailError, text: &str) -> RefusalScope {
-    let text = text.to_ascii_lowercase();
-    match error {
-        // An address or a message that SES never accepts. The same errors mean an unverified identity, or an account
-        // that may not send: that is no fault of the recipient, and all mail waits until an operator has fixed it.
-        SendEmailError::MessageRejected(_) | SendEmailError::BadRequestException(_) => {
-            let is_sender_error = SENDER_ERRORS.iter().any(|part| text.contains(part));
-            if is_sender_error { RefusalScope::AllMessages } else { RefusalScope::ThisMessage }
-        }
-        // Too many per second: the next attempt may succeed. Too many per day: none will.
-        _ if text.contains("daily") => RefusalScope::AllMessages,
-        SendEmailError::TooManyRequestsException(_) => RefusalScope::ForNow,
-        // Account suspended or paused, domain or configuration set missing, access denied, an outage of SES; or
-        // throttling under another name.
-        _ => aws_error::classify_throttling(error, &text),
-    }
-}
+/// What errors of SES mean, before [`aws_error::COMMON`].
+///
+/// The rows of the account and the sender come first: some of their texts name addresses as well.
+const ERRORS: &[Row] = &[
+    Row::new(REFUSALS, "not verified", Unreachable, "Developer guide, \"Amazon SES email sending errors\""),
+    Row::new(
+        REFUSALS,
+        "paused",
+        Unreachable,
+        "Developer guide, \"Amazon SES email sending errors\": account is paused",
+    ),
+    Row::new(REFUSALS, "suspended", Unreachable, "API v2 reference, SendEmail: AccountSuspendedException"),
+    Row::new(
+        REFUSALS,
+        "disabled",
+        Unreachable,
+        "API v1 reference, SendEmail: AccountSendingPaused: sending is disabled",
+    ),
+    Row::new(REFUSALS, "configuration set", Unreachable, "API v1 reference, SendEmail: ConfigurationSetDoesNotExist"),
+    Row::new(
+        &[
+            "AccountSuspendedException",
+            "SendingPausedException",
+            "LimitExceededException",
+            "NotFoundException",
+            "MailFromDomainNotVerifiedException",
+        ],
+        "",
+        Unreachable,
+        "API v2 reference, SendEmail, errors",
+    ),
+    // Too many per second is for now, under one of the common codes. Too many per day: none will succeed for hours.
+    Row::new(&[], "daily", Unreachable, "Developer guide, \"Errors related to the sending quotas for your account\""),
+    // The letterhead is checked when a function starts, so the address that SES cannot parse is the customer's.
+    Row::new(
+        REFUSALS,
+        "missing final",
+        RECIPIENT,
+        "\"Missing final '@domain'\": github.com/anymail/django-anymail/discussions/283",
+    ),
+    Row::new(REFUSALS, "missing domain", RECIPIENT, "\"Missing domain\": github.com/brave/accounts/issues/35"),
+    Row::new(REFUSALS, "illegal address", RECIPIENT, "\"Illegal address\": github.com/medplum/medplum/pull/5320"),
+    Row::new(
+        REFUSALS,
+        "local address contains",
+        RECIPIENT,
+        "\"Local address contains control or whitespace\": github.com/openstax/accounts/pull/252",
+    ),
+    Row::new(
+        REFUSALS,
+        "domain contains",
+        RECIPIENT,
+        "\"Domain contains control or whitespace\": github.com/monde-sistemas/delphi-aws-ses/issues/22",
+    ),
+    Row::new(
+        REFUSALS,
+        "address blacklisted",
+        RECIPIENT,
+        "\"Address blacklisted\": github.com/emencia/emencia-django-newsletter/issues/61",
+    ),
+    // SES has parsed the message, and refuses what is in it: other messages may be accepted.
+    Row::new(
+        &["MessageRejected"],
+        "",
+        Meaning::Refused(RefusalKind::Ambiguous(Suspect::Content)),
+        "API v2 reference, SendEmail: the message contains invalid content",
+    ),
+    // It is about any part of the request, so our address and settings as well as the recipient's address.
+    Row::new(
+        &["BadRequestException"],
+        "",
+        Meaning::Refused(RefusalKind::Ambiguous(Suspect::Sender)),
+        "API v2 reference, SendEmail: the input is invalid",
+    ),
+];
+
+const RECIPIENT: Meaning = Meaning::Refused(RefusalKind::Recipient);
 
 #[cfg(test)]
 mod tests {
@@ -95,7 +153,7 @@ mod tests {
 
     use super::*;
     use crate::transport::aws_error::tests::{CannedResponse, aws_at, closed_port, respond_once};
-    use crate::transport::{Refusal, RefusalKind};
+    use crate::transport::redact::redact;
 
     fn email() -> Email {
         let message = Message::builder()
@@ -142,42 +200,78 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rejection_concerns_one_recipient_and_unverified_identity_concerns_all() {
-        assert!(matches!(
-            refused(400, "MessageRejected", "Invalid content").await,
-            SendError::Refused(Refusal { kind: RefusalKind::Recipient, .. })
-        ));
+    async fn identity_in_a_refusal_is_redacted() {
         let unverified = "Email address is not verified. The following identities failed: offers@bank.example";
         let SendError::Unreachable(text) = refused(400, "MessageRejected", unverified).await else {
             panic!("not the recipient's fault")
         };
         assert_eq!(text, "MessageRejected: Email address is not verified. The following identities failed: (address)");
-        let bad = refused(400, "BadRequestException", "Missing final '@domain'").await;
-        assert!(matches!(bad, SendError::Refused(Refusal { kind: RefusalKind::Recipient, .. })), "{bad:?}");
     }
 
     #[tokio::test]
-    async fn rate_per_second_throttles_and_daily_quota_stops_everything() {
-        let second = refused(429, "TooManyRequestsException", "Maximum sending rate exceeded.").await;
-        assert!(matches!(second, SendError::Refused(Refusal { kind: RefusalKind::Temporary, .. })), "{second:?}");
-        let day = refused(429, "TooManyRequestsException", "Daily message quota exceeded.").await;
-        assert!(matches!(day, SendError::Unreachable(_)), "{day:?}");
-    }
-
-    #[tokio::test]
-    async fn account_error_or_outage_rejects_no_recipient() {
-        for (status, kind) in [
-            (400, "AccountSuspendedException"),
-            (400, "SendingPausedException"),
-            (400, "LimitExceededException"),
-            (404, "NotFoundException"),
-            (400, "MailFromDomainNotVerifiedException"),
-            (403, "AccessDeniedException"),
-            (503, "ServiceUnavailable"),
-        ] {
-            let error = refused(status, kind, "words").await;
-            assert!(matches!(&error, SendError::Unreachable(text) if text.contains(kind)), "{error:?}");
+    async fn errors_mean_what_their_tables_say() {
+        let recipient = |text: &str| SendError::refused(RefusalKind::Recipient, text);
+        let temporary = |text: &str| SendError::refused(RefusalKind::Temporary, text);
+        let message = |text: &str| SendError::refused(RefusalKind::Message, text);
+        let content = |text: &str| SendError::refused(RefusalKind::Ambiguous(Suspect::Content), text);
+        let sender = |text: &str| SendError::refused(RefusalKind::Ambiguous(Suspect::Sender), text);
+        let unreachable = |text: &str| SendError::Unreachable(text.to_owned());
+        let unanswered = |text: &str| SendError::Unanswered(text.to_owned());
+        type Meant<'a> = &'a dyn Fn(&str) -> SendError;
+        let cases: [(u16, &str, &str, Meant<'_>); 36] = [
+            (400, "BadRequestException", "Missing final '@domain'", &recipient),
+            (400, "BadRequestException", "Missing domain", &recipient),
+            (400, "BadRequestException", "Local address contains control or whitespace", &recipient),
+            (400, "BadRequestException", "Domain contains control or whitespace", &recipient),
+            (400, "MessageRejected", "Address blacklisted.", &recipient),
+            (400, "MessageRejected", "Illegal address", &recipient),
+            (400, "MessageRejected", "Invalid content", &content),
+            (400, "MessageRejected", "Email address is not verified.", &unreachable),
+            (400, "MessageRejected", "Sending paused for this account.", &unreachable),
+            (400, "BadRequestException", "Email sending is disabled", &unreachable),
+            (400, "BadRequestException", "Configuration set <x> does not exist.", &unreachable),
+            (400, "BadRequestException", "something new", &sender),
+            (400, "ValidationException", "something new", &sender),
+            (422, "Odd", "something new", &sender),
+            (400, "AccountSuspendedException", "words", &unreachable),
+            (400, "SendingPausedException", "words", &unreachable),
+            (400, "LimitExceededException", "words", &unreachable),
+            (404, "NotFoundException", "words", &unreachable),
+            (400, "MailFromDomainNotVerifiedException", "words", &unreachable),
+            (401, "NotAuthorized", "words", &unreachable),
+            (403, "AccessDeniedException", "words", &unreachable),
+            (400, "ExpiredTokenException", "words", &unreachable),
+            (400, "UnrecognizedClientException", "words", &unreachable),
+            (429, "TooManyRequestsException", "Maximum sending rate exceeded.", &temporary),
+            (429, "TooManyRequestsException", "Daily message quota exceeded.", &unreachable),
+            (400, "ThrottlingException", "Rate exceeded", &temporary),
+            (429, "Odd", "words", &temporary),
+            (408, "RequestTimeoutException", "words", &temporary),
+            (413, "RequestEntityTooLargeException", "words", &message),
+            (503, "ServiceUnavailable", "words", &unreachable),
+            (503, "ThrottlingException", "words", &temporary),
+            (500, "InternalFailure", "words", &unanswered),
+            (502, "Odd", "words", &unanswered),
+            (504, "Odd", "words", &unanswered),
+            // Whatever the code says.
+            (500, "MessageRejected", "Address blacklisted.", &unanswered),
+            (504, "ThrottlingException", "words", &unanswered),
+        ];
+        for (status, kind, text, meant) in cases {
+            let stored = redact(&format!("{kind}: {text}"));
+            assert_eq!(refused(status, kind, text).await, meant(&stored), "{status}");
         }
+        assert!(ERRORS.iter().chain(aws_error::COMMON).all(|row| !row.source.is_empty()));
+    }
+
+    #[tokio::test]
+    async fn page_of_a_proxy_counts_by_its_status() {
+        let page = |status| async move {
+            send(Some(CannedResponse { status, kind: "", body: "<html>Bad gateway</html>" })).await.0.unwrap_err()
+        };
+        assert_eq!(page(502).await, SendError::Unanswered("HTTP status 502".into()));
+        assert_eq!(page(503).await, SendError::Unreachable("HTTP status 503".into()));
+        assert_eq!(page(403).await, SendError::Unreachable("HTTP status 403".into()));
     }
 
     #[tokio::test]

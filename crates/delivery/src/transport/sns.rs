@@ -1,23 +1,32 @@
 //! Amazon SNS: text messages to phone numbers, one attempt for each.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_sdk_sns::Client;
-use aws_sdk_sns::operation::check_if_phone_number_is_opted_out::CheckIfPhoneNumberIsOptedOutError;
-use aws_sdk_sns::operation::publish::PublishError;
+use aws_sdk_sns::error::SdkError;
 use aws_sdk_sns::types::MessageAttributeValue;
 use domain::{Sources, TransportId};
 use jiff::Timestamp;
 use runtime::Aws;
 
 use crate::compose::sms::TextMessage;
-use crate::transport::aws_error::{self, RESPONSE_TIMEOUT, RefusalScope};
-use crate::transport::{Accepted, SendError, Transport};
+use crate::transport::aws_error::Meaning::{self, Unreachable};
+use crate::transport::aws_error::{self, RESPONSE_TIMEOUT, Row};
+use crate::transport::{Accepted, RefusalKind, SendError, Suspect, Transport};
+
+/// The timeout of the question whether a number has opted out. The text waits for the answer, and goes out without it.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long nothing is asked after a question without a response, and no other error of a question is logged.
+const QUESTION_PAUSE: Duration = Duration::from_secs(60);
 
 /// Sends text messages through SNS.
 #[derive(Debug)]
 pub struct SnsTransport {
     client: Client,
+    /// The client that asks whether numbers have opted out, in less time.
+    asking: Client,
+    question: Mutex<Question>,
     sources: Sources,
     options: SnsOptions,
 }
@@ -34,28 +43,67 @@ pub struct SnsOptions {
     pub check_opt_outs: bool,
 }
 
-impl SnsTransport {
-    /// The longest attempt: asking whether the number has opted out, and publishing.
-    const MAX_DURATION: Duration = RESPONSE_TIMEOUT.saturating_mul(2);
+/// When SNS is asked who opted out, and when an error of that is logged.
+#[derive(Debug, Default)]
+struct Question {
+    asked_again_at: Option<Timestamp>,
+    logged_again_at: Option<Timestamp>,
+}
 
-    /// The client makes one attempt for each call, because a retry inside it would hide a second copy.
-    pub fn new(aws: &Aws, options: SnsOptions) -> Self {
-        Self { client: Client::new(&aws.one_attempt(RESPONSE_TIMEOUT)), sources: aws.sources().clone(), options }
+impl Question {
+    fn may_be_asked(&self, now: Timestamp) -> bool {
+        self.asked_again_at.is_none_or(|time| time <= now)
     }
 
-    async fn check_opt_out(&self, number: &str) -> Result<(), SendError> {
-        let checked = self.client.check_if_phone_number_is_opted_out().phone_number(number).send().await;
-        match checked {
-            Ok(response) if response.is_opted_out => {
-                Err(SendError::OptedOut("the number opted out of the account's text messages".to_owned()))
-            }
-            Ok(_) => Ok(()),
-            // Nothing has been handed over, whatever the outcome of the check.
-            Err(error) => Err(match aws_error::classify_sdk_error(&error, classify_opt_out_check) {
-                SendError::Unanswered(text) => SendError::Unreachable(text),
-                other => other,
-            }),
+    /// Pauses asking after a question without a response, which each text would wait for. Returns whether to log it.
+    fn note_error(&mut self, was_answered: bool, now: Timestamp) -> bool {
+        if !was_answered {
+            self.asked_again_at = Some(now + QUESTION_PAUSE);
         }
+        let is_logged = self.logged_again_at.is_none_or(|time| time <= now);
+        if is_logged {
+            self.logged_again_at = Some(now + QUESTION_PAUSE);
+        }
+        is_logged
+    }
+}
+
+impl SnsTransport {
+    /// The longest attempt: asking whether the number has opted out, and publishing.
+    const MAX_DURATION: Duration = QUESTION_TIMEOUT.saturating_add(RESPONSE_TIMEOUT);
+
+    /// The clients make one attempt for each call, because a retry inside it would hide a second copy.
+    pub fn new(aws: &Aws, options: SnsOptions) -> Self {
+        Self {
+            client: Client::new(&aws.one_attempt(RESPONSE_TIMEOUT)),
+            asking: Client::new(&aws.one_attempt(QUESTION_TIMEOUT)),
+            question: Mutex::default(),
+            sources: aws.sources().clone(),
+            options,
+        }
+    }
+
+    /// Whether SNS says that the number has opted out. `false` as well if it says nothing: SNS drops texts to numbers
+    /// that have, so an error of the question is no reason to withhold a text from those that have not.
+    async fn is_opted_out(&self, number: &str) -> bool {
+        if !self.question().may_be_asked(self.sources.now()) {
+            return false;
+        }
+        match self.asking.check_if_phone_number_is_opted_out().phone_number(number).send().await {
+            Ok(response) => response.is_opted_out,
+            Err(error) => {
+                let was_answered = matches!(error, SdkError::ServiceError(_));
+                if self.question().note_error(was_answered, self.sources.now()) {
+                    let error = aws_error::classify_sdk_error(&error, ERRORS);
+                    tracing::warn!(error = %error, "SNS does not say who opted out; texts are sent, and SNS drops those");
+                }
+                false
+            }
+        }
+    }
+
+    fn question(&self) -> std::sync::MutexGuard<'_, Question> {
+        self.question.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -71,8 +119,8 @@ impl Transport for SnsTransport {
     }
 
     async fn send(&self, message: &TextMessage, until: Timestamp) -> Result<Accepted, SendError> {
-        if self.options.check_opt_outs {
-            self.check_opt_out(&message.to).await?;
+        if self.options.check_opt_outs && self.is_opted_out(&message.to).await {
+            return Err(SendError::OptedOut("the number opted out of the account's text messages".to_owned()));
         }
         let attribute = |value: &str| {
             let attribute = MessageAttributeValue::builder().data_type("String").string_value(value);
@@ -93,39 +141,94 @@ impl Transport for SnsTransport {
         }
         match call.send().await {
             Ok(response) => Ok(Accepted { message_id: response.message_id.unwrap_or_default() }),
-            Err(error) => Err(aws_error::classify_sdk_error(&error, |error: &PublishError, text| match error {
-                PublishError::InvalidParameterException(_)
-                | PublishError::InvalidParameterValueException(_)
-                | PublishError::ValidationException(_) => classify_parameter(text),
-                _ => aws_error::classify_throttling(error, text),
-            })),
+            Err(error) => Err(aws_error::classify_sdk_error(&error, ERRORS)),
         }
     }
 }
 
-fn classify_opt_out_check(error: &CheckIfPhoneNumberIsOptedOutError, text: &str) -> RefusalScope {
-    match error {
-        CheckIfPhoneNumberIsOptedOutError::InvalidParameterException(_) => classify_parameter(text),
-        _ => aws_error::classify_throttling(error, text),
-    }
-}
+/// The errors for which SNS has one code, whichever parameter is wrong.
+const PARAMETERS: &[&str] = &["InvalidParameter", "ParameterValueInvalid", "ValidationException", "ValidationError"];
 
-/// SNS names the invalid parameter (SNS API reference, `Publish`). Number and text concern this customer alone; sender
-/// id and message type are ours, and no text can be sent until they are fixed.
-fn classify_parameter(text: &str) -> RefusalScope {
-    let text = text.to_ascii_lowercase();
-    if text.contains("phonenumber") || text.contains("phone number") || text.contains("message too long") {
-        RefusalScope::ThisMessage
-    } else {
-        RefusalScope::AllMessages
-    }
-}
+/// What errors of SNS mean, before [`aws_error::COMMON`]. SNS names the parameter (API reference, Publish). Sender and
+/// type are settings of ours, and come first: "phone number" is also what a sender can be.
+const ERRORS: &[Row] = &[
+    Row::new(
+        PARAMETERS,
+        "senderid",
+        Unreachable,
+        "Developer guide, \"Publishing to a mobile phone\": AWS.SNS.SMS.SenderID",
+    ),
+    Row::new(
+        PARAMETERS,
+        "smstype",
+        Unreachable,
+        "Developer guide, \"Publishing to a mobile phone\": AWS.SNS.SMS.SMSType",
+    ),
+    Row::new(
+        PARAMETERS,
+        "originationnumber",
+        Unreachable,
+        "Developer guide, \"Publishing to a mobile phone\": AWS.MM.SMS.OriginationNumber",
+    ),
+    Row::new(PARAMETERS, "origination", Unreachable, "Developer guide, \"Origination identities for SMS messages\""),
+    Row::new(
+        PARAMETERS,
+        "phonenumber",
+        Meaning::Refused(RefusalKind::Recipient),
+        "API reference, Publish: PhoneNumber, in E.164 format",
+    ),
+    Row::new(
+        PARAMETERS,
+        "phone number",
+        Meaning::Refused(RefusalKind::Recipient),
+        "API reference, Publish: PhoneNumber, in E.164 format",
+    ),
+    Row::new(
+        PARAMETERS,
+        "message too long",
+        Meaning::Refused(RefusalKind::Message),
+        "API reference, Publish: Message, at most 1,600 characters",
+    ),
+    Row::new(
+        PARAMETERS,
+        "empty message",
+        Meaning::Refused(RefusalKind::Message),
+        "API reference, Publish: Message, required",
+    ),
+    Row::new(&["KMSThrottling"], "", Meaning::Refused(RefusalKind::Temporary), "API reference, Publish, errors"),
+    Row::new(
+        &[
+            "AuthorizationError",
+            "InvalidSecurity",
+            "KMSAccessDenied",
+            "KMSDisabled",
+            "KMSInvalidState",
+            "KMSNotFound",
+            "KMSOptInRequired",
+        ],
+        "",
+        Unreachable,
+        "API reference, Publish, errors",
+    ),
+    // It is about a parameter that is not listed: perhaps of this message, perhaps of each.
+    Row::new(
+        PARAMETERS,
+        "",
+        Meaning::Refused(RefusalKind::Ambiguous(Suspect::Sender)),
+        "API reference, Publish: a parameter does not comply with its constraints",
+    ),
+];
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
     use crate::transport::aws_error::tests::{CannedResponse, aws_at, closed_port, respond_once};
-    use crate::transport::{Refusal, RefusalKind};
 
     fn sns_at(url: &str, check_opt_outs: bool) -> SnsTransport {
         let sender_id = Some("ABank".to_owned());
@@ -158,29 +261,46 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn errors_are_classified_by_what_they_mean_for_the_customer() {
+    async fn errors_mean_what_their_tables_say() {
+        use RefusalKind::{Ambiguous, Message, Recipient, Temporary};
+        let refused = |kind| Meaning::Refused(kind);
+        let ambiguous = refused(Ambiguous(Suspect::Sender));
+        let invalid = "Invalid parameter: PhoneNumber Reason: +351912345678 is not valid to publish to";
         let mut body = String::new();
-        let refused = error(
-            400,
-            "InvalidParameter",
-            "Invalid parameter: PhoneNumber Reason: +351912345678 is not valid to publish to",
-            &mut body,
-        );
-        let (sent, _) = publish(refused).await;
-        let Err(SendError::Refused(Refusal { kind: RefusalKind::Recipient, text })) = sent else { panic!("{sent:?}") };
-        assert!(text.contains("(number)") && !text.contains("351912345678"), "{text}");
-
-        let (sent, _) = publish(error(400, "Throttling", "Rate exceeded", &mut body)).await;
-        assert!(matches!(sent, Err(SendError::Refused(Refusal { kind: RefusalKind::Temporary, .. }))), "{sent:?}");
-        for (status, code, text) in [
-            (400, "InvalidParameter", "Invalid parameter: SMSType"),
-            (403, "AuthorizationError", "no identity-based policy allows the sns:Publish action"),
-            (500, "InternalError", "internal"),
-            (503, "ServiceUnavailable", "later"),
+        for (status, code, text, meaning) in [
+            (400, "InvalidParameter", invalid, refused(Recipient)),
+            (400, "ParameterValueInvalid", "Invalid phone number", refused(Recipient)),
+            (400, "InvalidParameter", "Invalid parameter: Message too long", refused(Message)),
+            (400, "InvalidParameter", "Invalid parameter: Empty message", refused(Message)),
+            (400, "InvalidParameter", "Invalid parameter: SMSType", Unreachable),
+            (400, "InvalidParameter", "Invalid parameter: AWS.SNS.SMS.SenderID", Unreachable),
+            (400, "InvalidParameter", "The origination phone number is not yours", Unreachable),
+            (400, "InvalidParameter", "something new", ambiguous),
+            (400, "ValidationError", "something new", ambiguous),
+            (400, "OddError", "something new", ambiguous),
+            (400, "Throttling", "Rate exceeded", refused(Temporary)),
+            (429, "Throttled", "Rate exceeded", refused(Temporary)),
+            (400, "KMSThrottling", "Rate exceeded", refused(Temporary)),
+            (403, "AuthorizationError", "no policy allows the sns:Publish action", Unreachable),
+            (400, "KMSDisabled", "the key is disabled", Unreachable),
+            (404, "NotFound", "no such action", Unreachable),
+            (503, "ServiceUnavailable", "later", Unreachable),
+            (500, "InternalError", "internal", Meaning::Unanswered),
+            (502, "BadGateway", "gateway", Meaning::Unanswered),
+            (504, "GatewayTimeout", "gateway", Meaning::Unanswered),
+            (500, "InvalidParameter", invalid, Meaning::Unanswered),
         ] {
             let (sent, _) = publish(error(status, code, text, &mut body)).await;
-            assert!(matches!(sent, Err(SendError::Unreachable(_))), "{code}: {sent:?}");
+            let (meant, stored) = match sent.unwrap_err() {
+                SendError::Refused(refusal) => (refused(refusal.kind), refusal.text),
+                SendError::Unreachable(stored) => (Unreachable, stored),
+                SendError::Unanswered(stored) => (Meaning::Unanswered, stored),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(meant, meaning, "{status} {code}: {text}");
+            assert!(!stored.contains("351912345678"), "{stored}");
         }
+        assert!(ERRORS.iter().all(|row| !row.source.is_empty()));
     }
 
     #[tokio::test]
@@ -199,8 +319,78 @@ mod tests {
         let (sent, request) = respond_once(Some(CannedResponse { status: 200, kind: "", body }), send).await;
         assert!(matches!(sent, Err(SendError::OptedOut(_))), "{sent:?}");
         assert!(request.contains("CheckIfPhoneNumberIsOptedOut"), "{request}");
-        // Without a response to the check, nothing is known and nothing was handed over.
-        let (unknown, _) = respond_once(None, send).await;
-        assert!(matches!(unknown, Err(SendError::Unreachable(_))), "{unknown:?}");
+    }
+
+    /// A service that responds to questions with `question` (nothing: never), and accepts each text. Counts both.
+    async fn serve(listener: TcpListener, question: Option<String>, asked: Arc<AtomicU32>, published: Arc<AtomicU32>) {
+        let accepted = "<PublishResponse><PublishResult><MessageId>m-1</MessageId></PublishResult></PublishResponse>";
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 16_384];
+            let mut read = 0;
+            while !String::from_utf8_lossy(&request[..read]).contains("Version=") {
+                read += stream.read(&mut request[read..]).await.unwrap();
+            }
+            let is_question = String::from_utf8_lossy(&request[..read]).contains("Action=CheckIfPhoneNumberIsOptedOut");
+            let response = if is_question {
+                asked.fetch_add(1, Ordering::Relaxed);
+                let Some(response) = &question else {
+                    tokio::spawn(async move { stream.read(&mut [0]).await });
+                    continue;
+                };
+                response.clone()
+            } else {
+                published.fetch_add(1, Ordering::Relaxed);
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{accepted}", accepted.len())
+            };
+            stream.write_all(response.as_bytes()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn text_is_published_whatever_becomes_of_the_question() {
+        let error = |status: u16, code: &str| {
+            let body =
+                format!("<ErrorResponse><Error><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>");
+            format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+        };
+        // Each with how often three texts ask: not for a while after a question without a response.
+        for (question, asks) in [
+            (Some(error(400, "Throttled")), 3),
+            (Some(error(429, "Throttling")), 3),
+            (Some(error(403, "AuthorizationError")), 3),
+            (Some(error(400, "InvalidParameter")), 3),
+            (Some(error(500, "InternalError")), 3),
+            (Some(error(503, "ServiceUnavailable")), 3),
+            (Some("HTTP/1.1 200 OK\r\ncontent-length: 9\r\nconnection: close\r\n\r\nno answer".to_owned()), 3),
+            (Some(String::new()), 1),
+            (None, 1),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let sns = sns_at(&format!("http://{}", listener.local_addr().unwrap()), true);
+            let (asked, published) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+            let server = tokio::spawn(serve(listener, question.clone(), asked.clone(), published.clone()));
+            let began = std::time::Instant::now();
+            for _ in 0..3 {
+                assert_eq!(sns.send(&message(), Timestamp::MAX).await.unwrap().message_id, "m-1", "{question:?}");
+            }
+            server.abort();
+            assert_eq!(asked.load(Ordering::Relaxed), asks, "{question:?}");
+            assert_eq!(published.load(Ordering::Relaxed), 3, "{question:?}");
+            assert!(began.elapsed() < QUESTION_TIMEOUT * 2, "{question:?}");
+        }
+    }
+
+    #[test]
+    fn failing_questions_are_logged_once_a_minute_and_not_repeated_without_a_response() {
+        let at = |seconds| Timestamp::UNIX_EPOCH + Duration::from_secs(seconds);
+        let mut question = Question::default();
+        assert!(question.note_error(true, at(0)));
+        assert!(question.may_be_asked(at(1)));
+        assert!(!question.note_error(false, at(59)));
+        assert!(!question.may_be_asked(at(118)));
+        assert!(question.may_be_asked(at(119)));
+        assert!(question.note_error(true, at(60)));
+        assert!(!question.note_error(true, at(61)));
     }
 }
