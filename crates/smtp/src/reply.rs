@@ -150,6 +150,8 @@ pub struct Replies {
     searched: usize,
     /// The code of the lines so far.
     code: Option<u16>,
+    /// The bytes of the empty lines before them, which are not kept.
+    skipped: usize,
 }
 
 impl Replies {
@@ -182,6 +184,7 @@ impl Replies {
                 }
                 None if self.code.is_some() => {}
                 None if is_empty => {
+                    self.skipped += self.line;
                     self.bytes.drain(..self.line);
                     (self.line, self.searched) = (0, 0);
                 }
@@ -193,7 +196,7 @@ impl Replies {
         if self.code.is_none() && !start.clone().all(u8::is_ascii_digit) && start.clone().any(|byte| *byte != b'\r') {
             return Err(ErrorKind::Malformed);
         }
-        if self.bytes.len() >= MAX_REPLY {
+        if self.skipped + self.bytes.len() >= MAX_REPLY {
             return self.cut_short().map(Some).ok_or(ErrorKind::Malformed);
         }
         Ok(None)
@@ -210,7 +213,7 @@ impl Replies {
     fn take(&mut self, code: u16, is_complete: bool) -> RawReply {
         let rest = self.bytes.split_off(self.line);
         let bytes = std::mem::replace(&mut self.bytes, rest);
-        (self.line, self.searched, self.code) = (0, 0, None);
+        (self.line, self.searched, self.code, self.skipped) = (0, 0, None, 0);
         RawReply { code, bytes, is_complete }
     }
 

@@ -114,7 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         first_reply: Instant,
         deadline: Instant,
     ) -> Result<(), Error> {
-        let mail = self.mail_command(message).at(Stage::Mail)?;
+        let mail = self.mail_command(message)?;
         let mut commands = Vec::with_capacity(4);
         if self.state == State::NeedsReset {
             commands.push((Stage::Reset, "RSET\r\n".to_owned()));
@@ -130,8 +130,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             self.write(first, all.as_bytes(), deadline).await?;
         }
         let mut refusal = None;
+        let mut previous = first;
         for (stage, command) in commands {
             if !is_pipelined {
+                // What came before the command is no reply to it, but to the step before.
+                self.check_idle().at(previous)?;
+                previous = stage;
                 self.write(stage, command.as_bytes(), deadline).await?;
             }
             let wait = match &refusal {
@@ -238,13 +242,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     /// `MAIL`, with what the server needs to know of the message.
-    fn mail_command(&self, message: &Message) -> Result<String, ErrorKind> {
+    ///
+    /// # Errors
+    /// If the server does not take the message, at the step of the address that it does not take.
+    fn mail_command(&self, message: &Message) -> Result<String, Error> {
         let offered = &self.capabilities;
         if let Some(limit) = offered.size.filter(|limit| *limit > 0 && message.size > *limit) {
-            return Err(ErrorKind::TooLarge { size: message.size, limit });
+            return Err(ErrorKind::TooLarge { size: message.size, limit }).at(Stage::Mail);
         }
-        if message.has_utf8_address && !offered.smtp_utf8 {
-            return Err(ErrorKind::NotOffered("SMTPUTF8"));
+        if !offered.smtp_utf8 {
+            for (stage, address) in [(Stage::Mail, &message.from), (Stage::Rcpt, &message.to)] {
+                if !address.is_ascii() {
+                    return Err(ErrorKind::NotOffered("SMTPUTF8")).at(stage);
+                }
+            }
         }
         let mut command = format!("MAIL FROM:<{}>", message.from);
         if offered.size.is_some() {

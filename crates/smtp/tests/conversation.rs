@@ -198,7 +198,7 @@ async fn slow_reply_is_waited_for_and_a_late_one_is_not_taken_for_another() {
         server.write_all(b"250 a\r\n250 b\r\n354 c\r\n").await.unwrap();
         tokio::time::sleep(Duration::from_millis(300)).await;
         server.write_all(b"250 late\r\n").await.unwrap();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     });
     let mut session = greeted(client).await;
     session.open_message(&message(), soon(), soon()).await.unwrap();
@@ -357,27 +357,33 @@ async fn message_is_announced_as_the_server_wants_it() {
         ("SIZE", "a@b.example", RAW, "MAIL FROM:<bank@b.example> SIZE=26\r\n"),
         ("SIZE 0", "a@b.example", RAW, "MAIL FROM:<bank@b.example> SIZE=26\r\n"),
         ("SIZE 26", "a@b.example", RAW, "MAIL FROM:<bank@b.example> SIZE=26\r\n"),
-        ("SIZE 1001", "a@b.example", &long, "the message has 1002 octets, the server accepts 1001"),
+        ("SIZE 1001", "a@b.example", &long, "MAIL FROM: the message has 1002 octets, the server accepts 1001"),
         ("8BITMIME", "a@b.example", RAW, "MAIL FROM:<bank@b.example>\r\n"),
         ("8BITMIME", "a@b.example", b"\r\n\r\n\xe9", "MAIL FROM:<bank@b.example> BODY=8BITMIME\r\n"),
         ("X", "a@b.example", b"\r\n\r\n\xe9", "MAIL FROM:<bank@b.example>\r\n"),
         ("SMTPUTF8", "a@b.example", RAW, "MAIL FROM:<bank@b.example>\r\n"),
         ("SMTPUTF8", "\u{e9}@b.example", RAW, "MAIL FROM:<bank@b.example> SMTPUTF8\r\n"),
-        ("X", "\u{e9}@b.example", RAW, "the server does not offer SMTPUTF8"),
+        ("X", "\u{e9}@b.example", RAW, "RCPT TO: the server does not offer SMTPUTF8"),
     ] {
         let message = Message::new("bank@b.example", to, raw).unwrap();
         let hello = format!("250-mx\r\n250 {offered}\r\n");
         let mut script: Vec<Step> = vec![("", b"220 mx\r\n"), ("EHLO bank.example\r\n", hello.as_bytes())];
-        if command.starts_with("MAIL") {
+        let is_sent = command.ends_with("\r\n");
+        if is_sent {
             script.push((command, b"250\r\n"));
         }
         let (stream, rest) = server(&script);
         let mut session = greeted(stream).await;
         let error = session.open_message(&message, soon(), soon()).await.unwrap_err();
-        if !command.starts_with("MAIL") {
-            assert_eq!(error.to_string(), format!("MAIL FROM: {command}"));
+        if !is_sent {
+            assert_eq!(error.to_string(), command);
         }
         drop(session);
         assert!(!rest.await.unwrap().contains("instead of"), "{offered}");
     }
+    // The sender's address is not the recipient's fault.
+    let message = Message::new("b\u{e4}nk@b.example", "a@b.example", RAW).unwrap();
+    let (stream, _rest) = server(&[("", b"220 mx\r\n"), ("EHLO bank.example\r\n", b"250 mx\r\n")]);
+    let error = greeted(stream).await.open_message(&message, soon(), soon()).await.unwrap_err();
+    assert_eq!(error.to_string(), "MAIL FROM: the server does not offer SMTPUTF8");
 }

@@ -20,8 +20,6 @@ pub(crate) struct Form {
     pub(crate) bytes: Vec<u8>,
     /// The code, if it has come. A reply of several lines is only as good as its last one.
     pub(crate) code: Option<u16>,
-    /// Whether the reply ends, within what a client has to read.
-    pub(crate) is_whole: bool,
     pub(crate) then: Then,
 }
 
@@ -39,7 +37,7 @@ pub(crate) fn plain(code: u16, text: &str) -> Form {
 }
 
 fn whole(name: &'static str, code: u16, bytes: impl Into<Vec<u8>>) -> Form {
-    Form { name, bytes: bytes.into(), code: Some(code), is_whole: true, then: Then::Continue }
+    Form { name, bytes: bytes.into(), code: Some(code), then: Then::Continue }
 }
 
 /// The forms that are whole replies with this code.
@@ -68,7 +66,7 @@ pub(crate) fn whole_forms(code: u16) -> Vec<Form> {
         whole("lines of another code first", code, format!("{other}-one\r\n{c} two\r\n")),
         whole("a line without a code", code, format!("{c}-one\r\ntwo\r\n{c} three\r\n")),
         whole("an empty line inside", code, format!("{c}-one\r\n\r\n{c} two\r\n")),
-        whole("many lines", code, format!("{c}-{}\r\n", "x".repeat(70)).repeat(300) + &format!("{c} end\r\n")),
+        whole("many lines", code, format!("{c}-{}\r\n", "x".repeat(70)).repeat(30) + &format!("{c} end\r\n")),
         whole("an empty line first", code, format!("\r\n{c} text\r\n")),
         whole("looks like the end of a message", code, format!("{c}-.\r\n.\r\n{c} .\r\n")),
     ]
@@ -90,7 +88,7 @@ pub(crate) fn broken_forms(code: u16) -> Vec<Form> {
     ];
     for (name, bytes, code) in starts {
         for then in [Then::Close, Then::Silence] {
-            forms.push(Form { name, bytes: bytes.clone().into(), code, is_whole: false, then });
+            forms.push(Form { name, bytes: bytes.clone().into(), code, then });
         }
     }
     for (name, bytes, code) in [
@@ -103,7 +101,7 @@ pub(crate) fn broken_forms(code: u16) -> Vec<Form> {
         ("100,000 characters in lines", format!("{c}-{}\r\n", "x".repeat(500)).repeat(200) + &c + "\r\n", Some(code)),
         ("100,000 digits", format!("{c}{}\r\n", "0".repeat(100_000)), None),
     ] {
-        forms.push(Form { name, bytes: bytes.into(), code, is_whole: false, then: Then::Continue });
+        forms.push(Form { name, bytes: bytes.into(), code, then: Then::Continue });
     }
     for (name, bytes, code) in [
         ("lines without end", format!("{c}-more\r\n"), Some(code)),
@@ -112,7 +110,7 @@ pub(crate) fn broken_forms(code: u16) -> Vec<Form> {
         ("noise without end", "\u{ff}noise".to_owned(), None),
         ("NULs without end", "\0".to_owned(), None),
     ] {
-        forms.push(Form { name, bytes: bytes.into(), code, is_whole: false, then: Then::Repeat });
+        forms.push(Form { name, bytes: bytes.into(), code, then: Then::Repeat });
     }
     forms
 }

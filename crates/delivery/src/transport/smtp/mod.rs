@@ -192,8 +192,11 @@ fn message_of(email: &Email) -> Result<Message, SendError> {
     let [to] = envelope.to() else {
         return Err(SendError::refused(RefusalKind::Message, "the message does not have one recipient"));
     };
-    Message::new(from, to.as_ref(), &email.message.formatted())
-        .map_err(|error| SendError::refused(RefusalKind::Recipient, error.to_string()))
+    Message::new(from, to.as_ref(), &email.message.formatted()).map_err(|error| {
+        let is_ours = Message::new(from, "", b"").is_err();
+        let text = error.to_string();
+        if is_ours { SendError::Unreachable(text) } else { SendError::refused(RefusalKind::Recipient, text) }
+    })
 }
 
 /// Removes a connection from the pool and closes it. If the server waits for a message, it gets none.
@@ -221,8 +224,8 @@ fn failure_before_message(error: &smtp::Error, reused: bool) -> Failure {
     Failure::Final(match &error.kind {
         ErrorKind::Refused(reply) => refusal(stage, reply, text),
         ErrorKind::TooLarge { .. } => SendError::refused(RefusalKind::Message, text),
-        // The recipient's address has letters that this server cannot forward to.
-        ErrorKind::NotOffered(_) => SendError::refused(RefusalKind::Recipient, text),
+        // The recipient's address has letters that this server cannot forward to. At MAIL FROM it is ours.
+        ErrorKind::NotOffered(_) if stage == Stage::Rcpt => SendError::refused(RefusalKind::Recipient, text),
         // The server replied to the sender, so it is reachable: checking this recipient or message takes it too long.
         ErrorKind::Timeout if matches!(stage, Stage::Rcpt | Stage::Data) => {
             SendError::refused(RefusalKind::Temporary, text)
