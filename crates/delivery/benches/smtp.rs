@@ -1,6 +1,6 @@
 //! Messages per second through the SMTP transport, to postfix's `smtp-sink`, which discards them. For comparison, in
 //! the same run: nodemailer's pool, if npm can fetch it, and postfix's `smtp-source`, which shows the limit of the
-//! sink.
+//! sink. Then the same with a round-trip time of 20 ms, as to a mail server in another region.
 //!
 //!     cargo bench -p delivery --bench smtp
 //!
@@ -17,26 +17,84 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use lettre::Message;
 use lettre::message::MultiPart;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 
 const CONNECTIONS: usize = 10;
 const MESSAGES: usize = 20_000;
+/// With a round-trip time, each takes longer.
+const DELAYED_MESSAGES: usize = 4_000;
+const ROUND_TRIP: Duration = Duration::from_millis(20);
 const NODEMAILER: &str = "nodemailer@7";
 
 fn main() -> Result<()> {
     let sink = Sink::start()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(ours(sink.port, MESSAGES / 10))?;
-    let ours = runtime.block_on(ours(sink.port, MESSAGES))?;
+    println!("without delay:");
+    compare(&runtime, &sink, sink.port, MESSAGES)?;
+    println!("with a round-trip time of {} ms:", ROUND_TRIP.as_millis());
+    let distant = runtime.block_on(distant(sink.port))?;
+    compare(&runtime, &sink, distant, DELAYED_MESSAGES)
+}
+
+fn compare(runtime: &tokio::runtime::Runtime, sink: &Sink, port: u16, messages: usize) -> Result<()> {
+    runtime.block_on(ours(port, messages / 10))?;
+    let ours = runtime.block_on(ours(port, messages))?;
     println!("offercast, {CONNECTIONS} connections: {ours:.0} messages a second");
-    match nodemailer(sink.port) {
+    match nodemailer(port, messages) {
         Ok(theirs) => println!("nodemailer's pool, as many: {theirs:.0}; ours is {:.1} times that", ours / theirs),
         Err(error) => println!("nodemailer's pool: not measured ({error:#})"),
     }
-    match smtp_source(&sink) {
+    match smtp_source(sink, port, messages) {
         Ok(source) => println!("smtp-source, as many: {source:.0}; ours is {:.1} times that", ours / source),
         Err(error) => println!("smtp-source: not measured ({error:#})"),
     }
     Ok(())
+}
+
+/// The port of a proxy to the sink, half a round trip away in each direction.
+async fn distant(sink: u16) -> Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let port = listener.local_addr()?.port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let server = TcpStream::connect(("127.0.0.1", sink)).await?;
+                client.set_nodelay(true)?;
+                server.set_nodelay(true)?;
+                let (from_client, to_client) = client.into_split();
+                let (from_server, to_server) = server.into_split();
+                tokio::try_join!(delay(from_client, to_server), delay(from_server, to_client))
+            });
+        }
+    });
+    Ok(port)
+}
+
+/// Passes on what comes, each piece half a round trip later.
+async fn delay(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> std::io::Result<()> {
+    let (late, mut due) = mpsc::unbounded_channel::<(tokio::time::Instant, Vec<u8>)>();
+    let read = async {
+        let mut bytes = vec![0; 64 * 1024];
+        loop {
+            let count = from.read(&mut bytes).await?;
+            let at = tokio::time::Instant::now() + ROUND_TRIP / 2;
+            if count == 0 || late.send((at, bytes[..count].to_vec())).is_err() {
+                drop(late);
+                return Ok::<_, std::io::Error>(());
+            }
+        }
+    };
+    let write = async {
+        while let Some((at, bytes)) = due.recv().await {
+            tokio::time::sleep_until(at).await;
+            to.write_all(&bytes).await?;
+        }
+        to.shutdown().await
+    };
+    tokio::try_join!(read, write).map(drop)
 }
 
 async fn ours(port: u16, messages: usize) -> Result<f64> {
@@ -71,7 +129,7 @@ fn text() -> String {
     "Get 5% cashback on 5000 spent. ".repeat(30)
 }
 
-fn nodemailer(port: u16) -> Result<f64> {
+fn nodemailer(port: u16, messages: usize) -> Result<f64> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/local/nodemailer");
     std::fs::create_dir_all(&folder)?;
     if !folder.join("node_modules/nodemailer").exists() {
@@ -89,25 +147,25 @@ fn nodemailer(port: u16) -> Result<f64> {
          (async () => {{
            await send({warm});
            const began = process.hrtime.bigint();
-           await send({MESSAGES});
+           await send({messages});
            console.log(Number(process.hrtime.bigint() - began) / 1e9);
            transport.close();
          }})();",
         text = text(),
-        warm = MESSAGES / 10
+        warm = messages / 10
     );
     let seconds: f64 = output(Command::new("node").args(["-e", &script]).current_dir(&folder))?.trim().parse()?;
-    Ok(per_second(MESSAGES, Duration::from_secs_f64(seconds)))
+    Ok(per_second(messages, Duration::from_secs_f64(seconds)))
 }
 
-fn smtp_source(sink: &Sink) -> Result<f64> {
+fn smtp_source(sink: &Sink, port: u16, messages: usize) -> Result<f64> {
     let mut source = Command::new(sink.program.with_file_name("smtp-source"));
     let length = email(0)?.message.formatted().len().to_string();
-    source.args(["-d", "-s", &CONNECTIONS.to_string(), "-m", &MESSAGES.to_string(), "-l", &length]);
-    source.args(["-f", "offers@bank.example", "-t", "customer@example.com", &format!("127.0.0.1:{}", sink.port)]);
+    source.args(["-d", "-s", &CONNECTIONS.to_string(), "-m", &messages.to_string(), "-l", &length]);
+    source.args(["-f", "offers@bank.example", "-t", "customer@example.com", &format!("127.0.0.1:{port}")]);
     let began = Instant::now();
     output(&mut source)?;
-    Ok(per_second(MESSAGES, began.elapsed()))
+    Ok(per_second(messages, began.elapsed()))
 }
 
 fn output(command: &mut Command) -> Result<String> {

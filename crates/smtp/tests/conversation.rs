@@ -198,7 +198,7 @@ async fn slow_reply_is_waited_for_and_a_late_one_is_not_taken_for_another() {
         server.write_all(b"250 a\r\n250 b\r\n354 c\r\n").await.unwrap();
         tokio::time::sleep(Duration::from_millis(300)).await;
         server.write_all(b"250 late\r\n").await.unwrap();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     });
     let mut session = greeted(client).await;
     session.open_message(&message(), soon(), soon()).await.unwrap();

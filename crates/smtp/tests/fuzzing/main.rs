@@ -50,7 +50,7 @@ const PHRASES: [&[u8]; 44] = [
     b"\xff\xfe",
     b"5.1.1\r\n",
 ];
-const CASES: usize = 40_000;
+const CASES: usize = 20_000;
 
 /// Numbers in a fixed order (xorshift).
 struct Numbers(u64);
