@@ -83,7 +83,8 @@ impl World {
         let offer = testing::offer(json!({"code": "CASHBK", "description": "Get 5%"}));
         let route = Route { transport: TransportId::Smtp, other: None };
         let until = self.clock.now() + Duration::from_secs(60);
-        match self.app.deliveries.claim(id, push, &offer, ResendPolicy::UnsentAndRejected, route, until).await.unwrap() {
+        match self.app.deliveries.claim(id, push, &offer, ResendPolicy::UnsentAndRejected, route, until).await.unwrap()
+        {
             ClaimResult::Granted(claim) => claim,
             refused => panic!("{refused:?}"),
         }
