@@ -237,6 +237,40 @@ async fn hard_bounce_and_complaint_suppress_but_soft_bounce_does_not() {
 }
 
 #[tokio::test]
+async fn operator_can_lift_the_suppressions_of_a_period() {
+    let bank = Bank::open();
+    // A period that no other story uses.
+    let event =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../events/feedback-bounce.json")).unwrap();
+    for (who, at) in [("c0", "2001-02-03T04:05:06"), ("c1", "2001-02-03T04:05:07"), ("c2", "2001-02-03T04:05:08")] {
+        let event = event.replace("asha@example.com", &bank.address(who)).replace("2026-01-01T00:00:10", at);
+        bank.queues().send("feedback", &event).await;
+    }
+    wait_for("the addresses to be suppressed", async || {
+        for who in ["c0", "c1", "c2"] {
+            anyhow::ensure!(suppression(&bank, who).await.is_some(), "{who}");
+        }
+        Ok(())
+    })
+    .await;
+    let period = json!({"reason": "bounced", "since": "2001-02-03T04:05:06Z", "until": "2001-02-03T04:05:08Z"});
+    let mut dry_run = period.clone();
+    dry_run["dryRun"] = json!(true);
+    let lift = async |request: &Value| bank.call("POST", "/suppressions/lift", request).await;
+    assert_eq!(lift(&dry_run).await.json(), json!({"lifted": 2, "dryRun": true, "cursor": null}));
+    assert_eq!(lift(&period).await.json(), json!({"lifted": 2, "dryRun": false, "cursor": null}));
+    let refused = lift(&json!({"reason": "optedOut"})).await;
+    assert_eq!((refused.status, &refused.json()["errors"][0]["field"]), (400, &json!("reason")));
+    wait_for("the lift to be seen", async || {
+        let left = [suppression(&bank, "c0").await, suppression(&bank, "c1").await];
+        anyhow::ensure!(left == [None, None], "{left:?}");
+        Ok(())
+    })
+    .await;
+    assert!(suppression(&bank, "c2").await.is_some(), "it is of the next second");
+}
+
+#[tokio::test]
 async fn unsubscribe_links_survive_key_rotation() {
     let _keys = KEYS.write().await;
     let bank = Bank::open();

@@ -46,8 +46,19 @@ mod concurrent_functions {
     }
 }
 
-/// Changes a generated offer so that no customer is eligible for it, and so that all of its faults are tested.
+/// Changes a generated offer so that no customer is eligible for it, and so that all of its faults are tested; and a
+/// generated bulk lift so that it lifts nothing.
 fn make_harmless(call: &mut ForwardedCall) {
+    if call.path == "/suppressions/lift" {
+        // Other stories wait for their suppressions. A request that is rejected is left as it is.
+        if let Ok(Value::Object(mut request)) = serde_json::from_slice(&call.body)
+            && request.get("dryRun").is_none_or(|dry_run| dry_run.is_null() || dry_run.is_boolean())
+        {
+            request.insert("dryRun".to_owned(), true.into());
+            call.body = Value::Object(request).to_string().into();
+        }
+        return;
+    }
     if call.method != Method::POST || !["/offers", "/offer/create"].contains(&call.path.as_str()) {
         return;
     }

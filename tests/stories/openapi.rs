@@ -144,6 +144,9 @@ async fn responses_match_openapi() {
     })
     .await;
     assert_eq!(call("DELETE", suppression, &["email", &bank.address("asha")], "", none).await.status, 204);
+    let lift = json!({"reason": "bounced", "channel": "email", "since": "2026-01-01T00:00:00Z", "dryRun": true});
+    assert_eq!(call("POST", "/suppressions/lift", &[], "", &lift).await.status, 200);
+    assert_eq!(call("POST", "/suppressions/lift", &[], "", &json!({"reason": "optedOut"})).await.status, 400);
     assert_eq!(call("DELETE", "/customers/{id}", &[&id], "", none).await.status, 204);
     assert_eq!(call("GET", "/health", &[], "", none).await.status, 200);
 }

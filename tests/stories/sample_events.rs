@@ -198,6 +198,11 @@ async fn consent_and_feedback(samples: &mut Samples<'_>) {
     assert_eq!(samples.invoke("feedback-complaint").await, json!({"actedOn": true}));
     assert_eq!(samples.invoke("feedback-queue").await, json!({"batchItemFailures": []}));
     assert_eq!(samples.suppression().await.1, "complained");
+    // Mail to the return path. The samples have no tag, so nothing follows from them.
+    assert_eq!(samples.invoke("feedback-returned-mail").await, json!({"batchItemFailures": []}));
+    assert_eq!(samples.invoke("feedback-inbound").await, json!({"actedOn": false}));
+    let (status, lifted) = samples.http("customer-suppressions-lift").await;
+    assert_eq!((status, &lifted["dryRun"]), (200, &json!(true)), "{lifted}");
     // SNS's delivery log of a text.
     assert_eq!(samples.invoke("feedback-sms-log").await, json!({"suppressed": 1}));
     assert_eq!(samples.bank.get("/suppressions/sms/%2B15550100999").await["reason"], "optedOut");

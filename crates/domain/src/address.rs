@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::Channel;
 
 /// Maximum length of an address, in bytes: what fits an SMTP path (RFC 5321, 4.5.3.1.3, less the angle brackets).
-const EMAIL_LIMIT: usize = 254;
+pub(crate) const EMAIL_LIMIT: usize = 254;
 
 /// An e-mail address that an SMTP envelope can carry: ASCII, with a dotted domain, no display name.
 #[derive(Clone, PartialEq, Eq, Hash)]

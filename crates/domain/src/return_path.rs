@@ -10,7 +10,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::address::InvalidEmailAddress;
+use crate::address::{EMAIL_LIMIT, InvalidEmailAddress};
 use crate::unsubscribe::KeyRing;
 use crate::{CustomerId, EmailAddress, OfferId};
 
@@ -29,6 +29,9 @@ pub const MIN_PREFIX: usize = 8;
 /// Maximum length of the return path's own local part: what a tag with [`MIN_PREFIX`] characters, and the `+`, leave.
 const OWN_LIMIT: usize =
     LOCAL_PART_LIMIT - 1 - (OFFER_BITS + CHECK_BITS + CHARACTER_BITS * MIN_PREFIX).div_ceil(SYMBOL_BITS);
+
+/// Maximum length of the domain: what the longest local part leaves of an address ([`EMAIL_LIMIT`]).
+const DOMAIN_LIMIT: usize = EMAIL_LIMIT - LOCAL_PART_LIMIT - 1;
 
 /// The symbols of a tag, in order.
 const SYMBOLS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
@@ -51,6 +54,9 @@ pub enum InvalidReturnPath {
     /// There is no room for a tag.
     #[error("has more than {OWN_LIMIT} characters before the @, which leaves no room for the tag of a delivery")]
     TooLong,
+    /// With a tag, it would be longer than an address may be.
+    #[error("has more than {DOMAIN_LIMIT} characters after the @, which leaves no room for the tag of a delivery")]
+    DomainTooLong,
     /// There is a `+`, which begins the tag.
     #[error("has a + before the @, which begins the tag of a delivery")]
     HasTag,
@@ -76,6 +82,9 @@ impl FromStr for ReturnPath {
         let (local, domain) = address.as_str().rsplit_once('@').ok_or(InvalidEmailAddress)?;
         if local.len() > OWN_LIMIT {
             return Err(InvalidReturnPath::TooLong);
+        }
+        if domain.len() > DOMAIN_LIMIT {
+            return Err(InvalidReturnPath::DomainTooLong);
         }
         if local.contains('+') {
             return Err(InvalidReturnPath::HasTag);
@@ -315,6 +324,10 @@ mod tests {
             ("Bounces <bounces@bank.example>", InvalidReturnPath::Address(InvalidEmailAddress)),
             ("a+b@bank.example", InvalidReturnPath::HasTag),
             ("bounces-of-a-long-name@bank.example", InvalidReturnPath::TooLong),
+            (
+                &format!("b@{}.example", ["x".repeat(60), "y".repeat(60), "z".repeat(60)].join(".")),
+                InvalidReturnPath::DomainTooLong,
+            ),
         ] {
             assert_eq!(bad.parse::<ReturnPath>(), Err(error), "{bad}");
         }

@@ -16,8 +16,8 @@ pub const MAIL_LIMIT: usize = 256 * 1024;
 /// Maximum number of tags that are looked at. A report has one, in several headers.
 const MAX_TAGS: usize = 8;
 /// Stack of the thread that parses, in bytes. Messages may be nested as often as their size allows, and are dropped
-/// recursively.
-const STACK: usize = 64 * 1024 * 1024;
+/// recursively: of nested messages, 512 KiB overflow the 2 MiB of a worker thread.
+const STACK: usize = 16 * 1024 * 1024;
 /// The headers that name whom a message was delivered to.
 const RECIPIENT_HEADERS: [&str; 8] = [
     "To",

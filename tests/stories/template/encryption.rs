@@ -36,6 +36,12 @@ fn stored_data_is_encrypted_with_the_configured_key() {
         assert_eq!(with["SSEType"], "KMS", "{name}");
         assert_eq!(with["SSEEnabled"].as_bool(), Some(true), "{name}");
     }
+    for (name, bucket) in of_type(&resources, "AWS::S3::Bucket") {
+        let rule = &bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"][0];
+        let default = &rule["ServerSideEncryptionByDefault"];
+        assert_eq!(default["KMSMasterKeyID"], key, "{name}");
+        assert_eq!(default["SSEAlgorithm"], Value::Sequence(vec!["HasKey".into(), "aws:kms".into(), "AES256".into()]));
+    }
     for (name, queue) in of_type(&resources, "AWS::SQS::Queue") {
         // SQS accepts one kind of encryption: its own, unless there is a key.
         let own = Value::Sequence(vec!["HasKey".into(), "AWS::NoValue".into(), true.into()]);
@@ -58,5 +64,23 @@ fn every_role_may_use_the_key_through_aws_services_only() {
         assert_eq!(statement["Resource"], "KmsKeyArn");
         let services = &statement["Condition"]["StringEquals"]["kms:ViaService"];
         assert!(each(services).count() > 0, "the key cannot be used directly");
+    }
+}
+
+#[test]
+fn buckets_are_private_and_keep_nothing_for_ever() {
+    let resources = resources();
+    for (name, bucket) in of_type(&resources, "AWS::S3::Bucket") {
+        let access = bucket["PublicAccessBlockConfiguration"].as_mapping().unwrap();
+        assert!(access.len() == 4 && access.values().all(|blocked| blocked.as_bool() == Some(true)), "{name}");
+        let rule = &bucket["LifecycleConfiguration"]["Rules"][0];
+        assert_eq!((rule["Status"].as_str(), rule["ExpirationInDays"].as_u64()), (Some("Enabled"), Some(14)), "{name}");
+        let policies = of_type(&resources, "AWS::S3::BucketPolicy");
+        let policy = policies.iter().find(|(_, policy)| named(&policy["Bucket"]) == name).unwrap().1;
+        for statement in each(&policy["PolicyDocument"]["Statement"]) {
+            let is_denial = statement["Effect"] == "Deny" && statement["Principal"] == "*";
+            let source = &statement["Condition"]["StringEquals"]["aws:SourceAccount"];
+            assert!(is_denial || source == "AWS::AccountId", "{name}: only services of the account");
+        }
     }
 }
