@@ -5,7 +5,7 @@ use std::time::Duration;
 use delivery::{DeferReason, RefusalKind, SendError};
 use domain::TransportId;
 use domain::push::OutcomeCounts;
-use serde_json::{Value, json};
+use serde_json::json;
 use testing::Fault;
 
 use crate::bank::{Bank, assert_waits, sent};
