@@ -107,7 +107,8 @@ pub(crate) async fn push_again(
         return Err(Hindrance::StillOpen.into());
     }
     tracing::info!(
-        offer.id = %id.offer, push.number = id.number, retry_rejected, accept_repeats, lost_deliveries, by = request.requested_by,
+        offer.id = %id.offer, push.number = id.number, retry_rejected, accept_repeats, lost_deliveries,
+        by = request.requested_by,
         "push requested"
     );
     let location = [(LOCATION, format!("./pushes/{}", id.number))];
