@@ -144,7 +144,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Server<S> {
                 let rest = self.buffer.split_off(at + end.len());
                 return Some(std::mem::replace(&mut self.buffer, rest));
             }
-            if self.stream.read_buf(&mut self.buffer).await.expect("a pipe does not fail") == 0 {
+            // A connection that breaks ends as well.
+            if self.stream.read_buf(&mut self.buffer).await.unwrap_or(0) == 0 {
                 return None;
             }
         }
