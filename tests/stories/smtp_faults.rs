@@ -58,7 +58,7 @@ async fn smtp_outage_is_waited_out_without_duplicates() {
 async fn temporary_rejection_is_retried() {
     let (_guard, bank) = bank().await;
     bank.put_many(90).await;
-    let third = |at: &str| json!({"at": at, "do": {"reply": "454 4.7.0 too many, come back later"}, "every": 3});
+    let third = |at: &str| json!({"at": at, "do": {"reply": "451 4.7.0 too many, come back later"}, "every": 3});
     bank.smtp_faults(json!([third("rcpt"), third("message")])).await;
     let offer = bank.post_offer(&json!({"code": "LATER", "description": "Hello"})).await;
     let push = bank.wait_until_completed(&offer).await;
@@ -174,8 +174,10 @@ async fn closed_connections_are_replaced() {
 async fn slow_reply_is_matched_to_its_message() {
     let (_guard, bank) = bank().await;
     bank.put_many(30).await;
-    // Longer than the timeout of a command, and as long as a virus scanner may take for a message.
+    // As long as a server may check a recipient; longer than all commands may take; as long as a virus scanner may take
+    // for a message.
     bank.smtp_faults(json!([
+        {"at": "rcpt", "do": {"wait": 31_000}, "after": 4, "times": 1},
         {"at": "rcpt", "do": {"wait": 7_000}, "every": 6, "times": 3},
         {"at": "message", "do": {"wait": 12_000}, "every": 5, "times": 2},
     ]))
@@ -236,7 +238,7 @@ async fn unanswering_server_opens_the_breaker() {
 async fn temporary_rejection_is_shown_on_the_push() {
     let (_guard, bank) = bank().await;
     bank.put_many(5).await;
-    bank.smtp_faults(json!([{"at": "rcpt", "do": {"reply": "454 4.7.0 the day's quota is used"}}])).await;
+    bank.smtp_faults(json!([{"at": "rcpt", "do": {"reply": "452 4.7.0 the day's quota is used"}}])).await;
     let offer = bank.post_offer(&json!({"code": "QUOTA", "description": "Hello"})).await;
     let push = wait_for("the push to show what it waits for", async || {
         let push = bank.push(&offer).await;

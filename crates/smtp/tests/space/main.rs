@@ -107,6 +107,9 @@ async fn check(plan: &Plan) -> (Sent, Option<Sent>) {
         let refused = plan.refused.is_some_and(|step| stage(step) == error.stage);
         assert!(planned || refused, "{what}: {error}");
     }
+    // A connection that the client thinks it can use is one that the server serves.
+    let is_dead = matches!(&second, Some(Err(error)) if error.reply().is_none());
+    assert!(!is_dead || plan.step == Step::Reset || plan.form.then != Then::Continue, "{what}: {first:?} {second:?}");
     let long = if plan.form.then == Then::Repeat { 0 } else { plan.form.bytes.len() };
     assert!(seen.sent <= MAX_READ.max(long + 2_000), "{what}: {}", seen.sent);
     (first, second)
