@@ -84,7 +84,7 @@ async fn one_refused_recipient_does_not_hold_the_offer_up() {
     };
     waits_for_one(1, "sent").await;
 
-    let again = bank.call("POST", &format!("/offers/{}/pushes", id_of(&offer)), &Value::Null).await;
+    let again = bank.call("POST", &format!("/offers/{}/pushes", id_of(&offer)), &json!({})).await;
     assert_eq!((again.status, &again.json()["number"]), (202, &json!(2)), "{}", again.text);
     waits_for_one(2, "alreadyServed").await;
     bank.smtp_faults(json!([])).await;
