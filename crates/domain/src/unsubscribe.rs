@@ -34,7 +34,7 @@ pub struct Subscription {
 }
 
 /// The keys of tokens: the current one, which signs, and older ones, whose links still work.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct KeyRing {
     current: String,
     keys: BTreeMap<String, String>,

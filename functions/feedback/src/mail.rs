@@ -14,7 +14,7 @@ use crate::verdict::{Verdict, of_status, status};
 /// How much of a message is read, in bytes. A report precedes the returned message, which may be large.
 pub const MAIL_LIMIT: usize = 256 * 1024;
 /// Maximum number of tags that are looked at. A report has one, in several headers.
-const MAX_TAGS: usize = 8;
+const MAX_TAGS: usize = 4;
 /// Stack of the thread that parses, in bytes. Messages may be nested as often as their size allows, and are dropped
 /// recursively: of nested messages, 512 KiB overflow the 2 MiB of a worker thread.
 const STACK: usize = 16 * 1024 * 1024;

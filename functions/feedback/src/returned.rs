@@ -91,7 +91,7 @@ impl App {
         match self.deliveries.of_tag(tag, &ring).await? {
             TaggedDelivery::Forged => {
                 let newer = (self.ring)(RECHECK_AGE).await.map_err(FeedbackError::Keys)?;
-                if std::sync::Arc::ptr_eq(&ring, &newer) {
+                if ring == newer {
                     return Ok(TaggedDelivery::Forged);
                 }
                 Ok(self.deliveries.of_tag(tag, &newer).await?)

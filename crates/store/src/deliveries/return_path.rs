@@ -13,7 +13,7 @@ use crate::attributes::{Item, text};
 
 /// Maximum number of calls for a customer's id that is longer than a tag: one for each shard, and some for ids of which
 /// many begin in the same way.
-const CALLS: usize = 64;
+const CALLS: usize = 32;
 
 /// What the tag of a return path belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
