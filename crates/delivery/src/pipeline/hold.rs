@@ -34,7 +34,7 @@ pub(super) const REFUSED_WAIT: SignedDuration = SignedDuration::from_secs(5);
 pub(super) enum Judgement {
     /// The recipient's.
     Recipient,
-    /// Ours or the content's: nobody's messages are accepted.
+    /// Ours or the content's: no message is accepted.
     Held,
     /// Not known yet: the recipient is tried again.
     Unclear,
@@ -320,7 +320,7 @@ mod tests {
             (3, None, 1, false, Judgement::Unclear),
             (4, None, 1, false, Judgement::Recipient),
             (4, None, 4, false, Judgement::Recipient),
-            // Five different recipients, and nobody is accepted.
+            // Five different recipients, and none is accepted.
             (0, None, 5, false, Judgement::Held),
             (0, Some(5), 5, false, Judgement::Held),
             (1, Some(11), 5, false, Judgement::Held),

@@ -49,7 +49,7 @@ fn left_in(batches: &[Batch]) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_of_everybody_are_nobodys_failure_and_all_are_served_afterwards() {
+async fn refusals_of_every_recipient_fail_none_and_all_are_served_afterwards() {
     for suspect in Suspect::ALL {
         for (customers, size) in [(100, 25), (30, 4), (6, 1)] {
             let bank = Bank::with_customers(customers).await;
@@ -106,7 +106,7 @@ async fn few_recipients_who_are_refused_without_others_have_failed_after_five_re
 
 /// A provider blocks us in the middle of a push.
 #[tokio::test(start_paused = true)]
-async fn refusals_that_begin_in_the_middle_of_a_push_fail_nobody() {
+async fn refusals_that_begin_in_the_middle_of_a_push_fail_no_recipient() {
     for suspect in Suspect::ALL {
         let bank = Bank::with_customers(100).await.with_rate(20);
         let batches = bank.push_in_batches_of(25, 1).await;
@@ -260,7 +260,7 @@ async fn unknown_address_is_suppressed_while_others_are_accepted() {
 
 /// A provider has once said so of all of its customers, for hours.
 #[tokio::test(start_paused = true)]
-async fn unknown_addresses_are_not_suppressed_while_nobody_is_accepted() {
+async fn unknown_addresses_are_not_suppressed_while_no_recipient_is_accepted() {
     let bank = Bank::with_customers(20).await;
     let batch = bank.push(1).await;
     bank.smtp.always(unknown());

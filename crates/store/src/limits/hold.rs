@@ -19,7 +19,7 @@ use crate::StoreError;
 use crate::attributes::{millis, number, text, texts};
 use crate::table::{Conditional, never_own};
 
-/// This many different recipients refused in a row, with nobody accepted, are no coincidence.
+/// This many different recipients refused in a row, with none accepted, are no coincidence.
 pub const RUN_LENGTH: usize = 5;
 /// How long the item of a push is kept after its last refusal. Longer than any push waits between two of them.
 const KEEP: SignedDuration = SignedDuration::from_hours(24 * 30);
