@@ -122,11 +122,51 @@ async fn permanent_rejection_fails_only_that_recipient() {
 }
 
 #[tokio::test]
+async fn unknown_address_is_suppressed_and_not_tried_for_the_next_offer() {
+    let (_guard, bank) = bank().await;
+    bank.put_many(3).await;
+    let fault = json!({"at": "rcpt", "to": bank.address("c1"), "do": {"reply": "550 5.1.1 no such user"}});
+    bank.smtp_faults(json!([fault])).await;
+    let first = bank.post_offer(&json!({"code": "UNKNOWN", "description": "Hello"})).await;
+    assert_eq!(bank.wait_until_completed(&first).await["failed"], 1);
+    let failed = bank.deliveries(&first, "state=failed").await;
+    assert_eq!((&failed[0]["reasonCode"], failed.len()), (&json!("addressUnknown"), 1));
+    let suppression = bank.call("GET", &format!("/suppressions/email/{}", bank.address("c1")), &json!(null)).await;
+    assert_eq!(suppression.json()["reason"], "bounced", "{}", suppression.text);
+    let second = bank.post_offer(&json!({"code": "UNKNOWN2", "description": "Hello"})).await;
+    assert_eq!(bank.wait_until_completed(&second).await["suppressed"], 1);
+    bank.smtp_faults(json!([])).await;
+}
+
+/// The same code means a closed mailbox elsewhere. It is the provider that blocks us, if it refuses all recipients.
+#[tokio::test]
+async fn provider_that_refuses_every_recipient_fails_none_and_holds_only_that_push() {
+    let (_guard, bank) = bank().await;
+    bank.put_many(60).await;
+    let refuse = |at: &str, reply: &str| json!({"at": at, "to": bank.domain(), "do": {"reply": reply}});
+    for (at, reply) in [("rcpt", "554 5.7.1 Client host rejected"), ("message", "554 5.7.1 rejected as spam")] {
+        bank.smtp_faults(json!([refuse(at, reply)])).await;
+        let offer = bank.post_offer(&json!({"code": "BLOCKED", "description": "Hello"})).await;
+        wait_for("the push to be held", async || {
+            let push = bank.push_number(&offer, 1).await;
+            let error = push["lastError"].as_str().unwrap_or_default();
+            ensure!(push["waitingFor"] == "provider" && error.contains("5.7.1"), "{push}");
+            assert_eq!(push["failed"], 0, "{push}");
+            Ok(())
+        })
+        .await;
+        bank.smtp_faults(json!([])).await;
+        let push = bank.wait_until_completed(&offer).await;
+        assert_eq!((&push["sent"], &push["failed"]), (&json!(60), &json!(0)), "{push}");
+    }
+}
+
+#[tokio::test]
 async fn rejected_customer_is_retried_at_a_new_address_or_on_request() {
     let (_guard, bank) = bank().await;
     bank.put_many(20).await;
     let refusals: Vec<Value> = (0..10)
-        .map(|i| json!({"at": "rcpt", "to": bank.address(&format!("c{i}")), "do": {"reply": "550 5.1.1 unknown"}}))
+        .map(|i| json!({"at": "rcpt", "to": bank.address(&format!("c{i}")), "do": {"reply": "550 5.2.1 disabled"}}))
         .collect();
     bank.smtp_faults(refusals.into()).await;
     let offer = bank.post_offer(&json!({"code": "ADDRESS", "description": "Hello"})).await;

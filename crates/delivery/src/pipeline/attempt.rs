@@ -10,7 +10,7 @@ use store::suppressions::Reason;
 
 use super::deferral::Unfinished;
 use super::deliverer::Deliverer;
-use super::hold::{Judgement, judge, others_were_accepted};
+use super::judgement::{Judgement, judge, others_were_accepted};
 use super::meaning::{Circumstances, Kept, Meaning, Record, Suppression, classify};
 use super::round::{NotificationState, Round};
 use crate::compose::Compose;

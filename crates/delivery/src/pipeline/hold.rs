@@ -1,97 +1,28 @@
-//! Refusals whose fault is unclear, and what the other messages show about them.
-//!
-//! A recipient who is refused ambiguously is tried again. If the provider has accepted a message since, the second
-//! refusal is the recipient's fault. If it has refused many different recipients in a row, the fault is ours, or the
-//! content's: the push is held, and its recipients are tried again until one of them is accepted.
+//! How the messages of a round fare, what other rounds need to know of it, and holding a push.
 
 use std::sync::atomic::Ordering;
 
-use domain::notification::{ReasonCode, Suspect};
+use domain::notification::Suspect;
 use domain::queue::Batch;
 use domain::{AddressHash, CustomerId};
 use jiff::{SignedDuration, Timestamp};
 use store::StoreError;
-use store::deliveries::{FinalOutcome, KnownDeliveries, PastRefusal, PendingDelivery};
-use store::limits::{Evidence, OpenResult, RUN_LENGTH, Scope};
+use store::deliveries::KnownDeliveries;
+use store::limits::{Evidence, OpenResult, Scope};
 
 use super::breaker::{SelectedTransport, emit_breaker_state};
 use super::deferral::Unfinished;
 use super::deliverer::Deliverer;
-use super::meaning::{MAX_UNANSWERED, Suppression, failed};
+use super::judgement::{resolve, waits_for_evidence};
+use super::meaning::Suppression;
 use super::round::{NotificationState, Round};
 use crate::compose::Compose;
 use crate::transport::Transport;
 
 /// An acceptance is recorded this often, for the batches that are sent at the same time.
 const RECORD_EVERY: SignedDuration = SignedDuration::from_secs(10);
-/// A message that was accepted this long before a refusal, or later, shows that the provider accepts our mail.
-const MAX_ACCEPTANCE_AGE: SignedDuration = SignedDuration::from_secs(60);
 /// Batches with recipients who were not refused yet may probe first: those with none wait this much longer.
 pub(super) const REFUSED_WAIT: SignedDuration = SignedDuration::from_secs(5);
-
-/// Whose fault an ambiguous refusal is, by what the other messages show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Judgement {
-    /// The recipient's.
-    Recipient,
-    /// Ours or the content's: no message is accepted.
-    Held,
-    /// Not known yet: the recipient is tried again.
-    Unclear,
-}
-
-/// Judges an ambiguous refusal. `past` is the recipient's refusal before; `evidence` is how the other messages have
-/// fared, this refusal included.
-pub(super) fn judge(past: Option<&PastRefusal>, evidence: &Evidence) -> Judgement {
-    let others_accepted_since = past.is_some_and(|past| evidence.accepted_at > Some(past.at));
-    if evidence.refused >= RUN_LENGTH && !evidence.is_cleared {
-        Judgement::Held
-    } else if others_accepted_since || past.is_some_and(|past| past.count as usize + 1 >= RUN_LENGTH) {
-        // The second reason: no other recipient is refused, or too few are left to show anything.
-        Judgement::Recipient
-    } else {
-        Judgement::Unclear
-    }
-}
-
-/// Whether others were accepted around `at`, so that a refusal then was not of us.
-pub(super) fn others_were_accepted(accepted_at: Option<Timestamp>, at: Timestamp) -> bool {
-    accepted_at.is_some_and(|accepted| accepted + MAX_ACCEPTANCE_AGE >= at)
-}
-
-/// The outcome of a delivery that need not be tried again.
-#[derive(Debug, PartialEq)]
-pub(super) struct Resolution {
-    pub(super) outcome: FinalOutcome,
-    /// Set if the address does not exist: whether others were accepted.
-    pub(super) unknown_address: Option<bool>,
-}
-
-/// Returns the outcome of a delivery if what happened before decides it. `accepted_at` is when the transport last
-/// accepted a message.
-pub(super) fn resolve(
-    pending: &PendingDelivery,
-    address_hash: &AddressHash,
-    accepted_at: Option<Timestamp>,
-    now: Timestamp,
-    retry_for: SignedDuration,
-) -> Option<Resolution> {
-    let decided = |code, reason: &str| Resolution {
-        outcome: failed(address_hash.clone(), code, reason.to_owned()),
-        unknown_address: None,
-    };
-    if pending.unanswered >= MAX_UNANSWERED {
-        return Some(decided(ReasonCode::NoResponse, "handed over twice without a response"));
-    }
-    let refusal = pending.refusal.as_ref().filter(|refusal| refusal.is_at(address_hash))?;
-    if refusal.code == Some(ReasonCode::AddressUnknown) {
-        let others = others_were_accepted(accepted_at, refusal.at);
-        let resolution = decided(ReasonCode::AddressUnknown, &refusal.reason);
-        return Some(Resolution { unknown_address: Some(others), ..resolution });
-    }
-    let is_over = refusal.since + retry_for <= now;
-    is_over.then(|| decided(refusal.code.unwrap_or(ReasonCode::RefusedForNow), &refusal.reason))
-}
 
 /// How messages have fared, as far as this round knows.
 #[derive(Debug)]
@@ -188,7 +119,7 @@ where
         customers
     }
 
-    /// Records the outcome of a notification if what happened before decides it.
+    /// The state of a notification if what happened before decides it: records its outcome, or defers it.
     pub(super) async fn resolve(
         &self,
         round: &Round<'_, C, T>,
@@ -197,10 +128,15 @@ where
     ) -> Result<Option<NotificationState>, StoreError> {
         let Some(pending) = round.known.pending.get(id) else { return Ok(None) };
         let address_hash = AddressHash::of(round.batch.channel, address);
-        let accepted_at = round.fared.lock().expect("nothing panics while holding the lock").accepted_at();
+        let (of_transport, is_cleared) = {
+            let fared = round.fared.lock().expect("nothing panics while holding the lock");
+            (fared.of_transport, fared.of_push.is_cleared)
+        };
         let now = self.sources.now();
-        let Some(resolution) = resolve(pending, &address_hash, accepted_at, now, self.retry_for) else {
-            return Ok(None);
+        let resolved = resolve(pending, &address_hash, of_transport.accepted_at, now, self.retry_for);
+        let Some(resolution) = resolved else {
+            let waits = waits_for_evidence(pending, &of_transport, is_cleared);
+            return Ok(waits.then_some(NotificationState::Unfinished(Unfinished::NotAccepted)));
         };
         if let Some(others_are_accepted) = resolution.unknown_address {
             let suppression = Suppression::Unknown { others_are_accepted };
@@ -279,94 +215,14 @@ where
 
 #[cfg(test)]
 mod tests {
-    use domain::Channel;
-
     use super::*;
 
-    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
-    const RETRY_FOR: SignedDuration = SignedDuration::from_hours(72);
-
     fn after(seconds: i64) -> Timestamp {
-        NOW + SignedDuration::from_secs(seconds)
-    }
-
-    fn address_hash() -> AddressHash {
-        AddressHash::of(Channel::Email, "asha@example.com")
-    }
-
-    /// The last of so many refusals, the first of them at 0.
-    fn refusal(at: Timestamp, count: u32, code: ReasonCode) -> PastRefusal {
-        let (since, reason, address_hash) = (NOW, "why".to_owned(), address_hash().to_string());
-        PastRefusal { at, since, count, code: Some(code), reason, address_hash }
+        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
     }
 
     fn evidence(accepted_at: Option<i64>, refused: usize, is_cleared: bool) -> Evidence {
         Evidence { accepted_at: accepted_at.map(after), refused, is_cleared }
-    }
-
-    #[test]
-    fn other_messages_show_whose_fault_a_refusal_is() {
-        for (refusals, accepted_at, refused, is_cleared, expected) in [
-            // The first refusal shows nothing, whoever was accepted before.
-            (0, None, 1, false, Judgement::Unclear),
-            (0, Some(5), 1, false, Judgement::Unclear),
-            (0, Some(5), 4, false, Judgement::Unclear),
-            // Refused at 10, and again after another was accepted.
-            (1, Some(11), 1, false, Judgement::Recipient),
-            (1, Some(11), 4, false, Judgement::Recipient),
-            (1, Some(10), 1, false, Judgement::Unclear),
-            (1, None, 1, false, Judgement::Unclear),
-            // Refused as often as it takes to hold a push, while no others are refused.
-            (3, None, 1, false, Judgement::Unclear),
-            (4, None, 1, false, Judgement::Recipient),
-            (4, None, 4, false, Judgement::Recipient),
-            // Five different recipients, and none is accepted.
-            (0, None, 5, false, Judgement::Held),
-            (0, Some(5), 5, false, Judgement::Held),
-            (1, Some(11), 5, false, Judgement::Held),
-            (4, None, 5, false, Judgement::Held),
-            // Other pushes' messages are accepted at the same time.
-            (0, Some(5), 5, true, Judgement::Unclear),
-            (1, Some(11), 5, true, Judgement::Recipient),
-        ] {
-            let past = (refusals > 0).then(|| refusal(after(10), refusals, ReasonCode::Refused));
-            let judged = judge(past.as_ref(), &evidence(accepted_at, refused, is_cleared));
-            assert_eq!(judged, expected, "{refusals} before, {accepted_at:?}, {refused} refused, {is_cleared}");
-        }
-    }
-
-    #[test]
-    fn what_happened_before_decides_some_deliveries() {
-        let hour = 3600;
-        let of = |unanswered, refusal| PendingDelivery { unanswered, refusal };
-        let temporary = |at| Some(refusal(after(at), 9, ReasonCode::RefusedForNow));
-        let unknown = Some(refusal(after(100), 1, ReasonCode::AddressUnknown));
-        for (pending, accepted_at, now, expected) in [
-            (of(0, None), None, 0, None),
-            (of(1, None), None, 0, None),
-            (of(2, None), None, 0, Some((ReasonCode::NoResponse, "handed over twice without a response", None))),
-            (of(0, temporary(71 * hour)), None, 72 * hour - 1, None),
-            (of(0, temporary(71 * hour)), None, 72 * hour, Some((ReasonCode::RefusedForNow, "why", None))),
-            (of(0, unknown.clone()), None, 101, Some((ReasonCode::AddressUnknown, "why", Some(false)))),
-            (of(0, unknown.clone()), Some(39), 101, Some((ReasonCode::AddressUnknown, "why", Some(false)))),
-            (of(0, unknown.clone()), Some(40), 101, Some((ReasonCode::AddressUnknown, "why", Some(true)))),
-            (of(0, unknown), Some(101), 101, Some((ReasonCode::AddressUnknown, "why", Some(true)))),
-        ] {
-            let resolved = resolve(&pending, &address_hash(), accepted_at.map(after), after(now), RETRY_FOR);
-            let expected = expected.map(|(code, reason, unknown_address)| Resolution {
-                outcome: failed(address_hash(), code, reason.to_owned()),
-                unknown_address,
-            });
-            assert_eq!(resolved, expected, "{pending:?} at {now}");
-        }
-    }
-
-    #[test]
-    fn refusal_at_another_address_decides_nothing() {
-        let refusal = refusal(after(0), 9, ReasonCode::AddressUnknown);
-        let pending = PendingDelivery { unanswered: 0, refusal: Some(refusal) };
-        let new_address = AddressHash::of(Channel::Email, "asha@bank.example");
-        assert_eq!(resolve(&pending, &new_address, None, after(1_000_000), RETRY_FOR), None);
     }
 
     #[test]

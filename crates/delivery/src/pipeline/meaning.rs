@@ -6,7 +6,7 @@ use store::deliveries::FinalOutcome;
 
 use super::breaker::Signal;
 use super::deferral::Unfinished;
-use super::hold::Judgement;
+use super::judgement::Judgement;
 use super::round::{Counted, NotificationState};
 use crate::transport::{Accepted, Refusal, RefusalKind, SendError};
 

@@ -18,7 +18,8 @@
 //! |---|---|
 //! | the order of the steps | this file |
 //! | which transport is called, and when its breaker opens or closes | `breaker` |
-//! | refusals whose fault is unclear, and when a push is held | `hold` |
+//! | whose fault an unclear refusal is | `judgement` |
+//! | how messages fare, and holding a push | `hold` |
 //! | who must not get a message | `screening` |
 //! | the share of the rate limit | `rate` |
 //! | how a message is sent, and its outcome recorded | `attempt` |
@@ -60,6 +61,7 @@ mod breaker;
 mod deferral;
 mod deliverer;
 mod hold;
+mod judgement;
 mod meaning;
 mod progress;
 mod rate;

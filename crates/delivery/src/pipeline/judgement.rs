@@ -1,0 +1,200 @@
+//! Whose fault a refusal is if its code does not show it: what the other messages show, and what happened before.
+//!
+//! A recipient who is refused ambiguously is tried again. If the provider has accepted a message since, the second
+//! refusal is the recipient's fault. If it has refused many different recipients in a row, the fault is ours, or the
+//! content's: the push is held, and its recipients are tried again until one of them is accepted.
+
+use domain::AddressHash;
+use domain::notification::ReasonCode;
+use jiff::{SignedDuration, Timestamp};
+use store::deliveries::{FinalOutcome, PastRefusal, PendingDelivery};
+use store::limits::{Evidence, RUN_LENGTH};
+
+use super::meaning::{MAX_UNANSWERED, failed};
+
+/// A message that was accepted this long before a refusal, or later, shows that the provider accepts our mail.
+const MAX_ACCEPTANCE_AGE: SignedDuration = SignedDuration::from_secs(60);
+/// Whose fault an ambiguous refusal is, by what the other messages show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judgement {
+    /// The recipient's.
+    Recipient,
+    /// Ours or the content's: no message is accepted.
+    Held,
+    /// Not known yet: the recipient is tried again.
+    Unclear,
+}
+
+/// Judges an ambiguous refusal. `past` is the recipient's refusal before; `evidence` is how the other messages have
+/// fared, this refusal included.
+pub(super) fn judge(past: Option<&PastRefusal>, evidence: &Evidence) -> Judgement {
+    let others_accepted_since = past.is_some_and(|past| evidence.accepted_at > Some(past.at));
+    // No other recipient is refused, or too few are left to show anything.
+    let few_are_refused = evidence.refused < RUN_LENGTH;
+    let is_refused_often = past.is_some_and(|past| past.count as usize + 1 >= RUN_LENGTH);
+    if !few_are_refused && !evidence.is_cleared {
+        Judgement::Held
+    } else if others_accepted_since || (few_are_refused && is_refused_often) {
+        Judgement::Recipient
+    } else {
+        Judgement::Unclear
+    }
+}
+
+/// Whether another attempt would show nothing, after an ambiguous refusal: many recipients of a push that is cleared are
+/// refused, and no message has been accepted since.
+pub(super) fn waits_for_evidence(pending: &PendingDelivery, of_transport: &Evidence, is_cleared: bool) -> bool {
+    let accepted_since = |at| of_transport.accepted_at > Some(at);
+    let is_unclear = |refusal: &PastRefusal| refusal.code == Some(ReasonCode::Refused) && !accepted_since(refusal.at);
+    is_cleared && of_transport.refused >= RUN_LENGTH && pending.refusal.as_ref().is_some_and(is_unclear)
+}
+
+/// Whether others were accepted around `at`, so that a refusal then was not of us.
+pub(super) fn others_were_accepted(accepted_at: Option<Timestamp>, at: Timestamp) -> bool {
+    accepted_at.is_some_and(|accepted| accepted + MAX_ACCEPTANCE_AGE >= at)
+}
+
+/// The outcome of a delivery that need not be tried again.
+#[derive(Debug, PartialEq)]
+pub(super) struct Resolution {
+    pub(super) outcome: FinalOutcome,
+    /// Set if the address does not exist: whether others were accepted.
+    pub(super) unknown_address: Option<bool>,
+}
+
+/// Returns the outcome of a delivery if what happened before decides it. `accepted_at` is when the transport last
+/// accepted a message.
+pub(super) fn resolve(
+    pending: &PendingDelivery,
+    address_hash: &AddressHash,
+    accepted_at: Option<Timestamp>,
+    now: Timestamp,
+    retry_for: SignedDuration,
+) -> Option<Resolution> {
+    let decided = |code, reason: &str| Resolution {
+        outcome: failed(address_hash.clone(), code, reason.to_owned()),
+        unknown_address: None,
+    };
+    if pending.unanswered >= MAX_UNANSWERED {
+        return Some(decided(ReasonCode::NoResponse, "handed over twice without a response"));
+    }
+    let refusal = pending.refusal.as_ref().filter(|refusal| refusal.is_at(address_hash))?;
+    if refusal.code == Some(ReasonCode::AddressUnknown) {
+        let others = others_were_accepted(accepted_at, refusal.at);
+        let resolution = decided(ReasonCode::AddressUnknown, &refusal.reason);
+        return Some(Resolution { unknown_address: Some(others), ..resolution });
+    }
+    let is_over = refusal.since + retry_for <= now;
+    is_over.then(|| decided(refusal.code.unwrap_or(ReasonCode::RefusedForNow), &refusal.reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::Channel;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+    const RETRY_FOR: SignedDuration = SignedDuration::from_hours(72);
+
+    fn after(seconds: i64) -> Timestamp {
+        NOW + SignedDuration::from_secs(seconds)
+    }
+
+    fn address_hash() -> AddressHash {
+        AddressHash::of(Channel::Email, "asha@example.com")
+    }
+
+    /// The last of so many refusals, the first of them at 0.
+    fn refusal(at: Timestamp, count: u32, code: ReasonCode) -> PastRefusal {
+        let (since, reason, address_hash) = (NOW, "why".to_owned(), address_hash().to_string());
+        PastRefusal { at, since, count, code: Some(code), reason, address_hash }
+    }
+
+    fn evidence(accepted_at: Option<i64>, refused: usize, is_cleared: bool) -> Evidence {
+        Evidence { accepted_at: accepted_at.map(after), refused, is_cleared }
+    }
+
+    #[test]
+    fn other_messages_show_whose_fault_a_refusal_is() {
+        for (refusals, accepted_at, refused, is_cleared, expected) in [
+            // The first refusal shows nothing, whoever was accepted before.
+            (0, None, 1, false, Judgement::Unclear),
+            (0, Some(5), 1, false, Judgement::Unclear),
+            (0, Some(5), 4, false, Judgement::Unclear),
+            // Refused at 10, and again after another was accepted.
+            (1, Some(11), 1, false, Judgement::Recipient),
+            (1, Some(11), 4, false, Judgement::Recipient),
+            (1, Some(10), 1, false, Judgement::Unclear),
+            (1, None, 1, false, Judgement::Unclear),
+            // Refused as often as it takes to hold a push, while no others are refused.
+            (3, None, 1, false, Judgement::Unclear),
+            (4, None, 1, false, Judgement::Recipient),
+            (4, None, 4, false, Judgement::Recipient),
+            // Five different recipients, and none is accepted.
+            (0, None, 5, false, Judgement::Held),
+            (0, Some(5), 5, false, Judgement::Held),
+            (1, Some(11), 5, false, Judgement::Held),
+            (4, None, 5, false, Judgement::Held),
+            // Other pushes' messages are accepted at the same time.
+            (0, Some(5), 5, true, Judgement::Unclear),
+            (1, Some(11), 5, true, Judgement::Recipient),
+            (9, Some(5), 5, true, Judgement::Unclear),
+        ] {
+            let past = (refusals > 0).then(|| refusal(after(10), refusals, ReasonCode::Refused));
+            let judged = judge(past.as_ref(), &evidence(accepted_at, refused, is_cleared));
+            assert_eq!(judged, expected, "{refusals} before, {accepted_at:?}, {refused} refused, {is_cleared}");
+        }
+    }
+
+    #[test]
+    fn what_happened_before_decides_some_deliveries() {
+        let hour = 3600;
+        let of = |unanswered, refusal| PendingDelivery { unanswered, refusal };
+        let temporary = |at| Some(refusal(after(at), 9, ReasonCode::RefusedForNow));
+        let unknown = Some(refusal(after(100), 1, ReasonCode::AddressUnknown));
+        for (pending, accepted_at, now, expected) in [
+            (of(0, None), None, 0, None),
+            (of(1, None), None, 0, None),
+            (of(2, None), None, 0, Some((ReasonCode::NoResponse, "handed over twice without a response", None))),
+            (of(0, temporary(71 * hour)), None, 72 * hour - 1, None),
+            (of(0, temporary(71 * hour)), None, 72 * hour, Some((ReasonCode::RefusedForNow, "why", None))),
+            (of(0, unknown.clone()), None, 101, Some((ReasonCode::AddressUnknown, "why", Some(false)))),
+            (of(0, unknown.clone()), Some(39), 101, Some((ReasonCode::AddressUnknown, "why", Some(false)))),
+            (of(0, unknown.clone()), Some(40), 101, Some((ReasonCode::AddressUnknown, "why", Some(true)))),
+            (of(0, unknown), Some(101), 101, Some((ReasonCode::AddressUnknown, "why", Some(true)))),
+        ] {
+            let resolved = resolve(&pending, &address_hash(), accepted_at.map(after), after(now), RETRY_FOR);
+            let expected = expected.map(|(code, reason, unknown_address)| Resolution {
+                outcome: failed(address_hash(), code, reason.to_owned()),
+                unknown_address,
+            });
+            assert_eq!(resolved, expected, "{pending:?} at {now}");
+        }
+    }
+
+    #[test]
+    fn recipients_of_a_cleared_push_are_tried_again_once_another_is_accepted() {
+        let of = |code| PendingDelivery { unanswered: 0, refusal: Some(refusal(after(10), 1, code)) };
+        let (unclear, busy) = (of(ReasonCode::Refused), of(ReasonCode::RefusedForNow));
+        for (pending, accepted_at, refused, is_cleared, expected) in [
+            (&unclear, Some(5), 5, true, true),
+            (&unclear, Some(11), 5, true, false),
+            (&unclear, Some(5), 4, true, false),
+            (&unclear, Some(5), 5, false, false),
+            (&busy, Some(5), 5, true, false),
+            (&PendingDelivery { unanswered: 1, refusal: None }, Some(5), 5, true, false),
+        ] {
+            let waits = waits_for_evidence(pending, &evidence(accepted_at, refused, false), is_cleared);
+            assert_eq!(waits, expected, "{pending:?}, {accepted_at:?}, {refused}, {is_cleared}");
+        }
+    }
+
+    #[test]
+    fn refusal_at_another_address_decides_nothing() {
+        let refusal = refusal(after(0), 9, ReasonCode::AddressUnknown);
+        let pending = PendingDelivery { unanswered: 0, refusal: Some(refusal) };
+        let new_address = AddressHash::of(Channel::Email, "asha@bank.example");
+        assert_eq!(resolve(&pending, &new_address, None, after(1_000_000), RETRY_FOR), None);
+    }
+}
