@@ -34,10 +34,12 @@ pub(crate) const fn of_status(status: EnhancedStatus) -> Verdict {
         // The message is too long for the mailbox (2.3) or the system (3.4), or its content is at fault (6). Policy (7)
         // may be about the recipient, about the message or about us: no reason to give an address up.
         (_, 2, 3) | (_, 3, 4) | (_, 6 | 7, _) => Verdict::Refused,
-        // A full mailbox, which some servers report as permanent; and "undefined", which is what a relay makes of a reply
-        // without a status.
-        (5, 2, 2) | (5, 0, _) => Verdict::Transient,
-        (5, ..) => Verdict::Permanent,
+        // The registered codes that are about the recipient's address, and a mailbox that is disabled.
+        (5, 1, 1..=6 | 9 | 10) | (5, 2, 1) => Verdict::Permanent,
+        // The sender's address, a quota of the sender (5.1.90 of Microsoft 365), or the protocol: about us, or not known.
+        (_, 1, 0 | 7 | 8) | (5, 1, _) | (_, 5, _) => Verdict::Refused,
+        // A full mailbox; systems and networks, which may be the bank's own relay's; and "undefined", which is what a relay
+        // makes of a reply without a status. Repeated, they count.
         _ => Verdict::Transient,
     }
 }
@@ -51,6 +53,8 @@ pub(crate) fn of_ses_bounce(bounce_type: &str, sub_type: &str, status: Option<En
             Verdict::Refused
         }
         (_, "MailboxFull", _) => Verdict::Transient,
+        // SES's own routing is in order: the domain is at fault.
+        (_, _, Some(EnhancedStatus { class: 5, subject: 4, .. })) => Verdict::Permanent,
         (_, _, Some(status)) => of_status(status),
         // SES has a status if a server reported a failure. What has none is, as a rule, an out-of-office reply, which SES
         // reports as `Transient`, `General` or as `Undetermined`.
@@ -102,28 +106,31 @@ mod tests {
     fn only_what_is_about_the_address_counts_against_it() {
         for (status, expected) in [
             ("5.0.0", Transient),
-            ("5.1.0", Permanent),
+            ("5.1.0", Refused),
             ("5.1.1", Permanent),
             ("5.1.2", Permanent),
             ("5.1.6", Permanent),
+            ("5.1.7", Refused),
+            ("5.1.8", Refused),
             ("5.1.10", Permanent),
-            ("5.2.0", Permanent),
+            ("5.1.90", Refused),
+            ("5.2.0", Transient),
             ("5.2.1", Permanent),
             ("5.2.2", Transient),
             ("5.2.3", Refused),
-            ("5.3.0", Permanent),
+            ("5.3.0", Transient),
             ("5.3.4", Refused),
-            ("5.4.1", Permanent),
-            ("5.4.4", Permanent),
-            ("5.4.6", Permanent),
-            ("5.5.0", Permanent),
+            ("5.4.1", Transient),
+            ("5.4.4", Transient),
+            ("5.4.6", Transient),
+            ("5.5.0", Refused),
             ("5.6.0", Refused),
             ("5.6.1", Refused),
             ("5.7.0", Refused),
             ("5.7.1", Refused),
             ("5.7.124", Refused),
             ("4.0.0", Transient),
-            ("4.1.8", Transient),
+            ("4.1.8", Refused),
             ("4.2.1", Transient),
             ("4.2.2", Transient),
             ("4.2.3", Refused),

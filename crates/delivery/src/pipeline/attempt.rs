@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::notification::ReasonCode;
 use domain::{AddressHash, TransportId};
 use jiff::Timestamp;
 use store::StoreError;
@@ -85,8 +86,11 @@ where
             }
             Err(SendError::Refused(Refusal { kind: RefusalKind::Ambiguous(suspect), .. })) => {
                 let evidence = self.note_refusal(round, *suspect, address_hash).await;
-                let past = claim.refusal.as_ref().filter(|past| past.is_at(address_hash));
-                judge(past, &evidence)
+                let past = claim.refusal.as_ref().filter(|past| {
+                    let is_ambiguous = past.code == Some(ReasonCode::Refused);
+                    is_ambiguous && past.is_at(address_hash) && past.transport == Some(round.selected.id)
+                });
+                judge(past, &evidence, self.sources.now())
             }
             Err(_) => Judgement::Unclear,
         };

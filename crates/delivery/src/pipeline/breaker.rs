@@ -124,10 +124,7 @@ where
             selected.of_transport = evidence;
             match state {
                 BreakerState::Closed => {}
-                BreakerState::HalfOpen(probe) => {
-                    selected.probe = Some(probe);
-                    return Ok(Selected::Transport(selected));
-                }
+                BreakerState::HalfOpen(probe) => selected.probe = Some(probe),
                 BreakerState::Open { until } => {
                     earliest = earliest.min(until);
                     continue;
@@ -142,6 +139,8 @@ where
                     selected.hold_probe = Some(probe);
                     return Ok(Selected::Transport(selected));
                 }
+                // The transport must be probed, and this message may as well be the one.
+                BreakerState::Open { .. } if selected.probe.is_some() => return Ok(Selected::Transport(selected)),
                 BreakerState::Open { until } => {
                     earliest = earliest.min(until);
                     is_held = true;

@@ -4,13 +4,14 @@ use std::sync::atomic::Ordering;
 
 use domain::notification::Suspect;
 use domain::queue::Batch;
-use domain::{AddressHash, CustomerId};
+use domain::{AddressHash, CustomerId, TransportId};
 use jiff::{SignedDuration, Timestamp};
+use runtime::metrics::{self, Unit};
 use store::StoreError;
 use store::deliveries::KnownDeliveries;
-use store::limits::{Evidence, OpenResult, Scope};
+use store::limits::{Evidence, OpenResult, RUN_LENGTH, Scope, scope_of};
 
-use super::breaker::{SelectedTransport, emit_breaker_state};
+use super::breaker::SelectedTransport;
 use super::deferral::Unfinished;
 use super::deliverer::Deliverer;
 use super::judgement::{resolve, waits_for_evidence};
@@ -30,6 +31,8 @@ pub(super) struct Fared {
     of_transport: Evidence,
     of_push: Evidence,
     is_held: bool,
+    /// The last acceptance in this round.
+    accepted_at: Option<Timestamp>,
 }
 
 /// Which acceptances are to be recorded.
@@ -44,11 +47,12 @@ struct Due {
 impl Fared {
     pub(super) fn new<T>(selected: &SelectedTransport<'_, T>) -> Self {
         let SelectedTransport { of_transport, of_push, hold_probe, .. } = selected;
-        Self { of_transport: *of_transport, of_push: *of_push, is_held: hold_probe.is_some() }
+        Self { of_transport: *of_transport, of_push: *of_push, is_held: hold_probe.is_some(), accepted_at: None }
     }
 
     /// Notes an acceptance. Returns what of it other rounds need to know.
     fn accept(&mut self, now: Timestamp) -> Due {
+        self.accepted_at = Some(now);
         let is_old = self.of_transport.accepted_at.is_none_or(|at| at + RECORD_EVERY <= now);
         let due = Due {
             transport: self.of_transport.refused > 0 || is_old,
@@ -73,6 +77,15 @@ impl Fared {
         };
         known.refused = evidence.refused;
         known.accepted_at = known.accepted_at.max(evidence.accepted_at);
+    }
+
+    /// The last acceptance in this round, if it is not recorded where the evidence about a suspect is.
+    fn unrecorded(&self, suspect: Suspect) -> Option<Timestamp> {
+        let recorded = match suspect {
+            Suspect::Sender => self.of_transport.accepted_at,
+            Suspect::Content => self.of_push.accepted_at,
+        };
+        self.accepted_at.filter(|at| Some(*at) > recorded)
     }
 
     /// When a message of the transport was last accepted.
@@ -133,7 +146,8 @@ where
             (fared.of_transport, fared.of_push.is_cleared)
         };
         let now = self.sources.now();
-        let resolved = resolve(pending, &address_hash, of_transport.accepted_at, now, self.retry_for);
+        let is_held = round.selected.hold_probe.is_some() || round.selected.held_until.is_some();
+        let resolved = resolve(pending, &address_hash, of_transport.accepted_at, now, self.retry_for, is_held);
         let Some(resolution) = resolved else {
             let waits = waits_for_evidence(pending, &of_transport, is_cleared);
             return Ok(waits.then_some(NotificationState::Unfinished(Unfinished::NotAccepted)));
@@ -147,19 +161,28 @@ where
 
     /// Notes that a message was accepted. Best effort: the next acceptance is recorded.
     pub(super) async fn note_acceptance(&self, round: &Round<'_, C, T>) {
-        let due = round.fared.lock().expect("nothing panics while holding the lock").accept(self.sources.now());
+        let now = self.sources.now();
+        let due = round.fared.lock().expect("nothing panics while holding the lock").accept(now);
+        let mut is_recorded = true;
         let (push, id) = (round.batch.push, round.selected.id);
         let scopes = [(due.transport, Scope::Transport(id)), (due.push, Scope::Push(push, id))];
         for (_, scope) in scopes.into_iter().filter(|(is_due, _)| *is_due) {
-            if let Err(error) = self.limits.record_acceptance(scope).await {
-                tracing::warn!(transport = %id, error = %error, "failed to record that the provider accepts messages");
-            }
+            is_recorded &= self.record_acceptance(scope, now).await;
         }
-        if due.ends_hold {
+        if due.ends_hold && is_recorded {
             round.selected.hold_reported.store(true, Ordering::Relaxed);
             tracing::info!(transport = %id, "push no longer held: the provider accepted one of its messages");
-            emit_breaker_state(id, false);
+            emit_held(id, false);
         }
+    }
+
+    /// Returns whether the acceptance is recorded.
+    async fn record_acceptance(&self, scope: Scope, at: Timestamp) -> bool {
+        let recorded = self.limits.record_acceptance(scope, at).await;
+        if let Err(error) = &recorded {
+            tracing::warn!(%scope, error = %error, "failed to record that the provider accepts messages");
+        }
+        recorded.is_ok()
     }
 
     /// Notes an ambiguous refusal, and returns how messages have fared. Best effort: what this round knows is enough to
@@ -171,7 +194,14 @@ where
         recipient: &AddressHash,
     ) -> Evidence {
         let (push, id) = (round.batch.push, round.selected.id);
-        let added = self.limits.add_refusal(push, id, suspect, recipient).await;
+        let mut added = self.limits.add_refusal(push, id, suspect, recipient).await;
+        let unrecorded = round.fared.lock().expect("nothing panics while holding the lock").unrecorded(suspect);
+        // Before a push is held, what this round knows counts: rounds record an acceptance only now and then.
+        if let Some(at) = unrecorded.filter(|_| added.as_ref().is_ok_and(|evidence| evidence.refused >= RUN_LENGTH))
+            && self.record_acceptance(scope_of(push, id, suspect), at).await
+        {
+            added = self.limits.add_refusal(push, id, suspect, recipient).await;
+        }
         let mut fared = round.fared.lock().expect("nothing panics while holding the lock");
         match added {
             Ok(evidence) => fared.refuse(suspect, evidence),
@@ -200,7 +230,7 @@ where
                     transport = %id, %until, suspect = suspect.as_str(), error = reason,
                     "push held: the provider refuses its recipients one after the other and accepts none"
                 );
-                emit_breaker_state(*id, true);
+                emit_held(*id, true);
                 stopped(until)
             }
             Ok(OpenResult::Superseded) => stopped(self.sources.now()),
@@ -211,6 +241,11 @@ where
             }
         }
     }
+}
+
+/// Emits the metric `PushHeld`: when a push is held, by each batch that is deferred because of that, and when it ends.
+pub(super) fn emit_held(transport: TransportId, is_held: bool) {
+    metrics::emit(&[("transport", transport.as_str())], &[("PushHeld", Unit::Count, u64::from(is_held))]);
 }
 
 #[cfg(test)]
@@ -227,7 +262,7 @@ mod tests {
 
     #[test]
     fn acceptance_is_recorded_where_others_need_it() {
-        let fared = |of_transport, of_push, is_held| Fared { of_transport, of_push, is_held };
+        let fared = |of_transport, of_push, is_held| Fared { of_transport, of_push, is_held, accepted_at: None };
         let recent = evidence(Some(95), 0, false);
         for (mut fared, transport, push) in [
             (fared(Evidence::default(), Evidence::default(), false), true, false),

@@ -46,6 +46,7 @@ use store::pushes::{Report, ReportResult};
 
 use self::breaker::{Selected, SelectedTransport, emit_breaker_state};
 use self::deferral::Unfinished;
+use self::hold::emit_held;
 use self::rate::SlotResult;
 use self::round::{Counted, MAX_READ_AGE, NotificationState, Round};
 use self::screening::Recipients;
@@ -147,7 +148,8 @@ where
             match self.select_transport(Some(batch.push)).await? {
                 Selected::Transport(selected) => selected,
                 Selected::AllOpen { until, is_held } => {
-                    emit_breaker_state(self.primary.transport.id(), true);
+                    let emit = if is_held { emit_held } else { emit_breaker_state };
+                    emit(self.primary.transport.id(), true);
                     // Some recipients may have been refused for so long that they are given up.
                     let may_be_over =
                         batch.origin.is_some_and(|o| o.requested_at + self.retry_for <= self.sources.now());

@@ -96,12 +96,58 @@ async fn recipient_who_is_refused_among_others_has_failed() {
 
 /// Fewer than make a row: nothing but their own refusals shows whose fault it is.
 #[tokio::test(start_paused = true)]
-async fn few_recipients_who_are_refused_without_others_have_failed_after_five_refusals_each() {
+async fn few_recipients_who_are_refused_without_others_have_failed_after_half_a_minute() {
     let bank = Bank::with_customers(4).await;
     let batch = bank.push(1).await;
     bank.smtp.always(ambiguous(Suspect::Sender));
     let (counts, left) = bank.run(&[batch], MINUTE).await;
-    assert_eq!((counts, left.len(), bank.smtp.count()), (failed(4), 0, 20));
+    assert_eq!((counts, left.len(), bank.smtp.count()), (failed(4), 0, 32));
+    let passed = bank.sources.now().duration_since(testing::clock::START).as_secs();
+    assert!((30..45).contains(&passed), "{passed} s");
+}
+
+/// As a provider does that slows a sender down before it blocks it.
+#[tokio::test(start_paused = true)]
+async fn temporary_refusals_before_a_block_count_for_nothing() {
+    let bank = Bank::with_customers(30).await;
+    let batches = bank.push_in_batches_of(10, 1).await;
+    bank.smtp.replies(|number, customer| match number {
+        30.. => ambiguous(Suspect::Sender),
+        _ if customer.len() == 3 => temporary(),
+        _ => ok(),
+    });
+    let (counts, left) = bank.run(&batches, 2 * MINUTE).await;
+    assert_eq!((counts.failed, bank.deliveries_in("sent"), bank.deliveries_in("failed")), (0, 21, 0));
+    bank.smtp.always(ok());
+    let (more, left) = bank.run(&left, 3 * MINUTE).await;
+    assert_eq!((counts.sent + more.sent, left.len()), (30, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn outage_longer_than_retry_hours_fails_no_recipient() {
+    let bank = Bank::with_customers(1).await.with_one_retry_hour();
+    let batch = bank.push(1).await;
+    bank.smtp.always(temporary());
+    let (_, left) = bank.run(&[batch], 5 * MINUTE).await;
+    bank.smtp.always(refused(SendError::Unreachable("no connection".to_owned())));
+    let (_, left) = bank.run(&left, 120 * MINUTE).await;
+    bank.smtp.always(ok());
+    let (counts, left) = bank.run(&left, 30 * MINUTE).await;
+    assert_eq!((counts, left.len()), (sent(1), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_without_a_response_do_not_count_in_a_later_push() {
+    let bank = Bank::with_customers(1).await;
+    bank.smtp.always(refused(SendError::Unanswered("silence".to_owned())));
+    let (counts, _) = bank.run(&[bank.push(1).await], 10 * MINUTE).await;
+    assert_eq!(counts, failed(1));
+    let again = Batch { retry_rejected: true, ..bank.push(2).await };
+    bank.smtp.always(temporary());
+    let (_, left) = bank.run(&[again], 2 * MINUTE).await;
+    bank.smtp.always(ok());
+    let (counts, left) = bank.run(&left, 10 * MINUTE).await;
+    assert_eq!((counts, left.len()), (sent(1), 0));
 }
 
 /// A provider blocks us in the middle of a push.

@@ -58,6 +58,8 @@ pub struct Claim {
     pub unanswered: u32,
     /// The last refusal that did not make it final.
     pub refusal: Option<PastRefusal>,
+    /// The transport that is going to send it.
+    pub transport: TransportId,
     pub(super) token: LeaseToken,
 }
 
@@ -156,7 +158,8 @@ impl Deliveries {
         match self.table.update_if(update, is_own).await? {
             Conditional::Done(item) => {
                 let refusal = item.past_refusal();
-                Ok(ClaimResult::Granted(Claim { id, lease_until, unanswered: item.unanswered, refusal, token }))
+                let (unanswered, transport) = (item.unanswered, route.transport);
+                Ok(ClaimResult::Granted(Claim { id, lease_until, unanswered, refusal, transport, token }))
             }
             Conditional::NotMet(item) => self.unclaimable(item).map(ClaimResult::NotGranted),
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use domain::notification::{DeliveryState, Outcome, ReasonCode};
-use domain::{AddressHash, CustomerId, PushId};
+use domain::{AddressHash, CustomerId, PushId, TransportId};
 use jiff::Timestamp;
 
 use super::{Deliveries, DeliveryId, DeliveryItem, FinalDelivery};
@@ -17,12 +17,14 @@ pub struct PastRefusal {
     pub at: Timestamp,
     /// When the first one was at this address.
     pub since: Timestamp,
-    /// How many there were at this address.
+    /// How many there were in a row, of this kind, at this address, through this transport.
     pub count: u32,
-    /// Why, for programs.
+    /// Why, for programs. `None` if a later release stored a code that is unknown here.
     pub code: Option<ReasonCode>,
     /// The same in words.
     pub reason: String,
+    /// The transport that was tried.
+    pub transport: Option<TransportId>,
     /// The hash of the address that was tried, as text.
     pub address_hash: String,
 }
@@ -53,14 +55,15 @@ pub struct KnownDeliveries {
 }
 
 impl DeliveryItem {
-    /// The last refusal. The delivery may have been tried again since, without a refusal.
+    /// The last refusal. The delivery may have been tried again since, without one.
     pub(super) fn past_refusal(&self) -> Option<PastRefusal> {
         Some(PastRefusal {
             at: self.refused_at?,
             since: self.refused_since?,
             count: self.refusals,
-            code: self.code.as_ref().and_then(|code| code.parse().ok()),
-            reason: self.reason.clone().unwrap_or_default(),
+            code: self.refused_code.as_ref().and_then(|code| code.parse().ok()),
+            reason: self.refused_reason.clone().unwrap_or_default(),
+            transport: self.refused_via.as_ref().and_then(|transport| transport.parse().ok()),
             address_hash: self.refused_address.clone()?,
         })
     }

@@ -94,7 +94,7 @@ struct DeliveryItem {
     /// When it was last handed over without a response.
     #[serde(default, with = "millis_serde::option")]
     unanswered_at: Option<Timestamp>,
-    /// When it was last refused without an outcome, and first; how often; at which address.
+    /// When it was last refused without an outcome, and first; how often; at which address; why; by which transport.
     #[serde(default, with = "millis_serde::option")]
     refused_at: Option<Timestamp>,
     #[serde(default, with = "millis_serde::option")]
@@ -102,6 +102,9 @@ struct DeliveryItem {
     #[serde(default)]
     refusals: u32,
     refused_address: Option<String>,
+    refused_code: Option<String>,
+    refused_reason: Option<String>,
+    refused_via: Option<String>,
     feedback: Option<String>,
     #[serde(default)]
     feedback_detail: String,

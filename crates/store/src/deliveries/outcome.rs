@@ -5,7 +5,7 @@ use domain::notification::{DeliveryState, Outcome, ReasonCode};
 use domain::{AddressHash, Offer, PushId};
 
 use super::claim::{AVAILABLE, Claim, RESENDABLE, Unclaimable};
-use super::{Deliveries, DeliveryId, DeliveryItem};
+use super::{Deliveries, DeliveryId, DeliveryItem, PastRefusal};
 use crate::StoreError;
 use crate::attributes::{millis, number, text};
 use crate::table::{Attempts, Conditional, never_own};
@@ -102,9 +102,12 @@ impl Deliveries {
             Release::Refused(address) => {
                 let before = claim.refusal.as_ref().filter(|refusal| refusal.is_at(address));
                 let since = before.map_or_else(|| self.table.now(), |refusal| refusal.since);
-                let count = before.map_or(0, |refusal| refusal.count).saturating_add(1);
+                let of_this_kind =
+                    |past: &&PastRefusal| past.code == Some(code) && past.transport == Some(claim.transport);
+                let count = before.filter(of_this_kind).map_or(0, |past| past.count).saturating_add(1);
                 (
-                    ", refusedAt = :now, refusedSince = :since, refusals = :refusals, refusedAddress = :address",
+                    ", refusedAt = :now, refusedSince = :since, refusals = :refusals, refusedAddress = :address, \
+                     refusedCode = :code, refusedReason = :reason, refusedVia = transport",
                     update
                         .expression_attribute_values(":since", millis(since))
                         .expression_attribute_values(":refusals", number(count))
@@ -137,11 +140,15 @@ impl Deliveries {
     }
 }
 
+/// What only a delivery without an outcome has. A later push starts anew.
+const WITHOUT_OUTCOME: &str = "unanswered, unansweredAt, unansweredVia, refusedAt, refusedSince, refusals, \
+                               refusedAddress, refusedCode, refusedReason, refusedVia";
+
 /// An update that writes an outcome: `set`, and the parts that the outcome has. The parts that it lacks are removed, and
 /// what only a delivery without an outcome has.
 fn with_outcome(update: UpdateItemFluentBuilder, outcome: &FinalOutcome, set: &str) -> UpdateItemFluentBuilder {
     let mut set = set.to_owned();
-    let mut remove = " REMOVE leaseUntil, leaseToken, refusedAt, refusedSince, refusals, refusedAddress".to_owned();
+    let mut remove = format!(" REMOVE leaseUntil, leaseToken, {WITHOUT_OUTCOME}");
     let mut update = update.expression_attribute_values(":state", text(outcome.outcome));
     for (name, value) in [
         ("code", outcome.code.map(|code| code.to_string())),

@@ -24,7 +24,7 @@ pub const RUN_LENGTH: usize = 5;
 /// How long the item of a push is kept after its last refusal. Longer than any push waits between two of them.
 const KEEP: SignedDuration = SignedDuration::from_hours(24 * 30);
 /// A transport has shown by this old an acceptance at most that it accepts our messages at present.
-const MAX_ACCEPTANCE_AGE: SignedDuration = SignedDuration::from_secs(30);
+const CLEARED_FOR: SignedDuration = SignedDuration::from_secs(30);
 
 /// How the messages of a transport, or of a push, have fared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,7 +52,7 @@ impl LimitsItem {
     }
 
     /// Whether the reason to hold a push is gone: it was held because all messages through the transport might be
-    /// refused, and one of another push has been accepted since.
+    /// refused, and one of any push has been accepted since.
     fn is_disproved(&self, accepted_at: Option<Timestamp>) -> bool {
         self.suspect == Some(Suspect::Sender) && self.opened_at.is_some_and(|opened| accepted_at > Some(opened))
     }
@@ -79,7 +79,7 @@ impl TransportLimits {
         } else {
             self.pass_gate(scope, &item, probe_lease).await?
         };
-        let is_recent = of_transport.accepted_at.is_some_and(|at| at + MAX_ACCEPTANCE_AGE > now);
+        let is_recent = of_transport.accepted_at.is_some_and(|at| at + CLEARED_FOR > now);
         let is_cleared = item.cleared_at.is_some() && is_recent;
         Ok(Checked { state, evidence: Evidence { is_cleared, ..item.evidence() } })
     }
@@ -143,13 +143,13 @@ impl TransportLimits {
         })
     }
 
-    /// Records that a message was accepted, which ends the row of refusals; and of a push, its hold.
-    pub async fn record_acceptance(&self, scope: Scope) -> Result<(), StoreError> {
-        let update = self.update(scope).expression_attribute_values(":now", millis(self.table.now()));
+    /// Records that a message was accepted at `at`, which ends the row of refusals; and of a push, its hold.
+    pub async fn record_acceptance(&self, scope: Scope, at: Timestamp) -> Result<(), StoreError> {
+        let update = self.update(scope).expression_attribute_values(":at", millis(at));
         let update = match scope {
-            Scope::Transport(_) => update.update_expression("SET acceptedAt = :now REMOVE refused"),
+            Scope::Transport(_) => update.update_expression("SET acceptedAt = :at REMOVE refused"),
             Scope::Push(..) => update.update_expression(
-                "SET acceptedAt = :now REMOVE refused, blockedUntil, failures, probeUntil, probeToken",
+                "SET acceptedAt = :at REMOVE refused, blockedUntil, failures, probeUntil, probeToken",
             ),
         };
         self.table.write_if(update, never_own::<LimitsItem>).await.map(|_| ())
@@ -157,7 +157,7 @@ impl TransportLimits {
 }
 
 /// Where the evidence about a suspect is kept.
-fn scope_of(push: PushId, transport: TransportId, suspect: Suspect) -> Scope {
+pub const fn scope_of(push: PushId, transport: TransportId, suspect: Suspect) -> Scope {
     match suspect {
         Suspect::Sender => Scope::Transport(transport),
         Suspect::Content => Scope::Push(push, transport),

@@ -34,7 +34,7 @@ use crate::table::Table;
 
 pub use breaker::{BreakerState, OpenResult, Probe};
 pub use domain::push::waiting::Delay;
-pub use hold::{Checked, Evidence, RUN_LENGTH};
+pub use hold::{Checked, Evidence, RUN_LENGTH, scope_of};
 pub use rate::{Reservation, ReservedSlots};
 
 /// Maximum length of a stored reason, in characters.

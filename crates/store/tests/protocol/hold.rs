@@ -39,7 +39,7 @@ async fn hold(world: &World, suspect: Suspect, probe: Option<&Probe>) -> OpenRes
 }
 
 async fn accept(world: &World, scope: Scope) {
-    world.limits().record_acceptance(scope).await.unwrap();
+    world.limits().record_acceptance(scope, world.now()).await.unwrap();
 }
 
 async fn probe(world: &World) -> Probe {
