@@ -165,7 +165,13 @@ static RULES: &[Rule] = &[
         Ambiguous,
         "RFC 3463, 3.2: the sender's address (5.1.7, 5.1.8), or either (5.1.0, as Postfix says for an unknown sender)",
     ),
-    rule(At::Anywhere, Subjects(&[1]), Recipient, "RFC 3463, 3.2: the recipient's address"),
+    // Only what is registered: Microsoft 365 says 5.1.90 for the daily limit of the sender.
+    rule(
+        At::Anywhere,
+        Statuses(&[(1, 3), (1, 4), (1, 5), (1, 6), (1, 9)]),
+        Recipient,
+        "RFC 3463, 3.2, and RFC 3886, 3.3.4: the recipient's address",
+    ),
     rule(At::Anywhere, Statuses(&[(2, 1)]), Recipient, "RFC 3463, 3.3: the mailbox is disabled"),
     rule(At::Anywhere, Statuses(&[(2, 2)]), Temporary, "RFC 3463, 3.3: the mailbox is full, until it is emptied"),
     rule(At::Anywhere, Statuses(&[(2, 3), (3, 4)]), Message, "RFC 3463, 3.3 and 3.4: the message is too big"),
@@ -175,7 +181,7 @@ static RULES: &[Rule] = &[
         At::Anywhere,
         Subjects(&[]),
         Ambiguous,
-        "RFC 3463, 3.1 to 3.8, and RFC 7372: mailbox, system, network, policy",
+        "RFC 3463, 3.1 to 3.8, and RFC 7372: mailbox, system, network, policy, or a status that is not registered",
     ),
     rule(
         At::Rcpt,
