@@ -207,7 +207,7 @@ async fn slow_reply_is_waited_for_and_a_late_one_is_not_taken_for_another() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!session.is_usable());
     let error = session.open_message(&message(), soon(), soon()).await.unwrap_err();
-    assert!(matches!(error.kind, ErrorKind::Closed), "{error}");
+    assert!(matches!(error.kind, ErrorKind::NotUsable), "{error}");
     task.abort();
 }
 
@@ -346,6 +346,48 @@ async fn password_is_sent_in_a_way_that_the_server_knows() {
         assert!(!format!("{result:?} {credentials:?} {session:?}").contains("cret"), "{offered}");
         drop(session);
         assert_eq!(rest.await.unwrap(), "", "{offered}");
+    }
+}
+
+#[tokio::test]
+async fn refused_password_is_not_repeated_in_the_error() {
+    let credentials = Credentials::new("bank".to_owned(), "s3cret".to_owned());
+    for (offered, steps) in [
+        ("PLAIN", &[(PLAIN, &b"535-5.7.8 AGJhbmsAczNjcmV0\r\n535 5.7.8 AUTH PLAIN AGJhbmsAczNjcmV0\r\n"[..])][..]),
+        ("LOGIN", &[("AUTH LOGIN\r\n", b"334\r\n"), (USER, b"334\r\n"), (PASSWORD, b"535 5.7.8 czNjcmV0\r\n")]),
+        ("PLAIN", &[(PLAIN, b"334 a\r\n535 5.7.8 AGJhbmsAczNjcmV0\r\n")]),
+    ] {
+        let hello = format!("250-mx\r\n250 AUTH {offered}\r\n");
+        let mut script: Vec<Step> = vec![("", b"220 mx\r\n"), ("EHLO bank.example\r\n", hello.as_bytes())];
+        script.extend_from_slice(steps);
+        let (stream, _rest) = server(&script);
+        let error = greeted(stream).await.authenticate(&credentials, soon()).await.unwrap_err();
+        let text = format!("{error} {error:?}");
+        assert!(!text.contains("NjcmV0"), "{text}");
+        assert!(matches!(error.kind, ErrorKind::NotUsable) || text.starts_with("AUTH: 535 5.7.8 "), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn message_whose_end_was_not_sent_was_not_handed_over() {
+    for (is_end_read, stage) in [(false, Stage::Data), (true, Stage::Message)] {
+        let (client, mut server) = duplex(256);
+        let task = tokio::spawn(async move {
+            server.write_all(b"220 mx\r\n").await.unwrap();
+            server.read_exact(&mut [0; 19]).await.unwrap();
+            server.write_all(PIPELINING.as_bytes()).await.unwrap();
+            server.read_exact(&mut [0; ALL.len()]).await.unwrap();
+            server.write_all(b"250 a\r\n250 b\r\n354 c\r\n").await.unwrap();
+            // The last byte has come, or the client still has most of them.
+            server.read_exact(&mut vec![0; if is_end_read { 10_005 } else { 1_000 }]).await.unwrap();
+        });
+        let message = Message::new("bank@b.example", "asha@c.example", &[b'x'; 10_000]).unwrap();
+        let mut session = greeted(client).await;
+        session.open_message(&message, soon(), soon()).await.unwrap();
+        let error = session.finish_message(&message, soon()).await.unwrap_err();
+        assert_eq!((error.stage, error.reply()), (stage, None), "{error}");
+        assert!(!session.is_usable());
+        task.await.unwrap();
     }
 }
 
