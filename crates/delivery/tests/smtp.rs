@@ -20,9 +20,11 @@ enum Do {
     Say(&'static str),
     SayAfter(Duration, &'static str),
     Close,
+    /// Say something, read no more, and break the connection some time later.
+    SayAndBreak(&'static str),
 }
 
-use Do::{Close, Say, SayAfter};
+use Do::{Close, Say, SayAfter, SayAndBreak};
 
 const HELLO: Step = ("EHLO bank.example\r\n", Say("250 mx.example\r\n"));
 const MAIL: Step = ("MAIL FROM:<offers@bank.example>\r\n", Say("250 ok\r\n"));
@@ -109,6 +111,11 @@ async fn follow(
                     stream.write_all(text.as_bytes()).await?;
                 }
                 Close => return Ok(()),
+                SayAndBreak(text) => {
+                    stream.write_all(text.as_bytes()).await?;
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                    return Ok(());
+                }
             }
             continue;
         }
@@ -172,6 +179,55 @@ async fn new_connection_that_breaks_is_an_outage() {
         let error = server.send().await.unwrap_err();
         assert!(matches!(&error, SendError::Unreachable(text) if text.starts_with("MAIL FROM: ")), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn connection_that_ends_before_the_end_of_the_message_is_an_outage() {
+    // The message is larger than the buffers of both sides.
+    let large = "line of text\r\n".repeat(2_000_000);
+    let breaks: Step = ("DATA\r\n", SayAndBreak("354 go\r\n"));
+    let server = Server::start(&[&[HELLO, MAIL, RCPT, breaks]]).await;
+    let error = server.send_until(&large, Timestamp::MAX).await.unwrap_err();
+    assert!(matches!(&error, SendError::Unreachable(text) if text.starts_with("DATA: ")), "{error:?}");
+}
+
+#[tokio::test]
+async fn second_connection_that_the_server_ends_is_an_outage() {
+    let slow: Step = ("\r\n.\r\n", SayAfter(Duration::from_millis(500), "250 queued\r\n"));
+    let ends: Step = ("MAIL FROM:<offers@bank.example>\r\n", Say("421 4.7.0 too many messages\r\n"));
+    let ends_later: Step = (
+        "MAIL FROM:<offers@bank.example>\r\n",
+        SayAfter(Duration::from_millis(1_000), "421 4.7.0 too many messages\r\n"),
+    );
+    let server =
+        Server::start(&[&[HELLO, MAIL, RCPT, DATA, slow, ends], &[HELLO, MAIL, RCPT, DATA, DOT, ends_later]]).await;
+    let others = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        server.send().await.unwrap();
+        // Over the same connection, and then over the one that was used meanwhile.
+        server.send().await
+    };
+    let (first, last) = tokio::join!(server.send(), others);
+    first.unwrap();
+    assert_eq!(last, Err(SendError::Unreachable("MAIL FROM: 421 4.7.0 too many messages".to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn url_that_does_not_come_is_an_outage() {
+    let transport = SmtpTransport::new(
+        Box::new(|| std::future::pending().boxed()),
+        "bank.example".parse().unwrap(),
+        None,
+        runtime::sources::system(),
+    );
+    let message = Message::builder()
+        .from("offers@bank.example".parse().unwrap())
+        .to("asha@example.com".parse().unwrap())
+        .body(String::new())
+        .unwrap();
+    let email = Email { message, return_path: None, tags: Vec::new() };
+    let error = transport.send(&email, Timestamp::MAX).await.unwrap_err();
+    assert!(matches!(error, SendError::Unreachable(_)), "{error:?}");
 }
 
 #[tokio::test]
@@ -245,7 +301,7 @@ async fn any_code_after_the_message_is_an_answer_and_no_code_is_none() {
         assert_eq!(refusal.kind, RefusalKind::Message);
         assert!(refusal.text.starts_with("message: 554 5.6.0 bad"), "{refusal}");
     }
-    for reply in [Close, Say("hello\r\n"), Say("25x\r\n")] {
+    for reply in [Close, Say("hello\r\n"), Say("25x\r\n"), Say("354 go\r\n"), Say("150 a\r\n"), Say("600 b\r\n")] {
         let server = Server::start(&[&[HELLO, MAIL, RCPT, DATA, ("\r\n.\r\n", reply)]]).await;
         let error = server.send().await.unwrap_err();
         assert!(matches!(error, SendError::Unanswered(_)), "{error:?}");

@@ -56,8 +56,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// Sends a user and password, in each way that the server offers until it knows one.
     ///
     /// # Errors
-    /// If the server refuses the password, or offers no way that we know.
+    /// If the server refuses the password, or offers no way that we know. A refusal is without its text, which may
+    /// repeat what was sent.
     pub async fn authenticate(&mut self, credentials: &Credentials, deadline: Instant) -> Result<(), Error> {
+        self.try_mechanisms(credentials, deadline).await.map_err(|mut error| {
+            if let ErrorKind::Refused(reply) = &mut error.kind {
+                reply.text.clear();
+            }
+            error
+        })
+    }
+
+    async fn try_mechanisms(&mut self, credentials: &Credentials, deadline: Instant) -> Result<(), Error> {
         let mut refusal = ErrorKind::NotOffered("AUTH PLAIN or LOGIN");
         for mechanism in self.capabilities().mechanisms.clone() {
             let reply = match mechanism {

@@ -17,15 +17,18 @@ pub struct Error {
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum ErrorKind {
-    /// The server's reply is another one than the step needs.
+    /// A reply that the step cannot continue with, refusal or not. At [`Stage::Auth`] without its text.
     #[error("{0}")]
     Refused(Reply),
     /// No reply before the deadline.
     #[error("no reply in time")]
     Timeout,
-    /// The server closed the connection, or the session can no longer be used.
+    /// The server closed the connection.
     #[error("the server closed the connection")]
     Closed,
+    /// The session can no longer be used: an earlier exchange did not end.
+    #[error("the session can no longer be used")]
+    NotUsable,
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Io(io::Error),

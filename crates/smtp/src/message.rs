@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// The line that ends a message.
+pub(crate) const END: &[u8] = b".\r\n";
+
 /// A message ready to be sent: its envelope, and its bytes as `DATA` wants them.
 pub struct Message {
     pub(crate) from: String,
@@ -88,7 +91,7 @@ fn encode(raw: &[u8]) -> (Vec<u8>, u64) {
         rest = rest.get(end + line_end..).unwrap_or_default();
     }
     let size = u64::try_from(encoded.len() - doubled).unwrap_or(u64::MAX);
-    encoded.extend_from_slice(b".\r\n");
+    encoded.extend_from_slice(END);
     (encoded, size)
 }
 

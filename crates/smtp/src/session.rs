@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{At, Error, ErrorKind};
+use crate::message::END;
 use crate::reply::{RawReply, Replies};
 use crate::{Capabilities, Message, Reply, Stage};
 
@@ -186,14 +187,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     ///
     /// # Errors
     /// With [`Stage::Message`] and a reply, the server refuses the message; without a reply, nobody knows what the
-    /// server did with it. With [`Stage::Data`], nothing was sent.
+    /// server did with it. With [`Stage::Data`], the end of the message was not sent, so the server discards the rest
+    /// (RFC 5321, 4.1.1.4).
     pub async fn finish_message(&mut self, message: &Message, deadline: Instant) -> Result<Reply, Error> {
         if self.state != State::Open {
-            return Err(ErrorKind::Closed).at(Stage::Data);
+            return Err(ErrorKind::NotUsable).at(Stage::Data);
         }
         self.state = State::Unusable;
         self.check_idle().at(Stage::Data)?;
-        if let Err(error) = self.write(Stage::Message, &message.encoded, deadline).await {
+        let mut taken = 0;
+        if let Err(kind) = self.write_counted(&message.encoded, &mut taken, deadline).await {
+            // What the stream has not taken is not sent later either, nor encrypted.
+            let is_end_taken = taken > message.encoded.len() - END.len();
+            let error = Error::new(if is_end_taken { Stage::Message } else { Stage::Data }, kind);
             // A server that has read enough says so before it closes the connection. Any other reply is not one to the
             // whole message.
             let wait = deadline.max(Instant::now()).min(Instant::now() + AFTER_REFUSAL);
@@ -292,7 +298,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// Begins an exchange. The session stays unusable if that does not end.
     fn begin(&mut self) -> Result<(), ErrorKind> {
         if !matches!(self.state, State::Idle | State::NeedsReset) {
-            return Err(ErrorKind::Closed);
+            return Err(ErrorKind::NotUsable);
         }
         self.state = State::Unusable;
         self.check_idle()
@@ -330,15 +336,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     async fn write(&mut self, stage: Stage, bytes: &[u8], deadline: Instant) -> Result<(), Error> {
+        self.write_counted(bytes, &mut 0, deadline).await.at(stage)
+    }
+
+    /// Writes, and counts the bytes that the stream has taken, also if it fails.
+    async fn write_counted(&mut self, bytes: &[u8], taken: &mut usize, deadline: Instant) -> Result<(), ErrorKind> {
         let stream = &mut self.stream;
         let written = timeout_at(deadline, async {
-            stream.write_all(bytes).await?;
+            while *taken < bytes.len() {
+                match stream.write(&bytes[*taken..]).await? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    count => *taken += count,
+                }
+            }
             stream.flush().await
         });
         match written.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(ErrorKind::Io(error)).at(stage),
-            Err(_) => Err(ErrorKind::Timeout).at(stage),
+            Ok(written) => written.map_err(ErrorKind::Io),
+            Err(_) => Err(ErrorKind::Timeout),
         }
     }
 

@@ -50,6 +50,9 @@ const PHRASES: [&[u8]; 44] = [
     b"\xff\xfe",
     b"5.1.1\r\n",
 ];
+/// Refusals that repeat what was sent.
+const ECHOES: [&[u8]; 2] =
+    [b"535 5.7.8 AUTH PLAIN AGJhbmsAczNjcmV0LXMzY3JldA==\r\n|", b"535 czNjcmV0LXMzY3JldA==\r\n|"];
 const CASES: usize = 20_000;
 
 /// Numbers in a fixed order (xorshift).
@@ -83,7 +86,7 @@ fn conversation(numbers: &mut Numbers) -> Vec<u8> {
         turns.extend([b"220 go\r\n|", &hello[..]]);
     }
     if wants & 2 != 0 {
-        turns.push(b"235 ok\r\n|");
+        turns.push(if numbers.chance(16) { ECHOES[numbers.below(2)] } else { b"235 ok\r\n|" });
     }
     for _ in 0..2 {
         let between: &[u8] = if is_pipelined { b"" } else { b"|" };

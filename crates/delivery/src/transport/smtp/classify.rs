@@ -6,7 +6,7 @@
 use smtp::{EnhancedStatus, Stage};
 
 use self::Answer::{Any, Codes, FirstDigit, NoRefusal, Statuses, Subjects};
-use self::Fault::{Ambiguous, Message, Nobody, Recipient, Temporary, UnknownAddress};
+use self::Fault::{Ambiguous, Message, Nobody, Recipient, Temporary, Unclear, UnknownAddress};
 use crate::transport::{RefusalKind, Suspect};
 
 #[cfg(test)]
@@ -17,6 +17,8 @@ mod tests;
 pub(super) enum Verdict {
     /// Nobody's among the customers: the server accepts no messages of ours at all.
     Unreachable,
+    /// Nobody's, as far as is known: the reply does not say what became of the message that was handed over.
+    Unanswered,
     /// The refusal may concern this message alone.
     Refused(RefusalKind),
 }
@@ -24,11 +26,12 @@ pub(super) enum Verdict {
 /// Classifies a reply that refuses, at `stage`, with the reply code `code` (RFC 5321, 4.2.1).
 ///
 /// An enhanced status code whose class contradicts the reply code is ignored (RFC 2034, 4: they have to agree). Total:
-/// a code that refuses nothing (2xx after `DATA`, 354 after the message) or that does not exist (099, 600) means that
-/// client and server are out of step, which is no customer's fault.
+/// a code that refuses nothing (2xx after `DATA`) or that does not exist (099, 600) means that client and server are out
+/// of step, which is no customer's fault. After the message it does not say whether the server has accepted that.
 pub(super) fn classify(stage: Stage, code: u16, enhanced: Option<EnhancedStatus>) -> Verdict {
     let kind = match rule_for(stage, code, enhanced).fault {
         Nobody => return Verdict::Unreachable,
+        Unclear => return Verdict::Unanswered,
         UnknownAddress => RefusalKind::UnknownAddress,
         Recipient => RefusalKind::Recipient,
         Message => RefusalKind::Message,
@@ -68,6 +71,8 @@ enum At {
     NoRecipient,
     /// At `RCPT TO` only.
     Rcpt,
+    /// After the end of the message only.
+    Message,
     /// Everywhere.
     Anywhere,
 }
@@ -78,6 +83,7 @@ impl At {
             Self::Mail => stage == Stage::Mail,
             Self::NoRecipient => stage < Stage::Rcpt || stage == Stage::Reset,
             Self::Rcpt => stage == Stage::Rcpt,
+            Self::Message => stage == Stage::Message,
             Self::Anywhere => true,
         }
     }
@@ -120,6 +126,8 @@ impl Answer {
 enum Fault {
     /// No customer's: ours, or the server's.
     Nobody,
+    /// No customer's, and the message may have been accepted.
+    Unclear,
     /// The recipient's: the address does not exist.
     UnknownAddress,
     /// The recipient's, for another reason.
@@ -148,6 +156,7 @@ static RULES: &[Rule] = &[
         Nobody,
         "RFC 4954, 6, and RFC 3207, 4: authentication or TLS is missing or failed",
     ),
+    rule(At::Message, NoRefusal, Unclear, "RFC 5321, 4.2.1: it neither accepts nor refuses the message"),
     // Also where our own commands and the server's replies are shifted against each other.
     rule(At::Anywhere, NoRefusal, Nobody, "RFC 5321, 4.2.1 and 4.3.2: no such reply is expected here"),
     // Greylisting, a busy server, a mailbox that is locked, too many messages at a time.
@@ -165,7 +174,13 @@ static RULES: &[Rule] = &[
         Ambiguous,
         "RFC 3463, 3.2: the sender's address (5.1.7, 5.1.8), or either (5.1.0, as Postfix says for an unknown sender)",
     ),
-    rule(At::Anywhere, Subjects(&[1]), Recipient, "RFC 3463, 3.2: the recipient's address"),
+    // Only what is registered: Microsoft 365 says 5.1.90 for the daily limit of the sender.
+    rule(
+        At::Anywhere,
+        Statuses(&[(1, 3), (1, 4), (1, 5), (1, 6), (1, 9)]),
+        Recipient,
+        "RFC 3463, 3.2, and RFC 3886, 3.3.4: the recipient's address",
+    ),
     rule(At::Anywhere, Statuses(&[(2, 1)]), Recipient, "RFC 3463, 3.3: the mailbox is disabled"),
     rule(At::Anywhere, Statuses(&[(2, 2)]), Temporary, "RFC 3463, 3.3: the mailbox is full, until it is emptied"),
     rule(At::Anywhere, Statuses(&[(2, 3), (3, 4)]), Message, "RFC 3463, 3.3 and 3.4: the message is too big"),
@@ -175,7 +190,7 @@ static RULES: &[Rule] = &[
         At::Anywhere,
         Subjects(&[]),
         Ambiguous,
-        "RFC 3463, 3.1 to 3.8, and RFC 7372: mailbox, system, network, policy",
+        "RFC 3463, 3.1 to 3.8, and RFC 7372: mailbox, system, network, policy, or a status that is not registered",
     ),
     rule(
         At::Rcpt,

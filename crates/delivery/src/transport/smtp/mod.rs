@@ -48,6 +48,8 @@ const HANDOVER_TIMEOUT: Duration = Duration::from_secs(29);
 const STALE_TIMEOUT: Duration = Duration::from_secs(8);
 /// A slow reply of ten seconds can still be waited for after a connection that is gone and a slow new one.
 const _: () = assert!(HANDOVER_TIMEOUT.as_secs() >= STALE_TIMEOUT.as_secs() + CONNECT_TIMEOUT.as_secs() + 10);
+/// What two timers with the same deadline may be apart.
+const TIMER_SLACK: Duration = Duration::from_millis(100);
 /// The timeout of taking leave, which waits for no reply.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -61,13 +63,13 @@ pub struct SmtpTransport {
 enum Failure {
     /// The attempt ends.
     Final(SendError),
-    /// The server had closed the connection, as this text says: another one may work.
-    ConnectionGone(String),
+    /// A connection that was used before does not work any more: another one may.
+    ConnectionGone,
 }
 
 impl SmtpTransport {
     /// Uses the server at the URL that `url` returns: `smtps://user:password@host:465`, `smtp+starttls://host:587` or
-    /// `smtp://host:25`. A password is sent unencrypted to this machine only. The URL is read for the first message,
+    /// `smtp://host:25`. Credentials are sent unencrypted to this machine only. The URL is read for the first message,
     /// and again after the server could not be used. The server's certificate must be issued by a public authority or
     /// by `authority`. `hello` is our name in `EHLO`.
     pub fn new(url: UrlSource, hello: HelloName, authority: Option<Authority>, sources: Sources) -> Self {
@@ -104,16 +106,12 @@ impl SmtpTransport {
             let Err(error) = connection.session.open_message(message, first_reply, deadline).await else {
                 return Ok(connection);
             };
-            match failure_before_message(&error, reused) {
+            match failure_before_message(&error, reused && is_first) {
                 // Nothing was handed over, so another connection may be used.
-                Failure::ConnectionGone(_) if is_first => {
+                Failure::ConnectionGone => {
                     is_first = false;
                     self.pool.manager().note_closed(&connection);
                     discard(connection).await;
-                }
-                Failure::ConnectionGone(reason) => {
-                    discard(connection).await;
-                    return Err(SendError::refused(RefusalKind::Temporary, reason));
                 }
                 Failure::Final(error) => {
                     self.after_failure(connection, &error).await;
@@ -157,11 +155,10 @@ impl Transport for SmtpTransport {
     async fn send(&self, email: &Email, until: Timestamp) -> Result<Accepted, SendError> {
         let message = message_of(email)?;
         let deadline = Instant::now() + HANDOVER_TIMEOUT;
-        let Ok(ready) = timeout_at(deadline, self.ready_connection(&message, deadline)).await else {
-            return Err(SendError::refused(
-                RefusalKind::Temporary,
-                "the server was not ready for the message in time".to_owned(),
-            ));
+        // A reply that is missing at the deadline has ended the attempt by then, as its step says. What else takes that
+        // long is no recipient's fault: reading the URL, or waiting for a connection.
+        let Ok(ready) = timeout_at(deadline + TIMER_SLACK, self.ready_connection(&message, deadline)).await else {
+            return Err(SendError::Unreachable("no connection was ready for the message in time".to_owned()));
         };
         let mut connection = ready?;
         // The commands took time, and the process may have been frozen meanwhile. Without the end of the message the
@@ -204,24 +201,30 @@ async fn discard(connection: Object<Connections>) {
     Object::take(connection).session.quit(Instant::now() + QUIT_TIMEOUT).await;
 }
 
-/// What a failure before the message was handed over means. `reused` is whether the connection had carried a message
-/// before.
-fn failure_before_message(error: &smtp::Error, reused: bool) -> Failure {
-    let (stage, text) = (error.stage, redacted(error));
+/// What a failure before the message was handed over means. `may_be_gone` is whether the connection had carried a
+/// message before, and another one may be tried.
+fn failure_before_message(error: &smtp::Error, may_be_gone: bool) -> Failure {
+    let stage = error.stage;
     let is_gone = match &error.kind {
         // Servers end a session after a number of messages or a time of their choice.
         ErrorKind::Refused(reply) => reply.is_closing() || stage == Stage::Reset,
         // Where the sender was answered, the server is still there.
         ErrorKind::Timeout => matches!(stage, Stage::Reset | Stage::Mail),
         ErrorKind::TooLarge { .. } | ErrorKind::NotOffered(_) => false,
-        ErrorKind::Closed | ErrorKind::Io(_) | ErrorKind::Malformed | ErrorKind::TooLong | ErrorKind::Unexpected => {
-            true
-        }
+        ErrorKind::Closed
+        | ErrorKind::NotUsable
+        | ErrorKind::Io(_)
+        | ErrorKind::Malformed
+        | ErrorKind::TooLong
+        | ErrorKind::Unexpected => true,
     };
-    if reused && is_gone {
-        return Failure::ConnectionGone(text);
-    }
-    Failure::Final(match &error.kind {
+    if may_be_gone && is_gone { Failure::ConnectionGone } else { Failure::Final(not_handed_over(error)) }
+}
+
+/// What a failure means that ends an attempt before the message was handed over.
+fn not_handed_over(error: &smtp::Error) -> SendError {
+    let (stage, text) = (error.stage, redacted(error));
+    match &error.kind {
         ErrorKind::Refused(reply) => refusal(stage, reply, text),
         ErrorKind::TooLarge { .. } => SendError::refused(RefusalKind::Message, text),
         // The recipient's address has letters that this server cannot forward to. At MAIL FROM it is ours.
@@ -231,17 +234,17 @@ fn failure_before_message(error: &smtp::Error, reused: bool) -> Failure {
             SendError::refused(RefusalKind::Temporary, text)
         }
         _ => SendError::Unreachable(text),
-    })
+    }
 }
 
 /// What a failure means after the server was ready for the message.
 fn failure_of_message(error: &smtp::Error) -> SendError {
     let text = redacted(error);
     match &error.kind {
-        // The connection ended, or was seen to have ended, before anything of the message was sent.
-        _ if error.stage != Stage::Message => SendError::refused(RefusalKind::Temporary, text),
+        // The connection ended before the end of the message was sent.
+        _ if error.stage != Stage::Message => not_handed_over(error),
         ErrorKind::Refused(reply) => refusal(Stage::Message, reply, text),
-        // Even a part of the message may have been all that the server waited for.
+        // The end of the message may have arrived.
         _ => SendError::Unanswered(text),
     }
 }
@@ -250,6 +253,24 @@ fn failure_of_message(error: &smtp::Error) -> SendError {
 fn refusal(stage: Stage, reply: &Reply, text: String) -> SendError {
     match classify(stage, reply.code, reply.enhanced) {
         Verdict::Unreachable => SendError::Unreachable(text),
+        Verdict::Unanswered => SendError::Unanswered(text),
         Verdict::Refused(kind) => SendError::refused(kind, text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connection_that_ends_between_354_and_the_message_is_an_outage() {
+        let mut replies = smtp::Replies::default();
+        replies.push(b"421 4.3.2 shutting down\r\n");
+        let closing = replies.next_reply().ok().flatten().expect("it is whole");
+        let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        for kind in [ErrorKind::Refused(closing), ErrorKind::Closed, ErrorKind::Io(reset), ErrorKind::Unexpected] {
+            let error = failure_of_message(&smtp::Error { stage: Stage::Data, kind });
+            assert!(matches!(error, SendError::Unreachable(_)), "{error:?}");
+        }
     }
 }

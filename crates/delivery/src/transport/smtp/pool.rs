@@ -27,7 +27,7 @@ pub(super) struct Connection {
     pub(super) session: Conversation,
     /// When a reply last arrived, in wall-clock time: a server closes idle connections of a frozen process as well.
     pub(super) used_at: Timestamp,
-    /// Whether it has carried a message: the server may have closed it since.
+    /// Whether it came from the pool.
     pub(super) reused: bool,
 }
 

@@ -67,8 +67,8 @@ impl Server {
         };
         let credentials = match (url.username(), url.password()) {
             ("", None) => None,
-            (_, Some(_)) if security == Security::None && !is_loopback(host) => {
-                return Err(fault("would send a password unencrypted"));
+            _ if security == Security::None && !is_loopback(host) => {
+                return Err(fault("would send credentials unencrypted"));
             }
             (user, password) => Some(Credentials::new(decoded(user)?, decoded(password.unwrap_or_default())?)),
         };
@@ -150,7 +150,15 @@ mod tests {
 
     #[test]
     fn invalid_url_is_not_repeated_in_the_error() {
-        for url in ["", "mail.bank.example", "http://secret@host", "smtp://user:secret@mail.bank.example", "smtps://"] {
+        for url in [
+            "",
+            "mail.bank.example",
+            "http://secret@host",
+            "smtp://user:secret@mail.bank.example",
+            "smtp://secret@mail.bank.example",
+            "smtp://secret:@192.0.2.1",
+            "smtps://",
+        ] {
             let error = Server::parse(url).map(|_| ()).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }

@@ -23,7 +23,20 @@ const REGISTRY: [(u16, u16); 8] = [(0, 0), (1, 10), (2, 4), (3, 6), (4, 7), (5, 
 /// Every registered status, some that servers make up, and none.
 fn statuses() -> Vec<Option<EnhancedStatus>> {
     let registered = REGISTRY.into_iter().flat_map(|(subject, last)| (0..=last).map(move |detail| (subject, detail)));
-    let made_up = [(1, 11), (1, 351), (2, 121), (4, 312), (6, 216), (7, 124), (7, 606), (8, 1), (9, 0), (700, 999)];
+    let made_up = [
+        (1, 11),
+        (1, 20),
+        (1, 90),
+        (1, 351),
+        (2, 121),
+        (4, 312),
+        (6, 216),
+        (7, 124),
+        (7, 606),
+        (8, 1),
+        (9, 0),
+        (700, 999),
+    ];
     let codes: Vec<_> = registered.chain(made_up).collect();
     let of_class = |class| codes.iter().map(move |(subject, detail)| EnhancedStatus::new(class, *subject, *detail));
     [None].into_iter().chain([2, 4, 5].into_iter().flat_map(of_class).map(Some)).collect()
@@ -38,8 +51,11 @@ fn expected(stage: Stage, code: u16, enhanced: Option<EnhancedStatus>) -> Verdic
         return Verdict::Refused(RefusalKind::Message);
     }
     let concerns_nobody = !matches!(stage, Stage::Rcpt | Stage::Data | Stage::Message);
-    if concerns_nobody || [421, 454, 530, 535].contains(&code) || !(400..600).contains(&code) {
+    if concerns_nobody || [421, 454, 530, 535].contains(&code) {
         return Verdict::Unreachable;
+    }
+    if !(400..600).contains(&code) {
+        return if stage == Stage::Message { Verdict::Unanswered } else { Verdict::Unreachable };
     }
     let suspect = if stage == Stage::Message { Suspect::Content } else { Suspect::Sender };
     let status = enhanced.filter(|status| status.class == 5).map(|status| (status.subject, status.detail));
@@ -47,7 +63,7 @@ fn expected(stage: Stage, code: u16, enhanced: Option<EnhancedStatus>) -> Verdic
         (400..500, _) => RefusalKind::Temporary,
         (_, Some((1, 1 | 2 | 10))) => RefusalKind::UnknownAddress,
         (_, Some((1, 0 | 7 | 8))) => RefusalKind::Ambiguous(suspect),
-        (_, Some((1, _) | (2, 1))) => RefusalKind::Recipient,
+        (_, Some((1, 3..=6 | 9) | (2, 1))) => RefusalKind::Recipient,
         (_, Some((2, 2))) => RefusalKind::Temporary,
         (_, Some((2, 3) | (3, 4) | (6, _))) => RefusalKind::Message,
         (_, Some(_)) => RefusalKind::Ambiguous(suspect),
@@ -95,6 +111,10 @@ fn replies_of_real_servers_mean_what_they_meant() {
         let (stage, code, status) = parse(reply);
         assert_eq!(classify(stage, code, status), Verdict::Unreachable, "{reply}");
     }
+    for reply in ["message: 354", "message: 150", "message: 600"] {
+        let (stage, code, status) = parse(reply);
+        assert_eq!(classify(stage, code, status), Verdict::Unanswered, "{reply}");
+    }
     for (reply, kind) in [
         // Gmail and Postfix: no such user.
         ("RCPT TO: 550 5.1.1", UnknownAddress),
@@ -112,6 +132,10 @@ fn replies_of_real_servers_mean_what_they_meant() {
         // Postfix: our own address is rejected.
         ("RCPT TO: 550 5.1.0", Ambiguous(Sender)),
         ("RCPT TO: 553 5.1.8", Ambiguous(Sender)),
+        // Microsoft 365: our own daily limit. A status that nobody has registered.
+        ("RCPT TO: 550 5.1.90", Ambiguous(Sender)),
+        ("message: 550 5.1.90", Ambiguous(Content)),
+        ("RCPT TO: 550 5.1.20", Ambiguous(Sender)),
         // The message looks like spam, or is too big.
         ("message: 554 5.7.1", Ambiguous(Content)),
         ("message: 554", Ambiguous(Content)),
@@ -131,6 +155,7 @@ fn replies_of_real_servers_mean_what_they_meant() {
 const fn label(fault: Fault) -> &'static str {
     match fault {
         Nobody => "no customer's",
+        Unclear => "no customer's, perhaps accepted",
         UnknownAddress => "the recipient's: unknown address",
         Recipient => "the recipient's",
         Message => "the message's",
@@ -159,6 +184,6 @@ fn documented_table_is_the_one_that_decides() {
         }
     }
     let explained: Vec<_> = documented("| whose fault | what happens |").iter().map(|row| row[0]).collect();
-    let faults = [Nobody, UnknownAddress, Recipient, Message, Temporary, Ambiguous];
+    let faults = [Nobody, Unclear, UnknownAddress, Recipient, Message, Temporary, Ambiguous];
     assert_eq!(explained, faults.map(label));
 }
