@@ -37,7 +37,7 @@ async fn erased_customer_leaves_only_hashes() {
                       "attributes": {"city": city}});
     bank.put_customers(&[bank.customer("asha", &asha)]).await;
     // A server whose replies repeat the address.
-    let words = format!("550 5.1.1 <{}>: no such user", bank.address("asha"));
+    let words = format!("550 5.2.1 <{}>: mailbox disabled", bank.address("asha"));
     bank.smtp_faults(json!([{"at": "rcpt", "to": bank.domain(), "do": {"reply": words}}])).await;
     let refused = bank.post_offer(&json!({"code": "GONE", "description": "Hello {{ customer.name }}"})).await;
     assert_eq!(bank.wait_until_completed(&refused).await["failed"], 1);
