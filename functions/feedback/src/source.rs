@@ -58,7 +58,7 @@ struct S3Object {
     key: String,
 }
 
-/// What SES tells of mail that it received (SES developer guide, "Contents of notifications for Amazon SES email
+/// What SES reports about mail that it received (SES developer guide, "Contents of notifications for Amazon SES email
 /// receiving").
 #[derive(Deserialize)]
 struct Received {

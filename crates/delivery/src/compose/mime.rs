@@ -13,7 +13,7 @@ use super::letterhead::Content;
 pub struct Email {
     /// The MIME message.
     pub message: Message,
-    /// The envelope's sender, to whom the servers on the way send reports of failure. `None`: the sender of the message.
+    /// The envelope's sender, to which the servers on the way send reports of failure. `None`: the sender of the message.
     /// SES has its own.
     pub return_path: Option<Address>,
     /// Names and values that come back with delivery events, where the transport has them. Letters, digits, `-` and

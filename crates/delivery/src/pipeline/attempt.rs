@@ -12,7 +12,7 @@ use store::suppressions::Reason;
 use super::deferral::Unfinished;
 use super::deliverer::Deliverer;
 use super::judgement::{Judgement, judge, others_were_accepted};
-use super::meaning::{Circumstances, Kept, Meaning, Record, Suppression, classify};
+use super::meaning::{Circumstances, Meaning, Record, Suppression, classify};
 use super::round::{NotificationState, Round};
 use crate::compose::Compose;
 use crate::transport::{Accepted, Refusal, RefusalKind, SendError, Transport};
@@ -48,7 +48,7 @@ where
             None => Ok(()),
         };
         let recorded = match suppressed {
-            Ok(()) => self.write(&meaning.record, claim, &address_hash, round.deadline).await,
+            Ok(()) => self.write(&meaning.record, claim, round.deadline).await,
             Err(error) => Err(error),
         };
         // Also if the record could not be written: the other callers need to know.
@@ -72,13 +72,13 @@ where
     }
 
     /// Classifies the result of sending, with what the other messages show.
-    async fn meaning(
+    async fn meaning<'a>(
         &self,
         round: &Round<'_, C, T>,
         claim: &Claim,
         sent: &Result<Accepted, SendError>,
-        address_hash: &AddressHash,
-    ) -> Meaning {
+        address_hash: &'a AddressHash,
+    ) -> Meaning<'a> {
         let judgement = match sent {
             Ok(_) => {
                 self.note_acceptance(round).await;
@@ -94,7 +94,7 @@ where
             }
             Err(_) => Judgement::Unclear,
         };
-        let accepted_at = round.fared.lock().expect("nothing panics while holding the lock").accepted_at();
+        let accepted_at = round.fared().accepted_at();
         let known = Circumstances {
             unanswered: claim.unanswered,
             address_hash,
@@ -126,25 +126,20 @@ where
     /// sent again without its record, so its write is retried for as long as there is time. Otherwise it is tried once.
     async fn write(
         &self,
-        record: &Record,
+        record: &Record<'_>,
         claim: &Claim,
-        address_hash: &AddressHash,
         deadline: Timestamp,
     ) -> Result<Option<RecordResult>, StoreError> {
         match record {
             Record::Final(outcome) => {
                 self.retry_until(deadline, || self.deliveries.record(claim, outcome)).await.map(Some)
             }
-            Record::Retry { release: Kept::Handover, code, reason } => {
-                let release = || self.deliveries.release(claim, *code, reason, Release::Unanswered);
+            Record::Retry { release: release @ Release::Unanswered, code, reason } => {
+                let release = || self.deliveries.release(claim, *code, reason, *release);
                 self.retry_until(deadline, release).await.map(Some)
             }
             Record::Retry { release, code, reason } => {
-                let release = match release {
-                    Kept::Refusal => Release::Refused(address_hash),
-                    Kept::Nothing | Kept::Handover => Release::Unsent,
-                };
-                self.deliveries.release(claim, *code, reason, release).await.map(Some)
+                self.deliveries.release(claim, *code, reason, *release).await.map(Some)
             }
             Record::Nothing => Ok(None),
         }
@@ -171,7 +166,7 @@ where
 fn log_attempt(
     claim: &Claim,
     sent: &Result<Accepted, SendError>,
-    record: &Record,
+    record: &Record<'_>,
     recorded: Option<RecordResult>,
     duration_ms: u64,
 ) {

@@ -120,18 +120,6 @@ where
         (all_were_refused && self.sources.now() < until).then_some(until)
     }
 
-    /// The customers of a round in the order in which they are notified. A probe is for those who were not refused yet,
-    /// and last for those who may have the message.
-    pub(super) fn in_order<'b>(&self, round: &Round<'b, C, T>) -> Vec<&'b CustomerId> {
-        let mut customers: Vec<_> = round.batch.customers.iter().collect();
-        if round.selected.is_probing() {
-            customers.sort_by_key(|id| {
-                round.known.pending.get(id).map(|pending| (pending.unanswered, pending.refusal.is_some()))
-            });
-        }
-        customers
-    }
-
     /// The state of a notification if what happened before decides it: records its outcome, or defers it.
     pub(super) async fn resolve(
         &self,
@@ -142,7 +130,7 @@ where
         let Some(pending) = round.known.pending.get(id) else { return Ok(None) };
         let address_hash = AddressHash::of(round.batch.channel, address);
         let (of_transport, is_cleared) = {
-            let fared = round.fared.lock().expect("nothing panics while holding the lock");
+            let fared = round.fared();
             (fared.of_transport, fared.of_push.is_cleared)
         };
         let now = self.sources.now();
@@ -162,7 +150,7 @@ where
     /// Notes that a message was accepted. Best effort: the next acceptance is recorded.
     pub(super) async fn note_acceptance(&self, round: &Round<'_, C, T>) {
         let now = self.sources.now();
-        let due = round.fared.lock().expect("nothing panics while holding the lock").accept(now);
+        let due = round.fared().accept(now);
         let mut is_recorded = true;
         let (push, id) = (round.batch.push, round.selected.id);
         let scopes = [(due.transport, Scope::Transport(id)), (due.push, Scope::Push(push, id))];
@@ -195,14 +183,14 @@ where
     ) -> Evidence {
         let (push, id) = (round.batch.push, round.selected.id);
         let mut added = self.limits.add_refusal(push, id, suspect, recipient).await;
-        let unrecorded = round.fared.lock().expect("nothing panics while holding the lock").unrecorded(suspect);
+        let unrecorded = round.fared().unrecorded(suspect);
         // Before a push is held, what this round knows counts: rounds record an acceptance only now and then.
         if let Some(at) = unrecorded.filter(|_| added.as_ref().is_ok_and(|evidence| evidence.refused >= RUN_LENGTH))
             && self.record_acceptance(scope_of(push, id, suspect), at).await
         {
             added = self.limits.add_refusal(push, id, suspect, recipient).await;
         }
-        let mut fared = round.fared.lock().expect("nothing panics while holding the lock");
+        let mut fared = round.fared();
         match added {
             Ok(evidence) => fared.refuse(suspect, evidence),
             Err(error) => {

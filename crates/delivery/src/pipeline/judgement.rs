@@ -16,8 +16,8 @@ use super::meaning::{MAX_UNANSWERED, failed};
 const NEIGHBOURS_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 /// Acceptances are recorded every ten seconds, so one this old shows that messages are accepted at present.
 const JUST_NOW: SignedDuration = SignedDuration::from_secs(15);
-/// A recipient who is refused without others to compare with has at least this much time: a provider may refuse everybody
-/// for a moment.
+/// A recipient who is refused without others to compare with has at least this much time: a provider may refuse all
+/// messages for a moment.
 const MIN_TIME_ALONE: SignedDuration = SignedDuration::from_secs(30);
 /// What was said of an address before counts for this long: two of the longest waits for a probe.
 const MAX_UNKNOWN_AGE: SignedDuration = SignedDuration::from_secs(120);
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn other_messages_show_whose_fault_a_refusal_is() {
         for (refusals, accepted_at, refused, is_cleared, now, expected) in [
-            // The first refusal shows nothing, whoever was accepted before.
+            // The first refusal shows nothing, whichever message was accepted before.
             (0, None, 1, false, 40, Judgement::Unclear),
             (0, Some(5), 1, false, 40, Judgement::Unclear),
             (0, Some(5), 4, false, 40, Judgement::Unclear),
@@ -166,7 +166,7 @@ mod tests {
             // Other pushes' messages are accepted at the same time.
             (0, Some(5), 5, true, 12, Judgement::Unclear),
             (1, Some(11), 5, true, 25, Judgement::Recipient),
-            // They were: the provider may refuse everybody now.
+            // They were: the provider may refuse all messages now.
             (1, Some(11), 5, true, 26, Judgement::Unclear),
             (9, Some(5), 5, true, 40, Judgement::Unclear),
         ] {

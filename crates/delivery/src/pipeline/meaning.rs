@@ -2,7 +2,7 @@
 
 use domain::AddressHash;
 use domain::notification::{Outcome, ReasonCode, Suspect};
-use store::deliveries::FinalOutcome;
+use store::deliveries::{FinalOutcome, Release};
 
 use super::breaker::Signal;
 use super::deferral::Unfinished;
@@ -15,9 +15,9 @@ pub(super) const MAX_UNANSWERED: u32 = 2;
 
 /// What one attempt means.
 #[derive(Debug, PartialEq)]
-pub(super) struct Meaning {
+pub(super) struct Meaning<'a> {
     /// For the delivery.
-    pub(super) record: Record,
+    pub(super) record: Record<'a>,
     /// For the address.
     pub(super) suppression: Option<Suppression>,
     /// For the circuit breaker.
@@ -30,23 +30,13 @@ pub(super) struct Meaning {
 
 /// What to write about an attempt.
 #[derive(Debug, PartialEq)]
-pub(super) enum Record {
+pub(super) enum Record<'a> {
     /// The notification is final.
     Final(FinalOutcome),
     /// The claim is released, and the notification is tried again.
-    Retry { release: Kept, code: ReasonCode, reason: String },
+    Retry { release: Release<'a>, code: ReasonCode, reason: String },
     /// Nothing: the lease has ended, and another invocation may hold the claim.
     Nothing,
-}
-
-/// What a released delivery keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kept {
-    Nothing,
-    /// That it was refused.
-    Refusal,
-    /// That it was handed over without a response.
-    Handover,
 }
 
 /// Why an address is to be suppressed.
@@ -78,7 +68,7 @@ pub(super) struct Circumstances<'a> {
 }
 
 /// What the result of sending means.
-pub(super) fn classify(sent: &Result<Accepted, SendError>, known: Circumstances<'_>) -> Meaning {
+pub(super) fn classify<'a>(sent: &Result<Accepted, SendError>, known: Circumstances<'a>) -> Meaning<'a> {
     let signal = Signal::of(sent);
     let (record, suppression) = match sent {
         Ok(accepted) => (Record::Final(accepted_as(accepted, known.address_hash)), None),
@@ -92,8 +82,10 @@ pub(super) fn classify(sent: &Result<Accepted, SendError>, known: Circumstances<
             let reason = format!("handed over twice without a response: {reason}");
             (Record::Final(failed(known.address_hash.clone(), ReasonCode::NoResponse, reason)), None)
         }
-        Err(error @ SendError::Unanswered(_)) => (retry(Kept::Handover, ReasonCode::NoResponse, error), None),
-        Err(error @ SendError::Unreachable(_)) => (retry(Kept::Nothing, ReasonCode::ProviderUnavailable, error), None),
+        Err(error @ SendError::Unanswered(_)) => (retry(Release::Unanswered, ReasonCode::NoResponse, error), None),
+        Err(error @ SendError::Unreachable(_)) => {
+            (retry(Release::Unsent, ReasonCode::ProviderUnavailable, error), None)
+        }
         Err(SendError::TooLate) => (Record::Nothing, None),
     };
     let hold = match sent {
@@ -111,10 +103,10 @@ pub(super) fn classify(sent: &Result<Accepted, SendError>, known: Circumstances<
     Meaning { record, suppression, signal, hold, next }
 }
 
-fn classify_refusal(refusal: &Refusal, known: Circumstances<'_>) -> (Record, Option<Suppression>) {
+fn classify_refusal<'a>(refusal: &Refusal, known: Circumstances<'a>) -> (Record<'a>, Option<Suppression>) {
     let is_final = match refusal.kind {
         RefusalKind::Recipient | RefusalKind::Message => true,
-        // While nobody else is accepted, it is kept for a moment: others may be accepted at this very time.
+        // While no other is accepted, it is kept for a moment: others may be accepted at this very time.
         RefusalKind::UnknownAddress => known.others_are_accepted,
         RefusalKind::Ambiguous(_) => known.judgement == Judgement::Recipient,
         RefusalKind::Temporary => false,
@@ -125,11 +117,11 @@ fn classify_refusal(refusal: &Refusal, known: Circumstances<'_>) -> (Record, Opt
         let suppression = Suppression::Unknown { others_are_accepted: true };
         (Record::Final(outcome), is_unknown.then_some(suppression))
     } else {
-        (retry(Kept::Refusal, refusal.kind.code(), refusal), None)
+        (retry(Release::Refused(known.address_hash), refusal.kind.code(), refusal), None)
     }
 }
 
-fn retry(release: Kept, code: ReasonCode, reason: &impl ToString) -> Record {
+fn retry<'a>(release: Release<'a>, code: ReasonCode, reason: &impl ToString) -> Record<'a> {
     Record::Retry { release, code, reason: reason.to_string() }
 }
 
@@ -182,7 +174,7 @@ mod tests {
         Err(SendError::Unanswered("why".to_owned()))
     }
 
-    fn final_outcome(meaning: Meaning) -> FinalOutcome {
+    fn final_outcome(meaning: Meaning<'_>) -> FinalOutcome {
         match meaning.record {
             Record::Final(outcome) => {
                 let next = NotificationState::Final(Counted::Outcome(outcome.outcome));
@@ -194,7 +186,7 @@ mod tests {
     }
 
     /// What a notification that is tried again keeps, with its code and reason.
-    fn kept(meaning: &Meaning) -> (Kept, ReasonCode, &str) {
+    fn kept<'a>(meaning: &'a Meaning<'a>) -> (Release<'a>, ReasonCode, &'a str) {
         assert!(matches!(meaning.next, NotificationState::Unfinished(_)), "{meaning:?}");
         match &meaning.record {
             Record::Retry { release, code, reason } => (*release, *code, reason),
@@ -239,7 +231,7 @@ mod tests {
         assert_eq!(meaning.suppression, Some(Suppression::Unknown { others_are_accepted: true }));
         assert_eq!(final_outcome(meaning), failed(hash.clone(), ReasonCode::AddressUnknown, "why".to_owned()));
         let alone = classify(&sent, Circumstances { others_are_accepted: false, ..usual(&hash) });
-        assert_eq!(kept(&alone), (Kept::Refusal, ReasonCode::AddressUnknown, "rejected: why"));
+        assert_eq!(kept(&alone), (Release::Refused(&hash), ReasonCode::AddressUnknown, "rejected: why"));
         assert_eq!(alone.suppression, None);
     }
 
@@ -255,7 +247,7 @@ mod tests {
                     assert_eq!(final_outcome(meaning), failed(hash.clone(), ReasonCode::Refused, "why".to_owned()));
                 }
                 Judgement::Held | Judgement::Unclear => {
-                    assert_eq!(kept(&meaning), (Kept::Refusal, ReasonCode::Refused, "refused: why"));
+                    assert_eq!(kept(&meaning), (Release::Refused(&hash), ReasonCode::Refused, "refused: why"));
                     assert_eq!(meaning.hold, (judgement == Judgement::Held).then_some(suspect));
                 }
             }
@@ -266,7 +258,7 @@ mod tests {
     fn temporary_refusal_is_tried_again() {
         let hash = address_hash();
         let meaning = classify(&refused(RefusalKind::Temporary), usual(&hash));
-        assert_eq!(kept(&meaning), (Kept::Refusal, ReasonCode::RefusedForNow, "not accepted for now: why"));
+        assert_eq!(kept(&meaning), (Release::Refused(&hash), ReasonCode::RefusedForNow, "not accepted for now: why"));
         assert_eq!(meaning.next, NotificationState::Unfinished(Unfinished::NotAccepted));
         assert_eq!(meaning.signal, Signal::Reached);
     }
@@ -275,7 +267,7 @@ mod tests {
     fn message_without_a_response_is_handed_over_twice_at_most() {
         let hash = address_hash();
         let first = classify(&unanswered(), usual(&hash));
-        assert_eq!(kept(&first), (Kept::Handover, ReasonCode::NoResponse, "handed over without a response: why"));
+        assert_eq!(kept(&first), (Release::Unanswered, ReasonCode::NoResponse, "handed over without a response: why"));
         for earlier in [1, 7] {
             let second = classify(&unanswered(), Circumstances { unanswered: earlier, ..usual(&hash) });
             assert_eq!(second.signal, Signal::NoResponse("why".to_owned()));
@@ -291,10 +283,14 @@ mod tests {
         for (kind, judgement) in kinds.flat_map(|kind| JUDGEMENTS.map(|judgement| (kind, judgement))) {
             let probe = Circumstances { is_probe: true, judgement, ..usual(&hash) };
             let meaning = classify(&refused(kind), probe);
-            assert_eq!((kept(&meaning).0, meaning.suppression), (Kept::Refusal, None), "{kind:?} {judgement:?}");
+            assert_eq!(
+                (kept(&meaning).0, meaning.suppression),
+                (Release::Refused(&hash), None),
+                "{kind:?} {judgement:?}"
+            );
         }
         let meaning = classify(&unanswered(), Circumstances { is_probe: true, unanswered: 1, ..usual(&hash) });
-        assert_eq!(kept(&meaning).0, Kept::Handover);
+        assert_eq!(kept(&meaning).0, Release::Unanswered);
     }
 
     #[test]
@@ -303,7 +299,7 @@ mod tests {
         for unanswered in [0, 1] {
             let sent = Err(SendError::Unreachable("why".to_owned()));
             let meaning = classify(&sent, Circumstances { unanswered, ..usual(&hash) });
-            assert_eq!(kept(&meaning), (Kept::Nothing, ReasonCode::ProviderUnavailable, "unreachable: why"));
+            assert_eq!(kept(&meaning), (Release::Unsent, ReasonCode::ProviderUnavailable, "unreachable: why"));
             assert_eq!(meaning.next, NotificationState::Unfinished(Unfinished::BreakerOpen));
             assert_eq!(meaning.signal, Signal::Unreachable("why".to_owned()));
         }

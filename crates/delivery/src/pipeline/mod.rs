@@ -197,7 +197,7 @@ where
     async fn notify_all<'b>(&self, round: &Round<'b, C, T>, recipients: &Recipients) -> Vec<(&'b CustomerId, Turn)> {
         // While probing, one attempt at a time.
         let concurrency = if round.selected.is_probing() { 1 } else { CONCURRENCY };
-        stream::iter(self.in_order(round))
+        stream::iter(round.in_order())
             .map(|id| {
                 // Nothing that a panicking turn has touched is used again.
                 let turn = AssertUnwindSafe(self.notify(round, id, recipients)).catch_unwind();

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use domain::CustomerId;
 use domain::notification::Outcome;
 use domain::queue::Batch;
 use jiff::Timestamp;
@@ -84,7 +85,7 @@ pub(super) struct Round<'b, C: Compose, T> {
     /// Set once the transport is found unreachable, or the push is held: no more notifications are started.
     pub(super) stopped: OnceLock<Unfinished>,
     /// How messages have fared.
-    pub(super) fared: std::sync::Mutex<Fared>,
+    fared: std::sync::Mutex<Fared>,
     /// Messages in a row without a response.
     pub(super) unanswered_streak: AtomicU32,
     /// The last reason for which the provider did not take a message for now.
@@ -122,6 +123,23 @@ impl<'b, C: Compose, T> Round<'b, C, T> {
             latencies_ms: Mutex::default(),
             waited_ms: AtomicU64::new(0),
         }
+    }
+
+    /// How messages have fared. The guard must not be held across an await.
+    pub(super) fn fared(&self) -> std::sync::MutexGuard<'_, Fared> {
+        self.fared.lock().expect("nothing panics while holding the lock")
+    }
+
+    /// The customers in the order in which they are notified. A probe is for those who were not refused yet, and last for
+    /// those who may have the message.
+    pub(super) fn in_order(&self) -> Vec<&'b CustomerId> {
+        let mut customers: Vec<_> = self.batch.customers.iter().collect();
+        if self.selected.is_probing() {
+            customers.sort_by_key(|id| {
+                self.known.pending.get(id).map(|pending| (pending.unanswered, pending.refusal.is_some()))
+            });
+        }
+        customers
     }
 
     /// Whether too little time is left at `now` to start a notification.

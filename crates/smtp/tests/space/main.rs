@@ -16,19 +16,6 @@ use tokio::time::Instant;
 use forms::{CODES, Form, Then, broken_forms, plain, whole_forms};
 use server::{Pieces, Plan, Seen, Step, serve};
 
-const STEPS: [Step; 10] = [
-    Step::Greeting,
-    Step::Ehlo,
-    Step::Helo,
-    Step::StartTls,
-    Step::Auth,
-    Step::Mail,
-    Step::Rcpt,
-    Step::Data,
-    Step::Message,
-    Step::Reset,
-];
-
 /// The time for each call of the client.
 const CALL: Duration = Duration::from_secs(25);
 /// The calls until a message is accepted, and what it waits after refusals.
@@ -193,17 +180,17 @@ async fn check_whole_forms(steps: &[Step]) {
 
 #[tokio::test(start_paused = true)]
 async fn whole_reply_is_understood_before_the_recipient() {
-    check_whole_forms(&STEPS[..5]).await;
+    check_whole_forms(&Step::ALL[..5]).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn whole_reply_is_understood_from_the_sender_to_the_end() {
-    check_whole_forms(&STEPS[5..]).await;
+    check_whole_forms(&Step::ALL[5..]).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn broken_reply_makes_no_copy_and_loses_no_code() {
-    for step in STEPS {
+    for step in Step::ALL {
         for code in [100, 220, 235, 250, 354, 421, 450, 550, 999] {
             for form in broken_forms(code) {
                 for (pieces, pipelining) in [(Pieces::Together, true), (Pieces::Bytes, true), (Pieces::Threes, false)] {
@@ -250,7 +237,7 @@ async fn server_that_asks_for_what_it_refused_does_not_get_it() {
 
 #[tokio::test(start_paused = true)]
 async fn reply_too_many_accepts_nothing() {
-    for step in STEPS {
+    for step in Step::ALL {
         for code in [220, 250, 354, 421, 450, 550] {
             for extra in ["250 extra\r\n", "354 extra\r\n", "550 5.1.1 extra\r\n", "250-extra\r\n", "x", "\0"] {
                 let mut form = plain(code, "text");

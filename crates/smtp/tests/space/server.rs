@@ -20,6 +20,21 @@ pub(crate) enum Step {
     Reset,
 }
 
+impl Step {
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Greeting,
+        Self::Ehlo,
+        Self::Helo,
+        Self::StartTls,
+        Self::Auth,
+        Self::Mail,
+        Self::Rcpt,
+        Self::Data,
+        Self::Message,
+        Self::Reset,
+    ];
+}
+
 /// How the bytes of the planned reply arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pieces {

@@ -6,7 +6,7 @@
 use smtp::{EnhancedStatus, Stage};
 
 use self::Answer::{Any, Codes, FirstDigit, NoRefusal, Statuses, Subjects};
-use self::Fault::{Ambiguous, Message, Nobody, Recipient, Temporary, Unclear, UnknownAddress};
+use self::Fault::{Ambiguous, Message, NoCustomer, Recipient, Temporary, Unclear, UnknownAddress};
 use crate::transport::{RefusalKind, Suspect};
 
 #[cfg(test)]
@@ -15,9 +15,9 @@ mod tests;
 /// Whose fault a refusal is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Verdict {
-    /// Nobody's among the customers: the server accepts no messages of ours at all.
+    /// No customer's: the server accepts no messages of ours at all.
     Unreachable,
-    /// Nobody's, as far as is known: the reply does not say what became of the message that was handed over.
+    /// No customer's, as far as is known: the reply does not say what became of the message that was handed over.
     Unanswered,
     /// The refusal may concern this message alone.
     Refused(RefusalKind),
@@ -30,7 +30,7 @@ pub(super) enum Verdict {
 /// of step, which is no customer's fault. After the message it does not say whether the server has accepted that.
 pub(super) fn classify(stage: Stage, code: u16, enhanced: Option<EnhancedStatus>) -> Verdict {
     let kind = match rule_for(stage, code, enhanced).fault {
-        Nobody => return Verdict::Unreachable,
+        NoCustomer => return Verdict::Unreachable,
         Unclear => return Verdict::Unanswered,
         UnknownAddress => RefusalKind::UnknownAddress,
         Recipient => RefusalKind::Recipient,
@@ -125,7 +125,7 @@ impl Answer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Fault {
     /// No customer's: ours, or the server's.
-    Nobody,
+    NoCustomer,
     /// No customer's, and the message may have been accepted.
     Unclear,
     /// The recipient's: the address does not exist.
@@ -148,17 +148,22 @@ const fn rule(at: At, answer: Answer, fault: Fault, source: &'static str) -> Rul
 static RULES: &[Rule] = &[
     // We announce the size there. A bare 552 may also be about what we may send in all.
     rule(At::Mail, Statuses(&[(2, 3), (3, 4)]), Message, "RFC 1870, 6.1, with RFC 3463, 3.3 and 3.4: it is too big"),
-    rule(At::NoRecipient, Any, Nobody, "RFC 5321, 3.3: the recipient is not named before `RCPT TO`"),
-    rule(At::Anywhere, Codes(&[421]), Nobody, "RFC 5321, 3.8 and 4.2.3: the server is shutting down the connection"),
+    rule(At::NoRecipient, Any, NoCustomer, "RFC 5321, 3.3: the recipient is not named before `RCPT TO`"),
+    rule(
+        At::Anywhere,
+        Codes(&[421]),
+        NoCustomer,
+        "RFC 5321, 3.8 and 4.2.3: the server is shutting down the connection",
+    ),
     rule(
         At::Anywhere,
         Codes(&[454, 530, 535]),
-        Nobody,
+        NoCustomer,
         "RFC 4954, 6, and RFC 3207, 4: authentication or TLS is missing or failed",
     ),
     rule(At::Message, NoRefusal, Unclear, "RFC 5321, 4.2.1: it neither accepts nor refuses the message"),
     // Also where our own commands and the server's replies are shifted against each other.
-    rule(At::Anywhere, NoRefusal, Nobody, "RFC 5321, 4.2.1 and 4.3.2: no such reply is expected here"),
+    rule(At::Anywhere, NoRefusal, NoCustomer, "RFC 5321, 4.2.1 and 4.3.2: no such reply is expected here"),
     // Greylisting, a busy server, a mailbox that is locked, too many messages at a time.
     rule(At::Anywhere, FirstDigit(4), Temporary, "RFC 5321, 4.2.1: the command may succeed later"),
     rule(

@@ -132,7 +132,7 @@ fn replies_of_real_servers_mean_what_they_meant() {
         // Postfix: our own address is rejected.
         ("RCPT TO: 550 5.1.0", Ambiguous(Sender)),
         ("RCPT TO: 553 5.1.8", Ambiguous(Sender)),
-        // Microsoft 365: our own daily limit. A status that nobody has registered.
+        // Microsoft 365: our own daily limit. A status that is not registered.
         ("RCPT TO: 550 5.1.90", Ambiguous(Sender)),
         ("message: 550 5.1.90", Ambiguous(Content)),
         ("RCPT TO: 550 5.1.20", Ambiguous(Sender)),
@@ -154,7 +154,7 @@ fn replies_of_real_servers_mean_what_they_meant() {
 
 const fn label(fault: Fault) -> &'static str {
     match fault {
-        Nobody => "no customer's",
+        NoCustomer => "no customer's",
         Unclear => "no customer's, perhaps accepted",
         UnknownAddress => "the recipient's: unknown address",
         Recipient => "the recipient's",
@@ -184,6 +184,6 @@ fn documented_table_is_the_one_that_decides() {
         }
     }
     let explained: Vec<_> = documented("| whose fault | what happens |").iter().map(|row| row[0]).collect();
-    let faults = [Nobody, Unclear, UnknownAddress, Recipient, Message, Temporary, Ambiguous];
+    let faults = [NoCustomer, Unclear, UnknownAddress, Recipient, Message, Temporary, Ambiguous];
     assert_eq!(explained, faults.map(label));
 }
