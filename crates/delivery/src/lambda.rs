@@ -2,8 +2,8 @@
 //! invocation that sends one message.
 
 use aws_lambda_events::sqs::SqsEvent;
+use domain::Channel;
 use domain::faults::Faults;
-use domain::{AddressHash, Channel};
 use jiff::SignedDuration;
 use runtime::settings::{self, SettingError};
 use runtime::{Aws, Deadline};
@@ -74,6 +74,7 @@ pub fn deliverer<C, T>(
         pushes: aws.table()?,
         limits: aws.table()?,
         sources: aws.sources().clone(),
+        hash_keys: aws.hash_keys()?,
         composer,
         primary,
         retry_for: SignedDuration::from_hours(settings::required::<u32>("RETRY_HOURS")?.into()),
@@ -103,7 +104,8 @@ where
         Ok(direct(payload).await?)
     }
 
-    /// Checks that sending is enabled and the recipient's address is not suppressed.
+    /// Checks that sending is enabled and the recipient's address is not suppressed, neither for whoever has it nor for a
+    /// customer who has it.
     ///
     /// # Errors
     /// [`DirectError::Disabled`] or [`DirectError::Suppressed`], or if the store is unavailable.
@@ -113,7 +115,13 @@ where
         }
         let deliverer = &self.worker.deliverer;
         let channel = deliverer.composer.channel();
-        match deliverer.suppressions.for_address(&AddressHash::of(channel, address)).await? {
+        let hash_key = deliverer.hash_keys.get().await?;
+        let holders = match channel {
+            Channel::Email => deliverer.customers.with_email(address).await?,
+            Channel::Sms => Vec::new(),
+        };
+        let holders: Vec<_> = holders.iter().map(|customer| hash_key.customer(channel, customer)).collect();
+        match deliverer.suppressions.for_address(&hash_key.address(channel, address), &holders).await? {
             Some(suppression) => Err(DirectError::Suppressed {
                 address: match channel {
                     Channel::Email => "address",

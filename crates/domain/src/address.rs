@@ -3,11 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use data_encoding::HEXLOWER;
 use email_address::Options;
-use sha2::{Digest, Sha256};
-
-use crate::Channel;
 
 /// Maximum length of an address, in bytes: what fits an SMTP path (RFC 5321, 4.5.3.1.3, less the angle brackets).
 pub(crate) const EMAIL_LIMIT: usize = 254;
@@ -83,36 +79,6 @@ impl fmt::Debug for Mobile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not a phone number in E.164 form; expected something like +351912345678")]
 pub struct InvalidMobile;
-
-/// The SHA-256 of a channel and an address. Tables other than Customers, and unsubscribe links, hold this in place of
-/// the address.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct AddressHash([u8; 32]);
-
-impl AddressHash {
-    /// The hash of an address, without regard to case: no mail server in use distinguishes it.
-    pub fn of(channel: Channel, address: &str) -> Self {
-        Self(Sha256::digest(format!("{channel}#{}", address.to_ascii_lowercase())).into())
-    }
-
-    /// The bytes of the hash.
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl From<[u8; 32]> for AddressHash {
-    fn from(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-}
-
-/// As 64 hexadecimal digits.
-impl fmt::Display for AddressHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&HEXLOWER.encode(&self.0))
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -28,6 +28,20 @@ wire_enum! {
     }
 }
 
+wire_enum! {
+    /// What happened to a customer's subscription to a channel. The name is the event's `detail-type`.
+    pub enum CustomerEventKind {
+        /// The customer opted out.
+        Unsubscribed = "customer.unsubscribed",
+        /// The customer subscribed again.
+        Resubscribed = "customer.resubscribed",
+        /// The customer's address bounced, so that it gets no more messages.
+        Bounced = "customer.bounced",
+        /// The customer marked a message as spam.
+        Complained = "customer.complained",
+    }
+}
+
 impl EventKind {
     /// The events to publish for a push in this state, in order. The first push of an offer announces the offer as
     /// well.

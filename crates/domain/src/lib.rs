@@ -11,7 +11,8 @@
 //! | the messages in queues | [`queue`] |
 //! | a push: its states, its counts, what it waits for | [`push`] |
 //! | the states and outcomes of a notification | [`notification`] |
-//! | the signed tokens of unsubscribe links | [`unsubscribe`] |
+//! | what stands for an address or a customer's id in tables | [`hash`] |
+//! | the tokens of unsubscribe links and of their page | [`unsubscribe`] |
 //! | the envelope's sender, and what it says of the delivery | [`return_path`] |
 //! | the events that other services may subscribe to | [`event`] |
 //! | which transports there are | [`transport`] |
@@ -28,6 +29,7 @@ pub mod eligibility;
 pub mod event;
 pub mod faults;
 pub mod fields;
+pub mod hash;
 pub mod ids;
 pub mod notification;
 pub mod offer;
@@ -41,12 +43,13 @@ pub mod transport;
 pub mod unsubscribe;
 pub mod wire;
 
-pub use address::{AddressHash, EmailAddress, Mobile};
+pub use address::{EmailAddress, Mobile};
 pub use audience::{Audience, Selection};
 pub use channel::Channel;
 pub use customer::Customer;
 pub use eligibility::{Rule, RuleText};
 pub use faults::{Fault, Faults};
+pub use hash::{AddressHash, CustomerHash, HashKey};
 pub use ids::{CustomerId, OfferId, PushId};
 pub use offer::Offer;
 pub use return_path::ReturnPath;

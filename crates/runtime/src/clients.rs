@@ -11,6 +11,7 @@ use domain::Sources;
 use store::OpenTable;
 
 use crate::connections::{FreshConnections, https};
+use crate::hash_keys::HashKeys;
 use crate::queue::Queue;
 use crate::settings::{self, SettingError};
 use crate::sources;
@@ -91,6 +92,14 @@ impl Aws {
     /// If the setting is missing.
     pub fn table<T: OpenTable>(&self) -> Result<T, SettingError> {
         Ok(T::open(self.dynamodb.clone(), settings::required(T::SETTING)?, self.sources.clone()))
+    }
+
+    /// The key of the stack's hashes, in the secret that the setting names.
+    ///
+    /// # Errors
+    /// If the setting is missing.
+    pub fn hash_keys(&self) -> Result<HashKeys, SettingError> {
+        Ok(HashKeys::new(self.clone(), settings::required("HASH_KEY_SECRET_ARN")?))
     }
 
     /// Opens a queue by the URL in this setting.

@@ -7,6 +7,7 @@
 //! | timeouts and retries of the AWS clients | [`clients`] |
 //! | TLS, and how long connections are kept | `connections` |
 //! | how the keys of unsubscribe links are read and cached | [`keys`] |
+//! | how the key of hashes is read | [`hash_keys`] |
 //! | how messages are queued | [`queue`] |
 //! | how the messages of an SQS event are handled, and which are redelivered | [`records`] |
 //! | the system's clock and random numbers | [`sources`] |
@@ -17,6 +18,7 @@
 pub mod clients;
 mod connections;
 pub mod deadline;
+pub mod hash_keys;
 pub mod keys;
 pub mod metrics;
 pub mod queue;
@@ -29,5 +31,6 @@ mod test_server;
 
 pub use clients::Aws;
 pub use deadline::Deadline;
+pub use hash_keys::HashKeys;
 pub use keys::Keys;
 pub use queue::Queue;

@@ -11,11 +11,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::StoreError;
-use crate::attributes::{Item, partition_key};
+use crate::attributes::{Item, partition_key, text};
 use crate::table::{Consistency, Table};
 
 /// Maximum number of items in one `BatchWriteItem` (DynamoDB API reference).
 const BATCH_WRITE_LIMIT: usize = 25;
+/// The index of customers by their e-mail address.
+const BY_EMAIL: &str = "byEmail";
+/// Maximum number of customers with one address that are looked at.
+const HOLDERS_LIMIT: i32 = 100;
 
 /// The Customers table.
 #[derive(Debug, Clone)]
@@ -28,8 +32,12 @@ pub struct Customers {
 struct CustomerItem {
     pk: CustomerId,
     name: String,
+    /// In lower case, so that the index finds it.
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,
+    /// The same as it was written, if that has capitals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    email_as_written: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mobile: Option<String>,
     channels: Channels,
@@ -42,10 +50,13 @@ struct CustomerItem {
 
 impl From<&Customer> for CustomerItem {
     fn from(customer: &Customer) -> Self {
+        let as_written = customer.email.as_ref().map(domain::EmailAddress::as_str);
+        let email = as_written.map(str::to_ascii_lowercase);
         Self {
             pk: customer.id.clone(),
             name: customer.name.clone(),
-            email: customer.email.as_ref().map(|email| email.as_str().to_owned()),
+            email_as_written: as_written.filter(|written| Some(*written) != email.as_deref()).map(str::to_owned),
+            email,
             mobile: customer.mobile.as_ref().map(|mobile| mobile.as_str().to_owned()),
             channels: customer.channels.clone(),
             locale: customer.locale.clone(),
@@ -138,6 +149,26 @@ impl Customers {
         Ok(found)
     }
 
+    /// Up to 100 customers who have this e-mail address, in whatever case, by the index: the most recent may be missing.
+    /// Those whom a release before the index stored are found if their address is stored in lower case, or as it is
+    /// written here.
+    pub async fn with_email(&self, address: &str) -> Result<Vec<CustomerId>, StoreError> {
+        let mut customers = Vec::new();
+        let lower = address.to_ascii_lowercase();
+        for address in [lower.as_str(), address].iter().take(if lower == address { 1 } else { 2 }) {
+            let query = self
+                .table
+                .query()
+                .index_name(BY_EMAIL)
+                .key_condition_expression("email = :email")
+                .expression_attribute_values(":email", text(address))
+                .limit(HOLDERS_LIMIT);
+            let page = self.table.query_page(query).await?;
+            customers.extend(page.items.unwrap_or_default().iter().filter_map(customer_id));
+        }
+        Ok(customers)
+    }
+
     /// Deletes a customer, if present.
     pub async fn delete(&self, id: &CustomerId) -> Result<(), StoreError> {
         self.table.delete(partition_key(id)).await
@@ -194,7 +225,12 @@ impl Customers {
         Ok(Customer {
             id: item.pk,
             name: item.name,
-            email: item.email.map(|email| email.parse()).transpose().map_err(|_| malformed("email"))?,
+            email: item
+                .email_as_written
+                .or(item.email)
+                .map(|email| email.parse())
+                .transpose()
+                .map_err(|_| malformed("email"))?,
             mobile: item.mobile.map(|mobile| mobile.parse()).transpose().map_err(|_| malformed("mobile"))?,
             channels: item.channels,
             locale: item.locale,

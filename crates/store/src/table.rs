@@ -14,10 +14,11 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{
-    KeysAndAttributes, PutRequest, ReturnValue, ReturnValuesOnConditionCheckFailure, WriteRequest,
+    KeysAndAttributes, PutRequest, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, WriteRequest,
 };
 use domain::Sources;
 use jiff::Timestamp;
@@ -30,6 +31,8 @@ use crate::error::without_values;
 
 /// Attempts at a batch call. Each later one repeats what DynamoDB left unprocessed, after a longer pause.
 const BATCH_ATTEMPTS: u32 = 6;
+/// Attempts at a transaction that conflicts with others. Each is made after a longer pause.
+const CONFLICT_ATTEMPTS: u32 = 6;
 
 /// A table and the client that calls it.
 #[derive(Debug, Clone)]
@@ -287,6 +290,35 @@ impl Table {
             }
         }
         Ok(requests.into_iter().filter_map(|request| Some(request.put_request?.item)).collect())
+    }
+
+    /// Makes all of these writes, or none if a condition of one does not hold. A call whose response was lost is repeated
+    /// with the same token, by which DynamoDB recognises it.
+    pub(crate) async fn transact(&self, writes: Vec<TransactWriteItem>) -> Result<Conditional<(), ()>, StoreError> {
+        for attempt in 0..CONFLICT_ATTEMPTS {
+            pause_before(attempt).await;
+            let call = self.client.transact_write_items().set_transact_items(Some(writes.clone()));
+            let Err(error) = call.send().await else {
+                return Ok(Conditional::Done(()));
+            };
+            let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
+            else {
+                return Err(self.call_failed("TransactWriteItems", &error));
+            };
+            let has_reason = |code| cancelled.cancellation_reasons().iter().any(|reason| reason.code() == Some(code));
+            if has_reason("ConditionalCheckFailed") {
+                return Ok(Conditional::NotMet(()));
+            }
+            // Another transaction writes one of the items.
+            if !has_reason("TransactionConflict") {
+                return Err(self.call_failed("TransactWriteItems", &error));
+            }
+        }
+        Err(StoreError::Unavailable {
+            operation: "TransactWriteItems",
+            table: self.name.clone(),
+            reason: "other transactions write the same items".to_owned(),
+        })
     }
 
     pub(crate) async fn delete(&self, key: Item) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! The dependencies of the handlers.
 
 use domain::Sources;
+use runtime::HashKeys;
 use store::{Customers, Suppressions};
 
 /// State shared by all handlers.
@@ -9,4 +10,6 @@ pub struct App {
     pub sources: Sources,
     pub customers: Customers,
     pub suppressions: Suppressions,
+    /// The key of the hashes in the tables.
+    pub hash_keys: HashKeys,
 }

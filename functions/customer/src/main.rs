@@ -7,6 +7,11 @@ use runtime::{Aws, telemetry};
 async fn main() -> Result<(), lambda_http::Error> {
     telemetry::init();
     let aws = Aws::from_env().await;
-    let app = App { sources: aws.sources().clone(), customers: aws.table()?, suppressions: aws.table()? };
+    let app = App {
+        sources: aws.sources().clone(),
+        customers: aws.table()?,
+        suppressions: aws.table()?,
+        hash_keys: aws.hash_keys()?,
+    };
     lambda_http::run(router(app)).await
 }

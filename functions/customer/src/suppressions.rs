@@ -9,12 +9,12 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::fields::Fields;
-use domain::{AddressHash, Channel, EmailAddress, Faults, Mobile};
+use domain::{AddressHash, Channel, CustomerHash, EmailAddress, Faults, Mobile};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use store::suppressions::{BulkReason, Reason, Selection};
-use store::{Cursor, InvalidCursor, Suppressions};
+use store::{Cursor, InvalidCursor, StoreError, Suppressions};
 
 use crate::app::App;
 
@@ -37,20 +37,23 @@ pub(crate) async fn read(
     State(app): State<Arc<App>>,
     Path((channel, address)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let (channel, hash) = parse(&channel, &address)?;
-    let suppression = app.suppressions.for_address(&hash).await?.ok_or_else(|| Problem::not_found("suppression"))?;
+    let channel = parse(&channel, &address)?;
+    let Person { address: hash, holders } = person(&app, channel, &address).await?;
+    let suppression = app.suppressions.for_address(&hash, &holders).await?;
+    let suppression = suppression.ok_or_else(|| Problem::not_found("suppression"))?;
     Ok(Json(SuppressionView { channel, address, reason: suppression.reason, since: suppression.since }).into_response())
 }
 
 /// `DELETE /suppressions/{channel}/{address}`: the address may receive messages again, and customers who unsubscribed
-/// there are subscribed again. Idempotent: lifting a suppression that does not exist succeeds.
+/// there, or have the address now, are subscribed again. Idempotent: lifting a suppression that does not exist succeeds.
 pub(crate) async fn lift(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
     Path((channel, address)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let (channel, hash) = parse(&channel, &address)?;
-    let was_suppressed = app.suppressions.lift(&hash, &caller).await?;
+    let channel = parse(&channel, &address)?;
+    let Person { address: hash, holders } = person(&app, channel, &address).await?;
+    let was_suppressed = app.suppressions.lift(&hash, &holders, &caller).await?;
     tracing::info!(%channel, address.hash = %hash, was_suppressed, by = caller, "suppression lifted");
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -124,10 +127,11 @@ pub(crate) async fn lift_many(
     Body(body): Body,
 ) -> Result<Response, Problem> {
     let LiftRequest { selection, dry_run, mut after } = LiftRequest::parse(body)?;
+    let hash_key = app.hash_keys.get().await?;
     let began = app.sources.now();
     let mut lifted = 0;
     loop {
-        let page = app.suppressions.lift_page(&selection, after, dry_run, &caller).await?;
+        let page = app.suppressions.lift_page(&selection, after, dry_run, &hash_key, &caller).await?;
         lifted += page.lifted;
         after = page.next;
         if after.is_none() || app.sources.age_of(began) >= LIFT_TIME {
@@ -147,14 +151,31 @@ pub(crate) async fn lift_many(
     Ok(Json(LiftedView { lifted, dry_run, cursor: after.map(|cursor| cursor.encode()) }).into_response())
 }
 
-fn parse(channel: &str, address: &str) -> Result<(Channel, AddressHash), Faults> {
+/// An address, and the customers who have it now.
+struct Person {
+    address: AddressHash,
+    holders: Vec<CustomerHash>,
+}
+
+async fn person(app: &App, channel: Channel, address: &str) -> Result<Person, StoreError> {
+    let hash_key = app.hash_keys.get().await?;
+    let holders = match channel {
+        Channel::Email => app.customers.with_email(address).await?,
+        // Who opts out by text message does so for the number.
+        Channel::Sms => Vec::new(),
+    };
+    let holders = holders.iter().map(|customer| hash_key.customer(channel, customer)).collect();
+    Ok(Person { address: hash_key.address(channel, address), holders })
+}
+
+fn parse(channel: &str, address: &str) -> Result<Channel, Faults> {
     let channel: Channel = channel.parse().map_err(|error| Faults::one("channel", format!("{error}")))?;
     let checked = match channel {
         Channel::Email => address.parse::<EmailAddress>().map(|_| ()).map_err(|error| error.to_string()),
         Channel::Sms => address.parse::<Mobile>().map(|_| ()).map_err(|error| error.to_string()),
     };
     checked.map_err(|error| Faults::one("address", error))?;
-    Ok((channel, AddressHash::of(channel, address)))
+    Ok(channel)
 }
 
 #[cfg(test)]

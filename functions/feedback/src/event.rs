@@ -1,7 +1,7 @@
 //! The events of SES, as EventBridge delivers them, that the function acts on (SES developer guide, "Examples of event
 //! data that Amazon SES publishes to EventBridge").
 
-use domain::{AddressHash, Channel, CustomerId, OfferId};
+use domain::{AddressHash, Channel, CustomerId, HashKey, OfferId};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
@@ -86,13 +86,18 @@ struct Recipient {
 }
 
 impl Recipient {
-    fn hash(&self) -> AddressHash {
-        AddressHash::of(Channel::Email, bare(&self.email_address))
+    fn hash(&self, hash_key: &HashKey) -> AddressHash {
+        hash_key.address(Channel::Email, bare(&self.email_address))
     }
 }
 
-/// Parses an event; `now` is when a rejection happened that SES gives no time for. Returns `None` if it is of a kind that needs no action.
-pub(crate) fn parse(event: &Value, now: Timestamp) -> Result<Option<FeedbackEvent>, InvalidPayload> {
+/// Parses an event; `now` is when a rejection happened that SES gives no time for. Returns `None` if it is of a kind that
+/// needs no action.
+pub(crate) fn parse(
+    event: &Value,
+    now: Timestamp,
+    hash_key: &HashKey,
+) -> Result<Option<FeedbackEvent>, InvalidPayload> {
     let Detail { mail, bounce, complaint, reject } = parse_value::<Event>(event)?.detail;
     let delivery = delivery(&mail.tags);
     let reported = |kind, detail, at, event, recipients| FeedbackEvent {
@@ -108,8 +113,11 @@ pub(crate) fn parse(event: &Value, now: Timestamp) -> Result<Option<FeedbackEven
                 let status = status(&text(&recipient.status), &text(&recipient.diagnostic_code));
                 of_ses_bounce(&bounce.bounce_type, &bounce.bounce_sub_type, status)
             };
-            let verdicts: Vec<_> =
-                bounce.bounced_recipients.iter().map(|recipient| (recipient.hash(), verdict(recipient))).collect();
+            let verdicts: Vec<_> = bounce
+                .bounced_recipients
+                .iter()
+                .map(|recipient| (recipient.hash(hash_key), verdict(recipient)))
+                .collect();
             // Our e-mails have one recipient each.
             let gravest = verdicts.iter().map(|(_, verdict)| *verdict).max().unwrap_or(Verdict::Nothing);
             let detail = format!("{} {}", bounce.bounce_type, bounce.bounce_sub_type).trim_end().to_owned();
@@ -123,7 +131,7 @@ pub(crate) fn parse(event: &Value, now: Timestamp) -> Result<Option<FeedbackEven
                 return Ok(None);
             }
             let recipients = complaint.complained_recipients.iter();
-            let recipients = recipients.map(|recipient| (recipient.hash(), Effect::Complained)).collect();
+            let recipients = recipients.map(|recipient| (recipient.hash(hash_key), Effect::Complained)).collect();
             Some(reported(FeedbackKind::Complained, kind, complaint.timestamp, String::new(), recipients))
         }
         // SES found a virus in it. The content is at fault, not an address.
@@ -160,7 +168,7 @@ mod tests {
     use super::*;
 
     fn parse_event(event: &Value) -> Result<Option<FeedbackEvent>, InvalidPayload> {
-        parse(event, Timestamp::UNIX_EPOCH)
+        parse(event, Timestamp::UNIX_EPOCH, &testing::hash_key())
     }
 
     fn bounce(kind: &str) -> Value {
@@ -176,7 +184,7 @@ mod tests {
     fn only_permanent_bounces_count_as_bounced() {
         let reported = parse_event(&bounce("Permanent")).unwrap().unwrap();
         assert_eq!(reported.feedback.kind, FeedbackKind::Bounced);
-        assert_eq!(reported.recipients, [(AddressHash::of(Channel::Email, "asha@example.com"), Effect::Bounced)]);
+        assert_eq!(reported.recipients, [(testing::address_hash(Channel::Email, "asha@example.com"), Effect::Bounced)]);
         assert_eq!(reported.delivery.unwrap().customer.as_str(), "c-1");
         for kind in ["Transient", "Undetermined"] {
             let reported = parse_event(&bounce(kind)).unwrap().unwrap();
@@ -221,7 +229,10 @@ mod tests {
         };
         let reported = parse_event(&complaint("abuse")).unwrap().unwrap();
         assert_eq!((reported.feedback.kind, &reported.delivery), (FeedbackKind::Complained, &None));
-        assert_eq!(reported.recipients, [(AddressHash::of(Channel::Email, "asha@example.com"), Effect::Complained)]);
+        assert_eq!(
+            reported.recipients,
+            [(testing::address_hash(Channel::Email, "asha@example.com"), Effect::Complained)]
+        );
         for other in ["not-spam", "Auth-Failure"] {
             assert_eq!(parse_event(&complaint(other)).unwrap(), None, "{other}");
         }

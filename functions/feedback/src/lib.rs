@@ -27,14 +27,13 @@ use std::time::Duration;
 use aws_lambda_events::cloudwatch_logs::LogsEvent;
 use aws_lambda_events::sqs::SqsEvent;
 use domain::unsubscribe::KeyRing;
-use domain::{AddressHash, Sources};
+use domain::{HashKey, Sources};
 use futures::future::BoxFuture;
-use jiff::Timestamp;
 use lambda_runtime::Error;
-use runtime::records;
+use runtime::{HashKeys, records};
 use serde_json::{Value, json};
-use store::deliveries::FeedbackResult;
-use store::suppressions::{BounceResult, BounceRule, Reason};
+use store::deliveries::{DeliveryId, FeedbackResult};
+use store::suppressions::{BounceResult, BounceRule, Notified, Reason, Report};
 use store::{Deliveries, StoreError, Suppressions};
 
 pub use crate::mail::MAIL_LIMIT;
@@ -57,6 +56,8 @@ pub struct App {
     pub deliveries: Deliveries,
     /// How many transient bounces suppress an address.
     pub rule: BounceRule,
+    /// The key of the hashes in the tables.
+    pub hash_keys: HashKeys,
     /// The keys of the return paths' tags.
     pub ring: RingSource,
     /// Mail to the return path.
@@ -146,13 +147,16 @@ impl App {
 
     /// Acts on an event of SES; repeating it changes nothing. Returns whether the event is of a kind to act on.
     async fn handle_event(&self, event: &Value) -> Result<bool, FeedbackError> {
-        let Some(reported) = event::parse(event, self.sources.now())? else {
+        let hash_key = self.hash_keys.get().await?;
+        let Some(reported) = event::parse(event, self.sources.now(), &hash_key)? else {
             return Ok(false);
         };
         let FeedbackEvent { feedback, event, recipients, delivery } = reported;
+        let notified = delivery.as_ref().map(|id| notified(id, &hash_key));
         let mut suppressed = None;
         for (address, effect) in &recipients {
-            suppressed = self.apply(*effect, address, &event, feedback.at, "ses").await?.or(suppressed);
+            let report = Report { address, at: feedback.at, by: "ses", notified: notified.as_ref() };
+            suppressed = self.apply(*effect, &report, &event).await?.or(suppressed);
         }
         let recorded = match &delivery {
             Some(id) => self.deliveries.add_feedback(id, &feedback).await?,
@@ -170,33 +174,27 @@ impl App {
         Ok(true)
     }
 
-    /// Suppresses an address, or counts a bounce of it. Returns why it is suppressed now, if it is. `event` identifies the
-    /// report, and `by` is the transport.
-    async fn apply(
-        &self,
-        effect: Effect,
-        address: &AddressHash,
-        event: &str,
-        at: Timestamp,
-        by: &str,
-    ) -> Result<Option<Reason>, StoreError> {
+    /// Suppresses an address, or counts a bounce of it. Returns the reason, if there is one to suppress it. `event`
+    /// identifies the report.
+    async fn apply(&self, effect: Effect, report: &Report<'_>, event: &str) -> Result<Option<Reason>, StoreError> {
         let reason = match effect {
             Effect::None => return Ok(None),
             Effect::Count => {
-                let counted = self.suppressions.count_bounce(address, event, at, self.rule, by).await?;
+                let counted = self.suppressions.count_bounce(report, event, self.rule).await?;
                 return Ok((counted == BounceResult::Suppressed).then_some(Reason::Bounced));
             }
             Effect::Bounced => Reason::Bounced,
             Effect::Complained => Reason::Complained,
         };
-        self.suppressions.suppress(address, reason, at, by).await?;
+        self.suppressions.suppress(report, reason).await?;
         Ok(Some(reason))
     }
 
     /// Suppresses the numbers that SNS cannot reach any more; repeating it changes nothing. Returns how many.
     async fn handle_sms_log(&self, logs: LogsEvent) -> Result<usize, StoreError> {
+        let hash_key = self.hash_keys.get().await?;
         let reported = logs.aws_logs.data.log_events.iter().filter_map(|entry| {
-            match sms_log::parse(&entry.message, self.sources.now()) {
+            match sms_log::parse(&entry.message, self.sources.now(), &hash_key) {
                 Ok(reported) => reported,
                 Err(error) => {
                     tracing::error!(error = %error, "line of SNS's log cannot be parsed; it is skipped");
@@ -206,10 +204,16 @@ impl App {
         });
         let mut suppressed = 0;
         for (number, reason, at) in reported {
-            self.suppressions.suppress(&number, reason, at, "sns").await?;
+            let report = Report { address: &number, at, by: "sns", notified: None };
+            self.suppressions.suppress(&report, reason).await?;
             suppressed += 1;
         }
         tracing::info!(suppressed, "SNS's log of text messages handled");
         Ok(suppressed)
     }
+}
+
+fn notified(id: &DeliveryId, hash_key: &HashKey) -> Notified {
+    let DeliveryId { offer, customer, channel } = id.clone();
+    Notified { hash: hash_key.customer(channel, &customer), offer, customer, channel }
 }

@@ -19,6 +19,7 @@ async fn main() -> Result<(), Error> {
         deliveries: aws.table()?,
         rule: BounceRule::new(settings::required("BOUNCE_THRESHOLD")?, settings::required("BOUNCE_DAYS")?)
             .map_err(|error| format!("BOUNCE_THRESHOLD or BOUNCE_DAYS is invalid: {error}; template.yaml sets them"))?,
+        hash_keys: aws.hash_keys()?,
         ring: ring(&aws)?,
         objects: objects(&aws),
     };

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use domain::HashKey;
 use domain::return_path::ReturnTag;
 use runtime::keys::RING_AGE;
 use runtime::metrics::{self, Unit};
 use store::deliveries::{DeliveryId, Feedback, FeedbackKind, TaggedDelivery};
-use store::suppressions::Reason;
+use store::suppressions::{Reason, Report as AddressReport};
 
 use crate::mail::{self, Report, ReturnedMail};
-use crate::{App, Effect, FeedbackError};
+use crate::{App, Effect, FeedbackError, notified};
 
 /// The minimum age of a ring that is read again for a tag that it does not verify: `email` may use a newer key.
 const RECHECK_AGE: Duration = Duration::from_secs(1);
@@ -53,8 +54,9 @@ impl App {
         if tags.is_empty() {
             return Ok(dropped("untagged"));
         }
+        let hash_key = self.hash_keys.get().await?;
         for tag in &tags {
-            match self.delivery_of(tag).await? {
+            match self.delivery_of(tag, &hash_key).await? {
                 TaggedDelivery::Forged => {}
                 TaggedDelivery::Gone(_) => return Ok(dropped("deliveryExpired")),
                 // The report was quicker than the record of the sending.
@@ -65,7 +67,11 @@ impl App {
                     let feedback = Feedback { kind, detail: report.into_detail(), at: self.sources.now() };
                     let suppressed = match &address {
                         // A delivery fails once, however many reports of it arrive.
-                        Some(address) => self.apply(effect, address, &event_of(&id), feedback.at, "smtp").await?,
+                        Some(address) => {
+                            let notified = Some(&notified(&id, &hash_key));
+                            let report = AddressReport { address, at: feedback.at, by: "smtp", notified };
+                            self.apply(effect, &report, &event_of(&id)).await?
+                        }
                         None => None,
                     };
                     let recorded = self.deliveries.add_feedback(&id, &feedback).await?;
@@ -86,15 +92,15 @@ impl App {
         Ok(dropped("forged"))
     }
 
-    async fn delivery_of(&self, tag: &ReturnTag) -> Result<TaggedDelivery, FeedbackError> {
+    async fn delivery_of(&self, tag: &ReturnTag, hash_key: &HashKey) -> Result<TaggedDelivery, FeedbackError> {
         let ring = (self.ring)(RING_AGE).await.map_err(FeedbackError::Keys)?;
-        match self.deliveries.of_tag(tag, &ring).await? {
+        match self.deliveries.of_tag(tag, &ring, hash_key).await? {
             TaggedDelivery::Forged => {
                 let newer = (self.ring)(RECHECK_AGE).await.map_err(FeedbackError::Keys)?;
                 if ring == newer {
                     return Ok(TaggedDelivery::Forged);
                 }
-                Ok(self.deliveries.of_tag(tag, &newer).await?)
+                Ok(self.deliveries.of_tag(tag, &newer, hash_key).await?)
             }
             found => Ok(found),
         }

@@ -1,7 +1,7 @@
 //! A line of SNS's log of text messages (SNS developer guide, "Amazon SNS SMS delivery logs" and "SMS delivery failure
 //! reasons").
 
-use domain::{AddressHash, Channel};
+use domain::{AddressHash, Channel, HashKey};
 use jiff::civil::DateTime;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
@@ -33,7 +33,11 @@ struct Delivery {
 ///
 /// # Errors
 /// If the line has another form. The error quotes nothing of it.
-pub(crate) fn parse(line: &str, now: Timestamp) -> Result<Option<(AddressHash, Reason, Timestamp)>, InvalidPayload> {
+pub(crate) fn parse(
+    line: &str,
+    now: Timestamp,
+    hash_key: &HashKey,
+) -> Result<Option<(AddressHash, Reason, Timestamp)>, InvalidPayload> {
     let Line { notification, delivery, status } = serde_json::from_str(line)?;
     let reason = match delivery.provider_response.to_ascii_lowercase().as_str() {
         _ if status != "FAILURE" => return Ok(None),
@@ -45,7 +49,7 @@ pub(crate) fn parse(line: &str, now: Timestamp) -> Result<Option<(AddressHash, R
     // SNS writes UTC, with a space in place of the T.
     let at = notification.timestamp.parse::<DateTime>().and_then(|at| TimeZone::UTC.to_timestamp(at));
     let at = at.unwrap_or(now);
-    Ok(Some((AddressHash::of(Channel::Sms, &delivery.destination), reason, at)))
+    Ok(Some((hash_key.address(Channel::Sms, &delivery.destination), reason, at)))
 }
 
 #[cfg(test)]
@@ -60,13 +64,13 @@ mod tests {
             "delivery": {"destination": "+351912345678", "smsType": "Promotional", "providerResponse": response},
             "status": status,
         });
-        parse(&line.to_string(), Timestamp::UNIX_EPOCH).unwrap()
+        parse(&line.to_string(), Timestamp::UNIX_EPOCH, &testing::hash_key()).unwrap()
     }
 
     #[test]
     fn opted_out_and_invalid_numbers_are_suppressed() {
         let (number, reason, at) = read_response("FAILURE", "Phone number is opted out").unwrap();
-        assert_eq!((number, reason), (AddressHash::of(Channel::Sms, "+351912345678"), Reason::OptedOut));
+        assert_eq!((number, reason), (testing::address_hash(Channel::Sms, "+351912345678"), Reason::OptedOut));
         assert_eq!(at, "2026-11-24T01:02:03.456Z".parse().unwrap());
         assert_eq!(read_response("FAILURE", "Invalid phone number").unwrap().1, Reason::Bounced);
     }
@@ -84,7 +88,7 @@ mod tests {
             r#"{"notification": "+351912345678"}"#,
             r#"{"notification": {"timestamp": "x"}, "delivery": {"destination": 351912345678}, "status": "FAILURE"}"#,
         ] {
-            let error = parse(line, Timestamp::UNIX_EPOCH).unwrap_err();
+            let error = parse(line, Timestamp::UNIX_EPOCH, &testing::hash_key()).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("351912345678"), "{error:?}");
         }
     }

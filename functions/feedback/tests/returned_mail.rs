@@ -45,7 +45,7 @@ fn customer(id: &str) -> CustomerId {
 }
 
 fn address(id: &str) -> AddressHash {
-    AddressHash::of(Channel::Email, &format!("{id}@example.com"))
+    testing::address_hash(Channel::Email, &format!("{id}@example.com"))
 }
 
 /// A message of the corpus about the e-mail to this customer.
@@ -59,6 +59,7 @@ impl World {
         let (dynamo, clock) = (Dynamo::new(), Clock::new());
         let keys = ring(SECRET);
         let app = App {
+            hash_keys: runtime::HashKeys::known(testing::hash_key()),
             sources: clock.sources(),
             suppressions: Suppressions::new(dynamo.client(), "Suppressions", clock.sources()),
             deliveries: Deliveries::new(dynamo.client(), "Deliveries", clock.sources()),
@@ -98,7 +99,7 @@ impl World {
     }
 
     async fn suppressed(&self, id: &str) -> Option<Reason> {
-        self.app.suppressions.for_address(&address(id)).await.unwrap().map(|suppression| suppression.reason)
+        self.app.suppressions.for_address(&address(id), &[]).await.unwrap().map(|suppression| suppression.reason)
     }
 
     async fn feedback(&self, id: &str) -> Option<(&'static str, String)> {

@@ -11,6 +11,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         sources: aws.sources().clone(),
         suppressions: aws.table()?,
         keys: Keys::new(aws.clone(), settings::required("UNSUBSCRIBE_KEYS_SECRET_ARN")?),
+        hash_keys: aws.hash_keys()?,
         pages: Pages::new(settings::required("BRAND_NAME")?),
     };
     lambda_http::run(router(app)).await

@@ -7,18 +7,22 @@ use data_encoding::BASE64;
 use domain::Channel;
 use sha2::{Digest, Sha256};
 
+use crate::unsubscribe::{ONE_CLICK, SUBSCRIBE};
+
 /// Inlined, so that a page is one response.
 const STYLE: &str = include_str!("../templates/style.css");
 
 /// Which page to show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Page {
     /// The customer receives offers on this channel and may unsubscribe.
     Subscribed(Channel),
-    /// The customer has unsubscribed.
-    OptedOut(Channel),
+    /// The customer has unsubscribed, and may subscribe again with the form that has this token.
+    OptedOut(Channel, Option<String>),
     /// The customer has subscribed again.
     SubscribedAgain(Channel),
+    /// The form by which the customer wanted to subscribe again is too old. This is the token of a new one.
+    FormExpired(Channel, String),
     /// The link is not valid.
     NotFound,
     /// The keys or the store are unavailable.
@@ -38,7 +42,7 @@ struct Layout<'a> {
 /// A button, and the field that it submits.
 struct Form {
     name: &'static str,
-    value: &'static str,
+    value: String,
     button: &'static str,
     is_quiet: bool,
 }
@@ -61,7 +65,8 @@ impl Pages {
     /// The response that shows a page.
     pub(crate) fn response(&self, page: &Page) -> Response {
         let status = match page {
-            Page::Subscribed(_) | Page::OptedOut(_) | Page::SubscribedAgain(_) => StatusCode::OK,
+            Page::Subscribed(_) | Page::OptedOut(..) | Page::SubscribedAgain(_) => StatusCode::OK,
+            Page::FormExpired(..) => StatusCode::FORBIDDEN,
             Page::NotFound => StatusCode::NOT_FOUND,
             Page::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         };
@@ -94,15 +99,20 @@ impl Pages {
                     "Press the button to stop receiving offers from {brand} {}. Nothing else changes.",
                     by(*channel)
                 ),
-                Some(Form { name: "List-Unsubscribe", value: "One-Click", button: "Unsubscribe", is_quiet: false }),
+                Some(Form { name: ONE_CLICK.0, value: ONE_CLICK.1.to_owned(), button: "Unsubscribe", is_quiet: false }),
             ),
-            Page::OptedOut(channel) => (
+            Page::OptedOut(channel, form_token) => (
                 "You are unsubscribed".to_owned(),
                 format!(
                     "{brand} will send you no more offers {}. An offer that is already on its way may still arrive.",
                     by(*channel)
                 ),
-                Some(Form { name: "subscribe", value: "again", button: "Send me offers again", is_quiet: true }),
+                form_token.clone().map(subscribe_again),
+            ),
+            Page::FormExpired(channel, form_token) => (
+                "Please press the button once more".to_owned(),
+                format!("This page was open for too long. Do you want offers from {brand} {} again?", by(*channel)),
+                Some(subscribe_again(form_token.clone())),
             ),
             Page::SubscribedAgain(channel) => (
                 "Welcome back".to_owned(),
@@ -124,6 +134,10 @@ impl Pages {
     }
 }
 
+fn subscribe_again(form_token: String) -> Form {
+    Form { name: SUBSCRIBE, value: form_token, button: "Send me offers again", is_quiet: true }
+}
+
 fn by(channel: Channel) -> &'static str {
     match channel {
         // A non-breaking hyphen.
@@ -141,7 +155,8 @@ mod tests {
         let pages = Pages::new("A Bank".to_owned());
         for page in [
             Page::Subscribed(Channel::Email),
-            Page::OptedOut(Channel::Sms),
+            Page::OptedOut(Channel::Sms, None),
+            Page::FormExpired(Channel::Email, "k1.token".to_owned()),
             Page::SubscribedAgain(Channel::Email),
             Page::NotFound,
             Page::Unavailable,

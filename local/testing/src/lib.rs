@@ -27,9 +27,11 @@
 //! | which tables there are | `template` |
 //! | time and random numbers | `clock`, `random` |
 //! | offers | `offers` |
+//! | hashes of addresses | `hashes` |
 
 pub mod clock;
 mod dynamo;
+mod hashes;
 mod offers;
 mod random;
 mod template;
@@ -37,5 +39,6 @@ mod template;
 pub use clock::Clock;
 pub use dynamo::plain::{number_set, string_set};
 pub use dynamo::{Dynamo, Fault, Hook};
+pub use hashes::{address_hash, customer_hash, hash_key};
 pub use offers::{OFFER, offer, offer_posted};
 pub use random::seeded;

@@ -36,7 +36,7 @@ impl Links {
     }
 
     fn to(&self, subscription: &Subscription, ring: &KeyRing) -> String {
-        format!("{}/unsubscribe/{}", self.base, ring.sign(subscription))
+        format!("{}/unsubscribe/{}", self.base, ring.link_token(subscription))
     }
 }
 
@@ -97,13 +97,15 @@ impl Compose for EmailComposer {
         (self.links.source)().await
     }
 
-    fn compose(&self, ring: &Arc<KeyRing>, offer: &Offer, customer: &Customer) -> Result<Email, String> {
+    fn compose(
+        &self,
+        ring: &Arc<KeyRing>,
+        offer: &Offer,
+        customer: &Customer,
+        hash: &AddressHash,
+    ) -> Result<Email, String> {
         let address = self.address(customer).unwrap_or_default();
-        let subscription = Subscription {
-            customer: customer.id.clone(),
-            channel: Channel::Email,
-            address: AddressHash::of(Channel::Email, address),
-        };
+        let subscription = Subscription { customer: customer.id.clone(), channel: Channel::Email, address: *hash };
         let unsubscribe_url = self.links.to(&subscription, ring);
         let address = address.parse().map_err(|_| "the e-mail address cannot be represented in a header".to_owned())?;
         let message_id = message_id(&format!("{}#{}", offer.id, customer.id), &self.from);
@@ -153,7 +155,16 @@ mod tests {
         let composer = composer();
         let ring = composer.prepare().now_or_never().unwrap().unwrap();
         let customer = Customer::parse("c-1", customer).unwrap();
-        composer.compose(&ring, &testing::offer(offer), &customer).unwrap().message.formatted()
+        composer
+            .compose(
+                &ring,
+                &testing::offer(offer),
+                &customer,
+                &testing::address_hash(Channel::Email, "asha@example.com"),
+            )
+            .unwrap()
+            .message
+            .formatted()
     }
 
     fn parsed(raw: &[u8]) -> mail_parser::Message<'_> {
@@ -256,7 +267,9 @@ mod tests {
         let customer = json!({"name": "Asha", "email": "asha@example.com", "channels": ["email"]});
         let customer = Customer::parse("c-1", customer).unwrap();
         let offer = testing::offer(json!({"code": "A", "description": "Hello"}));
-        let email = composer.compose(&ring, &offer, &customer).unwrap();
+        let email = composer
+            .compose(&ring, &offer, &customer, &testing::address_hash(Channel::Email, "asha@example.com"))
+            .unwrap();
         let return_path = email.return_path.unwrap().to_string();
         let tag = ReturnTag::find(&return_path).unwrap();
         assert_eq!(tag.offer, offer.id);

@@ -11,7 +11,7 @@
 
 use std::future::Future;
 
-use domain::{Channel, Customer, Offer};
+use domain::{AddressHash, Channel, Customer, Offer};
 
 pub mod email;
 pub mod letterhead;
@@ -39,9 +39,15 @@ pub trait Compose: Send + Sync {
     /// If they are not available: then no message can be composed for now.
     fn prepare(&self) -> impl Future<Output = Result<Self::Keys, String>> + Send;
 
-    /// Composes the message of an offer to one customer.
+    /// Composes the message of an offer to one customer, whose address on this channel has this hash.
     ///
     /// # Errors
     /// Says why the message cannot be composed, without the customer's address or name.
-    fn compose(&self, keys: &Self::Keys, offer: &Offer, customer: &Customer) -> Result<Self::Message, String>;
+    fn compose(
+        &self,
+        keys: &Self::Keys,
+        offer: &Offer,
+        customer: &Customer,
+        address: &AddressHash,
+    ) -> Result<Self::Message, String>;
 }

@@ -1,6 +1,6 @@
 //! The text message of an offer.
 
-use domain::{Channel, Customer, Offer};
+use domain::{AddressHash, Channel, Customer, Offer};
 
 use super::Compose;
 use super::segments::{fit, plain};
@@ -62,7 +62,7 @@ impl Compose for SmsComposer {
         Ok(())
     }
 
-    fn compose(&self, (): &(), offer: &Offer, customer: &Customer) -> Result<TextMessage, String> {
+    fn compose(&self, (): &(), offer: &Offer, customer: &Customer, _: &AddressHash) -> Result<TextMessage, String> {
         let to = self.address(customer).unwrap_or_default().to_owned();
         Ok(TextMessage { to, text: self.text(offer, customer)? })
     }
@@ -79,11 +79,13 @@ mod tests {
         let offer = json!({"code": "X", "subject": subject, "description": description});
         let customer = json!({"name": "Asha", "mobile": "+351912345678", "channels": ["sms"]});
         let customer = Customer::parse("c-1", customer).unwrap();
-        composer.compose(&(), &testing::offer(offer), &customer).map(|message| {
-            assert_eq!(message.to, "+351912345678");
-            assert!(!format!("{message:?}").contains("351"));
-            message.text
-        })
+        composer
+            .compose(&(), &testing::offer(offer), &customer, &testing::address_hash(Channel::Sms, "+351912345678"))
+            .map(|message| {
+                assert_eq!(message.to, "+351912345678");
+                assert!(!format!("{message:?}").contains("351"));
+                message.text
+            })
     }
 
     #[test]

@@ -6,8 +6,8 @@ use domain::notification::ReasonCode;
 use domain::{AddressHash, TransportId};
 use jiff::Timestamp;
 use store::StoreError;
-use store::deliveries::{Claim, RecordResult, Release};
-use store::suppressions::Reason;
+use store::deliveries::{Claim, DeliveryId, RecordResult, Release};
+use store::suppressions::{Notified, Reason, Report};
 
 use super::deferral::Unfinished;
 use super::deliverer::Deliverer;
@@ -44,7 +44,7 @@ where
             *round.refusal.lock().await = Some(reason.clone());
         }
         let suppressed = match meaning.suppression {
-            Some(suppression) => self.suppress(&address_hash, suppression, round.selected.id).await,
+            Some(suppression) => self.suppress(claim.id.clone(), &address_hash, suppression, round.selected.id).await,
             None => Ok(()),
         };
         let recorded = match suppressed {
@@ -105,19 +105,22 @@ where
         classify(sent, known)
     }
 
-    /// Suppresses an address.
+    /// Suppresses an address to which a notification was sent.
     pub(super) async fn suppress(
         &self,
-        address_hash: &AddressHash,
+        notification: DeliveryId,
+        address: &AddressHash,
         suppression: Suppression,
         by: TransportId,
     ) -> Result<(), StoreError> {
-        let now = self.sources.now();
+        let DeliveryId { offer, customer, channel } = notification;
+        let hash = self.hash_keys.get().await?.customer(channel, &customer);
+        let notified = Some(&Notified { offer, customer, channel, hash });
+        let report = Report { address, at: self.sources.now(), by: by.as_str(), notified };
         match suppression {
-            Suppression::OptedOut => self.suppressions.suppress(address_hash, Reason::OptedOut, now, by.as_str()).await,
+            Suppression::OptedOut => self.suppressions.suppress(&report, Reason::OptedOut).await,
             Suppression::Unknown { others_are_accepted } => {
-                let by = by.as_str();
-                self.suppressions.unknown_address(address_hash, others_are_accepted, now, by).await.map(|_| ())
+                self.suppressions.unknown_address(&report, others_are_accepted).await.map(|_| ())
             }
         }
     }

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use domain::Sources;
 use jiff::SignedDuration;
+use runtime::HashKeys;
 use store::{Customers, Deliveries, Pushes, Suppressions, TransportLimits};
 
 /// Delivers batches of one channel.
@@ -20,6 +21,8 @@ pub struct Deliverer<C, T> {
     pub limits: TransportLimits,
     /// The clock and the random numbers.
     pub sources: Sources,
+    /// The key of the hashes in the tables.
+    pub hash_keys: HashKeys,
     pub composer: C,
     /// The transport to prefer.
     pub primary: RateLimited<T>,

@@ -14,6 +14,7 @@ use store::limits::{Evidence, OpenResult, RUN_LENGTH, Scope, scope_of};
 use super::breaker::SelectedTransport;
 use super::deferral::Unfinished;
 use super::deliverer::Deliverer;
+use super::delivery_id;
 use super::judgement::{resolve, waits_for_evidence};
 use super::meaning::Suppression;
 use super::round::{NotificationState, Round};
@@ -125,24 +126,23 @@ where
         &self,
         round: &Round<'_, C, T>,
         id: &CustomerId,
-        address: &str,
+        address_hash: &AddressHash,
     ) -> Result<Option<NotificationState>, StoreError> {
         let Some(pending) = round.known.pending.get(id) else { return Ok(None) };
-        let address_hash = AddressHash::of(round.batch.channel, address);
         let (of_transport, is_cleared) = {
             let fared = round.fared();
             (fared.of_transport, fared.of_push.is_cleared)
         };
         let now = self.sources.now();
         let is_held = round.selected.hold_probe.is_some() || round.selected.held_until.is_some();
-        let resolved = resolve(pending, &address_hash, of_transport.accepted_at, now, self.retry_for, is_held);
+        let resolved = resolve(pending, address_hash, of_transport.accepted_at, now, self.retry_for, is_held);
         let Some(resolution) = resolved else {
             let waits = waits_for_evidence(pending, &of_transport, is_cleared);
             return Ok(waits.then_some(NotificationState::Unfinished(Unfinished::NotAccepted)));
         };
         if let Some(others_are_accepted) = resolution.unknown_address {
             let suppression = Suppression::Unknown { others_are_accepted };
-            self.suppress(&address_hash, suppression, round.selected.id).await?;
+            self.suppress(delivery_id(round.batch, id), address_hash, suppression, round.selected.id).await?;
         }
         self.record_unsent(round.batch, id, &resolution.outcome).await.map(Some)
     }

@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn address_hash() -> AddressHash {
-        AddressHash::of(Channel::Email, "asha@example.com")
+        testing::address_hash(Channel::Email, "asha@example.com")
     }
 
     /// The last of so many refusals, the first of them at 0.
@@ -237,7 +237,7 @@ mod tests {
     fn refusal_at_another_address_decides_nothing() {
         let refusal = refusal(after(0), 9, ReasonCode::AddressUnknown);
         let pending = PendingDelivery { unanswered: 0, refusal: Some(refusal) };
-        let new_address = AddressHash::of(Channel::Email, "asha@bank.example");
+        let new_address = testing::address_hash(Channel::Email, "asha@bank.example");
         assert_eq!(resolve(&pending, &new_address, None, after(1_000_000), RETRY_FOR, true), None);
     }
 }

@@ -152,7 +152,7 @@ mod tests {
     const JUDGEMENTS: [Judgement; 3] = [Judgement::Recipient, Judgement::Held, Judgement::Unclear];
 
     fn address_hash() -> AddressHash {
-        AddressHash::of(Channel::Email, "asha@example.com")
+        testing::address_hash(Channel::Email, "asha@example.com")
     }
 
     /// Nothing special: the first attempt, no probe, others are accepted.

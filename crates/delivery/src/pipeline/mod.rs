@@ -235,8 +235,8 @@ where
             round.waiting.fetch_sub(1, Ordering::Relaxed);
             return self.record_unsent(batch, id, unsent).await;
         }
-        if let Ok((_, address)) = &screened
-            && let Some(resolved) = self.resolve(round, id, address).await?
+        if let Ok((_, address_hash)) = &screened
+            && let Some(resolved) = self.resolve(round, id, address_hash).await?
         {
             round.waiting.fetch_sub(1, Ordering::Relaxed);
             return Ok(resolved);
@@ -264,10 +264,10 @@ where
         &self,
         round: &Round<'_, C, T>,
         id: &CustomerId,
-        screened: Result<(C::Message, &str), FinalOutcome>,
+        screened: Result<(C::Message, AddressHash), FinalOutcome>,
     ) -> Result<NotificationState, StoreError> {
         let Round { batch, deadline, selected, .. } = *round;
-        let (message, address) = match screened {
+        let (message, address_hash) = match screened {
             Ok(screened) => screened,
             Err(unsent) => return self.record_unsent(batch, id, &unsent).await,
         };
@@ -275,7 +275,6 @@ where
             return Ok(NotificationState::Unfinished(Unfinished::NoTime));
         }
         let id = delivery_id(batch, id);
-        let address_hash = AddressHash::of(batch.channel, address);
         let policy =
             if batch.retry_rejected { ResendPolicy::UnsentAndRejected } else { ResendPolicy::Unsent(&address_hash) };
         let route = Route { transport: selected.id, other: selected.other };

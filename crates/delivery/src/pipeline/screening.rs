@@ -10,29 +10,28 @@ use jiff::Timestamp;
 use store::StoreError;
 use store::customers::CustomerLookup;
 use store::deliveries::FinalOutcome;
-use store::suppressions::Reason;
+use store::suppressions::{Reason, Recipient};
 
 use super::deliverer::Deliverer;
 use crate::compose::Compose;
 use crate::transport::Transport;
 
-/// The customers of a batch and the suppressions of their addresses, as read.
+/// The customers of a batch, the hashes of their addresses, and why they must not be sent anything, as read.
 #[derive(Default)]
 pub(super) struct Recipients {
     found: CustomerLookup,
+    hashes: HashMap<CustomerId, AddressHash>,
     suppressed: HashMap<CustomerId, Reason>,
 }
 
-/// Returns a customer who may be sent the message at `now`, or the outcome without sending. `address` returns the
-/// customer's address on the batch's channel.
+/// Returns a customer who may be sent the message at `now`, with the hash of the address; or the outcome without sending.
 pub(super) fn screen<'r>(
     batch: &Batch,
     push_is_cancelled: bool,
     now: Timestamp,
     id: &CustomerId,
-    Recipients { found, suppressed }: &'r Recipients,
-    address: impl Fn(&'r Customer) -> Option<&'r str>,
-) -> Result<(&'r Customer, &'r str), FinalOutcome> {
+    Recipients { found, hashes, suppressed }: &'r Recipients,
+) -> Result<(&'r Customer, AddressHash), FinalOutcome> {
     if push_is_cancelled {
         return Err(FinalOutcome::unsent(Outcome::Cancelled, ReasonCode::PushCancelled, "the push was cancelled"));
     }
@@ -53,7 +52,8 @@ pub(super) fn screen<'r>(
             "the customer no longer exists",
         ));
     };
-    let Some(address) = address(customer).filter(|_| customer.reachable_by(batch.channel)) else {
+    // A customer without an address has no hash.
+    let Some(hash) = hashes.get(id).filter(|_| customer.reachable_by(batch.channel)) else {
         return Err(FinalOutcome::unsent(
             Outcome::OptedOut,
             ReasonCode::NotReachable,
@@ -61,7 +61,7 @@ pub(super) fn screen<'r>(
         ));
     };
     match suppressed.get(id) {
-        None => Ok((customer, address)),
+        None => Ok((customer, *hash)),
         Some(Reason::OptedOut) => {
             Err(FinalOutcome::unsent(Outcome::OptedOut, ReasonCode::OptedOut, "the customer unsubscribed"))
         }
@@ -82,31 +82,40 @@ where
     T: Transport<Message = C::Message>,
 {
     pub(super) async fn read_recipients(&self, batch: &Batch, ids: &[CustomerId]) -> Result<Recipients, StoreError> {
+        let hash_key = self.hash_keys.get().await?;
         let found = self.customers.get_many(ids).await?;
-        let address = |customer| Some(AddressHash::of(batch.channel, self.composer.address(customer)?));
-        let reachable: Vec<_> =
-            found.customers.iter().filter_map(|(id, customer)| Some((id.clone(), address(customer)?))).collect();
-        let suppressed = self.suppressions.lookup(batch.channel, &reachable).await?;
-        Ok(Recipients { found, suppressed })
+        let (reachable, recipients): (Vec<_>, Vec<_>) = found
+            .customers
+            .values()
+            .filter_map(|customer| {
+                let address = hash_key.address(batch.channel, self.composer.address(customer)?);
+                let recipient = Recipient { customer: hash_key.customer(batch.channel, &customer.id), address };
+                Some((customer.id.clone(), recipient))
+            })
+            .unzip();
+        let reasons = self.suppressions.lookup(&recipients).await?;
+        let suppressed = reachable.iter().zip(reasons).filter_map(|(id, reason)| Some((id.clone(), reason?))).collect();
+        let hashes = reachable.into_iter().zip(recipients).map(|(id, recipient)| (id, recipient.address)).collect();
+        Ok(Recipients { found, hashes, suppressed })
     }
 
     pub(super) async fn is_cancelled(&self, push: PushId) -> Result<bool, StoreError> {
         Ok(self.pushes.get(push).await?.is_some_and(|push| push.state == PushState::Cancelled))
     }
 
-    /// Screens a customer and composes the message. Returns it with the address, or the outcome without sending.
-    pub(super) fn compose<'r>(
+    /// Screens a customer and composes the message. Returns it with the hash of the address, or the outcome without
+    /// sending.
+    pub(super) fn compose(
         &self,
         batch: &Batch,
         keys: &C::Keys,
         push_is_cancelled: bool,
         id: &CustomerId,
-        recipients: &'r Recipients,
-    ) -> Result<(C::Message, &'r str), FinalOutcome> {
-        let address = |customer: &'r Customer| self.composer.address(customer);
-        let (customer, address) = screen(batch, push_is_cancelled, self.sources.now(), id, recipients, address)?;
-        match self.composer.compose(keys, &batch.offer, customer) {
-            Ok(message) => Ok((message, address)),
+        recipients: &Recipients,
+    ) -> Result<(C::Message, AddressHash), FinalOutcome> {
+        let (customer, hash) = screen(batch, push_is_cancelled, self.sources.now(), id, recipients)?;
+        match self.composer.compose(keys, &batch.offer, customer, &hash) {
+            Ok(message) => Ok((message, hash)),
             Err(reason) => Err(FinalOutcome::unsent(Outcome::Failed, ReasonCode::NotComposable, reason)),
         }
     }
@@ -116,6 +125,7 @@ where
 mod tests {
     use std::collections::HashSet;
 
+    use domain::Channel;
     use serde_json::{Value, json};
 
     use super::*;
@@ -141,7 +151,8 @@ mod tests {
         let customer = Customer::parse("c-1", body).unwrap();
         let customers = HashMap::from([(customer.id.clone(), customer)]);
         let found = CustomerLookup { customers, unreadable: HashSet::new() };
-        Recipients { found, suppressed: HashMap::new() }
+        let hashes = HashMap::from([("c-1".parse().unwrap(), testing::address_hash(Channel::Email, ADDRESS))]);
+        Recipients { found, hashes, suppressed: HashMap::new() }
     }
 
     fn suppressed(reason: Reason) -> Recipients {
@@ -228,10 +239,13 @@ mod tests {
             ),
         ] {
             let id = "c-1".parse().unwrap();
-            let address = |_| has_address.then_some(ADDRESS);
-            let screened = screen(&batch(), cancelled, now.parse().unwrap(), &id, &recipients, address);
+            let mut recipients = recipients;
+            if !has_address {
+                recipients.hashes.clear();
+            }
+            let screened = screen(&batch(), cancelled, now.parse().unwrap(), &id, &recipients);
             match expected {
-                None => assert_eq!(screened.unwrap().1, ADDRESS),
+                None => assert_eq!(screened.unwrap().1, testing::address_hash(Channel::Email, ADDRESS)),
                 Some((outcome, code, reason)) => {
                     assert_eq!(screened.unwrap_err(), FinalOutcome::unsent(outcome, code, reason));
                 }

@@ -159,11 +159,14 @@ impl Bank {
         customers.put(&Customer::parse(id, body).unwrap()).await.unwrap();
     }
 
-    /// The customer unsubscribes from e-mail.
+    /// The customer unsubscribes from e-mail, by the link of a message to the usual address.
     pub(crate) async fn unsubscribe(&self, id: &str) {
-        let customer: CustomerId = id.parse().unwrap();
-        let subscription = Subscription { customer, channel: Channel::Email, address: hash_of(id) };
-        self.suppressions().opt_out(&subscription, self.clock.now()).await.unwrap();
+        self.suppressions().opt_out(&subscription(id), &testing::hash_key(), self.clock.now()).await.unwrap();
+    }
+
+    /// The customer subscribes again.
+    pub(crate) async fn subscribe(&self, id: &str) {
+        self.suppressions().opt_in(&subscription(id), &testing::hash_key(), self.clock.now()).await.unwrap();
     }
 
     pub(crate) fn suppressions(&self) -> Suppressions {
@@ -186,6 +189,7 @@ impl Bank {
             rate: NonZeroU32::new(self.rate).unwrap(),
         };
         Deliverer {
+            hash_keys: HashKeys::known(testing::hash_key()),
             customers: Customers::new(client.clone(), "Customers", sources.clone()),
             suppressions: Suppressions::new(client.clone(), "Suppressions", sources.clone()),
             deliveries: Deliveries::new(client.clone(), "Deliveries", sources.clone()),
@@ -335,4 +339,8 @@ pub(crate) fn customers_of(batch: &Batch) -> Vec<&str> {
 /// Counts of notifications that were sent, and of nothing else.
 pub(crate) fn sent(sent: u64) -> OutcomeCounts {
     OutcomeCounts { sent, ..OutcomeCounts::default() }
+}
+
+fn subscription(id: &str) -> Subscription {
+    Subscription { customer: id.parse().unwrap(), channel: Channel::Email, address: hash_of(id) }
 }

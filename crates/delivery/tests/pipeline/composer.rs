@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use delivery::Compose;
-use domain::{Channel, Customer, Offer};
+use domain::{AddressHash, Channel, Customer, Offer};
 
 /// The attribute that decides how composing goes: `fails`, `panics`, or no such attribute.
 pub(crate) const COMPOSING: &str = "composing";
@@ -45,7 +45,7 @@ impl Compose for Composer {
         if self.has_no_keys.load(Ordering::Relaxed) { Err("the secret is unavailable".to_owned()) } else { Ok(()) }
     }
 
-    fn compose(&self, (): &(), _: &Offer, customer: &Customer) -> Result<Letter, String> {
+    fn compose(&self, (): &(), _: &Offer, customer: &Customer, _: &AddressHash) -> Result<Letter, String> {
         match customer.attributes.get(COMPOSING).and_then(|composing| composing.as_str()) {
             Some("fails") => Err("description: customer.points is missing".to_owned()),
             Some("panics") => panic!("the composer panics for {}", customer.id),

@@ -23,7 +23,7 @@ async fn bank_after_a_push() -> Bank {
     let batch = bank.push(1).await;
     assert_eq!(bank.complete(&batch).await, OutcomeCounts { failed: 2, opted_out: 1, ..sent(1) });
     bank.put_customer("c-2", json!({"email": "new@example.com"})).await;
-    bank.suppressions().opt_in(batch.channel, &"c-4".parse().unwrap()).await.unwrap();
+    bank.subscribe("c-4").await;
     bank.smtp.always(accepted());
     tokio::time::advance(Duration::from_secs(60)).await;
     bank

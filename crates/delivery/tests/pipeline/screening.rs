@@ -90,7 +90,7 @@ async fn suppressed_customer_gets_no_message() {
     bank.unsubscribe("c-1").await;
     let suppressions = bank.suppressions();
     for (customer, reason) in [("c-2", Reason::Bounced), ("c-3", Reason::Complained)] {
-        suppressions.suppress(&hash_of(customer), reason, bank.clock.now(), "ses").await.unwrap();
+        suppressions.suppress(&report(&hash_of(customer), bank.clock.now()), reason).await.unwrap();
     }
     assert_eq!(bank.complete(&batch).await, OutcomeCounts { opted_out: 1, suppressed: 2, ..sent(0) });
     assert_unsent(&bank, &["c-1"], "optedOut", "the customer unsubscribed");
@@ -100,10 +100,10 @@ async fn suppressed_customer_gets_no_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn suppression_of_an_address_holds_for_the_address_and_not_for_the_customer() {
+async fn a_bounce_holds_for_the_address_and_not_for_the_customer() {
     let bank = Bank::with_customers(1).await;
     let batch = bank.push(1).await;
-    bank.suppressions().suppress(&hash_of("c-1"), Reason::Bounced, bank.clock.now(), "ses").await.unwrap();
+    bank.suppressions().suppress(&report(&hash_of("c-1"), bank.clock.now()), Reason::Bounced).await.unwrap();
     bank.put_customer("c-1", json!({"email": "new@example.com"})).await;
     assert_eq!(bank.complete(&batch).await, sent(1));
     assert_eq!(bank.smtp.received()[0].letter.to, "new@example.com");

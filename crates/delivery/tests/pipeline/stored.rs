@@ -3,6 +3,7 @@
 use domain::{AddressHash, Channel, TransportId};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use store::suppressions::Report;
 use testing::clock::START;
 
 use crate::bank::Bank;
@@ -75,5 +76,10 @@ pub(crate) fn hash_of(customer: &str) -> AddressHash {
 }
 
 pub(crate) fn hash_of_address(address: &str) -> AddressHash {
-    AddressHash::of(Channel::Email, address)
+    testing::address_hash(Channel::Email, address)
+}
+
+/// A report about an address, of a notification that is not known.
+pub(crate) fn report(address: &AddressHash, at: Timestamp) -> Report<'_> {
+    Report { address, at, by: "ses", notified: None }
 }

@@ -27,7 +27,8 @@ pub(super) const AVAILABLE: &str =
 pub(super) const RESENDABLE: &str = "push < :push AND (#state IN (:suppressed, :optedOut, :expired, :cancelled) \
                           OR (#state = :failed AND attribute_not_exists(addressHash)))";
 /// It failed in an earlier push, at another address.
-const FAILED_AT_OTHER_ADDRESS: &str = "push < :push AND #state = :failed AND addressHash <> :addressHash";
+const FAILED_AT_OTHER_ADDRESS: &str =
+    "push < :push AND #state = :failed AND NOT addressHash IN (:addressHash, :unkeyed)";
 /// It failed in an earlier push.
 const FAILED: &str = "push < :push AND #state = :failed";
 
@@ -147,7 +148,10 @@ impl Deliveries {
             .expression_attribute_values(":transport", text(route.transport))
             .expression_attribute_values(":one", number(1));
         if let ResendPolicy::Unsent(address) = policy {
-            update = update.expression_attribute_values(":addressHash", text(address));
+            update = update
+                .expression_attribute_values(":addressHash", text(address))
+                // As a release before keyed hashes stored it.
+                .expression_attribute_values(":unkeyed", text(address.unkeyed().unwrap_or_default()));
         }
         if let Some(other) = route.other {
             update = update

@@ -32,7 +32,7 @@ pub struct PastRefusal {
 impl PastRefusal {
     /// Whether this address was tried.
     pub fn is_at(&self, address: &AddressHash) -> bool {
-        self.address_hash == address.to_string()
+        address.is_stored_as(&self.address_hash)
     }
 }
 

@@ -1,10 +1,9 @@
 //! Finding the delivery that the tag of a return path was made for.
 
-use data_encoding::HEXLOWER_PERMISSIVE;
 use domain::notification::DeliveryState;
 use domain::return_path::{MIN_PREFIX, ReturnTag};
 use domain::unsubscribe::KeyRing;
-use domain::{AddressHash, Channel, CustomerId};
+use domain::{AddressHash, Channel, CustomerId, HashKey};
 use serde::Deserialize;
 
 use super::{Deliveries, DeliveryId, SHARDS, partition};
@@ -43,13 +42,18 @@ struct AddressItem {
 impl Deliveries {
     /// The delivery that a tag was made for. One call, or several for a customer's id that is longer than the tag's
     /// prefix.
-    pub async fn of_tag(&self, tag: &ReturnTag, ring: &KeyRing) -> Result<TaggedDelivery, StoreError> {
+    pub async fn of_tag(
+        &self,
+        tag: &ReturnTag,
+        ring: &KeyRing,
+        hash_key: &HashKey,
+    ) -> Result<TaggedDelivery, StoreError> {
         let id = |customer| DeliveryId { offer: tag.offer, customer, channel: Channel::Email };
         let whole: Option<CustomerId> = tag.prefix().parse().ok().filter(|customer| tag.is_of(customer, ring));
         if let Some(customer) = whole {
             let id = id(customer);
             return match self.table.get(id.key()).await? {
-                Some(item) => self.found(id, item),
+                Some(item) => self.found(id, item, hash_key),
                 None => Ok(TaggedDelivery::Gone(id)),
             };
         }
@@ -72,7 +76,7 @@ impl Deliveries {
                 let page = self.table.query_page(query).await?;
                 for item in page.items.unwrap_or_default() {
                     if let Some(customer) = email_recipient(&item).filter(|customer| tag.is_of(customer, ring)) {
-                        return self.found(id(customer), item);
+                        return self.found(id(customer), item, hash_key);
                     }
                 }
                 after = page.last_evaluated_key;
@@ -84,12 +88,9 @@ impl Deliveries {
         Ok(TaggedDelivery::Forged)
     }
 
-    fn found(&self, id: DeliveryId, item: Item) -> Result<TaggedDelivery, StoreError> {
+    fn found(&self, id: DeliveryId, item: Item, hash_key: &HashKey) -> Result<TaggedDelivery, StoreError> {
         let item: AddressItem = self.table.read(item)?;
-        let address = item.address_hash.and_then(|hash| {
-            let hash: [u8; 32] = HEXLOWER_PERMISSIVE.decode(hash.as_bytes()).ok()?.try_into().ok()?;
-            Some(AddressHash::from(hash))
-        });
+        let address = item.address_hash.and_then(|hash| hash_key.stored_address(&hash));
         let is_claimed = item.state.parse() == Ok(DeliveryState::Claimed);
         Ok(TaggedDelivery::Found { id, address, is_claimed })
     }

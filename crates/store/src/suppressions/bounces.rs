@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::{Reason, Suppressions};
+use super::{Reason, Report, Suppressions, report_key};
 use crate::StoreError;
 use crate::attributes::{Item, millis, millis_serde, number, partition_key, text};
 use crate::table::{Conditional, never_own};
@@ -102,30 +102,41 @@ struct BouncesItem {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+struct LiftedItem {
+    #[serde(default, with = "millis_serde::option")]
+    lifted_at: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct UnknownItem {
     #[serde(with = "millis_serde")]
     first_seen: Timestamp,
 }
 
 impl Suppressions {
-    /// Counts a transient bounce of an address, and suppresses the address if there are enough of them. `event`
-    /// identifies the report: delivered again, it does not count again. `by` is as for [`Suppressions::suppress`].
+    /// Counts a transient bounce of an address, and suppresses the address if there are enough of them since the last lift.
+    /// `event` identifies the report: delivered again, it does not count again.
     pub async fn count_bounce(
         &self,
-        address: &AddressHash,
+        report: &Report<'_>,
         event: &str,
-        at: Timestamp,
         rule: BounceRule,
-        by: &str,
     ) -> Result<BounceResult, StoreError> {
+        let address = report.address;
         // Of any length, and a provider chooses it.
         let event = HEXLOWER.encode(&Sha256::digest(event)[..16]);
         // A clock that is ahead must not push the other bounces out of the window.
-        let at = at.min(self.table.now());
+        let at = report.at.min(self.table.now());
         for _ in 0..ATTEMPTS {
             let item = self.table.get(partition_key(bounces_key(address))).await?;
             let item: Option<BouncesItem> = item.map(|item| self.table.read(item)).transpose()?;
-            let (known, version) = item.map_or_else(Default::default, |item| (item.bounces, item.version));
+            let (mut known, version) = item.map_or_else(Default::default, |item| (item.bounces, item.version));
+            let lifted_at = self.lifted_at(address).await?;
+            known.retain(|bounce| lifted_at.is_none_or(|lifted_at| lifted_at < bounce.at));
+            if lifted_at.is_some_and(|lifted_at| at <= lifted_at) {
+                return Ok(BounceResult::Counted(known.len()));
+            }
             let bounces = match rule.count(&known, Bounce { event: event.clone(), at }) {
                 // Also this call's own write whose response was lost.
                 None => known,
@@ -135,7 +146,7 @@ impl Suppressions {
             if !rule.is_met(bounces.len()) {
                 return Ok(BounceResult::Counted(bounces.len()));
             }
-            self.suppress(address, Reason::Bounced, at, by).await?;
+            self.suppress(&Report { at, ..*report }, Reason::Bounced).await?;
             return Ok(BounceResult::Suppressed);
         }
         Err(StoreError::Unavailable {
@@ -172,16 +183,14 @@ impl Suppressions {
 
     /// Reports that a server does not know an address. It is suppressed at once if the server accepts others at the same
     /// time, so that the reply is about the address and not about us; otherwise once the reply is repeated a day or more
-    /// (up to 30 days) after the first. `by` is as for [`Suppressions::suppress`].
+    /// (up to 30 days) after the first.
     pub async fn unknown_address(
         &self,
-        address: &AddressHash,
+        report: &Report<'_>,
         others_are_accepted: bool,
-        at: Timestamp,
-        by: &str,
     ) -> Result<UnknownAddressResult, StoreError> {
-        if others_are_accepted || self.is_confirmed(address, at).await? {
-            self.suppress(address, Reason::Bounced, at, by).await?;
+        if others_are_accepted || self.is_confirmed(report.address, report.at).await? {
+            self.suppress(report, Reason::Bounced).await?;
             return Ok(UnknownAddressResult::Suppressed);
         }
         Ok(UnknownAddressResult::Remembered)
@@ -202,6 +211,13 @@ impl Suppressions {
             Conditional::Done(()) => false,
             Conditional::NotMet(item) => at.duration_since(item.first_seen) >= CONFIRMED_AFTER,
         })
+    }
+
+    /// When the suppressions of an address were last lifted.
+    async fn lifted_at(&self, address: &AddressHash) -> Result<Option<Timestamp>, StoreError> {
+        let item = self.table.get(partition_key(report_key(address))).await?;
+        let item: Option<LiftedItem> = item.map(|item| self.table.read(item)).transpose()?;
+        Ok(item.and_then(|item| item.lifted_at))
     }
 
     /// Forgets what was counted of an address.

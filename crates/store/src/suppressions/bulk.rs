@@ -1,12 +1,10 @@
 //! Lifting many suppressions: all that have a reason and were made in a period, as after a provider's fault.
 
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
-use domain::Channel;
+use domain::{Channel, HashKey};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
-use super::{Reason, SuppressionItem, Suppressions};
+use super::{Reason, SuppressionItem, Suppressions, report_key};
 use crate::StoreError;
 use crate::attributes::{millis, partition_key, text};
 use crate::cursor::{Cursor, InvalidCursor, fits};
@@ -67,9 +65,10 @@ impl Suppressions {
         selection: &Selection,
         after: Option<Cursor>,
         dry_run: bool,
+        hash_key: &HashKey,
         by: &str,
     ) -> Result<Lifted, StoreError> {
-        let mut filter = "begins_with(pk, :address) AND reason = :reason".to_owned();
+        let mut filter = "(begins_with(pk, :report) OR begins_with(pk, :address)) AND reason = :reason".to_owned();
         let mut scan = self
             .table
             .client()
@@ -78,6 +77,7 @@ impl Suppressions {
             .consistent_read(true)
             .limit(PAGE)
             .set_exclusive_start_key(after.map(Cursor::into_key))
+            .expression_attribute_values(":report", text("reported#"))
             .expression_attribute_values(":address", text("address#"))
             .expression_attribute_values(":reason", text(Reason::from(selection.reason)));
         if let Some(since) = selection.since {
@@ -103,7 +103,7 @@ impl Suppressions {
             return Ok(Lifted { lifted: items.len() as u64, next });
         }
         let lifted = stream::iter(items)
-            .map(async |item| self.lift_selected(self.table.read(item)?, by).await)
+            .map(async |item| self.lift_selected(self.table.read(item)?, hash_key, by).await)
             .buffer_unordered(CONCURRENCY)
             .try_fold(0, async |lifted, is_lifted| Ok(lifted + u64::from(is_lifted)))
             .await?;
@@ -112,28 +112,21 @@ impl Suppressions {
 
     /// Whether the suppression was lifted: not if it has changed since it was read, as when a complaint replaced a
     /// bounce.
-    async fn lift_selected(&self, item: SuppressionItem, by: &str) -> Result<bool, StoreError> {
-        let address = item.pk.strip_prefix("address#").unwrap_or_default();
-        self.record_lift(address, std::iter::once(item.reason), by).await?;
-        self.forget_bounces(address).await?;
-        let delete = self
-            .table
-            .client()
-            .delete_item()
-            .table_name(self.table.name())
-            .set_key(Some(partition_key(&item.pk)))
-            .condition_expression("reason = :reason AND since = :since")
-            .expression_attribute_values(":reason", text(item.reason))
-            .expression_attribute_values(":since", millis(item.since))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let Err(error) = delete.send().await else {
-            return Ok(true);
+    async fn lift_selected(&self, item: SuppressionItem, hash_key: &HashKey, by: &str) -> Result<bool, StoreError> {
+        let (Some((_, stored)), Some(suppression)) = (item.pk.split_once('#'), item.suppression()) else {
+            return Ok(false);
         };
-        match error.as_service_error() {
-            // Nothing is stored any more: the response to this call's own delete was lost, or another call lifted it.
-            Some(DeleteItemError::ConditionalCheckFailedException(failed)) => Ok(failed.item.is_none()),
-            _ => Err(self.table.call_failed("DeleteItem", &error)),
+        let address = hash_key.stored_address(stored);
+        let address = address.ok_or_else(|| self.table.unreadable("the key is malformed"))?;
+        self.record_lift(address, std::iter::once(suppression.reason), by).await?;
+        self.forget_bounces(address).await?;
+        let is_lifted = self.lift_report_if(&item.pk, suppression).await?;
+        if is_lifted && item.pk != report_key(address) {
+            // A release before keyed hashes stored it.
+            self.lift_report(address, self.table.now()).await?;
+            self.table.delete(partition_key(&item.pk)).await?;
         }
+        Ok(is_lifted)
     }
 
     /// Checks that [`Suppressions::lift_page`] returned this cursor.

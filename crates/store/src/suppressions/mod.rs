@@ -1,47 +1,72 @@
 //! The Suppressions table: what must not be sent, whatever the Customers table says.
 //!
-//! An address is suppressed when it bounced permanently or its owner complained. A customer's channel is suppressed
-//! when the customer opted out. Storing or deleting the customer changes neither. No item holds an address or a
-//! customer's id in clear.
+//! An address is suppressed on its channel, whoever has it now or later, when it bounced, its owner complained, or a
+//! customer opted out there. Who opted out or complained is suppressed beside it, so that a new address changes nothing.
+//! Storing or deleting the customer changes neither. Keys and attributes hold keyed hashes ([`domain::hash`]) in place of
+//! addresses and ids; only an event to publish names its customer, for days.
+//!
+//! | `pk` | what |
+//! |---|---|
+//! | `reported#<address>` | a bounce or complaint, or an opt-out that SNS reported; when it was lifted |
+//! | `optOut#<address>`, `optOut#<customer>` | an opt-out |
+//! | `bounces#<address>`, `unknown#<address>` | bounces that do not suppress yet |
+//! | `lift#<uuid>` | the record of who lifted a suppression |
+//! | `event#<uuid>` | an event to publish |
+//! | `address#…`, `customer#…` | what releases before keyed hashes stored, until it is migrated |
+//!
+//! Opt-outs have a prefix of their own, because the public unsubscribe page may write those, and no others.
 //!
 //! # Layout
 //! | to change | open |
 //! |---|---|
-//! | which reasons there are, looking them up, lifting those of one address | this file |
+//! | which reasons there are, and looking them up | this file |
+//! | what the unsubscribe page reads and writes | `opt_outs` |
+//! | what providers report | `reports` |
 //! | how many bounces, and which, suppress an address | `bounces` |
+//! | lifting the suppressions of one address | `lift` |
 //! | lifting many suppressions | `bulk` |
+//! | events about customers | `events` |
 
 mod bounces;
 mod bulk;
+mod events;
+mod lift;
+mod opt_outs;
+mod reports;
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::AttributeValue;
-use data_encoding::HEXLOWER;
-use domain::unsubscribe::Subscription;
-use domain::{AddressHash, Channel, CustomerId, Sources};
+use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
+use domain::{AddressHash, CustomerHash, Sources};
+use futures::future::try_join_all;
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
-use sha2::{Digest, Sha256};
 
 use crate::StoreError;
 use crate::attributes::{Item, millis, millis_serde, partition_key, text};
-use crate::table::{Consistency, Table, never_own};
+use crate::table::{Consistency, Table};
 
 pub use bounces::{BounceResult, BounceRule, InvalidBounceRule, UnknownAddressResult};
 pub use bulk::{BulkReason, Lifted, Selection};
+pub use opt_outs::OptOut;
+pub use reports::{Notified, Report};
 
 /// The index of all suppressions of an address.
 const BY_ADDRESS: &str = "byAddress";
-/// Maximum number of recipients in one `BatchGetItem`: it reads up to 100 items, and each recipient has two keys.
-const LOOKUP_LIMIT: usize = 50;
+/// Maximum number of keys in one `BatchGetItem` (DynamoDB API reference).
+const BATCH_GET_LIMIT: usize = 100;
+/// The item that says that nothing is left of what releases before keyed hashes stored.
+const MIGRATED: &str = "migration#keyedHashes";
 
 /// The Suppressions table.
 #[derive(Debug, Clone)]
 pub struct Suppressions {
     table: Table,
+    /// Whether nothing is left of what releases before keyed hashes stored. Once that is so, it stays so.
+    is_migrated: Arc<AtomicBool>,
 }
 
 domain::wire_enum! {
@@ -65,151 +90,132 @@ pub struct Suppression {
     pub since: Timestamp,
 }
 
+/// Whom a message is for: a customer at an address, both on the same channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recipient {
+    pub customer: CustomerHash,
+    pub address: AddressHash,
+}
+
+/// An item that may suppress. A lifted report has neither reason nor time.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct SuppressionItem {
     pk: String,
-    reason: Reason,
-    #[serde(with = "millis_serde")]
-    since: Timestamp,
+    address_hash: Option<String>,
+    reason: Option<Reason>,
+    #[serde(default, with = "millis_serde::option")]
+    since: Option<Timestamp>,
+}
+
+impl SuppressionItem {
+    fn suppression(&self) -> Option<Suppression> {
+        Some(Suppression { reason: self.reason?, since: self.since? })
+    }
 }
 
 impl Suppressions {
     /// Opens the table named `table`.
     pub fn new(client: Client, table: impl Into<String>, sources: Sources) -> Self {
-        Self { table: Table::new(client, table, sources) }
+        Self { table: Table::new(client, table, sources), is_migrated: Arc::default() }
     }
 
-    /// Records a customer's opt-out from a channel. An earlier one stays as it is.
-    pub async fn opt_out(&self, subscription: &Subscription, at: Timestamp) -> Result<(), StoreError> {
-        let pk = opt_out_key(subscription.channel, &subscription.customer);
-        self.put(pk, &subscription.address, Reason::OptedOut, at, "customer").await
+    /// The reason not to send to each of these recipients, in their order; the strongest one, if there are several.
+    pub async fn lookup(&self, recipients: &[Recipient]) -> Result<Vec<Option<Reason>>, StoreError> {
+        let keys: Vec<_> = recipients.iter().map(|recipient| self.keys_of(recipient)).collect();
+        let found = self.suppressing(keys.iter().flatten().cloned()).await?;
+        let strongest = |keys: &Vec<String>| keys.iter().filter_map(|key| Some(found.get(key)?.reason)).max();
+        Ok(keys.iter().map(strongest).collect())
     }
 
-    /// Removes a customer's opt-out from a channel.
-    pub async fn opt_in(&self, channel: Channel, customer: &CustomerId) -> Result<(), StoreError> {
-        self.table.delete(partition_key(opt_out_key(channel, customer))).await
-    }
-
-    /// When a customer opted out of a channel, if they did.
-    pub async fn opted_out(&self, channel: Channel, customer: &CustomerId) -> Result<Option<Timestamp>, StoreError> {
-        let item = self.table.get(partition_key(opt_out_key(channel, customer))).await?;
-        let item: Option<SuppressionItem> = item.map(|item| self.table.read(item)).transpose()?;
-        Ok(item.map(|item| item.since))
-    }
-
-    /// Suppresses an address. `by` is the transport that reported it, `ses`, `smtp` or `sns`, which says the channel as
-    /// well. An earlier suppression stays as it is; only a complaint
-    /// replaces one with another reason.
-    pub async fn suppress(
+    /// Why an address is suppressed, if it is: whoever has it, or because one of the customers who have it opted out or
+    /// complained elsewhere. The strongest reason.
+    pub async fn for_address(
         &self,
         address: &AddressHash,
-        reason: Reason,
-        at: Timestamp,
-        by: &str,
-    ) -> Result<(), StoreError> {
-        self.put(address_key(address), address, reason, at, by).await
+        holders: &[CustomerHash],
+    ) -> Result<Option<Suppression>, StoreError> {
+        let mut keys = self.address_keys(address);
+        keys.extend(holders.iter().flat_map(|customer| self.customer_keys(customer)));
+        let mut found: Vec<_> = self.suppressing(keys).await?.into_values().collect();
+        // Releases before keyed hashes stored an opt-out by the customer only.
+        found.extend(self.unmigrated_at(address).await?.iter().filter_map(SuppressionItem::suppression));
+        // Of several with the strongest reason, the oldest.
+        Ok(found.into_iter().max_by_key(|found| (found.reason, std::cmp::Reverse(found.since))))
     }
 
-    async fn put(
+    /// The suppressions that are stored under these keys, read consistently.
+    async fn suppressing(
         &self,
-        pk: String,
-        address: &AddressHash,
-        reason: Reason,
-        at: Timestamp,
-        by: &str,
-    ) -> Result<(), StoreError> {
-        let put = self
-            .table
-            .put(partition_key(pk))
-            .item("addressHash", text(address))
-            .item("reason", text(reason))
-            .item("since", millis(at))
-            .item("by", text(by));
-        let put = match reason {
-            Reason::Complained => put
-                .condition_expression("attribute_not_exists(pk) OR reason <> :reason")
-                .expression_attribute_values(":reason", text(reason)),
-            // A later bounce must not replace a complaint.
-            Reason::OptedOut | Reason::Bounced => put.condition_expression("attribute_not_exists(pk)"),
-        };
-        // Its own repeated write has stored what it would store.
-        self.table.put_if(put, never_own::<IgnoredAny>).await.map(|_| ())
+        keys: impl IntoIterator<Item = String>,
+    ) -> Result<HashMap<String, Suppression>, StoreError> {
+        let items = self.get_each(keys).await?;
+        Ok(items.into_iter().filter_map(|item| Some((item.pk.clone(), item.suppression()?))).collect())
     }
 
-    /// The suppressed ones among these recipients, with the strongest reason. Makes one call for every 50.
-    pub async fn lookup(
-        &self,
-        channel: Channel,
-        recipients: &[(CustomerId, AddressHash)],
-    ) -> Result<HashMap<CustomerId, Reason>, StoreError> {
-        let mut suppressed = HashMap::new();
-        for recipients in recipients.chunks(LOOKUP_LIMIT) {
-            let mut customers = HashMap::<String, Vec<&CustomerId>>::new();
-            for (customer, address) in recipients {
-                customers.entry(opt_out_key(channel, customer)).or_default().push(customer);
-                // Customers may share an address.
-                customers.entry(address_key(address)).or_default().push(customer);
-            }
-            let keys = customers.keys().map(partition_key).collect();
-            for item in self.table.get_many(keys, Consistency::Strong).await? {
-                let item: SuppressionItem = self.table.read(item)?;
-                for customer in customers.get(&item.pk).into_iter().flatten() {
-                    let reason = suppressed.entry((*customer).clone()).or_insert(item.reason);
-                    *reason = item.reason.max(*reason);
-                }
-            }
+    /// The items under these keys, read consistently, 100 with each call. Customers may share an address, so a key may
+    /// repeat. Notes whether the table is migrated.
+    async fn get_each(&self, keys: impl IntoIterator<Item = String>) -> Result<Vec<SuppressionItem>, StoreError> {
+        let mut keys: Vec<_> = keys.into_iter().collect();
+        if !self.is_migrated() && !keys.is_empty() {
+            keys.push(MIGRATED.to_owned());
         }
-        Ok(suppressed)
-    }
-
-    /// Why an address is suppressed, if it is; the strongest reason. An opt-out is found by the address of the message
-    /// that the customer opted out with. The most recent suppressions may be missing.
-    pub async fn for_address(&self, address: &AddressHash) -> Result<Option<Suppression>, StoreError> {
-        let items = self.by_address(address).await?;
-        let strongest = items.into_iter().max_by_key(|item| item.reason);
-        Ok(strongest.map(|SuppressionItem { reason, since, .. }| Suppression { reason, since }))
-    }
-
-    /// Removes all suppressions of an address, and the bounces counted so far. Records who asked for it first, so that
-    /// no suppression is lifted without a record. Returns whether there were any. Makes several calls.
-    pub async fn lift(&self, address: &AddressHash, by: &str) -> Result<bool, StoreError> {
-        let items = self.by_address(address).await?;
-        self.record_lift(address, items.iter().map(|item| item.reason), by).await?;
-        self.forget_bounces(address).await?;
-        // Deleted by its key, because the index may not list it yet.
-        self.table.delete(partition_key(address_key(address))).await?;
-        for item in &items {
-            self.table.delete(partition_key(&item.pk)).await?;
+        keys.sort_unstable();
+        keys.dedup();
+        let chunks = keys.chunks(BATCH_GET_LIMIT).map(|keys| {
+            let keys = keys.iter().map(partition_key).collect();
+            self.table.get_many(keys, Consistency::Strong)
+        });
+        let items = try_join_all(chunks).await?.into_iter().flatten();
+        let items: Vec<SuppressionItem> = items.map(|item| self.table.read(item)).collect::<Result<_, _>>()?;
+        if items.iter().any(|item| item.pk == MIGRATED) {
+            self.is_migrated.store(true, Ordering::Relaxed);
         }
-        Ok(!items.is_empty())
+        Ok(items)
     }
 
-    async fn record_lift(
-        &self,
-        address: impl ToString,
-        reasons: impl Iterator<Item = Reason>,
-        by: &str,
-    ) -> Result<(), StoreError> {
-        let record = self
-            .table
-            .put(partition_key(format!("lift#{}", self.table.sources().uuid())))
-            // Not `addressHash`: the index must not list the record as a suppression.
-            .item("lifted", text(address))
-            .item("reasons", AttributeValue::L(reasons.map(text).collect()))
-            .item("at", millis(self.table.now()))
-            .item("by", text(by));
-        record.send().await.map_err(|error| self.table.call_failed("PutItem", &error))?;
-        Ok(())
+    fn is_migrated(&self) -> bool {
+        self.is_migrated.load(Ordering::Relaxed)
     }
 
-    async fn by_address(&self, address: &AddressHash) -> Result<Vec<SuppressionItem>, StoreError> {
+    fn keys_of(&self, Recipient { customer, address }: &Recipient) -> Vec<String> {
+        let mut keys = self.address_keys(address);
+        keys.extend(self.customer_keys(customer));
+        keys
+    }
+
+    fn address_keys(&self, address: &AddressHash) -> Vec<String> {
+        let mut keys = vec![report_key(address), opt_out_key(address)];
+        keys.extend(self.unmigrated(address.unkeyed(), "address"));
+        keys
+    }
+
+    fn customer_keys(&self, customer: &CustomerHash) -> Vec<String> {
+        let mut keys = vec![opt_out_key(customer)];
+        keys.extend(self.unmigrated(customer.unkeyed(), "customer"));
+        keys
+    }
+
+    /// The key of what a release before keyed hashes stored.
+    fn unmigrated(&self, unkeyed: Option<String>, kind: &str) -> Option<String> {
+        unkeyed.filter(|_| !self.is_migrated()).map(|unkeyed| format!("{kind}#{unkeyed}"))
+    }
+
+    /// What releases before keyed hashes stored of an address, by the index: the most recent may be missing.
+    async fn unmigrated_at(&self, address: &AddressHash) -> Result<Vec<SuppressionItem>, StoreError> {
+        match address.unkeyed() {
+            Some(unkeyed) if !self.is_migrated() => self.listed_under(&unkeyed).await,
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    async fn listed_under(&self, hash: impl ToString) -> Result<Vec<SuppressionItem>, StoreError> {
         let query = self
             .table
             .query()
             .index_name(BY_ADDRESS)
             .key_condition_expression("addressHash = :address")
-            .expression_attribute_values(":address", text(address));
+            .expression_attribute_values(":address", text(hash));
         let mut suppressions = Vec::new();
         let each = |item: Item| {
             suppressions.push(self.table.read(item)?);
@@ -218,12 +224,31 @@ impl Suppressions {
         self.table.query_each(query, each).await?;
         Ok(suppressions)
     }
+
+    /// A write that stores an opt-out under `hash`, made at `address`. An earlier one stays as it is.
+    fn store_opt_out(&self, hash: impl ToString, address: &AddressHash, at: Timestamp, by: &str) -> TransactWriteItem {
+        let update = Update::builder()
+            .table_name(self.table.name())
+            .set_key(Some(partition_key(opt_out_key(hash))))
+            .update_expression(
+                "SET addressHash = if_not_exists(addressHash, :address), reason = if_not_exists(reason, :reason), \
+                 since = if_not_exists(since, :since), #by = if_not_exists(#by, :by)",
+            )
+            .expression_attribute_names("#by", "by")
+            .expression_attribute_values(":address", text(address))
+            .expression_attribute_values(":reason", text(Reason::OptedOut))
+            .expression_attribute_values(":since", millis(at))
+            .expression_attribute_values(":by", text(by))
+            .build()
+            .expect("table, key and expression are set");
+        TransactWriteItem::builder().update(update).build()
+    }
 }
 
-fn address_key(address: &AddressHash) -> String {
-    format!("address#{address}")
+fn report_key(address: impl ToString) -> String {
+    format!("reported#{}", address.to_string())
 }
 
-fn opt_out_key(channel: Channel, customer: &CustomerId) -> String {
-    format!("customer#{}", HEXLOWER.encode(&Sha256::digest(format!("{channel}#{customer}"))))
+fn opt_out_key(hash: impl ToString) -> String {
+    format!("optOut#{}", hash.to_string())
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use domain::{AddressHash, Channel};
+use domain::AddressHash;
 use serde_json::json;
 use store::suppressions::{BounceResult, BounceRule, Reason, Suppression, UnknownAddressResult};
 use testing::Fault;
 
-use crate::world::{World, address, customer};
+use crate::world::{World, address, recipient, report};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -20,18 +20,17 @@ fn rule() -> BounceRule {
 }
 
 async fn count(world: &World, event: &str) -> BounceResult {
-    world.suppressions().count_bounce(&asha(), event, world.now(), rule(), "ses").await.unwrap()
+    world.suppressions().count_bounce(&report(&asha(), world.now(), "ses"), event, rule()).await.unwrap()
 }
 
 async fn unknown(world: &World, others_are_accepted: bool) -> UnknownAddressResult {
-    world.suppressions().unknown_address(&asha(), others_are_accepted, world.now(), "smtp").await.unwrap()
+    world.suppressions().unknown_address(&report(&asha(), world.now(), "smtp"), others_are_accepted).await.unwrap()
 }
 
 async fn suppression(world: &World) -> Option<Suppression> {
-    let stored = world.suppressions().for_address(&asha()).await.unwrap();
-    let recipients = [(customer("c-1"), asha())];
-    let found = world.suppressions().lookup(Channel::Email, &recipients).await.unwrap();
-    assert_eq!(stored.map(|stored| stored.reason), found.into_values().next(), "both readers agree");
+    let stored = world.suppressions().for_address(&asha(), &[]).await.unwrap();
+    let found = world.suppressions().lookup(&[recipient("c-1", "asha@example.com")]).await.unwrap();
+    assert_eq!(stored.map(|stored| stored.reason), found[0], "both readers agree");
     stored
 }
 
@@ -79,7 +78,7 @@ async fn an_event_that_failed_half_way_suppresses_when_it_comes_again() {
     count(&world, "a").await;
     count(&world, "b").await;
     world.dynamo.inject("PutItem", "Suppressions", [Fault::Nothing, Fault::Refuse]);
-    let counted = world.suppressions().count_bounce(&asha(), "c", world.now(), rule(), "ses").await;
+    let counted = world.suppressions().count_bounce(&report(&asha(), world.now(), "ses"), "c", rule()).await;
     assert!(counted.is_err() && suppression(&world).await.is_none());
     world.dynamo.clear_faults();
     assert_eq!(count(&world, "c").await, BounceResult::Suppressed);
@@ -89,12 +88,13 @@ async fn an_event_that_failed_half_way_suppresses_when_it_comes_again() {
 async fn bounces_counted_at_the_same_time_all_count() {
     let world = World::new();
     let (one, two, three) = (world.suppressions(), world.suppressions(), world.suppressions());
-    let (hash, at) = (asha(), world.now());
+    let hash = asha();
+    let report = report(&hash, world.now(), "ses");
     world.dynamo.set_latency(Duration::from_millis(5));
     let (one, two, three) = tokio::join!(
-        one.count_bounce(&hash, "a", at, rule(), "ses"),
-        two.count_bounce(&hash, "b", at, rule(), "ses"),
-        three.count_bounce(&hash, "c", at, rule(), "ses"),
+        one.count_bounce(&report, "a", rule()),
+        two.count_bounce(&report, "b", rule()),
+        three.count_bounce(&report, "c", rule()),
     );
     let results = [one.unwrap(), two.unwrap(), three.unwrap()];
     assert!(results.contains(&BounceResult::Suppressed), "{results:?}");
@@ -105,7 +105,7 @@ async fn a_time_ahead_of_the_clock_does_not_drop_the_other_bounces() {
     let world = World::new();
     count(&world, "a").await;
     let later = world.now() + 100 * DAY;
-    let counted = world.suppressions().count_bounce(&asha(), "b", later, rule(), "ses").await.unwrap();
+    let counted = world.suppressions().count_bounce(&report(&asha(), later, "ses"), "b", rule()).await.unwrap();
     assert_eq!(counted, BounceResult::Counted(2));
 }
 
@@ -163,7 +163,7 @@ async fn lifting_a_suppression_forgets_the_bounces() {
         count(&world, event).await;
     }
     unknown(&world, false).await;
-    world.suppressions().lift(&asha(), "operator").await.unwrap();
+    world.suppressions().lift(&asha(), &[], "operator").await.unwrap();
     world.clock.skip(DAY);
     assert_eq!(count(&world, "d").await, BounceResult::Counted(1));
     assert_eq!(unknown(&world, false).await, UnknownAddressResult::Remembered);

@@ -19,7 +19,7 @@ fn tag(id: &str) -> ReturnTag {
 }
 
 async fn of_tag(world: &World, tag: &ReturnTag) -> TaggedDelivery {
-    world.deliveries().of_tag(tag, &ring()).await.unwrap()
+    world.deliveries().of_tag(tag, &ring(), &testing::hash_key()).await.unwrap()
 }
 
 /// Stores deliveries with the addresses that they went to.
@@ -70,10 +70,10 @@ async fn a_forged_tag_finds_nothing_and_costs_little() {
     store(&world, &["asha-1".to_owned()]).await;
     let other = KeyRing::parse(r#"{"current": "k1", "k1": "another-key-another-key-another-key-1234"}"#).unwrap();
     world.dynamo.forget_calls();
-    let found = world.deliveries().of_tag(&tag("asha-1"), &other).await.unwrap();
+    let found = world.deliveries().of_tag(&tag("asha-1"), &other, &testing::hash_key()).await.unwrap();
     assert_eq!((found, world.dynamo.calls().len()), (TaggedDelivery::Forged, 0));
     // Of one that seems to be cut, the deliveries that begin so are looked at.
-    let found = world.deliveries().of_tag(&tag(&"y".repeat(64)), &other).await.unwrap();
+    let found = world.deliveries().of_tag(&tag(&"y".repeat(64)), &other, &testing::hash_key()).await.unwrap();
     assert_eq!((found, world.dynamo.calls().len()), (TaggedDelivery::Forged, 16));
 }
 

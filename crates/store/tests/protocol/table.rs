@@ -1,10 +1,10 @@
 //! What the store makes of DynamoDB's errors.
 
-use domain::{Channel, TransportId};
+use domain::TransportId;
 use store::StoreError;
 use testing::Fault;
 
-use crate::world::{World, address, customer, push};
+use crate::world::{World, push, recipient};
 
 #[tokio::test(start_paused = true)]
 async fn an_unavailable_table_is_tried_four_times() {
@@ -28,9 +28,9 @@ async fn a_malformed_call_is_no_outage() {
 async fn keys_that_stay_unprocessed_are_an_outage() {
     let world = World::new();
     world.dynamo.inject_always("BatchGetItem", "Suppressions", Fault::Unprocessed(1));
-    let recipients = [(customer("c-1"), address("asha@example.com"))];
+    let recipients = [recipient("c-1", "asha@example.com")];
     let started = world.now();
-    let error = world.suppressions().lookup(Channel::Email, &recipients).await.unwrap_err();
+    let error = world.suppressions().lookup(&recipients).await.unwrap_err();
     assert!(error.to_string().contains("1 keys left unprocessed"), "{error}");
     assert_eq!(world.dynamo.count("BatchGetItem", "Suppressions"), 6);
     // 50, 100, 200, 400 and 800 ms between the attempts.

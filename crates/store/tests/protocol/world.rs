@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use store::deliveries::{Claim, ClaimResult, DeliveryId, ResendPolicy, Route};
 use store::offers::PushRequest;
 use store::pushes::{Plan, Push, ScanStep, SliceScan};
+use store::suppressions::{Recipient, Report};
 use store::{Customers, Deliveries, Offers, Pushes, Suppressions, TransportLimits};
 pub(crate) use testing::OFFER;
 use testing::{Clock, Dynamo};
@@ -86,6 +87,19 @@ pub(crate) fn offer() -> Offer {
     testing::offer(json!({"code": "CASHBK", "description": "Get 5%"}))
 }
 
+/// A report about an address, of a notification that is not known.
+pub(crate) fn report<'a>(address: &'a AddressHash, at: Timestamp, by: &'a str) -> Report<'a> {
+    Report { address, at, by, notified: None }
+}
+
+/// A customer at an address, by e-mail.
+pub(crate) fn recipient(customer: &str, address: &str) -> Recipient {
+    Recipient {
+        customer: testing::customer_hash(Channel::Email, customer),
+        address: testing::address_hash(Channel::Email, address),
+    }
+}
+
 pub(crate) fn push(number: u32) -> PushId {
     PushId { offer: offer_id(), number }
 }
@@ -114,7 +128,7 @@ pub(crate) fn email_to(id: &str) -> DeliveryId {
 }
 
 pub(crate) fn address(address: &str) -> AddressHash {
-    AddressHash::of(Channel::Email, address)
+    testing::address_hash(Channel::Email, address)
 }
 
 /// Claims the e-mail to customer `c-1` for a minute, for this push.
