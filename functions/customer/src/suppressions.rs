@@ -9,6 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::fields::Fields;
+use domain::time::parse_time;
 use domain::{AddressHash, Channel, EmailAddress, Faults, Mobile};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -79,11 +80,8 @@ impl LiftRequest {
         let mut fields = Fields::of(body)?;
         let reason = fields.required("reason", |f| f.parsed("reason", parse_reason));
         let channel = fields.parsed("channel", str::parse::<Channel>);
-        let time = |string: &str| {
-            string.parse::<Timestamp>().map_err(|_| "must be a time with its offset, as in 2026-06-01T12:00:00Z")
-        };
-        let since = fields.parsed("since", time);
-        let until = fields.parsed("until", time);
+        let since = fields.parsed("since", parse_time);
+        let until = fields.parsed("until", parse_time);
         if let (Some(since), Some(until)) = (since, until)
             && since >= until
         {

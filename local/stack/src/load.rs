@@ -120,7 +120,8 @@ pub(crate) fn generated(row: usize) -> Value {
         "id": format!("customer-{row}"),
         "name": format!("{first} {last}"),
         "email": format!("customer-{row}@example.com"),
-        "mobile": format!("+3519{:08}", row),
+        // Portugal's networks have 10 million numbers each.
+        "mobile": format!("+3519{}{:07}", [1, 2, 3, 6][row / 10_000_000 % 4], row % 10_000_000),
         "channels": if row.is_multiple_of(10) { json!([]) } else if row.is_multiple_of(3) { json!(["email", "sms"]) } else { json!(["email"]) },
         "locale": pick(&["en-GB", "pt-PT", "de-DE", "hi-IN"], 1),
         "attributes": {
