@@ -4,7 +4,7 @@
 
 use std::time::SystemTime;
 
-use end_to_end::{Bank, id_of, one_click, wait_for};
+use end_to_end::{Bank, MOBILE_PREFIX, id_of, one_click, wait_for};
 use serde_json::json;
 
 #[tokio::test]

@@ -76,3 +76,40 @@ fn parse(bytes: &[u8]) -> Result<Value, Problem> {
 fn parse_json(bytes: &[u8]) -> Result<Json, Faults> {
     Json::read(bytes).map_err(|error| Faults::one("body", format!("must be valid JSON: {error}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body as Content;
+
+    use super::*;
+
+    async fn read<T: FromRequest<(), Rejection = Problem>>(content: &str) -> Result<T, Problem> {
+        T::from_request(Request::new(Content::from(content.to_owned())), &()).await
+    }
+
+    const TWO: &str =
+        r#"[{"id": "c-1", "attributes": {"fee": 2.50}}, {"id": "c-2", "id": "c-3", "attributes": {"fee": 1e400}}]"#;
+
+    #[tokio::test]
+    async fn one_bad_entry_of_a_list_does_not_refuse_the_others() {
+        let list: ListBody = read(TWO).await.unwrap();
+        assert_eq!(list.value[0]["attributes"]["fee"], 2.5);
+        let faults: Vec<_> = list.faults.into_iter().map(|(i, faults)| (i, fields(faults))).collect();
+        assert_eq!(faults, [(1, vec!["id".to_owned(), "attributes.fee".to_owned()])]);
+        assert!(read::<ListBody>(r#"{"fee": 1e400}"#).await.is_err());
+        assert!(read::<ListBody>("[1").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn any_other_body_is_refused_as_a_whole() {
+        assert!(read::<Body>(TWO).await.is_err());
+        assert!(read::<Body>(r#"{"fee": 12345678901234567890123}"#).await.is_err());
+        assert!(read::<OptionalBody>(r#"{"fee": 1, "fee": 2}"#).await.is_err());
+        assert_eq!(read::<Body>(r#"{"fee": 2.50}"#).await.unwrap().0["fee"], 2.5);
+        assert!(read::<OptionalBody>("").await.unwrap().0.is_none());
+    }
+
+    fn fields(faults: Faults) -> Vec<String> {
+        faults.into_vec().into_iter().map(|fault| fault.field).collect()
+    }
+}

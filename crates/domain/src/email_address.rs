@@ -42,6 +42,15 @@ impl EmailAddress {
         }
         Ok(Self(string))
     }
+
+    /// An address that a customer may have: in the form that is stored today or, if it is refused today, as an earlier
+    /// release stored it.
+    ///
+    /// # Errors
+    /// If no release would have stored it.
+    pub fn parse_or_stored(string: &str) -> Result<Self, InvalidEmailAddress> {
+        string.parse().or_else(|error| Self::stored(string.to_owned()).map_err(|_| error))
+    }
 }
 
 impl FromStr for EmailAddress {
