@@ -103,9 +103,14 @@ fn customer<'a>(row: usize, cells: impl Iterator<Item = (&'a str, &'a str)>) -> 
     customer
 }
 
-/// Numbers and booleans keep their type; everything else is text.
+/// Numbers and booleans keep their type; everything else is text, and so is a number that would be rounded.
 fn parse_cell(cell: &str) -> Value {
+    /// As many digits as every double keeps.
+    const DIGITS: usize = 15;
     match serde_json::from_str(cell) {
+        Ok(Value::Number(number)) if number.is_f64() && cell.bytes().filter(u8::is_ascii_digit).count() > DIGITS => {
+            cell.into()
+        }
         Ok(value @ (Value::Number(_) | Value::Bool(_))) => value,
         _ => cell.into(),
     }
