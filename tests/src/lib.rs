@@ -29,8 +29,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 pub use bank::{
-    Aws, Bank, Header, Mail, Processes, Queues, Tables, TextMessage, check_sum, commits_page, counts, each_once,
-    email_batch, id_of, push_stream_event, records_acceptance, sqs_event,
+    Aws, Bank, Header, MOBILE_PREFIX, Mail, Processes, Queues, Tables, TextMessage, check_sum, commits_page, counts,
+    each_once, email_batch, id_of, push_stream_event, records_acceptance, sqs_event,
 };
 pub use routes::{Route, routes};
 

@@ -125,6 +125,57 @@ async fn invalid_customer_is_rejected_with_every_fault() {
 }
 
 #[tokio::test]
+async fn values_that_would_not_arrive_as_meant_are_rejected_by_name() {
+    let bank = Bank::open();
+    let path = format!("/customers/{}", bank.id("odd"));
+    for (field, value) in [
+        ("email", r#""email@123.123.123.123""#),
+        ("email", r#""x@dom_ain.com""#),
+        ("email", r#""x@exam|ple.com""#),
+        ("email", r#""x@xn---something.com""#),
+        ("mobile", r#""+351211234567""#),
+        ("timeZone", r#""Europe/Lisbonn""#),
+        ("timeZone", r#""GMT+25""#),
+        ("timeZone", r#""US/Pacific-New""#),
+        ("locale", r#""x""#),
+        ("name", r#""\u3164""#),
+        ("name", r#""a\u202eb""#),
+        ("attributes.fee", r#"{"fee": 12345678901234567890123}"#),
+        ("attributes.fee", r#"{"fee": 1e400}"#),
+        ("attributes.fee", r#"{"fee": 1, "fee": 2}"#),
+        ("attributes.fee", r#"{"fee": "\ufffe"}"#),
+    ] {
+        let name = field.split('.').next().unwrap();
+        let asha = if name == "name" { "" } else { r#""name": "Asha", "# };
+        let body = format!(r#"{{{asha}"channels": [], "{name}": {value}}}"#);
+        assert_eq!(faults(&bank, "PUT", &path, body.as_bytes()).await, set(&[field]), "{body}");
+    }
+    for (written, stored) in [
+        (json!({"email": "japanese-info@例え.テスト"}), json!({"email": "japanese-info@xn--r8jz45g.xn--zckzah"})),
+        (json!({"email": "info@firma.vermögensberatung"}), json!({"email": "info@firma.xn--vermgensberatung-pwb"})),
+        (json!({"timeZone": "America/Sao_Paulo"}), json!({"timeZone": "America/Sao_Paulo"})),
+        (json!({"locale": "en_US"}), json!({"locale": "en-US"})),
+        (json!({"attributes": {"fee": 2.50}}), json!({"attributes": {"fee": 2.5}})),
+    ] {
+        let response = bank.call("PUT", &path, &bank.customer("odd", &written)).await;
+        assert!(response.status < 300, "{written} {}", response.text);
+        let read = bank.get(&path).await;
+        for (field, value) in stored.as_object().unwrap() {
+            let is_stored = match value {
+                Value::Object(attributes) => attributes.iter().all(|(name, value)| &read[field][name] == value),
+                _ => &read[field] == value,
+            };
+            assert!(is_stored, "{read}");
+        }
+    }
+    let forbidden = json!({"code": "A", "description": "B\u{ffff}", "subject": "\u{2800}", "validFrom": "2099-01-01"});
+    let expected = set(&["description", "subject", "validFrom"]);
+    assert_eq!(faults(&bank, "POST", "/offers", forbidden.to_string().as_bytes()).await, expected);
+    let junk: serde_json::Map<_, _> = (0..5_000).map(|i| (format!("f{i}"), json!(i))).collect();
+    assert_eq!(faults(&bank, "POST", "/offers", json!(junk).to_string().as_bytes()).await.len(), 100);
+}
+
+#[tokio::test]
 async fn customer_can_be_created_read_replaced_and_deleted() {
     let bank = Bank::open();
     let path = format!("/customers/{}", bank.id("asha"));

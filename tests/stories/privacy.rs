@@ -4,7 +4,7 @@
 
 use std::time::SystemTime;
 
-use end_to_end::{Bank, id_of, one_click, wait_for};
+use end_to_end::{Bank, MOBILE_PREFIX, id_of, one_click, wait_for};
 use serde_json::json;
 
 #[tokio::test]
@@ -23,7 +23,7 @@ async fn logs_contain_no_address_number_or_name() {
             // All stories' customers have addresses in domains of this form, and numbers with this prefix.
             let is_address =
                 line.split('@').skip(1).any(|domain| domain.starts_with("bank") && domain.contains(".example"));
-            assert!(!is_address && !line.contains("+3519") && !line.contains("Ashalatha"), "{function}: {line}");
+            assert!(!is_address && !line.contains(MOBILE_PREFIX) && !line.contains("Ashalatha"), "{function}: {line}");
         }
     }
     assert!(is_logged, "the log has this story's lines");

@@ -5,17 +5,19 @@
 //! |---|---|
 //! | which errors callers get, and what is logged | [`problem`] |
 //! | how a request body is read, and its size limit | [`body`] |
+//! | which numbers and names in JSON are refused | `json` |
 //! | how the caller is identified | [`caller`] |
 //! | how lists are paged | [`paging`] |
 //! | trace ids, and the log line of each request | [`trace`] |
 
 pub mod body;
 pub mod caller;
+mod json;
 pub mod paging;
 pub mod problem;
 pub mod trace;
 
-pub use body::{Body, OptionalBody};
+pub use body::{Body, ListBody, OptionalBody};
 pub use caller::Caller;
 pub use paging::Paging;
 pub use problem::Problem;

@@ -52,10 +52,11 @@ impl Problem {
 
 impl From<Faults> for Problem {
     fn from(faults: Faults) -> Self {
+        let count = faults.count();
         let faults = faults.into_vec();
         let detail = match faults.as_slice() {
             [fault] => format!("{fault}."),
-            faults => format!("The request has {} errors; see `errors`.", faults.len()),
+            _ => format!("The request has {count} errors; see `errors`."),
         };
         Self { faults, ..Self::new(StatusCode::BAD_REQUEST, detail) }
     }

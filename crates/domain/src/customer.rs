@@ -1,12 +1,15 @@
 //! A customer: their addresses, their consent, and the attributes that rules may read.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
-use crate::address::{EmailAddress, Mobile};
 use crate::channel::{Channel, Channels};
+use crate::characters::{self, with_plain_breaks};
+use crate::email_address::EmailAddress;
 use crate::faults::Faults;
 use crate::fields::{Fields, Lines, kind};
 use crate::ids::CustomerId;
+use crate::locale::{parse_locale, parse_time_zone};
+use crate::mobile::Mobile;
 
 /// Maximum length of a name, in characters.
 pub const NAME_LIMIT: usize = 200;
@@ -82,7 +85,7 @@ impl Customer {
         let locale = fields.parsed("locale", parse_locale);
         let time_zone = fields.parsed("timeZone", parse_time_zone);
         let attributes = fields.object("attributes").unwrap_or_default();
-        check_attributes(&mut fields, &attributes);
+        let attributes = read_attributes(&mut fields, attributes);
         fields.finish(&Self::FIELDS)?;
         match (id, name, channels) {
             (Ok(id), Some(name), Some(channels)) => Ok(Self {
@@ -93,7 +96,7 @@ impl Customer {
                 channels: channels.into_iter().collect(),
                 locale,
                 time_zone,
-                attributes: attributes.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+                attributes,
             }),
             _ => unreachable!("a missing or wrong required field is a fault, and faults have been returned"),
         }
@@ -120,26 +123,33 @@ impl Customer {
     }
 }
 
-fn check_attributes(fields: &mut Fields, attributes: &Map<String, Value>) {
+/// The attributes that have a value. Adds a fault for each that cannot be kept.
+fn read_attributes(fields: &mut Fields, attributes: Map<String, Value>) -> Map<String, Value> {
     if attributes.len() > ATTRIBUTES_LIMIT {
         fields.fault("attributes", format!("must have at most {ATTRIBUTES_LIMIT} entries, not {}", attributes.len()));
     }
-    let bytes = serde_json::to_vec(attributes).map_or(0, |json| json.len());
+    let bytes = serde_json::to_vec(&attributes).map_or(0, |json| json.len());
     if bytes > ATTRIBUTES_BYTES_LIMIT {
         fields.fault("attributes", format!("must have at most {ATTRIBUTES_BYTES_LIMIT} bytes as JSON, not {bytes}"));
     }
+    let mut read = Map::new();
     for (name, value) in attributes {
         let field = format!("attributes.{name}");
-        if !is_attribute_name(name) {
+        if !is_attribute_name(&name) {
             fields
                 .fault(&field, "must have a name of at most 64 letters, digits and _ that does not begin with a digit");
         } else if OWN_FIELDS.contains(&name.as_str()) {
             fields.fault(&field, "has the name of a field that every customer has; choose another");
         }
-        if let Err(detail) = check_attribute(value, ATTRIBUTE_DEPTH_LIMIT) {
-            fields.fault(&field, detail);
+        match read_attribute(value, ATTRIBUTE_DEPTH_LIMIT) {
+            Ok(Value::Null) => {}
+            Ok(value) => {
+                read.insert(name, value);
+            }
+            Err(detail) => fields.fault(&field, detail),
         }
     }
+    read
 }
 
 /// Whether a rule or a text can name this attribute.
@@ -149,34 +159,57 @@ pub(crate) fn is_attribute_name(name: &str) -> bool {
         && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
 }
 
-fn check_attribute(value: &Value, depth: usize) -> Result<(), String> {
+/// Reads a value as it is stored and filled in: of numbers, the value counts and not how it was written (`2.50` is 2.5, and
+/// `2.0` is 2, which DynamoDB does not tell apart either); line breaks in texts become `\n`.
+///
+/// # Errors
+/// What is wrong, to follow the attribute's name.
+fn read_attribute(value: Value, depth: usize) -> Result<Value, String> {
     match value {
         Value::Array(_) | Value::Object(_) if depth == 0 => {
             Err(format!("must nest at most {ATTRIBUTE_DEPTH_LIMIT} deep"))
         }
-        Value::Array(values) => values.iter().try_for_each(|value| check_attribute(value, depth - 1)),
-        Value::Object(values) => values.values().try_for_each(|value| check_attribute(value, depth - 1)),
+        Value::Array(values) => {
+            values.into_iter().map(|value| read_attribute(value, depth - 1)).collect::<Result<_, _>>().map(Value::Array)
+        }
+        Value::Object(values) => values
+            .into_iter()
+            .map(|(name, value)| {
+                if name.is_empty() {
+                    return Err("must not have an empty name within it".to_owned());
+                }
+                check_characters(&name)?;
+                Ok((name, read_attribute(value, depth - 1)?))
+            })
+            .collect::<Result<_, _>>()
+            .map(Value::Object),
         Value::Number(number)
             if number.as_f64().is_none_or(|number| number != 0.0 && !NUMBERS.contains(&number.abs())) =>
         {
             Err(format!("must be 0 or a number of a size between {:e} and {:e}", NUMBERS.start(), NUMBERS.end()))
         }
-        _ => Ok(()),
+        Value::Number(number) => Ok(Value::Number(plain_number(number))),
+        Value::String(text) => {
+            check_characters(&text)?;
+            Ok(with_plain_breaks(&text).into())
+        }
+        other => Ok(other),
     }
 }
 
-fn parse_locale(string: &str) -> Result<String, &'static str> {
-    let valid = (2..=35).contains(&string.len())
-        && string
-            .split('-')
-            .all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()));
-    valid.then(|| string.to_owned()).ok_or("must be a language tag such as pt-PT")
+fn check_characters(text: &str) -> Result<(), String> {
+    characters::check(text, Lines::Many).map_err(|found| format!("must not contain {found}"))
 }
 
-fn parse_time_zone(string: &str) -> Result<String, &'static str> {
-    let valid = (1..=64).contains(&string.len())
-        && string.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'-' | b'+'));
-    valid.then(|| string.to_owned()).ok_or("must be an IANA time zone such as Europe/Lisbon")
+/// A whole number as an integer, if it fits one.
+fn plain_number(number: Number) -> Number {
+    /// Below it, each whole number of a double is exactly an integer of 64 bits.
+    const LIMIT: f64 = 9.2e18;
+    match number.as_f64() {
+        #[expect(clippy::cast_possible_truncation, reason = "it is whole and within the limit")]
+        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < LIMIT => Number::from(float as i64),
+        _ => number,
+    }
 }
 
 /// An attribute as part of a text.
@@ -249,5 +282,44 @@ mod tests {
         let customer = Customer::parse("c", json!({"name": "A", "channels": ["email", "sms"]})).unwrap();
         assert!(!customer.reachable_by(Channel::Email));
         assert!(!customer.reachable_by(Channel::Sms));
+    }
+
+    #[test]
+    fn values_are_stored_in_their_one_form() {
+        let customer = Customer::parse(
+            "c-1",
+            json!({
+                "name": "Asha", "email": "Asha@例え.テスト", "channels": [], "locale": "en_us", "timeZone": "asia/kolkata",
+                "attributes": {"fee": 2.50, "two": 2.0, "big": 1e5, "zero": -0.0, "note": "a\r\nb\rc", "list": [1.0, {"x": "a\rb"}],
+                               "none": null, "empty": ""}
+            }),
+        )
+        .unwrap();
+        assert_eq!(customer.email.unwrap().as_str(), "Asha@xn--r8jz45g.xn--zckzah");
+        assert_eq!((customer.locale.as_deref(), customer.time_zone.as_deref()), (Some("en-US"), Some("Asia/Kolkata")));
+        assert_eq!(
+            Value::from(customer.attributes),
+            json!({"fee": 2.5, "two": 2, "big": 100_000, "zero": 0, "note": "a\nb\nc", "list": [1, {"x": "a\nb"}], "empty": ""})
+        );
+    }
+
+    #[test]
+    fn forbidden_characters_are_refused_wherever_they_can_fill_a_placeholder() {
+        let faults = Customer::parse(
+            "c-1",
+            json!({
+                "name": "\u{3164}", "channels": [], "locale": "en\u{202E}",
+                "attributes": {"a": "x\u{202E}", "b": ["ok", "\u{FFFE}"], "c": {"d": {"e": "\u{1B}"}}, "d": {"\u{FFFF}": 1},
+                               "e": {"": 1}, "lines": "a\n\tb"}
+            }),
+        )
+        .unwrap_err()
+        .into_vec();
+        let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
+        assert_eq!(
+            fields,
+            ["name", "locale", "attributes.a", "attributes.b", "attributes.c", "attributes.d", "attributes.e"]
+        );
+        assert!(faults[2].detail.ends_with("(character 2, U+202E)"), "{}", faults[2].detail);
     }
 }

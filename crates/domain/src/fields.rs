@@ -4,16 +4,10 @@
 
 use serde_json::{Map, Value};
 
+use crate::characters::{self, is_blank, with_plain_breaks};
 use crate::faults::Faults;
 
-/// Whether a text may have several lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lines {
-    /// No control characters: the text becomes a header or a label.
-    One,
-    /// Line breaks and tabs are allowed, other control characters are not.
-    Many,
-}
+pub use crate::characters::Lines;
 
 /// The fields of one JSON object, to be taken one by one.
 #[derive(Debug)]
@@ -66,10 +60,9 @@ impl Fields {
         }
     }
 
-    /// A text to show to people: not blank, at most `limit` characters, no control characters except those that `lines`
-    /// allows.
+    /// A text to show to people, as [`parse_text`] reads it.
     pub fn text(&mut self, field: &str, limit: usize, lines: Lines) -> Option<String> {
-        self.parsed(field, |string| check_text(string, limit, lines).map(|()| string.to_owned()))
+        self.parsed(field, |string| parse_text(string, limit, lines))
     }
 
     /// A required field: its absence adds a fault.
@@ -130,30 +123,25 @@ impl Fields {
     }
 }
 
-/// Checks that a text can be shown to people.
+/// Reads a text to show to people: it shows something, has at most `limit` characters, and none of those that
+/// [`characters`] forbids. Its line breaks become `\n`.
 ///
 /// # Errors
 /// What is wrong, to follow the field's name.
-pub fn check_text(string: &str, limit: usize, lines: Lines) -> Result<(), String> {
-    if string.trim().is_empty() {
-        return Err("must not be empty".to_owned());
+pub fn parse_text(string: &str, limit: usize, lines: Lines) -> Result<String, String> {
+    let text = match lines {
+        Lines::One => string.into(),
+        Lines::Many => with_plain_breaks(string),
+    };
+    if is_blank(&text) {
+        return Err("must not be empty, or have nothing that can be seen".to_owned());
     }
-    let length = string.chars().count();
+    let length = text.chars().count();
     if length > limit {
         return Err(format!("must have at most {limit} characters, not {length}"));
     }
-    let forbidden = |c: &char| match lines {
-        // U+2028 and U+2029 break lines as well, but are not control characters.
-        Lines::One => c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'),
-        Lines::Many => c.is_control() && !matches!(c, '\n' | '\r' | '\t'),
-    };
-    if let Some(found) = string.chars().find(forbidden) {
-        let place = string.chars().position(|c| c == found).unwrap_or_default() + 1;
-        let what =
-            if matches!(found, '\n' | '\r' | '\u{2028}' | '\u{2029}') { "line break" } else { "control character" };
-        return Err(format!("must not contain a {what} (character {place}, U+{:04X})", u32::from(found)));
-    }
-    Ok(())
+    characters::check(&text, lines).map_err(|found| format!("must not contain {found}"))?;
+    Ok(text.into_owned())
 }
 
 /// The JSON name of a value's type.

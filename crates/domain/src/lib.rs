@@ -4,7 +4,9 @@
 //! | to change | open |
 //! |---|---|
 //! | what an offer may hold, and its limits | [`offer`] |
-//! | what a customer may hold | [`customer`], [`address`], [`channel`] |
+//! | what a customer may hold | [`customer`], [`email_address`], [`mobile`], [`locale`], [`channel`] |
+//! | which characters no text may have | [`characters`] |
+//! | how a time is read | [`time`] |
 //! | which customers an offer is for (CEL rules) | [`eligibility`] |
 //! | who is notified of an offer, and on which channels | [`audience`] |
 //! | `{{ customer.name }}` in subject and description | [`text`] |
@@ -21,16 +23,19 @@
 //! | the id that log lines of an offer share | [`trace`] |
 //! | how invalid input is reported to the caller | [`faults`], [`fields`] |
 
-pub mod address;
 pub mod audience;
 pub mod channel;
+pub mod characters;
 pub mod customer;
 pub mod eligibility;
+pub mod email_address;
 pub mod event;
 pub mod faults;
 pub mod fields;
 pub mod hash;
 pub mod ids;
+pub mod locale;
+pub mod mobile;
 pub mod notification;
 pub mod offer;
 pub mod push;
@@ -38,19 +43,21 @@ pub mod queue;
 pub mod return_path;
 pub mod sources;
 pub mod text;
+pub mod time;
 pub mod trace;
 pub mod transport;
 pub mod unsubscribe;
 pub mod wire;
 
-pub use address::{EmailAddress, Mobile};
 pub use audience::{Audience, Selection};
 pub use channel::Channel;
 pub use customer::Customer;
 pub use eligibility::{Rule, RuleText};
+pub use email_address::EmailAddress;
 pub use faults::{Fault, Faults};
 pub use hash::{AddressHash, CustomerHash, HashKey};
 pub use ids::{CustomerId, OfferId, PushId};
+pub use mobile::Mobile;
 pub use offer::Offer;
 pub use return_path::ReturnPath;
 pub use sources::Sources;

@@ -5,12 +5,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::channel::{Channel, Channels};
+use crate::characters;
 use crate::eligibility::RuleText;
 use crate::faults::Faults;
-use crate::fields::{Fields, Lines, check_text};
+use crate::fields::{self, Fields, Lines};
 use crate::ids::OfferId;
-use crate::sources::to_millis;
 use crate::text::Text;
+use crate::time::parse_time;
 
 /// Maximum length of a code, in characters.
 pub const CODE_LIMIT: usize = 64;
@@ -69,7 +70,7 @@ impl Offer {
         let subject = fields
             .parsed("subject", |string| parse_text(string, SUBJECT_LIMIT, Lines::One))
             .unwrap_or_else(|| posted.default_subject.clone());
-        let eligibility = fields.parsed("eligibility", RuleText::parse);
+        let eligibility = fields.parsed("eligibility", parse_rule);
         let channels = fields.list("channels", str::parse::<Channel>);
         if channels.as_ref().is_some_and(Vec::is_empty) {
             fields.fault("channels", "must name at least one channel; leave it out for every channel");
@@ -142,12 +143,14 @@ pub struct Posted<'a> {
 }
 
 fn parse_text(string: &str, limit: usize, lines: Lines) -> Result<Text, String> {
-    check_text(string, limit, lines)?;
-    Text::parse(string).map_err(|error| error.to_string())
+    let text = fields::parse_text(string, limit, lines)?;
+    Text::parse(&text).map_err(|error| error.to_string())
 }
 
-fn parse_time(string: &str) -> Result<Timestamp, &'static str> {
-    string.parse().map(to_millis).map_err(|_| "must be a time with its offset, such as 2026-12-24T18:00:00Z")
+/// A rule is kept as it is written, but must be fit for queues and for reading like any text.
+fn parse_rule(string: &str) -> Result<RuleText, String> {
+    characters::check(string, Lines::Many).map_err(|found| format!("must not contain {found}"))?;
+    RuleText::parse(string).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -179,7 +182,7 @@ mod tests {
     fn every_fault_is_reported() {
         let faults = post(json!({
             "code": "", "subject": "two\nlines", "description": "{name}", "eligibility": "customer.tier ==",
-            "channels": ["pigeon"], "validFrom": "tomorrow", "validUntil": "2020-01-01T00:00:00Z", "prize": 1
+            "channels": ["pigeon"], "validFrom": "2026-07-01", "validUntil": "2020-01-01T00:00:00Z", "prize": 1
         }))
         .unwrap_err();
         assert_eq!(
@@ -225,5 +228,21 @@ mod tests {
         let faults = post(json!({"code": 1, "description": ["x"], "channels": "email"})).unwrap_err();
         assert_eq!(faults, ["code", "description", "channels"]);
         assert_eq!(post(json!(["not", "an", "object"])).unwrap_err(), ["body"]);
+    }
+
+    #[test]
+    fn text_that_would_not_arrive_as_it_was_meant_is_refused() {
+        for forbidden in ["\u{FFFE}", "\u{FFFF}", "\u{202E}", "\u{2066}", "\u{FEFF}", "\u{E0041}", "\u{85}"] {
+            let text = format!("a{forbidden}");
+            let rule = format!("customer.tier == '{forbidden}'");
+            let offer = json!({"code": text, "subject": text, "description": text, "eligibility": rule});
+            assert_eq!(post(offer).unwrap_err(), ["code", "description", "subject", "eligibility"], "{text:?}");
+        }
+        for blank in ["", " ", "\u{200B}\u{3164}", "\u{2800}"] {
+            let offer = json!({"code": blank, "subject": blank, "description": blank});
+            assert_eq!(post(offer).unwrap_err(), ["code", "description", "subject"], "{blank:?}");
+        }
+        let offer = post(json!({"code": "A", "description": "one\r\ntwo\rthree 🏴\u{200D}☠️"})).unwrap();
+        assert_eq!(offer.description.source(), "one\ntwo\nthree 🏴\u{200D}☠️");
     }
 }

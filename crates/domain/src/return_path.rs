@@ -10,7 +10,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::address::{EMAIL_LIMIT, InvalidEmailAddress};
+use crate::email_address::{EMAIL_LIMIT, InvalidEmailAddress};
 use crate::unsubscribe::KeyRing;
 use crate::{CustomerId, EmailAddress, OfferId};
 
@@ -79,7 +79,7 @@ impl FromStr for ReturnPath {
 
     fn from_str(string: &str) -> Result<Self, Self::Err> {
         let address: EmailAddress = string.parse()?;
-        let (local, domain) = address.as_str().rsplit_once('@').ok_or(InvalidEmailAddress)?;
+        let (local, domain) = address.as_str().rsplit_once('@').ok_or(InvalidEmailAddress::NotAnAddress)?;
         if local.len() > OWN_LIMIT {
             return Err(InvalidReturnPath::TooLong);
         }
@@ -320,8 +320,8 @@ mod tests {
         let address = path(&longest).tagged(&ring(OLD), offer(), &customer(&"c".repeat(64)));
         assert_eq!(ReturnTag::find(&address).unwrap().prefix().len(), MIN_PREFIX);
         for (bad, error) in [
-            ("bounces", InvalidReturnPath::Address(InvalidEmailAddress)),
-            ("Bounces <bounces@bank.example>", InvalidReturnPath::Address(InvalidEmailAddress)),
+            ("bounces", InvalidReturnPath::Address(InvalidEmailAddress::NotAnAddress)),
+            ("Bounces <bounces@bank.example>", InvalidReturnPath::Address(InvalidEmailAddress::NotAnAddress)),
             ("a+b@bank.example", InvalidReturnPath::HasTag),
             ("bounces-of-a-long-name@bank.example", InvalidReturnPath::TooLong),
             (

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::characters::{self, Forbidden, Lines, with_plain_breaks};
 use crate::customer::{Customer, is_attribute_name, to_text};
 
 /// A subject or a description, checked when the offer is posted.
@@ -36,18 +37,21 @@ impl Text {
         &self.0
     }
 
-    /// The text with this customer's values in place of its placeholders.
+    /// The text with this customer's values in place of its placeholders. Its line breaks, and theirs, are `\n`.
     ///
     /// # Errors
-    /// If the customer lacks an attribute that the text names, if the attribute has no form as text, or if this release
-    /// does not accept the text any more.
+    /// If the customer lacks an attribute that the text names, if the attribute has no form as text or a character that no
+    /// text may have (as one that an earlier release stored may), or if this release does not accept the text any more.
     pub fn render(&self, customer: &Customer) -> Result<String, RenderError> {
         parts(&self.0)?
             .into_iter()
             .map(|part| match part {
-                Part::Plain(plain) => Ok(plain.to_owned()),
+                Part::Plain(plain) => Ok(with_plain_breaks(plain).into_owned()),
                 Part::Field(field) => match customer.field(field).as_ref().map(to_text) {
-                    Some(Ok(text)) => Ok(text),
+                    Some(Ok(text)) => match characters::check(&text, Lines::Many) {
+                        Ok(()) => Ok(with_plain_breaks(&text).into_owned()),
+                        Err(found) => Err(RenderError::Forbidden { field: field.to_owned(), found }),
+                    },
                     Some(Err(kind)) => Err(RenderError::NotText { field: field.to_owned(), kind }),
                     None => Err(RenderError::Missing { field: field.to_owned() }),
                 },
@@ -101,6 +105,14 @@ pub enum RenderError {
         field: String,
         /// Its type.
         kind: &'static str,
+    },
+    /// The attribute has a character that no text may have.
+    #[error("the customer's {field} contains {found}, which no text may have; put the customer again without it")]
+    Forbidden {
+        /// The attribute's name.
+        field: String,
+        /// The character.
+        found: Forbidden,
     },
     /// This release does not accept the text, which an earlier one stored.
     #[error("the text {0}; post the offer again with a corrected text")]
@@ -167,5 +179,27 @@ mod tests {
             "the text has a brace at character 6 that is not part of {{ customer.<attribute> }}; post the offer again \
              with a corrected text"
         );
+    }
+
+    #[test]
+    fn forbidden_character_in_a_stored_value_is_not_sent() {
+        for forbidden in ["\u{202E}", "\u{FFFE}", "\u{1B}", "\u{FEFF}"] {
+            let mut customer = asha();
+            customer.attributes.insert("city".to_owned(), json!(format!("Lis{forbidden}bon")));
+            let error = Text::parse("{{ customer.city }}").unwrap().render(&customer).unwrap_err();
+            let message = error.to_string();
+            assert!(message.starts_with("the customer's city contains") && !message.contains("Lis"), "{message}");
+            assert!(matches!(error, RenderError::Forbidden { field, .. } if field == "city"));
+            customer.name = forbidden.to_owned();
+            assert!(Text::parse("{{ customer.name }}").unwrap().render(&customer).is_err());
+        }
+    }
+
+    #[test]
+    fn every_line_break_is_one_newline_in_the_rendered_text() {
+        let mut customer = asha();
+        customer.attributes.insert("address".to_owned(), json!("1 High Street\r\nSpringfield\rUSA\n\t."));
+        let text: Text = serde_json::from_value(json!("Dear\r{{ customer.address }}\r\n")).unwrap();
+        assert_eq!(text.render(&customer).unwrap(), "Dear\n1 High Street\nSpringfield\nUSA\n\t.\n");
     }
 }

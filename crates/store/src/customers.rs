@@ -6,7 +6,7 @@ use std::fmt;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use domain::channel::Channels;
-use domain::{Customer, CustomerId, Sources};
+use domain::{Customer, CustomerId, EmailAddress, Mobile, Sources};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -225,13 +225,8 @@ impl Customers {
         Ok(Customer {
             id: item.pk,
             name: item.name,
-            email: item
-                .email_as_written
-                .or(item.email)
-                .map(|email| email.parse())
-                .transpose()
-                .map_err(|_| malformed("email"))?,
-            mobile: item.mobile.map(|mobile| mobile.parse()).transpose().map_err(|_| malformed("mobile"))?,
+            email: item.email_as_written.or(item.email).map(EmailAddress::stored).transpose().map_err(|_| malformed("email"))?,
+            mobile: item.mobile.map(Mobile::stored).transpose().map_err(|_| malformed("mobile"))?,
             channels: item.channels,
             locale: item.locale,
             time_zone: item.time_zone,

@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use api::{Body, Problem};
+use api::{Body, ListBody, Problem};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::channel::Channels;
+use domain::faults::FAULTS_LIMIT;
 use domain::{Customer, CustomerId, Fault, Faults};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -17,6 +18,11 @@ use crate::app::App;
 
 /// Maximum number of customers in one `POST /customers`.
 const MAX_CUSTOMERS: usize = 100;
+/// How many faults the response to `POST /customers` names in all, but at least [`MIN_FAULTS`] of each customer, so that it
+/// stays within what a function can return.
+const MAX_FAULTS: usize = 2_000;
+/// How many faults of each customer it names at least.
+const MIN_FAULTS: usize = 20;
 
 /// A customer as callers read them.
 #[derive(Serialize)]
@@ -89,8 +95,11 @@ pub(crate) async fn put(
 }
 
 /// `POST /customers`: each customer is accepted or rejected independently of the others.
-pub(crate) async fn put_many(State(app): State<Arc<App>>, Body(body): Body) -> Result<Response, Problem> {
-    let Value::Array(bodies) = body else {
+pub(crate) async fn put_many(
+    State(app): State<Arc<App>>,
+    ListBody { value, mut faults }: ListBody,
+) -> Result<Response, Problem> {
+    let Value::Array(bodies) = value else {
         return Err(Faults::one("body", "must be a list of customers, each with an `id`").into());
     };
     if !(1..=MAX_CUSTOMERS).contains(&bodies.len()) {
@@ -98,12 +107,15 @@ pub(crate) async fn put_many(State(app): State<Arc<App>>, Body(body): Body) -> R
             Faults::one("body", format!("must have 1 to {MAX_CUSTOMERS} customers, not {}", bodies.len())).into()
         );
     }
+    let named = (MAX_FAULTS / bodies.len()).clamp(MIN_FAULTS, FAULTS_LIMIT);
     let mut seen = HashSet::new();
     let parsed: Vec<(Value, Result<Customer, Faults>)> = bodies
         .into_iter()
-        .map(|body| {
+        .enumerate()
+        .map(|(i, body)| {
             let id = body.get("id").filter(|id| id.is_string()).cloned().unwrap_or(Value::Null);
-            let customer = Customer::parse_with_id(body).and_then(|customer| {
+            let json = faults.remove(&i).map_or(Ok(()), Err);
+            let customer = json.and_then(|()| Customer::parse_with_id(body)).and_then(|customer| {
                 if seen.insert(customer.id.clone()) {
                     Ok(customer)
                 } else {
@@ -122,7 +134,7 @@ pub(crate) async fn put_many(State(app): State<Arc<App>>, Body(body): Body) -> R
             result: match customer {
                 Ok(customer) if unstored.contains(&customer.id) => PutResult::Unavailable,
                 Ok(_) => PutResult::Stored,
-                Err(faults) => PutResult::Invalid { errors: faults.into_vec() },
+                Err(faults) => PutResult::Invalid { errors: faults.into_vec_of(named) },
             },
         })
         .collect();

@@ -9,6 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::fields::Fields;
+use domain::time::parse_time;
 use domain::{AddressHash, Channel, CustomerHash, EmailAddress, Faults, Mobile};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -37,8 +38,8 @@ pub(crate) async fn read(
     State(app): State<Arc<App>>,
     Path((channel, address)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let channel = parse(&channel, &address)?;
-    let Person { address: hash, holders } = person(&app, channel, &address).await?;
+    let (channel, normal) = parse(&channel, &address)?;
+    let Person { address: hash, holders } = person(&app, channel, &normal).await?;
     let suppression = app.suppressions.for_address(&hash, &holders).await?;
     let suppression = suppression.ok_or_else(|| Problem::not_found("suppression"))?;
     Ok(Json(SuppressionView { channel, address, reason: suppression.reason, since: suppression.since }).into_response())
@@ -51,8 +52,8 @@ pub(crate) async fn lift(
     Caller(caller): Caller,
     Path((channel, address)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let channel = parse(&channel, &address)?;
-    let Person { address: hash, holders } = person(&app, channel, &address).await?;
+    let (channel, normal) = parse(&channel, &address)?;
+    let Person { address: hash, holders } = person(&app, channel, &normal).await?;
     let was_suppressed = app.suppressions.lift(&hash, &holders, &caller).await?;
     tracing::info!(%channel, address.hash = %hash, was_suppressed, by = caller, "suppression lifted");
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -82,11 +83,8 @@ impl LiftRequest {
         let mut fields = Fields::of(body)?;
         let reason = fields.required("reason", |f| f.parsed("reason", parse_reason));
         let channel = fields.parsed("channel", str::parse::<Channel>);
-        let time = |string: &str| {
-            string.parse::<Timestamp>().map_err(|_| "must be a time with its offset, as in 2026-06-01T12:00:00Z")
-        };
-        let since = fields.parsed("since", time);
-        let until = fields.parsed("until", time);
+        let since = fields.parsed("since", parse_time);
+        let until = fields.parsed("until", parse_time);
         if let (Some(since), Some(until)) = (since, until)
             && since >= until
         {
@@ -168,14 +166,19 @@ async fn person(app: &App, channel: Channel, address: &str) -> Result<Person, St
     Ok(Person { address: hash_key.address(channel, address), holders })
 }
 
-fn parse(channel: &str, address: &str) -> Result<Channel, Faults> {
+/// The address whose suppression is meant, in the form that is hashed. One that only an earlier release took as a
+/// customer's may be suppressed as well.
+fn parse(channel: &str, address: &str) -> Result<(Channel, String), Faults> {
     let channel: Channel = channel.parse().map_err(|error| Faults::one("channel", format!("{error}")))?;
-    let checked = match channel {
-        Channel::Email => address.parse::<EmailAddress>().map(|_| ()).map_err(|error| error.to_string()),
-        Channel::Sms => address.parse::<Mobile>().map(|_| ()).map_err(|error| error.to_string()),
+    let normal = match channel {
+        Channel::Email => EmailAddress::parse_or_stored(address)
+            .map(|address| address.as_str().to_owned())
+            .map_err(|error| error.to_string()),
+        Channel::Sms => Mobile::stored(address.to_owned())
+            .map(|mobile| mobile.as_str().to_owned())
+            .map_err(|error| error.to_string()),
     };
-    checked.map_err(|error| Faults::one("address", error))?;
-    Ok(channel)
+    Ok((channel, normal.map_err(|error| Faults::one("address", error))?))
 }
 
 #[cfg(test)]
@@ -222,5 +225,29 @@ mod tests {
     fn an_opt_out_is_not_lifted_in_bulk() {
         let faults = LiftRequest::parse(json!({"reason": "optedOut"})).unwrap_err().to_string();
         assert!(faults.contains("lifted one by one"), "{faults}");
+    }
+
+    #[test]
+    fn an_address_has_one_hash_however_it_is_written() {
+        let hash = |channel: &str, address: &str| parse(channel, address).unwrap().1;
+        assert_eq!(hash("email", "Info@Firma.VERMÖGENSBERATUNG"), hash("email", "info@firma.xn--vermgensberatung-pwb"));
+        for earlier in ["email@123.123.123.123", "x@Dom_ain.com"] {
+            assert_eq!(hash("email", earlier), AddressHash::of(Channel::Email, earlier));
+        }
+        assert_eq!(hash("sms", "+351211234567"), AddressHash::of(Channel::Sms, "+351211234567"));
+        for (channel, address, field) in
+            [("email", "nobody", "address"), ("sms", "912345678", "address"), ("fax", "", "channel")]
+        {
+            assert_eq!(parse(channel, address).unwrap_err().into_vec()[0].field, field);
+        }
+    }
+
+    #[test]
+    fn times_are_those_of_rfc_3339() {
+        for time in ["2026-06-01", "2026-06-01T10:00:00Z[Europe/Lisbon]", "2026-06-01 10:00:00Z", "2026-06-01T10:00Z"] {
+            let request = LiftRequest::parse(json!({"reason": "bounced", "since": time, "until": time}));
+            let fields: Vec<_> = request.unwrap_err().into_vec().into_iter().map(|fault| fault.field).collect();
+            assert_eq!(fields, ["since", "until"], "{time}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use delivery::compose::mime::message_id;
 use delivery::{DirectError, Email, EmailDraft, Transport};
+use domain::EmailAddress;
 use domain::faults::Faults;
 use domain::fields::{Fields, Lines};
 use domain::offer::{DESCRIPTION_LIMIT, SUBJECT_LIMIT};
@@ -35,7 +36,7 @@ impl Request {
                 })
             })
         };
-        let recipient = mailbox("recipient");
+        let recipient = mailbox("recipient").map(normal);
         let from = mailbox("emailFromAddress");
         let reply_to = mailbox("emailReplyToAddress");
         let subject = fields.required("subject", |f| f.text("subject", SUBJECT_LIMIT, Lines::One));
@@ -54,6 +55,12 @@ impl Request {
             _ => unreachable!("a missing or invalid required field is a fault, and faults have been returned"),
         }
     }
+}
+
+/// The mailbox with its address in the form that is stored and hashed, if it has one.
+fn normal(Mailbox { name, email }: Mailbox) -> Mailbox {
+    let parsed = EmailAddress::parse_or_stored(email.as_ref()).ok().and_then(|address| address.as_str().parse().ok());
+    Mailbox::new(name, parsed.unwrap_or(email))
 }
 
 /// Sends `{recipient, emailFromAddress, emailReplyToAddress, subject, content, unsubscribeUrl?}` and returns
@@ -101,5 +108,18 @@ mod tests {
         .into_vec();
         let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
         assert_eq!(fields, ["recipient", "emailFromAddress", "emailReplyToAddress", "subject", "content", "contents"]);
+    }
+
+    #[test]
+    fn recipient_has_the_form_that_is_suppressed() {
+        for (written, normal_form) in [
+            ("Asha <info@Firma.VERMÖGENSBERATUNG>", "info@firma.xn--vermgensberatung-pwb"),
+            ("info@firma.xn--vermgensberatung-pwb", "info@firma.xn--vermgensberatung-pwb"),
+            ("Asha.X@Example.com", "Asha.X@example.com"),
+        ] {
+            let normal = normal(written.parse().unwrap());
+            assert_eq!(AsRef::<str>::as_ref(&normal.email), normal_form, "{written}");
+            assert_eq!(normal.name.is_some(), written.contains('<'));
+        }
     }
 }

@@ -103,9 +103,14 @@ fn customer<'a>(row: usize, cells: impl Iterator<Item = (&'a str, &'a str)>) -> 
     customer
 }
 
-/// Numbers and booleans keep their type; everything else is text.
+/// Numbers and booleans keep their type; everything else is text, and so is a number that would be rounded.
 fn parse_cell(cell: &str) -> Value {
+    /// As many digits as every double keeps.
+    const DIGITS: usize = 15;
     match serde_json::from_str(cell) {
+        Ok(Value::Number(number)) if number.is_f64() && cell.bytes().filter(u8::is_ascii_digit).count() > DIGITS => {
+            cell.into()
+        }
         Ok(value @ (Value::Number(_) | Value::Bool(_))) => value,
         _ => cell.into(),
     }
@@ -120,7 +125,8 @@ pub(crate) fn generated(row: usize) -> Value {
         "id": format!("customer-{row}"),
         "name": format!("{first} {last}"),
         "email": format!("customer-{row}@example.com"),
-        "mobile": format!("+3519{:08}", row),
+        // Portugal's networks have 10 million numbers each.
+        "mobile": format!("+3519{}{:07}", [1, 2, 3, 6][row / 10_000_000 % 4], row % 10_000_000),
         "channels": if row.is_multiple_of(10) { json!([]) } else if row.is_multiple_of(3) { json!(["email", "sms"]) } else { json!(["email"]) },
         "locale": pick(&["en-GB", "pt-PT", "de-DE", "hi-IN"], 1),
         "attributes": {

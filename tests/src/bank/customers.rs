@@ -7,6 +7,9 @@ use uuid::Uuid;
 
 use super::Bank;
 
+/// The first digits of every customer's mobile number.
+pub const MOBILE_PREFIX: &str = "+8613";
+
 impl Bank {
     /// The id of one of its customers.
     pub fn id(&self, who: &str) -> String {
@@ -23,10 +26,10 @@ impl Bank {
         format!("{}.example", self.name)
     }
 
-    /// The mobile number of one of its customers, which no other customer has.
+    /// The mobile number of one of its customers, which no other customer has: of China, which has the most.
     pub fn mobile(&self, who: &str) -> String {
-        let number = Uuid::new_v5(&Uuid::NAMESPACE_OID, self.id(who).as_bytes()).as_u128() % 10_000_000_000;
-        format!("+3519{number:010}")
+        let number = Uuid::new_v5(&Uuid::NAMESPACE_OID, self.id(who).as_bytes()).as_u128() % 1_000_000_000;
+        format!("{MOBILE_PREFIX}{number:09}")
     }
 
     /// A customer who wants e-mail, with the fields of `change` in place of the usual ones.

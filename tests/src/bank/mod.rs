@@ -37,7 +37,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub use aws::Aws;
-pub use customers::{counts, each_once};
+pub use customers::{MOBILE_PREFIX, counts, each_once};
 pub use inbox::{Header, Mail, TextMessage};
 pub use messages::{email_batch, push_stream_event, sqs_event};
 pub use offers::{check_sum, id_of};

@@ -1,6 +1,6 @@
 //! Customers: storing, looking up, scanning.
 
-use domain::Customer;
+use domain::{Customer, EmailAddress, Mobile};
 use serde_json::json;
 use store::customers::ScanPosition;
 use testing::Fault;
@@ -69,6 +69,37 @@ async fn a_malformed_address_makes_a_customer_unreadable() {
         world.dynamo.set("Customers", json!({"pk": "c-1"}), attribute, "nonsense");
         let error = world.customers().get(&customer("c-1")).await.unwrap_err().to_string();
         assert!(error.contains(attribute) && !error.contains("nonsense"), "{error}");
+    }
+}
+
+/// A release that refuses more than the one before it must not lose the customers who are there.
+#[tokio::test(start_paused = true)]
+async fn a_customer_whose_values_are_refused_today_is_read_as_stored() {
+    for (attribute, value) in [
+        ("email", "email@123.123.123.123"),
+        ("email", "x@Dom_ain.com"),
+        ("mobile", "+351211234567"),
+        ("mobile", "+3519000000000"),
+        ("mobile", "+88213000000"),
+        ("locale", "en-x"),
+        ("timeZone", "Europe/Lisbonn"),
+        ("name", "\u{3164}\u{202E}"),
+    ] {
+        let world = World::new();
+        world.customers().put(&asha("c-1")).await.unwrap();
+        world.dynamo.set("Customers", json!({"pk": "c-1"}), attribute, value);
+        let read = world.customers().get(&customer("c-1")).await.unwrap().unwrap();
+        let values = [
+            read.email.as_ref().map(EmailAddress::as_str),
+            read.mobile.as_ref().map(Mobile::as_str),
+            read.locale.as_deref(),
+            read.time_zone.as_deref(),
+            Some(&read.name),
+        ];
+        assert!(values.contains(&Some(value)), "{attribute} {values:?}");
+        // It is listed with the others as well.
+        assert_eq!(scan(&world, 1, 10).await, (vec!["c-1".to_owned()], 0, 1), "{attribute}");
+        assert!(world.customers().get_many(&[customer("c-1")]).await.unwrap().unreadable.is_empty(), "{attribute}");
     }
 }
 

@@ -22,4 +22,5 @@ mod return_path;
 mod scan;
 mod suppressions;
 mod table;
+mod values;
 mod world;

@@ -92,8 +92,8 @@ pub(crate) async fn preview(
 
 fn all_faults(offer: Option<Faults>, recipients: Option<Faults>) -> Faults {
     let mut all = Faults::default();
-    for fault in offer.into_iter().chain(recipients).flat_map(Faults::into_vec) {
-        all.add(fault.field, fault.detail);
+    for faults in offer.into_iter().chain(recipients) {
+        all.append(faults);
     }
     all
 }

@@ -40,9 +40,12 @@ impl FromStr for TestRecipient {
 
     fn from_str(string: &str) -> Result<Self, String> {
         if string.starts_with('+') {
-            string.parse().map(Self::Sms).map_err(|error: domain::address::InvalidMobile| error.to_string())
+            string.parse().map(Self::Sms).map_err(|error: domain::mobile::InvalidMobile| error.to_string())
         } else {
-            string.parse().map(Self::Email).map_err(|error: domain::address::InvalidEmailAddress| error.to_string())
+            string
+                .parse()
+                .map(Self::Email)
+                .map_err(|error: domain::email_address::InvalidEmailAddress| error.to_string())
         }
     }
 }
