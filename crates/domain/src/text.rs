@@ -1,5 +1,7 @@
 //! Text with `{{ customer.<attribute> }}` placeholders. There is no other template syntax.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::customer::{Customer, is_attribute_name, to_text};
@@ -36,23 +38,28 @@ impl Text {
         &self.0
     }
 
-    /// The text with this customer's values in place of its placeholders.
+    /// The text with this customer's values in place of its placeholders, of at most `limit` characters. No more than
+    /// that is ever built, whatever the values are.
     ///
     /// # Errors
-    /// If the customer lacks an attribute that the text names, if the attribute has no form as text, or if this release
-    /// does not accept the text any more.
-    pub fn render(&self, customer: &Customer) -> Result<String, RenderError> {
-        parts(&self.0)?
-            .into_iter()
-            .map(|part| match part {
-                Part::Plain(plain) => Ok(plain.to_owned()),
+    /// If the customer lacks an attribute that the text names, if the attribute has no form as text, if the text would
+    /// be too long, or if this release does not accept the text any more.
+    pub fn render(&self, customer: &Customer, limit: usize) -> Result<String, RenderError> {
+        let mut rendered = String::new();
+        let mut left = limit;
+        for part in parts(&self.0)? {
+            let text = match part {
+                Part::Plain(plain) => Cow::Borrowed(plain),
                 Part::Field(field) => match customer.field(field).as_ref().map(to_text) {
-                    Some(Ok(text)) => Ok(text),
-                    Some(Err(kind)) => Err(RenderError::NotText { field: field.to_owned(), kind }),
-                    None => Err(RenderError::Missing { field: field.to_owned() }),
+                    Some(Ok(text)) => Cow::Owned(text),
+                    Some(Err(kind)) => return Err(RenderError::NotText { field: field.to_owned(), kind }),
+                    None => return Err(RenderError::Missing { field: field.to_owned() }),
                 },
-            })
-            .collect()
+            };
+            left = left.checked_sub(text.chars().count()).ok_or(RenderError::TooLong { limit })?;
+            rendered.push_str(&text);
+        }
+        Ok(rendered)
     }
 }
 
@@ -102,6 +109,12 @@ pub enum RenderError {
         /// Its type.
         kind: &'static str,
     },
+    /// The text is too long with this customer's values.
+    #[error("with the customer's values, the text has more than {limit} characters")]
+    TooLong {
+        /// The most characters that are sent.
+        limit: usize,
+    },
     /// This release does not accept the text, which an earlier one stored.
     #[error("the text {0}; post the offer again with a corrected text")]
     Invalid(#[from] InvalidText),
@@ -124,13 +137,13 @@ mod tests {
     #[test]
     fn placeholders_are_replaced_by_the_customers_values() {
         let text = Text::parse("{{customer.id}}: {{ customer.tier }}, {{ customer.spend }} 🎉").unwrap();
-        assert_eq!(text.render(&asha()).unwrap(), "c-1: gold, 5000 🎉");
+        assert_eq!(text.render(&asha(), 100).unwrap(), "c-1: gold, 5000 🎉");
     }
 
     #[test]
     fn placeholder_in_a_value_is_not_replaced() {
         let text = Text::parse("Dear {{ customer.name }}").unwrap();
-        assert_eq!(text.render(&asha()).unwrap(), "Dear Asha {{ customer.tier }}");
+        assert_eq!(text.render(&asha(), 100).unwrap(), "Dear Asha {{ customer.tier }}");
     }
 
     #[test]
@@ -150,8 +163,15 @@ mod tests {
     }
 
     #[test]
+    fn rendered_text_has_a_limit_in_characters() {
+        let text = Text::parse("é{{ customer.tier }}").unwrap();
+        assert_eq!(text.render(&asha(), 5).unwrap(), "égold");
+        assert_eq!(text.render(&asha(), 4), Err(RenderError::TooLong { limit: 4 }));
+    }
+
+    #[test]
     fn missing_and_unrenderable_attributes_are_distinguished() {
-        let render = |source: &str| Text::parse(source).unwrap().render(&asha());
+        let render = |source: &str| Text::parse(source).unwrap().render(&asha(), 100);
         assert!(matches!(render("{{ customer.city }}"), Err(RenderError::Missing { .. })));
         assert!(matches!(render("{{ customer.cards }}"), Err(RenderError::NotText { .. })));
     }
@@ -160,7 +180,7 @@ mod tests {
     fn stored_text_that_no_longer_parses_is_read_but_not_rendered() {
         let text: Text = serde_json::from_value(json!("Dear {{ name }}")).unwrap();
         assert_eq!(serde_json::to_value(&text).unwrap(), json!("Dear {{ name }}"));
-        let error = text.render(&asha()).unwrap_err();
+        let error = text.render(&asha(), 100).unwrap_err();
         assert_eq!(error, RenderError::Invalid(InvalidText { place: 6 }));
         assert_eq!(
             error.to_string(),

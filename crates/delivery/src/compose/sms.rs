@@ -1,5 +1,6 @@
 //! The text message of an offer.
 
+use domain::offer::Rendered;
 use domain::{Channel, Customer, Offer};
 
 use super::Compose;
@@ -38,8 +39,7 @@ impl SmsComposer {
     /// # Errors
     /// Says why it cannot be composed, without the customer's number or name.
     pub fn text(&self, offer: &Offer, customer: &Customer) -> Result<String, String> {
-        let subject = offer.subject.render(customer).map_err(|error| format!("subject: {error}"))?;
-        let description = offer.description.render(customer).map_err(|error| format!("description: {error}"))?;
+        let Rendered { subject, description } = offer.render(customer)?;
         let body = plain(&format!("{}: {subject}\n{description}", self.brand_name));
         fit(&body, &plain(&format!("\n{}", self.opt_out)), self.segments)
             .ok_or_else(|| "the opt-out wording leaves no room; see SmsOptOutText and SmsSegments".to_owned())
