@@ -1,25 +1,68 @@
-//! The e-mail of an offer, with its unsubscribe link. One [`lettre::Message`] serves every e-mail transport.
+//! The e-mail of an offer, with its unsubscribe link. One [`Email`] serves every e-mail transport.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use domain::unsubscribe::{KeyRing, Subscription};
 use domain::{AddressHash, Channel, Customer, Offer, ReturnPath};
 use futures::future::BoxFuture;
 use lettre::Address;
-use lettre::address::AddressError;
-use lettre::message::Mailbox;
+use url::{Host, Url};
 
 use super::Compose;
 use super::letterhead::{Letterhead, one_line};
-use super::mime::{Email, EmailDraft, message_id};
+use super::mailbox::Mailbox;
+use super::mime::{Email, EmailDraft, UNSUBSCRIBE_URL_LIMIT, message_id};
 
 /// Returns the ring of keys, or why it is not available. Called before each batch.
 pub type RingSource = Box<dyn Fn() -> BoxFuture<'static, Result<Arc<KeyRing>, String>> + Send + Sync>;
 
+/// The URL at which customers reach the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicUrl(String);
+
+/// Maximum length of the public URL, in characters.
+const PUBLIC_URL_LIMIT: usize = 500;
+/// Length that a token may have, in characters.
+const TOKEN_LIMIT: usize = 300;
+const PATH: &str = "/unsubscribe/";
+const _: () = assert!(PUBLIC_URL_LIMIT + PATH.len() + TOKEN_LIMIT <= UNSUBSCRIBE_URL_LIMIT);
+
+/// Why a text cannot be the beginning of links.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}; expected something like https://offers.bank.example")]
+pub struct InvalidPublicUrl(&'static str);
+
+impl FromStr for PublicUrl {
+    type Err = InvalidPublicUrl;
+
+    fn from_str(string: &str) -> Result<Self, Self::Err> {
+        let url = Url::parse(string).map_err(|_| InvalidPublicUrl("is not a URL"))?;
+        let is_here = match url.host() {
+            Some(Host::Domain(domain)) => domain == "localhost",
+            Some(Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(Host::Ipv6(ip)) => ip.is_loopback(),
+            None => false,
+        };
+        if url.scheme() != "https" && !(url.scheme() == "http" && is_here) {
+            return Err(InvalidPublicUrl("must begin with https://, except on this machine"));
+        }
+        if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+            return Err(InvalidPublicUrl("must have no user, no ? and no #"));
+        }
+        // Percent-encoded and in punycode, so that it can stand in a header.
+        let url = String::from(url);
+        let url = url.trim_end_matches('/');
+        if url.len() > PUBLIC_URL_LIMIT {
+            return Err(InvalidPublicUrl("is too long: links must fit into a line, which leaves it 500 characters"));
+        }
+        Ok(Self(url.to_owned()))
+    }
+}
+
 /// Makes the unsubscribe links of e-mails.
 pub struct Links {
-    /// The URL at which customers reach the API, without a slash at the end.
-    base: String,
+    base: PublicUrl,
     source: RingSource,
 }
 
@@ -31,12 +74,12 @@ impl std::fmt::Debug for Links {
 
 impl Links {
     /// Makes links to the API at `base`, signed with the keys that `source` returns.
-    pub fn new(base: &str, source: RingSource) -> Self {
-        Self { base: base.trim_end_matches('/').to_owned(), source }
+    pub fn new(base: PublicUrl, source: RingSource) -> Self {
+        Self { base, source }
     }
 
     fn to(&self, subscription: &Subscription, ring: &KeyRing) -> String {
-        format!("{}/unsubscribe/{}", self.base, ring.sign(subscription))
+        format!("{}{PATH}{}", self.base.0, ring.sign(subscription))
     }
 }
 
@@ -51,12 +94,9 @@ pub struct EmailComposer {
 }
 
 impl EmailComposer {
-    /// Both addresses are the bank's: `offers@bank.example` or `A Bank <offers@bank.example>`.
-    ///
-    /// # Errors
-    /// If one of them is not a mailbox.
-    pub fn new(from: &str, reply_to: &str, letterhead: Letterhead, links: Links) -> Result<Self, AddressError> {
-        Ok(Self { from: from.parse()?, reply_to: reply_to.parse()?, letterhead, links, return_path: None })
+    /// Both mailboxes are the bank's.
+    pub fn new(from: Mailbox, reply_to: Mailbox, letterhead: Letterhead, links: Links) -> Self {
+        Self { from, reply_to, letterhead, links, return_path: None }
     }
 
     /// With an envelope sender of its own, tagged for each delivery. `None`: the sender of the message.
@@ -72,7 +112,7 @@ impl EmailComposer {
 
     /// The domain of the sender's address.
     pub fn sender_domain(&self) -> &str {
-        self.from.email.domain()
+        self.from.domain()
     }
 
     /// The letterhead of its e-mails.
@@ -98,29 +138,28 @@ impl Compose for EmailComposer {
     }
 
     fn compose(&self, ring: &Arc<KeyRing>, offer: &Offer, customer: &Customer) -> Result<Email, String> {
-        let address = self.address(customer).unwrap_or_default();
+        let address = customer.email.as_ref().ok_or("the customer has no e-mail address")?;
         let subscription = Subscription {
             customer: customer.id.clone(),
             channel: Channel::Email,
-            address: AddressHash::of(Channel::Email, address),
+            address: AddressHash::of(Channel::Email, address.as_str()),
         };
         let unsubscribe_url = self.links.to(&subscription, ring);
-        let address = address.parse().map_err(|_| "the e-mail address cannot be represented in a header".to_owned())?;
-        let message_id = message_id(&format!("{}#{}", offer.id, customer.id), &self.from);
-        let message = EmailDraft {
+        let mut email = EmailDraft {
             from: &self.from,
             reply_to: &self.reply_to,
-            to: Mailbox::new(Some(one_line(&customer.name)), address),
+            to: Mailbox::named(one_line(&customer.name), address.clone()),
             content: self.letterhead.write_offer(offer, customer, &unsubscribe_url)?,
-            message_id,
+            message_id: message_id(&format!("{}#{}", offer.id, customer.id), &self.from),
             unsubscribe_url: Some(unsubscribe_url),
         }
-        .message()?;
-        let tags = vec![("offer", offer.id.to_string()), ("customer", customer.id.to_string())];
+        .email()?;
         let return_path = self.return_path.as_ref().map(|path| path.tagged(ring, offer.id, &customer.id).parse());
         let return_path =
             return_path.transpose().map_err(|_| "the return path cannot be represented in an envelope".to_owned())?;
-        Ok(Email { message, return_path, tags })
+        email.return_path = return_path;
+        email.tags = vec![("offer", offer.id.to_string()), ("customer", customer.id.to_string())];
+        Ok(email)
     }
 }
 
@@ -141,19 +180,18 @@ mod tests {
 
     fn composer() -> EmailComposer {
         EmailComposer::new(
-            "Offers <offers@bank.example>",
-            "service@bank.example",
+            "Offers <offers@bank.example>".parse().unwrap(),
+            "service@bank.example".parse().unwrap(),
             Letterhead { brand_name: "A <Bank>".into(), postal_address: "1 High Street".into() },
-            Links::new("https://offers.bank.example/v1/", keys()),
+            Links::new("https://offers.bank.example/v1/".parse().unwrap(), keys()),
         )
-        .unwrap()
     }
 
     fn compose(offer: Value, customer: Value) -> Vec<u8> {
         let composer = composer();
         let ring = composer.prepare().now_or_never().unwrap().unwrap();
         let customer = Customer::parse("c-1", customer).unwrap();
-        composer.compose(&ring, &testing::offer(offer), &customer).unwrap().message.formatted()
+        composer.compose(&ring, &testing::offer(offer), &customer).unwrap().bytes().to_vec()
     }
 
     fn parsed(raw: &[u8]) -> mail_parser::Message<'_> {
@@ -257,11 +295,11 @@ mod tests {
         let customer = Customer::parse("c-1", customer).unwrap();
         let offer = testing::offer(json!({"code": "A", "description": "Hello"}));
         let email = composer.compose(&ring, &offer, &customer).unwrap();
-        let return_path = email.return_path.unwrap().to_string();
+        let return_path = email.return_path.as_ref().unwrap().to_string();
         let tag = ReturnTag::find(&return_path).unwrap();
         assert_eq!(tag.offer, offer.id);
         assert!(tag.is_of(&customer.id, &ring));
-        assert!(!String::from_utf8(email.message.formatted()).unwrap().contains("bounces"));
+        assert!(!String::from_utf8(email.bytes().to_vec()).unwrap().contains("bounces"));
         assert_eq!(composer.return_path().unwrap().to_string(), "bounces@bank.example", "of a direct message");
     }
 }

@@ -35,13 +35,14 @@ pub struct Letterhead {
 }
 
 impl Letterhead {
-    /// Lays out `content`, which is plain text of any number of lines. With an unsubscribe URL, the e-mail shows the
+    /// Lays out `content`, which is plain text of any number of lines, with breaks of any kind. With an unsubscribe URL, the e-mail shows the
     /// link.
     ///
     /// # Errors
     /// If the template fails.
     pub fn write(&self, subject: &str, content: &str, unsubscribe_url: Option<&str>) -> Result<Content, String> {
         let subject = one_line(subject);
+        let content = &with_plain_breaks(content);
         let html = Html {
             subject: &subject,
             paragraphs: paragraphs(content),
@@ -82,6 +83,11 @@ pub(super) fn one_line(text: &str) -> String {
         .filter(|part| !part.is_empty())
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// Ends lines with `\n` alone. A `\r` that stands alone is a line's end for some servers and none for others.
+pub(super) fn with_plain_breaks(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n")
 }
 
 /// Splits text into paragraphs at blank lines. Other line breaks are kept.

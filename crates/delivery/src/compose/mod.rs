@@ -4,7 +4,8 @@
 //! | to change | open |
 //! |---|---|
 //! | the text and HTML of an e-mail | [`letterhead`], `templates/offer.html` |
-//! | its headers | [`mime`] |
+//! | its parts, and what every message must be like on the wire | [`mime`] |
+//! | how its headers are encoded | `headers`, [`mailbox`] |
 //! | the e-mail of an offer, and its unsubscribe link | [`email`] |
 //! | the text message of an offer | [`sms`] |
 //! | what a text message costs, and how it is cut to fit | [`segments`] |
@@ -14,7 +15,9 @@ use std::future::Future;
 use domain::{Channel, Customer, Offer};
 
 pub mod email;
+mod headers;
 pub mod letterhead;
+pub mod mailbox;
 pub mod mime;
 pub mod segments;
 pub mod sms;
