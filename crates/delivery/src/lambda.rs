@@ -76,7 +76,7 @@ pub fn deliverer<C, T>(
         sources: aws.sources().clone(),
         composer,
         primary,
-        retry_for: SignedDuration::from_hours(settings::required::<u32>("RETRY_HOURS")?.into()),
+        retry_for: SignedDuration::from_hours(settings::parameter::<u32>("RetryHours")?.into()),
         fallback,
     })
 }

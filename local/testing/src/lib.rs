@@ -27,11 +27,13 @@
 //! | which tables there are | `template` |
 //! | time and random numbers | `clock`, `random` |
 //! | offers | `offers` |
+//! | starting a function's program | `start` |
 
 pub mod clock;
 mod dynamo;
 mod offers;
 mod random;
+mod start;
 mod template;
 
 pub use clock::Clock;
@@ -39,3 +41,4 @@ pub use dynamo::plain::{number_set, string_set};
 pub use dynamo::{Dynamo, Fault, Hook};
 pub use offers::{OFFER, offer, offer_posted};
 pub use random::seeded;
+pub use start::{check_starts, start};
