@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use delivery::compose::email::{Links, PublicUrl, RingSource};
 use delivery::compose::letterhead::Letterhead;
+use delivery::compose::links::{Links, PublicUrl, RingSource};
 use delivery::{EmailComposer, EmailTransport, RateLimited, Transport, Worker, lambda};
 use email::App;
 use futures::FutureExt;

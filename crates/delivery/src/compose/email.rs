@@ -1,87 +1,16 @@
 //! The e-mail of an offer, with its unsubscribe link. One [`Email`] serves every e-mail transport.
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 use domain::unsubscribe::{KeyRing, Subscription};
 use domain::{AddressHash, Channel, Customer, Offer, ReturnPath};
-use futures::future::BoxFuture;
 use lettre::Address;
-use url::{Host, Url};
 
 use super::Compose;
 use super::letterhead::{Letterhead, one_line};
+use super::links::Links;
 use super::mailbox::Mailbox;
-use super::mime::{Email, EmailDraft, UNSUBSCRIBE_URL_LIMIT, message_id};
-
-/// Returns the ring of keys, or why it is not available. Called before each batch.
-pub type RingSource = Box<dyn Fn() -> BoxFuture<'static, Result<Arc<KeyRing>, String>> + Send + Sync>;
-
-/// The URL at which customers reach the API.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublicUrl(String);
-
-/// Maximum length of the public URL, in characters.
-const PUBLIC_URL_LIMIT: usize = 500;
-/// Length that a token may have, in characters.
-const TOKEN_LIMIT: usize = 300;
-const PATH: &str = "/unsubscribe/";
-const _: () = assert!(PUBLIC_URL_LIMIT + PATH.len() + TOKEN_LIMIT <= UNSUBSCRIBE_URL_LIMIT);
-
-/// Why a text cannot be the beginning of links.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}; expected something like https://offers.bank.example")]
-pub struct InvalidPublicUrl(&'static str);
-
-impl FromStr for PublicUrl {
-    type Err = InvalidPublicUrl;
-
-    fn from_str(string: &str) -> Result<Self, Self::Err> {
-        let url = Url::parse(string).map_err(|_| InvalidPublicUrl("is not a URL"))?;
-        let is_here = match url.host() {
-            Some(Host::Domain(domain)) => domain == "localhost",
-            Some(Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(Host::Ipv6(ip)) => ip.is_loopback(),
-            None => false,
-        };
-        if url.scheme() != "https" && !(url.scheme() == "http" && is_here) {
-            return Err(InvalidPublicUrl("must begin with https://, except on this machine"));
-        }
-        if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
-            return Err(InvalidPublicUrl("must have no user, no ? and no #"));
-        }
-        // Percent-encoded and in punycode, so that it can stand in a header.
-        let url = String::from(url);
-        let url = url.trim_end_matches('/');
-        if url.len() > PUBLIC_URL_LIMIT {
-            return Err(InvalidPublicUrl("is too long: links must fit into a line, which leaves it 500 characters"));
-        }
-        Ok(Self(url.to_owned()))
-    }
-}
-
-/// Makes the unsubscribe links of e-mails.
-pub struct Links {
-    base: PublicUrl,
-    source: RingSource,
-}
-
-impl std::fmt::Debug for Links {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Links").field("base", &self.base).finish_non_exhaustive()
-    }
-}
-
-impl Links {
-    /// Makes links to the API at `base`, signed with the keys that `source` returns.
-    pub fn new(base: PublicUrl, source: RingSource) -> Self {
-        Self { base, source }
-    }
-
-    fn to(&self, subscription: &Subscription, ring: &KeyRing) -> String {
-        format!("{}{PATH}{}", self.base.0, ring.sign(subscription))
-    }
-}
+use super::mime::{Email, EmailDraft, message_id};
 
 /// Composes offers as e-mail.
 #[derive(Debug)]
@@ -170,6 +99,7 @@ mod tests {
     use mail_parser::MessageParser;
     use serde_json::{Value, json};
 
+    use super::super::links::RingSource;
     use super::*;
 
     fn keys() -> RingSource {
@@ -285,6 +215,77 @@ mod tests {
                 "Content-Type"
             ]
         );
+    }
+
+    /// The subject as a reader sees it, or why there is no message.
+    fn subject_seen(subject: &str, value: &str) -> Result<String, String> {
+        let composer = composer();
+        let ring = composer.prepare().now_or_never().unwrap().unwrap();
+        let customer = json!({"name": "Asha", "email": "asha@example.com", "channels": ["email"],
+                              "attributes": {"value": value}});
+        let customer = Customer::parse("c-1", customer).unwrap();
+        let offer = testing::offer(json!({"code": "A", "subject": subject, "description": "Hello"}));
+        let email = composer.compose(&ring, &offer, &customer)?;
+        assert!(parsed(email.bytes()).bcc().is_none());
+        Ok(parsed(email.bytes()).subject().unwrap().to_owned())
+    }
+
+    #[test]
+    fn subject_that_gets_too_long_is_not_sent_and_shorter_ones_are_folded() {
+        let error = subject_seen("{{ customer.value }}", &"x".repeat(1_500)).unwrap_err();
+        assert_eq!(error, "subject: with the customer's values, the text has more than 400 characters");
+        for value in ["x".repeat(400), "🎁".repeat(400), "مرحبا ".repeat(66) + "x"] {
+            assert_eq!(subject_seen("{{ customer.value }}", &value).unwrap(), value);
+        }
+    }
+
+    #[test]
+    fn subject_with_encoded_words_is_read_as_it_was_written() {
+        for subject in ["=?utf-8?B?RlJFRQ==?=", "=?utf-8?Q?=0D=0ABcc:_x@y.zz?=", "a =?utf-8?B?RlJFRQ==?= b", "=?"] {
+            assert_eq!(subject_seen(subject, "").unwrap(), subject);
+            assert_eq!(subject_seen("Hi {{ customer.value }}", subject).unwrap(), format!("Hi {subject}"));
+        }
+    }
+
+    #[test]
+    fn rendered_description_is_bounded_however_large_the_attributes_are() {
+        let description = "{{customer.x}}".repeat(714);
+        let offer = testing::offer(json!({"code": "A", "description": description}));
+        let customer = json!({"name": "Asha", "email": "asha@example.com", "channels": ["email"],
+                              "attributes": {"x": "x".repeat(16_000)}});
+        let customer = Customer::parse("c-1", customer).unwrap();
+        let composer = composer();
+        let ring = composer.prepare().now_or_never().unwrap().unwrap();
+        assert_eq!(
+            composer.compose(&ring, &offer, &customer).unwrap_err(),
+            "description: with the customer's values, the text has more than 100000 characters"
+        );
+        // The most that can be sent, of what takes the most room.
+        for text in ["\"".repeat(9_980), "🎁".repeat(9_980), "a\n\n".repeat(3_320), "\n".repeat(9_980) + "a"] {
+            let offer = testing::offer(json!({"code": "A", "description": text.clone() + "{{customer.x}}"}));
+            let many =
+                Customer { attributes: json!({"x": text.repeat(9)}).as_object().unwrap().clone(), ..customer.clone() };
+            let email = composer.compose(&ring, &offer, &many).unwrap();
+            assert!(email.bytes().len() < 5_000_000, "{}", email.bytes().len());
+        }
+    }
+
+    #[test]
+    fn sender_with_quotes_and_commas_in_its_name_is_shown_as_it_was_written() {
+        let composer = EmailComposer::new(
+            "Banco \"Ágil\", S.A. <offers@bank.example>".parse().unwrap(),
+            "\"Service, A Bank\" <service@bank.example>".parse().unwrap(),
+            composer().letterhead,
+            composer().links,
+        );
+        let ring = composer.prepare().now_or_never().unwrap().unwrap();
+        let customer = json!({"name": "Asha", "email": "asha@example.com", "channels": ["email"]});
+        let customer = Customer::parse("c-1", customer).unwrap();
+        let offer = testing::offer(json!({"code": "A", "description": "Hello"}));
+        let email = composer.compose(&ring, &offer, &customer).unwrap();
+        let mail = parsed(email.bytes());
+        assert_eq!(addresses(mail.from()), [("Banco \"Ágil\", S.A.".into(), "offers@bank.example".into())]);
+        assert_eq!(addresses(mail.reply_to()), [("Service, A Bank".into(), "service@bank.example".into())]);
     }
 
     #[test]
