@@ -296,33 +296,3 @@ fn any_text_is_refused_with_its_field_or_arrives_as_it_was_meant() {
         assert_eq!(by_python.with_joined_names(), expected.with_joined_names(), "seed {seed}, by Python");
     }
 }
-
-#[test]
-#[ignore = "temporary"]
-fn peak() {
-    let hwm = |what: &str| {
-        let status = fs::read_to_string("/proc/self/status").unwrap();
-        eprintln!("PEAK {what}: {}", status.lines().find(|l| l.starts_with("VmHWM")).unwrap());
-    };
-    hwm("start");
-    let offer = testing::offer(json!({"code": "A", "description": "{{customer.x}}".repeat(714)}));
-    let customer = |x: String| Customer::parse("c-1", json!({"name": "A", "email": "a@b.example", "channels": ["email"], "attributes": {"x": x}})).unwrap();
-    let letterhead = Letterhead { brand_name: "A".into(), postal_address: "B".into() };
-    let c = customer("x".repeat(16_000));
-    let t = std::time::Instant::now();
-    for _ in 0..12 {
-        assert!(letterhead.write_offer(&offer, &c, "https://x.example").is_err());
-    }
-    hwm(&format!("12 refused, {:?}", t.elapsed()));
-    let fits = customer("x".repeat(140));
-    let t = std::time::Instant::now();
-    let from: Mailbox = "a@b.example".parse().unwrap();
-    let draft = |content: Content| delivery::EmailDraft { from: &from, reply_to: &from, to: from.clone(), content, message_id: "<1@b.example>".into(), unsubscribe_url: None }.email().unwrap();
-    let held: Vec<_> = (0..12).map(|_| draft(letterhead.write_offer(&offer, &fits, "https://x.example").unwrap())).collect();
-    hwm(&format!("12 of {} held at once, {:?}", held[0].bytes().len(), t.elapsed()));
-    drop(held);
-    let t = std::time::Instant::now();
-    let big = "x".repeat(16_000 * 714);
-    let held: Vec<_> = (0..3).map(|_| draft(letterhead.write("s", &big, None).unwrap())).collect();
-    hwm(&format!("3 of {} held at once, {:?}", held[0].bytes().len(), t.elapsed()));
-}
