@@ -45,6 +45,9 @@ impl FromStr for PublicUrl {
         if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
             return Err(InvalidPublicUrl("must have no user, no ? and no #"));
         }
+        if string.contains(['{', '}']) {
+            return Err(InvalidPublicUrl("has a brace that is not part of {api}"));
+        }
         // Percent-encoded and in punycode, so that it can stand in a header.
         let url = String::from(url);
         let url = url.trim_end_matches('/');
@@ -100,6 +103,7 @@ mod tests {
             ("https://bank.example?a", "no ?"),
             ("https://bank.example#a", "no ?"),
             ("https://user@bank.example", "no user"),
+            ("https://bank.example/{stage}", "has a brace"),
         ] {
             let error = url(bad).unwrap_err().to_string();
             assert!(error.contains(what) && error.contains("https://offers.bank.example"), "{error}");
