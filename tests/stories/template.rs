@@ -3,6 +3,7 @@
 //! # Layout
 //! | to change what must hold for | open |
 //! |---|---|
+//! | parameters, and which values of them are refused | `template/parameters.rs` |
 //! | event sources, queues, the event archive | `template/messages.rs` |
 //! | roles and their statements | `template/permissions.rs` |
 //! | encryption, and the KMS key | `template/encryption.rs` |
@@ -16,6 +17,8 @@ mod encryption;
 mod messages;
 #[path = "template/monitoring.rs"]
 mod monitoring;
+#[path = "template/parameters.rs"]
+mod parameters;
 #[path = "template/permissions.rs"]
 mod permissions;
 #[path = "template/public_routes.rs"]

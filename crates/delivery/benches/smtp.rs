@@ -121,7 +121,7 @@ fn email(number: usize) -> Result<Email> {
         .to(format!("customer-{number}@example.com").parse()?)
         .subject("Save Cash On Transactions")
         .multipart(MultiPart::alternative_plain_html(text(), format!("<p>{}</p>", text())))?;
-    Ok(Email { message, return_path: None, tags: Vec::new() })
+    Ok(Email::new(&message)?)
 }
 
 /// About 2 kB with both parts, like an offer.
@@ -160,7 +160,7 @@ fn nodemailer(port: u16, messages: usize) -> Result<f64> {
 
 fn smtp_source(sink: &Sink, port: u16, messages: usize) -> Result<f64> {
     let mut source = Command::new(sink.program.with_file_name("smtp-source"));
-    let length = email(0)?.message.formatted().len().to_string();
+    let length = email(0)?.bytes().len().to_string();
     source.args(["-d", "-s", &CONNECTIONS.to_string(), "-m", &messages.to_string(), "-l", &length]);
     source.args(["-f", "offers@bank.example", "-t", "customer@example.com", &format!("127.0.0.1:{port}")]);
     let began = Instant::now();

@@ -77,7 +77,7 @@ pub fn deliverer<C, T>(
         hash_keys: aws.hash_keys()?,
         composer,
         primary,
-        retry_for: SignedDuration::from_hours(settings::required::<u32>("RETRY_HOURS")?.into()),
+        retry_for: SignedDuration::from_hours(settings::parameter::<u32>("RetryHours")?.into()),
         fallback,
     })
 }

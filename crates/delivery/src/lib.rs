@@ -19,6 +19,7 @@ pub mod worker;
 
 pub use compose::Compose;
 pub use compose::email::EmailComposer;
+pub use compose::mailbox::Mailbox;
 pub use compose::mime::{Email, EmailDraft};
 pub use compose::sms::{SmsComposer, TextMessage};
 pub use lambda::{ChannelFunction, DirectError};

@@ -80,7 +80,7 @@ impl Server {
             .subject("Hello")
             .body(body.to_owned())
             .unwrap();
-        let email = Email { message, return_path: None, tags: Vec::new() };
+        let email = Email::new(&message).unwrap();
         self.transport.send(&email, until).await.map(drop)
     }
 
@@ -225,7 +225,7 @@ async fn url_that_does_not_come_is_an_outage() {
         .to("asha@example.com".parse().unwrap())
         .body(String::new())
         .unwrap();
-    let email = Email { message, return_path: None, tags: Vec::new() };
+    let email = Email::new(&message).unwrap();
     let error = transport.send(&email, Timestamp::MAX).await.unwrap_err();
     assert!(matches!(error, SendError::Unreachable(_)), "{error:?}");
 }

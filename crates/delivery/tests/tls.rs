@@ -108,7 +108,7 @@ async fn send(url: String, authority: Option<Authority>) -> Result<(), SendError
         authority,
         runtime::sources::system(),
     );
-    transport.send(&Email { message, return_path: None, tags: Vec::new() }, Timestamp::MAX).await.map(drop)
+    transport.send(&Email::new(&message).unwrap(), Timestamp::MAX).await.map(drop)
 }
 
 /// A URL with the user and password; the `@` of the password is escaped.

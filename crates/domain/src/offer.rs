@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::channel::{Channel, Channels};
 use crate::characters;
+use crate::customer::Customer;
 use crate::eligibility::RuleText;
 use crate::faults::Faults;
 use crate::fields::{self, Fields, Lines};
@@ -19,6 +20,11 @@ pub const CODE_LIMIT: usize = 64;
 pub const SUBJECT_LIMIT: usize = 200;
 /// Maximum length of a description, in characters, before placeholders are replaced.
 pub const DESCRIPTION_LIMIT: usize = 10_000;
+/// Maximum length of a subject as it is sent, in characters: with a name (200 characters) in a subject of full length.
+pub const RENDERED_SUBJECT_LIMIT: usize = 400;
+/// Maximum length of a description as it is sent, in characters. With letterhead and HTML, the e-mail stays below
+/// 5 MB; receivers accept 25 MB, SES 40 MB, and Lambda a preview of 6 MB.
+pub const RENDERED_DESCRIPTION_LIMIT: usize = 100_000;
 
 /// How far ahead `validFrom` and `validUntil` may be, in days: 100 years. Later ones could lead to dates beyond the
 /// end of the calendar, which cannot be stored.
@@ -57,6 +63,19 @@ pub struct Offer {
 }
 
 impl Offer {
+    /// Subject and description as one customer gets them.
+    ///
+    /// # Errors
+    /// Names the field and says why it cannot be rendered, without the customer's values.
+    pub fn render(&self, customer: &Customer) -> Result<Rendered, String> {
+        let render =
+            |field, text: &Text, limit| text.render(customer, limit).map_err(|error| format!("{field}: {error}"));
+        Ok(Rendered {
+            subject: render("subject", &self.subject, RENDERED_SUBJECT_LIMIT)?,
+            description: render("description", &self.description, RENDERED_DESCRIPTION_LIMIT)?,
+        })
+    }
+
     /// Parses an offer as callers post it.
     ///
     /// # Errors
@@ -127,6 +146,15 @@ impl Offer {
     pub fn waits_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.valid_from.filter(|from| *from > now)
     }
+}
+
+/// An offer's texts with one customer's values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// At most [`RENDERED_SUBJECT_LIMIT`] characters.
+    pub subject: String,
+    /// At most [`RENDERED_DESCRIPTION_LIMIT`] characters.
+    pub description: String,
 }
 
 /// What an offer takes from the call that posts it.

@@ -1,5 +1,7 @@
 //! Text with `{{ customer.<attribute> }}` placeholders. There is no other template syntax.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::characters::{self, Forbidden, Lines, with_plain_breaks};
@@ -37,26 +39,33 @@ impl Text {
         &self.0
     }
 
-    /// The text with this customer's values in place of its placeholders. Its line breaks, and theirs, are `\n`.
+    /// The text with this customer's values in place of its placeholders, of at most `limit` characters. No more than
+    /// that is ever built, whatever the values are. Its line breaks, and theirs, are `\n`.
     ///
     /// # Errors
     /// If the customer lacks an attribute that the text names, if the attribute has no form as text or a character that no
-    /// text may have (as one that an earlier release stored may), or if this release does not accept the text any more.
-    pub fn render(&self, customer: &Customer) -> Result<String, RenderError> {
-        parts(&self.0)?
-            .into_iter()
-            .map(|part| match part {
-                Part::Plain(plain) => Ok(with_plain_breaks(plain).into_owned()),
+    /// text may have (as one that an earlier release stored may), if the text would be too long, or if this release does
+    /// not accept the text any more.
+    pub fn render(&self, customer: &Customer, limit: usize) -> Result<String, RenderError> {
+        let mut rendered = String::new();
+        let mut left = limit;
+        for part in parts(&self.0)? {
+            let text = match part {
+                Part::Plain(plain) => Cow::Borrowed(plain),
                 Part::Field(field) => match customer.field(field).as_ref().map(to_text) {
                     Some(Ok(text)) => match characters::check(&text, Lines::Many) {
-                        Ok(()) => Ok(with_plain_breaks(&text).into_owned()),
-                        Err(found) => Err(RenderError::Forbidden { field: field.to_owned(), found }),
+                        Ok(()) => Cow::Owned(text),
+                        Err(found) => return Err(RenderError::Forbidden { field: field.to_owned(), found }),
                     },
-                    Some(Err(kind)) => Err(RenderError::NotText { field: field.to_owned(), kind }),
-                    None => Err(RenderError::Missing { field: field.to_owned() }),
+                    Some(Err(kind)) => return Err(RenderError::NotText { field: field.to_owned(), kind }),
+                    None => return Err(RenderError::Missing { field: field.to_owned() }),
                 },
-            })
-            .collect()
+            };
+            let text = with_plain_breaks(&text);
+            left = left.checked_sub(text.chars().count()).ok_or(RenderError::TooLong { limit })?;
+            rendered.push_str(&text);
+        }
+        Ok(rendered)
     }
 }
 
@@ -114,6 +123,12 @@ pub enum RenderError {
         /// The character.
         found: Forbidden,
     },
+    /// The text is too long with this customer's values.
+    #[error("with the customer's values, the text has more than {limit} characters")]
+    TooLong {
+        /// The most characters that are sent.
+        limit: usize,
+    },
     /// This release does not accept the text, which an earlier one stored.
     #[error("the text {0}; post the offer again with a corrected text")]
     Invalid(#[from] InvalidText),
@@ -136,13 +151,13 @@ mod tests {
     #[test]
     fn placeholders_are_replaced_by_the_customers_values() {
         let text = Text::parse("{{customer.id}}: {{ customer.tier }}, {{ customer.spend }} 🎉").unwrap();
-        assert_eq!(text.render(&asha()).unwrap(), "c-1: gold, 5000 🎉");
+        assert_eq!(text.render(&asha(), 100).unwrap(), "c-1: gold, 5000 🎉");
     }
 
     #[test]
     fn placeholder_in_a_value_is_not_replaced() {
         let text = Text::parse("Dear {{ customer.name }}").unwrap();
-        assert_eq!(text.render(&asha()).unwrap(), "Dear Asha {{ customer.tier }}");
+        assert_eq!(text.render(&asha(), 100).unwrap(), "Dear Asha {{ customer.tier }}");
     }
 
     #[test]
@@ -162,8 +177,15 @@ mod tests {
     }
 
     #[test]
+    fn rendered_text_has_a_limit_in_characters() {
+        let text = Text::parse("é{{ customer.tier }}").unwrap();
+        assert_eq!(text.render(&asha(), 5).unwrap(), "égold");
+        assert_eq!(text.render(&asha(), 4), Err(RenderError::TooLong { limit: 4 }));
+    }
+
+    #[test]
     fn missing_and_unrenderable_attributes_are_distinguished() {
-        let render = |source: &str| Text::parse(source).unwrap().render(&asha());
+        let render = |source: &str| Text::parse(source).unwrap().render(&asha(), 100);
         assert!(matches!(render("{{ customer.city }}"), Err(RenderError::Missing { .. })));
         assert!(matches!(render("{{ customer.cards }}"), Err(RenderError::NotText { .. })));
     }
@@ -172,7 +194,7 @@ mod tests {
     fn stored_text_that_no_longer_parses_is_read_but_not_rendered() {
         let text: Text = serde_json::from_value(json!("Dear {{ name }}")).unwrap();
         assert_eq!(serde_json::to_value(&text).unwrap(), json!("Dear {{ name }}"));
-        let error = text.render(&asha()).unwrap_err();
+        let error = text.render(&asha(), 100).unwrap_err();
         assert_eq!(error, RenderError::Invalid(InvalidText { place: 6 }));
         assert_eq!(
             error.to_string(),
@@ -186,12 +208,12 @@ mod tests {
         for forbidden in ["\u{202E}", "\u{FFFE}", "\u{1B}", "\u{FEFF}"] {
             let mut customer = asha();
             customer.attributes.insert("city".to_owned(), json!(format!("Lis{forbidden}bon")));
-            let error = Text::parse("{{ customer.city }}").unwrap().render(&customer).unwrap_err();
+            let error = Text::parse("{{ customer.city }}").unwrap().render(&customer, 100).unwrap_err();
             let message = error.to_string();
             assert!(message.starts_with("the customer's city contains") && !message.contains("Lis"), "{message}");
             assert!(matches!(error, RenderError::Forbidden { field, .. } if field == "city"));
             customer.name = forbidden.to_owned();
-            assert!(Text::parse("{{ customer.name }}").unwrap().render(&customer).is_err());
+            assert!(Text::parse("{{ customer.name }}").unwrap().render(&customer, 100).is_err());
         }
     }
 
@@ -200,6 +222,6 @@ mod tests {
         let mut customer = asha();
         customer.attributes.insert("address".to_owned(), json!("1 High Street\r\nSpringfield\rUSA\n\t."));
         let text: Text = serde_json::from_value(json!("Dear\r{{ customer.address }}\r\n")).unwrap();
-        assert_eq!(text.render(&customer).unwrap(), "Dear\n1 High Street\nSpringfield\nUSA\n\t.\n");
+        assert_eq!(text.render(&customer, 100).unwrap(), "Dear\n1 High Street\nSpringfield\nUSA\n\t.\n");
     }
 }

@@ -225,7 +225,12 @@ impl Customers {
         Ok(Customer {
             id: item.pk,
             name: item.name,
-            email: item.email_as_written.or(item.email).map(EmailAddress::stored).transpose().map_err(|_| malformed("email"))?,
+            email: item
+                .email_as_written
+                .or(item.email)
+                .map(EmailAddress::stored)
+                .transpose()
+                .map_err(|_| malformed("email"))?,
             mobile: item.mobile.map(Mobile::stored).transpose().map_err(|_| malformed("mobile"))?,
             channels: item.channels,
             locale: item.locale,

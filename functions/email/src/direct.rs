@@ -1,12 +1,11 @@
 //! One e-mail on direct invocation: no record and no retry; the response is the result.
 
-use delivery::compose::mime::message_id;
-use delivery::{DirectError, Email, EmailDraft, Transport};
-use domain::EmailAddress;
+use delivery::compose::letterhead::Letterhead;
+use delivery::compose::mime::{UNSUBSCRIBE_URL_LIMIT, message_id};
+use delivery::{DirectError, Email, EmailDraft, Mailbox, Transport};
 use domain::faults::Faults;
 use domain::fields::{Fields, Lines};
-use domain::offer::{DESCRIPTION_LIMIT, SUBJECT_LIMIT};
-use lettre::message::Mailbox;
+use domain::offer::{RENDERED_DESCRIPTION_LIMIT, RENDERED_SUBJECT_LIMIT};
 use runtime::Deadline;
 use serde_json::Value;
 use url::Url;
@@ -25,26 +24,20 @@ struct Request {
 impl Request {
     fn parse(payload: Value) -> Result<Self, Faults> {
         let mut fields = Fields::of(payload)?;
-        let mut mailbox = |field| {
-            fields.required(field, |f| {
-                f.parsed(field, |string| {
-                    string
-                        .parse::<Mailbox>()
-                        .ok()
-                        .filter(|_| !string.contains(char::is_control))
-                        .ok_or("is not an e-mail address; expected something like asha@example.com")
-                })
-            })
-        };
-        let recipient = mailbox("recipient").map(normal);
+        let mut mailbox = |field| fields.required(field, |f| f.parsed(field, str::parse::<Mailbox>));
+        let recipient = mailbox("recipient");
         let from = mailbox("emailFromAddress");
         let reply_to = mailbox("emailReplyToAddress");
-        let subject = fields.required("subject", |f| f.text("subject", SUBJECT_LIMIT, Lines::One));
-        let content = fields.required("content", |f| f.text("content", DESCRIPTION_LIMIT, Lines::Many));
+        let subject = fields.required("subject", |f| f.text("subject", RENDERED_SUBJECT_LIMIT, Lines::One));
+        let content = fields.required("content", |f| f.text("content", RENDERED_DESCRIPTION_LIMIT, Lines::Many));
         let unsubscribe_url = fields.parsed("unsubscribeUrl", |string| match Url::parse(string) {
             // The parsed URL is percent-encoded, so it cannot break a header.
-            Ok(url) if url.scheme() == "https" => Ok(String::from(url)),
-            _ => Err("must be an https:// URL"),
+            Ok(url) if url.scheme() == "https" && url.as_str().len() <= UNSUBSCRIBE_URL_LIMIT => Ok(String::from(url)),
+            Ok(url) if url.scheme() == "https" => {
+                let length = url.as_str().len();
+                Err(format!("must have at most {UNSUBSCRIBE_URL_LIMIT} characters (percent-encoded), not {length}"))
+            }
+            _ => Err("must be an https:// URL".to_owned()),
         });
         let known = ["recipient", "emailFromAddress", "emailReplyToAddress", "subject", "content", "unsubscribeUrl"];
         fields.finish(&known)?;
@@ -55,12 +48,18 @@ impl Request {
             _ => unreachable!("a missing or invalid required field is a fault, and faults have been returned"),
         }
     }
-}
 
-/// The mailbox with its address in the form that is stored and hashed, if it has one.
-fn normal(Mailbox { name, email }: Mailbox) -> Mailbox {
-    let parsed = EmailAddress::parse_or_stored(email.as_ref()).ok().and_then(|address| address.as_str().parse().ok());
-    Mailbox::new(name, parsed.unwrap_or(email))
+    fn email(self, letterhead: &Letterhead, message_id: String) -> Result<Email, String> {
+        EmailDraft {
+            from: &self.from,
+            reply_to: &self.reply_to,
+            to: self.recipient,
+            content: letterhead.write(&self.subject, &self.content, self.unsubscribe_url.as_deref())?,
+            unsubscribe_url: self.unsubscribe_url,
+            message_id,
+        }
+        .email()
+    }
 }
 
 /// Sends `{recipient, emailFromAddress, emailReplyToAddress, subject, content, unsubscribeUrl?}` and returns
@@ -73,23 +72,12 @@ where
     T: Transport<Message = Email>,
 {
     let request = Request::parse(payload)?;
-    app.check_direct(request.recipient.email.as_ref()).await?;
-    let letterhead = app.worker.deliverer.composer.letterhead();
-    let content = letterhead
-        .write(&request.subject, &request.content, request.unsubscribe_url.as_deref())
-        .map_err(DirectError::Compose)?;
-    let message = EmailDraft {
-        from: &request.from,
-        reply_to: &request.reply_to,
-        to: request.recipient,
-        content,
-        unsubscribe_url: request.unsubscribe_url,
-        message_id: message_id(&app.worker.deliverer.sources.uuid().to_string(), &request.from),
-    }
-    .message()
-    .map_err(DirectError::Compose)?;
-    let return_path = app.worker.deliverer.composer.return_path();
-    app.send_direct(&Email { message, return_path, tags: Vec::new() }, deadline).await
+    app.check_direct(request.recipient.address()).await?;
+    let message_id = message_id(&app.worker.deliverer.sources.uuid().to_string(), &request.from);
+    let composer = &app.worker.deliverer.composer;
+    let mut email = request.email(composer.letterhead(), message_id).map_err(DirectError::Compose)?;
+    email.return_path = composer.return_path();
+    app.send_direct(&email, deadline).await
 }
 
 #[cfg(test)]
@@ -97,6 +85,52 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn request(changed: (&str, &str)) -> Value {
+        let mut request = json!({
+            "recipient": "Asha <asha@example.com>", "emailFromAddress": "Banco \"Ágil\", S.A. <offers@bank.example>",
+            "emailReplyToAddress": "service@bank.example", "subject": "Hello", "content": "Hello"
+        });
+        request[changed.0] = json!(changed.1);
+        request
+    }
+
+    fn faults(changed: (&str, &str)) -> String {
+        Request::parse(request(changed)).map(|_| ()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn line_breaks_of_any_kind_leave_as_line_breaks() {
+        let request = Request::parse(request(("content", "Hi\r.\r\nMAIL FROM:<a@b.example>\rend"))).unwrap();
+        let letterhead = Letterhead { brand_name: "A Bank".into(), postal_address: "1 High Street".into() };
+        let email = request.email(&letterhead, "<1@bank.example>".into()).unwrap();
+        let text = String::from_utf8(email.bytes().to_vec()).unwrap();
+        assert!(text.contains("Hi\r\n.\r\nMAIL FROM:<a@b.example>\r\nend"), "{text}");
+        assert!(!text.replace("\r\n", "").contains(['\r', '\n']));
+    }
+
+    #[test]
+    fn recipient_is_an_address_that_a_customer_may_have() {
+        assert!(Request::parse(request(("recipient", "asha@example.com"))).is_ok());
+        for recipient in ["ü@b.example", "\"a b\"@c.example", "a@[127.0.0.1]", "a@localhost", "A <ü@b.example>"] {
+            let faults = faults(("recipient", recipient));
+            assert!(faults.starts_with("recipient is not an e-mail address"), "{recipient}: {faults}");
+        }
+    }
+
+    #[test]
+    fn texts_and_link_are_bounded_as_those_of_offers_are() {
+        assert!(Request::parse(request(("subject", &"é".repeat(400)))).is_ok());
+        assert!(Request::parse(request(("content", &"é".repeat(100_000)))).is_ok());
+        for (field, value) in [
+            ("subject", "é".repeat(401)),
+            ("content", "é".repeat(100_001)),
+            ("unsubscribeUrl", format!("https://bank.example/{}", "ü".repeat(200))),
+        ] {
+            let faults = faults((field, &value));
+            assert!(faults.starts_with(&format!("{field} must have at most")), "{faults}");
+        }
+    }
 
     #[test]
     fn bad_request_names_every_fault() {
@@ -117,9 +151,9 @@ mod tests {
             ("info@firma.xn--vermgensberatung-pwb", "info@firma.xn--vermgensberatung-pwb"),
             ("Asha.X@Example.com", "Asha.X@example.com"),
         ] {
-            let normal = normal(written.parse().unwrap());
-            assert_eq!(AsRef::<str>::as_ref(&normal.email), normal_form, "{written}");
-            assert_eq!(normal.name.is_some(), written.contains('<'));
+            let mailbox: Mailbox = written.parse().unwrap();
+            assert_eq!(mailbox.address(), normal_form, "{written}");
+            assert_eq!(mailbox.name().is_some(), written.contains('<'));
         }
     }
 }

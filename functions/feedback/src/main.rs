@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use feedback::{App, MAIL_LIMIT, ObjectSource, RingSource};
 use futures::FutureExt;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use runtime::settings::SettingError;
 use runtime::{Aws, Keys, settings, telemetry};
 use serde_json::Value;
 use store::suppressions::BounceRule;
@@ -17,13 +18,17 @@ async fn main() -> Result<(), Error> {
         sources: aws.sources().clone(),
         suppressions: aws.table()?,
         deliveries: aws.table()?,
-        rule: BounceRule::new(settings::required("BOUNCE_THRESHOLD")?, settings::required("BOUNCE_DAYS")?)
-            .map_err(|error| format!("BOUNCE_THRESHOLD or BOUNCE_DAYS is invalid: {error}; template.yaml sets them"))?,
+        rule: settings::started(rule())?,
         hash_keys: aws.hash_keys()?,
         ring: ring(&aws)?,
         objects: objects(&aws),
     };
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| app.handle(event.payload).await)).await
+}
+
+fn rule() -> Result<BounceRule, SettingError> {
+    BounceRule::new(settings::parameter("BounceThreshold")?, settings::parameter("BounceDays")?)
+        .map_err(|error| SettingError::parameter("BounceThreshold or BounceDays", format!("is invalid: {error}")))
 }
 
 fn ring(aws: &Aws) -> Result<RingSource, Error> {

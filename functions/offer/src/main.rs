@@ -1,20 +1,28 @@
 //! Reads the settings, builds the clients, and serves the API.
 
 use aws_sdk_lambda::Client;
-use delivery::SmsComposer;
+use delivery::Mailbox;
 use delivery::compose::letterhead::Letterhead;
+use delivery::compose::sms::sms_composer;
+use domain::offer::SUBJECT_LIMIT;
 use domain::transport::OptionalTransport;
 use domain::{Text, TransportId};
 use offer::{App, Diagnosis, SampleComposer, TEST_TIMEOUT, TestSender, router};
+use runtime::settings::SettingError;
 use runtime::{Aws, settings, telemetry};
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_http::Error> {
     telemetry::init();
     let aws = Aws::from_env().await;
-    let OptionalTransport(fallback) = settings::required("FALLBACK_EMAIL_TRANSPORT")?;
-    let transports = [settings::required("EMAIL_TRANSPORT")?].into_iter().chain(fallback).chain([TransportId::Sns]);
-    let app = App {
+    let app = settings::started(app(&aws))?;
+    lambda_http::run(router(app)).await
+}
+
+fn app(aws: &Aws) -> Result<App, SettingError> {
+    let OptionalTransport(fallback) = settings::parameter("FallbackEmailTransport")?;
+    let transports = [settings::parameter("EmailTransport")?].into_iter().chain(fallback).chain([TransportId::Sns]);
+    Ok(App {
         sources: aws.sources().clone(),
         offers: aws.table()?,
         pushes: aws.table()?,
@@ -31,24 +39,27 @@ async fn main() -> Result<(), lambda_http::Error> {
             ],
         },
         sample_composer: SampleComposer {
-            letterhead: Letterhead {
-                brand_name: settings::required("BRAND_NAME")?,
-                postal_address: settings::required("POSTAL_ADDRESS")?,
-            },
-            sms: SmsComposer {
-                brand_name: settings::required("BRAND_NAME")?,
-                opt_out: settings::required("SMS_OPT_OUT_TEXT")?,
-                segments: settings::required("SMS_SEGMENTS")?,
-            },
+            letterhead: Letterhead { brand_name: settings::brand_name()?, postal_address: settings::postal_address()? },
+            sms: sms_composer()?,
         },
         test_sender: TestSender {
             lambda: Client::new(&aws.one_attempt(TEST_TIMEOUT)),
             email_function: settings::required("EMAIL_FUNCTION")?,
             sms_function: settings::required("SMS_FUNCTION")?,
-            from: settings::required("FROM_ADDRESS")?,
-            reply_to: settings::required("REPLY_TO_ADDRESS")?,
+            from: mailbox("FromAddress")?,
+            reply_to: mailbox("ReplyToAddress")?,
         },
-        default_subject: Text::parse(&settings::required::<String>("DEFAULT_SUBJECT")?)?,
-    };
-    lambda_http::run(router(app)).await
+        default_subject: default_subject()?,
+    })
+}
+
+/// As it was written: the function `email` reads it itself.
+fn mailbox(parameter: &str) -> Result<String, SettingError> {
+    let _: Mailbox = settings::parameter(parameter)?;
+    settings::parameter(parameter)
+}
+
+fn default_subject() -> Result<Text, SettingError> {
+    let subject = settings::line("DefaultSubject", SUBJECT_LIMIT)?;
+    Text::parse(&subject).map_err(|error| SettingError::parameter("DefaultSubject", error))
 }

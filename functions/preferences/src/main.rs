@@ -12,7 +12,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         suppressions: aws.table()?,
         keys: Keys::new(aws.clone(), settings::required("UNSUBSCRIBE_KEYS_SECRET_ARN")?),
         hash_keys: aws.hash_keys()?,
-        pages: Pages::new(settings::required("BRAND_NAME")?),
+        pages: Pages::new(settings::started(settings::brand_name())?),
     };
     lambda_http::run(router(app)).await
 }

@@ -28,12 +28,14 @@
 //! | time and random numbers | `clock`, `random` |
 //! | offers | `offers` |
 //! | hashes of addresses | `hashes` |
+//! | starting a function's program | `start` |
 
 pub mod clock;
 mod dynamo;
 mod hashes;
 mod offers;
 mod random;
+mod start;
 mod template;
 
 pub use clock::Clock;
@@ -42,3 +44,4 @@ pub use dynamo::{Dynamo, Fault, Hook};
 pub use hashes::{address_hash, customer_hash, hash_key};
 pub use offers::{OFFER, offer, offer_posted};
 pub use random::seeded;
+pub use start::{check_starts, start};

@@ -1,44 +1,16 @@
-//! The e-mail of an offer, with its unsubscribe link. One [`lettre::Message`] serves every e-mail transport.
+//! The e-mail of an offer, with its unsubscribe link. One [`Email`] serves every e-mail transport.
 
 use std::sync::Arc;
 
 use domain::unsubscribe::{KeyRing, Subscription};
 use domain::{AddressHash, Channel, Customer, Offer, ReturnPath};
-use futures::future::BoxFuture;
 use lettre::Address;
-use lettre::address::AddressError;
-use lettre::message::Mailbox;
 
 use super::Compose;
 use super::letterhead::{Letterhead, one_line};
+use super::links::Links;
+use super::mailbox::Mailbox;
 use super::mime::{Email, EmailDraft, message_id};
-
-/// Returns the ring of keys, or why it is not available. Called before each batch.
-pub type RingSource = Box<dyn Fn() -> BoxFuture<'static, Result<Arc<KeyRing>, String>> + Send + Sync>;
-
-/// Makes the unsubscribe links of e-mails.
-pub struct Links {
-    /// The URL at which customers reach the API, without a slash at the end.
-    base: String,
-    source: RingSource,
-}
-
-impl std::fmt::Debug for Links {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Links").field("base", &self.base).finish_non_exhaustive()
-    }
-}
-
-impl Links {
-    /// Makes links to the API at `base`, signed with the keys that `source` returns.
-    pub fn new(base: &str, source: RingSource) -> Self {
-        Self { base: base.trim_end_matches('/').to_owned(), source }
-    }
-
-    fn to(&self, subscription: &Subscription, ring: &KeyRing) -> String {
-        format!("{}/unsubscribe/{}", self.base, ring.link_token(subscription))
-    }
-}
 
 /// Composes offers as e-mail.
 #[derive(Debug)]
@@ -51,12 +23,9 @@ pub struct EmailComposer {
 }
 
 impl EmailComposer {
-    /// Both addresses are the bank's: `offers@bank.example` or `A Bank <offers@bank.example>`.
-    ///
-    /// # Errors
-    /// If one of them is not a mailbox.
-    pub fn new(from: &str, reply_to: &str, letterhead: Letterhead, links: Links) -> Result<Self, AddressError> {
-        Ok(Self { from: from.parse()?, reply_to: reply_to.parse()?, letterhead, links, return_path: None })
+    /// Both mailboxes are the bank's.
+    pub fn new(from: Mailbox, reply_to: Mailbox, letterhead: Letterhead, links: Links) -> Self {
+        Self { from, reply_to, letterhead, links, return_path: None }
     }
 
     /// With an envelope sender of its own, tagged for each delivery. `None`: the sender of the message.
@@ -72,7 +41,7 @@ impl EmailComposer {
 
     /// The domain of the sender's address.
     pub fn sender_domain(&self) -> &str {
-        self.from.email.domain()
+        self.from.domain()
     }
 
     /// The letterhead of its e-mails.
@@ -104,25 +73,24 @@ impl Compose for EmailComposer {
         customer: &Customer,
         hash: &AddressHash,
     ) -> Result<Email, String> {
-        let address = self.address(customer).unwrap_or_default();
+        let address = customer.email.as_ref().ok_or("the customer has no e-mail address")?;
         let subscription = Subscription { customer: customer.id.clone(), channel: Channel::Email, address: *hash };
         let unsubscribe_url = self.links.to(&subscription, ring);
-        let address = address.parse().map_err(|_| "the e-mail address cannot be represented in a header".to_owned())?;
-        let message_id = message_id(&format!("{}#{}", offer.id, customer.id), &self.from);
-        let message = EmailDraft {
+        let mut email = EmailDraft {
             from: &self.from,
             reply_to: &self.reply_to,
-            to: Mailbox::new(Some(one_line(&customer.name)), address),
+            to: Mailbox::named(one_line(&customer.name), address.clone()),
             content: self.letterhead.write_offer(offer, customer, &unsubscribe_url)?,
-            message_id,
+            message_id: message_id(&format!("{}#{}", offer.id, customer.id), &self.from),
             unsubscribe_url: Some(unsubscribe_url),
         }
-        .message()?;
-        let tags = vec![("offer", offer.id.to_string()), ("customer", customer.id.to_string())];
+        .email()?;
         let return_path = self.return_path.as_ref().map(|path| path.tagged(ring, offer.id, &customer.id).parse());
         let return_path =
             return_path.transpose().map_err(|_| "the return path cannot be represented in an envelope".to_owned())?;
-        Ok(Email { message, return_path, tags })
+        email.return_path = return_path;
+        email.tags = vec![("offer", offer.id.to_string()), ("customer", customer.id.to_string())];
+        Ok(email)
     }
 }
 
@@ -133,6 +101,7 @@ mod tests {
     use mail_parser::MessageParser;
     use serde_json::{Value, json};
 
+    use super::super::links::RingSource;
     use super::*;
 
     fn keys() -> RingSource {
@@ -141,30 +110,24 @@ mod tests {
         Box::new(move || std::future::ready(Ok(ring.clone())).boxed())
     }
 
+    fn hash() -> AddressHash {
+        testing::address_hash(Channel::Email, "asha@example.com")
+    }
+
     fn composer() -> EmailComposer {
         EmailComposer::new(
-            "Offers <offers@bank.example>",
-            "service@bank.example",
+            "Offers <offers@bank.example>".parse().unwrap(),
+            "service@bank.example".parse().unwrap(),
             Letterhead { brand_name: "A <Bank>".into(), postal_address: "1 High Street".into() },
-            Links::new("https://offers.bank.example/v1/", keys()),
+            Links::new("https://offers.bank.example/v1/".parse().unwrap(), keys()),
         )
-        .unwrap()
     }
 
     fn compose(offer: Value, customer: Value) -> Vec<u8> {
         let composer = composer();
         let ring = composer.prepare().now_or_never().unwrap().unwrap();
         let customer = Customer::parse("c-1", customer).unwrap();
-        composer
-            .compose(
-                &ring,
-                &testing::offer(offer),
-                &customer,
-                &testing::address_hash(Channel::Email, "asha@example.com"),
-            )
-            .unwrap()
-            .message
-            .formatted()
+        composer.compose(&ring, &testing::offer(offer), &customer, &hash()).unwrap().bytes().to_vec()
     }
 
     fn parsed(raw: &[u8]) -> mail_parser::Message<'_> {
@@ -260,6 +223,77 @@ mod tests {
         );
     }
 
+    /// The subject as a reader sees it, or why there is no message.
+    fn subject_seen(subject: &str, value: &str) -> Result<String, String> {
+        let composer = composer();
+        let ring = composer.prepare().now_or_never().unwrap().unwrap();
+        let customer = json!({"name": "Asha", "email": "asha@example.com", "channels": ["email"],
+                              "attributes": {"value": value}});
+        let customer = Customer::parse("c-1", customer).unwrap();
+        let offer = testing::offer(json!({"code": "A", "subject": subject, "description": "Hello"}));
+        let email = composer.compose(&ring, &offer, &customer, &hash())?;
+        assert!(parsed(email.bytes()).bcc().is_none());
+        Ok(parsed(email.bytes()).subject().unwrap().to_owned())
+    }
+
+    #[test]
+    fn subject_that_gets_too_long_is_not_sent_and_shorter_ones_are_folded() {
+        let error = subject_seen("{{ customer.value }}", &"x".repeat(1_500)).unwrap_err();
+        assert_eq!(error, "subject: with the customer's values, the text has more than 400 characters");
+        for value in ["x".repeat(400), "🎁".repeat(400), "مرحبا ".repeat(66) + "x"] {
+            assert_eq!(subject_seen("{{ customer.value }}", &value).unwrap(), value);
+        }
+    }
+
+    #[test]
+    fn subject_with_encoded_words_is_read_as_it_was_written() {
+        for subject in ["=?utf-8?B?RlJFRQ==?=", "=?utf-8?Q?=0D=0ABcc:_x@y.zz?=", "a =?utf-8?B?RlJFRQ==?= b", "=?"] {
+            assert_eq!(subject_seen(subject, "").unwrap(), subject);
+            assert_eq!(subject_seen("Hi {{ customer.value }}", subject).unwrap(), format!("Hi {subject}"));
+        }
+    }
+
+    #[test]
+    fn rendered_description_is_bounded_however_large_the_attributes_are() {
+        let description = "{{customer.x}}".repeat(714);
+        let offer = testing::offer(json!({"code": "A", "description": description}));
+        let customer = json!({"name": "Asha", "email": "asha@example.com", "channels": ["email"],
+                              "attributes": {"x": "x".repeat(16_000)}});
+        let customer = Customer::parse("c-1", customer).unwrap();
+        let composer = composer();
+        let ring = composer.prepare().now_or_never().unwrap().unwrap();
+        assert_eq!(
+            composer.compose(&ring, &offer, &customer, &hash()).unwrap_err(),
+            "description: with the customer's values, the text has more than 100000 characters"
+        );
+        // The most that can be sent, of what takes the most room.
+        for text in ["\"".repeat(9_980), "🎁".repeat(9_980), "a\n\n".repeat(3_320), "\n".repeat(9_980) + "a"] {
+            let offer = testing::offer(json!({"code": "A", "description": text.clone() + "{{customer.x}}"}));
+            let many =
+                Customer { attributes: json!({"x": text.repeat(9)}).as_object().unwrap().clone(), ..customer.clone() };
+            let email = composer.compose(&ring, &offer, &many, &hash()).unwrap();
+            assert!(email.bytes().len() < 5_000_000, "{}", email.bytes().len());
+        }
+    }
+
+    #[test]
+    fn sender_with_quotes_and_commas_in_its_name_is_shown_as_it_was_written() {
+        let composer = EmailComposer::new(
+            "Banco \"Ágil\", S.A. <offers@bank.example>".parse().unwrap(),
+            "\"Service, A Bank\" <service@bank.example>".parse().unwrap(),
+            composer().letterhead,
+            composer().links,
+        );
+        let ring = composer.prepare().now_or_never().unwrap().unwrap();
+        let customer = json!({"name": "Asha", "email": "asha@example.com", "channels": ["email"]});
+        let customer = Customer::parse("c-1", customer).unwrap();
+        let offer = testing::offer(json!({"code": "A", "description": "Hello"}));
+        let email = composer.compose(&ring, &offer, &customer, &hash()).unwrap();
+        let mail = parsed(email.bytes());
+        assert_eq!(addresses(mail.from()), [("Banco \"Ágil\", S.A.".into(), "offers@bank.example".into())]);
+        assert_eq!(addresses(mail.reply_to()), [("Service, A Bank".into(), "service@bank.example".into())]);
+    }
+
     #[test]
     fn the_return_path_names_the_delivery_and_only_the_envelope_has_it() {
         let composer = composer().with_return_path(Some("bounces@bank.example".parse().unwrap()));
@@ -267,14 +301,12 @@ mod tests {
         let customer = json!({"name": "Asha", "email": "asha@example.com", "channels": ["email"]});
         let customer = Customer::parse("c-1", customer).unwrap();
         let offer = testing::offer(json!({"code": "A", "description": "Hello"}));
-        let email = composer
-            .compose(&ring, &offer, &customer, &testing::address_hash(Channel::Email, "asha@example.com"))
-            .unwrap();
-        let return_path = email.return_path.unwrap().to_string();
+        let email = composer.compose(&ring, &offer, &customer, &hash()).unwrap();
+        let return_path = email.return_path.as_ref().unwrap().to_string();
         let tag = ReturnTag::find(&return_path).unwrap();
         assert_eq!(tag.offer, offer.id);
         assert!(tag.is_of(&customer.id, &ring));
-        assert!(!String::from_utf8(email.message.formatted()).unwrap().contains("bounces"));
+        assert!(!String::from_utf8(email.bytes().to_vec()).unwrap().contains("bounces"));
         assert_eq!(composer.return_path().unwrap().to_string(), "bounces@bank.example", "of a direct message");
     }
 }

@@ -1,6 +1,7 @@
 //! The text and HTML of an e-mail, in the bank's layout.
 
 use askama::Template;
+use domain::offer::Rendered;
 use domain::{Customer, Offer};
 
 /// Subject and body of an e-mail.
@@ -34,8 +35,8 @@ pub struct Letterhead {
 }
 
 impl Letterhead {
-    /// Lays out `content`, which is plain text of any number of lines. With an unsubscribe URL, the e-mail shows the
-    /// link.
+    /// Lays out `content`, which is plain text of any number of lines, each ended by `\n`. With an unsubscribe URL, the
+    /// e-mail shows the link.
     ///
     /// # Errors
     /// If the template fails.
@@ -62,9 +63,8 @@ impl Letterhead {
     /// # Errors
     /// Says why it cannot be rendered, without the customer's address or name.
     pub fn write_offer(&self, offer: &Offer, customer: &Customer, unsubscribe_url: &str) -> Result<Content, String> {
-        let subject = offer.subject.render(customer).map_err(|error| format!("subject: {error}"))?;
-        let content = offer.description.render(customer).map_err(|error| format!("description: {error}"))?;
-        self.write(&subject, &content, Some(unsubscribe_url))
+        let Rendered { subject, description } = offer.render(customer)?;
+        self.write(&subject, &description, Some(unsubscribe_url))
     }
 }
 

@@ -1,24 +1,119 @@
 //! An e-mail as a MIME message, with its headers.
 
 use data_encoding::HEXLOWER;
-use lettre::message::header::{Header, HeaderName, HeaderValue};
-use lettre::message::{Mailbox, MultiPart};
+use lettre::message::MultiPart;
+use lettre::message::header::MessageId;
 use lettre::{Address, Message};
 use sha2::{Digest, Sha256};
 
+use super::headers::{From, ListUnsubscribe, ListUnsubscribePost, ReplyTo, Subject, To};
 use super::letterhead::Content;
+use super::mailbox::Mailbox;
 
-/// An e-mail, ready for any transport.
-#[derive(Debug)]
+/// The most octets of a line, without its end (RFC 5322, 2.1.1).
+const LINE_LIMIT: usize = 998;
+
+/// An e-mail, ready for any transport: its octets are those that every transport sends.
 pub struct Email {
-    /// The MIME message.
-    pub message: Message,
+    bytes: Vec<u8>,
+    sender: Address,
+    recipient: Address,
+    message_id: String,
     /// The envelope's sender, to which the servers on the way send reports of failure. `None`: the sender of the message.
     /// SES has its own.
     pub return_path: Option<Address>,
     /// Names and values that come back with delivery events, where the transport has them. Letters, digits, `-` and
     /// `_`.
     pub tags: Vec<(&'static str, String)>,
+}
+
+/// Why a message cannot be sent. No encoding that is used here leads to one of the octets; so this protects from
+/// encoders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidEmail {
+    /// It does not have one sender and one recipient.
+    #[error("the message does not have one sender and one recipient")]
+    Envelope,
+    /// A line is too long: servers may cut it, or refuse the message (RFC 5322, 2.1.1).
+    #[error("the message has a line of more than {LINE_LIMIT} octets")]
+    Line,
+    /// A carriage return or line feed stands alone, which servers read in different ways (RFC 5322, 2.3).
+    #[error("the message has a carriage return or a line feed that stands alone")]
+    LineBreak,
+    /// An octet is neither printable ASCII nor a tab. Not every server takes others.
+    #[error("the message has an octet that is not printable ASCII")]
+    Octet,
+}
+
+impl Email {
+    /// The e-mail of a message, with neither a return path of its own nor tags.
+    ///
+    /// # Errors
+    /// If servers would not accept the message, or change it.
+    pub fn new(message: &Message) -> Result<Self, InvalidEmail> {
+        let envelope = message.envelope();
+        let (Some(sender), [recipient]) = (envelope.from(), envelope.to()) else {
+            return Err(InvalidEmail::Envelope);
+        };
+        let bytes = message.formatted();
+        check(&bytes)?;
+        let message_id = message.headers().get::<MessageId>();
+        Ok(Self {
+            bytes,
+            sender: sender.clone(),
+            recipient: recipient.clone(),
+            message_id: message_id.map(|id| id.as_ref().to_owned()).unwrap_or_default(),
+            return_path: None,
+            tags: Vec::new(),
+        })
+    }
+
+    /// The message in MIME, with lines that end in CRLF.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The address in From:.
+    pub fn sender(&self) -> &Address {
+        &self.sender
+    }
+
+    /// The address in To:. Personal data: not for logs.
+    pub fn recipient(&self) -> &Address {
+        &self.recipient
+    }
+
+    /// The `Message-ID`, in angle brackets. Empty if there is none.
+    pub fn message_id(&self) -> &str {
+        &self.message_id
+    }
+}
+
+/// Without its content, so that no address is logged by accident.
+impl std::fmt::Debug for Email {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Email").field("message_id", &self.message_id).finish_non_exhaustive()
+    }
+}
+
+/// Checks that every server accepts the octets of a message as they are.
+fn check(bytes: &[u8]) -> Result<(), InvalidEmail> {
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let line = match line.strip_suffix(b"\n") {
+            Some(line) => line.strip_suffix(b"\r").ok_or(InvalidEmail::LineBreak)?,
+            // The last one need not end.
+            None => line,
+        };
+        if line.len() > LINE_LIMIT {
+            return Err(InvalidEmail::Line);
+        }
+        match line.iter().find(|byte| !byte.is_ascii_graphic() && !b" \t".contains(byte)) {
+            Some(b'\r') => return Err(InvalidEmail::LineBreak),
+            Some(_) => return Err(InvalidEmail::Octet),
+            None => {}
+        }
+    }
+    Ok(())
 }
 
 /// The parts of an e-mail.
@@ -34,77 +129,48 @@ pub struct EmailDraft<'a> {
     pub content: Content,
     /// The `Message-ID`, the same for every attempt at this message.
     pub message_id: String,
-    /// Where the recipient unsubscribes. `None` for mail that is not a subscription.
+    /// Where the recipient unsubscribes: a URL of printable ASCII, at most [`UNSUBSCRIBE_URL_LIMIT`] long. `None` for
+    /// mail that is not a subscription.
     pub unsubscribe_url: Option<String>,
 }
 
-/// The URL at which a mail program unsubscribes its user (RFC 2369).
-#[derive(Debug, Clone)]
-struct ListUnsubscribe(String);
-
-/// Allows the mail program to do so with one POST, without a question (RFC 8058).
-#[derive(Debug, Clone)]
-struct ListUnsubscribePost;
-
-type HeaderError = Box<dyn std::error::Error + Send + Sync>;
-
-impl Header for ListUnsubscribe {
-    fn name() -> HeaderName {
-        HeaderName::new_from_ascii_str("List-Unsubscribe")
-    }
-
-    fn parse(value: &str) -> Result<Self, HeaderError> {
-        Ok(Self(value.trim_matches(['<', '>']).to_owned()))
-    }
-
-    fn display(&self) -> HeaderValue {
-        // Not folded: relays have changed folded lines and so broken DKIM signatures.
-        let value = format!("<{}>", self.0);
-        HeaderValue::dangerous_new_pre_encoded(Self::name(), value.clone(), value)
-    }
-}
-
-impl Header for ListUnsubscribePost {
-    fn name() -> HeaderName {
-        HeaderName::new_from_ascii_str("List-Unsubscribe-Post")
-    }
-
-    fn parse(_: &str) -> Result<Self, HeaderError> {
-        Ok(Self)
-    }
-
-    fn display(&self) -> HeaderValue {
-        HeaderValue::new(Self::name(), "List-Unsubscribe=One-Click".to_owned())
-    }
-}
+/// Maximum length of an unsubscribe link, in characters. Its header is one line, since it is not folded.
+pub const UNSUBSCRIBE_URL_LIMIT: usize = 900;
+const _: () = assert!("List-Unsubscribe: <>".len() + UNSUBSCRIBE_URL_LIMIT <= LINE_LIMIT);
 
 impl EmailDraft<'_> {
-    /// Builds the message with plain text and HTML as alternatives.
+    /// Builds the e-mail with plain text and HTML as alternatives.
     ///
     /// # Errors
     /// If it cannot be represented as MIME. The text names no address.
-    pub fn message(self) -> Result<Message, String> {
+    pub fn email(self) -> Result<Email, String> {
         let Content { subject, text, html } = self.content;
         let mut message = Message::builder()
-            .from(self.from.clone())
-            .reply_to(self.reply_to.clone())
-            .to(self.to)
-            .subject(subject)
+            .header(From(self.from.clone()))
+            .header(ReplyTo(self.reply_to.clone()))
+            .header(To(self.to))
+            .header(Subject(subject))
             .message_id(Some(self.message_id))
             .date_now();
         if let Some(url) = self.unsubscribe_url {
             message = message.header(ListUnsubscribe(url)).header(ListUnsubscribePost);
         }
-        message
-            .multipart(MultiPart::alternative_plain_html(text, html))
-            .map_err(|error| format!("the e-mail cannot be built: {error}"))
+        let message = message
+            .multipart(MultiPart::alternative_plain_html(with_crlf(&text), with_crlf(&html)))
+            .map_err(|error| format!("the e-mail cannot be built: {error}"))?;
+        Email::new(&message).map_err(|error| error.to_string())
     }
+}
+
+/// Ends lines with CRLF. `lettre` does so as well, but moves all that follows for each line.
+fn with_crlf(text: &str) -> String {
+    text.replace('\n', "\r\n")
 }
 
 /// A `Message-ID` that is derived from `what` and does not disclose it.
 pub fn message_id(what: &str, from: &Mailbox) -> String {
     let digest = Sha256::digest(what);
-    format!("<{}@{}>", HEXLOWER.encode(&digest[..16]), from.email.domain())
+    format!("<{}@{}>", HEXLOWER.encode(&digest[..16]), from.domain())
 }
 
 #[cfg(test)]
@@ -117,5 +183,24 @@ mod tests {
         assert_eq!(message_id("a#1", &from), message_id("a#1", &from));
         assert_ne!(message_id("a#1", &from), message_id("a#2", &from));
         assert!(message_id("a#1", &from).ends_with("@bank.example>"));
+    }
+
+    #[test]
+    fn what_servers_would_change_or_refuse_is_no_email() {
+        let long = format!("Subject: {}", "x".repeat(LINE_LIMIT - 9));
+        for (bytes, expected) in [
+            ("A: b\r\n\r\nHello\r\n.\r\n", Ok(())),
+            ("A: b\r\n\r\nno end", Ok(())),
+            (&format!("{long}\r\n\r\n\tb"), Ok(())),
+            (&format!("{long}y\r\n\r\nb"), Err(InvalidEmail::Line)),
+            ("A: b\r\n\r\nHi\r.\r\n", Err(InvalidEmail::LineBreak)),
+            ("A: b\r\n\r\nHi\n", Err(InvalidEmail::LineBreak)),
+            ("A: b\r\n\r\nHi\r", Err(InvalidEmail::LineBreak)),
+            ("A: b\r\n\r\n\r\r\n", Err(InvalidEmail::LineBreak)),
+            ("A: b\r\n\r\nHi\0\r\n", Err(InvalidEmail::Octet)),
+            ("A: \u{e9}\r\n\r\n", Err(InvalidEmail::Octet)),
+        ] {
+            assert_eq!(check(bytes.as_bytes()), expected, "{bytes:?}");
+        }
     }
 }

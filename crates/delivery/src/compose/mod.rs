@@ -4,8 +4,10 @@
 //! | to change | open |
 //! |---|---|
 //! | the text and HTML of an e-mail | [`letterhead`], `templates/offer.html` |
-//! | its headers | [`mime`] |
-//! | the e-mail of an offer, and its unsubscribe link | [`email`] |
+//! | its parts, and what every message must be like on the wire | [`mime`] |
+//! | how its headers are encoded | `headers`, [`mailbox`] |
+//! | the e-mail of an offer | [`email`] |
+//! | its unsubscribe link | [`links`] |
 //! | the text message of an offer | [`sms`] |
 //! | what a text message costs, and how it is cut to fit | [`segments`] |
 
@@ -14,7 +16,10 @@ use std::future::Future;
 use domain::{AddressHash, Channel, Customer, Offer};
 
 pub mod email;
+mod headers;
 pub mod letterhead;
+pub mod links;
+pub mod mailbox;
 pub mod mime;
 pub mod segments;
 pub mod sms;

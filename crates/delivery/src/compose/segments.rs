@@ -10,7 +10,7 @@ const GSM: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !
 /// Its extension table (6.2.1.1): each of these takes two septets.
 const GSM_EXTENSION: &str = "\u{c}^{}\\[~]|€";
 /// Marks a cut. In the GSM alphabet, unlike `…`.
-const ELLIPSIS: &str = "...";
+pub(super) const ELLIPSIS: &str = "...";
 
 /// The encoding of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

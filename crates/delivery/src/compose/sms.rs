@@ -1,9 +1,12 @@
 //! The text message of an offer.
 
+use domain::offer::Rendered;
 use domain::{AddressHash, Channel, Customer, Offer};
+use runtime::settings::{self, SettingError};
 
 use super::Compose;
-use super::segments::{fit, plain};
+use super::letterhead::one_line;
+use super::segments::{ELLIPSIS, count, fit, plain};
 
 /// A text message.
 #[derive(Clone, PartialEq, Eq)]
@@ -24,26 +27,67 @@ impl std::fmt::Debug for TextMessage {
 /// Composes offers as text messages: brand name, subject, description, opt-out wording.
 #[derive(Debug, Clone)]
 pub struct SmsComposer {
-    /// The bank's name, at the start.
-    pub brand_name: String,
-    /// The opt-out wording, on a line of its own; never cut.
-    pub opt_out: String,
-    /// The maximum number of segments of a message.
-    pub segments: usize,
+    brand_name: String,
+    /// On a line of its own; never cut.
+    opt_out: String,
+    segments: usize,
+}
+
+/// Maximum length of `SmsOptOutText`, in characters (`template.yaml`).
+const OPT_OUT_LIMIT: usize = 60;
+/// The least that must be left for an offer, in characters.
+const LEAST_OFFER: usize = 20;
+
+/// Brand name and opt-out wording leave an offer no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "leaves no room for an offer: with BrandName, SmsOptOutText and {LEAST_OFFER} characters, a text has {needed} \
+     segments, and SmsSegments allows {allowed}; shorten BrandName or SmsOptOutText, or raise SmsSegments"
+)]
+pub struct NoRoom {
+    needed: usize,
+    allowed: usize,
 }
 
 impl SmsComposer {
+    /// Begins texts with `brand_name`, ends them with `opt_out`, and cuts them to `segments`.
+    ///
+    /// # Errors
+    /// If that leaves next to nothing for the offer.
+    pub fn new(brand_name: &str, opt_out: &str, segments: usize) -> Result<Self, NoRoom> {
+        let (brand_name, opt_out) = (plain(brand_name), plain(opt_out));
+        let needed = count(&format!("{brand_name}: {}{ELLIPSIS}\n{opt_out}", "x".repeat(LEAST_OFFER)));
+        if needed > segments {
+            return Err(NoRoom { needed, allowed: segments });
+        }
+        Ok(Self { brand_name, opt_out, segments })
+    }
+
+    /// The maximum number of segments of a message.
+    pub fn segments(&self) -> usize {
+        self.segments
+    }
+
     /// The text for one customer.
     ///
     /// # Errors
     /// Says why it cannot be composed, without the customer's number or name.
     pub fn text(&self, offer: &Offer, customer: &Customer) -> Result<String, String> {
-        let subject = offer.subject.render(customer).map_err(|error| format!("subject: {error}"))?;
-        let description = offer.description.render(customer).map_err(|error| format!("description: {error}"))?;
-        let body = plain(&format!("{}: {subject}\n{description}", self.brand_name));
-        fit(&body, &plain(&format!("\n{}", self.opt_out)), self.segments)
+        let Rendered { subject, description } = offer.render(customer)?;
+        let body = format!("{}: {}\n{}", self.brand_name, one_line(&subject), description);
+        fit(&plain(&body), &format!("\n{}", self.opt_out), self.segments)
             .ok_or_else(|| "the opt-out wording leaves no room; see SmsOptOutText and SmsSegments".to_owned())
     }
+}
+
+/// The composer that the template's parameters describe.
+///
+/// # Errors
+/// If one of them is missing or invalid, or they leave no room for an offer.
+pub fn sms_composer() -> Result<SmsComposer, SettingError> {
+    let opt_out = settings::line("SmsOptOutText", OPT_OUT_LIMIT)?;
+    SmsComposer::new(&settings::brand_name()?, &opt_out, settings::parameter("SmsSegments")?)
+        .map_err(|error| SettingError::parameter("SmsOptOutText", error))
 }
 
 impl Compose for SmsComposer {
@@ -70,12 +114,13 @@ impl Compose for SmsComposer {
 
 #[cfg(test)]
 mod tests {
+    use domain::offer::SUBJECT_LIMIT;
     use serde_json::json;
 
     use super::*;
 
     fn text(subject: &str, description: &str, segments: usize) -> Result<String, String> {
-        let composer = SmsComposer { brand_name: "A Bank".into(), opt_out: "Reply STOP to opt out".into(), segments };
+        let composer = SmsComposer::new("A Bank", "Reply STOP to opt out", segments).unwrap();
         let offer = json!({"code": "X", "subject": subject, "description": description});
         let customer = json!({"name": "Asha", "mobile": "+351912345678", "channels": ["sms"]});
         let customer = Customer::parse("c-1", customer).unwrap();
@@ -99,6 +144,40 @@ mod tests {
         let text = text("Save", &"Get 5% cashback. ".repeat(40), 2).unwrap();
         assert!(text.ends_with("...\nReply STOP to opt out"), "{text}");
         assert_eq!(crate::compose::segments::count(&text), 2);
+    }
+
+    #[test]
+    fn opt_out_wording_must_leave_room_for_an_offer() {
+        for (brand_name, opt_out, segments, has_room) in [
+            ("A Bank", "Reply STOP to opt out", 1, true),
+            ("A Bank", &"x".repeat(60), 1, true),
+            (&"x".repeat(100), &"x".repeat(60), 1, false),
+            (&"x".repeat(100), &"x".repeat(60), 2, true),
+            // One character that is not in the GSM alphabet leaves 70.
+            ("A Bank", "Responda PARE para não receber mais", 1, true),
+            ("A Bank", "Responda PARE para não receber mais ofertas", 1, false),
+            // A typographic apostrophe is replaced.
+            ("A Bank", "Don’t want this? Reply STOP to get no more of these offers", 1, true),
+        ] {
+            let composer = SmsComposer::new(brand_name, opt_out, segments);
+            assert_eq!(composer.is_ok(), has_room, "{brand_name}, {opt_out}, {segments}");
+        }
+        let error = SmsComposer::new("A Bank", &"🎁".repeat(60), 2).unwrap_err().to_string();
+        assert!(
+            error.contains("SmsOptOutText") && error.contains("3 segments") && error.contains("allows 2"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn text_message_with_too_long_values_is_not_composed() {
+        let long = "{{ customer.name }}".repeat(SUBJECT_LIMIT / 19);
+        let offer = json!({"code": "X", "subject": long, "description": "A"});
+        let customer = json!({"name": "x".repeat(200), "mobile": "+351912345678", "channels": ["sms"]});
+        let customer = Customer::parse("c-1", customer).unwrap();
+        let composer = SmsComposer::new("A Bank", "STOP", 2).unwrap();
+        let error = composer.text(&testing::offer(offer), &customer).unwrap_err();
+        assert_eq!(error, "subject: with the customer's values, the text has more than 400 characters");
     }
 
     #[test]

@@ -29,12 +29,12 @@ pub enum OpenError {
     #[error(transparent)]
     Setting(#[from] SettingError),
     /// The domain of the sender's address is no name for `EHLO`.
-    #[error("the domain of FROM_ADDRESS cannot be used with SMTP: {0}; SMTP_HELLO_NAME sets another name")]
+    #[error("the domain of the parameter FromAddress cannot be used with SMTP: {0}; SmtpHelloName sets another name")]
     SenderDomain(#[source] InvalidHelloName),
     /// The transport is for another channel.
-    #[error("the environment variable {setting} names {id}, which does not carry e-mail; expected ses or smtp")]
+    #[error("the parameter {setting} names {id}, which does not carry e-mail; expected ses or smtp")]
     NotEmail {
-        /// The environment variable.
+        /// The parameter.
         setting: &'static str,
         /// Its value.
         id: TransportId,
@@ -42,15 +42,15 @@ pub enum OpenError {
 }
 
 impl EmailTransport {
-    /// Opens the transport that `setting` names. `sender_domain` is the default of our name in `EHLO`.
+    /// Opens the transport that the parameter `setting` names. `sender_domain` is the default of our name in `EHLO`.
     ///
     /// # Errors
     /// If the setting names no e-mail transport, or a setting of that transport is missing or wrong.
     pub fn primary(aws: &Aws, setting: &'static str, sender_domain: &str) -> Result<Self, OpenError> {
-        Self::open(settings::required(setting)?, setting, aws, sender_domain)
+        Self::open(settings::parameter(setting)?, setting, aws, sender_domain)
     }
 
-    /// Opens the transport that `setting` names, unless that is `none` or the same as `first`.
+    /// Opens the transport that the parameter `setting` names, unless that is `none` or the same as `first`.
     ///
     /// # Errors
     /// As [`EmailTransport::primary`].
@@ -60,7 +60,7 @@ impl EmailTransport {
         first: TransportId,
         sender_domain: &str,
     ) -> Result<Option<Self>, OpenError> {
-        let OptionalTransport(id) = settings::required(setting)?;
+        let OptionalTransport(id) = settings::parameter(setting)?;
         id.filter(|id| *id != first).map(|id| Self::open(id, setting, aws, sender_domain)).transpose()
     }
 
@@ -69,8 +69,8 @@ impl EmailTransport {
             TransportId::Ses => Ok(Self::Ses(SesTransport::new(aws, settings::optional("SES_CONFIGURATION_SET")?))),
             TransportId::Smtp => {
                 let url = secret(aws, settings::required("SMTP_URL_SECRET_ARN")?);
-                let authority = settings::optional("SMTP_CERTIFICATE_AUTHORITY")?;
-                let hello: Option<HelloName> = settings::optional("SMTP_HELLO_NAME")?;
+                let authority = settings::optional_parameter("SmtpCertificateAuthority")?;
+                let hello: Option<HelloName> = settings::optional_parameter("SmtpHelloName")?;
                 let hello = hello.map_or_else(|| sender_domain.parse(), Ok).map_err(OpenError::SenderDomain)?;
                 Ok(Self::Smtp(SmtpTransport::new(url, hello, authority, aws.sources().clone())))
             }

@@ -46,7 +46,7 @@ impl Transport for SesTransport {
     }
 
     async fn send(&self, email: &Email, until: Timestamp) -> Result<Accepted, SendError> {
-        let raw = RawMessage::builder().data(Blob::new(email.message.formatted())).build().expect("the data is set");
+        let raw = RawMessage::builder().data(Blob::new(email.bytes())).build().expect("the data is set");
         let tag = |(name, value): &(&str, String)| {
             MessageTag::builder().name(*name).value(value).build().expect("name and value are set")
         };
@@ -162,7 +162,9 @@ mod tests {
             .subject("Hello")
             .body("Hello".to_owned())
             .unwrap();
-        Email { message, return_path: None, tags: vec![("offer", "o-1".to_owned()), ("customer", "c-1".to_owned())] }
+        let mut email = Email::new(&message).unwrap();
+        email.tags = vec![("offer", "o-1".to_owned()), ("customer", "c-1".to_owned())];
+        email
     }
 
     fn ses_at(url: &str) -> SesTransport {

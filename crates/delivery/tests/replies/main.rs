@@ -27,7 +27,7 @@ fn email() -> Email {
         .subject("Hello")
         .body("Hello\r\n".to_owned())
         .unwrap();
-    Email { message, return_path: None, tags: Vec::new() }
+    Email::new(&message).unwrap()
 }
 
 /// Sends an e-mail to a server with this plan, which takes one connection.
@@ -37,7 +37,7 @@ async fn send(plan: Plan) -> (Result<(), SendError>, Seen) {
     let scheme = if plan.step == Step::StartTls { "smtp+starttls" } else { "smtp" };
     let url = format!("{scheme}://{user}{}", listener.local_addr().unwrap());
     let email = email();
-    let expected = [&email.message.formatted()[..], b".\r\n"].concat();
+    let expected = [&email.bytes()[..], b".\r\n"].concat();
     let server = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
         // Nothing is sent over another one.

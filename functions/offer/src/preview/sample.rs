@@ -2,6 +2,7 @@
 
 use delivery::SmsComposer;
 use delivery::compose::letterhead::{Content, Letterhead};
+use domain::offer::Rendered;
 use domain::{Channel, Customer, CustomerId, Offer};
 use serde_json::Map;
 
@@ -41,8 +42,8 @@ impl SampleComposer {
         let placeholder = placeholder(offer);
         let reader = customer.unwrap_or(&placeholder);
         let message = match channel {
-            Channel::Email => self.letterhead.write_offer(offer, reader, PLACEHOLDER_LINK).and_then(|content| {
-                let description = offer.description.render(reader).map_err(|error| error.to_string())?;
+            Channel::Email => offer.render(reader).and_then(|Rendered { subject, description }| {
+                let content = self.letterhead.write(&subject, &description, Some(PLACEHOLDER_LINK))?;
                 Ok(Message::Email { content, description })
             }),
             Channel::Sms => self.sms.text(offer, reader).map(|text| Message::Sms { text }),

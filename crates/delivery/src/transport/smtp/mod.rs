@@ -170,8 +170,7 @@ impl Transport for SmtpTransport {
         match connection.session.finish_message(&message, Instant::now() + MESSAGE_TIMEOUT).await {
             Ok(_) => {
                 self.exchange_completed(&mut connection);
-                let id = email.message.headers().get::<lettre::message::header::MessageId>();
-                Ok(Accepted { message_id: id.map(|id| id.as_ref().to_owned()).unwrap_or_default() })
+                Ok(Accepted { message_id: email.message_id().to_owned() })
             }
             Err(error) => {
                 let error = failure_of_message(&error);
@@ -184,12 +183,8 @@ impl Transport for SmtpTransport {
 
 /// The message as the conversation takes it, with the e-mail's own return path if it has one.
 fn message_of(email: &Email) -> Result<Message, SendError> {
-    let envelope = email.message.envelope();
-    let from = email.return_path.as_ref().or(envelope.from()).map(AsRef::<str>::as_ref).unwrap_or_default();
-    let [to] = envelope.to() else {
-        return Err(SendError::refused(RefusalKind::Message, "the message does not have one recipient"));
-    };
-    Message::new(from, to.as_ref(), &email.message.formatted()).map_err(|error| {
+    let from: &str = email.return_path.as_ref().unwrap_or(email.sender()).as_ref();
+    Message::new(from, email.recipient().as_ref(), email.bytes()).map_err(|error| {
         let is_ours = Message::new(from, "", b"").is_err();
         let text = error.to_string();
         if is_ours { SendError::Unreachable(text) } else { SendError::refused(RefusalKind::Recipient, text) }

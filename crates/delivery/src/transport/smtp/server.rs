@@ -45,7 +45,7 @@ enum Security {
 
 /// Why a URL is not that of an SMTP server. The text does not repeat the URL, which may contain a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the SMTP URL {0}; expected smtps://user:password@host:465, smtp+starttls://host:587 or smtp://host:25")]
+#[error("the URL in SmtpUrl {0}; expected smtps://user:password@host:465, smtp+starttls://host:587 or smtp://host:25")]
 pub(super) struct InvalidSmtpUrl(String);
 
 impl Server {

@@ -1,0 +1,302 @@
+//! Any text in any field is refused with the field's name, or arrives as it was meant, as two independent parsers see it:
+//! `mail-parser` and Python's `email`.
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::{env, fs};
+
+use delivery::compose::letterhead::{Content, Letterhead};
+use delivery::compose::links::Links;
+use delivery::{Compose, EmailComposer, Mailbox};
+use domain::fields::{Lines, parse_text};
+use domain::offer::{Posted, Rendered};
+use domain::unsubscribe::KeyRing;
+use domain::{Channel, Customer, Offer, Text};
+use fastrand::Rng;
+use futures::FutureExt;
+use mail_parser::MessageParser;
+use serde::Deserialize;
+use serde_json::json;
+
+const MESSAGES: u64 = 400;
+
+/// What texts are made of: what encoders, parsers and servers are known to stumble over.
+const PIECES: &[&str] = &[
+    "a",
+    "Get 5% off",
+    "From ",
+    "\nFrom here",
+    ".",
+    "..",
+    "\n.\n",
+    "\n..x",
+    " ",
+    "  ",
+    "   ",
+    "\t",
+    "=",
+    "=3D",
+    "=\n",
+    "=20",
+    "=?",
+    "?=",
+    "=?utf-8?B?RlJFRQ==?=",
+    "=?utf-8?Q?=0D=0ABcc:_x@y.zz?=",
+    "=?iso-8859-1?q?=E9?= =?iso-8859-1?q?=E9?=",
+    "\n",
+    "\n\n",
+    "\r\n",
+    " \n",
+    "é",
+    "e\u{301}",
+    "🎁",
+    "👨‍👩‍👧‍👦",
+    "🇵🇹",
+    "שלום",
+    "مرحبا",
+    "\u{200f}",
+    "你好",
+    "ß",
+    "<script>",
+    "&amp;",
+    "\"",
+    "\\",
+    "\\\"",
+    ",",
+    ";",
+    ":",
+    "@",
+    "(",
+    ")",
+    "<",
+    ">",
+    "[x]",
+    "'",
+    "--",
+    "-- ",
+    "\n-- \n",
+    "Subject: x",
+    "Bcc: a@b.example",
+    "Content-Type: text/html",
+    "{{ customer.a }}",
+    "{{ customer.b }}",
+    "\u{a0}",
+    "\u{2009}",
+    "\u{3000}",
+    "word-word-word-word-",
+    "0123456789012345678901234567890123456789012345678901234567890123456789012345678",
+];
+/// What is refused, in one text of ten.
+const REFUSED: &[&str] =
+    &["\r", "\0", "\u{1b}", "\u{7f}", "\u{85}", "\u{2028}", "\u{2029}", "\u{fffe}", "\u{202e}", "{", "\u{feff}"];
+/// Long runs, in one text of ten.
+const RUNS: &[&str] = &["x", "🎁", " ", ".", "é ", "=", "\n", ".\n"];
+
+/// A text of at most `limit` characters.
+fn text(rng: &mut Rng, limit: usize) -> String {
+    let mut text = String::new();
+    for _ in 0..rng.usize(1..=12) {
+        text.push_str(rng.choice(PIECES).unwrap());
+        if rng.bool() {
+            text.push(' ');
+        }
+    }
+    if rng.u8(..10) == 0 {
+        text.push_str(rng.choice(REFUSED).unwrap());
+    }
+    if rng.u8(..10) == 0 {
+        text.push_str(&rng.choice(RUNS).unwrap().repeat(rng.usize(1..limit)));
+    }
+    text.push_str(rng.choice(["", "end", "🎁", " ", "\n"]).unwrap());
+    text.chars().take(limit).collect()
+}
+
+/// A text in one line, mostly.
+fn line(rng: &mut Rng, limit: usize) -> String {
+    let text = text(rng, limit);
+    if rng.u8(..10) == 0 { text } else { text.replace(['\n', '\r', '\t'], " ") }
+}
+
+/// What arrives.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+struct Seen {
+    subject: String,
+    from: (String, String),
+    to: (String, String),
+    text: String,
+    html: String,
+    headers: Vec<String>,
+    defects: Vec<String>,
+}
+
+impl Seen {
+    /// By mail-parser.
+    fn of(raw: &[u8]) -> Self {
+        let mail = MessageParser::default().parse(raw).unwrap();
+        let mailbox = |header: Option<&mail_parser::Address<'_>>| {
+            let address = header.unwrap().first().unwrap();
+            (address.name().unwrap_or_default().to_owned(), address.address().unwrap().to_owned())
+        };
+        Self {
+            subject: mail.subject().unwrap_or_default().to_owned(),
+            from: mailbox(mail.from()),
+            to: mailbox(mail.to()),
+            text: mail.body_text(0).unwrap().into_owned(),
+            html: mail.body_html(0).unwrap().into_owned(),
+            headers: mail.headers().iter().map(|header| header.name().to_owned()).collect(),
+            defects: Vec::new(),
+        }
+        .with_plain_breaks()
+    }
+
+    /// Lines end in CRLF on the wire. What remains may not have a bare one.
+    fn with_plain_breaks(self) -> Self {
+        let plain = |text: String| text.replace("\r\n", "\n");
+        Self { text: plain(self.text), html: plain(self.html), ..self }
+    }
+}
+
+impl Seen {
+    /// With names without white space. Python keeps that between the encoded words of a name, which RFC 2047, 6.2,
+    /// says to ignore, and shortens any other to one space.
+    fn with_joined_names(self) -> Self {
+        let joined = |(name, address): (String, String)| (name.split_whitespace().collect(), address);
+        Self { from: joined(self.from), to: joined(self.to), ..self }
+    }
+}
+
+/// A composed message, and what should arrive.
+struct Case {
+    raw: Vec<u8>,
+    expected: Seen,
+}
+
+/// The case of a seed. `Err` with the names of the fields that were refused.
+fn case(seed: u64) -> Result<Case, Vec<String>> {
+    let mut rng = Rng::with_seed(seed);
+    let (brand_name, postal_address) = (line(&mut rng, 100), line(&mut rng, 200));
+    let mut refused = Vec::new();
+    for (field, value, limit) in [("BrandName", &brand_name, 100), ("PostalAddress", &postal_address, 200)] {
+        refused.extend(parse_text(value, limit, Lines::One).is_err().then(|| field.to_owned()));
+    }
+    let from = format!("{} <offers@bank.example>", line(&mut rng, 200)).parse::<Mailbox>();
+    let from = from.map_err(|_| refused.push("FromAddress".to_owned()));
+    let offer = json!({"code": "A", "subject": line(&mut rng, 200), "description": text(&mut rng, 10_000)});
+    let customer = json!({"name": line(&mut rng, 200), "email": "asha@example.com", "channels": ["email"],
+                          "attributes": {"a": text(&mut rng, 300), "b": text(&mut rng, 20)}});
+    let default_subject = Text::parse("Save").unwrap();
+    let (id, at) = (testing::OFFER.parse().unwrap(), "2026-06-01T12:00:00Z".parse().unwrap());
+    let posted = Posted { id, at, by: "bank", default_subject: &default_subject };
+    let mut named = |faults: domain::Faults| refused.extend(faults.into_vec().into_iter().map(|fault| fault.field));
+    let offer = Offer::parse(offer, &posted).map_err(&mut named);
+    let customer = Customer::parse("c-1", customer).map_err(&mut named);
+    let (Ok(from), Ok(offer), Ok(customer), true) = (from, offer, customer, refused.is_empty()) else {
+        return Err(refused);
+    };
+    let field_of = |error: String| vec![error.split(':').next().unwrap_or_default().to_owned()];
+    let rendered = offer.render(&customer).map_err(field_of)?;
+    let letterhead = Letterhead { brand_name, postal_address };
+
+    let ring = json!({"current": "k1", "k1": "0123456789012345678901234567890123456789"}).to_string();
+    let ring = Arc::new(KeyRing::parse(&ring).unwrap());
+    let source = ring.clone();
+    let links = Links::new(
+        "https://offers.bank.example/v1".parse().unwrap(),
+        Box::new(move || std::future::ready(Ok(source.clone())).boxed()),
+    );
+    let from_name = from.name().unwrap_or_default().to_owned();
+    let composer = EmailComposer::new(from, "service@bank.example".parse().unwrap(), letterhead.clone(), links);
+    let raw = composer
+        .compose(&ring, &offer, &customer, &testing::address_hash(Channel::Email, "asha@example.com"))
+        .map_err(field_of)?
+        .bytes()
+        .to_vec();
+    let expected = expected(&raw, from_name, &rendered, &letterhead, &customer);
+    Ok(Case { raw, expected })
+}
+
+fn expected(raw: &[u8], from: String, rendered: &Rendered, letterhead: &Letterhead, customer: &Customer) -> Seen {
+    let link = String::from_utf8(raw.to_vec()).unwrap();
+    let link = link.split_once("List-Unsubscribe: <").unwrap().1.split_once(">\r\n").unwrap().0;
+    let Content { subject, text, html } =
+        letterhead.write(&rendered.subject, &rendered.description, Some(link)).unwrap();
+    // The layout leaves the words as they are.
+    let words = |text: &str| text.chars().filter(|c| !c.is_whitespace() && !c.is_control()).collect::<String>();
+    assert_eq!(words(&subject), words(&rendered.subject));
+    let description = rendered.description.replace("\r\n", "\n").replace('\r', "\n");
+    assert!(text.starts_with(&format!("{description}\n\n-- \n{}\n", letterhead.brand_name)));
+    Seen {
+        subject,
+        from: (from.trim().to_owned(), "offers@bank.example".to_owned()),
+        to: (customer.name.trim().to_owned(), "asha@example.com".to_owned()),
+        text,
+        html,
+        headers: [
+            "From",
+            "Reply-To",
+            "To",
+            "Subject",
+            "Message-ID",
+            "Date",
+            "List-Unsubscribe",
+            "List-Unsubscribe-Post",
+            "MIME-Version",
+            "Content-Type",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        defects: Vec::new(),
+    }
+}
+
+/// By Python.
+fn read_by_python(cases: &BTreeMap<u64, Case>) -> BTreeMap<u64, Seen> {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("arrival");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    for (seed, case) in cases {
+        fs::write(folder.join(format!("{seed}.eml")), &case.raw).unwrap();
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/arrival/read.py");
+    let python = env::var("PYTHON").ok().filter(|python| !python.is_empty()).unwrap_or_else(|| "python3".to_owned());
+    let output = Command::new(&python).arg(script).arg(&folder).output();
+    let output = output.unwrap_or_else(|error| panic!("{python} (Python 3.10 or newer) is needed: {error}"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn any_text_is_refused_with_its_field_or_arrives_as_it_was_meant() {
+    let mut cases = BTreeMap::new();
+    for seed in 0..MESSAGES {
+        match case(seed) {
+            Ok(case) => {
+                cases.insert(seed, case);
+            }
+            Err(fields) => {
+                let known = |field: &String| {
+                    ["BrandName", "PostalAddress", "FromAddress", "subject", "description", "name"]
+                        .contains(&field.as_str())
+                        || field.starts_with("attributes")
+                };
+                assert!(!fields.is_empty() && fields.iter().all(known), "seed {seed}: {fields:?}");
+            }
+        }
+    }
+    assert!(cases.len() as u64 > MESSAGES / 4, "only {} are not refused", cases.len());
+    let mut by_python = read_by_python(&cases);
+    for (seed, Case { raw, expected }) in cases {
+        assert!(raw.is_ascii(), "seed {seed}");
+        let text = String::from_utf8(raw).unwrap();
+        assert!(text.split("\r\n").all(|line| line.len() <= 998 && !line.contains(['\r', '\n', '\0'])), "seed {seed}");
+        let (head, _) = text.split_once("\r\n\r\n").unwrap();
+        let is_short = |line: &str| line.len() <= 78 || line.starts_with("List-Unsubscribe: ");
+        assert!(head.split("\r\n").all(is_short), "seed {seed}: {head}");
+        assert_eq!(Seen::of(text.as_bytes()), expected, "seed {seed}, by mail-parser");
+        let by_python = by_python.remove(&seed).unwrap().with_plain_breaks();
+        assert_eq!(by_python.with_joined_names(), expected.with_joined_names(), "seed {seed}, by Python");
+    }
+}

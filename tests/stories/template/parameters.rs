@@ -1,0 +1,212 @@
+//! Parameters: which values CloudFormation refuses, and which a function refuses when it starts.
+
+use std::collections::BTreeSet;
+
+use regex::Regex;
+use serde_yaml_ng::Value;
+
+use crate::{of_type, resources, template};
+
+/// Why CloudFormation would refuse a value, as the User Guide defines the properties of a parameter.
+fn refusal(parameter: &Value, value: &str) -> Option<&'static str> {
+    let length = u64::try_from(value.chars().count()).unwrap();
+    let limit = |property: &str| parameter[property].as_u64();
+    if let Some(allowed) = parameter["AllowedValues"].as_sequence() {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.as_u64().unwrap().to_string(), str::to_owned);
+        return (!allowed.iter().any(|allowed| text(allowed) == value)).then_some("is not one of the allowed values");
+    }
+    if parameter["Type"] == "Number" {
+        let Ok(number) = value.parse::<f64>() else { return Some("is no number") };
+        let bound = |property: &str| parameter[property].as_f64();
+        let is_below = bound("MinValue").is_some_and(|least| number < least);
+        return (is_below || bound("MaxValue").is_some_and(|most| number > most)).then_some("is out of range");
+    }
+    if limit("MinLength").is_some_and(|least| length < least) || limit("MaxLength").is_some_and(|most| length > most) {
+        return Some("has another length");
+    }
+    let pattern = parameter["AllowedPattern"].as_str().map(|pattern| Regex::new(&format!("^(?:{pattern})$")).unwrap());
+    pattern.is_some_and(|pattern| !pattern.is_match(value)).then_some("does not match the pattern")
+}
+
+/// Values that are refused when the stack is deployed.
+fn refused() -> Vec<(&'static str, Vec<String>)> {
+    let texts = |limit: usize| {
+        let long = "x".repeat(limit + 1);
+        ["", "  ", "a\nb", "a\r\nBcc: b", "a\0b", "a\u{85}b", "a\u{2028}b", "\u{202e}a", "a\u{fffe}", &long]
+            .map(str::to_owned)
+    };
+    let list = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
+    let mailboxes = || {
+        list(&[
+            "",
+            "nobody",
+            "a@b",
+            "A Bank",
+            "A Bank <>",
+            "A Bank <a@b.example",
+            "a@b.example, c@d.example",
+            "a b@c.example",
+            "ü@b.example",
+            "offers@b\u{e4}nk.example",
+            "\"a\"@b.example",
+            "a@b_c.example",
+            "a@192.0.2.1",
+            "a.@b.example",
+            "A\nBank <a@b.example>",
+            "A\u{2028}Bank <a@b.example>",
+            "\u{202e}Bank <a@b.example>",
+            &format!("{} <a@b.example>", "n".repeat(201)),
+        ])
+    };
+    let switch = || list(&["", "TRUE", "yes"]);
+    let rate = || list(&["0", "-1", "100001", "many", ""]);
+    vec![
+        ("FromAddress", mailboxes()),
+        ("ReplyToAddress", mailboxes()),
+        (
+            "ReturnPath",
+            list(&[
+                "bounces",
+                "boun+ces@bank.example",
+                "A <a@b.example>",
+                ".a@b.example",
+                "a@b",
+                "aaaaaaaaaaaaaaaaaaaaaa@b.example",
+            ]),
+        ),
+        ("BounceThreshold", list(&["0", "101", "x"])),
+        ("BounceDays", list(&["0", "366"])),
+        ("BrandName", texts(100).to_vec()),
+        ("PostalAddress", texts(200).to_vec()),
+        (
+            "DefaultSubject",
+            [&texts(200)[..], &list(&["Hi {name}", "Hi {{ name }}", "{{ customer.a.b }}", "}}", "{% if %}"])].concat(),
+        ),
+        (
+            "PublicUrl",
+            list(&[
+                "offers.bank.example",
+                "ftp://bank.example",
+                "https://",
+                "http://bank.example",
+                "https://bank.example/?a=b",
+                "https://bank.example/#a",
+                "https://user@bank.example",
+                "https://bank.example/a b",
+                "https://bank.example/{stage}",
+                "https://bank.example\nBcc: x",
+                "https://b\u{e4}nk.example",
+                "http://localhost.bank.example/",
+                &format!("https://offers.bank.example/{}", "u".repeat(900)),
+            ]),
+        ),
+        ("EmailTransport", list(&["", "sns", "SMTP"])),
+        ("FallbackEmailTransport", list(&["", "sns"])),
+        (
+            "SmtpUrl",
+            list(&[
+                "",
+                "mail.bank.example",
+                "http://mail.bank.example",
+                "smtps://",
+                "smtp://user:secret@mail.bank.example",
+                "smtps://mail.bank.example:port",
+                "smtps://mail.bank.example/path",
+                "smtps://mail.bank.example\n",
+            ]),
+        ),
+        ("SmtpHelloName", list(&["bank example", "bank_1.example", "-bank.example", "[192.0.2]", "192.0.2.1"])),
+        (
+            "SmtpCertificateAuthority",
+            list(&[
+                "no certificate",
+                "-----BEGIN CERTIFICATE-----",
+                "-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----",
+            ]),
+        ),
+        ("EmailRatePerSecond", rate()),
+        ("FallbackEmailRatePerSecond", rate()),
+        ("RetryHours", list(&["0", "337"])),
+        ("SmsRatePerSecond", rate()),
+        ("SmsSenderId", list(&["123", "A Bank", "TwelveLetter"])),
+        ("SmsType", list(&["", "Loud"])),
+        ("SmsSegments", list(&["0", "8"])),
+        ("SmsOptOutText", texts(60).to_vec()),
+        ("CheckSmsOptOuts", switch()),
+        ("SmsDeliveryLogs", switch()),
+        ("ApiRatePerSecond", rate()),
+        ("PublicRatePerSecond", rate()),
+        ("EventArchiveDays", list(&["-1", "36501", "ever"])),
+        ("Alarms", switch()),
+        ("LogRetentionDays", list(&["0", "2", "ever"])),
+        ("KmsKeyArn", list(&["alias/bank", "arn:aws:kms:eu-west-1:1:key/a", "arn:aws:s3:::bucket"])),
+        ("DeletionProtection", switch()),
+        ("SendingEnabled", switch()),
+        ("LogLevel", list(&["", "info", "TRACE"])),
+        ("Architecture", list(&["", "x86"])),
+    ]
+}
+
+/// Values that are accepted.
+const ACCEPTED: &[(&str, &str)] = &[
+    ("FromAddress", "offers@bank.example"),
+    ("FromAddress", "A Bank <offers@bank.example>"),
+    ("FromAddress", "Banco \"Ágil\", S.A. <offers@bank.example>"),
+    ("FromAddress", "\"Banco Ágil, S.A.\" <o'hara+offers@mail.xn--bnk-sla.example>"),
+    ("ReplyToAddress", "بنك <service@bank.example>"),
+    ("ReturnPath", "bounces@bank.example"),
+    ("BrandName", "Banco Ágil, S.A. 🎁"),
+    ("PostalAddress", "Avenida da Liberdade 1, 1250-139 Lisboa"),
+    ("DefaultSubject", "For {{ customer.name }}: 5 % more, {{customer.tier}}"),
+    ("PublicUrl", "https://offers.bank.example"),
+    ("PublicUrl", "https://{api}.execute-api.eu-west-1.amazonaws.com/v1"),
+    ("PublicUrl", "http://127.0.0.1:4566/_aws/execute-api/{api}/v1"),
+    ("PublicUrl", "http://localhost:4566"),
+    ("SmtpUrl", "smtps://user:p%40ss@mail.bank.example:465"),
+    ("SmtpUrl", "smtp+starttls://mail.bank.example"),
+    ("SmtpUrl", "smtp://user:password@127.0.0.1:1025"),
+    ("SmtpUrl", "smtp://[2001:db8::1]:25"),
+    ("SmtpCertificateAuthority", "# Ours\n-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"),
+    ("SmsOptOutText", "Responda PARE para não receber mais"),
+    ("KmsKeyArn", "arn:aws:kms:eu-west-1:123456789012:key/mrk-1234abcd"),
+];
+
+#[test]
+fn bad_value_of_a_parameter_is_refused_when_the_stack_is_deployed() {
+    let template = template();
+    let parameters = template["Parameters"].as_mapping().unwrap();
+    let refused = refused();
+    let tried: BTreeSet<_> = refused.iter().map(|(name, _)| *name).collect();
+    let known: BTreeSet<_> = parameters.keys().map(|name| name.as_str().unwrap()).collect();
+    assert_eq!(tried, known, "every parameter has bad values here");
+    for (name, values) in &refused {
+        for value in values {
+            assert!(refusal(&parameters[*name], value).is_some(), "{name}={value:?}");
+        }
+    }
+    for (name, value) in ACCEPTED {
+        assert_eq!(refusal(&parameters[*name], value), None, "{name}={value:?}");
+    }
+    for (name, parameter) in parameters {
+        let default = &parameter["Default"];
+        let default = default.as_str().map_or_else(|| default.as_u64().unwrap().to_string(), str::to_owned);
+        assert_eq!(refusal(parameter, &default), None, "{name:?}");
+        // Without it, CloudFormation shows the pattern.
+        assert!(!parameter["ConstraintDescription"].is_null() || parameter["AllowedPattern"].is_null(), "{name:?}");
+    }
+}
+
+/// A function that cannot use a parameter names it by its variable, `FromAddress` by `FROM_ADDRESS`
+/// (`crates/runtime/src/settings.rs`).
+#[test]
+fn variable_of_a_parameter_is_named_after_it() {
+    let template = template();
+    let parameters = template["Parameters"].as_mapping().unwrap();
+    for (function, properties) in of_type(&resources(), "AWS::Serverless::Function") {
+        for (variable, value) in properties["Environment"]["Variables"].as_mapping().unwrap() {
+            let Some(parameter) = value.as_str().filter(|value| parameters.contains_key(*value)) else { continue };
+            let plain = variable.as_str().unwrap().replace('_', "");
+            assert!(plain.eq_ignore_ascii_case(parameter), "{function}: {plain} has the value of {parameter}");
+        }
+    }
+}
