@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use delivery::compose::mime::InvalidEmail;
 use delivery::{Email, RefusalKind, SendError, SmtpTransport, Transport};
 use futures::FutureExt;
 use jiff::Timestamp;
@@ -74,14 +75,7 @@ impl Server {
     }
 
     async fn send_until(&self, body: &str, until: Timestamp) -> Result<(), SendError> {
-        let message = Message::builder()
-            .from("offers@bank.example".parse().unwrap())
-            .to("asha@example.com".parse().unwrap())
-            .subject("Hello")
-            .body(body.to_owned())
-            .unwrap();
-        let email = Email::new(&message).unwrap();
-        self.transport.send(&email, until).await.map(drop)
+        self.transport.send(&email(body).unwrap(), until).await.map(drop)
     }
 
     /// What each connection has sent, once the server has read all of it.
@@ -89,6 +83,16 @@ impl Server {
         tokio::time::sleep(Duration::from_millis(50)).await;
         self.received.lock().unwrap().clone()
     }
+}
+
+fn email(body: &str) -> Result<Email, InvalidEmail> {
+    let message = Message::builder()
+        .from("offers@bank.example".parse().unwrap())
+        .to("asha@example.com".parse().unwrap())
+        .subject("Hello")
+        .body(body.to_owned())
+        .unwrap();
+    Email::new(&message)
 }
 
 /// Follows a script and then reads until the client closes the connection.
@@ -278,7 +282,11 @@ async fn message_above_the_size_limit_is_not_offered() {
 
 #[tokio::test]
 async fn text_cannot_end_the_message() {
-    for body in ["a\r.\r\nMAIL FROM:<x@y.example>", "a\n.\nMAIL", "a\n.\r\nMAIL", "a\r\n.\rMAIL", ".\r\nMAIL"] {
+    // With a bare CR there is no e-mail: SES would send it on. (`crates/smtp` repairs one by itself; its tests show that.)
+    for body in ["a\r.\r\nMAIL FROM:<x@y.example>", "a\r\n.\rMAIL"] {
+        assert_eq!(email(body).unwrap_err(), InvalidEmail::LineBreak);
+    }
+    for body in ["a\n.\nMAIL", "a\n.\r\nMAIL", ".\r\nMAIL"] {
         let server = Server::start(&[&[HELLO, MAIL, RCPT, DATA, DOT]]).await;
         server.send_until(body, Timestamp::MAX).await.unwrap();
         let received = server.received().await;

@@ -37,7 +37,7 @@ async fn send(plan: Plan) -> (Result<(), SendError>, Seen) {
     let scheme = if plan.step == Step::StartTls { "smtp+starttls" } else { "smtp" };
     let url = format!("{scheme}://{user}{}", listener.local_addr().unwrap());
     let email = email();
-    let expected = [&email.bytes()[..], b".\r\n"].concat();
+    let expected = [email.bytes(), b".\r\n"].concat();
     let server = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
         // Nothing is sent over another one.
