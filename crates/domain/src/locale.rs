@@ -1,5 +1,7 @@
 //! A customer's language and time zone.
 
+use std::borrow::Cow;
+
 use icu_locale_core::Locale;
 
 /// Maximum length of a language tag, in characters: what the longest registered ones need (RFC 5646, 4.4.1).
@@ -16,7 +18,7 @@ const LOCALE_LIMIT: usize = 35;
 pub fn parse_locale(string: &str) -> Result<String, String> {
     let tag = string.replace('_', "-");
     let canonical = if tag.len() <= LOCALE_LIMIT { Locale::normalize(&tag).ok() } else { None };
-    canonical.map(|canonical| canonical.into_owned()).ok_or_else(|| {
+    canonical.map(Cow::into_owned).ok_or_else(|| {
         "must be a language tag (BCP 47) such as pt-PT: a language of 2 or 3 letters, then perhaps a script and a region"
             .to_owned()
     })
