@@ -26,9 +26,11 @@
 //! | reading and writing items in a test | `dynamo::items`, `dynamo::plain` |
 //! | which tables there are | `template` |
 //! | time and random numbers | `clock`, `random` |
+//! | the event bus | `bus` |
 //! | offers | `offers` |
 //! | hashes of addresses | `hashes` |
 
+mod bus;
 pub mod clock;
 mod dynamo;
 mod hashes;
@@ -36,6 +38,7 @@ mod offers;
 mod random;
 mod template;
 
+pub use bus::{Bus, BusState, Published};
 pub use clock::Clock;
 pub use dynamo::plain::{number_set, string_set};
 pub use dynamo::{Dynamo, Fault, Hook};

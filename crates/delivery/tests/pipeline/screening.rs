@@ -9,7 +9,7 @@ use store::suppressions::Reason;
 
 use crate::bank::{Bank, sent};
 use crate::composer::COMPOSING;
-use crate::stored::{after, assert_has, hash_of, hash_of_address};
+use crate::stored::{after, assert_has, hash_of, hash_of_address, report};
 
 /// Checks that the customers have this outcome, for this reason, and that the provider and its rate were not used.
 fn assert_unsent(bank: &Bank, customers: &[&str], state: &str, reason: &str) {
