@@ -52,19 +52,19 @@ async fn unsubscribe_get_is_safe_and_post_takes_effect() {
     assert!(asha.text.contains("1 High Street, Springfield") && asha.html.contains("1 High Street, Springfield"));
 
     // A GET changes nothing: scanners and mail programs follow every link.
-    let page = Client::new().get(link).send().await.unwrap();
-    assert_eq!(page.status(), StatusCode::OK);
+    let shown = Client::new().get(link).send().await.unwrap();
+    assert_eq!(shown.status(), StatusCode::OK);
     for (header, value) in [
         ("content-type", "text/html; charset=utf-8"),
         ("cache-control", "no-store"),
         ("referrer-policy", "no-referrer"),
         ("x-content-type-options", "nosniff"),
     ] {
-        assert_eq!(page.headers()[header], value);
+        assert_eq!(shown.headers()[header], value);
     }
-    let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    let policy = shown.headers()["content-security-policy"].to_str().unwrap().to_owned();
     assert!(policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
-    assert!(page.text().await.unwrap().contains("Unsubscribe"));
+    assert!(shown.text().await.unwrap().contains("Unsubscribe"));
     assert_eq!(suppression(&bank, "asha").await, None);
     assert_eq!(push(&bank, "SECOND").await["sent"], 2);
 

@@ -172,7 +172,7 @@ mod tests {
     fn each_reason_not_to_send_has_its_outcome() {
         let (before, after) = ("2026-06-02T11:59:59.999Z", "2026-06-02T12:00:00Z");
         let all = json!(["email", "sms"]);
-        for (cancelled, now, recipients, has_address, expected) in [
+        for (cancelled, now, mut recipients, has_address, expected) in [
             (false, before, customer(all.clone()), true, None),
             (
                 true,
@@ -239,7 +239,6 @@ mod tests {
             ),
         ] {
             let id = "c-1".parse().unwrap();
-            let mut recipients = recipients;
             if !has_address {
                 recipients.hashes.clear();
             }
