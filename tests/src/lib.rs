@@ -30,9 +30,10 @@ use anyhow::Result;
 
 pub use bank::{
     Aws, Bank, Header, MOBILE_PREFIX, Mail, Processes, Queues, Tables, TextMessage, check_sum, commits_page, counts,
-    each_once, email_batch, id_of, push_stream_event, records_acceptance, sqs_event,
+    each_once, email_batch, id_of, push_stream_event, records_acceptance, sqs_event, unsubscribe_page,
 };
 pub use routes::{Route, routes};
+pub use unsubscribe_page::one_click;
 
 /// Timeout of [`wait_for`]. It is long, since it only ends a test that hangs. It is no promise of speed.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(240);
@@ -63,13 +64,6 @@ pub async fn wait_long_for<T>(what: &str, timeout: Duration, mut look: impl Asyn
 pub fn program(name: &str) -> PathBuf {
     let own = env::current_exe().expect("a test has a file");
     own.ancestors().nth(2).map(|folder| folder.join(name)).expect("it is in the target folder")
-}
-
-/// Unsubscribes as a mail program does it for its reader (RFC 8058, 3.2).
-pub async fn one_click(link: &str) -> reqwest::Response {
-    let form = "List-Unsubscribe=One-Click";
-    let post = reqwest::Client::new().post(link).header("content-type", "application/x-www-form-urlencoded");
-    post.body(form).send().await.expect("the page responds")
 }
 
 /// A file of this repository.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use end_to_end::unsubscribe_page::{form_token, page, post, subscribe_again};
 use end_to_end::{Bank, counts, id_of, one_click, wait_for};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
@@ -51,19 +52,19 @@ async fn unsubscribe_get_is_safe_and_post_takes_effect() {
     assert!(asha.text.contains("1 High Street, Springfield") && asha.html.contains("1 High Street, Springfield"));
 
     // A GET changes nothing: scanners and mail programs follow every link.
-    let page = Client::new().get(link).send().await.unwrap();
-    assert_eq!(page.status(), StatusCode::OK);
+    let shown = Client::new().get(link).send().await.unwrap();
+    assert_eq!(shown.status(), StatusCode::OK);
     for (header, value) in [
         ("content-type", "text/html; charset=utf-8"),
         ("cache-control", "no-store"),
         ("referrer-policy", "no-referrer"),
         ("x-content-type-options", "nosniff"),
     ] {
-        assert_eq!(page.headers()[header], value);
+        assert_eq!(shown.headers()[header], value);
     }
-    let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    let policy = shown.headers()["content-security-policy"].to_str().unwrap().to_owned();
     assert!(policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
-    assert!(page.text().await.unwrap().contains("Unsubscribe"));
+    assert!(shown.text().await.unwrap().contains("Unsubscribe"));
     assert_eq!(suppression(&bank, "asha").await, None);
     assert_eq!(push(&bank, "SECOND").await["sent"], 2);
 
@@ -85,13 +86,41 @@ async fn unsubscribe_get_is_safe_and_post_takes_effect() {
     assert_eq!((&fourth["sent"], &fourth["optedOut"]), (&json!(1), &json!(1)), "{fourth}");
 
     // The customer subscribes again on their own page.
-    let page = Client::new().get(link).send().await.unwrap().text().await.unwrap();
-    assert!(page.contains("You are unsubscribed") && page.contains("subscribe"), "{page}");
-    let form = [("subscribe", "again")];
-    let response = Client::new().post(link).form(&form).send().await.unwrap();
-    assert!(response.text().await.unwrap().contains("Welcome back"));
+    assert!(page(link).await.contains("You are unsubscribed"));
+    assert!(subscribe_again(link).await.text().await.unwrap().contains("Welcome back"));
     assert_eq!(push(&bank, "FIFTH").await["sent"], 2);
     assert_eq!(bank.mail_count().await, BTreeMap::from([("asha".into(), 3), ("ines".into(), 5)]));
+}
+
+#[tokio::test]
+async fn subscribing_again_takes_the_page_and_no_forwarded_mail() {
+    let _keys = KEYS.read().await;
+    let bank = Bank::open();
+    bank.put_customers(&[bank.customer("asha", &json!({})), bank.customer("ines", &json!({}))]).await;
+    push(&bank, "FIRST").await;
+    let (asha, ines) = (read_unsubscribe_link(&bank, "asha").await, read_unsubscribe_link(&bank, "ines").await);
+    for link in [&asha, &ines] {
+        assert_eq!(one_click(link).await.status(), StatusCode::OK);
+    }
+    let of_ines = form_token(&page(&ines).await);
+    let of_the_link = asha.rsplit('/').next().unwrap();
+    // What a form without a token of this page asks for is refused, with a form that works.
+    let mut fresh = String::new();
+    for token in ["again", "", &of_ines, of_the_link] {
+        let refused = post(&asha, &format!("subscribe={token}")).await;
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN, "{token}");
+        fresh = form_token(&refused.text().await.unwrap());
+        assert!(page(&asha).await.contains("You are unsubscribed"), "{token}");
+    }
+    // A body that asks for both unsubscribes.
+    let both = format!("subscribe={fresh}&List-Unsubscribe=One-Click");
+    assert_eq!(post(&asha, &both).await.status(), StatusCode::OK);
+    assert!(page(&asha).await.contains("You are unsubscribed"));
+    assert_eq!(push(&bank, "SECOND").await["optedOut"], 2);
+
+    assert_eq!(post(&asha, &format!("subscribe={fresh}")).await.status(), StatusCode::OK);
+    assert_eq!(post(&asha, &both).await.status(), StatusCode::OK);
+    assert!(page(&asha).await.contains("You are unsubscribed"), "also if the customer was subscribed");
 }
 
 #[tokio::test]
@@ -161,13 +190,13 @@ async fn forged_unsubscribe_links_all_get_the_same_404() {
     let (asha, ines) = (read_unsubscribe_link(&bank, "asha").await, read_unsubscribe_link(&bank, "ines").await);
     let (base, asha) = asha.rsplit_once('/').unwrap();
     let (_, ines) = ines.rsplit_once('/').unwrap();
-    let (_, signature) = asha.rsplit_once('.').unwrap();
-    let (of_ines, _) = ines.rsplit_once('.').unwrap();
+    let half = asha.len() / 2;
     let mut responses = Vec::new();
     for token in [
         &asha[..asha.len() - 1],
-        &asha[..asha.len() - signature.len()],
-        &format!("{of_ines}.{signature}"),
+        &asha[..half],
+        "k1.",
+        &format!("{}{}", &ines[..half], &asha[half..]),
         &asha.replacen("k1.", "k9.", 1),
         &format!("{asha}x"),
         "x",

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use aws_sdk_cloudformation::types::{Parameter, StackStatus};
 use end_to_end::aws_proxy::{AwsCall, AwsProxy, ProxyAction};
+use end_to_end::unsubscribe_page::{one_click, subscribe_again};
 use end_to_end::{Bank, id_of, wait_for};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -45,9 +47,14 @@ impl<'a> Subscriber<'a> {
         Self { bank, queue, heard: Vec::new() }
     }
 
-    /// The events received about an offer, by kind, without duplicates. All received events are checked against their
-    /// schemas.
+    /// The events received about an offer, by kind, without duplicates.
     async fn events_of(&mut self, offer: &str) -> BTreeMap<String, Vec<Value>> {
+        self.events_with("/offer/id", offer).await
+    }
+
+    /// The events received whose detail has this value, by kind, without duplicates. All received events are checked
+    /// against their schemas.
+    async fn events_with(&mut self, pointer: &str, value: &str) -> BTreeMap<String, Vec<Value>> {
         let sqs = aws_sdk_sqs::Client::new(&self.bank.stack.sdk_config());
         loop {
             let call = sqs.receive_message().queue_url(&self.queue).max_number_of_messages(10);
@@ -65,7 +72,8 @@ impl<'a> Subscriber<'a> {
         }
         // As the documentation asks of subscribers: an event that is delivered again has the same id.
         let mut by_kind = BTreeMap::<_, Vec<Value>>::new();
-        for event in self.heard.iter().filter(|event| event["detail"]["offer"]["id"] == offer) {
+        let is_wanted = |event: &&Value| event["detail"].pointer(pointer).is_some_and(|found| found == value);
+        for event in self.heard.iter().filter(is_wanted) {
             let heard = by_kind.entry(event["detail-type"].as_str().unwrap().to_owned()).or_default();
             if heard.iter().all(|earlier| earlier["id"] != event["detail"]["id"]) {
                 heard.push(event["detail"].clone());
@@ -191,6 +199,56 @@ async fn pushes_continue_while_the_bus_is_down_and_events_follow_later() {
     once(&heard, "offer.created");
     assert_eq!(bank.sweep(&offer).await["published"], 0, "the mark is cleared");
     bank.aws().set_environment("push", "AWS_ENDPOINT_URL_EVENTBRIDGE", None).await;
+}
+
+#[tokio::test]
+async fn events_report_what_customers_decide() {
+    let _guard = BUS.lock().await;
+    let bank = Bank::open();
+    let mut subscriber = Subscriber::new(&bank).await;
+    bank.put_customers(&[bank.customer("asha", &json!({})), bank.customer("ines", &json!({}))]).await;
+    let offer = bank.post_offer(&json!({"code": "DECIDE", "description": "Hello"})).await;
+    bank.wait_until_completed(&offer).await;
+    let mail = bank.mail().await;
+    let link_of = |who: &str| {
+        let mail = mail.iter().find(|mail| mail.to == bank.address(who));
+        mail.expect("the customer has mail").unsubscribe_link().to_owned()
+    };
+    let (asha, ines) = (link_of("asha"), link_of("ines"));
+    for _ in 0..3 {
+        assert_eq!(one_click(&asha).await.status(), 200);
+    }
+    assert_eq!(subscribe_again(&asha).await.status(), 200);
+    // Of what comes later, the event shows that no other one of the first customer is still to come.
+    assert_eq!(one_click(&ines).await.status(), 200);
+    wait_for("the events about the customers", async || {
+        let heard = subscriber.events_with("/customer/id", &bank.id("ines")).await;
+        ensure!(heard.contains_key("customer.unsubscribed"), "{:?}", heard.keys());
+        let heard = subscriber.events_with("/customer/id", &bank.id("asha")).await;
+        ensure!(heard.contains_key("customer.resubscribed"), "{:?}", heard.keys());
+        Ok(())
+    })
+    .await;
+    let heard = subscriber.events_with("/customer/id", &bank.id("asha")).await;
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    let (left, back) = (once(&heard, "customer.unsubscribed"), once(&heard, "customer.resubscribed"));
+    for event in [left, back] {
+        assert_eq!((&event["customer"], &event["channel"]), (&json!({"id": bank.id("asha")}), &json!("email")));
+    }
+    let at = |event: &Value| event["at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert!(at(left) < at(back), "{heard:?}");
+
+    // What the stream lost is published again from the table, with the same ids.
+    let (since, until) = (at(left) - Duration::from_secs(60), at(back) + Duration::from_secs(60));
+    subscriber.heard.clear();
+    let call = json!({"publishEvents": {"since": since.to_string(), "until": until.to_string()}});
+    assert_eq!(bank.invoke("feedback", &call).await.unwrap(), json!({"actedOn": true}));
+    wait_for("the events to come again", async || {
+        let again = subscriber.events_with("/customer/id", &bank.id("asha")).await;
+        ensure!(again == heard, "{again:?}");
+        Ok(())
+    })
+    .await;
 }
 
 mod enforced_roles {

@@ -201,6 +201,10 @@ async fn consent_and_feedback(samples: &mut Samples<'_>) {
     // Mail to the return path. The samples have no tag, so nothing follows from them.
     assert_eq!(samples.invoke("feedback-returned-mail").await, json!({"batchItemFailures": []}));
     assert_eq!(samples.invoke("feedback-inbound").await, json!({"actedOn": false}));
+    // Events about customers, from the table's stream; and those that the stream lost. None is of that time.
+    assert_eq!(samples.invoke("feedback-customer-event").await, json!({"batchItemFailures": []}));
+    assert_eq!(samples.invoke("feedback-events-given-up").await, json!({"actedOn": false}));
+    assert_eq!(samples.invoke("feedback-publish-events").await, json!({"actedOn": false}));
     let (status, lifted) = samples.http("customer-suppressions-lift").await;
     assert_eq!((status, &lifted["dryRun"]), (200, &json!(true)), "{lifted}");
     // SNS's delivery log of a text.

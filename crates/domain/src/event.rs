@@ -1,12 +1,13 @@
 //! The events that other services may subscribe to on the bus, each with a version and a JSON schema (`docs/events`).
 //!
-//! They name offers and pushes and hold counts, but never a customer. Fields are only ever added within a version.
+//! Events about offers and pushes hold counts and name no customer. Events about a customer have the bank's own id, and
+//! no address. Fields are only ever added within a version.
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::channel::Channels;
-use crate::ids::{OfferId, PushId};
+use crate::channel::{Channel, Channels};
+use crate::ids::{CustomerId, OfferId, PushId};
 use crate::offer::Offer;
 use crate::push::{OutcomeCounts, PushState};
 use crate::wire_enum;
@@ -141,6 +142,46 @@ impl Event {
             offer: offer.into(),
             push: Some(push),
         }
+    }
+}
+
+/// What happened to a customer's subscription to a channel, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomerChange {
+    pub kind: CustomerEventKind,
+    pub customer: CustomerId,
+    pub channel: Channel,
+    /// The offer whose message it is about, if that is known.
+    pub offer: Option<OfferId>,
+    /// When it happened.
+    pub at: Timestamp,
+}
+
+/// The detail of an event about a customer, as subscribers read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CustomerEvent {
+    version: u32,
+    id: String,
+    customer: Reference<CustomerId>,
+    channel: Channel,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offer: Option<Reference<OfferId>>,
+    at: Timestamp,
+}
+
+/// What an event refers to. An object, so that fields can be added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Reference<I> {
+    id: I,
+}
+
+impl CustomerEvent {
+    /// The detail of a change, of which the kind is not a part. `id` is the same each time the event is published.
+    pub fn new(id: &str, change: &CustomerChange) -> Self {
+        let CustomerChange { kind: _, customer, channel, offer, at } = change.clone();
+        let (customer, offer) = (Reference { id: customer }, offer.map(|id| Reference { id }));
+        Self { version: VERSION, id: id.to_owned(), customer, channel, offer, at }
     }
 }
 

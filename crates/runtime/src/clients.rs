@@ -10,6 +10,7 @@ use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig};
 use domain::Sources;
 use store::OpenTable;
 
+use crate::bus::EventBus;
 use crate::connections::{FreshConnections, https};
 use crate::hash_keys::HashKeys;
 use crate::queue::Queue;
@@ -109,6 +110,15 @@ impl Aws {
     pub fn queue(&self, setting: &'static str) -> Result<Queue, SettingError> {
         let client = self.sqs.get_or_init(|| aws_sdk_sqs::Client::new(&self.config));
         Ok(Queue::new(client.clone(), settings::required::<String>(setting)?))
+    }
+
+    /// The event bus that the setting names.
+    ///
+    /// # Errors
+    /// If the setting is missing.
+    pub fn event_bus(&self) -> Result<EventBus, SettingError> {
+        let name = settings::required::<String>("EVENT_BUS")?;
+        Ok(EventBus::new(aws_sdk_eventbridge::Client::new(&self.config), name))
     }
 
     /// The value of a secret.

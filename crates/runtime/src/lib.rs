@@ -9,12 +9,14 @@
 //! | how the keys of unsubscribe links are read and cached | [`keys`] |
 //! | how the key of hashes is read | [`hash_keys`] |
 //! | how messages are queued | [`queue`] |
+//! | how events reach the bus | [`bus`] |
 //! | how the messages of an SQS event are handled, and which are redelivered | [`records`] |
 //! | the system's clock and random numbers | [`sources`] |
 //! | the deadline of an invocation | [`deadline`] |
 //! | the form of log lines and their fields | [`telemetry`] |
 //! | how metrics are emitted | [`metrics`] |
 
+pub mod bus;
 pub mod clients;
 mod connections;
 pub mod deadline;
@@ -29,6 +31,7 @@ pub mod telemetry;
 #[cfg(test)]
 mod test_server;
 
+pub use bus::EventBus;
 pub use clients::Aws;
 pub use deadline::Deadline;
 pub use hash_keys::HashKeys;

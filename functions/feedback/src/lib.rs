@@ -1,6 +1,7 @@
 //! The function `feedback`: acts on what is reported after a provider has accepted a message. Addresses that bounce,
 //! recipients who complain and numbers that opt out are suppressed. Reports about e-mail are recorded on the delivery as
-//! well; SNS does not report which delivery a text message belongs to.
+//! well; SNS does not report which delivery a text message belongs to. It also publishes the events about customers that
+//! the Suppressions table holds, as the table's stream brings them.
 //!
 //! # Layout
 //! | to change | open |
@@ -11,8 +12,10 @@
 //! | how a report is read from such mail | `mail` |
 //! | what follows from it | `returned` |
 //! | which lines of SNS's log suppress a number | `sms_log` |
+//! | how events about customers reach the bus | `customer_events` |
 //! | what an error may say of a payload that cannot be parsed | `payload` |
 
+mod customer_events;
 mod event;
 mod mail;
 mod payload;
@@ -30,7 +33,8 @@ use domain::unsubscribe::KeyRing;
 use domain::{HashKey, Sources};
 use futures::future::BoxFuture;
 use lambda_runtime::Error;
-use runtime::{HashKeys, records};
+use runtime::bus::BusError;
+use runtime::{EventBus, HashKeys, records};
 use serde_json::{Value, json};
 use store::deliveries::{DeliveryId, FeedbackResult};
 use store::suppressions::{BounceResult, BounceRule, Notified, Reason, Report};
@@ -62,6 +66,8 @@ pub struct App {
     pub ring: RingSource,
     /// Mail to the return path.
     pub objects: ObjectSource,
+    /// Where events about customers go.
+    pub bus: EventBus,
 }
 
 /// Why an event must be delivered again.
@@ -71,6 +77,8 @@ enum FeedbackError {
     Event(#[from] InvalidPayload),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Bus(#[from] BusError),
     #[error("the signing keys cannot be read: {0}")]
     Keys(String),
     #[error("mail to the return path cannot be read from its bucket: {0}")]
@@ -103,11 +111,12 @@ impl From<Verdict> for Effect {
 }
 
 impl App {
-    /// Handles an invocation: events of SES and mail to the return path from their queue, a single one of them, or lines
-    /// of SNS's log.
+    /// Handles an invocation: events of SES and mail to the return path from their queue, a single one of them, lines of
+    /// SNS's log, or records of the Suppressions table's stream.
     ///
     /// # Errors
-    /// If the payload is unknown or cannot be acted on. Messages of a queue that fail are named in the response.
+    /// If the payload is unknown or cannot be acted on. Messages of a queue and records of a stream that fail are named
+    /// in the response.
     pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
         // Boxed: inside a caller's own futures, these exceed the compiler's depth limit for layouts.
         Box::pin(self.dispatch(payload)).await
@@ -117,6 +126,9 @@ impl App {
         if payload.get("awslogs").is_some() {
             let logs: LogsEvent = parse_value(&payload)?;
             return Ok(json!({"suppressed": self.handle_sms_log(logs).await?}));
+        }
+        if customer_events::is_stream(&payload) {
+            return Ok(serde_json::to_value(self.publish_stream(&payload).await)?);
         }
         let is_queue = payload.pointer("/Records/0/eventSource").is_some_and(|source| source == "aws:sqs");
         if !is_queue {
@@ -140,6 +152,7 @@ impl App {
                     let mail = (self.objects)(bucket, key).await.map_err(FeedbackError::Object)?;
                     self.handle_mail(&mail, &recipients).await?
                 }
+                Source::StoredEvents(stored) => self.publish_period(&stored).await?,
             };
         }
         Ok(acted_on)

@@ -22,6 +22,7 @@ async fn main() -> Result<(), Error> {
         hash_keys: aws.hash_keys()?,
         ring: ring(&aws)?,
         objects: objects(&aws),
+        bus: aws.event_bus()?,
     };
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| app.handle(event.payload).await)).await
 }

@@ -1,11 +1,16 @@
-//! What a message of the queue holds: an event of SES, mail to the return path, or where such mail is stored.
+//! What a message of the queue holds: an event of SES, mail to the return path, or where such mail is stored; or, once
+//! dead letters are sent again, which records of the stream were given up.
+
+use std::ops::Range;
 
 use data_encoding::BASE64;
 use domain::return_path::ReturnTag;
+use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::customer_events;
 use crate::payload::{InvalidPayload, parse_value};
 
 /// What there is to act on.
@@ -22,6 +27,8 @@ pub(crate) enum Source {
         /// The envelope's recipients, if they are known.
         recipients: Vec<String>,
     },
+    /// Events about customers that were stored in this period, to publish once more.
+    StoredEvents(Range<Timestamp>),
 }
 
 #[derive(Deserialize)]
@@ -108,6 +115,9 @@ fn parse_plain_json(payload: Value) -> Result<Vec<Source>, InvalidPayload> {
     }
     if payload.get("receipt").is_some() {
         return Ok(received(parse_value(&payload)?).into_iter().collect());
+    }
+    if let Some(stored) = customer_events::period(&payload)? {
+        return Ok(vec![Source::StoredEvents(stored)]);
     }
     // S3 sends it when the notification is configured.
     if payload.get("Event").is_some_and(|event| event == "s3:TestEvent") {

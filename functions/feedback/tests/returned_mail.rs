@@ -11,11 +11,12 @@ use domain::unsubscribe::KeyRing;
 use domain::{AddressHash, Channel, CustomerId, OfferId, PushId, ReturnPath, TransportId};
 use feedback::App;
 use futures::FutureExt;
+use runtime::EventBus;
 use serde_json::{Value, json};
 use store::deliveries::{ClaimResult, DeliveryId, FinalOutcome, ResendPolicy, Route};
 use store::suppressions::{BounceRule, Reason};
 use store::{Deliveries, Suppressions};
-use testing::{Clock, Dynamo, OFFER};
+use testing::{Bus, Clock, Dynamo, OFFER};
 
 const SECRET: &str = r#"{"current": "k1", "k1": "0123456789012345678901234567890123456789"}"#;
 const NEWER: &str = r#"{"current": "k2", "k2": "abcdefghijabcdefghijabcdefghijabcdefghij"}"#;
@@ -66,6 +67,7 @@ impl World {
             rule: BounceRule::new(3, 14).unwrap(),
             ring: Box::new(move |_| std::future::ready(Ok(keys.clone())).boxed()),
             objects: Box::new(|_, _| std::future::ready(Err("no such bucket".to_owned())).boxed()),
+            bus: EventBus::new(Bus::default().client(), "events"),
         };
         Self { dynamo, clock, app }
     }

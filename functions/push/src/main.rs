@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::Channel;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use push::{App, Publisher, PushStarter};
-use runtime::{Aws, Deadline, settings, telemetry};
+use runtime::{Aws, Deadline, telemetry};
 use serde_json::Value;
 
 #[tokio::main]
@@ -19,12 +19,7 @@ async fn main() -> Result<(), Error> {
         customers: aws.table()?,
         audience_queue: aws.queue("AUDIENCE_QUEUE_URL")?,
     };
-    let publisher = Publisher {
-        offers: starter.offers.clone(),
-        pushes: starter.pushes.clone(),
-        bus: aws_sdk_eventbridge::Client::new(aws.config()),
-        bus_name: settings::required("EVENT_BUS")?,
-    };
+    let publisher = Publisher { offers: starter.offers.clone(), pushes: starter.pushes.clone(), bus: aws.event_bus()? };
     let channels =
         BTreeMap::from([(Channel::Email, aws.queue("EMAIL_QUEUE_URL")?), (Channel::Sms, aws.queue("SMS_QUEUE_URL")?)]);
     let app = &App::new(starter, publisher, channels);

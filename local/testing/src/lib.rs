@@ -26,10 +26,12 @@
 //! | reading and writing items in a test | `dynamo::items`, `dynamo::plain` |
 //! | which tables there are | `template` |
 //! | time and random numbers | `clock`, `random` |
+//! | the event bus | `bus` |
 //! | offers | `offers` |
 //! | hashes of addresses | `hashes` |
 //! | starting a function's program | `start` |
 
+mod bus;
 pub mod clock;
 mod dynamo;
 mod hashes;
@@ -38,6 +40,7 @@ mod random;
 mod start;
 mod template;
 
+pub use bus::{Bus, BusState, Published};
 pub use clock::Clock;
 pub use dynamo::plain::{number_set, string_set};
 pub use dynamo::{Dynamo, Fault, Hook};

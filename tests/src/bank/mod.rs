@@ -16,6 +16,7 @@
 //! | messages and stream records that a test makes itself | `messages` |
 //! | raw calls to AWS: IAM, Lambda, secrets | `aws` |
 //! | processes that run functions | `processes` |
+//! | the unsubscribe page | `unsubscribe_page` |
 
 mod aws;
 mod customers;
@@ -26,6 +27,7 @@ mod offers;
 mod processes;
 mod queues;
 mod tables;
+pub mod unsubscribe_page;
 
 use std::env;
 use std::path::PathBuf;

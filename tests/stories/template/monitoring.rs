@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use super::{each, named, of_type, resources, statements_of, template};
+use super::{each, events, named, of_type, resources, statements_of, template};
 
 /// CloudWatch charges nothing for an account's first three dashboards if they have at most 50 metrics.
 const DASHBOARD_METRICS: usize = 50;
@@ -46,6 +46,9 @@ fn alarms_watch_dead_letters_old_messages_and_failing_functions() {
     }
     for (name, _) in of_type(&resources, "AWS::Serverless::Function") {
         assert!(is_watched("Errors", name), "{name}");
+    }
+    for (name, ..) in events(&resources, "DynamoDB") {
+        assert!(is_watched("IteratorAge", name), "{name} reads a stream");
     }
 }
 

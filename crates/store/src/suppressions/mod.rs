@@ -51,6 +51,7 @@ use crate::table::{Consistency, Table};
 
 pub use bounces::{BounceResult, BounceRule, InvalidBounceRule, UnknownAddressResult};
 pub use bulk::{BulkReason, Lifted, Selection};
+pub use events::{EVENT_SEGMENTS, StoredEvent, UnreadableEvent};
 pub use opt_outs::OptOut;
 pub use reports::{Notified, Report};
 

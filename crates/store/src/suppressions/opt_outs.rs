@@ -1,12 +1,11 @@
 //! What the unsubscribe page reads and writes: the opt-out of a customer, and of the address that the link was sent to.
 
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem};
-use domain::event::CustomerEventKind;
+use domain::event::{CustomerChange, CustomerEventKind};
 use domain::unsubscribe::Subscription;
 use domain::{CustomerHash, HashKey};
 use jiff::Timestamp;
 
-use super::events::CustomerEvent;
 use super::{Reason, SuppressionItem, Suppressions, opt_out_key};
 use crate::StoreError;
 use crate::attributes::{millis, partition_key, text};
@@ -110,6 +109,6 @@ impl Stored {
     }
 }
 
-fn event(kind: CustomerEventKind, of: &Subscription, at: Timestamp) -> CustomerEvent {
-    CustomerEvent { kind, customer: of.customer.clone(), channel: of.channel, offer: None, at }
+fn event(kind: CustomerEventKind, of: &Subscription, at: Timestamp) -> CustomerChange {
+    CustomerChange { kind, customer: of.customer.clone(), channel: of.channel, offer: None, at }
 }

@@ -1,11 +1,10 @@
 //! What providers report: bounces, complaints, and numbers that opted out at SNS.
 
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
-use domain::event::CustomerEventKind;
+use domain::event::{CustomerChange, CustomerEventKind};
 use domain::{AddressHash, Channel, CustomerHash, CustomerId, OfferId};
 use jiff::Timestamp;
 
-use super::events::CustomerEvent;
 use super::{Reason, Suppressions, report_key};
 use crate::StoreError;
 use crate::attributes::{millis, partition_key, text};
@@ -71,11 +70,11 @@ impl Suppressions {
     }
 }
 
-fn event(Notified { offer, customer, channel, .. }: &Notified, reason: Reason, at: Timestamp) -> CustomerEvent {
+fn event(Notified { offer, customer, channel, .. }: &Notified, reason: Reason, at: Timestamp) -> CustomerChange {
     let kind = match reason {
         Reason::OptedOut => CustomerEventKind::Unsubscribed,
         Reason::Bounced => CustomerEventKind::Bounced,
         Reason::Complained => CustomerEventKind::Complained,
     };
-    CustomerEvent { kind, customer: customer.clone(), channel: *channel, offer: Some(*offer), at }
+    CustomerChange { kind, customer: customer.clone(), channel: *channel, offer: Some(*offer), at }
 }

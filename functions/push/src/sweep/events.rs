@@ -37,7 +37,7 @@ pub(super) async fn publish_overdue(
                 error.log(push);
                 report.failed += 1;
                 // Otherwise each of the others would wait for its own timeout. The next sweep begins with them.
-                if matches!(error, PublishError::Unavailable(_)) {
+                if error.is_bus_unavailable() {
                     return Ok(Completion::Complete);
                 }
             }

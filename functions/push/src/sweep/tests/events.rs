@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use testing::Fault;
+use testing::{BusState, Fault};
 
 use super::super::report::Swept;
-use super::services::BusState;
 use super::world::{OFFER, World, minutes, pass, push};
 
 /// The id of the event that a push is completed.
@@ -102,7 +101,7 @@ async fn an_unavailable_bus_is_waited_for_once_a_sweep_and_next_with_another_eve
     for state in [BusState::Unavailable, BusState::Hanging] {
         let world = completed_pushes([2, 3]).await;
         pass(minutes(2)).await;
-        world.bus.set(state);
+        world.bus.set(state.clone());
         for number in [2, 3, 2] {
             let error = world.sweep().await.unwrap_err();
             assert!(error.to_string().contains("overdue events (1 failed)"), "{error}");

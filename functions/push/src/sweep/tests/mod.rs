@@ -4,7 +4,7 @@
 //! | to change | open |
 //! |---|---|
 //! | the stack of a test, and the functions around the sweep | `world` |
-//! | the queues and the bus | `services` |
+//! | the queues | `services` |
 //! | what runs independently of what; what is left to the next sweep | `duties` |
 //! | slices that are queued again, scanned again or marked | `slices` |
 //! | what counts as an empty queue | `depths` |

@@ -1,7 +1,6 @@
-//! SQS and EventBridge in memory, behind the SDK's own clients.
+//! SQS in memory, behind the SDK's own client.
 
 use std::collections::BTreeMap;
-use std::future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -79,96 +78,6 @@ impl HttpConnector for Queues {
         let (operation, request) = read(&request);
         HttpConnectorFuture::ready(Ok(response(200, &self.respond(&operation, &request))))
     }
-}
-
-/// What the bus does with events.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum BusState {
-    #[default]
-    Accepting,
-    /// It takes calls, but rejects every event.
-    Rejecting,
-    /// Every call fails.
-    Unavailable,
-    /// No call returns.
-    Hanging,
-}
-
-/// The event bus. Clones are the same bus.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Bus(Arc<Mutex<BusInner>>);
-
-#[derive(Debug, Default)]
-struct BusInner {
-    state: BusState,
-    tried: Vec<String>,
-    accepted: Vec<Value>,
-}
-
-impl Bus {
-    pub(super) fn client(&self) -> aws_sdk_eventbridge::Client {
-        aws_sdk_eventbridge::Client::new(&config(self.clone()))
-    }
-
-    pub(super) fn set(&self, state: BusState) {
-        self.inner().state = state;
-    }
-
-    /// The ids of the accepted events since this was last called, in order.
-    pub(super) fn take_accepted(&self) -> Vec<String> {
-        std::mem::take(&mut self.inner().accepted).into_iter().map(|event| id(&event)).collect()
-    }
-
-    /// The ids of the events that it received since this was last called, whether it accepted them or not. A call that
-    /// the client repeats counts once.
-    pub(super) fn take_tried(&self) -> Vec<String> {
-        std::mem::take(&mut self.inner().tried)
-    }
-
-    fn respond(&self, request: &Value) -> Option<HttpResponse> {
-        let mut inner = self.inner();
-        let entries = request["Entries"].as_array().expect("a call has entries");
-        let events: Vec<Value> = entries
-            .iter()
-            .map(|entry| serde_json::from_str(entry["Detail"].as_str().expect("an event has details")))
-            .collect::<Result<_, _>>()
-            .expect("details are JSON");
-        let state = inner.state;
-        inner.tried.extend(events.iter().map(id));
-        inner.tried.dedup();
-        let results = |result: Value| json!({"FailedEntryCount": 0, "Entries": vec![result; events.len()]});
-        match state {
-            BusState::Accepting => {
-                let body = results(json!({"EventId": "1"}));
-                inner.accepted.extend(events);
-                Some(response(200, &body))
-            }
-            BusState::Rejecting => {
-                Some(response(200, &results(json!({"ErrorCode": "Rejected", "ErrorMessage": "rejected by the test"}))))
-            }
-            BusState::Unavailable => Some(response(500, &json!({"__type": "InternalException"}))),
-            BusState::Hanging => None,
-        }
-    }
-
-    fn inner(&self) -> MutexGuard<'_, BusInner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl HttpConnector for Bus {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let (operation, request) = read(&request);
-        assert_eq!(operation, "PutEvents");
-        match self.respond(&request) {
-            Some(response) => HttpConnectorFuture::ready(Ok(response)),
-            None => HttpConnectorFuture::new(future::pending()),
-        }
-    }
-}
-
-fn id(event: &Value) -> String {
-    event["id"].as_str().expect("an event has an id").to_owned()
 }
 
 fn read(request: &HttpRequest) -> (String, Value) {

@@ -7,18 +7,19 @@ use domain::push::{OutcomeCounts, ScanCounts};
 use domain::queue::{AudienceMessage, Batch, ChannelMessage};
 use domain::{Channel, Offer, OfferId, PushId, Sources, TraceId};
 use jiff::Timestamp;
+use runtime::EventBus;
 use serde_json::{Value, json};
 use store::offers::PushRequest;
 use store::pushes::{Plan, Push, Report, ReportResult, ScanStep, SliceScan};
 use store::{Customers, Offers, Pushes};
 pub(super) use testing::OFFER;
-use testing::{Clock, Dynamo, Fault};
+use testing::{Bus, Clock, Dynamo, Fault};
 
 use super::super::Sweeper;
 use super::super::report::{SweepError, Swept};
 use super::super::time::MIN_TIME_PER_ITEM;
 use super::super::time::tests::deadline;
-use super::services::{Bus, Queues};
+use super::services::Queues;
 use crate::publish::Publisher;
 use crate::start::PushStarter;
 
@@ -250,8 +251,7 @@ fn sweeper(dynamo: &Dynamo, queues: &Queues, bus: &Bus, sources: &Sources) -> Sw
     let publisher = Publisher {
         offers: starter.offers.clone(),
         pushes: starter.pushes.clone(),
-        bus: bus.client(),
-        bus_name: "events".to_owned(),
+        bus: EventBus::new(bus.client(), "events"),
     };
     let channels = Channel::ALL.into_iter().map(|channel| (channel, queues.queue(channel.as_str())));
     Sweeper::new(starter, channels.collect::<BTreeMap<_, _>>(), publisher)
