@@ -11,10 +11,12 @@
 //! | how a report is read from such mail | `mail` |
 //! | what follows from it | `returned` |
 //! | which lines of SNS's log suppress a number | `sms_log` |
+//! | how long an invocation migrates hashes | `migration` |
 //! | what an error may say of a payload that cannot be parsed | `payload` |
 
 mod event;
 mod mail;
+mod migration;
 mod payload;
 mod returned;
 mod sms_log;
@@ -103,8 +105,8 @@ impl From<Verdict> for Effect {
 }
 
 impl App {
-    /// Handles an invocation: events of SES and mail to the return path from their queue, a single one of them, or lines
-    /// of SNS's log.
+    /// Handles an invocation: events of SES and mail to the return path from their queue, a single one of them, lines of
+    /// SNS's log, or the schedule of the migration of hashes.
     ///
     /// # Errors
     /// If the payload is unknown or cannot be acted on. Messages of a queue that fail are named in the response.
@@ -114,6 +116,9 @@ impl App {
     }
 
     async fn dispatch(&self, payload: Value) -> Result<Value, Error> {
+        if migration::is_asked_for(&payload) {
+            return Ok(self.migrate().await?);
+        }
         if payload.get("awslogs").is_some() {
             let logs: LogsEvent = parse_value(&payload)?;
             return Ok(json!({"suppressed": self.handle_sms_log(logs).await?}));

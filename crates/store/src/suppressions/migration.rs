@@ -30,8 +30,6 @@ use crate::table::{Conditional, Consistency, never_own};
 const STATE: &str = "migration#state";
 /// How long the migration moves nothing at first.
 const WAIT: SignedDuration = SignedDuration::from_hours(1);
-/// Items that one step reads.
-const PAGE: i32 = 200;
 /// Items that are moved at the same time.
 const CONCURRENCY: usize = 16;
 /// Attempts at moving an item that others change. The next pass tries again.
@@ -144,9 +142,9 @@ impl Old {
 }
 
 impl Suppressions {
-    /// One step of the migration: reads one page of the table, and migrates what is old in it. Repeated steps continue
+    /// One step of the migration: reads a page of up to so many items, and migrates what is old in it. Repeated steps continue
     /// where the last one ended, also in another invocation; at the same time, they do no harm.
-    pub async fn migrate_page(&self, hash_key: &HashKey) -> Result<MigrationStep, StoreError> {
+    pub async fn migrate_page(&self, hash_key: &HashKey, page: i32) -> Result<MigrationStep, StoreError> {
         if self.is_migrated() {
             return Ok(MigrationStep::Finished);
         }
@@ -159,7 +157,7 @@ impl Suppressions {
         if self.table.now() < starts_at {
             return Ok(MigrationStep::Waiting(starts_at));
         }
-        let (items, cursor) = self.scan_old(state.cursor.clone()).await?;
+        let (items, cursor) = self.scan_old(state.cursor.clone(), page).await?;
         let migrated = stream::iter(items)
             .map(async |item| self.migrate(item, hash_key).await)
             .buffer_unordered(CONCURRENCY)
@@ -213,14 +211,14 @@ impl Suppressions {
     }
 
     /// One page of what may be old, and the last key that was read, if there is more.
-    async fn scan_old(&self, after: Option<String>) -> Result<(Vec<Stored>, Option<String>), StoreError> {
+    async fn scan_old(&self, after: Option<String>, page: i32) -> Result<(Vec<Stored>, Option<String>), StoreError> {
         let mut scan = self
             .table
             .client()
             .scan()
             .table_name(self.table.name())
             .consistent_read(true)
-            .limit(PAGE)
+            .limit(page)
             .set_exclusive_start_key(after.map(partition_key));
         let mut kinds = Vec::new();
         for kind in ["address", "customer", "bounces", "unknown", "lift"] {

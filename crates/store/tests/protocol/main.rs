@@ -10,6 +10,8 @@ mod claim;
 mod customers;
 mod deliveries;
 mod hold;
+mod migration;
+mod migration_under_change;
 mod offers;
 mod outbox;
 mod partial;
