@@ -95,7 +95,7 @@ mod enforced_roles {
             ("offer", get("offers", both("none", "offer")), delete("offers", both("none", "offer"))),
             ("customer", get("customers", pk(&asha)), scan("customers")),
             // The public page must not read addresses.
-            ("preferences", get("suppressions", pk("customer#none")), get("customers", pk(&asha))),
+            ("preferences", batch("suppressions", pk("optOut#none")), get("customers", pk(&asha))),
             ("preferences", secret("UNSUBSCRIBE_KEYS_SECRET_ARN"), secret("SMTP_URL_SECRET_ARN")),
             ("push", depth("email"), send("email")),
             ("audience", scan("customers"), get("deliveries", both("none", "none"))),
@@ -104,7 +104,7 @@ mod enforced_roles {
             ("email", depth("email"), receive("sms")),
             ("sms", batch("customers", pk(&asha)), send("email")),
             ("sms", depth("sms"), receive("email")),
-            ("feedback", put("suppressions", pk("address#nobody")), get("customers", pk(&asha))),
+            ("feedback", put("suppressions", pk("reported#nobody")), get("customers", pk(&asha))),
             ("feedback", depth("feedback"), send("feedback")),
         ];
         for (function, (allowed, with), (refused, on)) in &calls {

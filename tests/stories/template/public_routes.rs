@@ -1,5 +1,7 @@
 //! Routes without credentials are limited in rate and in what they can change.
 
+use serde_yaml_ng::Value;
+
 use super::{each, events, of_type, resources, statements_of};
 
 #[test]
@@ -7,10 +9,24 @@ fn the_unsubscribe_page_can_change_opt_outs_only() {
     let resources = resources();
     let function = &resources["PreferencesFunction"]["Properties"];
     let statements = statements_of(&resources, function);
-    let mut writing = statements.iter().filter(|statement| statement["Resource"] == "SuppressionsTable.Arn");
-    let keys = &writing.next().unwrap()["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"];
-    assert_eq!(each(keys).map(|key| key.as_str().unwrap()).collect::<Vec<_>>(), ["customer#*"]);
-    assert_eq!(writing.count(), 0, "no other statement allows writing");
+    let on_suppressions = statements.iter().filter(|statement| statement["Resource"] == "SuppressionsTable.Arn");
+    let (reading, writing): (Vec<_>, Vec<_>) = on_suppressions
+        .partition(|statement| each(&statement["Action"]).all(|action| action == "dynamodb:BatchGetItem"));
+    let keys_of = |statements: &[&Value]| -> Vec<String> {
+        let keys = statements.iter().flat_map(|statement| {
+            let condition = &statement["Condition"];
+            // The condition before would hold for a call without keys.
+            assert_eq!(condition["Null"]["dynamodb:LeadingKeys"], "false");
+            each(&condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"])
+        });
+        keys.map(|key| key.as_str().unwrap().to_owned()).collect()
+    };
+    // `customer#` is where earlier releases stored opt-outs.
+    assert_eq!(keys_of(&writing), ["optOut#*", "customer#*", "event#*"]);
+    assert_eq!(keys_of(&reading), ["optOut#*", "customer#*", "migration#*"]);
+    // Events are put, and neither changed nor removed.
+    let events = writing.iter().find(|statement| statement["Sid"] == "StoreEvents").unwrap();
+    assert_eq!(events["Action"], "dynamodb:PutItem");
 }
 
 #[test]

@@ -89,7 +89,7 @@ pub(super) fn resolve(
     is_held: bool,
 ) -> Option<Resolution> {
     let decided = |code, reason: &str| Resolution {
-        outcome: failed(address_hash.clone(), code, reason.to_owned()),
+        outcome: failed(*address_hash, code, reason.to_owned()),
         unknown_address: None,
     };
     if pending.unanswered >= MAX_UNANSWERED {

@@ -80,7 +80,7 @@ pub(super) fn classify<'a>(sent: &Result<Accepted, SendError>, known: Circumstan
         // The customer may have it. As with a rejection, another push does not retry it by itself.
         Err(SendError::Unanswered(reason)) if known.unanswered + 1 >= MAX_UNANSWERED && !known.is_probe => {
             let reason = format!("handed over twice without a response: {reason}");
-            (Record::Final(failed(known.address_hash.clone(), ReasonCode::NoResponse, reason)), None)
+            (Record::Final(failed(*known.address_hash, ReasonCode::NoResponse, reason)), None)
         }
         Err(error @ SendError::Unanswered(_)) => (retry(Release::Unanswered, ReasonCode::NoResponse, error), None),
         Err(error @ SendError::Unreachable(_)) => {
@@ -112,7 +112,7 @@ fn classify_refusal<'a>(refusal: &Refusal, known: Circumstances<'a>) -> (Record<
         RefusalKind::Temporary => false,
     };
     if is_final && !known.is_probe {
-        let outcome = failed(known.address_hash.clone(), refusal.kind.code(), refusal.text.clone());
+        let outcome = failed(*known.address_hash, refusal.kind.code(), refusal.text.clone());
         let is_unknown = refusal.kind == RefusalKind::UnknownAddress;
         let suppression = Suppression::Unknown { others_are_accepted: true };
         (Record::Final(outcome), is_unknown.then_some(suppression))
@@ -131,7 +131,7 @@ fn accepted_as(accepted: &Accepted, address_hash: &AddressHash) -> FinalOutcome 
         code: None,
         reason: None,
         provider_message_id: Some(accepted.message_id.clone()),
-        address_hash: Some(address_hash.clone()),
+        address_hash: Some(*address_hash),
     }
 }
 
@@ -207,7 +207,7 @@ mod tests {
                 code: None,
                 reason: None,
                 provider_message_id: Some("m-1".to_owned()),
-                address_hash: Some(hash.clone()),
+                address_hash: Some(hash),
             };
             assert_eq!(final_outcome(meaning), expected);
         }
@@ -219,7 +219,7 @@ mod tests {
         for kind in CERTAIN {
             let meaning = classify(&refused(kind), usual(&hash));
             assert_eq!((&meaning.signal, meaning.suppression), (&Signal::Reached, None), "{kind:?}");
-            assert_eq!(final_outcome(meaning), failed(hash.clone(), kind.code(), "why".to_owned()), "{kind:?}");
+            assert_eq!(final_outcome(meaning), failed(hash, kind.code(), "why".to_owned()), "{kind:?}");
         }
     }
 
@@ -229,7 +229,7 @@ mod tests {
         let sent = refused(RefusalKind::UnknownAddress);
         let meaning = classify(&sent, usual(&hash));
         assert_eq!(meaning.suppression, Some(Suppression::Unknown { others_are_accepted: true }));
-        assert_eq!(final_outcome(meaning), failed(hash.clone(), ReasonCode::AddressUnknown, "why".to_owned()));
+        assert_eq!(final_outcome(meaning), failed(hash, ReasonCode::AddressUnknown, "why".to_owned()));
         let alone = classify(&sent, Circumstances { others_are_accepted: false, ..usual(&hash) });
         assert_eq!(kept(&alone), (Release::Refused(&hash), ReasonCode::AddressUnknown, "rejected: why"));
         assert_eq!(alone.suppression, None);
@@ -244,7 +244,7 @@ mod tests {
             let RefusalKind::Ambiguous(suspect) = kind else { unreachable!("all of them are") };
             match judgement {
                 Judgement::Recipient => {
-                    assert_eq!(final_outcome(meaning), failed(hash.clone(), ReasonCode::Refused, "why".to_owned()));
+                    assert_eq!(final_outcome(meaning), failed(hash, ReasonCode::Refused, "why".to_owned()));
                 }
                 Judgement::Held | Judgement::Unclear => {
                     assert_eq!(kept(&meaning), (Release::Refused(&hash), ReasonCode::Refused, "refused: why"));
@@ -272,7 +272,7 @@ mod tests {
             let second = classify(&unanswered(), Circumstances { unanswered: earlier, ..usual(&hash) });
             assert_eq!(second.signal, Signal::NoResponse("why".to_owned()));
             let reason = "handed over twice without a response: why".to_owned();
-            assert_eq!(final_outcome(second), failed(hash.clone(), ReasonCode::NoResponse, reason), "{earlier}");
+            assert_eq!(final_outcome(second), failed(hash, ReasonCode::NoResponse, reason), "{earlier}");
         }
     }
 

@@ -239,10 +239,8 @@ mod tests {
             ),
         ] {
             let id = "c-1".parse().unwrap();
-            let mut recipients = recipients;
-            if !has_address {
-                recipients.hashes.clear();
-            }
+            let hashes = if has_address { recipients.hashes } else { HashMap::new() };
+            let recipients = Recipients { hashes, ..recipients };
             let screened = screen(&batch(), cancelled, now.parse().unwrap(), &id, &recipients);
             match expected {
                 None => assert_eq!(screened.unwrap().1, testing::address_hash(Channel::Email, ADDRESS)),

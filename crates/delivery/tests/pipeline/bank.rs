@@ -10,6 +10,7 @@ use domain::queue::Batch;
 use domain::unsubscribe::Subscription;
 use domain::{Channel, Customer, CustomerId, Offer, PushId, Sources, TransportId};
 use jiff::{SignedDuration, Timestamp};
+use runtime::HashKeys;
 use serde_json::{Value, json};
 use store::offers::PushRequest;
 use store::pushes::{Plan, ScanStep, SliceScan};

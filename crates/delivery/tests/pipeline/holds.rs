@@ -301,7 +301,7 @@ async fn unknown_address_is_suppressed_while_others_are_accepted() {
         assert_eq!((counts, left.len()), (OutcomeCounts { failed: 1, ..sent(2) }, 0));
         assert_has(&bank.delivery(dead), &json!({"state": "failed", "code": "addressUnknown"}));
         assert_eq!(bank.smtp.count(), 3, "tried once");
-        let pk = json!({"pk": format!("address#{}", hash_of(dead))});
+        let pk = json!({"pk": format!("reported#{}", hash_of(dead))});
         assert_has(&bank.dynamo.item("Suppressions", pk).unwrap(), &json!({"reason": "bounced", "by": "smtp"}));
     }
 }

@@ -14,7 +14,7 @@ use testing::Fault;
 use crate::bank::{Bank, SMTP_DURATION, assert_waits, customers_of, deferral, sent};
 use crate::logs::Logs;
 use crate::provider::{accepted, refused};
-use crate::stored::{after, assert_has, millis};
+use crate::stored::{after, assert_has, hash_of, millis};
 
 fn busy() -> SendError {
     SendError::refused(RefusalKind::Temporary, "busy")
@@ -146,13 +146,14 @@ async fn opt_out_is_final_only_once_its_address_is_suppressed() {
     let bank = Bank::with_customers(1).await;
     let batch = bank.push(1).await;
     bank.smtp.always(refused(SendError::OptedOut("on its list".to_owned())));
-    bank.dynamo.inject("PutItem", "Suppressions", [Fault::Conflict]);
+    bank.dynamo.inject("TransactWriteItems", "Suppressions", vec![Fault::Unavailable; 4]);
     let deferral = bank.defer(&batch).await;
     assert_waits(&deferral, DeferReason::Store, 1.0..=1.5);
     assert_eq!(bank.delivery("c-1")["state"], "claimed");
     tokio::time::advance(Duration::from_secs(160)).await;
     assert_eq!(bank.complete(&deferral.again).await, OutcomeCounts { opted_out: 1, ..sent(0) });
-    assert_eq!(bank.dynamo.items("Suppressions").len(), 1);
+    let pk = json!({"pk": format!("reported#{}", hash_of("c-1"))});
+    assert_has(&bank.dynamo.item("Suppressions", pk).unwrap(), &json!({"reason": "optedOut"}));
 }
 
 #[tokio::test(start_paused = true)]

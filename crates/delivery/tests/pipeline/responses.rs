@@ -59,7 +59,7 @@ async fn opt_out_with_the_provider_suppresses_the_address() {
             json!({"state": "optedOut", "reason": "on its list", "addressHash": null, "transport": transport});
         assert_has(&bank.delivery("c-1"), &recorded);
         let hash = hash_of("c-1").to_string();
-        let suppressed = bank.dynamo.item("Suppressions", json!({"pk": format!("address#{hash}")})).unwrap();
+        let suppressed = bank.dynamo.item("Suppressions", json!({"pk": format!("reported#{hash}")})).unwrap();
         let expected = json!({"addressHash": hash, "reason": "optedOut", "by": transport, "since": millis(after(0.0))});
         assert_has(&suppressed, &expected);
 

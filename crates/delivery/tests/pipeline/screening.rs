@@ -9,7 +9,7 @@ use store::suppressions::Reason;
 
 use crate::bank::{Bank, sent};
 use crate::composer::COMPOSING;
-use crate::stored::{after, assert_has, hash_of, hash_of_address};
+use crate::stored::{after, assert_has, hash_of, hash_of_address, report};
 
 /// Checks that the customers have this outcome, for this reason, and that the provider and its rate were not used.
 fn assert_unsent(bank: &Bank, customers: &[&str], state: &str, reason: &str) {
@@ -108,6 +108,17 @@ async fn a_bounce_holds_for_the_address_and_not_for_the_customer() {
     assert_eq!(bank.complete(&batch).await, sent(1));
     assert_eq!(bank.smtp.received()[0].letter.to, "new@example.com");
     assert_eq!(bank.delivery("c-1")["addressHash"], hash_of_address("new@example.com").to_string());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_opt_out_holds_for_the_customer_anywhere_and_for_everyone_at_the_address() {
+    let bank = Bank::with_customers(3).await;
+    bank.unsubscribe("c-1").await;
+    bank.put_customer("c-1", json!({"email": "new@example.com"})).await;
+    bank.put_customer("c-2", json!({"email": "C-1@Example.com"})).await;
+    let batch = bank.push(1).await;
+    assert_eq!(bank.complete(&batch).await, OutcomeCounts { opted_out: 2, ..sent(1) });
+    assert_eq!(bank.smtp.customers(), ["c-3"]);
 }
 
 #[tokio::test(start_paused = true)]

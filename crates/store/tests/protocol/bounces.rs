@@ -77,7 +77,7 @@ async fn an_event_that_failed_half_way_suppresses_when_it_comes_again() {
     let world = World::new();
     count(&world, "a").await;
     count(&world, "b").await;
-    world.dynamo.inject("PutItem", "Suppressions", [Fault::Nothing, Fault::Refuse]);
+    world.dynamo.inject("TransactWriteItems", "Suppressions", [Fault::Refuse]);
     let counted = world.suppressions().count_bounce(&report(&asha(), world.now(), "ses"), "c", rule()).await;
     assert!(counted.is_err() && suppression(&world).await.is_none());
     world.dynamo.clear_faults();
