@@ -24,4 +24,5 @@ mod return_path;
 mod scan;
 mod suppressions;
 mod table;
+mod unkeyed_deliveries;
 mod world;
