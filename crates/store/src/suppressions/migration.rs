@@ -6,30 +6,26 @@
 //!
 //! For its first hour it moves nothing. While a deployment runs, and up to 15 minutes after it (Lambda's longest
 //! timeout), functions of the release before run as well, which find only what is where they stored it, and store more.
-//! The same holds if the deployment fails and is rolled back. After that hour nothing old comes up any more, so a pass
+//! The same holds if the deployment fails and is rolled back; once it is repeated, the hour begins anew. After that hour nothing old comes up any more, so a pass
 //! over the whole table that finds nothing old is the last.
 
 use std::ops::AddAssign;
 use std::sync::atomic::Ordering;
 
 use aws_sdk_dynamodb::types::builders::PutBuilder;
-use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
 use domain::HashKey;
 use futures::{StreamExt, TryStreamExt, stream};
-use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
+use jiff::Timestamp;
 use serde::de::IgnoredAny;
 
 use super::merge::{self, Kept, Stored};
+use super::progress::{STATE, State};
 use super::{MIGRATED, Suppression, Suppressions, opt_out_key, report_key};
 use crate::StoreError;
-use crate::attributes::{Item, millis, millis_serde, number, partition_key, text};
+use crate::attributes::{millis, number, partition_key, text};
 use crate::table::{Conditional, Consistency, never_own};
 
-/// The item that says how far the migration is.
-const STATE: &str = "migration#state";
-/// How long the migration moves nothing at first.
-const WAIT: SignedDuration = SignedDuration::from_hours(1);
 /// Items that are moved at the same time.
 const CONCURRENCY: usize = 16;
 /// Attempts at moving an item that others change. The next pass tries again.
@@ -82,30 +78,6 @@ impl Migrated {
     }
 }
 
-/// How far the migration is.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct State {
-    #[serde(with = "millis_serde")]
-    began_at: Timestamp,
-    /// The last key that this pass has read. `None` at the start of a pass.
-    cursor: Option<String>,
-    /// Old items that this pass has found.
-    found: u64,
-    /// Changes with each write.
-    version: u64,
-}
-
-impl State {
-    /// After a page. `None` if that was the last one of a pass that found nothing old.
-    fn after(&self, found: u64, cursor: Option<String>) -> Option<Self> {
-        let found = self.found + found;
-        let is_end = cursor.is_none();
-        let found_next = if is_end { 0 } else { found };
-        (!is_end || found > 0).then(|| Self { cursor, found: found_next, version: self.version + 1, ..self.clone() })
-    }
-}
-
 /// What an earlier release stored.
 enum Old {
     /// An opt-out or a report.
@@ -153,9 +125,10 @@ impl Suppressions {
             return Ok(MigrationStep::Finished);
         }
         let state = self.migration_state().await?;
-        let starts_at = state.began_at + WAIT;
-        if self.table.now() < starts_at {
-            return Ok(MigrationStep::Waiting(starts_at));
+        if let Some(waiting) = state.waiting(self.table.now()) {
+            let starts_at = waiting.starts_at();
+            let is_stored = self.store_state(&state, Some(waiting)).await?;
+            return Ok(if is_stored { MigrationStep::Waiting(starts_at) } else { MigrationStep::Overtaken });
         }
         let (items, cursor) = self.scan_old(state.cursor.clone(), page).await?;
         let migrated = stream::iter(items)
@@ -166,7 +139,7 @@ impl Suppressions {
                 Ok(sum)
             })
             .await?;
-        let next = state.after(migrated.old(), cursor);
+        let next = state.after(migrated.old(), cursor, self.table.now());
         let is_last = next.is_none();
         if !self.store_state(&state, next).await? {
             return Ok(MigrationStep::Overtaken);
@@ -179,8 +152,8 @@ impl Suppressions {
         if let Some(item) = self.table.get(partition_key(STATE)).await? {
             return self.table.read(item);
         }
-        let state = State { began_at: self.table.now(), cursor: None, found: 0, version: 0 };
-        let put = self.table.put(state_item(&state)).condition_expression("attribute_not_exists(pk)");
+        let state = State::new(self.table.now(), 0);
+        let put = self.table.put(state.item()).condition_expression("attribute_not_exists(pk)");
         Ok(match self.table.put_if(put, never_own).await? {
             Conditional::Done(()) => state,
             Conditional::NotMet(stored) => stored,
@@ -194,7 +167,7 @@ impl Suppressions {
         let next = next.unwrap_or_else(|| State { cursor: None, version: read.version + 1, ..read.clone() });
         let put = Put::builder()
             .table_name(self.table.name())
-            .set_item(Some(state_item(&next)))
+            .set_item(Some(next.item()))
             .condition_expression("version = :version")
             .expression_attribute_values(":version", number(read.version));
         let mut writes = vec![put_write(put)];
@@ -346,57 +319,8 @@ impl Suppressions {
         let update = update.update_expression(set).condition_expression(conditions.join(" AND "));
         TransactWriteItem::builder().update(update.build().expect("table, key and expression are set")).build()
     }
-
-    /// Deletes an item that still is as it was read.
-    pub(super) fn remove_as_read(&self, pk: &str, read: Option<Suppression>) -> TransactWriteItem {
-        let delete = Delete::builder().table_name(self.table.name()).set_key(Some(partition_key(pk)));
-        let delete = match read {
-            Some(Suppression { reason, since }) => delete
-                .condition_expression("reason = :reason AND since = :since")
-                .expression_attribute_values(":reason", text(reason))
-                .expression_attribute_values(":since", millis(since)),
-            None => delete.condition_expression("attribute_not_exists(reason) OR attribute_not_exists(since)"),
-        };
-        TransactWriteItem::builder().delete(delete.build().expect("table and key are set")).build()
-    }
-}
-
-fn state_item(State { began_at, cursor, found, version }: &State) -> Item {
-    let mut item = partition_key(STATE);
-    item.insert("beganAt".to_owned(), millis(*began_at));
-    item.insert("found".to_owned(), number(found));
-    item.insert("version".to_owned(), number(version));
-    item.extend(cursor.as_ref().map(|cursor| ("cursor".to_owned(), text(cursor))));
-    item
 }
 
 fn put_write(put: PutBuilder) -> TransactWriteItem {
     TransactWriteItem::builder().put(put.build().expect("table and item are set")).build()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_whole_pass_that_found_nothing_ends_it() {
-        let state = |cursor: Option<&str>, found, version| State {
-            began_at: Timestamp::UNIX_EPOCH,
-            cursor: cursor.map(str::to_owned),
-            found,
-            version,
-        };
-        for (found_so_far, found, next, expected) in [
-            (0, 0, Some("b"), Some(state(Some("b"), 0, 8))),
-            (0, 2, Some("b"), Some(state(Some("b"), 2, 8))),
-            (2, 0, Some("b"), Some(state(Some("b"), 2, 8))),
-            (2, 3, Some("b"), Some(state(Some("b"), 5, 8))),
-            (2, 0, None, Some(state(None, 0, 8))),
-            (0, 2, None, Some(state(None, 0, 8))),
-            (0, 0, None, None),
-        ] {
-            let after = state(Some("a"), found_so_far, 7).after(found, next.map(str::to_owned));
-            assert_eq!(after, expected, "{found_so_far}, then {found}, then {next:?}");
-        }
-    }
 }

@@ -27,7 +27,8 @@
 //! | lifting the suppressions of one address | `lift` |
 //! | lifting many suppressions | `bulk` |
 //! | events about customers | `events` |
-//! | when and how what earlier releases stored is moved | `migration` |
+//! | how what earlier releases stored is moved | `migration` |
+//! | when it is moved, and when it all is | `progress` |
 //! | what is kept of an old item and a new one | `merge` |
 
 mod bounces;
@@ -37,6 +38,7 @@ mod lift;
 mod merge;
 mod migration;
 mod opt_outs;
+mod progress;
 mod reports;
 
 use std::collections::HashMap;
@@ -44,7 +46,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{Delete, TransactWriteItem, Update};
 use domain::{AddressHash, CustomerHash, Sources};
 use futures::future::try_join_all;
 use jiff::Timestamp;
@@ -257,6 +259,24 @@ impl Suppressions {
             .build()
             .expect("table, key and expression are set");
         TransactWriteItem::builder().update(update).build()
+    }
+
+    fn remove(&self, pk: &str) -> TransactWriteItem {
+        let delete = Delete::builder().table_name(self.table.name()).set_key(Some(partition_key(pk)));
+        TransactWriteItem::builder().delete(delete.build().expect("table and key are set")).build()
+    }
+
+    /// Deletes an item that still is as it was read.
+    fn remove_as_read(&self, pk: &str, read: Option<Suppression>) -> TransactWriteItem {
+        let delete = Delete::builder().table_name(self.table.name()).set_key(Some(partition_key(pk)));
+        let delete = match read {
+            Some(Suppression { reason, since }) => delete
+                .condition_expression("reason = :reason AND since = :since")
+                .expression_attribute_values(":reason", text(reason))
+                .expression_attribute_values(":since", millis(since)),
+            None => delete.condition_expression("attribute_not_exists(reason) OR attribute_not_exists(since)"),
+        };
+        TransactWriteItem::builder().delete(delete.build().expect("table and key are set")).build()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the unsubscribe page reads and writes: the opt-out of a customer, and of the address that the link was sent to.
 
-use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use domain::event::CustomerEventKind;
 use domain::unsubscribe::Subscription;
 use domain::{CustomerHash, HashKey};
@@ -93,11 +93,6 @@ impl Suppressions {
         let items = self.get_each(keys).await?.into_iter().filter(|item| item.reason.is_some());
         let (mut address, customer): (Vec<_>, Vec<_>) = items.partition(|item| item.pk == of_address);
         Ok(Stored { address: address.pop(), customer })
-    }
-
-    pub(super) fn remove(&self, pk: &str) -> TransactWriteItem {
-        let delete = Delete::builder().table_name(self.table.name()).set_key(Some(partition_key(pk)));
-        TransactWriteItem::builder().delete(delete.build().expect("table and key are set")).build()
     }
 }
 

@@ -338,8 +338,7 @@ proptest! {
             for change in before {
                 model.apply(&world, change).await;
             }
-            step(&world, 2).await;
-            world.clock.skip(Duration::from_secs(3_600));
+            begin(&world).await;
             for change in during {
                 model.apply(&world, change).await;
                 model.check(&world).await;
