@@ -46,7 +46,10 @@ impl App {
         let Migrated { moved, rewritten, dropped, changed, unreadable } = sum;
         tracing::info!(state, moved, rewritten, dropped, changed, "hashes migrated");
         if unreadable > 0 {
-            tracing::error!(unreadable, "suppressions whose key holds no hash; they stay, and suppress no one");
+            tracing::error!(
+                unreadable,
+                "suppressions that cannot be read; the migration of hashes does not end while there are any"
+            );
         }
         Ok(json!({"migration": state, "moved": moved, "rewritten": rewritten, "dropped": dropped, "changed": changed}))
     }

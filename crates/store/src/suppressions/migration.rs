@@ -6,8 +6,8 @@
 //!
 //! For its first hour it moves nothing. While a deployment runs, and up to 15 minutes after it (Lambda's longest
 //! timeout), functions of the release before run as well, which find only what is where they stored it, and store more.
-//! The same holds if the deployment fails and is rolled back; once it is repeated, the hour begins anew. After that hour nothing old comes up any more, so a pass
-//! over the whole table that finds nothing old is the last.
+//! The same holds if the deployment fails and is rolled back; once it is repeated, the hour begins anew. After that hour
+//! nothing old comes up any more, so a pass over the whole table that finds nothing old is the last.
 
 use std::ops::AddAssign;
 use std::sync::atomic::Ordering;
@@ -23,7 +23,7 @@ use super::merge::{self, Kept, Stored};
 use super::progress::{STATE, State};
 use super::{MIGRATED, Suppression, Suppressions, opt_out_key, report_key};
 use crate::StoreError;
-use crate::attributes::{millis, number, partition_key, text};
+use crate::attributes::{Item, millis, number, partition_key, text};
 use crate::table::{Conditional, Consistency, never_own};
 
 /// Items that are moved at the same time.
@@ -57,7 +57,7 @@ pub struct Migrated {
     pub dropped: u64,
     /// Items that others changed meanwhile. The next pass finds those that are still old.
     pub changed: u64,
-    /// Items whose key holds no hash. They stay as they are: no release finds them.
+    /// Items that cannot be read. They stay as they are, and the migration does not end while there are any.
     pub unreadable: u64,
 }
 
@@ -74,7 +74,7 @@ impl AddAssign for Migrated {
 
 impl Migrated {
     const fn old(&self) -> u64 {
-        self.moved + self.rewritten + self.dropped + self.changed
+        self.moved + self.rewritten + self.dropped + self.changed + self.unreadable
     }
 }
 
@@ -86,8 +86,6 @@ enum Old {
     Counter,
     /// The record of a lift, with the keyed hash of the address.
     Lift(String),
-    /// Nothing that a release finds.
-    Unreadable,
 }
 
 /// Where an item is moved.
@@ -105,7 +103,6 @@ impl Old {
         match (kind, keyed) {
             ("customer", Some(keyed)) => Some(Self::Suppression(Place::OptOut(keyed))),
             ("address", Some(keyed)) => Some(Self::Suppression(Place::Report(keyed))),
-            ("customer" | "address", None) => Some(Self::Unreadable),
             ("bounces" | "unknown", keyed) => keyed.map(|_| Self::Counter),
             ("lift", _) => item.lifted.as_ref().and_then(|lifted| hash_key.rekey(lifted)).map(Self::Lift),
             _ => None,
@@ -114,8 +111,8 @@ impl Old {
 }
 
 impl Suppressions {
-    /// One step of the migration: reads a page of up to so many items, and migrates what is old in it. Repeated steps continue
-    /// where the last one ended, also in another invocation; at the same time, they do no harm.
+    /// One step of the migration: reads a page of up to so many items, and migrates what is old in it. Repeated steps
+    /// continue where the last one ended, also in another invocation; at the same time, they do no harm.
     pub async fn migrate_page(&self, hash_key: &HashKey, page: i32) -> Result<MigrationStep, StoreError> {
         if self.is_migrated() {
             return Ok(MigrationStep::Finished);
@@ -184,7 +181,7 @@ impl Suppressions {
     }
 
     /// One page of what may be old, and the last key that was read, if there is more.
-    async fn scan_old(&self, after: Option<String>, page: i32) -> Result<(Vec<Stored>, Option<String>), StoreError> {
+    async fn scan_old(&self, after: Option<String>, page: i32) -> Result<(Vec<Item>, Option<String>), StoreError> {
         let mut scan = self
             .table
             .client()
@@ -201,16 +198,18 @@ impl Suppressions {
         let scanned = scan.filter_expression(kinds.join(" OR ")).send().await;
         let page = scanned.map_err(|error| self.table.call_failed("Scan", &error))?;
         let last = page.last_evaluated_key.as_ref().and_then(|key| key.get("pk")?.as_s().ok().cloned());
-        let items = page.items.unwrap_or_default().into_iter().map(|item| self.table.read(item));
-        Ok((items.collect::<Result<_, _>>()?, last))
+        Ok((page.items.unwrap_or_default(), last))
     }
 
-    async fn migrate(&self, item: Stored, hash_key: &HashKey) -> Result<Migrated, StoreError> {
+    async fn migrate(&self, item: Item, hash_key: &HashKey) -> Result<Migrated, StoreError> {
         let none = Migrated::default();
+        // It must not stop the others.
+        let Ok(item) = self.table.read::<Stored>(item) else {
+            return Ok(Migrated { unreadable: 1, ..none });
+        };
         let pk = item.pk.clone();
         Ok(match Old::parse(&item, hash_key) {
             None => none,
-            Some(Old::Unreadable) => Migrated { unreadable: 1, ..none },
             Some(Old::Counter) => {
                 self.table.delete(partition_key(pk)).await?;
                 Migrated { dropped: 1, ..none }
