@@ -161,7 +161,7 @@ impl Suppressions {
     /// Returns whether it was still that state.
     async fn store_state(&self, read: &State, next: Option<State>) -> Result<bool, StoreError> {
         let is_finished = next.is_none();
-        let next = next.unwrap_or_else(|| State { cursor: None, version: read.version + 1, ..read.clone() });
+        let next = next.unwrap_or_else(|| read.ended());
         let put = Put::builder()
             .table_name(self.table.name())
             .set_item(Some(next.item()))

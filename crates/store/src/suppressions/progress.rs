@@ -18,7 +18,7 @@ const PAUSE: SignedDuration = SignedDuration::from_mins(15);
 #[serde(rename_all = "camelCase")]
 pub(super) struct State {
     #[serde(with = "millis_serde")]
-    pub(super) began_at: Timestamp,
+    began_at: Timestamp,
     /// When the last step was.
     #[serde(with = "millis_serde")]
     ran_at: Timestamp,
@@ -57,6 +57,11 @@ impl State {
             version: self.version + 1,
             ..self.clone()
         })
+    }
+
+    /// Once it is finished.
+    pub(super) fn ended(&self) -> Self {
+        Self { cursor: None, version: self.version + 1, ..self.clone() }
     }
 
     /// When it moves something at the earliest.

@@ -64,10 +64,10 @@ pub(crate) async fn step(world: &World, page: i32) -> MigrationStep {
 
 /// The steps of the first hour, as the schedule makes them.
 pub(crate) async fn begin(world: &World) {
-    let until = world.now() + HOUR;
+    let MigrationStep::Waiting(until) = step(world, 100).await else { panic!("it does not wait") };
     while world.now() < until {
         assert_eq!(step(world, 100).await, MigrationStep::Waiting(until));
-        world.clock.skip(SCHEDULE);
+        world.clock.skip(SCHEDULE.min(until.duration_since(world.now()).unsigned_abs()));
     }
 }
 
