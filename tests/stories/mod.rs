@@ -10,6 +10,7 @@ mod event_bus;
 mod event_sources;
 mod frozen_functions;
 mod fuzz;
+mod hash_migration;
 mod killed_functions;
 mod lost_messages;
 mod offer_for_all;

@@ -205,6 +205,8 @@ async fn consent_and_feedback(samples: &mut Samples<'_>) {
     assert_eq!(samples.invoke("feedback-customer-event").await, json!({"batchItemFailures": []}));
     assert_eq!(samples.invoke("feedback-events-given-up").await, json!({"actedOn": false}));
     assert_eq!(samples.invoke("feedback-publish-events").await, json!({"actedOn": false}));
+    // How far it is depends on how long the stack has been there.
+    assert!(samples.invoke("feedback-migrate").await["migration"].is_string());
     let (status, lifted) = samples.http("customer-suppressions-lift").await;
     assert_eq!((status, &lifted["dryRun"]), (200, &json!(true)), "{lifted}");
     // SNS's delivery log of a text.

@@ -54,7 +54,8 @@ pub(crate) async fn lift(
 ) -> Result<Response, Problem> {
     let (channel, normal) = parse(&channel, &address)?;
     let Person { address: hash, holders } = person(&app, channel, &normal).await?;
-    let was_suppressed = app.suppressions.lift(&hash, &holders, &caller).await?;
+    let hash_key = app.hash_keys.get().await?;
+    let was_suppressed = app.suppressions.lift(&hash, &holders, &hash_key, &caller).await?;
     tracing::info!(%channel, address.hash = %hash, was_suppressed, by = caller, "suppression lifted");
     Ok(StatusCode::NO_CONTENT.into_response())
 }

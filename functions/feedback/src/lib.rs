@@ -13,11 +13,13 @@
 //! | what follows from it | `returned` |
 //! | which lines of SNS's log suppress a number | `sms_log` |
 //! | how events about customers reach the bus | `customer_events` |
+//! | how long an invocation migrates hashes | `migration` |
 //! | what an error may say of a payload that cannot be parsed | `payload` |
 
 mod customer_events;
 mod event;
 mod mail;
+mod migration;
 mod payload;
 mod returned;
 mod sms_log;
@@ -112,7 +114,7 @@ impl From<Verdict> for Effect {
 
 impl App {
     /// Handles an invocation: events of SES and mail to the return path from their queue, a single one of them, lines of
-    /// SNS's log, or records of the Suppressions table's stream.
+    /// SNS's log, records of the Suppressions table's stream, or the schedule of the migration of hashes.
     ///
     /// # Errors
     /// If the payload is unknown or cannot be acted on. Messages of a queue and records of a stream that fail are named
@@ -123,6 +125,9 @@ impl App {
     }
 
     async fn dispatch(&self, payload: Value) -> Result<Value, Error> {
+        if migration::is_asked_for(&payload) {
+            return Ok(self.migrate().await?);
+        }
         if payload.get("awslogs").is_some() {
             let logs: LogsEvent = parse_value(&payload)?;
             return Ok(json!({"suppressed": self.handle_sms_log(logs).await?}));

@@ -6,13 +6,18 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, WriteRequest};
 use client::Stack;
+use data_encoding::HEXLOWER;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::id_of;
 use crate::aws_proxy::AwsCall;
 
-use AttributeValue::S;
+use AttributeValue::{N, S};
 
+/// The items that say that the migration of hashes is finished, and how far it is.
+const MIGRATED: &str = "migration#keyedHashes";
+const MIGRATION_STATE: &str = "migration#state";
 /// The sort key of an offer's first push request, in the offers table.
 pub(super) const FIRST_PUSH_REQUEST: &str = "push#0001";
 
@@ -151,6 +156,51 @@ impl<'a> Tables<'a> {
             let delete = dynamodb.delete_item().table_name(table).set_key(Some(key.expect("DynamoDB responds")));
             delete.send().await.expect("DynamoDB responds");
         }
+    }
+
+    /// Stores the opt-out of a customer from e-mail as releases before keyed hashes stored it. Returns the hashes of the
+    /// customer and of the address.
+    pub async fn put_unkeyed_opt_out(self, customer: &str, address: &str) -> [String; 2] {
+        let hashes = [customer, address].map(|of| HEXLOWER.encode(&Sha256::digest(format!("email#{of}"))));
+        let [customer, address] = hashes.clone();
+        let put = self.dynamodb().put_item().table_name(self.name("suppressions"));
+        put.item("pk", S(format!("customer#{customer}")))
+            .item("addressHash", S(address))
+            .item("reason", S("optedOut".to_owned()))
+            .item("since", N("1780315200000".to_owned()))
+            .item("by", S("customer".to_owned()))
+            .send()
+            .await
+            .expect("DynamoDB responds");
+        hashes
+    }
+
+    /// Whether the migration of hashes is finished.
+    pub async fn are_hashes_migrated(self) -> bool {
+        let get = self.dynamodb().get_item().table_name(self.name("suppressions"));
+        get.key("pk", S(MIGRATED.to_owned())).send().await.expect("DynamoDB responds").item.is_some()
+    }
+
+    /// Lets the migration of hashes begin anew.
+    pub async fn forget_migration(self) {
+        for pk in [MIGRATED, MIGRATION_STATE] {
+            let delete = self.dynamodb().delete_item().table_name(self.name("suppressions"));
+            delete.key("pk", S(pk.to_owned())).send().await.expect("DynamoDB responds");
+        }
+    }
+
+    /// Makes the migration of hashes look as if it began two hours ago.
+    pub async fn backdate_migration(self) {
+        let earlier = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(2);
+        let update = self.dynamodb().update_item().table_name(self.name("suppressions"));
+        update
+            .key("pk", S(MIGRATION_STATE.to_owned()))
+            .update_expression("SET beganAt = :earlier")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":earlier", N(earlier.as_millisecond().to_string()))
+            .send()
+            .await
+            .expect("DynamoDB responds");
     }
 
     /// Takes back the last step of an offer's first push: its slices stay done, and it runs again.

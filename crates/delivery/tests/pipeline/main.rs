@@ -12,7 +12,7 @@
 //! | a whole batch, again and by two invocations at a time | `batches` |
 //! | what each response of a provider means | `responses` |
 //! | refusals whose fault is unclear, and pushes that are held | `holds` |
-//! | who gets no message | `screening` |
+//! | who gets no message | `screening`, while hashes are migrated `migration` |
 //! | what changes while a message waits | `freshness` |
 //! | the rate limit | `rate` |
 //! | the circuit breaker, its probe, the fallback | `breaker`, `probe`, `fallback` |
@@ -35,6 +35,7 @@ mod freshness;
 mod holds;
 mod logs;
 mod lost_responses;
+mod migration;
 mod open_pushes;
 mod outages;
 mod probe;

@@ -4,9 +4,9 @@ use domain::{Channel, HashKey};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
-use super::{Reason, SuppressionItem, Suppressions, report_key};
+use super::{Reason, SuppressionItem, Suppressions, is_unmigrated};
 use crate::StoreError;
-use crate::attributes::{millis, partition_key, text};
+use crate::attributes::{millis, text};
 use crate::cursor::{Cursor, InvalidCursor, fits};
 
 /// Items that one call reads. Each of them may have to be lifted, with four calls.
@@ -120,13 +120,10 @@ impl Suppressions {
         let address = address.ok_or_else(|| self.table.unreadable("the key is malformed"))?;
         self.record_lift(address, std::iter::once(suppression.reason), by).await?;
         self.forget_bounces(address).await?;
-        let is_lifted = self.lift_report_if(&item.pk, suppression).await?;
-        if is_lifted && item.pk != report_key(address) {
-            // A release before keyed hashes stored it.
-            self.lift_report(address, self.table.now()).await?;
-            self.table.delete(partition_key(&item.pk)).await?;
+        if is_unmigrated(&item.pk) {
+            return self.lift_unmigrated_report_if(&item.pk, &address, suppression).await;
         }
-        Ok(is_lifted)
+        self.lift_report_if(&item.pk, suppression).await
     }
 
     /// Checks that [`Suppressions::lift_page`] returned this cursor.

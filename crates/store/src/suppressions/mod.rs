@@ -13,6 +13,7 @@
 //! | `lift#<uuid>` | the record of who lifted a suppression |
 //! | `event#<uuid>` | an event to publish |
 //! | `address#…`, `customer#…` | what releases before keyed hashes stored, until it is migrated |
+//! | `migration#state`, `migration#keyedHashes` | how far that is, and that it is finished |
 //!
 //! Opt-outs have a prefix of their own, because the public unsubscribe page may write those, and no others.
 //!
@@ -26,12 +27,18 @@
 //! | lifting the suppressions of one address | `lift` |
 //! | lifting many suppressions | `bulk` |
 //! | events about customers | `events` |
+//! | how what earlier releases stored is moved | `migration` |
+//! | when it is moved, and when it all is | `progress` |
+//! | what is kept of an old item and a new one | `merge` |
 
 mod bounces;
 mod bulk;
 mod events;
 mod lift;
+mod merge;
+mod migration;
 mod opt_outs;
+mod progress;
 mod reports;
 
 use std::collections::HashMap;
@@ -39,7 +46,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{Delete, TransactWriteItem, Update};
 use domain::{AddressHash, CustomerHash, Sources};
 use futures::future::try_join_all;
 use jiff::Timestamp;
@@ -52,6 +59,7 @@ use crate::table::{Consistency, Table};
 pub use bounces::{BounceResult, BounceRule, InvalidBounceRule, UnknownAddressResult};
 pub use bulk::{BulkReason, Lifted, Selection};
 pub use events::{EVENT_SEGMENTS, StoredEvent, UnreadableEvent};
+pub use migration::{Migrated, MigrationStep};
 pub use opt_outs::OptOut;
 pub use reports::{Notified, Report};
 
@@ -136,11 +144,12 @@ impl Suppressions {
         address: &AddressHash,
         holders: &[CustomerHash],
     ) -> Result<Option<Suppression>, StoreError> {
+        // Releases before keyed hashes stored an opt-out by the customer only. Read first, as in `get_each`.
+        let unmigrated = self.unmigrated_at(address).await?;
         let mut keys = self.address_keys(address);
         keys.extend(holders.iter().flat_map(|customer| self.customer_keys(customer)));
         let mut found: Vec<_> = self.suppressing(keys).await?.into_values().collect();
-        // Releases before keyed hashes stored an opt-out by the customer only.
-        found.extend(self.unmigrated_at(address).await?.iter().filter_map(SuppressionItem::suppression));
+        found.extend(unmigrated.iter().filter_map(SuppressionItem::suppression));
         // Of several with the strongest reason, the oldest.
         Ok(found.into_iter().max_by_key(|found| (found.reason, std::cmp::Reverse(found.since))))
     }
@@ -156,11 +165,23 @@ impl Suppressions {
 
     /// The items under these keys, read consistently, 100 with each call. Customers may share an address, so a key may
     /// repeat. Notes whether the table is migrated.
+    ///
+    /// What the migration moves is read where it was, and then where it comes to. A batch is not read at one moment: in
+    /// the other order, or at once, an item that moves meanwhile could be missed in both places.
     async fn get_each(&self, keys: impl IntoIterator<Item = String>) -> Result<Vec<SuppressionItem>, StoreError> {
-        let mut keys: Vec<_> = keys.into_iter().collect();
-        if !self.is_migrated() && !keys.is_empty() {
-            keys.push(MIGRATED.to_owned());
+        let (mut old, new): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| is_unmigrated(key));
+        if !self.is_migrated() && !(old.is_empty() && new.is_empty()) {
+            old.push(MIGRATED.to_owned());
         }
+        let mut items = self.get_at_once(old).await?;
+        if items.iter().any(|item| item.pk == MIGRATED) {
+            self.is_migrated.store(true, Ordering::Relaxed);
+        }
+        items.extend(self.get_at_once(new).await?);
+        Ok(items)
+    }
+
+    async fn get_at_once(&self, mut keys: Vec<String>) -> Result<Vec<SuppressionItem>, StoreError> {
         keys.sort_unstable();
         keys.dedup();
         let chunks = keys.chunks(BATCH_GET_LIMIT).map(|keys| {
@@ -168,11 +189,7 @@ impl Suppressions {
             self.table.get_many(keys, Consistency::Strong)
         });
         let items = try_join_all(chunks).await?.into_iter().flatten();
-        let items: Vec<SuppressionItem> = items.map(|item| self.table.read(item)).collect::<Result<_, _>>()?;
-        if items.iter().any(|item| item.pk == MIGRATED) {
-            self.is_migrated.store(true, Ordering::Relaxed);
-        }
-        Ok(items)
+        items.map(|item| self.table.read(item)).collect()
     }
 
     fn is_migrated(&self) -> bool {
@@ -244,6 +261,29 @@ impl Suppressions {
             .expect("table, key and expression are set");
         TransactWriteItem::builder().update(update).build()
     }
+
+    fn remove(&self, pk: &str) -> TransactWriteItem {
+        let delete = Delete::builder().table_name(self.table.name()).set_key(Some(partition_key(pk)));
+        TransactWriteItem::builder().delete(delete.build().expect("table and key are set")).build()
+    }
+
+    /// Deletes an item that still is as it was read.
+    fn remove_as_read(&self, pk: &str, read: Option<Suppression>) -> TransactWriteItem {
+        let delete = Delete::builder().table_name(self.table.name()).set_key(Some(partition_key(pk)));
+        let delete = match read {
+            Some(Suppression { reason, since }) => delete
+                .condition_expression("reason = :reason AND since = :since")
+                .expression_attribute_values(":reason", text(reason))
+                .expression_attribute_values(":since", millis(since)),
+            None => delete.condition_expression("attribute_not_exists(reason) OR attribute_not_exists(since)"),
+        };
+        TransactWriteItem::builder().delete(delete.build().expect("table and key are set")).build()
+    }
+}
+
+/// Whether a release before keyed hashes stored this key.
+fn is_unmigrated(key: &str) -> bool {
+    key.starts_with("address#") || key.starts_with("customer#")
 }
 
 fn report_key(address: impl ToString) -> String {

@@ -1,6 +1,6 @@
 //! What the unsubscribe page reads and writes: the opt-out of a customer, and of the address that the link was sent to.
 
-use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use domain::event::{CustomerChange, CustomerEventKind};
 use domain::unsubscribe::Subscription;
 use domain::{CustomerHash, HashKey};
@@ -27,8 +27,8 @@ pub struct OptOut {
 struct Stored {
     /// Of the address.
     address: Option<SuppressionItem>,
-    /// Of the customer.
-    customer: Option<SuppressionItem>,
+    /// Of the customer. Two, while the one that a release before keyed hashes stored is not migrated.
+    customer: Vec<SuppressionItem>,
 }
 
 impl Suppressions {
@@ -44,7 +44,7 @@ impl Suppressions {
         let customer = hash_key.customer(of.channel, &of.customer);
         let stored = self.stored_opt_out(of, &customer).await?;
         let of_address = self.store_opt_out(of.address, &of.address, at, CUSTOMER);
-        if stored.customer.is_none() {
+        if stored.customer.is_empty() {
             let put = Put::builder()
                 .table_name(self.table.name())
                 .set_item(Some(partition_key(opt_out_key(customer))))
@@ -91,21 +91,16 @@ impl Suppressions {
         keys.push(of_address.clone());
         let items = self.get_each(keys).await?.into_iter().filter(|item| item.reason.is_some());
         let (mut address, customer): (Vec<_>, Vec<_>) = items.partition(|item| item.pk == of_address);
-        Ok(Stored { address: address.pop(), customer: customer.into_iter().next() })
-    }
-
-    fn remove(&self, pk: &str) -> TransactWriteItem {
-        let delete = Delete::builder().table_name(self.table.name()).set_key(Some(partition_key(pk)));
-        TransactWriteItem::builder().delete(delete.build().expect("table and key are set")).build()
+        Ok(Stored { address: address.pop(), customer })
     }
 }
 
 impl Stored {
     fn opt_out(&self, of: &Subscription) -> Option<OptOut> {
-        let since = [&self.customer, &self.address].into_iter().flatten().filter_map(|item| item.since).min()?;
+        let since = self.customer.iter().chain(&self.address).filter_map(|item| item.since).min()?;
         let is_at_this_address =
             |item: &SuppressionItem| item.address_hash.as_ref().is_some_and(|hash| of.address.is_stored_as(hash));
-        Some(OptOut { since, may_be_undone: self.customer.as_ref().is_none_or(is_at_this_address) })
+        Some(OptOut { since, may_be_undone: self.customer.iter().all(is_at_this_address) })
     }
 }
 

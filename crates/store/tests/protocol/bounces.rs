@@ -163,7 +163,7 @@ async fn lifting_a_suppression_forgets_the_bounces() {
         count(&world, event).await;
     }
     unknown(&world, false).await;
-    world.suppressions().lift(&asha(), &[], "operator").await.unwrap();
+    world.suppressions().lift(&asha(), &[], &testing::hash_key(), "operator").await.unwrap();
     world.clock.skip(DAY);
     assert_eq!(count(&world, "d").await, BounceResult::Counted(1));
     assert_eq!(unknown(&world, false).await, UnknownAddressResult::Remembered);

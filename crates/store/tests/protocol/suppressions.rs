@@ -218,7 +218,7 @@ async fn lifting_leaves_a_record_of_who_asked_and_nothing_that_suppresses() {
     let hash = address(ASHA);
     opt_out(&world, "c-1", ASHA).await;
     suppress(&world, Reason::Bounced, world.now()).await;
-    assert!(world.suppressions().lift(&hash, &[], "operator").await.unwrap());
+    assert!(world.suppressions().lift(&hash, &[], &hash_key(), "operator").await.unwrap());
     for address in [ASHA, "new@example.com"] {
         assert_eq!(reason(&world, "c-1", address).await, None, "{address}");
     }
@@ -230,7 +230,7 @@ async fn lifting_leaves_a_record_of_who_asked_and_nothing_that_suppresses() {
     assert_eq!(record["reasons"], json!(["optedOut", "bounced"]));
     assert_eq!(record["at"], world.now().as_millisecond());
     // There is nothing left to lift; that is recorded as well.
-    assert!(!world.suppressions().lift(&hash, &[], "operator").await.unwrap());
+    assert!(!world.suppressions().lift(&hash, &[], &hash_key(), "operator").await.unwrap());
     assert_eq!(world.dynamo.items("Suppressions").len(), items.len() + 1);
 }
 
@@ -240,7 +240,7 @@ async fn lifting_an_address_lifts_the_opt_outs_of_those_who_have_it_now() {
     opt_out(&world, "c-1", ASHA).await;
     let (new, holders) = ("new@example.com", [customer_hash(EMAIL, "c-1")]);
     assert_eq!(for_address(&world, new, &holders).await.map(|stored| stored.reason), Some(Reason::OptedOut));
-    assert!(world.suppressions().lift(&address(new), &holders, "operator").await.unwrap());
+    assert!(world.suppressions().lift(&address(new), &holders, &hash_key(), "operator").await.unwrap());
     assert_eq!(for_address(&world, new, &holders).await, None);
     assert_eq!(reason(&world, "c-1", new).await, None);
     assert_eq!(reason(&world, "c-2", ASHA).await, Some(Reason::OptedOut), "whoever has the old one now");
@@ -252,7 +252,7 @@ async fn an_older_report_does_not_undo_a_lift_and_a_younger_one_suppresses() {
     let bounced_at = world.now();
     suppress(&world, Reason::Bounced, bounced_at).await;
     world.clock.skip(Duration::from_secs(60));
-    world.suppressions().lift(&address(ASHA), &[], "operator").await.unwrap();
+    world.suppressions().lift(&address(ASHA), &[], &hash_key(), "operator").await.unwrap();
     world.clock.skip(Duration::from_secs(60));
     for reason in Reason::ALL {
         suppress(&world, reason, bounced_at).await;
@@ -263,7 +263,7 @@ async fn an_older_report_does_not_undo_a_lift_and_a_younger_one_suppresses() {
     let stored = for_address(&world, ASHA, &[]).await;
     assert_eq!(stored, Some(Suppression { reason: Reason::Bounced, since: world.now() }));
     world.clock.skip(Duration::from_secs(60));
-    world.suppressions().lift(&address(ASHA), &[], "operator").await.unwrap();
+    world.suppressions().lift(&address(ASHA), &[], &hash_key(), "operator").await.unwrap();
     assert_eq!(for_address(&world, ASHA, &[]).await, None);
 }
 
@@ -285,6 +285,6 @@ async fn what_was_stored_without_a_key_holds_until_it_is_migrated() {
     assert!(opt_out.is_some_and(|opt_out| opt_out.may_be_undone));
     assert!(opt_in(&world, "c-1", ASHA).await);
     assert_eq!(world.dynamo.item("Suppressions", json!({"pk": opted_out})), None);
-    assert!(world.suppressions().lift(&address(ASHA), &[], "operator").await.unwrap());
+    assert!(world.suppressions().lift(&address(ASHA), &[], &hash_key(), "operator").await.unwrap());
     assert_eq!(reason(&world, "c-1", ASHA).await, None);
 }

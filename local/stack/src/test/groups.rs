@@ -21,7 +21,7 @@ use crate::progress;
 /// A story may therefore break a part of the stack for a while. The stories of its own group either do not need that
 /// part, or share a lock with it. A comment says what a group breaks, or why it has its place. A group without a
 /// comment breaks nothing and may have any place.
-const ORDER: [&str; 27] = [
+const ORDER: [&str; 28] = [
     "consent", // Changes the keys that sign links.
     "contract",
     "event_bus",     // Breaks the event bus and writes to the offers table.
@@ -47,8 +47,9 @@ const ORDER: [&str; 27] = [
     "status_page",   // Slows the SMTP server down.
     "store_failure", // Breaks writes to the offers table, and needs empty queues.
     "telemetry",
-    "slow_store", // Slows the store down, and makes it refuse writes.
-    "privacy",    // Last: it reads what the functions logged during all the other stories.
+    "hash_migration", // Lets the migration of hashes end.
+    "slow_store",     // Slows the store down, and makes it refuse writes.
+    "privacy",        // Last: it reads what the functions logged during all the other stories.
 ];
 
 /// The module of all stories. Their names begin with it.
