@@ -111,6 +111,9 @@ async fn responses_match_openapi() {
     assert_eq!(call("GET", "/offers", &[], "?limit=none", none).await.status, 400);
     assert_eq!(call("GET", "/offers/{id}", &[offer], "", none).await.status, 200);
     assert_eq!(call("GET", "/offers/{id}/deliveries", &[offer], "?state=sent", none).await.status, 200);
+    assert_eq!(call("GET", "/customers/{id}/deliveries", &[&id], "?limit=1", none).await.status, 200);
+    assert_eq!(call("GET", "/customers/{id}/deliveries", &[&id], "?limit=none", none).await.status, 400);
+    assert_eq!(call("GET", "/customers/{id}/deliveries", &["no.id"], "", none).await.status, 404);
     assert_eq!(call("GET", "/offers/{id}/pushes/{number}", &[offer, "1"], "", none).await.status, 200);
     assert_eq!(call("GET", "/offers/{id}/pushes/{number}", &[offer, "9"], "", none).await.status, 404);
     assert_eq!(call("POST", "/offers/{id}/pushes", &[offer], "", &json!({"retryRejected": true})).await.status, 202);

@@ -7,16 +7,19 @@
 //! | how a request body is read, and its size limit | [`body`] |
 //! | how the caller is identified | [`caller`] |
 //! | how lists are paged | [`paging`] |
+//! | how a variable of the path is decoded | [`path`] |
 //! | trace ids, and the log line of each request | [`trace`] |
 
 pub mod body;
 pub mod caller;
 pub mod paging;
+pub mod path;
 pub mod problem;
 pub mod trace;
 
 pub use body::{Body, OptionalBody};
 pub use caller::Caller;
 pub use paging::Paging;
+pub use path::PathVariables;
 pub use problem::Problem;
 pub use trace::{Trace, traced};

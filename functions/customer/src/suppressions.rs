@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Body, Caller, Problem};
+use api::{Body, Caller, PathVariables, Problem};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::fields::Fields;
@@ -33,11 +33,8 @@ struct SuppressionView {
 }
 
 /// `GET /suppressions/{channel}/{address}`.
-pub(crate) async fn read(
-    State(app): State<Arc<App>>,
-    Path((channel, address)): Path<(String, String)>,
-) -> Result<Response, Problem> {
-    let (channel, hash) = parse(&channel, &address)?;
+pub(crate) async fn read(State(app): State<Arc<App>>, path: PathVariables) -> Result<Response, Problem> {
+    let (channel, address, hash) = parse(&path)?;
     let suppression = app.suppressions.for_address(&hash).await?.ok_or_else(|| Problem::not_found("suppression"))?;
     Ok(Json(SuppressionView { channel, address, reason: suppression.reason, since: suppression.since }).into_response())
 }
@@ -47,9 +44,9 @@ pub(crate) async fn read(
 pub(crate) async fn lift(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
-    Path((channel, address)): Path<(String, String)>,
+    path: PathVariables,
 ) -> Result<Response, Problem> {
-    let (channel, hash) = parse(&channel, &address)?;
+    let (channel, _, hash) = parse(&path)?;
     let was_suppressed = app.suppressions.lift(&hash, &caller).await?;
     tracing::info!(%channel, address.hash = %hash, was_suppressed, by = caller, "suppression lifted");
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -147,14 +144,18 @@ pub(crate) async fn lift_many(
     Ok(Json(LiftedView { lifted, dry_run, cursor: after.map(|cursor| cursor.encode()) }).into_response())
 }
 
-fn parse(channel: &str, address: &str) -> Result<(Channel, AddressHash), Faults> {
+/// The channel and the address in the path.
+fn parse(path: &PathVariables) -> Result<(Channel, String, AddressHash), Faults> {
+    let variable = |name| path.get(name).unwrap_or_default();
+    let (channel, address) = (variable("channel"), variable("address"));
     let channel: Channel = channel.parse().map_err(|error| Faults::one("channel", format!("{error}")))?;
     let checked = match channel {
         Channel::Email => address.parse::<EmailAddress>().map(|_| ()).map_err(|error| error.to_string()),
         Channel::Sms => address.parse::<Mobile>().map(|_| ()).map_err(|error| error.to_string()),
     };
     checked.map_err(|error| Faults::one("address", error))?;
-    Ok((channel, AddressHash::of(channel, address)))
+    let hash = AddressHash::of(channel, &address);
+    Ok((channel, address, hash))
 }
 
 #[cfg(test)]
