@@ -134,7 +134,7 @@ async fn pages_add_up_and_each_sample_has_the_smallest_id() {
 
 /// Customers for whom this rule takes long.
 fn heavy() -> (Offer, Pages) {
-    let rule = vec!["customer.list.exists(x, x < 0)"; 4].join(" || ");
+    let rule = ["customer.list.exists(x, x < 0)"; 4].join(" || ");
     let offer = testing::offer(json!({"code": "A", "description": "B", "eligibility": rule}));
     let list = json!({"list": vec![1; 1_000]});
     let customers: Vec<_> = (0..400).map(|n| customer(&format!("c-{n}"), &json!(["email"]), &list)).collect();
