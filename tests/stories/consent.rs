@@ -299,6 +299,31 @@ async fn operator_can_lift_the_suppressions_of_a_period() {
     assert!(suppression(&bank, "c2").await.is_some(), "it is of the next second");
 }
 
+/// A slash, a question mark or a plus in an address ends no path: it is encoded once, as anywhere else.
+#[tokio::test]
+async fn operator_can_lift_the_opt_out_of_any_address() {
+    let _keys = KEYS.read().await;
+    let bank = Bank::open();
+    let address = format!("name/sur?name+1%x@{}", bank.domain());
+    bank.put_customers(&[bank.customer("asha", &json!({"email": address}))]).await;
+    push(&bank, "FIRST").await;
+    let mail = bank.mail().await;
+    let link = mail.iter().find(|mail| mail.to == address).unwrap().unsubscribe_link();
+    assert_eq!(one_click(link).await.status(), StatusCode::OK);
+    let encoded = format!("name%2Fsur%3Fname%2B1%25x%40{}", bank.domain());
+    let path = format!("/suppressions/email/{encoded}");
+    let found = wait_for("the suppression to be found by its address", async || {
+        let response = bank.call_with("GET", &path, &[], b"").await;
+        anyhow::ensure!(response.status == 200, "{}", response.text);
+        Ok(response.json())
+    })
+    .await;
+    assert_eq!((&found["address"], &found["reason"]), (&json!(address), &json!("optedOut")));
+    assert_eq!(bank.call_with("DELETE", &path, &[], b"").await.status, 204);
+    let second = push(&bank, "SECOND").await;
+    assert_eq!((&second["sent"], &second["optedOut"]), (&json!(1), &json!(0)), "{second}");
+}
+
 #[tokio::test]
 async fn unsubscribe_links_survive_key_rotation() {
     let _keys = KEYS.write().await;

@@ -212,6 +212,7 @@ async fn unknown_resources_return_404() {
         format!("/offers/{nowhere}/pushes/1"),
         format!("/offers/{nowhere}/deliveries"),
         "/customers/nobody".to_owned(),
+        "/customers/no.id/deliveries".to_owned(),
     ] {
         let response = bank.call_with("GET", &path, &[], b"").await;
         assert_eq!(response.status, 404, "{path}: {}", response.text);

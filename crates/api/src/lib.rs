@@ -8,17 +8,20 @@
 //! | which numbers and names in JSON are refused | `json` |
 //! | how the caller is identified | [`caller`] |
 //! | how lists are paged | [`paging`] |
+//! | how a variable of the path is decoded | [`path`] |
 //! | trace ids, and the log line of each request | [`trace`] |
 
 pub mod body;
 pub mod caller;
 mod json;
 pub mod paging;
+pub mod path;
 pub mod problem;
 pub mod trace;
 
 pub use body::{Body, ListBody, OptionalBody};
 pub use caller::Caller;
 pub use paging::Paging;
+pub use path::PathVariables;
 pub use problem::Problem;
 pub use trace::{Trace, traced};

@@ -17,6 +17,11 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
+    /// The page with `read` applied to its items.
+    pub(crate) fn try_map<U, E>(self, read: impl FnMut(T) -> Result<U, E>) -> Result<Page<U>, E> {
+        Ok(Page { items: self.items.into_iter().map(read).collect::<Result<_, _>>()?, next: self.next })
+    }
+
     /// The items of all pages, which `read` returns one by one.
     ///
     /// # Errors
@@ -56,6 +61,18 @@ impl Cursor {
 
     pub(crate) fn part(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The cursor with one more part.
+    pub(crate) fn with(mut self, name: &str, value: impl ToString) -> Self {
+        self.0.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// The cursor without a part.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.0.retain(|(have, _)| have != name);
+        self
     }
 
     /// The text form for callers.

@@ -11,12 +11,15 @@
 //! | Pacing: rate limits and circuit breakers of transports | [`limits`] |
 //! | conditional writes, batch calls, and how errors are classified | `table`, [`StoreError`] |
 //! | cursors of lists | [`Cursor`] |
+//! | how a page of a list is filled | `list` |
+//! | what one customer was sent, across offers | [`history`] |
 //! | how values become attributes | `attributes` |
 //!
 //! What a caller must distinguish (lost a race, already done) is a value, not an error.
 
 pub mod customers;
 pub mod deliveries;
+pub mod history;
 pub mod limits;
 pub mod offers;
 pub mod pushes;
@@ -25,6 +28,7 @@ pub mod suppressions;
 mod attributes;
 mod cursor;
 mod error;
+mod list;
 mod table;
 
 use aws_sdk_dynamodb::Client;

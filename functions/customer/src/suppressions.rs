@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Body, Caller, Problem};
+use api::{Body, Caller, PathVariables, Problem};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::fields::Fields;
@@ -34,11 +34,8 @@ struct SuppressionView {
 }
 
 /// `GET /suppressions/{channel}/{address}`.
-pub(crate) async fn read(
-    State(app): State<Arc<App>>,
-    Path((channel, address)): Path<(String, String)>,
-) -> Result<Response, Problem> {
-    let (channel, normal) = parse(&channel, &address)?;
+pub(crate) async fn read(State(app): State<Arc<App>>, path: PathVariables) -> Result<Response, Problem> {
+    let Asked { channel, address, normal } = Asked::of(&path)?;
     let Person { address: hash, holders } = person(&app, channel, &normal).await?;
     let suppression = app.suppressions.for_address(&hash, &holders).await?;
     let suppression = suppression.ok_or_else(|| Problem::not_found("suppression"))?;
@@ -50,9 +47,9 @@ pub(crate) async fn read(
 pub(crate) async fn lift(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
-    Path((channel, address)): Path<(String, String)>,
+    path: PathVariables,
 ) -> Result<Response, Problem> {
-    let (channel, normal) = parse(&channel, &address)?;
+    let Asked { channel, normal, .. } = Asked::of(&path)?;
     let Person { address: hash, holders } = person(&app, channel, &normal).await?;
     let hash_key = app.hash_keys.get().await?;
     let was_suppressed = app.suppressions.lift(&hash, &holders, &hash_key, &caller).await?;
@@ -167,8 +164,26 @@ async fn person(app: &App, channel: Channel, address: &str) -> Result<Person, St
     Ok(Person { address: hash_key.address(channel, address), holders })
 }
 
-/// The address whose suppression is meant, in the form that is hashed. One that only an earlier release took as a
-/// customer's may be suppressed as well.
+/// What a path asks for.
+struct Asked {
+    channel: Channel,
+    /// The address as the caller wrote it.
+    address: String,
+    /// The same in the form that is hashed.
+    normal: String,
+}
+
+impl Asked {
+    fn of(path: &PathVariables) -> Result<Self, Faults> {
+        let variable = |name| path.get(name).unwrap_or_default();
+        let address = variable("address");
+        let (channel, normal) = parse(&variable("channel"), &address)?;
+        Ok(Self { channel, address, normal })
+    }
+}
+
+/// A channel, and an address on it in the form that is hashed. One that only an earlier release took as a customer's may
+/// be suppressed as well.
 fn parse(channel: &str, address: &str) -> Result<(Channel, String), Faults> {
     let channel: Channel = channel.parse().map_err(|error| Faults::one("channel", format!("{error}")))?;
     let normal = match channel {

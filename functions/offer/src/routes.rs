@@ -23,6 +23,7 @@ pub fn router(app: App) -> Router {
         .route("/offers/{id}/pushes", post(pushes::push_again))
         .route("/offers/{id}/pushes/{number}", get(pushes::read))
         .route("/offers/{id}/pushes/{number}/cancel", post(pushes::cancel))
+        .route("/customers/{id}/deliveries", get(deliveries::list_of_customer))
         .route("/pushes", get(pushes::list))
         .route("/health", get(async || axum::Json(json!({"status": "ok"}))))
         .fallback(no_such_route)

@@ -33,7 +33,7 @@ pub use claim::{Claim, ClaimResult, FinalDelivery, ResendPolicy, Route, Unclaima
 pub use feedback::{Feedback, FeedbackKind, FeedbackResult};
 pub use known::{KnownDeliveries, PastRefusal, PendingDelivery};
 pub use outcome::{FinalOutcome, RecordResult, Release};
-pub use query::Delivery;
+pub use query::{Delivery, DeliverySelection};
 pub use return_path::TaggedDelivery;
 
 /// Partitions of one offer's deliveries. They keep each partition below DynamoDB's limit of 1,000 writes a second.

@@ -1,5 +1,6 @@
 //! Reading the deliveries of an offer.
 
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::Select;
 use domain::notification::{DeliveryState, ReasonCode};
 use domain::{Channel, CustomerId, OfferId};
@@ -10,6 +11,10 @@ use super::{Deliveries, DeliveryItem, Feedback, FeedbackKind, SHARDS, partition,
 use crate::StoreError;
 use crate::attributes::{Item, key, text};
 use crate::cursor::{Cursor, InvalidCursor, Page, fits};
+use crate::list::{self, Part, Reading};
+
+/// The table's key.
+const CURSOR_KEY: [&str; 2] = ["pk", "sk"];
 
 /// A delivery as callers see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +41,15 @@ pub struct Delivery {
     pub feedback: Option<Feedback>,
 }
 
+/// Which of an offer's deliveries to list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeliverySelection {
+    /// Those to this customer, or to any.
+    pub customer: Option<CustomerId>,
+    /// Those in this state, or in any.
+    pub state: Option<DeliveryState>,
+}
+
 impl Deliveries {
     /// An offer's deliveries to one customer: one for each channel.
     pub async fn of_customer(&self, offer: OfferId, customer: &CustomerId) -> Result<Vec<Delivery>, StoreError> {
@@ -45,53 +59,47 @@ impl Deliveries {
             .consistent_read(true)
             .key_condition_expression("pk = :pk AND begins_with(sk, :customer)")
             .expression_attribute_values(":pk", text(partition(offer, shard_of(customer))))
-            .expression_attribute_values(":customer", text(format!("{customer}#")));
+            .expression_attribute_values(":customer", text(of_customer(customer)));
         let page = self.table.query_page(query).await?;
         page.items.unwrap_or_default().into_iter().map(|item| self.delivery(item)).collect()
     }
 
-    /// An offer's deliveries, in one state or in any. A page may be short or empty although there is a next one. Makes
-    /// up to one call for each of the 16 shards.
+    /// One page of an offer's deliveries. Makes at least one call for each of the 16 shards that it reads.
     pub async fn list(
         &self,
         offer: OfferId,
-        state: Option<DeliveryState>,
+        selection: &DeliverySelection,
         limit: u16,
         after: Option<Cursor>,
     ) -> Result<Page<Delivery>, StoreError> {
-        let mut after = after.map(Cursor::into_key);
-        let first = after
-            .as_ref()
-            .and_then(|key| u8::from_str_radix(key.get("pk")?.as_s().ok()?.rsplit('#').next()?, 16).ok())
-            .unwrap_or(0);
-        let mut items = Vec::new();
-        for shard in first..SHARDS {
-            let mut query = self
-                .table
-                .query()
-                .key_condition_expression("pk = :pk")
-                .expression_attribute_values(":pk", text(partition(offer, shard)))
-                .limit(i32::try_from(usize::from(limit) - items.len()).unwrap_or(i32::from(limit)))
-                .set_exclusive_start_key(after.take());
-            if let Some(state) = state {
-                query = query
-                    .filter_expression("#state = :state")
-                    .expression_attribute_names("#state", "state")
-                    .expression_attribute_values(":state", text(state.as_str()));
-            }
-            let page = self.table.query_page(query).await?;
-            for item in page.items.unwrap_or_default() {
-                items.push(self.delivery(item)?);
-            }
-            if let Some(key) = page.last_evaluated_key {
-                return Ok(Page { items, next: Some(Cursor::from_key(&key)) });
-            }
-            if let Some(next) = next_shard(shard, items.len(), limit) {
-                // No sort key is smaller than this one.
-                return Ok(Page { items, next: Some(Cursor::from_key(&key(partition(offer, next), " "))) });
-            }
+        let shards = match &selection.customer {
+            Some(customer) => shard_of(customer)..shard_of(customer) + 1,
+            None => after.as_ref().and_then(|cursor| shard_of_cursor(cursor, offer)).unwrap_or(0)..SHARDS,
+        };
+        let parts = shards.map(|shard| Part {
+            query: self.query_shard(offer, shard, selection),
+            // No sort key is smaller than this one.
+            start: Some(key(partition(offer, shard), " ")),
+        });
+        let reading = Reading { key: &CURSOR_KEY, is_filtered: selection.state.is_some(), limit };
+        list::page(&self.table, parts, reading, after).await?.try_map(|item| self.delivery(item))
+    }
+
+    fn query_shard(&self, offer: OfferId, shard: u8, selection: &DeliverySelection) -> QueryFluentBuilder {
+        let mut query = self.table.query().expression_attribute_values(":pk", text(partition(offer, shard)));
+        query = match &selection.customer {
+            Some(customer) => query
+                .key_condition_expression("pk = :pk AND begins_with(sk, :customer)")
+                .expression_attribute_values(":customer", text(of_customer(customer))),
+            None => query.key_condition_expression("pk = :pk"),
+        };
+        if let Some(state) = selection.state {
+            query = query
+                .filter_expression("#state = :state")
+                .expression_attribute_names("#state", "state")
+                .expression_attribute_values(":state", text(state.as_str()));
         }
-        Ok(Page { items, next: None })
+        query
     }
 
     /// The number of an offer's deliveries in a state, read consistently. Reads all of its deliveries, the shards at the
@@ -125,10 +133,13 @@ impl Deliveries {
         }
     }
 
-    /// Checks that [`Deliveries::list`] returned this cursor for this offer.
-    pub fn check_cursor(cursor: &Cursor, offer: OfferId) -> Result<(), InvalidCursor> {
-        let of_offer = cursor.part("pk").is_some_and(|pk| pk.starts_with(&format!("{offer}#")));
-        (fits(cursor, &["pk", "sk"]) && of_offer).then_some(()).ok_or(InvalidCursor)
+    /// Checks that [`Deliveries::list`] returned this cursor for this offer and, if only one is listed, this customer.
+    pub fn check_cursor(cursor: &Cursor, offer: OfferId, customer: Option<&CustomerId>) -> Result<(), InvalidCursor> {
+        let shard = shard_of_cursor(cursor, offer).filter(|_| fits(cursor, &CURSOR_KEY)).ok_or(InvalidCursor)?;
+        let is_of = |customer: &CustomerId| {
+            shard == shard_of(customer) && cursor.part("sk").is_some_and(|sk| sk.starts_with(&of_customer(customer)))
+        };
+        customer.is_none_or(is_of).then_some(()).ok_or(InvalidCursor)
     }
 
     fn delivery(&self, item: Item) -> Result<Delivery, StoreError> {
@@ -154,23 +165,12 @@ impl Deliveries {
     }
 }
 
-/// The shard that the next page starts with, if the last item of `shard` fills this page. (DynamoDB itself then returns
-/// a key of that shard.)
-fn next_shard(shard: u8, items: usize, limit: u16) -> Option<u8> {
-    let next = shard + 1;
-    (items >= usize::from(limit) && next < SHARDS).then_some(next)
+/// The shard of an offer's deliveries in which a list continues.
+fn shard_of_cursor(cursor: &Cursor, offer: OfferId) -> Option<u8> {
+    (0..SHARDS).find(|shard| cursor.part("pk") == Some(partition(offer, *shard).as_str()))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_page_ends_with_its_shard() {
-        for (shard, items, limit, expected) in
-            [(0, 6, 7, None), (0, 7, 7, Some(1)), (14, 7, 7, Some(15)), (15, 7, 7, None), (3, 8, 7, Some(4))]
-        {
-            assert_eq!(next_shard(shard, items, limit), expected, "{items} of {limit} at the end of {shard}");
-        }
-    }
+/// How the sort keys of a customer's deliveries begin.
+fn of_customer(customer: &CustomerId) -> String {
+    format!("{customer}#")
 }

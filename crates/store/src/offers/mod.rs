@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::StoreError;
 use crate::attributes::{Item, key, millis_serde, text};
 use crate::cursor::{Cursor, InvalidCursor, Page, fits};
+use crate::list::{self, Part, Reading};
 use crate::table::Table;
 
 pub use create::{CreateResult, IDEMPOTENCY_HOURS, Idempotency};
@@ -32,6 +33,8 @@ const BY_TIME: &str = "byTime";
 const OFFER_SK: &str = "offer";
 /// The value of `kind` for offers, the partition key of the index.
 const OFFER_KIND: &str = "offer";
+/// The key of the index and that of the table.
+const CURSOR_KEY: [&str; 4] = ["kind", "at", "pk", "sk"];
 
 /// The Offers table.
 #[derive(Debug, Clone)]
@@ -117,21 +120,24 @@ impl Offers {
             .index_name(BY_TIME)
             .key_condition_expression("kind = :kind")
             .expression_attribute_values(":kind", text(OFFER_KIND))
-            .scan_index_forward(false)
-            .limit(i32::from(limit))
-            .set_exclusive_start_key(after.map(Cursor::into_key));
-        let page = self.table.query_page(query).await?;
-        let items = page.items.unwrap_or_default();
-        Ok(Page {
-            next: page.last_evaluated_key.as_ref().map(Cursor::from_key),
-            items: items.into_iter().map(|item| self.offer(item)).collect::<Result<_, _>>()?,
-        })
+            .scan_index_forward(false);
+        let reading = Reading { key: &CURSOR_KEY, is_filtered: false, limit };
+        let page = list::page(&self.table, [Part { query, start: None }], reading, after).await?;
+        page.try_map(|item| self.offer(item))
+    }
+
+    /// The cursor with which a list continues after this offer.
+    pub(crate) fn cursor_after(offer: &Offer) -> Cursor {
+        let mut key = key(offer.id, OFFER_SK);
+        key.insert("kind".to_owned(), text(OFFER_KIND));
+        key.insert("at".to_owned(), text(sortable(offer.created_at, offer.id)));
+        Cursor::from_key(&key)
     }
 
     /// Checks that [`Offers::list`] returned this cursor.
     pub fn check_cursor(cursor: &Cursor) -> Result<(), InvalidCursor> {
         let of_offers = cursor.part("kind") == Some(OFFER_KIND);
-        (fits(cursor, &["kind", "at", "pk", "sk"]) && of_offers).then_some(()).ok_or(InvalidCursor)
+        (fits(cursor, &CURSOR_KEY) && of_offers).then_some(()).ok_or(InvalidCursor)
     }
 
     fn offer(&self, item: Item) -> Result<Offer, StoreError> {

@@ -45,6 +45,7 @@ use serde::{Deserialize, Serialize};
 use crate::StoreError;
 use crate::attributes::{Item, key, millis, millis_serde, number, text};
 use crate::cursor::{Cursor, InvalidCursor, Page, fits};
+use crate::list::{self, Part, Reading};
 use crate::offers::PushRequest;
 use crate::table::{Conditional, Consistency, Table, never_own};
 
@@ -60,6 +61,8 @@ pub use slices::{ScanStep, SliceScan};
 const OPEN_PUSHES: &str = "openPushes";
 /// The value of `open`, the partition key of that index.
 const OPEN: &str = "open";
+/// The key of that index and that of the table.
+const OPEN_CURSOR_KEY: [&str; 3] = ["open", "pk", "sk"];
 /// The value of `unpublished`, the partition key of the index of pushes with unpublished events.
 const UNPUBLISHED: &str = "yes";
 const PUSH_SK: &str = "push";
@@ -248,20 +251,15 @@ impl Pushes {
             .index_name(OPEN_PUSHES)
             .key_condition_expression("#open = :open")
             .expression_attribute_names("#open", "open")
-            .expression_attribute_values(":open", text(OPEN))
-            .limit(i32::from(limit))
-            .set_exclusive_start_key(after.map(Cursor::into_key));
-        let page = self.table.query_page(query).await?;
-        let items = page.items.unwrap_or_default();
-        Ok(Page {
-            next: page.last_evaluated_key.as_ref().map(Cursor::from_key),
-            items: items.into_iter().map(|item| self.push(self.table.read(item)?)).collect::<Result<_, _>>()?,
-        })
+            .expression_attribute_values(":open", text(OPEN));
+        let reading = Reading { key: &OPEN_CURSOR_KEY, is_filtered: false, limit };
+        let page = list::page(&self.table, [Part { query, start: None }], reading, after).await?;
+        page.try_map(|item| self.push(self.table.read(item)?))
     }
 
     /// Checks that [`Pushes::list_open`] returned this cursor.
     pub fn check_cursor(cursor: &Cursor) -> Result<(), InvalidCursor> {
-        (fits(cursor, &["open", "pk", "sk"]) && cursor.part("open") == Some(OPEN)).then_some(()).ok_or(InvalidCursor)
+        (fits(cursor, &OPEN_CURSOR_KEY) && cursor.part("open") == Some(OPEN)).then_some(()).ok_or(InvalidCursor)
     }
 
     fn update(&self, push: PushId, sk: impl ToString) -> UpdateItemFluentBuilder {

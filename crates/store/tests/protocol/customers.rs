@@ -1,11 +1,13 @@
 //! Customers: storing, looking up, scanning.
 
+use domain::push::ScanCounts;
 use domain::{Customer, EmailAddress, Mobile};
-use serde_json::json;
+use serde_json::{Value, json};
 use store::customers::ScanPosition;
-use testing::Fault;
+use store::pushes::ScanStep;
+use testing::{Fault, number_set, string_set};
 
-use crate::world::{World, customer};
+use crate::world::{World, customer, start_scan};
 
 fn asha(id: &str) -> Customer {
     let body = json!({
@@ -148,6 +150,55 @@ async fn a_foreign_item_at_the_end_of_a_page_stops_no_scan() {
     let (ids, unreadable, pages) = scan(&world, 1, 1).await;
     assert_eq!((ids, unreadable), (vec!["c-1".to_owned(), "z-1".to_owned()], 4));
     assert!(pages >= 6, "{pages}");
+}
+
+/// A push continues from the key where a page ended, whatever it is.
+#[tokio::test(start_paused = true)]
+async fn a_push_continues_after_any_key() {
+    for foreign in ["customer 42", "é", "日本", "\u{1f600}", "\u{feff}", "a\u{0}b", "\u{2028}", " ", "x\"y\\"] {
+        let world = World::new();
+        world.push(1).await;
+        world.dynamo.put("Customers", json!({"pk": foreign}));
+        world.customers().put(&asha("c-1")).await.unwrap();
+        let (mut customers, mut unreadable) = (0, 0);
+        let mut step = ScanStep::Continue(start_scan(&world, 1).await);
+        while let ScanStep::Continue(scan) = step {
+            // As the next invocation finds it.
+            let continued = start_scan(&world, 1).await;
+            assert_eq!(continued.after, scan.after, "{foreign:?}");
+            let scan = continued;
+            let page = world.customers().scan(0, 1, scan.after.as_ref(), 1).await.unwrap();
+            (customers, unreadable) = (customers + page.customers.len(), unreadable + page.unreadable);
+            step = world.pushes().commit_page(&scan, ScanCounts::default(), &[], page.next).await.unwrap();
+        }
+        assert_eq!((customers, unreadable), (1, 1), "{foreign:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_with_attributes_of_other_types_is_unreadable_and_stops_no_scan() {
+    let world = World::new();
+    world.customers().put(&asha("c-1")).await.unwrap();
+    let wrong = [
+        ("name", json!(7)),
+        ("name", Value::Null),
+        ("email", json!(["a@b.example"])),
+        ("mobile", json!({"number": 1})),
+        ("channels", json!("email")),
+        ("channels", json!(["fax"])),
+        ("channels", json!(number_set([1]))),
+        ("locale", json!(1)),
+        ("timeZone", json!(true)),
+        ("attributes", json!([])),
+        ("attributes", json!(string_set(["a"]))),
+    ];
+    for (number, (attribute, value)) in wrong.iter().enumerate() {
+        let id = format!("w-{number}");
+        world.customers().put(&asha(&id)).await.unwrap();
+        world.dynamo.set("Customers", json!({"pk": id}), attribute, value.clone());
+    }
+    let (ids, unreadable, _) = scan(&world, 1, 1).await;
+    assert_eq!((ids, unreadable), (vec!["c-1".to_owned()], wrong.len() as u64));
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::time::Duration;
 
 use api::Problem;
 use domain::audience::{Audience, Selection};
@@ -22,6 +23,8 @@ use super::view::AudienceView;
 const SEGMENTS: u32 = 4;
 /// Customers in a page of a segment.
 const PAGE_SIZE: u16 = 500;
+/// After this long without a pause, other calls go on.
+const LONGEST_BLOCK: Duration = Duration::from_millis(5);
 
 /// What was counted of an offer's audience.
 #[derive(Debug, Default)]
@@ -32,13 +35,16 @@ pub(super) struct AudienceCount {
     pub(super) samples: BTreeMap<Channel, Customer>,
     /// Whether the time ended before all customers were read.
     timed_out: bool,
+    /// How long the rule was evaluated.
+    evaluating: Duration,
     /// About how many customers there are, if the time ended.
     approximate_customers: u64,
 }
 
 impl AudienceCount {
-    fn add(&mut self, other: Self) {
+    fn merge(&mut self, other: Self) {
         self.scan += other.scan;
+        self.evaluating += other.evaluating;
         self.timed_out |= other.timed_out;
         for (channel, count) in other.notifications {
             *self.notifications.entry(channel).or_default() += count;
@@ -48,16 +54,33 @@ impl AudienceCount {
         }
     }
 
-    fn add_page(&mut self, audience: &Audience<'_>, page: &CustomersPage) {
+    /// Counts the customers of a page, as many as the time allows. Between them, the calls for other pages go on: a rule
+    /// may take long, and without that they would time out.
+    async fn add_page(&mut self, audience: &Audience<'_>, page: &CustomersPage, until: Instant) {
         self.scan.count_unreadable(page.unreadable);
+        let mut yielded = Instant::now();
         for customer in &page.customers {
-            let selection = audience.select(customer);
-            self.scan.count(&selection);
-            if let Selection::Eligible(channels) = selection {
-                for channel in channels {
-                    *self.notifications.entry(channel).or_default() += 1;
-                    self.consider_sample(channel, customer);
-                }
+            let began = Instant::now();
+            if began >= until {
+                self.timed_out = true;
+                return;
+            }
+            self.add(audience, customer);
+            self.evaluating += began.elapsed();
+            if yielded.elapsed() >= LONGEST_BLOCK {
+                tokio::task::yield_now().await;
+                yielded = Instant::now();
+            }
+        }
+    }
+
+    fn add(&mut self, audience: &Audience<'_>, customer: &Customer) {
+        let selection = audience.select(customer);
+        self.scan.count(&selection);
+        if let Selection::Eligible(channels) = selection {
+            for channel in channels {
+                *self.notifications.entry(channel).or_default() += 1;
+                self.consider_sample(channel, customer);
             }
         }
     }
@@ -90,8 +113,23 @@ impl AudienceCount {
 #[derive(Debug)]
 pub(super) enum CountError {
     Store(StoreError),
-    /// Too little was read in time for an estimate.
-    OutOfTime,
+    /// Too little was counted in time for an estimate, because this was slow.
+    OutOfTime(Slow),
+}
+
+/// What most of the time was spent on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slow {
+    /// Waiting for the store.
+    Store,
+    /// Evaluating the rule.
+    Rule,
+}
+
+impl Slow {
+    fn of(count: &AudienceCount, time: Duration) -> Self {
+        if count.evaluating > time / 2 { Self::Rule } else { Self::Store }
+    }
 }
 
 impl From<StoreError> for CountError {
@@ -104,11 +142,17 @@ impl From<CountError> for Problem {
     fn from(error: CountError) -> Self {
         match error {
             CountError::Store(error) => error.into(),
-            CountError::OutOfTime => {
-                tracing::error!("customers not counted in time; returning an error to the caller");
-                Self::unavailable(
-                    "The store is too slow to count customers. No test message was sent; please try again.",
-                )
+            CountError::OutOfTime(slow) => {
+                tracing::error!(?slow, "customers not counted in time; returning an error to the caller");
+                Self::unavailable(match slow {
+                    Slow::Store => {
+                        "The store is too slow to count customers. No test message was sent; please try again."
+                    }
+                    Slow::Rule => {
+                        "The eligibility rule takes too long to evaluate to count customers. No test message was sent; \
+                         please simplify the rule."
+                    }
+                })
             }
         }
     }
@@ -143,6 +187,7 @@ async fn count_segments(
     audience: &Audience<'_>,
     until: Instant,
 ) -> Result<AudienceCount, CountError> {
+    let began = Instant::now();
     let scan = pin!(scan(segments, audience, until));
     let approximate_count = pin!(timeout_at(until, approximate_count));
     let (mut count, approximate_count) = match select(scan, approximate_count).await {
@@ -150,9 +195,10 @@ async fn count_segments(
         Either::Right((known, scan)) => (scan.await?, Either::Right(ready(known))),
     };
     if count.timed_out {
-        let approximate_count = approximate_count.await.map_err(|_elapsed| CountError::OutOfTime)??;
+        let slow = Slow::of(&count, began.elapsed());
+        let approximate_count = approximate_count.await.map_err(|_elapsed| CountError::OutOfTime(slow))??;
         if count.scan.customers_read == 0 {
-            return Err(CountError::OutOfTime);
+            return Err(CountError::OutOfTime(slow));
         }
         count.approximate_customers = approximate_count.max(count.scan.customers_read);
     }
@@ -167,7 +213,7 @@ async fn scan(
 ) -> Result<AudienceCount, StoreError> {
     let segments = segments.into_iter().map(|pages| count_pages(pages, audience, until));
     let mut total = AudienceCount::default();
-    try_join_all(segments).await?.into_iter().for_each(|segment| total.add(segment));
+    try_join_all(segments).await?.into_iter().for_each(|segment| total.merge(segment));
     Ok(total)
 }
 
@@ -178,16 +224,14 @@ async fn count_pages(
 ) -> Result<AudienceCount, StoreError> {
     let mut count = AudienceCount::default();
     let mut pages = pin!(pages);
-    loop {
+    while !count.timed_out {
         match timeout_at(until, pages.next()).await {
-            Ok(Some(page)) => count.add_page(audience, &page?),
+            Ok(Some(page)) => count.add_page(audience, &page?, until).await,
             Ok(None) => return Ok(count),
-            Err(_elapsed) => {
-                count.timed_out = true;
-                return Ok(count);
-            }
+            Err(_elapsed) => count.timed_out = true,
         }
     }
+    Ok(count)
 }
 
 /// Scales `count`, found among `read` customers, to `all` customers.
@@ -197,141 +241,4 @@ fn scale(count: u64, all: u64, read: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::pending;
-    use std::time::Duration;
-
-    use axum::http::StatusCode;
-    use axum::response::IntoResponse;
-    use domain::Offer;
-    use futures::stream::BoxStream;
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    type Pages = BoxStream<'static, Result<CustomersPage, StoreError>>;
-
-    fn offer() -> Offer {
-        testing::offer(json!({"code": "A", "description": "B", "eligibility": "customer.tier == 'gold'"}))
-    }
-
-    fn customer(id: &str, channels: &Value, attributes: &Value) -> Customer {
-        let body = json!({
-            "name": "A", "email": "a@b.example", "mobile": "+351912345678", "channels": channels, "attributes": attributes,
-        });
-        Customer::parse(id, body).unwrap()
-    }
-
-    /// A page of one eligible customer with an e-mail address, and one who is not eligible.
-    fn page() -> Result<CustomersPage, StoreError> {
-        let customer = |id, tier| customer(id, &json!(["email"]), &json!({"tier": tier}));
-        Ok(CustomersPage { customers: vec![customer("a", "gold"), customer("b", "silver")], unreadable: 0, next: None })
-    }
-
-    /// A segment of this many pages, with no response to the request for the next one.
-    fn stalled_after(pages: usize) -> Pages {
-        stream::iter(0..pages).map(|_| page()).chain(stream::pending()).boxed()
-    }
-
-    fn complete() -> Pages {
-        stream::iter([page(), page()]).boxed()
-    }
-
-    fn soon() -> Instant {
-        Instant::now() + Duration::from_millis(20)
-    }
-
-    #[tokio::test]
-    async fn count_is_exact_and_does_not_wait_for_the_approximate_one() {
-        let offer = offer();
-        let audience = Audience::of(&offer).unwrap();
-        let until = Instant::now() + Duration::from_secs(600);
-        let count = count_segments([complete(), complete()], pending(), &audience, until).await.unwrap();
-        let view = count.view(&offer.channels);
-        assert_eq!((view.customers, view.exact, view.customers_read), (4, true, 8));
-        assert_eq!(view.notifications, BTreeMap::from([(Channel::Email, 4), (Channel::Sms, 0)]));
-    }
-
-    #[tokio::test]
-    async fn pages_that_do_not_come_in_time_leave_an_estimate() {
-        let offer = offer();
-        let audience = Audience::of(&offer).unwrap();
-        let segments = [complete(), stalled_after(1), stalled_after(0)];
-        let count = count_segments(segments, ready(Ok(600)), &audience, soon()).await.unwrap();
-        let view = count.view(&offer.channels);
-        assert_eq!((view.customers, view.exact, view.customers_read), (300, false, 6));
-        assert_eq!(view.notifications, BTreeMap::from([(Channel::Email, 300), (Channel::Sms, 0)]));
-        assert!(count.samples.contains_key(&Channel::Email));
-    }
-
-    #[tokio::test]
-    async fn estimate_is_never_less_than_what_was_counted() {
-        let offer = offer();
-        let audience = Audience::of(&offer).unwrap();
-        let count = count_segments([stalled_after(3)], ready(Ok(2)), &audience, soon()).await.unwrap();
-        assert_eq!(count.view(&offer.channels).customers, 3);
-    }
-
-    #[tokio::test]
-    async fn too_little_in_time_is_an_error_that_permits_a_retry() {
-        let offer = offer();
-        let audience = Audience::of(&offer).unwrap();
-        for (what, read, approximate_count) in
-            [("no page", 0, Either::Left(ready(Ok(600)))), ("no approximate count", 2, Either::Right(pending()))]
-        {
-            let started = Instant::now();
-            let until = soon();
-            let error = count_segments([stalled_after(read)], approximate_count, &audience, until).await.unwrap_err();
-            assert!(matches!(error, CountError::OutOfTime), "{what}");
-            assert!(started.elapsed() < Duration::from_secs(10), "{what}");
-            let response = Problem::from(error).into_response();
-            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{what}");
-        }
-    }
-
-    #[tokio::test]
-    async fn failed_page_is_an_error() {
-        let failed = || StoreError::Unreadable { table: "customers".to_owned(), reason: "for a test".to_owned() };
-        let segments = [complete(), stream::iter([page(), Err(failed())]).boxed()];
-        let offer = offer();
-        let audience = Audience::of(&offer).unwrap();
-        let error = count_segments(segments, pending(), &audience, soon()).await.unwrap_err();
-        assert!(matches!(error, CountError::Store(_)));
-    }
-
-    #[test]
-    fn estimate_is_proportional() {
-        assert_eq!(scale(250, 10_000_000, 1_000), 2_500_000);
-        assert_eq!(scale(0, 10, 0), 0);
-    }
-
-    #[test]
-    fn pages_add_up_and_each_sample_has_the_smallest_id() {
-        let offer = offer();
-        let audience = Audience::of(&offer).unwrap();
-        let gold = json!({"tier": "gold"});
-        let page = |customers, unreadable| {
-            let mut count = AudienceCount::default();
-            count.add_page(&audience, &CustomersPage { customers, unreadable, next: None });
-            count
-        };
-        let both = json!(["email", "sms"]);
-        let mut count = page(vec![customer("c", &both, &gold), customer("a", &json!([]), &gold)], 2);
-        count.add(page(
-            vec![
-                customer("b", &json!(["email"]), &gold),
-                customer("0", &both, &json!({"tier": "silver"})),
-                customer("1", &both, &json!({})),
-            ],
-            0,
-        ));
-        let expected =
-            ScanCounts { customers_read: 7, customers_eligible: 3, customers_unevaluable: 3, notifications: 3 };
-        assert_eq!(count.scan, expected);
-        assert_eq!(count.notifications, BTreeMap::from([(Channel::Email, 2), (Channel::Sms, 1)]));
-        let samples: Vec<_> =
-            count.samples.iter().map(|(channel, customer)| (*channel, customer.id.as_str())).collect();
-        assert_eq!(samples, [(Channel::Email, "b"), (Channel::Sms, "c")]);
-        assert!(!count.timed_out);
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
 //! Test messages, sent by invoking the functions `email` and `sms` directly.
 
+use std::collections::HashSet;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -58,6 +59,12 @@ impl TestRecipient {
         }
     }
 
+    /// The same for every way to write one address. (Providers that tell case apart in the name are rare, and a test
+    /// message to one of the two forms is enough.)
+    fn mailbox(&self) -> String {
+        self.as_str().to_lowercase()
+    }
+
     fn as_str(&self) -> &str {
         match self {
             Self::Email(address) => address.as_str(),
@@ -75,8 +82,17 @@ pub(super) fn test_recipients(value: Option<Value>) -> Result<Vec<TestRecipient>
             format!("must have at most {MAX_TEST_RECIPIENTS} recipients, not {}", recipients.len()),
         );
     }
+    for index in repeated(&recipients) {
+        fields.fault(&format!("testRecipients[{index}]"), "is in this list more than once");
+    }
     fields.finish(&["testRecipients"])?;
     Ok(recipients)
+}
+
+/// The places of recipients that are in the list before.
+fn repeated(recipients: &[TestRecipient]) -> Vec<usize> {
+    let mut seen = HashSet::new();
+    (0..recipients.len()).filter(|index| !seen.insert(recipients[*index].mailbox())).collect()
 }
 
 impl TestSender {
@@ -175,10 +191,28 @@ mod tests {
         for (invalid, field) in [
             (json!("a@b.example"), "testRecipients"),
             (json!(["a@b.example", "no-address"]), "testRecipients[1]"),
-            (json!(vec!["a@b.example"; 11]), "testRecipients"),
+            (json!((0..11).map(|i| format!("a{i}@b.example")).collect::<Vec<_>>()), "testRecipients"),
         ] {
-            let faults = test_recipients(Some(invalid)).map(|_| ()).unwrap_err().into_vec();
-            assert_eq!(faults.iter().map(|fault| fault.field.as_str()).collect::<Vec<_>>(), [field]);
+            assert_eq!(faulty(&invalid), [field]);
         }
+    }
+
+    fn faulty(recipients: &Value) -> Vec<String> {
+        let faults = test_recipients(Some(recipients.clone())).map(|_| ()).unwrap_err().into_vec();
+        faults.into_iter().map(|fault| fault.field).collect()
+    }
+
+    #[test]
+    fn test_recipient_that_is_repeated_is_refused_by_its_place() {
+        for (recipients, fields) in [
+            (json!(["a@b.example", "a@b.example"]), vec!["testRecipients[1]"]),
+            (json!(["Asha@B.example", "c@b.example", "asha@b.EXAMPLE"]), vec!["testRecipients[2]"]),
+            (json!(["+351912345678", "a@b.example", "+351912345678"]), vec!["testRecipients[2]"]),
+            (json!(["a@b.example", "A@b.example", "a@B.example"]), vec!["testRecipients[1]", "testRecipients[2]"]),
+        ] {
+            assert_eq!(faulty(&recipients), fields, "{recipients}");
+        }
+        let different = json!(["a@b.example", "a+1@b.example", "a@c.example", "+351912345678", "+351912345679"]);
+        assert_eq!(test_recipients(Some(different)).unwrap_or_default().len(), 5);
     }
 }

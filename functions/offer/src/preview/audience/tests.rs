@@ -1,0 +1,191 @@
+use std::future::pending;
+
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use domain::Offer;
+use futures::stream::BoxStream;
+use serde_json::{Value, json};
+use testing::{Clock, Dynamo};
+
+use super::*;
+
+type Pages = BoxStream<'static, Result<CustomersPage, StoreError>>;
+
+fn offer() -> Offer {
+    testing::offer(json!({"code": "A", "description": "B", "eligibility": "customer.tier == 'gold'"}))
+}
+
+fn customer(id: &str, channels: &Value, attributes: &Value) -> Customer {
+    let body = json!({
+        "name": "A", "email": "a@b.example", "mobile": "+351912345678", "channels": channels, "attributes": attributes,
+    });
+    Customer::parse(id, body).unwrap()
+}
+
+/// A page of one eligible customer with an e-mail address, and one who is not eligible.
+fn page() -> Result<CustomersPage, StoreError> {
+    let customer = |id, tier| customer(id, &json!(["email"]), &json!({"tier": tier}));
+    Ok(CustomersPage { customers: vec![customer("a", "gold"), customer("b", "silver")], unreadable: 0, next: None })
+}
+
+/// A segment of this many pages, with no response to the request for the next one.
+fn stalled_after(pages: usize) -> Pages {
+    stream::iter(0..pages).map(|_| page()).chain(stream::pending()).boxed()
+}
+
+fn complete() -> Pages {
+    stream::iter([page(), page()]).boxed()
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_millis(20)
+}
+
+#[tokio::test]
+async fn count_is_exact_and_does_not_wait_for_the_approximate_one() {
+    let offer = offer();
+    let audience = Audience::of(&offer).unwrap();
+    let until = Instant::now() + Duration::from_secs(600);
+    let count = count_segments([complete(), complete()], pending(), &audience, until).await.unwrap();
+    let view = count.view(&offer.channels);
+    assert_eq!((view.customers, view.exact, view.customers_read), (4, true, 8));
+    assert_eq!(view.notifications, BTreeMap::from([(Channel::Email, 4), (Channel::Sms, 0)]));
+}
+
+#[tokio::test]
+async fn pages_that_do_not_come_in_time_leave_an_estimate() {
+    let offer = offer();
+    let audience = Audience::of(&offer).unwrap();
+    let segments = [complete(), stalled_after(1), stalled_after(0)];
+    let count = count_segments(segments, ready(Ok(600)), &audience, soon()).await.unwrap();
+    let view = count.view(&offer.channels);
+    assert_eq!((view.customers, view.exact, view.customers_read), (300, false, 6));
+    assert_eq!(view.notifications, BTreeMap::from([(Channel::Email, 300), (Channel::Sms, 0)]));
+    assert!(count.samples.contains_key(&Channel::Email));
+}
+
+#[tokio::test]
+async fn estimate_is_never_less_than_what_was_counted() {
+    let offer = offer();
+    let audience = Audience::of(&offer).unwrap();
+    let count = count_segments([stalled_after(3)], ready(Ok(2)), &audience, soon()).await.unwrap();
+    assert_eq!(count.view(&offer.channels).customers, 3);
+}
+
+#[tokio::test]
+async fn too_little_in_time_is_an_error_that_permits_a_retry() {
+    let offer = offer();
+    let audience = Audience::of(&offer).unwrap();
+    for (what, read, approximate_count) in
+        [("no page", 0, Either::Left(ready(Ok(600)))), ("no approximate count", 2, Either::Right(pending()))]
+    {
+        let started = Instant::now();
+        let until = soon();
+        let error = count_segments([stalled_after(read)], approximate_count, &audience, until).await.unwrap_err();
+        assert!(matches!(error, CountError::OutOfTime(Slow::Store)), "{what}");
+        assert!(started.elapsed() < Duration::from_secs(10), "{what}");
+        let response = Problem::from(error).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn failed_page_is_an_error() {
+    let failed = || StoreError::Unreadable { table: "customers".to_owned(), reason: "for a test".to_owned() };
+    let segments = [complete(), stream::iter([page(), Err(failed())]).boxed()];
+    let offer = offer();
+    let audience = Audience::of(&offer).unwrap();
+    let error = count_segments(segments, pending(), &audience, soon()).await.unwrap_err();
+    assert!(matches!(error, CountError::Store(_)));
+}
+
+#[test]
+fn estimate_is_proportional() {
+    assert_eq!(scale(250, 10_000_000, 1_000), 2_500_000);
+    assert_eq!(scale(0, 10, 0), 0);
+}
+
+#[tokio::test]
+async fn pages_add_up_and_each_sample_has_the_smallest_id() {
+    let offer = offer();
+    let audience = Audience::of(&offer).unwrap();
+    let gold = json!({"tier": "gold"});
+    let until = Instant::now() + Duration::from_secs(600);
+    let page = async |customers, unreadable| {
+        let mut count = AudienceCount::default();
+        count.add_page(&audience, &CustomersPage { customers, unreadable, next: None }, until).await;
+        count
+    };
+    let both = json!(["email", "sms"]);
+    let mut count = page(vec![customer("c", &both, &gold), customer("a", &json!([]), &gold)], 2).await;
+    let others = vec![
+        customer("b", &json!(["email"]), &gold),
+        customer("0", &both, &json!({"tier": "silver"})),
+        customer("1", &both, &json!({})),
+    ];
+    count.merge(page(others, 0).await);
+    let expected = ScanCounts { customers_read: 7, customers_eligible: 3, customers_unevaluable: 3, notifications: 3 };
+    assert_eq!(count.scan, expected);
+    assert_eq!(count.notifications, BTreeMap::from([(Channel::Email, 2), (Channel::Sms, 1)]));
+    let samples: Vec<_> = count.samples.iter().map(|(channel, customer)| (*channel, customer.id.as_str())).collect();
+    assert_eq!(samples, [(Channel::Email, "b"), (Channel::Sms, "c")]);
+    assert!(!count.timed_out);
+}
+
+/// Customers for whom this rule takes long.
+fn heavy() -> (Offer, Pages) {
+    let rule = ["customer.list.exists(x, x < 0)"; 4].join(" || ");
+    let offer = testing::offer(json!({"code": "A", "description": "B", "eligibility": rule}));
+    let list = json!({"list": vec![1; 1_000]});
+    let customers: Vec<_> = (0..400).map(|n| customer(&format!("c-{n}"), &json!(["email"]), &list)).collect();
+    let page = CustomersPage { customers, unreadable: 0, next: None };
+    (offer, stream::iter([Ok(page)]).boxed())
+}
+
+#[tokio::test]
+async fn a_rule_that_takes_long_leaves_an_estimate_while_the_store_responds() {
+    let (offer, pages) = heavy();
+    let audience = Audience::of(&offer).unwrap();
+    let until = Instant::now() + Duration::from_millis(250);
+    // It responds while the rule is evaluated.
+    let approximate_count = async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Ok(400)
+    };
+    let began = Instant::now();
+    let count = count_segments([pages, complete()], approximate_count, &audience, until).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    let view = count.view(&offer.channels);
+    assert!(!view.exact && (1..400).contains(&view.customers_read), "{}", view.customers_read);
+}
+
+#[tokio::test]
+async fn a_rule_that_takes_too_long_is_named_as_the_reason() {
+    let (offer, pages) = heavy();
+    let audience = Audience::of(&offer).unwrap();
+    let until = Instant::now() + Duration::from_millis(200);
+    let error = count_segments([pages], pending(), &audience, until).await.unwrap_err();
+    assert!(matches!(error, CountError::OutOfTime(Slow::Rule)), "{error:?}");
+    let problem = format!("{:?}", Problem::from(error));
+    assert!(problem.contains("rule takes too long") && !problem.contains("store"), "{problem}");
+}
+
+/// Items that other software wrote may have any key and any attributes. Each read of a megabyte ends with one of these.
+#[tokio::test(start_paused = true)]
+async fn foreign_items_are_counted_as_unevaluable_and_stop_no_preview() {
+    let dynamo = Dynamo::new();
+    let customers = Customers::new(dynamo.client(), "Customers", Clock::new().sources());
+    let padding = "x".repeat(390_000);
+    let foreign = ["customer 42", "é", "日本", "\u{1f600}", "#", "\u{feff}", "a\u{0}b", "c-0 "];
+    for (number, pk) in foreign.into_iter().enumerate() {
+        dynamo.put("Customers", json!({"pk": pk, "padding": padding}));
+        let gold = json!({"tier": "gold"});
+        customers.put(&customer(&format!("c-{number}"), &json!(["email"]), &gold)).await.unwrap();
+    }
+    let offer = offer();
+    let audience = Audience::of(&offer).unwrap();
+    let count = count(&customers, &audience, Instant::now() + Duration::from_secs(18)).await.unwrap();
+    let view = count.view(&offer.channels);
+    assert_eq!((view.customers, view.unevaluable, view.exact), (8, 8, true));
+    assert!(dynamo.count("Scan", "Customers") > 4, "{}", dynamo.count("Scan", "Customers"));
+}
