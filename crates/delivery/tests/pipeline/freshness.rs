@@ -20,8 +20,13 @@ async fn what_was_read_five_seconds_ago_is_read_again() {
     assert_eq!(bank.complete(&batch).await, sent(10));
     assert_eq!(bank.smtp.times(), (0..10).map(|second| second * 1_000).collect::<Vec<_>>());
     // Once for all, and once more for each from the sixth on.
-    for (operation, table) in [("GetItem", "Pushes"), ("BatchGetItem", "Customers"), ("BatchGetItem", "Suppressions")] {
-        assert_eq!(bank.dynamo.count(operation, table), 1 + 5, "{operation} of {table}");
+    for (operation, table, calls) in [
+        ("GetItem", "Pushes", 1),
+        ("BatchGetItem", "Customers", 1),
+        // Until hashes are migrated, what is to be moved is read first.
+        ("BatchGetItem", "Suppressions", 2),
+    ] {
+        assert_eq!(bank.dynamo.count(operation, table), calls * (1 + 5), "{operation} of {table}");
     }
 }
 

@@ -24,7 +24,7 @@ fn store_old(bank: &Bank, id: &str, reason: &str) {
 }
 
 async fn migrate_page(bank: &Bank) -> MigrationStep {
-    bank.suppressions().migrate_page(&hash_key(), 4).await.unwrap()
+    bank.suppressions().migrate_page(&hash_key(), 2).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,7 +55,11 @@ async fn nobody_who_opted_out_gets_a_message_while_hashes_are_migrated_and_every
         let id = format!("c-{}", number * 5 + 2);
         match number % 3 {
             0 => bank.unsubscribe(&id).await,
-            1 => store_old(&bank, &id, "optedOut"),
+            1 => {
+                // The release before is gone by the time that it is finished.
+                assert_eq!(bank.dynamo.item("Suppressions", json!({"pk": "migration#keyedHashes"})), None);
+                store_old(&bank, &id, "optedOut");
+            }
             _ => {
                 let (suppressions, hash) = (bank.suppressions(), hash_of(&id));
                 suppressions.suppress(&report(&hash, bank.clock.now()), Reason::Complained).await.unwrap();

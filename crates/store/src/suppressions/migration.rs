@@ -96,6 +96,9 @@ enum Place {
     Report(String),
 }
 
+/// Which of two items is kept.
+type Rule = fn(Suppression, Option<&Stored>) -> Kept;
+
 impl Old {
     fn parse(item: &Stored, hash_key: &HashKey) -> Option<Self> {
         let (kind, hash) = item.pk.split_once('#')?;
@@ -260,7 +263,7 @@ impl Suppressions {
         // A clock that was ahead must not outlive a lift.
         let suppression = Suppression { since: read.since.min(self.table.now()), ..read };
         let address = item.address_hash.as_ref().and_then(|hash| hash_key.rekey(hash));
-        let (keys, rule): (Vec<_>, fn(Suppression, Option<&Stored>) -> Kept) = match to {
+        let (keys, rule): (Vec<_>, Rule) = match to {
             // It holds for the address as well.
             Place::OptOut(customer) => {
                 ([customer].into_iter().chain(&address).map(opt_out_key).collect(), merge::opt_out)

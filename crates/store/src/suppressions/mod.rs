@@ -170,7 +170,8 @@ impl Suppressions {
     /// the other order, or at once, an item that moves meanwhile could be missed in both places.
     async fn get_each(&self, keys: impl IntoIterator<Item = String>) -> Result<Vec<SuppressionItem>, StoreError> {
         let (mut old, new): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| is_unmigrated(key));
-        if !self.is_migrated() && !(old.is_empty() && new.is_empty()) {
+        let is_asked = !old.is_empty() || !new.is_empty();
+        if is_asked && !self.is_migrated() {
             old.push(MIGRATED.to_owned());
         }
         let mut items = self.get_at_once(old).await?;
