@@ -28,6 +28,59 @@ fn refusal(parameter: &Value, value: &str) -> Option<&'static str> {
     pattern.is_some_and(|pattern| !pattern.is_match(value)).then_some("does not match the pattern")
 }
 
+// Values that are refused, of the parameters with many of them.
+const MAILBOXES: &[&str] = &[
+    "",
+    "nobody",
+    "a@b",
+    "A Bank",
+    "A Bank <>",
+    "A Bank <a@b.example",
+    "a@b.example, c@d.example",
+    "a b@c.example",
+    "ü@b.example",
+    "offers@b\u{e4}nk.example",
+    "\"a\"@b.example",
+    "a@b_c.example",
+    "a@192.0.2.1",
+    "a.@b.example",
+    "A\nBank <a@b.example>",
+    "A\u{2028}Bank <a@b.example>",
+    "\u{202e}Bank <a@b.example>",
+];
+
+const RETURN_PATHS: &[&str] =
+    &["bounces", "boun+ces@bank.example", "A <a@b.example>", ".a@b.example", "a@b", "aaaaaaaaaaaaaaaaaaaaaa@b.example"];
+
+const PUBLIC_URLS: &[&str] = &[
+    "offers.bank.example",
+    "ftp://bank.example",
+    "https://",
+    "http://bank.example",
+    "https://bank.example/?a=b",
+    "https://bank.example/#a",
+    "https://user@bank.example",
+    "https://bank.example/a b",
+    "https://bank.example/{stage}",
+    "https://bank.example\nBcc: x",
+    "https://b\u{e4}nk.example",
+    "http://localhost.bank.example/",
+];
+
+const SMTP_URLS: &[&str] = &[
+    "",
+    "mail.bank.example",
+    "http://mail.bank.example",
+    "smtps://",
+    "smtp://user:secret@mail.bank.example",
+    "smtps://mail.bank.example:port",
+    "smtps://mail.bank.example/path",
+    "smtps://mail.bank.example\n",
+];
+
+const CERTIFICATES: &[&str] =
+    &["no certificate", "-----BEGIN CERTIFICATE-----", "-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----"];
+
 /// Values that are refused when the stack is deployed.
 fn refused() -> Vec<(&'static str, Vec<String>)> {
     let texts = |limit: usize| {
@@ -37,43 +90,15 @@ fn refused() -> Vec<(&'static str, Vec<String>)> {
     };
     let list = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
     let mailboxes = || {
-        list(&[
-            "",
-            "nobody",
-            "a@b",
-            "A Bank",
-            "A Bank <>",
-            "A Bank <a@b.example",
-            "a@b.example, c@d.example",
-            "a b@c.example",
-            "ü@b.example",
-            "offers@b\u{e4}nk.example",
-            "\"a\"@b.example",
-            "a@b_c.example",
-            "a@192.0.2.1",
-            "a.@b.example",
-            "A\nBank <a@b.example>",
-            "A\u{2028}Bank <a@b.example>",
-            "\u{202e}Bank <a@b.example>",
-            &format!("{} <a@b.example>", "n".repeat(201)),
-        ])
+        let long_name = format!("{} <a@b.example>", "n".repeat(201));
+        [&list(MAILBOXES)[..], &[long_name]].concat()
     };
     let switch = || list(&["", "TRUE", "yes"]);
     let rate = || list(&["0", "-1", "100001", "many", ""]);
     vec![
         ("FromAddress", mailboxes()),
         ("ReplyToAddress", mailboxes()),
-        (
-            "ReturnPath",
-            list(&[
-                "bounces",
-                "boun+ces@bank.example",
-                "A <a@b.example>",
-                ".a@b.example",
-                "a@b",
-                "aaaaaaaaaaaaaaaaaaaaaa@b.example",
-            ]),
-        ),
+        ("ReturnPath", list(RETURN_PATHS)),
         ("BounceThreshold", list(&["0", "101", "x"])),
         ("BounceDays", list(&["0", "366"])),
         ("BrandName", texts(100).to_vec()),
@@ -82,48 +107,12 @@ fn refused() -> Vec<(&'static str, Vec<String>)> {
             "DefaultSubject",
             [&texts(200)[..], &list(&["Hi {name}", "Hi {{ name }}", "{{ customer.a.b }}", "}}", "{% if %}"])].concat(),
         ),
-        (
-            "PublicUrl",
-            list(&[
-                "offers.bank.example",
-                "ftp://bank.example",
-                "https://",
-                "http://bank.example",
-                "https://bank.example/?a=b",
-                "https://bank.example/#a",
-                "https://user@bank.example",
-                "https://bank.example/a b",
-                "https://bank.example/{stage}",
-                "https://bank.example\nBcc: x",
-                "https://b\u{e4}nk.example",
-                "http://localhost.bank.example/",
-                &format!("https://offers.bank.example/{}", "u".repeat(900)),
-            ]),
-        ),
+        ("PublicUrl", [&list(PUBLIC_URLS)[..], &[format!("https://offers.bank.example/{}", "u".repeat(900))]].concat()),
         ("EmailTransport", list(&["", "sns", "SMTP"])),
         ("FallbackEmailTransport", list(&["", "sns"])),
-        (
-            "SmtpUrl",
-            list(&[
-                "",
-                "mail.bank.example",
-                "http://mail.bank.example",
-                "smtps://",
-                "smtp://user:secret@mail.bank.example",
-                "smtps://mail.bank.example:port",
-                "smtps://mail.bank.example/path",
-                "smtps://mail.bank.example\n",
-            ]),
-        ),
+        ("SmtpUrl", list(SMTP_URLS)),
         ("SmtpHelloName", list(&["bank example", "bank_1.example", "-bank.example", "[192.0.2]", "192.0.2.1"])),
-        (
-            "SmtpCertificateAuthority",
-            list(&[
-                "no certificate",
-                "-----BEGIN CERTIFICATE-----",
-                "-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----",
-            ]),
-        ),
+        ("SmtpCertificateAuthority", list(CERTIFICATES)),
         ("EmailRatePerSecond", rate()),
         ("FallbackEmailRatePerSecond", rate()),
         ("RetryHours", list(&["0", "337"])),
