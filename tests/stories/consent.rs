@@ -8,7 +8,7 @@ use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::RwLock;
 
-/// The signing keys. One test rotates them, and functions might not know yet the key that signed another test's links.
+/// The keys of links. One test rotates them, and functions might not know yet the key that signed another test's links.
 static KEYS: RwLock<()> = RwLock::const_new(());
 
 /// Posts an offer to the bank's customers and returns its push once it is completed.

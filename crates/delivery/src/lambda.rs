@@ -117,7 +117,7 @@ where
         let channel = deliverer.composer.channel();
         let hash_key = deliverer.hash_keys.get().await?;
         let holders = match channel {
-            Channel::Email => deliverer.customers.with_email(address).await?,
+            Channel::Email => deliverer.customers.with_email(&[address]).await?,
             Channel::Sms => Vec::new(),
         };
         let holders: Vec<_> = holders.iter().map(|customer| hash_key.customer(channel, customer)).collect();

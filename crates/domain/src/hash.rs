@@ -29,7 +29,7 @@ impl fmt::Debug for HashKey {
 
 /// The secret is no key. Never repeats it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the key of the hashes has fewer than 32 characters")]
+#[error("the key of the hashes has fewer than 32 characters, or a space or a line break")]
 pub struct InvalidHashKey;
 
 #[derive(Clone, Copy)]
@@ -51,9 +51,11 @@ impl HashKey {
     /// Parses the key as the secret has it.
     ///
     /// # Errors
-    /// If it is too short.
+    /// If it is too short, or has a space or a line break.
     pub fn parse(secret: &str) -> Result<Self, InvalidHashKey> {
-        (secret.len() >= MIN_KEY_LENGTH).then(|| Self(secret.to_owned())).ok_or(InvalidHashKey)
+        // A line break at the end, as a file has it, would make another key.
+        let is_key = secret.len() >= MIN_KEY_LENGTH && secret.bytes().all(|b| b.is_ascii_graphic());
+        is_key.then(|| Self(secret.to_owned())).ok_or(InvalidHashKey)
     }
 
     /// The hash of an address, without regard to case: no mail server in use distinguishes it.
@@ -202,6 +204,7 @@ mod tests {
     #[test]
     fn short_key_is_refused_and_no_key_is_shown() {
         assert_eq!(HashKey::parse(&"a".repeat(31)), Err(InvalidHashKey));
+        assert_eq!(HashKey::parse(&format!("{}\n", "a".repeat(64))), Err(InvalidHashKey));
         assert_eq!(format!("{:?}", key("a")), "HashKey(…)");
     }
 }

@@ -58,7 +58,7 @@ impl std::fmt::Debug for KeyRing {
 
 /// Why a secret is not a key ring. Never repeats a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the signing keys {0}; expected {{\"current\": \"k2\", \"k1\": \"…\", \"k2\": \"…\"}}")]
+#[error("the keys of links {0}; expected {{\"current\": \"k2\", \"k1\": \"…\", \"k2\": \"…\"}}")]
 pub struct InvalidKeyRing(&'static str);
 
 /// Why a token was not accepted. Callers do not learn which reason it was.
@@ -248,7 +248,7 @@ mod tests {
     const SIGNED: &str = "k1.ZTS1mE7Ep6Pju5X5ZGXOo2oQZjpvR1QsCzeAu29ruSPaYy0x._zy9iwc7MnFjwgPMKVpoBg";
 
     fn hash_key() -> HashKey {
-        HashKey::parse("the key of all hashes of this stack").unwrap()
+        HashKey::parse("the-key-of-all-hashes-of-this-stack").unwrap()
     }
 
     fn subscription(customer: &str) -> Subscription {

@@ -47,7 +47,7 @@ impl Keys {
         match (&last.ring, since) {
             (Some(ring), Some(since)) if since < age => return Ok(ring.clone()),
             (None, Some(since)) if since < RETRY_AFTER => {
-                return Err("the signing keys could not be read less than a second ago; not retrying yet".to_owned());
+                return Err("the keys of links could not be read less than a second ago; not retrying yet".to_owned());
             }
             _ => {}
         }
@@ -60,7 +60,7 @@ impl Keys {
         match (read, &last.ring) {
             (Ok(ring), _) => Ok(last.ring.insert(Arc::new(ring)).clone()),
             (Err(error), Some(ring)) => {
-                tracing::warn!(error, "signing keys could not be read again; the known ones stay in use");
+                tracing::warn!(error, "keys of links could not be read again; the known ones stay in use");
                 Ok(ring.clone())
             }
             (Err(error), None) => Err(error),

@@ -1,6 +1,6 @@
 //! The Customers table: one item for each customer. No other table holds an address.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use aws_sdk_dynamodb::Client;
@@ -19,7 +19,7 @@ const BATCH_WRITE_LIMIT: usize = 25;
 /// The index of customers by their e-mail address.
 const BY_EMAIL: &str = "byEmail";
 /// Maximum number of customers with one address that are looked at.
-const HOLDERS_LIMIT: i32 = 100;
+const HOLDERS_LIMIT: usize = 1_000;
 
 /// The Customers table.
 #[derive(Debug, Clone)]
@@ -149,23 +149,32 @@ impl Customers {
         Ok(found)
     }
 
-    /// Up to 100 customers who have this e-mail address, in whatever case, by the index: the most recent may be missing.
-    /// Those whom a release before the index stored are found if their address is stored in lower case, or as it is
-    /// written here.
-    pub async fn with_email(&self, address: &str) -> Result<Vec<CustomerId>, StoreError> {
+    /// Up to 1,000 customers who have this e-mail address, in whatever case, by the index: the most recent may be missing.
+    /// Those whom a release before the index stored are found if their address is stored in lower case, or in one of these
+    /// forms.
+    pub async fn with_email(&self, forms: &[&str]) -> Result<Vec<CustomerId>, StoreError> {
+        let mut addresses: BTreeSet<_> = forms.iter().map(|form| (*form).to_owned()).collect();
+        addresses.extend(forms.iter().map(|form| form.to_ascii_lowercase()));
         let mut customers = Vec::new();
-        let lower = address.to_ascii_lowercase();
-        for address in [lower.as_str(), address].iter().take(if lower == address { 1 } else { 2 }) {
-            let query = self
-                .table
-                .query()
-                .index_name(BY_EMAIL)
-                .key_condition_expression("email = :email")
-                .expression_attribute_values(":email", text(address))
-                .limit(HOLDERS_LIMIT);
-            let page = self.table.query_page(query).await?;
-            customers.extend(page.items.unwrap_or_default().iter().filter_map(customer_id));
+        for address in addresses {
+            let mut after = None;
+            while customers.len() < HOLDERS_LIMIT {
+                let query = self
+                    .table
+                    .query()
+                    .index_name(BY_EMAIL)
+                    .key_condition_expression("email = :email")
+                    .expression_attribute_values(":email", text(&address))
+                    .set_exclusive_start_key(after.take());
+                let page = self.table.query_page(query).await?;
+                customers.extend(page.items.unwrap_or_default().iter().filter_map(customer_id));
+                after = page.last_evaluated_key;
+                if after.is_none() {
+                    break;
+                }
+            }
         }
+        customers.truncate(HOLDERS_LIMIT);
         Ok(customers)
     }
 

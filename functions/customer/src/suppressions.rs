@@ -35,8 +35,9 @@ struct SuppressionView {
 
 /// `GET /suppressions/{channel}/{address}`.
 pub(crate) async fn read(State(app): State<Arc<App>>, path: PathVariables) -> Result<Response, Problem> {
-    let Asked { channel, address, normal } = Asked::of(&path)?;
-    let Person { address: hash, holders } = person(&app, channel, &normal).await?;
+    let asked = Asked::of(&path)?;
+    let Person { address: hash, holders } = person(&app, &asked).await?;
+    let Asked { channel, address, .. } = asked;
     let suppression = app.suppressions.for_address(&hash, &holders).await?;
     let suppression = suppression.ok_or_else(|| Problem::not_found("suppression"))?;
     Ok(Json(SuppressionView { channel, address, reason: suppression.reason, since: suppression.since }).into_response())
@@ -49,8 +50,9 @@ pub(crate) async fn lift(
     Caller(caller): Caller,
     path: PathVariables,
 ) -> Result<Response, Problem> {
-    let Asked { channel, normal, .. } = Asked::of(&path)?;
-    let Person { address: hash, holders } = person(&app, channel, &normal).await?;
+    let asked = Asked::of(&path)?;
+    let Person { address: hash, holders } = person(&app, &asked).await?;
+    let channel = asked.channel;
     let hash_key = app.hash_keys.get().await?;
     let was_suppressed = app.suppressions.lift(&hash, &holders, &hash_key, &caller).await?;
     tracing::info!(%channel, address.hash = %hash, was_suppressed, by = caller, "suppression lifted");
@@ -153,15 +155,16 @@ struct Person {
     holders: Vec<CustomerHash>,
 }
 
-async fn person(app: &App, channel: Channel, address: &str) -> Result<Person, StoreError> {
+async fn person(app: &App, Asked { channel, address: written, normal }: &Asked) -> Result<Person, StoreError> {
     let hash_key = app.hash_keys.get().await?;
+    let (channel, normal, written) = (*channel, normal.as_str(), written.as_str());
     let holders = match channel {
-        Channel::Email => app.customers.with_email(address).await?,
+        Channel::Email => app.customers.with_email(&[normal, written]).await?,
         // Who opts out by text message does so for the number.
         Channel::Sms => Vec::new(),
     };
     let holders = holders.iter().map(|customer| hash_key.customer(channel, customer)).collect();
-    Ok(Person { address: hash_key.address(channel, address), holders })
+    Ok(Person { address: hash_key.address(channel, normal), holders })
 }
 
 /// What a path asks for.

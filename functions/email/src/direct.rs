@@ -114,7 +114,7 @@ mod tests {
         assert!(Request::parse(request(("recipient", "asha@example.com"))).is_ok());
         for recipient in ["ü@b.example", "\"a b\"@c.example", "a@[127.0.0.1]", "a@localhost", "A <ü@b.example>"] {
             let faults = faults(("recipient", recipient));
-            assert!(faults.starts_with("recipient is not an e-mail address"), "{recipient}: {faults}");
+            assert!(faults.starts_with("recipient "), "{recipient}: {faults}");
         }
     }
 

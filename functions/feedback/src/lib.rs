@@ -81,7 +81,7 @@ enum FeedbackError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Bus(#[from] BusError),
-    #[error("the signing keys cannot be read: {0}")]
+    #[error("the keys of links cannot be read: {0}")]
     Keys(String),
     #[error("mail to the return path cannot be read from its bucket: {0}")]
     Object(String),

@@ -1,7 +1,7 @@
-//! The unsubscribe page, reached from the link in each e-mail. There is no account and no login: the signature in the
+//! The unsubscribe page, reached from the link in each e-mail. There is no account and no login: the token in the
 //! link authorises the change.
 //!
-//! This function is public. It has access to the Suppressions table and the signing keys only, so it can reveal neither
+//! This function is public. It has access to the Suppressions table and the keys of links only, so it can reveal neither
 //! an address nor a name.
 //!
 //! # Layout

@@ -116,7 +116,7 @@ impl Pages {
             ),
             Page::SubscribedAgain(channel) => (
                 "Welcome back".to_owned(),
-                format!("You will receive offers from {brand} {} again.", by(*channel)),
+                format!("You are subscribed to offers from {brand} {} again.", by(*channel)),
                 None,
             ),
             Page::NotFound => (

@@ -97,7 +97,7 @@ async fn open(app: &App, token: &str) -> Result<(Link, HashKey), Page> {
         Ok(Some(link)) => Ok((link, hash_key)),
         Ok(None) => Err(Page::NotFound),
         Err(error) => {
-            tracing::error!(error, "cannot read the signing keys; showing the page that asks to try again");
+            tracing::error!(error, "cannot read the keys of links; showing the page that asks to try again");
             Err(Page::Unavailable)
         }
     }

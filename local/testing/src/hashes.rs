@@ -4,7 +4,7 @@ use domain::{AddressHash, Channel, CustomerHash, HashKey};
 
 /// The key of hashes in all tests.
 pub fn hash_key() -> HashKey {
-    HashKey::parse("the key of all hashes in these tests").expect("it is long enough")
+    HashKey::parse("the-key-of-all-hashes-in-these-tests").expect("it is long enough")
 }
 
 /// The hash of an address.

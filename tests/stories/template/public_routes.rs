@@ -22,8 +22,9 @@ fn the_unsubscribe_page_can_change_opt_outs_only() {
     let expected = [
         ("dynamodb:BatchGetItem", vec!["optOut#*", "customer#*", "migration#*"]),
         ("dynamodb:DeleteItem", vec!["optOut#*", "customer#*"]),
+        ("dynamodb:GetItem", vec!["optOut#*", "customer#*", "migration#*"]),
         ("dynamodb:PutItem", vec!["optOut#*", "customer#*", "event#*"]),
-        ("dynamodb:UpdateItem", vec!["optOut#*", "customer#*"]),
+        ("dynamodb:UpdateItem", vec!["optOut#*", "customer#*", "event#*"]),
     ];
     let expected = expected.map(|(action, keys)| (action.to_owned(), keys.into_iter().map(str::to_owned).collect()));
     assert_eq!(allowed, BTreeMap::from(expected), "no bounce or complaint");

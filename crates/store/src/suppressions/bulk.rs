@@ -120,10 +120,15 @@ impl Suppressions {
         let address = address.ok_or_else(|| self.table.unreadable("the key is malformed"))?;
         self.record_lift(address, std::iter::once(suppression.reason), by).await?;
         self.forget_bounces(address).await?;
-        if is_unmigrated(&item.pk) {
-            return self.lift_unmigrated_report_if(&item.pk, &address, suppression).await;
+        let is_lifted = if is_unmigrated(&item.pk) {
+            self.lift_unmigrated_report_if(&item.pk, &address, suppression).await?
+        } else {
+            self.lift_report_if(&item.pk, suppression).await?
+        };
+        if is_lifted && suppression.reason == Reason::Complained {
+            self.lift_opt_outs_by_complaint(&address).await?;
         }
-        self.lift_report_if(&item.pk, suppression).await
+        Ok(is_lifted)
     }
 
     /// Checks that [`Suppressions::lift_page`] returned this cursor.

@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use domain::{AddressHash, CustomerHash, HashKey};
 use jiff::Timestamp;
 
+use super::opt_outs::CUSTOMER;
 use super::{Reason, Suppression, SuppressionItem, Suppressions, is_unmigrated, opt_out_key, report_key};
 use crate::StoreError;
 use crate::attributes::{millis, partition_key, text};
@@ -13,8 +14,8 @@ use crate::attributes::{millis, partition_key, text};
 impl Suppressions {
     /// Lifts all suppressions of an address, those of the customers who opted out there, and those of `holders`, the
     /// customers who have it now. Forgets the bounces counted so far, and what is reported later but happened before.
-    /// Records who asked for it first, so that no suppression is lifted without a record. Returns whether there were any.
-    /// Makes several calls.
+    /// Records who asked for it first, so that no suppression is lifted without a record. Whoever opts out meanwhile stays
+    /// opted out. Returns whether there were any. Makes several calls.
     pub async fn lift(
         &self,
         address: &AddressHash,
@@ -22,6 +23,7 @@ impl Suppressions {
         hash_key: &HashKey,
         by: &str,
     ) -> Result<bool, StoreError> {
+        let began = self.table.now();
         // Old items first, as in `get_each`.
         let mut items = self.unmigrated_at(address).await?;
         let mut keys = self.address_keys(address);
@@ -41,7 +43,7 @@ impl Suppressions {
         new.extend(holders.iter().map(opt_out_key));
         new.extend(old.iter().filter_map(|pk| hash_key.rekey(pk.strip_prefix("customer#")?)).map(opt_out_key));
         for pk in old.iter().chain(&new) {
-            self.table.delete(partition_key(pk)).await?;
+            self.table.transact(vec![self.remove_until(pk, began)]).await?;
         }
         Ok(!items.is_empty())
     }
@@ -54,6 +56,17 @@ impl Suppressions {
         let old = self.unmigrated(address.unkeyed(), "address");
         writes.extend(old.map(|pk| self.remove(&pk)));
         self.table.transact(writes).await.map(|_| ())
+    }
+
+    /// Removes the opt-outs that came with a complaint at this address, unless the customer has opted out themselves since.
+    pub(super) async fn lift_opt_outs_by_complaint(&self, address: &AddressHash) -> Result<(), StoreError> {
+        for item in self.listed_under(address).await? {
+            let is_by_complaint = item.reason == Some(Reason::OptedOut) && item.by.as_deref() != Some(CUSTOMER);
+            if is_by_complaint && item.pk.starts_with("optOut#") {
+                self.table.transact(vec![self.remove_as_read(&item.pk, item.suppression())]).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Lifts a report that a release before keyed hashes stored, if it still is as it was read. Returns whether it was.

@@ -106,7 +106,7 @@ pub struct Recipient {
     pub address: AddressHash,
 }
 
-/// An item that may suppress. A lifted report has neither reason nor time.
+/// An item that may suppress. A lifted report, and an opt-out that the customer took back, have neither reason nor time.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct SuppressionItem {
@@ -115,6 +115,8 @@ struct SuppressionItem {
     reason: Option<Reason>,
     #[serde(default, with = "millis_serde::option")]
     since: Option<Timestamp>,
+    /// The transport that reported it, or `customer`.
+    by: Option<String>,
 }
 
 impl SuppressionItem {
@@ -265,6 +267,16 @@ impl Suppressions {
 
     fn remove(&self, pk: &str) -> TransactWriteItem {
         let delete = Delete::builder().table_name(self.table.name()).set_key(Some(partition_key(pk)));
+        TransactWriteItem::builder().delete(delete.build().expect("table and key are set")).build()
+    }
+
+    /// Deletes an opt-out, unless it is younger than `until`.
+    fn remove_until(&self, pk: &str, until: Timestamp) -> TransactWriteItem {
+        let delete = Delete::builder()
+            .table_name(self.table.name())
+            .set_key(Some(partition_key(pk)))
+            .condition_expression("attribute_not_exists(since) OR since <= :until")
+            .expression_attribute_values(":until", millis(until));
         TransactWriteItem::builder().delete(delete.build().expect("table and key are set")).build()
     }
 

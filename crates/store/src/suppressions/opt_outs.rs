@@ -1,9 +1,9 @@
 //! What the unsubscribe page reads and writes: the opt-out of a customer, and of the address that the link was sent to.
 
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 use domain::event::{CustomerChange, CustomerEventKind};
 use domain::unsubscribe::Subscription;
-use domain::{CustomerHash, HashKey};
+use domain::{AddressHash, CustomerHash, HashKey};
 use jiff::Timestamp;
 
 use super::{Reason, SuppressionItem, Suppressions, opt_out_key};
@@ -11,7 +11,10 @@ use crate::StoreError;
 use crate::attributes::{millis, partition_key, text};
 
 /// Who asked for what the page does.
-const CUSTOMER: &str = "customer";
+pub(super) const CUSTOMER: &str = "customer";
+
+/// Attempts at a change while others change the same opt-out.
+const ATTEMPTS: u32 = 5;
 
 /// An opt-out, as the link of a message shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,25 +48,22 @@ impl Suppressions {
         let stored = self.stored_opt_out(of, &customer).await?;
         let of_address = self.store_opt_out(of.address, &of.address, at, CUSTOMER);
         if stored.customer.is_empty() {
-            let put = Put::builder()
-                .table_name(self.table.name())
-                .set_item(Some(partition_key(opt_out_key(customer))))
-                .item("addressHash", text(of.address))
-                .item("reason", text(Reason::OptedOut))
-                .item("since", millis(at))
-                .item("by", text(CUSTOMER))
-                // Of two calls at the same time, one announces the opt-out.
-                .condition_expression("attribute_not_exists(pk)")
-                .build()
-                .expect("table and item are set");
-            let of_customer = TransactWriteItem::builder().put(put).build();
+            // Of two calls at the same time, one announces the opt-out.
+            let of_customer = self.store_new_opt_out(&customer, &of.address, at, CUSTOMER);
             let event = self.store_event(&event(CustomerEventKind::Unsubscribed, of, at));
             if self.table.transact(vec![of_customer, of_address.clone(), event]).await?.is_done() {
                 return Ok(());
             }
         }
+        let mut writes = Vec::new();
         if stored.address.is_none() {
-            self.table.transact(vec![of_address]).await?;
+            writes.push(of_address);
+        }
+        // One that came with a complaint is the customer's own word from now on: lifting complaints does not lift it.
+        let by_complaint = stored.customer.iter().find(|item| item.by.as_deref() != Some(CUSTOMER));
+        writes.extend(by_complaint.map(|item| self.adopt(&item.pk)));
+        if !writes.is_empty() {
+            self.table.transact(writes).await?;
         }
         Ok(())
     }
@@ -72,17 +72,83 @@ impl Suppressions {
     /// may undo them. Returns whether the customer is subscribed now.
     pub async fn opt_in(&self, of: &Subscription, hash_key: &HashKey, at: Timestamp) -> Result<bool, StoreError> {
         let customer = hash_key.customer(of.channel, &of.customer);
-        match self.stored_opt_out(of, &customer).await?.opt_out(of) {
-            None => return Ok(true),
-            Some(opt_out) if !opt_out.may_be_undone => return Ok(false),
-            Some(_) => {}
+        let kept = opt_out_key(customer);
+        for _ in 0..ATTEMPTS {
+            let stored = self.stored_opt_out(of, &customer).await?;
+            match stored.opt_out(of) {
+                None => return Ok(true),
+                Some(opt_out) if !opt_out.may_be_undone => return Ok(false),
+                Some(_) => {}
+            }
+            let items = stored.customer.iter().chain(&stored.address);
+            let remove = |item: &SuppressionItem| {
+                if item.pk == kept {
+                    self.take_back(item, at)
+                } else {
+                    self.remove_as_read(&item.pk, item.suppression())
+                }
+            };
+            let mut writes: Vec<_> = items.map(remove).collect();
+            writes.push(self.store_event(&event(CustomerEventKind::Resubscribed, of, at)));
+            // Not met: the customer has opted out anew, or the opt-out has moved.
+            if self.table.transact(writes).await?.is_done() {
+                return Ok(true);
+            }
         }
-        let mut keys = vec![opt_out_key(of.address)];
-        keys.extend(self.customer_keys(&customer));
-        let mut writes: Vec<_> = keys.into_iter().map(|key| self.remove(&key)).collect();
-        writes.push(self.store_event(&event(CustomerEventKind::Resubscribed, of, at)));
-        self.table.transact(writes).await?;
-        Ok(true)
+        Err(StoreError::Unavailable {
+            operation: "TransactWriteItems",
+            table: self.table.name().to_owned(),
+            reason: "an opt-out changes too often to be taken back".to_owned(),
+        })
+    }
+
+    /// A write that stores a customer's opt-out, made at `address`, if there is none, and none was taken back since `at`.
+    pub(super) fn store_new_opt_out(
+        &self,
+        customer: &CustomerHash,
+        address: &AddressHash,
+        at: Timestamp,
+        by: &str,
+    ) -> TransactWriteItem {
+        let update = Update::builder()
+            .table_name(self.table.name())
+            .set_key(Some(partition_key(opt_out_key(customer))))
+            .update_expression("SET addressHash = :address, reason = :reason, since = :since, #by = :by")
+            .condition_expression(
+                "attribute_not_exists(reason) AND (attribute_not_exists(takenBackAt) OR takenBackAt < :since)",
+            )
+            .expression_attribute_names("#by", "by")
+            .expression_attribute_values(":address", text(address))
+            .expression_attribute_values(":reason", text(Reason::OptedOut))
+            .expression_attribute_values(":since", millis(at))
+            .expression_attribute_values(":by", text(by));
+        TransactWriteItem::builder().update(update.build().expect("table, key and expression are set")).build()
+    }
+
+    /// Takes back a customer's opt-out that still is as it was read. When that was is kept, so that an older complaint
+    /// which is reported again does not undo it.
+    fn take_back(&self, read: &SuppressionItem, at: Timestamp) -> TransactWriteItem {
+        let update = Update::builder()
+            .table_name(self.table.name())
+            .set_key(Some(partition_key(&read.pk)))
+            .update_expression("SET takenBackAt = :at REMOVE addressHash, reason, since, #by")
+            .condition_expression("since = :since")
+            .expression_attribute_names("#by", "by")
+            .expression_attribute_values(":at", millis(at))
+            .expression_attribute_values(":since", millis(read.since.unwrap_or_default()));
+        TransactWriteItem::builder().update(update.build().expect("table, key and expression are set")).build()
+    }
+
+    /// Makes an opt-out the customer's own, if it is still there.
+    fn adopt(&self, pk: &str) -> TransactWriteItem {
+        let update = Update::builder()
+            .table_name(self.table.name())
+            .set_key(Some(partition_key(pk)))
+            .update_expression("SET #by = :by")
+            .condition_expression("attribute_exists(reason)")
+            .expression_attribute_names("#by", "by")
+            .expression_attribute_values(":by", text(CUSTOMER));
+        TransactWriteItem::builder().update(update.build().expect("table, key and expression are set")).build()
     }
 
     async fn stored_opt_out(&self, of: &Subscription, customer: &CustomerHash) -> Result<Stored, StoreError> {

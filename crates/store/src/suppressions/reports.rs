@@ -39,12 +39,42 @@ impl Suppressions {
         let at = report.at.min(self.table.now());
         let mut writes = vec![self.store_report(report, reason, at)];
         if let Some(notified) = report.notified {
-            if reason == Reason::Complained {
-                writes.push(self.store_opt_out(notified.hash, report.address, at, report.by));
-            }
             writes.push(self.store_event(&event(notified, reason, at)));
         }
         // Not met: the address is suppressed already, or the suppression was lifted since.
+        let is_announced = self.table.transact(writes).await?.is_done();
+        if reason == Reason::Complained
+            && let Some(notified) = report.notified
+        {
+            self.opt_out_by_complaint(report, notified, at, is_announced).await?;
+        }
+        Ok(())
+    }
+
+    /// Records a complaint as the opt-out of the customer, unless it was lifted or the customer subscribed since. Also if
+    /// another customer at the address had complained before.
+    async fn opt_out_by_complaint(
+        &self,
+        report: &Report<'_>,
+        notified: &Notified,
+        at: Timestamp,
+        is_announced: bool,
+    ) -> Result<(), StoreError> {
+        let is_suppressed = Update::builder()
+            .table_name(self.table.name())
+            .set_key(Some(partition_key(report_key(report.address))))
+            .update_expression("SET reason = :reason")
+            .condition_expression("reason = :reason AND (attribute_not_exists(liftedAt) OR liftedAt < :since)")
+            .expression_attribute_values(":reason", text(Reason::Complained))
+            .expression_attribute_values(":since", millis(at))
+            .build()
+            .expect("table, key and expression are set");
+        let is_suppressed = TransactWriteItem::builder().update(is_suppressed).build();
+        let opt_out = self.store_new_opt_out(&notified.hash, report.address, at, report.by);
+        let mut writes = vec![is_suppressed, opt_out];
+        if !is_announced {
+            writes.push(self.store_event(&event(notified, Reason::Complained, at)));
+        }
         self.table.transact(writes).await.map(|_| ())
     }
 

@@ -8,11 +8,11 @@ use domain::{AddressHash, Channel};
 use jiff::Timestamp;
 use serde_json::json;
 use store::Cursor;
-use store::suppressions::{BulkReason, Reason, Selection};
+use store::suppressions::{BulkReason, Notified, Reason, Report, Selection};
 use testing::Fault;
 use testing::clock::START;
 
-use crate::world::{World, address, customer, report};
+use crate::world::{World, address, customer, offer_id, recipient, report};
 
 const BOUNCED: Selection = Selection { reason: BulkReason::Bounced, channel: None, since: None, until: None };
 
@@ -112,6 +112,24 @@ async fn exactly_the_selected_suppressions_are_lifted() {
         assert!(records.iter().all(|record| record["by"] == "operator"), "{name}");
         assert_eq!(lift(&world, &selection, false).await, 0, "{name}: nothing is left");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lifting_complaints_lifts_the_opt_outs_that_came_with_them_but_not_the_customers_own() {
+    let world = World::new();
+    let (hash, channel) = (address("asha@example.com"), Channel::Email);
+    for id in ["c-1", "c-2"] {
+        let notified =
+            Notified { offer: offer_id(), customer: customer(id), channel, hash: testing::customer_hash(channel, id) };
+        let complaint = Report { notified: Some(&notified), ..report(&hash, world.now(), "ses") };
+        world.suppressions().suppress(&complaint, Reason::Complained).await.unwrap();
+    }
+    let own = Subscription { customer: customer("c-2"), channel, address: address("new@example.com") };
+    world.suppressions().opt_out(&own, &testing::hash_key(), world.now()).await.unwrap();
+    world.clock.skip(Duration::from_secs(1));
+    assert_eq!(lift(&world, &Selection { reason: BulkReason::Complained, ..BOUNCED }, false).await, 1);
+    let recipients = [recipient("c-1", "asha@example.com"), recipient("c-2", "asha@example.com")];
+    assert_eq!(world.suppressions().lookup(&recipients).await.unwrap(), [None, Some(Reason::OptedOut)]);
 }
 
 #[tokio::test(start_paused = true)]

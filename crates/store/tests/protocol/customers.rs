@@ -182,7 +182,7 @@ async fn an_item_with_attributes_of_other_types_is_unreadable_and_stops_no_scan(
     let wrong = [
         ("name", json!(7)),
         ("name", Value::Null),
-        ("email", json!(["a@b.example"])),
+        ("emailAsWritten", json!(["a@b.example"])),
         ("mobile", json!({"number": 1})),
         ("channels", json!("email")),
         ("channels", json!(["fax"])),

@@ -161,6 +161,84 @@ async fn a_complaint_is_the_customers_opt_out_as_well() {
     assert_eq!(reason(&world, "c-2", "new@example.com").await, None);
 }
 
+/// A complaint about a message to this customer at Asha's address.
+async fn complain(world: &World, id: &str, at: Timestamp) {
+    let (hash, channel) = (customer_hash(EMAIL, id), EMAIL);
+    let notified = Notified { offer: offer_id(), customer: customer(id), channel, hash };
+    let address = address(ASHA);
+    let complaint = Report { notified: Some(&notified), ..report(&address, at, "ses") };
+    world.suppressions().suppress(&complaint, Reason::Complained).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_customer_at_an_address_who_complains_is_opted_out() {
+    let world = World::new();
+    suppress(&world, Reason::Complained, world.now()).await;
+    for id in ["c-1", "c-2"] {
+        world.clock.skip(Duration::from_secs(60));
+        complain(&world, id, world.now()).await;
+        complain(&world, id, world.now()).await;
+        assert_eq!(reason(&world, id, "new@example.com").await, Some(Reason::OptedOut), "{id}");
+    }
+    assert_eq!(events(&world).len(), 2, "one of each");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_complaint_that_is_reported_again_undoes_neither_a_subscription_nor_a_lift() {
+    let world = World::new();
+    let at = world.now();
+    complain(&world, "c-1", at).await;
+    world.clock.skip(Duration::from_secs(60));
+    assert!(opt_in(&world, "c-1", ASHA).await);
+    complain(&world, "c-1", at).await;
+    assert_eq!(reason(&world, "c-1", "new@example.com").await, None, "subscribed since");
+    world.clock.skip(Duration::from_secs(60));
+    complain(&world, "c-1", world.now()).await;
+    assert_eq!(reason(&world, "c-1", "new@example.com").await, Some(Reason::OptedOut), "another complaint");
+    world.clock.skip(Duration::from_secs(60));
+    world.suppressions().lift(&address(ASHA), &[], &hash_key(), "operator").await.unwrap();
+    complain(&world, "c-1", at).await;
+    assert_eq!(reason(&world, "c-1", ASHA).await, None, "lifted since");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_customer_who_opts_out_during_a_lift_stays_opted_out() {
+    for delay in (5..100).step_by(5) {
+        let world = World::new();
+        complain(&world, "c-1", world.now()).await;
+        opt_out(&world, "c-2", ASHA).await;
+        world.dynamo.set_latency(Duration::from_millis(5));
+        let opts_out = async {
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+            opt_out(&world, "c-3", ASHA).await;
+        };
+        let (suppressions, asha, key) = (world.suppressions(), address(ASHA), hash_key());
+        let (lifted, ()) = tokio::join!(suppressions.lift(&asha, &[], &key, "operator"), opts_out);
+        assert!(lifted.unwrap());
+        assert_eq!(reason(&world, "c-3", "new@example.com").await, Some(Reason::OptedOut), "after {delay} ms");
+        assert_eq!(reason(&world, "c-1", "new@example.com").await, None, "after {delay} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn subscribing_again_does_not_take_back_an_opt_out_that_came_meanwhile() {
+    let world = World::new();
+    opt_out(&world, "c-1", ASHA).await;
+    let pk = json!({"pk": format!("optOut#{}", customer_hash(EMAIL, "c-1"))});
+    let elsewhere = address("new@example.com").to_string();
+    let later = (world.now() + Duration::from_secs(1)).as_millisecond();
+    world.dynamo.inject(
+        "TransactWriteItems",
+        "Suppressions",
+        [Fault::before(move |dynamo| {
+            dynamo.set("Suppressions", &pk, "since", later);
+            dynamo.set("Suppressions", &pk, "addressHash", elsewhere.clone());
+        })],
+    );
+    assert!(!opt_in(&world, "c-1", ASHA).await);
+    assert_eq!(reason(&world, "c-1", "new@example.com").await, Some(Reason::OptedOut));
+}
+
 #[tokio::test(start_paused = true)]
 async fn only_a_complaint_replaces_an_earlier_report() {
     for (first, second, expected) in [
