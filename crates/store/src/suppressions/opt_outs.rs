@@ -102,7 +102,8 @@ impl Suppressions {
         })
     }
 
-    /// A write that stores a customer's opt-out, made at `address`, if there is none, and none was taken back since `at`.
+    /// A write that stores a customer's opt-out, made at `address`, if there is none. One by a complaint, only if none was
+    /// taken back since `at`; the customer's own is always the younger decision, whatever the clocks say.
     pub(super) fn store_new_opt_out(
         &self,
         customer: &CustomerHash,
@@ -114,9 +115,10 @@ impl Suppressions {
             .table_name(self.table.name())
             .set_key(Some(partition_key(opt_out_key(customer))))
             .update_expression("SET addressHash = :address, reason = :reason, since = :since, #by = :by")
-            .condition_expression(
-                "attribute_not_exists(reason) AND (attribute_not_exists(takenBackAt) OR takenBackAt < :since)",
-            )
+            .condition_expression(match by {
+                CUSTOMER => "attribute_not_exists(reason)",
+                _ => "attribute_not_exists(reason) AND (attribute_not_exists(takenBackAt) OR takenBackAt < :since)",
+            })
             .expression_attribute_names("#by", "by")
             .expression_attribute_values(":address", text(address))
             .expression_attribute_values(":reason", text(Reason::OptedOut))

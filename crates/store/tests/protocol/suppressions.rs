@@ -221,6 +221,16 @@ async fn a_customer_who_opts_out_during_a_lift_stays_opted_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_opt_out_after_a_subscription_by_a_clock_that_is_ahead_is_stored() {
+    let world = World::new();
+    opt_out(&world, "c-1", ASHA).await;
+    let ahead = world.now() + Duration::from_secs(2);
+    assert!(world.suppressions().opt_in(&link("c-1", ASHA), &hash_key(), ahead).await.unwrap());
+    opt_out(&world, "c-1", ASHA).await;
+    assert_eq!(reason(&world, "c-1", "new@example.com").await, Some(Reason::OptedOut));
+}
+
+#[tokio::test(start_paused = true)]
 async fn subscribing_again_does_not_take_back_an_opt_out_that_came_meanwhile() {
     let world = World::new();
     opt_out(&world, "c-1", ASHA).await;
