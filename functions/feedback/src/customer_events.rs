@@ -141,17 +141,30 @@ impl App {
     }
 
     /// Publishes the events that were stored in this period, with the same ids as before. Returns whether there were any.
-    pub(crate) async fn publish_period(&self, stored: &Range<Timestamp>) -> Result<bool, FeedbackError> {
-        let segments = (0..EVENT_SEGMENTS).map(|segment| self.publish_segment(stored, segment));
+    /// Reads the whole table, and stops at `end`.
+    pub(crate) async fn publish_period(
+        &self,
+        stored: &Range<Timestamp>,
+        end: Timestamp,
+    ) -> Result<bool, FeedbackError> {
+        let segments = (0..EVENT_SEGMENTS).map(|segment| self.publish_segment(stored, segment, end));
         let published: usize = try_join_all(segments).await?.into_iter().sum();
         tracing::info!(published, since = %stored.start, until = %stored.end, "events about customers published again");
         Ok(published > 0)
     }
 
-    async fn publish_segment(&self, stored: &Range<Timestamp>, segment: u16) -> Result<usize, FeedbackError> {
+    async fn publish_segment(
+        &self,
+        stored: &Range<Timestamp>,
+        segment: u16,
+        end: Timestamp,
+    ) -> Result<usize, FeedbackError> {
         let mut published = 0;
         let mut after = None;
         loop {
+            if self.sources.now() >= end {
+                return Err(FeedbackError::NoTimeLeft);
+            }
             let page = self.suppressions.events_page(stored, segment, after).await?;
             let mut events = Vec::new();
             for event in page.items {

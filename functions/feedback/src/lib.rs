@@ -13,6 +13,7 @@
 //! | what follows from it | `returned` |
 //! | which lines of SNS's log suppress a number | `sms_log` |
 //! | how events about customers reach the bus | `customer_events` |
+//! | how lost events about customers are recovered, and how long that may take | `recovery` |
 //! | how long an invocation migrates hashes | `migration` |
 //! | what an error may say of a payload that cannot be parsed | `payload` |
 
@@ -21,6 +22,7 @@ mod event;
 mod mail;
 mod migration;
 mod payload;
+mod recovery;
 mod returned;
 mod sms_log;
 mod source;
@@ -34,6 +36,7 @@ use aws_lambda_events::sqs::SqsEvent;
 use domain::unsubscribe::KeyRing;
 use domain::{HashKey, Sources};
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 use lambda_runtime::Error;
 use runtime::bus::BusError;
 use runtime::{EventBus, HashKeys, records};
@@ -46,13 +49,23 @@ pub use crate::mail::MAIL_LIMIT;
 
 use crate::event::FeedbackEvent;
 use crate::payload::{InvalidPayload, parse_value};
-use crate::source::Source;
+use crate::recovery::Recovery;
+use crate::source::{Envelope, Source};
 use crate::verdict::Verdict;
 
 /// Returns the ring of keys, read at most this long ago, or why it is not available.
 pub type RingSource = Box<dyn Fn(Duration) -> BoxFuture<'static, Result<Arc<KeyRing>, String>> + Send + Sync>;
-/// Returns the first [`MAIL_LIMIT`] bytes of an object of a bucket, or why it cannot be read.
-pub type ObjectSource = Box<dyn Fn(String, String) -> BoxFuture<'static, Result<Vec<u8>, String>> + Send + Sync>;
+/// Returns an object of a bucket, or why it cannot be read.
+pub type ObjectSource = Box<dyn Fn(String, String) -> BoxFuture<'static, Result<StoredMail, String>> + Send + Sync>;
+
+/// Mail in a bucket.
+#[derive(Debug, Clone)]
+pub struct StoredMail {
+    /// The first [`MAIL_LIMIT`] bytes.
+    pub mail: Vec<u8>,
+    /// When it was stored there: the object's `LastModified`.
+    pub stored: Option<Timestamp>,
+}
 
 /// The function, built once and used by every invocation.
 pub struct App {
@@ -87,6 +100,10 @@ enum FeedbackError {
     Object(String),
     #[error("the delivery that the report is about has no outcome yet")]
     Unfinished,
+    #[error("there was no time left to read the events about customers of that period from the table")]
+    NoTimeLeft,
+    #[error("the events about customers of that period were not published: {0}")]
+    NotRecovered(String),
 }
 
 /// What follows from a report for an address.
@@ -137,27 +154,32 @@ impl App {
         }
         let is_queue = payload.pointer("/Records/0/eventSource").is_some_and(|source| source == "aws:sqs");
         if !is_queue {
-            let acted_on = self.handle_all(source::parse_json(payload)?).await?;
+            let sources = source::parse_json(payload)?;
+            let mut recovery = Recovery::of(source::periods(&sources), self.sources.now());
+            let acted_on = self.handle_all(sources, &mut recovery).await?;
             return Ok(json!({"actedOn": acted_on}));
         }
         let event: SqsEvent = parse_value(&payload)?;
-        let response =
-            records::handle_each(event, async |body| self.handle_all(source::parse(body)?).await.map(|_| ())).await;
+        let (event, periods) = recovery::last(event);
+        let mut recovery = Recovery::of(periods, self.sources.now());
+        let handle = async |body: &str| self.handle_all(source::parse(body)?, &mut recovery).await.map(|_| ());
+        let response = records::handle_each(event, handle).await;
         Ok(serde_json::to_value(response)?)
     }
 
     /// Acts on what a message holds. Returns whether there was anything to act on.
-    async fn handle_all(&self, sources: Vec<Source>) -> Result<bool, FeedbackError> {
+    async fn handle_all(&self, sources: Vec<Source>, recovery: &mut Recovery) -> Result<bool, FeedbackError> {
         let mut acted_on = false;
         for source in sources {
             acted_on |= match source {
                 Source::Event(event) => self.handle_event(&event).await?,
-                Source::Mail(mail, recipients) => self.handle_mail(&mail, &recipients).await?,
-                Source::Object { bucket, key, recipients } => {
-                    let mail = (self.objects)(bucket, key).await.map_err(FeedbackError::Object)?;
-                    self.handle_mail(&mail, &recipients).await?
+                Source::Mail(mail, envelope) => self.handle_mail(&mail, &envelope).await?,
+                Source::Object { bucket, key, envelope } => {
+                    let object = (self.objects)(bucket, key).await.map_err(FeedbackError::Object)?;
+                    let received = envelope.received.or(object.stored);
+                    self.handle_mail(&object.mail, &Envelope { received, ..envelope }).await?
                 }
-                Source::StoredEvents(stored) => self.publish_period(&stored).await?,
+                Source::StoredEvents(stored) => recovery.publish(self, &stored).await?,
             };
         }
         Ok(acted_on)

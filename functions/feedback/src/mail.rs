@@ -6,6 +6,7 @@
 use std::thread;
 
 use domain::return_path::ReturnTag;
+use jiff::Timestamp;
 use mail_parser::{MessageParser, MessagePart, MimeHeaders, PartType};
 
 use crate::event::is_complaint;
@@ -38,6 +39,8 @@ pub(crate) struct ReturnedMail {
     pub(crate) tags: Vec<ReturnTag>,
     /// What it reports; `None` if it is no report.
     pub(crate) report: Option<Report>,
+    /// When it says that it was written (`Date`, RFC 5322, 3.6.1), if it does.
+    pub(crate) dated: Option<Timestamp>,
 }
 
 /// What a message reports.
@@ -102,7 +105,9 @@ fn parse_here(raw: &[u8], envelope: &[String]) -> Option<ReturnedMail> {
     } else {
         None
     };
-    Some(ReturnedMail { tags: tags.0, report })
+    let dated = message.date().filter(|date| date.is_valid());
+    let dated = dated.and_then(|date| Timestamp::from_second(date.to_timestamp()).ok());
+    Some(ReturnedMail { tags: tags.0, report, dated })
 }
 
 /// What the recipients' blocks of a delivery status notification say. An e-mail of ours has one recipient; an alias may

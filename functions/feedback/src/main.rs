@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use feedback::{App, MAIL_LIMIT, ObjectSource, RingSource};
+use feedback::{App, MAIL_LIMIT, ObjectSource, RingSource, StoredMail};
 use futures::FutureExt;
+use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::settings::SettingError;
 use runtime::{Aws, Keys, settings, telemetry};
@@ -52,6 +53,7 @@ fn objects(aws: &Aws) -> ObjectSource {
             let get = client.get_object().bucket(bucket).key(key);
             let object =
                 get.send().await.map_err(|error| aws_sdk_s3::error::DisplayErrorContext(&error).to_string())?;
+            let stored = object.last_modified.and_then(|at| Timestamp::from_second(at.secs()).ok());
             let mut body = object.body;
             let mut mail = Vec::new();
             while mail.len() < MAIL_LIMIT {
@@ -61,7 +63,7 @@ fn objects(aws: &Aws) -> ObjectSource {
                 }
             }
             mail.truncate(MAIL_LIMIT);
-            Ok(mail)
+            Ok(StoredMail { mail, stored })
         }
         .boxed()
     })

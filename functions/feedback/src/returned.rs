@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use domain::HashKey;
 use domain::return_path::ReturnTag;
+use jiff::Timestamp;
 use runtime::keys::RING_AGE;
 use runtime::metrics::{self, Unit};
 use store::deliveries::{DeliveryId, Feedback, FeedbackKind, TaggedDelivery};
 use store::suppressions::{Reason, Report as AddressReport};
 
 use crate::mail::{self, Report, ReturnedMail};
+use crate::source::Envelope;
 use crate::{App, Effect, FeedbackError, notified};
 
 /// The minimum age of a ring that is read again for a tag that it does not verify: `email` may use a newer key.
@@ -39,13 +41,34 @@ impl Report {
     }
 }
 
+/// What is known of when a report reached us.
+#[derive(Debug, Clone, Copy, Default)]
+struct Arrival {
+    /// When who received it says that it arrived.
+    received: Option<Timestamp>,
+    /// When the report itself says that it was written.
+    dated: Option<Timestamp>,
+    /// When feedback of this kind on the delivery, which may be the same report, happened.
+    recorded: Option<Timestamp>,
+}
+
+impl Arrival {
+    /// When the report happened: the same time however often it is read, so that one that is read again is not younger
+    /// than a lift in between. Never later than `now`, and `now` only if nothing else is known.
+    fn at(self, now: Timestamp) -> Timestamp {
+        // The clock of a stranger may be wrong. A time in the future says nothing.
+        let dated = self.dated.filter(|dated| *dated <= now);
+        self.received.or(dated).or(self.recorded).map_or(now, |at| at.min(now))
+    }
+}
+
 impl App {
     /// Acts on mail to the return path; repeating it changes nothing. Returns whether it was a report about a delivery.
     ///
     /// Anyone can send such mail. So what cannot be read, or has no tag of ours, is logged and dropped: as a dead letter it
     /// would let a stranger raise an alarm, and no later attempt would read more in it.
-    pub(crate) async fn handle_mail(&self, raw: &[u8], recipients: &[String]) -> Result<bool, FeedbackError> {
-        let Some(ReturnedMail { tags, report }) = mail::parse(raw, recipients) else {
+    pub(crate) async fn handle_mail(&self, raw: &[u8], envelope: &Envelope) -> Result<bool, FeedbackError> {
+        let Some(ReturnedMail { tags, report, dated }) = mail::parse(raw, &envelope.recipients) else {
             return Ok(dropped("unreadable"));
         };
         let Some(report) = report else {
@@ -64,7 +87,9 @@ impl App {
                 TaggedDelivery::Found { id, address, .. } => {
                     let effect = report.effect();
                     let kind = report.kind();
-                    let feedback = Feedback { kind, detail: report.into_detail(), at: self.sources.now() };
+                    let recorded = self.recorded_at(&id, kind).await?;
+                    let at = Arrival { received: envelope.received, dated, recorded }.at(self.sources.now());
+                    let feedback = Feedback { kind, detail: report.into_detail(), at };
                     let suppressed = match &address {
                         // A delivery fails once, however many reports of it arrive.
                         Some(address) => {
@@ -92,6 +117,14 @@ impl App {
         Ok(dropped("forged"))
     }
 
+    /// When feedback of this kind on a delivery happened, if it has any.
+    async fn recorded_at(&self, id: &DeliveryId, kind: FeedbackKind) -> Result<Option<Timestamp>, FeedbackError> {
+        let deliveries = self.deliveries.of_customer(id.offer, &id.customer).await?;
+        let feedback = deliveries.into_iter().filter(|delivery| delivery.channel == id.channel);
+        let mut feedback = feedback.filter_map(|delivery| delivery.feedback);
+        Ok(feedback.find(|feedback| feedback.kind == kind).map(|feedback| feedback.at))
+    }
+
     async fn delivery_of(&self, tag: &ReturnTag, hash_key: &HashKey) -> Result<TaggedDelivery, FeedbackError> {
         let ring = (self.ring)(RING_AGE).await.map_err(FeedbackError::Keys)?;
         match self.deliveries.of_tag(tag, &ring, hash_key).await? {
@@ -116,4 +149,30 @@ fn dropped(why: &'static str) -> bool {
     metrics::emit(&[("outcome", why)], &[("ReturnedMail", Unit::Count, 1)]);
     tracing::info!(why, "mail to the return path dropped; it is no report about a delivery of ours");
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_happened_when_it_arrived_as_far_as_that_is_known() {
+        let time = |second| Timestamp::from_second(second).unwrap();
+        let now = 100;
+        for (received, dated, recorded, expected) in [
+            (Some(10), Some(20), Some(30), 10),
+            (Some(101), Some(20), Some(30), now),
+            (None, Some(20), Some(30), 20),
+            (None, Some(now), Some(30), now),
+            (None, Some(101), Some(30), 30),
+            (None, Some(101), None, now),
+            (None, None, Some(30), 30),
+            (None, None, Some(101), now),
+            (None, None, None, now),
+        ] {
+            let arrival =
+                Arrival { received: received.map(time), dated: dated.map(time), recorded: recorded.map(time) };
+            assert_eq!(arrival.at(time(now)), time(expected), "{arrival:?}");
+        }
+    }
 }

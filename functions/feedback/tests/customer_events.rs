@@ -272,3 +272,70 @@ async fn events_whose_records_were_given_up_are_published_from_the_table() {
     let call = period("2026-06-01T11:00:00Z", "2026-06-01T12:00:00Z");
     assert_eq!(world.app.handle(call).await.unwrap(), json!({"actedOn": false}));
 }
+
+/// A dead letter of the stream whose records arrived at this time.
+fn given_up(at: jiff::Timestamp) -> Value {
+    json!({"requestContext": {"condition": "RetryAttemptsExhausted"}, "DDBStreamBatchInfo": {
+        "approximateArrivalOfFirstRecord": at.to_string(), "approximateArrivalOfLastRecord": at.to_string()}})
+}
+
+fn batch(bodies: impl IntoIterator<Item = String>) -> Value {
+    let message = |(number, body): (usize, String)| json!({"messageId": format!("m-{number}"), "eventSource": "aws:sqs", "body": body});
+    json!({"Records": bodies.into_iter().enumerate().map(message).collect::<Vec<_>>()})
+}
+
+fn bounce(id: &str) -> String {
+    json!({"detail": {"mail": {}, "bounce": {
+        "bounceType": "Permanent", "bounceSubType": "General", "timestamp": "2026-06-01T12:00:00Z",
+        "bouncedRecipients": [{"emailAddress": format!("{id}@example.com")}]}}})
+    .to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn dead_letters_of_one_time_read_the_table_once() {
+    let world = World::opted_out((0..3).map(|number| format!("c-{number}"))).await;
+    let now = world.clock.now();
+    let letters = (0..10).map(|minutes| given_up(now + Duration::from_secs(60 * minutes)).to_string());
+    assert_eq!(world.app.handle(batch(letters)).await.unwrap(), all_done());
+    let mut published = world.bus.take_accepted();
+    published.sort();
+    assert_eq!(published, world.stored().iter().map(id).collect::<Vec<_>>(), "each once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn dead_letters_that_take_long_hold_up_no_bounce_and_end_in_time() {
+    let world = World::opted_out(["c-1".to_owned()]).await;
+    let now = world.clock.now();
+    // Days apart, so that each reads the table: for five seconds.
+    let mut bodies: Vec<_> = (0..9).map(|days| given_up(now - Duration::from_secs(86400 * days)).to_string()).collect();
+    bodies.push(bounce("c-2"));
+    world.dynamo.set_latency(Duration::from_secs(5));
+    let started = world.clock.now();
+    let response = world.app.handle(batch(bodies)).await.unwrap();
+    let took = world.clock.now().duration_since(started);
+    assert!(took.as_secs() <= 25, "the function's timeout is 30 s: {took:?}");
+    let failed: Vec<_> = response["batchItemFailures"].as_array().unwrap().iter().collect();
+    assert!((6..9).contains(&failed.len()), "{failed:?}");
+    assert!(failed.iter().all(|failure| failure["itemIdentifier"] != "m-9"), "the bounce: {failed:?}");
+    assert_eq!(world.bus.take_accepted().len(), 1, "the first period is done");
+    world.dynamo.set_latency(Duration::ZERO);
+    let bounced = testing::address_hash(Channel::Email, "c-2@example.com");
+    let suppression = world.app.suppressions.for_address(&bounced, &[]).await.unwrap().unwrap();
+    assert_eq!(suppression.reason, Reason::Bounced);
+    assert!(suppression.since < now + Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_that_fails_fails_those_of_its_period_only() {
+    let world = World::opted_out(["c-1".to_owned()]).await;
+    let now = world.clock.now();
+    let other = now - Duration::from_secs(86400);
+    world.bus.set(BusState::Unavailable);
+    let letters = [given_up(now), given_up(other), given_up(now)].map(|letter| letter.to_string());
+    let response = world.app.handle(batch(letters)).await.unwrap();
+    assert_eq!(
+        response,
+        json!({"batchItemFailures": [{"itemIdentifier": "m-0"}, {"itemIdentifier": "m-2"}]}),
+        "there is nothing to publish of the other"
+    );
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 use domain::notification::{Outcome, ReasonCode};
 use domain::unsubscribe::KeyRing;
 use domain::{AddressHash, Channel, CustomerId, OfferId, PushId, ReturnPath, TransportId};
-use feedback::App;
+use feedback::{App, StoredMail};
 use futures::FutureExt;
 use runtime::EventBus;
 use serde_json::{Value, json};
@@ -220,7 +220,7 @@ async fn mail_in_a_bucket_is_read_once_it_can_be() {
     world.app.objects = Box::new(move |bucket, key| {
         assert_eq!((bucket.as_str(), key.as_str()), ("mail", "returned/1"));
         count.fetch_add(1, Ordering::Relaxed);
-        std::future::ready(Ok(mail.clone())).boxed()
+        std::future::ready(Ok(StoredMail { mail: mail.clone(), stored: None })).boxed()
     });
     assert!(world.queue(&created).await);
     assert_eq!(world.suppressed("c-1").await, Some(Reason::Bounced));
@@ -238,4 +238,48 @@ async fn keys_that_cannot_be_read_lose_no_report() {
     assert_eq!(world.suppressed("c-1").await, None);
     let value: Value = json!({"source": "aws.ses", "detail": {"mail": {}, "delivery": {}}});
     assert!(world.queue(value).await, "events of SES need none");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_arrives_again_does_not_undo_a_lift() {
+    let at = "2026-06-01T11:59:58Z";
+    let mail = |message: &str| about(message, "c-1", SECRET);
+    let dated = |message: &str, date: &str| {
+        let other = message.lines().filter(|line| !line.starts_with("Date:")).collect::<Vec<_>>().join("\r\n");
+        mail(&format!("Date: {date}\r\n{other}"))
+    };
+    let created = json!({"Records": [{"eventSource": "aws:s3", "s3": {
+        "bucket": {"name": "mail"}, "object": {"key": "returned/1"}}}]});
+    let received = |message: &str, name: &str| {
+        let mut received = json!({"content": mail(message), "receipt": {}, "mail": {}});
+        received[name]["timestamp"] = json!(at);
+        received
+    };
+    let action = json!({"type": "S3", "bucketName": "mail", "objectKey": "returned/1"});
+    for (reported, reason) in [(UNKNOWN_USER, Reason::Bounced), (COMPLAINT, Reason::Complained)] {
+        for (name, body) in [
+            ("an object", created.to_string()),
+            ("an object that SES stored", json!({"receipt": {"timestamp": at, "action": action}}).to_string()),
+            ("SES's receipt", received(reported, "receipt").to_string()),
+            ("SES's mail", received(reported, "mail").to_string()),
+            ("through SNS", json!({"Type": "Notification", "Timestamp": at, "Message": mail(reported)}).to_string()),
+            ("raw and dated", dated(reported, "Mon, 1 Jun 2026 11:59:58 +0000")),
+            ("raw and dated in the future", dated(reported, "Fri, 1 Jun 2096 12:00:00 +0000")),
+            ("raw and undated", dated(reported, "yesterday")),
+        ] {
+            let mut world = World::new();
+            let object = StoredMail { mail: mail(reported).into_bytes(), stored: Some(at.parse().unwrap()) };
+            world.app.objects = Box::new(move |_, _| std::future::ready(Ok(object.clone())).boxed());
+            world.sent("c-1").await;
+            assert!(world.queue(&body).await, "{name}");
+            assert_eq!(world.suppressed("c-1").await, Some(reason), "{name}");
+            tokio::time::advance(Duration::from_secs(60)).await;
+            world.app.suppressions.lift(&address("c-1"), &[], &testing::hash_key(), "operator").await.unwrap();
+            for _ in 0..2 {
+                tokio::time::advance(Duration::from_secs(60)).await;
+                assert!(world.queue(&body).await, "{name}");
+                assert_eq!(world.suppressed("c-1").await, None, "{name}: the lift stays");
+            }
+        }
+    }
 }
