@@ -74,15 +74,14 @@ fn merge(mut periods: Vec<Range<Timestamp>>) -> Vec<Range<Timestamp>> {
 
 /// Puts the records that ask for events about customers behind all others. Returns the periods that they ask for as well.
 pub(crate) fn last(mut event: SqsEvent) -> (SqsEvent, Vec<Range<Timestamp>>) {
-    let mut all = Vec::new();
-    // Stable: the others stay in their order. What cannot be parsed fails when it is handled.
-    event.records.sort_by_cached_key(|record: &SqsMessage| {
+    let periods_of = |record: &SqsMessage| -> Vec<_> {
+        // What cannot be parsed fails when it is handled.
         let sources = source::parse(record.body.as_deref().unwrap_or_default()).unwrap_or_default();
-        let periods: Vec<_> = source::periods(&sources).collect();
-        let asks = !periods.is_empty();
-        all.extend(periods);
-        asks
-    });
+        source::periods(&sources).collect()
+    };
+    let all = event.records.iter().flat_map(periods_of).collect();
+    // Stable: the others stay in their order.
+    event.records.sort_by_cached_key(|record| !periods_of(record).is_empty());
     (event, all)
 }
 

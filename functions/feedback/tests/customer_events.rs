@@ -306,16 +306,16 @@ async fn dead_letters_of_one_time_read_the_table_once() {
 async fn dead_letters_that_take_long_hold_up_no_bounce_and_end_in_time() {
     let world = World::opted_out(["c-1".to_owned()]).await;
     let now = world.clock.now();
-    // Days apart, so that each reads the table: for five seconds.
+    // Days apart, so that each reads the table: for 2.5 seconds.
     let mut bodies: Vec<_> = (0..9).map(|days| given_up(now - Duration::from_secs(86400 * days)).to_string()).collect();
     bodies.push(bounce("c-2"));
-    world.dynamo.set_latency(Duration::from_secs(5));
+    world.dynamo.set_latency(Duration::from_millis(2_500));
     let started = world.clock.now();
     let response = world.app.handle(batch(bodies)).await.unwrap();
     let took = world.clock.now().duration_since(started);
     assert!(took.as_secs() <= 25, "the function's timeout is 30 s: {took:?}");
     let failed: Vec<_> = response["batchItemFailures"].as_array().unwrap().iter().collect();
-    assert!((6..9).contains(&failed.len()), "{failed:?}");
+    assert!((4..9).contains(&failed.len()), "{failed:?}");
     assert!(failed.iter().all(|failure| failure["itemIdentifier"] != "m-9"), "the bounce: {failed:?}");
     assert_eq!(world.bus.take_accepted().len(), 1, "the first period is done");
     world.dynamo.set_latency(Duration::ZERO);
