@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 use domain::Faults;
+use domain::faults::FIELD_LIMIT;
 use serde::de::IgnoredAny;
 use serde_json::{Number, Value};
 
@@ -151,30 +152,35 @@ impl Scan<'_> {
     }
 
     fn fault(&mut self, detail: &str) {
-        self.faults.add(field(&self.path), detail);
+        self.faults.add_with(|| field(&self.path), detail);
         if let [Frame::List(entry), rest @ ..] = self.path.as_slice()
             && *entry < ENTRIES_LIMIT
         {
-            let field = field(rest);
-            self.of_entries.entry(*entry).or_default().add(field, detail);
+            self.of_entries.entry(*entry).or_default().add_with(|| field(rest), detail);
         }
     }
 }
 
-/// The name of a field for messages, such as `attributes.cards[1].fee`; `body` for the whole.
+/// The name of a field for messages, such as `attributes.cards[1].fee`; `body` for the whole. No more of it is built than
+/// messages show.
 fn field(path: &[Frame<'_>]) -> String {
     let mut field = String::new();
     for frame in path {
+        if field.chars().nth(FIELD_LIMIT).is_some() {
+            break;
+        }
         match frame {
             Frame::List(position) => field.push_str(&format!("[{position}]")),
             Frame::Object { last, .. } => {
                 if !field.is_empty() {
                     field.push('.');
                 }
-                field.push_str(last);
+                field.extend(last.chars().take(FIELD_LIMIT + 1));
             }
         }
     }
+    #[cfg(test)]
+    tests::BUILT.set(tests::BUILT.get() + field.len());
     if field.is_empty() { "body".to_owned() } else { field }
 }
 
@@ -206,6 +212,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    thread_local! {
+        /// The bytes of the names of fields that were built.
+        pub(super) static BUILT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    #[test]
+    fn names_of_fields_are_built_only_as_far_as_they_are_shown() {
+        let text = format!(r#"[{{"{}": [{}1]}}]"#, "k".repeat(128 * 1024), "1e400,".repeat(21_000));
+        let read = Json::read(text.as_bytes()).unwrap();
+        assert_eq!((read.faults.count(), read.faults_of_entries[&0].count()), (21_000, 21_000));
+        assert!(BUILT.get() <= 2 * 100 * 2 * FIELD_LIMIT, "{}", BUILT.get());
+        assert!(read.faults.into_vec()[0].field.ends_with("k…"));
+    }
 
     fn faulty(text: &str) -> Vec<String> {
         Json::read(text.as_bytes()).unwrap().faults.into_vec().into_iter().map(|fault| fault.field).collect()

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | control characters (C0, C1, U+007F), except line breaks and tabs where several lines are allowed | they break headers and displays |
 //! | non-characters (U+FFFE, U+FFFF, U+FDD0 to U+FDEF, the last two of each plane) | SQS refuses messages that have some of them |
-//! | U+202A to U+202E, U+2066 to U+2069 | they turn around the text that follows, and can make it read as something else |
+//! | U+202A to U+202E, U+2066 to U+2069 | they control the direction of text, and can make it read as something else; U+200E, U+200F and U+061C do what is needed |
 //! | U+206A to U+206F, U+FFF9 to U+FFFB, U+FEFF | invisible, and of no use in a message |
 //! | tag characters (U+E0000 to U+E007F), except in the flags of England, Scotland and Wales | they hide text |
 //!
@@ -12,7 +12,6 @@
 //! selectors, soft hyphens, private characters.
 
 use std::borrow::Cow;
-use std::fmt;
 
 /// Whether a text may have several lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,19 +23,13 @@ pub enum Lines {
 }
 
 /// A character that a text may not have. To follow "must not contain".
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{what} (character {place}, U+{:04X})", u32::from(*.character))]
 pub struct Forbidden {
     what: &'static str,
     character: char,
     /// Its position, in characters from 1.
     place: usize,
-}
-
-impl fmt::Display for Forbidden {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, character, place } = self;
-        write!(f, "{what} (character {place}, U+{:04X})", u32::from(*character))
-    }
 }
 
 /// The tag characters after a black flag (U+1F3F4) that make up the flags of England, Scotland and Wales: the only ones
@@ -79,7 +72,7 @@ fn forbidden(c: char, lines: Lines) -> Option<&'static str> {
         '\u{2028}' | '\u{2029}' => (lines == Lines::One).then_some("a line break"),
         '\n' | '\r' => Some("a line break"),
         c if c.is_control() => Some("a control character"),
-        '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => Some("a character that changes the direction of text"),
+        '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => Some("a character that controls the direction of text"),
         '\u{FDD0}'..='\u{FDEF}' => Some("a non-character"),
         c if u32::from(c) & 0xFFFE == 0xFFFE => Some("a non-character"),
         '\u{206A}'..='\u{206F}' | '\u{FFF9}'..='\u{FFFB}' | '\u{FEFF}' | '\u{E0000}'..='\u{E007F}' => {
@@ -121,10 +114,10 @@ mod tests {
             ('\u{7F}', "a control character"),
             ('\u{85}', "a control character"),
             ('\u{9B}', "a control character"),
-            ('\u{202A}', "a character that changes the direction of text"),
-            ('\u{202E}', "a character that changes the direction of text"),
-            ('\u{2066}', "a character that changes the direction of text"),
-            ('\u{2069}', "a character that changes the direction of text"),
+            ('\u{202A}', "a character that controls the direction of text"),
+            ('\u{202E}', "a character that controls the direction of text"),
+            ('\u{2066}', "a character that controls the direction of text"),
+            ('\u{2069}', "a character that controls the direction of text"),
             ('\u{FFFE}', "a non-character"),
             ('\u{FFFF}', "a non-character"),
             ('\u{FDD0}', "a non-character"),

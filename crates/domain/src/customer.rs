@@ -212,14 +212,18 @@ fn plain_number(number: Number) -> Number {
     }
 }
 
-/// An attribute as part of a text.
+/// An attribute as part of a text. Numbers have no exponent: the longest that is stored has some 150 digits.
 ///
 /// # Errors
 /// If it has no form as text, with the name of its type.
 pub(crate) fn to_text(value: &Value) -> Result<String, &'static str> {
     match value {
         Value::String(string) => Ok(string.clone()),
-        Value::Number(number) => Ok(number.to_string()),
+        // `f64` is displayed without exponent, in the fewest digits that mean the same number.
+        Value::Number(number) => Ok(match number.as_f64() {
+            Some(float) if number.is_f64() => float.to_string(),
+            _ => number.to_string(),
+        }),
         Value::Bool(flag) => Ok(flag.to_string()),
         other => Err(kind(other)),
     }
@@ -301,6 +305,23 @@ mod tests {
             Value::from(customer.attributes),
             json!({"fee": 2.5, "two": 2, "big": 100_000, "zero": 0, "note": "a\nb\nc", "list": [1, {"x": "a\nb"}], "empty": ""})
         );
+    }
+
+    #[test]
+    fn numbers_are_shown_without_exponent() {
+        for (number, shown) in [
+            (json!(0), "0"),
+            (json!(-5000), "-5000"),
+            (json!(u64::MAX), "18446744073709551615"),
+            (json!(2.5), "2.5"),
+            (json!(-0.1), "-0.1"),
+            (json!(2.7e-6), "0.0000027"),
+            (json!(1e16), "10000000000000000"),
+            (json!(1e20), "100000000000000000000"),
+        ] {
+            assert_eq!(to_text(&number).as_deref(), Ok(shown));
+        }
+        assert!(to_text(&json!(1.234_567_890_123_456_7e-130)).unwrap().len() <= 150);
     }
 
     #[test]

@@ -93,7 +93,7 @@ fn check_local(local: &str) -> Result<(), InvalidEmailAddress> {
 }
 
 /// Whether a character may be part of an atom (RFC 5322, 3.2.3).
-fn is_atom_byte(b: u8) -> bool {
+pub fn is_atom_byte(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b)
 }
 
@@ -107,12 +107,20 @@ fn check_domain(domain: &str) -> Result<Cow<'_, str>, InvalidEmailAddress> {
         return Err(InvalidEmailAddress::Domain);
     }
     let converted = Uts46::new()
-        .to_ascii(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::Check, DnsLength::Verify)
+        .to_ascii(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify)
         .map_err(|_| {
             let is_international =
                 !domain.is_ascii() || domain.split('.').any(|label| label.to_ascii_lowercase().starts_with("xn--"));
             if is_international { InvalidEmailAddress::InternationalDomain } else { InvalidEmailAddress::Domain }
         })?;
+    // Hyphens in the third and fourth place are fine in a plain label, but not in an international one (RFC 5891, 4.2.3.1).
+    let is_international = |label: &&str| label.starts_with("xn--");
+    let is_valid = |label: &str| {
+        Uts46::new().to_ascii(label.as_bytes(), AsciiDenyList::STD3, Hyphens::Check, DnsLength::Verify).is_ok()
+    };
+    if !converted.split('.').filter(is_international).all(is_valid) {
+        return Err(InvalidEmailAddress::InternationalDomain);
+    }
     match converted.rsplit_once('.') {
         Some((_, top)) if top.bytes().all(|b| b.is_ascii_digit()) => Err(InvalidEmailAddress::NumericDomain),
         // So is a whole number, which some read as an IP address.
@@ -175,6 +183,8 @@ mod tests {
             "x@3com.com",
             "x@1.2.3.4.example",
             "x@a-b.xn--fiqs8s",
+            "x@my--shop.example",
+            "x@eu--mail.bank.example",
             &long(64, 63),
         ] {
             assert_eq!(good.parse::<EmailAddress>().map(|address| address.0).as_deref(), Ok(good));
@@ -210,6 +220,8 @@ mod tests {
             ("a@ex%61mple.com", Invalid::Domain),
             ("a@b.xn--", Invalid::InternationalDomain),
             ("a@xn--abc.example", Invalid::InternationalDomain),
+            ("a@my--shop.xn--abc.example", Invalid::InternationalDomain),
+            ("a@bü--cher.example", Invalid::InternationalDomain),
             ("a@ex\u{ad}am\u{202e}ple.com", Invalid::InternationalDomain),
             (&long(65, 3), Invalid::LocalTooLong),
             (&long(3, 64), Invalid::Domain),

@@ -22,7 +22,7 @@ impl fmt::Display for Fault {
 /// How many faults a refusal names at most. With more, the last one says how many more there are.
 pub const FAULTS_LIMIT: usize = 100;
 /// Maximum length of the name of a field in a fault, in characters. What is longer is cut.
-const FIELD_LIMIT: usize = 160;
+pub const FIELD_LIMIT: usize = 160;
 /// Maximum length of what a fault says, in characters. What is longer is cut.
 const DETAIL_LIMIT: usize = 1_000;
 
@@ -42,8 +42,13 @@ impl Faults {
     }
 
     pub fn add(&mut self, field: impl Into<String>, detail: impl Into<String>) {
+        self.add_with(|| field.into(), detail);
+    }
+
+    /// Adds a fault whose field is only named if the fault is.
+    pub fn add_with(&mut self, field: impl FnOnce() -> String, detail: impl Into<String>) {
         if self.named.len() < FAULTS_LIMIT {
-            self.named.push(Fault { field: cut(field.into(), FIELD_LIMIT), detail: cut(detail.into(), DETAIL_LIMIT) });
+            self.named.push(Fault { field: cut(field(), FIELD_LIMIT), detail: cut(detail.into(), DETAIL_LIMIT) });
         } else {
             self.unnamed += 1;
         }

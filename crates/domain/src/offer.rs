@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::channel::{Channel, Channels};
-use crate::characters;
+use crate::characters::{self, Forbidden};
 use crate::customer::Customer;
 use crate::eligibility::RuleText;
 use crate::faults::Faults;
@@ -126,6 +126,22 @@ impl Offer {
             }),
             _ => unreachable!("a missing or wrong required field is a fault, and faults have been returned"),
         }
+    }
+
+    /// Checks that no text of the offer has a forbidden character, as one that an earlier release stored may: SQS refuses
+    /// messages with some of them, and no notification could be composed with any.
+    ///
+    /// # Errors
+    /// The name of the first field that has one, and the character.
+    pub fn check_characters(&self) -> Result<(), (&'static str, Forbidden)> {
+        [
+            ("code", self.code.as_str()),
+            ("subject", self.subject.source()),
+            ("description", self.description.source()),
+            ("eligibility", self.eligibility.as_ref().map_or("", RuleText::source)),
+        ]
+        .into_iter()
+        .try_for_each(|(field, text)| characters::check(text, Lines::Many).map_err(|found| (field, found)))
     }
 
     /// The last moment at which the offer may be pushed. From then on it has expired: it is neither pushed nor
@@ -256,6 +272,39 @@ mod tests {
         let faults = post(json!({"code": 1, "description": ["x"], "channels": "email"})).unwrap_err();
         assert_eq!(faults, ["code", "description", "channels"]);
         assert_eq!(post(json!(["not", "an", "object"])).unwrap_err(), ["body"]);
+    }
+
+    #[test]
+    fn text_that_shows_nothing_with_the_customers_values_is_not_sent() {
+        let attributes = json!({"empty": "", "filler": "\u{3164}\u{200B}", "breaks": "\r\n\t", "tier": "gold"});
+        let customer = json!({"name": "Asha", "channels": [], "attributes": attributes});
+        let customer = Customer::parse("c-1", customer).unwrap();
+        let blank = |field| Err(format!("{field}: with the customer's values, the text shows nothing"));
+        for (subject, description, rendered) in [
+            ("{{ customer.empty }}", "A", blank("subject")),
+            ("A", "{{ customer.empty }}", blank("description")),
+            ("{{ customer.filler }}", "A", blank("subject")),
+            ("A", "{{ customer.filler }} {{customer.breaks}}", blank("description")),
+            ("A{{ customer.empty }}", "{{ customer.filler }}{{ customer.tier }}", Ok(("A", "\u{3164}\u{200B}gold"))),
+        ] {
+            let offer = post(json!({"code": "A", "subject": subject, "description": description})).unwrap();
+            let rendered =
+                rendered.map(|(subject, description): (&str, &str)| (subject.to_owned(), description.to_owned()));
+            let got = offer.render(&customer).map(|rendered| (rendered.subject, rendered.description));
+            assert_eq!(got, rendered, "{subject:?} {description:?}");
+        }
+    }
+
+    #[test]
+    fn forbidden_character_of_a_stored_offer_is_found_in_each_text() {
+        let offer = post(json!({"code": "A", "subject": "B", "description": "C\n\t", "eligibility": "true"})).unwrap();
+        assert_eq!(offer.check_characters(), Ok(()));
+        for field in ["code", "subject", "description", "eligibility"] {
+            let mut stored = serde_json::to_value(&offer).unwrap();
+            stored[field] = json!("true\u{FFFE}");
+            let stored: Offer = serde_json::from_value(stored).unwrap();
+            assert_eq!(stored.check_characters().unwrap_err().0, field);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::characters::{self, Forbidden, Lines, with_plain_breaks};
+use crate::characters::{self, Forbidden, Lines, is_blank, with_plain_breaks};
 use crate::customer::{Customer, is_attribute_name, to_text};
 
 /// A subject or a description, checked when the offer is posted.
@@ -44,9 +44,10 @@ impl Text {
     ///
     /// # Errors
     /// If the customer lacks an attribute that the text names, if the attribute has no form as text or a character that no
-    /// text may have (as one that an earlier release stored may), if the text would be too long, or if this release does
-    /// not accept the text any more.
+    /// text may have (as one that an earlier release stored may), if the text would be too long or show nothing, or if this
+    /// release does not accept the text any more.
     pub fn render(&self, customer: &Customer, limit: usize) -> Result<String, RenderError> {
+        characters::check(&self.0, Lines::Many)?;
         let mut rendered = String::new();
         let mut left = limit;
         for part in parts(&self.0)? {
@@ -55,7 +56,7 @@ impl Text {
                 Part::Field(field) => match customer.field(field).as_ref().map(to_text) {
                     Some(Ok(text)) => match characters::check(&text, Lines::Many) {
                         Ok(()) => Cow::Owned(text),
-                        Err(found) => return Err(RenderError::Forbidden { field: field.to_owned(), found }),
+                        Err(found) => return Err(RenderError::ForbiddenValue { field: field.to_owned(), found }),
                     },
                     Some(Err(kind)) => return Err(RenderError::NotText { field: field.to_owned(), kind }),
                     None => return Err(RenderError::Missing { field: field.to_owned() }),
@@ -65,7 +66,7 @@ impl Text {
             left = left.checked_sub(text.chars().count()).ok_or(RenderError::TooLong { limit })?;
             rendered.push_str(&text);
         }
-        Ok(rendered)
+        if is_blank(&rendered) { Err(RenderError::Blank) } else { Ok(rendered) }
     }
 }
 
@@ -117,7 +118,7 @@ pub enum RenderError {
     },
     /// The attribute has a character that no text may have.
     #[error("the customer's {field} contains {found}, which no text may have; put the customer again without it")]
-    Forbidden {
+    ForbiddenValue {
         /// The attribute's name.
         field: String,
         /// The character.
@@ -129,6 +130,12 @@ pub enum RenderError {
         /// The most characters that are sent.
         limit: usize,
     },
+    /// The text shows nothing with this customer's values, which may be empty.
+    #[error("with the customer's values, the text shows nothing")]
+    Blank,
+    /// The text itself has a character that no text may have; an earlier release stored it.
+    #[error("the text contains {0}, which no text may have; post the offer again without it")]
+    Forbidden(#[from] Forbidden),
     /// This release does not accept the text, which an earlier one stored.
     #[error("the text {0}; post the offer again with a corrected text")]
     Invalid(#[from] InvalidText),
@@ -211,10 +218,23 @@ mod tests {
             let error = Text::parse("{{ customer.city }}").unwrap().render(&customer, 100).unwrap_err();
             let message = error.to_string();
             assert!(message.starts_with("the customer's city contains") && !message.contains("Lis"), "{message}");
-            assert!(matches!(error, RenderError::Forbidden { field, .. } if field == "city"));
+            assert!(matches!(error, RenderError::ForbiddenValue { field, .. } if field == "city"));
             customer.name = forbidden.to_owned();
             assert!(Text::parse("{{ customer.name }}").unwrap().render(&customer, 100).is_err());
         }
+    }
+
+    #[test]
+    fn forbidden_character_in_a_stored_text_is_not_sent() {
+        for forbidden in ['\u{202E}', '\u{2066}', '\u{FFFE}', '\u{FFFF}', '\u{1B}', '\u{FEFF}'] {
+            let text: Text = serde_json::from_value(json!(format!("{{{{ customer.tier }}}}{forbidden}5%"))).unwrap();
+            let error = text.render(&asha(), 100).unwrap_err();
+            assert!(matches!(error, RenderError::Forbidden(_)), "{error}");
+            let place = format!("(character 20, U+{:04X})", u32::from(forbidden));
+            assert!(error.to_string().contains(&place), "{error}");
+        }
+        let text: Text = serde_json::from_value(json!("one\ttwo\nthree")).unwrap();
+        assert_eq!(text.render(&asha(), 100).unwrap(), "one\ttwo\nthree");
     }
 
     #[test]

@@ -6,6 +6,8 @@ use crate::sources::to_millis;
 
 /// What a time looks like, for messages.
 const EXPECTED: &str = "must be a time with its offset, such as 2026-12-24T18:00:00Z";
+/// `0000-01-01T00:00:00Z`, in seconds.
+const YEAR_0: Timestamp = Timestamp::constant(-62_167_219_200, 0);
 /// Digits of a fraction of a second that are read. Times are kept in whole milliseconds.
 const FRACTION_DIGITS: usize = 9;
 
@@ -21,14 +23,19 @@ pub fn parse_time(string: &str) -> Result<Timestamp, String> {
     if is_leap_second {
         return Err("must not be a leap second (:60); write the second before or after it".to_owned());
     }
-    let parsed = match string.split_once('.') {
+    let parsed: Result<Timestamp, _> = match string.split_once('.') {
         None => string.parse(),
         Some((seconds, rest)) => {
             let (fraction, offset) = rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count());
             format!("{seconds}.{}{offset}", &fraction[..fraction.len().min(FRACTION_DIGITS)]).parse()
         }
     };
-    parsed.map(to_millis).map_err(|_| format!("{EXPECTED}; this one is in no calendar"))
+    // RFC 3339 has no form for a time before the year 0, which an offset can lead to.
+    parsed
+        .ok()
+        .filter(|time| *time >= YEAR_0)
+        .map(to_millis)
+        .ok_or_else(|| format!("{EXPECTED}; this one is in no calendar"))
 }
 
 /// Whether a string has the form `date-time` of RFC 3339: `None` if not, otherwise whether its second is 60.
@@ -71,6 +78,7 @@ mod tests {
             ("2026-12-24T18:00:00.5Z", "2026-12-24T18:00:00.5Z"),
             ("2026-12-24T18:00:00.123456789123456789-01:00", "2026-12-24T19:00:00.123Z"),
             ("2028-02-29T00:00:00Z", "2028-02-29T00:00:00Z"),
+            ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00Z"),
             ("1937-01-01T12:00:27.87+00:20", "1937-01-01T11:40:27.87Z"),
         ] {
             assert_eq!(parse_time(written).map(|time| time.to_string()).as_deref(), Ok(time), "{written}");
@@ -117,6 +125,8 @@ mod tests {
             "2026-12-24T18:00:61Z",
             "2026-12-2٤T18:00:00Z",
             "9999-12-31T23:59:59-23:59",
+            "0000-01-01T00:00:00+10:00",
+            "0000-01-01T00:00:00.999+00:01",
         ] {
             let refused = parse_time(other).unwrap_err();
             assert!(refused.contains("such as 2026-12-24T18:00:00Z"), "{other} {refused}");
