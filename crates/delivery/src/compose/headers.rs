@@ -5,6 +5,7 @@
 
 use std::fmt::Write;
 
+use domain::email_address::is_atom_byte;
 use email_encoding::headers::rfc2047;
 use email_encoding::headers::writer::EmailWriter;
 use lettre::message::header::{Header, HeaderName, HeaderValue};
@@ -15,7 +16,7 @@ use super::mailbox::Mailbox;
 /// RFC 5322, 2.1.1, recommends.
 const WORD_LIMIT: usize = 60;
 /// The beginning of an encoded word (RFC 2047, 2).
-const ENCODED: &str = "=?";
+pub(super) const ENCODED: &str = "=?";
 
 type HeaderError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -134,7 +135,7 @@ fn write_mailbox(mailbox: &Mailbox, writer: &mut EmailWriter<'_>) -> std::fmt::R
     let Some(name) = mailbox.name() else {
         return writer.write_str(mailbox.address());
     };
-    if is_plain(name, is_atom) {
+    if is_plain(name, is_atom_byte) {
         writer.folding().write_str(name)?;
     } else if is_quotable(name) {
         writer.write_str(&format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\"")))?;
@@ -157,11 +158,6 @@ fn is_quotable(name: &str) -> bool {
     let is_printable = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
     // Readers decode encoded words in quotes as well, although RFC 2047, 5, forbids it.
     name.trim() == name && name.len() <= WORD_LIMIT && name.bytes().all(is_printable) && !name.contains(ENCODED)
-}
-
-/// A character of an atom (RFC 5322, 3.2.3).
-fn is_atom(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A single message holds 160 characters if all are in the GSM alphabet, otherwise 70 UTF-16 units. A longer text is
 //! sent in segments, which hold a little less: each has a header that joins them.
 
+use domain::characters::is_blank;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// The GSM 7-bit default alphabet (TS 23.038, 6.2.1).
@@ -66,27 +67,33 @@ fn count_as(encoding: Encoding, text: impl Iterator<Item = char> + Clone) -> usi
     segments
 }
 
-/// Joins `body` and `foot`, and cuts the body to fit into `segments`: between two words if that costs less than half of
-/// it, never inside a grapheme. `None` if the foot alone does not fit.
-pub fn fit(body: &str, foot: &str, segments: usize) -> Option<String> {
-    let whole = format!("{body}{foot}");
+/// Joins `head`, `body` and `foot`, and cuts the body to fit into `segments`: between two words if that costs less than
+/// half of it, never inside a grapheme. `None` if fewer than `least` characters of a longer body would fit, or only such
+/// as show nothing.
+pub fn fit(head: &str, body: &str, foot: &str, segments: usize, least: usize) -> Option<String> {
+    let whole = format!("{head}{body}{foot}");
     if count(&whole) <= segments {
         return Some(whole);
     }
     // The cut text may no longer have the characters that need UCS-2. Then it fits all the more.
     let encoding = Encoding::of(&whole);
-    let fits = |kept: &str| count_as(encoding, kept.chars().chain(ELLIPSIS.chars()).chain(foot.chars())) <= segments;
-    if !fits("") {
-        return None;
-    }
+    let fits = |kept: &str| {
+        let text = [head, kept, ELLIPSIS, foot].into_iter().flat_map(str::chars);
+        count_as(encoding, text) <= segments
+    };
     let ends: Vec<usize> = body.grapheme_indices(true).map(|(at, _)| at).collect();
     // A longer text never takes fewer segments, so a binary search finds the longest that fits.
     let fitting = ends.partition_point(|end| fits(&body[..*end]));
-    let kept = &body[..ends[fitting.saturating_sub(1)]];
+    let kept = &body[..*ends.get(fitting.checked_sub(1)?)?];
+    let is_enough = |kept: &str| kept.chars().count() >= least.min(body.chars().count());
+    if !is_enough(kept) || is_blank(kept) {
+        return None;
+    }
     let last_space = kept.rfind(char::is_whitespace).filter(|_| !body[kept.len()..].starts_with(char::is_whitespace));
     // A script without spaces, or one very long word, is cut inside the word.
-    let kept = last_space.filter(|end| end * 2 > kept.len()).map_or(kept, |end| &kept[..end]);
-    Some(format!("{}{ELLIPSIS}{foot}", kept.trim_end()))
+    let between_words = last_space.map(|end| &kept[..end]).filter(|words| words.len() * 2 > kept.len());
+    let kept = between_words.filter(|words| is_enough(words) && !is_blank(words)).unwrap_or(kept);
+    Some(format!("{head}{}{ELLIPSIS}{foot}", kept.trim_end()))
 }
 
 /// Replaces typographic characters by those of the GSM alphabet: one curly quote would more than double the cost of a
@@ -139,24 +146,45 @@ mod tests {
 
     #[test]
     fn text_that_fits_is_unchanged() {
-        assert_eq!(fit("Get 5% cashback", "\nSTOP ends", 1).unwrap(), "Get 5% cashback\nSTOP ends");
-        assert_eq!(fit("", &"x".repeat(200), 1), None);
+        assert_eq!(fit("A: ", "Get 5% cashback", "\nSTOP ends", 1, 20).unwrap(), "A: Get 5% cashback\nSTOP ends");
+        assert_eq!(fit("", "", &"x".repeat(200), 1, 0), None);
     }
 
     #[test]
     fn long_text_is_cut_between_words_and_keeps_its_foot() {
         let body = "word ".repeat(60);
-        let fitted = fit(&body, "\nSTOP ends", 1).unwrap();
+        let fitted = fit("", &body, "\nSTOP ends", 1, 20).unwrap();
         assert!(fitted.ends_with("word...\nSTOP ends"), "{fitted}");
         assert_eq!(count(&fitted), 1);
-        assert!(count(&fit(&body, "\nSTOP ends", 2).unwrap()) == 2);
+        assert!(count(&fit("", &body, "\nSTOP ends", 2, 20).unwrap()) == 2);
+    }
+
+    #[test]
+    fn so_much_of_a_text_is_kept_or_none() {
+        let body = format!("{} Get {}", "é".repeat(10), "x".repeat(200));
+        // 160 less the foot of 5 and the ellipsis of 3.
+        for (head, least, kept) in [
+            (130, 10, Some("éééééééééé Get...")), // Seven more would fit, but of a word.
+            (130, 16, Some("éééééééééé Get xxxxxxx...")),
+            (130, 22, Some("éééééééééé Get xxxxxxx...")),
+            (130, 23, None),
+            (152, 0, None),
+            (153, 0, None),
+        ] {
+            let fitted = fit(&"h".repeat(head), &body, "\nSTOP", 1, least);
+            let kept = kept.map(|kept| format!("{}{kept}\nSTOP", "h".repeat(head)));
+            assert_eq!(fitted, kept, "{head} {least}");
+        }
+        // A body that is shorter than that is kept as a whole.
+        assert!(fit(&"h".repeat(140), "A body", "\nSTOP", 1, 20).is_some());
+        assert_eq!(fit("head", &format!("{}x", " \u{200B}".repeat(40)), "\nSTOP", 1, 20), None);
     }
 
     #[test]
     fn grapheme_is_never_cut() {
         // A family has 11 units, a flag four, a letter with a combining accent two.
         for character in ["👨‍👩‍👧‍👦", "🇵🇹", "e\u{301}"] {
-            let fitted = fit(&character.repeat(60), "\nSTOP", 1).unwrap();
+            let fitted = fit("", &character.repeat(60), "\nSTOP", 1, 1).unwrap();
             let kept = fitted.strip_suffix("...\nSTOP").unwrap();
             assert!(!kept.is_empty() && kept.replace(character, "").is_empty(), "{fitted}");
             assert_eq!(count(&fitted), 1);

@@ -74,9 +74,15 @@ impl SmsComposer {
     /// Says why it cannot be composed, without the customer's number or name.
     pub fn text(&self, offer: &Offer, customer: &Customer) -> Result<String, String> {
         let Rendered { subject, description } = offer.render(customer)?;
-        let body = format!("{}: {}\n{}", self.brand_name, one_line(&subject), description);
-        fit(&plain(&body), &format!("\n{}", self.opt_out), self.segments)
-            .ok_or_else(|| "the opt-out wording leaves no room; see SmsOptOutText and SmsSegments".to_owned())
+        let (head, foot) = (format!("{}: ", self.brand_name), format!("\n{}", self.opt_out));
+        let body = plain(&format!("{}\n{}", one_line(&subject), description));
+        // Whether it needs UCS-2, which leaves less than half of the room, is known only now.
+        fit(&head, &body, &foot, self.segments, LEAST_OFFER).ok_or_else(|| {
+            format!(
+                "no {LEAST_OFFER} characters of the offer fit into the text message: one that is not in the GSM alphabet \
+                 leaves less than half of the room; shorten BrandName or SmsOptOutText, or raise SmsSegments"
+            )
+        })
     }
 }
 
@@ -167,6 +173,34 @@ mod tests {
             error.contains("SmsOptOutText") && error.contains("3 segments") && error.contains("allows 2"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn text_without_anything_of_the_offer_is_not_composed() {
+        let customer = json!({"name": "Asha", "mobile": "+351912345678", "channels": ["sms"]});
+        let customer = Customer::parse("c-1", customer).unwrap();
+        let arabic = "احصل على استرداد نقدي بنسبة خمسة بالمئة على كل مشترياتك هذا الشهر";
+        // A message in UCS-2 holds 70 units. Head, ellipsis and foot take 27 more than the brand name.
+        for (brand, description, kept) in [
+            (23, arabic, Some(23)), // with the ellipsis
+            (24, arabic, None),
+            (60, arabic, None),
+            (60, "Get five per cent cashback on all you spend this month, and on what you saved", Some(20)),
+            (23, "🎁", Some(3)),
+        ] {
+            let composer = SmsComposer::new(&"B".repeat(brand), "Reply STOP to opt out", 1).unwrap();
+            let offer = testing::offer(json!({"code": "X", "subject": "%", "description": description}));
+            let text = composer.text(&offer, &customer);
+            let Some(kept) = kept else {
+                let error = text.unwrap_err();
+                assert!(error.contains("SmsOptOutText") && error.contains("SmsSegments"), "{error}");
+                continue;
+            };
+            let text = text.unwrap();
+            let body = text.strip_suffix("\nReply STOP to opt out").unwrap().strip_prefix(&"B".repeat(brand)).unwrap();
+            assert!(body.strip_prefix(": ").unwrap().chars().count() >= kept, "{text}");
+            assert_eq!(crate::compose::segments::count(&text), 1);
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use axum::http::{StatusCode, header::LOCATION};
 use axum::response::{IntoResponse, Response};
 use domain::fields::{Fields, kind};
 use domain::push::PushState;
-use domain::{Faults, PushId};
+use domain::{Faults, Offer, PushId};
 use serde_json::{Map, Value};
 use store::Pushes;
 use store::offers::PushRequest;
@@ -93,6 +93,7 @@ pub(crate) async fn push_again(
             ),
         ));
     }
+    check_characters(&offer)?;
     let history = PushHistory { offers: &app.offers, pushes: &app.pushes, deliveries: &app.deliveries };
     let NextPush { id, lost_deliveries } = history.next_push(offer.id, accept_repeats).await?;
     let request = PushRequest {
@@ -114,6 +115,15 @@ pub(crate) async fn push_again(
     let location = [(LOCATION, format!("./pushes/{}", id.number))];
     let progress = view(&app, requested_progress(&app, id).await?).await;
     Ok((StatusCode::ACCEPTED, location, Json(progress)).into_response())
+}
+
+/// An offer that an earlier release stored may have characters with which it can be neither queued nor sent.
+fn check_characters(offer: &Offer) -> Result<(), Problem> {
+    offer.check_characters().map_err(|(field, found)| {
+        let detail =
+            format!("The offer's {field} contains {found}, which no text may have. Post the offer again without it.");
+        Problem::new(StatusCode::CONFLICT, detail)
+    })
 }
 
 fn parse_options(body: Option<Value>) -> Result<PushOptions, Faults> {
@@ -176,4 +186,26 @@ pub(crate) async fn list(
         cursor: page.next.map(|next| next.encode()),
     })
     .into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn stored_offer_with_a_forbidden_character_is_not_pushed_again() {
+        let offer = testing::offer(json!({"code": "A", "subject": "B", "description": "C"}));
+        assert!(check_characters(&offer).is_ok());
+        let mut stored = serde_json::to_value(&offer).unwrap();
+        stored["description"] = json!("5%\u{FFFF}");
+        let stored: Offer = serde_json::from_value(stored).unwrap();
+        let problem = format!("{:?}", check_characters(&stored).unwrap_err());
+        let expected = "description contains a non-character (character 3, U+FFFF)";
+        assert!(
+            problem.contains("409") && problem.contains(expected) && problem.contains("Post the offer again"),
+            "{problem}"
+        );
+    }
 }
