@@ -182,7 +182,9 @@ fn case(seed: u64) -> Result<Case, Vec<String>> {
     for (field, value, limit) in [("BrandName", &brand_name, 100), ("PostalAddress", &postal_address, 200)] {
         refused.extend(parse_text(value, limit, Lines::One).is_err().then(|| field.to_owned()));
     }
-    let from = format!("{} <offers@bank.example>", line(&mut rng, 200)).parse::<Mailbox>();
+    // The bank's name is refused with it, the others are not.
+    let name = line(&mut rng, 200).replace("=?", if rng.u8(..20) == 0 { "=?" } else { "= ?" });
+    let from = format!("{name} <offers@bank.example>").parse::<Mailbox>();
     let from = from.map_err(|_| refused.push("FromAddress".to_owned()));
     let offer = json!({"code": "A", "subject": line(&mut rng, 200), "description": text(&mut rng, 10_000)});
     let customer = json!({"name": line(&mut rng, 200), "email": "asha@example.com", "channels": ["email"],
