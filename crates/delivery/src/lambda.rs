@@ -104,8 +104,8 @@ where
         Ok(direct(payload).await?)
     }
 
-    /// Checks that sending is enabled and the recipient's address is not suppressed, neither for whoever has it nor for a
-    /// customer who has it.
+    /// Checks that sending is enabled and the recipient's address is not suppressed, neither itself nor by the opt-out
+    /// of a customer who has it.
     ///
     /// # Errors
     /// [`DirectError::Disabled`] or [`DirectError::Suppressed`], or if the store is unavailable.
@@ -116,11 +116,7 @@ where
         let deliverer = &self.worker.deliverer;
         let channel = deliverer.composer.channel();
         let hash_key = deliverer.hash_keys.get().await?;
-        let holders = match channel {
-            Channel::Email => deliverer.customers.with_email(&[address]).await?,
-            Channel::Sms => Vec::new(),
-        };
-        let holders: Vec<_> = holders.iter().map(|customer| hash_key.customer(channel, customer)).collect();
+        let holders = deliverer.customers.holders(channel, &[address], &hash_key).await?;
         match deliverer.suppressions.for_address(&hash_key.address(channel, address), &holders).await? {
             Some(suppression) => Err(DirectError::Suppressed {
                 address: match channel {

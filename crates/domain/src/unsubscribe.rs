@@ -10,7 +10,7 @@
 //! Earlier releases sent `key.payload.signature`, with the unkeyed hash, the signature being HMAC-SHA256 (RFC 2104) over
 //! all before it, truncated to 16 bytes. Those links work as well.
 //!
-//! A form's token is sealed in the same way, with a key of its own and the time at which it expires. Whoever holds a
+//! A form's token is sealed in the same way, with a key of its own and the time at which it expires. The holder of a
 //! message can open the page; but only the page subscribes again, not a link by itself.
 
 use std::collections::BTreeMap;

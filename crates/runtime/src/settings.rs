@@ -72,8 +72,7 @@ where
 /// If it is missing or invalid.
 pub fn line(name: &str, limit: usize) -> Result<String, SettingError> {
     let line: String = parameter(name)?;
-    parse_text(&line, limit, Lines::One).map_err(|error| SettingError::parameter(name, error))?;
-    Ok(line)
+    parse_text(&line, limit, Lines::One).map_err(|error| SettingError::parameter(name, error))
 }
 
 /// The bank's name.

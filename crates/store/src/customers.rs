@@ -6,7 +6,7 @@ use std::fmt;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use domain::channel::Channels;
-use domain::{Customer, CustomerId, EmailAddress, Mobile, Sources};
+use domain::{Channel, Customer, CustomerHash, CustomerId, EmailAddress, HashKey, Mobile, Sources};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -149,10 +149,25 @@ impl Customers {
         Ok(found)
     }
 
+    /// The hashes of the customers who have an address now, written in any of these forms: their opt-outs hold for it.
+    pub async fn holders(
+        &self,
+        channel: Channel,
+        forms: &[&str],
+        hash_key: &HashKey,
+    ) -> Result<Vec<CustomerHash>, StoreError> {
+        let customers = match channel {
+            Channel::Email => self.with_email(forms).await?,
+            // Who opts out by text message does so for the number.
+            Channel::Sms => Vec::new(),
+        };
+        Ok(customers.iter().map(|customer| hash_key.customer(channel, customer)).collect())
+    }
+
     /// Up to 1,000 customers who have this e-mail address, in whatever case, by the index: the most recent may be missing.
     /// Those whom a release before the index stored are found if their address is stored in lower case, or in one of these
     /// forms.
-    pub async fn with_email(&self, forms: &[&str]) -> Result<Vec<CustomerId>, StoreError> {
+    async fn with_email(&self, forms: &[&str]) -> Result<Vec<CustomerId>, StoreError> {
         let mut addresses: BTreeSet<_> = forms.iter().map(|form| (*form).to_owned()).collect();
         addresses.extend(forms.iter().map(|form| form.to_ascii_lowercase()));
         let mut customers = Vec::new();

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::fields::Fields;
 use domain::time::parse_time;
-use domain::{AddressHash, Channel, CustomerHash, EmailAddress, Faults, Mobile};
+use domain::{AddressHash, Channel, CustomerHash, EmailAddress, Faults, HashKey, Mobile};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -36,7 +36,7 @@ struct SuppressionView {
 /// `GET /suppressions/{channel}/{address}`.
 pub(crate) async fn read(State(app): State<Arc<App>>, path: PathVariables) -> Result<Response, Problem> {
     let asked = Asked::of(&path)?;
-    let Person { address: hash, holders } = person(&app, &asked).await?;
+    let Person { address: hash, holders } = person(&app, &asked, &app.hash_keys.get().await?).await?;
     let Asked { channel, address, .. } = asked;
     let suppression = app.suppressions.for_address(&hash, &holders).await?;
     let suppression = suppression.ok_or_else(|| Problem::not_found("suppression"))?;
@@ -51,9 +51,9 @@ pub(crate) async fn lift(
     path: PathVariables,
 ) -> Result<Response, Problem> {
     let asked = Asked::of(&path)?;
-    let Person { address: hash, holders } = person(&app, &asked).await?;
-    let channel = asked.channel;
     let hash_key = app.hash_keys.get().await?;
+    let Person { address: hash, holders } = person(&app, &asked, &hash_key).await?;
+    let channel = asked.channel;
     let was_suppressed = app.suppressions.lift(&hash, &holders, &hash_key, &caller).await?;
     tracing::info!(%channel, address.hash = %hash, was_suppressed, by = caller, "suppression lifted");
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -155,16 +155,13 @@ struct Person {
     holders: Vec<CustomerHash>,
 }
 
-async fn person(app: &App, Asked { channel, address: written, normal }: &Asked) -> Result<Person, StoreError> {
-    let hash_key = app.hash_keys.get().await?;
-    let (channel, normal, written) = (*channel, normal.as_str(), written.as_str());
-    let holders = match channel {
-        Channel::Email => app.customers.with_email(&[normal, written]).await?,
-        // Who opts out by text message does so for the number.
-        Channel::Sms => Vec::new(),
-    };
-    let holders = holders.iter().map(|customer| hash_key.customer(channel, customer)).collect();
-    Ok(Person { address: hash_key.address(channel, normal), holders })
+async fn person(
+    app: &App,
+    Asked { channel, address: written, normal }: &Asked,
+    hash_key: &HashKey,
+) -> Result<Person, StoreError> {
+    let holders = app.customers.holders(*channel, &[normal, written], hash_key).await?;
+    Ok(Person { address: hash_key.address(*channel, normal), holders })
 }
 
 /// What a path asks for.

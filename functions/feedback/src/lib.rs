@@ -33,15 +33,15 @@ use std::time::Duration;
 
 use aws_lambda_events::cloudwatch_logs::LogsEvent;
 use aws_lambda_events::sqs::SqsEvent;
+use domain::Sources;
 use domain::unsubscribe::KeyRing;
-use domain::{HashKey, Sources};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use lambda_runtime::Error;
 use runtime::bus::BusError;
 use runtime::{EventBus, HashKeys, records};
 use serde_json::{Value, json};
-use store::deliveries::{DeliveryId, FeedbackResult};
+use store::deliveries::FeedbackResult;
 use store::suppressions::{BounceResult, BounceRule, Notified, Reason, Report};
 use store::{Deliveries, StoreError, Suppressions};
 
@@ -192,7 +192,7 @@ impl App {
             return Ok(false);
         };
         let FeedbackEvent { feedback, event, recipients, delivery } = reported;
-        let notified = delivery.as_ref().map(|id| notified(id, &hash_key));
+        let notified = delivery.as_ref().map(|id| Notified::of(id, &hash_key));
         let mut suppressed = None;
         for (address, effect) in &recipients {
             let report = Report { address, at: feedback.at, by: "ses", notified: notified.as_ref() };
@@ -251,9 +251,4 @@ impl App {
         tracing::info!(suppressed, "SNS's log of text messages handled");
         Ok(suppressed)
     }
-}
-
-fn notified(id: &DeliveryId, hash_key: &HashKey) -> Notified {
-    let DeliveryId { offer, customer, channel } = id.clone();
-    Notified { hash: hash_key.customer(channel, &customer), offer, customer, channel }
 }

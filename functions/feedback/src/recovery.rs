@@ -79,9 +79,18 @@ pub(crate) fn last(mut event: SqsEvent) -> (SqsEvent, Vec<Range<Timestamp>>) {
         let sources = source::parse(record.body.as_deref().unwrap_or_default()).unwrap_or_default();
         source::periods(&sources).collect()
     };
-    let all = event.records.iter().flat_map(periods_of).collect();
-    // Stable: the others stay in their order.
-    event.records.sort_by_cached_key(|record| !periods_of(record).is_empty());
+    let (mut others, mut asking, mut all) = (Vec::new(), Vec::new(), Vec::new());
+    for record in std::mem::take(&mut event.records) {
+        let periods = periods_of(&record);
+        if periods.is_empty() {
+            others.push(record);
+        } else {
+            asking.push(record);
+        }
+        all.extend(periods);
+    }
+    others.append(&mut asking);
+    event.records = others;
     (event, all)
 }
 

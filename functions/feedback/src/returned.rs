@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use runtime::keys::RING_AGE;
 use runtime::metrics::{self, Unit};
 use store::deliveries::{DeliveryId, Feedback, FeedbackKind, TaggedDelivery};
-use store::suppressions::{Reason, Report as AddressReport};
+use store::suppressions::{Notified, Reason, Report as AddressReport};
 
 use crate::mail::{self, Report, ReturnedMail};
 use crate::source::Envelope;
-use crate::{App, Effect, FeedbackError, notified};
+use crate::{App, Effect, FeedbackError};
 
 /// The minimum age of a ring that is read again for a tag that it does not verify: `email` may use a newer key.
 const RECHECK_AGE: Duration = Duration::from_secs(1);
@@ -53,6 +53,11 @@ struct Arrival {
 }
 
 impl Arrival {
+    /// Whether who received the report, or the report itself, says when it happened.
+    fn is_known(self, now: Timestamp) -> bool {
+        self.received.is_some() || self.dated.is_some_and(|dated| dated <= now)
+    }
+
     /// When the report happened: the same time however often it is read, so that one that is read again is not younger
     /// than a lift in between. Never later than `now`, and `now` only if nothing else is known.
     fn at(self, now: Timestamp) -> Timestamp {
@@ -87,13 +92,17 @@ impl App {
                 TaggedDelivery::Found { id, address, .. } => {
                     let effect = report.effect();
                     let kind = report.kind();
-                    let recorded = self.recorded_at(&id, kind).await?;
-                    let at = Arrival { received: envelope.received, dated, recorded }.at(self.sources.now());
+                    let now = self.sources.now();
+                    let mut arrival = Arrival { received: envelope.received, dated, recorded: None };
+                    if !arrival.is_known(now) {
+                        arrival.recorded = self.recorded_at(&id, kind).await?;
+                    }
+                    let at = arrival.at(now);
                     let feedback = Feedback { kind, detail: report.into_detail(), at };
                     let suppressed = match &address {
                         // A delivery fails once, however many reports of it arrive.
                         Some(address) => {
-                            let notified = Some(&notified(&id, &hash_key));
+                            let notified = Some(&Notified::of(&id, &hash_key));
                             let report = AddressReport { address, at: feedback.at, by: "smtp", notified };
                             self.apply(effect, &report, &event_of(&id)).await?
                         }

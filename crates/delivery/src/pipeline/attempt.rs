@@ -44,7 +44,7 @@ where
             *round.refusal.lock().await = Some(reason.clone());
         }
         let suppressed = match meaning.suppression {
-            Some(suppression) => self.suppress(claim.id.clone(), &address_hash, suppression, round.selected.id).await,
+            Some(suppression) => self.suppress(&claim.id, &address_hash, suppression, round.selected.id).await,
             None => Ok(()),
         };
         let recorded = match suppressed {
@@ -108,14 +108,12 @@ where
     /// Suppresses an address to which a notification was sent.
     pub(super) async fn suppress(
         &self,
-        notification: DeliveryId,
+        notification: &DeliveryId,
         address: &AddressHash,
         suppression: Suppression,
         by: TransportId,
     ) -> Result<(), StoreError> {
-        let DeliveryId { offer, customer, channel } = notification;
-        let hash = self.hash_keys.get().await?.customer(channel, &customer);
-        let notified = Some(&Notified { offer, customer, channel, hash });
+        let notified = Some(&Notified::of(notification, &self.hash_keys.get().await?));
         let report = Report { address, at: self.sources.now(), by: by.as_str(), notified };
         match suppression {
             Suppression::OptedOut => self.suppressions.suppress(&report, Reason::OptedOut).await,

@@ -142,7 +142,7 @@ where
         };
         if let Some(others_are_accepted) = resolution.unknown_address {
             let suppression = Suppression::Unknown { others_are_accepted };
-            self.suppress(delivery_id(round.batch, id), address_hash, suppression, round.selected.id).await?;
+            self.suppress(&delivery_id(round.batch, id), address_hash, suppression, round.selected.id).await?;
         }
         self.record_unsent(round.batch, id, &resolution.outcome).await.map(Some)
     }

@@ -11,11 +11,14 @@ use super::{Reason, Suppression, SuppressionItem, Suppressions, is_unmigrated, o
 use crate::StoreError;
 use crate::attributes::{millis, partition_key, text};
 
+/// Lifts a report. When that was is kept, so that what happened before and is reported later does not undo it.
+const LIFT: &str = "SET liftedAt = :at REMOVE addressHash, reason, since, #by";
+
 impl Suppressions {
     /// Lifts all suppressions of an address, those of the customers who opted out there, and those of `holders`, the
     /// customers who have it now. Forgets the bounces counted so far, and what is reported later but happened before.
-    /// Records who asked for it first, so that no suppression is lifted without a record. Whoever opts out meanwhile stays
-    /// opted out. Returns whether there were any. Makes several calls.
+    /// Records who asked for it first, so that no suppression is lifted without a record. A customer who opts out meanwhile
+    /// stays opted out. Returns whether there were any. Makes several calls.
     pub async fn lift(
         &self,
         address: &AddressHash,
@@ -90,7 +93,7 @@ impl Suppressions {
         let update = Update::builder()
             .table_name(self.table.name())
             .set_key(Some(partition_key(pk)))
-            .update_expression("SET liftedAt = :at REMOVE addressHash, reason, since, #by")
+            .update_expression(LIFT)
             .set_condition_expression(condition.map(str::to_owned))
             .expression_attribute_names("#by", "by")
             .expression_attribute_values(":at", millis(at))
@@ -109,7 +112,7 @@ impl Suppressions {
         let update = self
             .table
             .update(partition_key(pk))
-            .update_expression("SET liftedAt = :at REMOVE addressHash, reason, since, #by")
+            .update_expression(LIFT)
             .condition_expression("reason = :reason AND since = :since")
             .expression_attribute_names("#by", "by")
             .expression_attribute_values(":at", millis(now))

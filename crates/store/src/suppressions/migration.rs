@@ -1,7 +1,7 @@
 //! Moves what releases before keyed hashes stored to where this one stores it, while the system runs.
 //!
 //! Each item is moved at one moment, on the condition that it is as it was read, so that at every moment it suppresses in
-//! one place or the other, and whoever subscribes again or is lifted meanwhile stays so. Readers look in both places until
+//! one place or the other, and a customer who subscribes again or is lifted meanwhile stays so. Readers look in both places until
 //! the migration is finished.
 //!
 //! For its first hour it moves nothing. While a deployment runs, and up to 15 minutes after it (Lambda's longest

@@ -1,6 +1,6 @@
 //! The Suppressions table: what must not be sent, whatever the Customers table says.
 //!
-//! An address is suppressed on its channel, whoever has it now or later, when it bounced, its owner complained, or a
+//! An address is suppressed on its channel, for every customer who has it now or later, when it bounced, its owner complained, or a
 //! customer opted out there. Who opted out or complained is suppressed beside it, so that a new address changes nothing.
 //! Storing or deleting the customer changes neither. Keys and attributes hold keyed hashes ([`domain::hash`]) in place of
 //! addresses and ids; only an event to publish names its customer, for days.
@@ -46,7 +46,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{Delete, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{Delete, TransactWriteItem};
 use domain::{AddressHash, CustomerHash, Sources};
 use futures::future::try_join_all;
 use jiff::Timestamp;
@@ -99,7 +99,7 @@ pub struct Suppression {
     pub since: Timestamp,
 }
 
-/// Whom a message is for: a customer at an address, both on the same channel.
+/// The recipient of a message: a customer at an address, both on the same channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recipient {
     pub customer: CustomerHash,
@@ -139,7 +139,7 @@ impl Suppressions {
         Ok(keys.iter().map(strongest).collect())
     }
 
-    /// Why an address is suppressed, if it is: whoever has it, or because one of the customers who have it opted out or
+    /// Why an address is suppressed, if it is: itself, or because one of the customers who have it opted out or
     /// complained elsewhere. The strongest reason.
     pub async fn for_address(
         &self,
@@ -244,25 +244,6 @@ impl Suppressions {
         };
         self.table.query_each(query, each).await?;
         Ok(suppressions)
-    }
-
-    /// A write that stores an opt-out under `hash`, made at `address`. An earlier one stays as it is.
-    fn store_opt_out(&self, hash: impl ToString, address: &AddressHash, at: Timestamp, by: &str) -> TransactWriteItem {
-        let update = Update::builder()
-            .table_name(self.table.name())
-            .set_key(Some(partition_key(opt_out_key(hash))))
-            .update_expression(
-                "SET addressHash = if_not_exists(addressHash, :address), reason = if_not_exists(reason, :reason), \
-                 since = if_not_exists(since, :since), #by = if_not_exists(#by, :by)",
-            )
-            .expression_attribute_names("#by", "by")
-            .expression_attribute_values(":address", text(address))
-            .expression_attribute_values(":reason", text(Reason::OptedOut))
-            .expression_attribute_values(":since", millis(at))
-            .expression_attribute_values(":by", text(by))
-            .build()
-            .expect("table, key and expression are set");
-        TransactWriteItem::builder().update(update).build()
     }
 
     fn remove(&self, pk: &str) -> TransactWriteItem {

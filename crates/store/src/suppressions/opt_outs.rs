@@ -21,7 +21,7 @@ const ATTEMPTS: u32 = 5;
 pub struct OptOut {
     /// When the customer opted out, or another one at the same address.
     pub since: Timestamp,
-    /// Whether the link may undo it: not if the customer opted out at another address since, because whoever reads mail to
+    /// Whether the link may undo it: not if the customer opted out at another address since, because the reader of mail to
     /// this one need not be the customer any more.
     pub may_be_undone: bool,
 }
@@ -46,7 +46,7 @@ impl Suppressions {
     pub async fn opt_out(&self, of: &Subscription, hash_key: &HashKey, at: Timestamp) -> Result<(), StoreError> {
         let customer = hash_key.customer(of.channel, &of.customer);
         let stored = self.stored_opt_out(of, &customer).await?;
-        let of_address = self.store_opt_out(of.address, &of.address, at, CUSTOMER);
+        let of_address = self.store_opt_out_of_address(&of.address, at);
         if stored.customer.is_empty() {
             // Of two calls at the same time, one announces the opt-out.
             let of_customer = self.store_new_opt_out(&customer, &of.address, at, CUSTOMER);
@@ -100,6 +100,23 @@ impl Suppressions {
             table: self.table.name().to_owned(),
             reason: "an opt-out changes too often to be taken back".to_owned(),
         })
+    }
+
+    /// A write that stores the opt-out of an address by a customer. An earlier one stays as it is.
+    fn store_opt_out_of_address(&self, address: &AddressHash, at: Timestamp) -> TransactWriteItem {
+        let update = Update::builder()
+            .table_name(self.table.name())
+            .set_key(Some(partition_key(opt_out_key(address))))
+            .update_expression(
+                "SET addressHash = if_not_exists(addressHash, :address), reason = if_not_exists(reason, :reason), \
+                 since = if_not_exists(since, :since), #by = if_not_exists(#by, :by)",
+            )
+            .expression_attribute_names("#by", "by")
+            .expression_attribute_values(":address", text(address))
+            .expression_attribute_values(":reason", text(Reason::OptedOut))
+            .expression_attribute_values(":since", millis(at))
+            .expression_attribute_values(":by", text(CUSTOMER));
+        TransactWriteItem::builder().update(update.build().expect("table, key and expression are set")).build()
     }
 
     /// A write that stores a customer's opt-out, made at `address`, if there is none. One by a complaint, only if none was

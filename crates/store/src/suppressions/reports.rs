@@ -2,12 +2,13 @@
 
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 use domain::event::{CustomerChange, CustomerEventKind};
-use domain::{AddressHash, Channel, CustomerHash, CustomerId, OfferId};
+use domain::{AddressHash, Channel, CustomerHash, CustomerId, HashKey, OfferId};
 use jiff::Timestamp;
 
 use super::{Reason, Suppressions, report_key};
 use crate::StoreError;
 use crate::attributes::{millis, partition_key, text};
+use crate::deliveries::DeliveryId;
 
 /// A provider's report about an address.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +30,14 @@ pub struct Notified {
     pub channel: Channel,
     /// The hash of the customer's id on the channel.
     pub hash: CustomerHash,
+}
+
+impl Notified {
+    /// The notification of a delivery.
+    pub fn of(id: &DeliveryId, hash_key: &HashKey) -> Self {
+        let DeliveryId { offer, customer, channel } = id.clone();
+        Self { hash: hash_key.customer(channel, &customer), offer, customer, channel }
+    }
 }
 
 impl Suppressions {
