@@ -1,0 +1,37 @@
+offer-valid-until = Valido fino al { $date }.
+email-reason = { $brand } Le invia questa e-mail perché è cliente e ha accettato di ricevere offerte.
+email-security = { $brand } non Le chiede mai il PIN o la password per e-mail.
+email-unsubscribe = Non ricevere più offerte per e-mail
+
+sms-opt-out = Per non riceverne più rispondere STOP
+
+page-subscribed-title = { $channel ->
+    [sms] Non vuole più offerte per SMS?
+   *[email] Non vuole più offerte per e-mail?
+}
+page-subscribed-text = { $channel ->
+    [sms] Prema il pulsante per non ricevere più offerte di { $brand } per SMS. Nient’altro cambia.
+   *[email] Prema il pulsante per non ricevere più offerte di { $brand } per e-mail. Nient’altro cambia.
+}
+page-unsubscribe-button = Annulla l’iscrizione
+page-opted-out-title = L’iscrizione è annullata
+page-opted-out-text = { $channel ->
+    [sms] { $brand } non Le invierà più offerte per SMS. Un’offerta già in viaggio può ancora arrivare.
+   *[email] { $brand } non Le invierà più offerte per e-mail. Un’offerta già in viaggio può ancora arrivare.
+}
+page-subscribe-button = Ricevi di nuovo le offerte
+page-form-expired-title = Prema il pulsante ancora una volta
+page-form-expired-text = { $minutes ->
+    [one] Questa pagina è rimasta aperta per più di { $minutes } minuto.
+    [many] Questa pagina è rimasta aperta per più di { $minutes } minuti.
+   *[other] Questa pagina è rimasta aperta per più di { $minutes } minuti.
+} Vuole ricevere di nuovo offerte di { $brand }?
+page-subscribed-again-title = Felici di ritrovarLa
+page-subscribed-again-text = { $channel ->
+    [sms] Riceverà di nuovo offerte di { $brand } per SMS.
+   *[email] Riceverà di nuovo offerte di { $brand } per e-mail.
+}
+page-not-found-title = Questo link non funziona
+page-not-found-text = Apra di nuovo il link in fondo al messaggio e controlli che sia completo.
+page-unavailable-title = Riprovi tra un momento
+page-unavailable-text = Ci dispiace, per ora non ha funzionato. Non è cambiato nulla.
