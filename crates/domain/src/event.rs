@@ -4,6 +4,7 @@
 //! no address. Fields are only ever added within a version.
 
 use jiff::Timestamp;
+use language::Language;
 use serde::Serialize;
 
 use crate::channel::{Channel, Channels};
@@ -76,6 +77,9 @@ struct OfferDetail {
     code: String,
     subject: String,
     description: String,
+    /// The languages that it is in; the first one is that of `subject` and `description`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    languages: Vec<Language>,
     #[serde(skip_serializing_if = "Option::is_none")]
     eligibility: Option<String>,
     channels: Channels,
@@ -187,11 +191,13 @@ impl CustomerEvent {
 
 impl From<&Offer> for OfferDetail {
     fn from(offer: &Offer) -> Self {
+        let announcement = &offer.announcement;
         Self {
             id: offer.id,
             code: offer.code.clone(),
-            subject: offer.subject.source().to_owned(),
-            description: offer.description.source().to_owned(),
+            subject: announcement.subject.source().to_owned(),
+            description: announcement.description.source().to_owned(),
+            languages: announcement.language.iter().chain(announcement.translations.keys()).cloned().collect(),
             eligibility: offer.eligibility.as_ref().map(|rule| rule.source().to_owned()),
             channels: offer.channels.clone(),
             valid_from: offer.valid_from,

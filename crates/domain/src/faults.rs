@@ -54,6 +54,14 @@ impl Faults {
         }
     }
 
+    /// Adds the faults of an object within the input: those of its field `a` are named `within.a`.
+    pub fn append_under(&mut self, within: &str, other: Self) {
+        for Fault { field, detail } in other.named {
+            self.add_with(|| format!("{within}.{field}"), detail);
+        }
+        self.unnamed += other.unnamed;
+    }
+
     /// Adds the faults of another part of the input.
     pub fn append(&mut self, other: Self) {
         for Fault { field, detail } in other.named {

@@ -111,6 +111,33 @@ impl Fields {
         }
     }
 
+    /// A boolean field.
+    pub fn boolean(&mut self, field: &str) -> Option<bool> {
+        match self.take(field)? {
+            Value::Bool(value) => Some(value),
+            other => {
+                self.fault(field, format!("must be true or false, not {}", kind(&other)));
+                None
+            }
+        }
+    }
+
+    /// An object field with these fields of its own, which `read` takes. Their faults are named `field.inner`.
+    pub fn nested<T>(&mut self, field: &str, known: &[&str], read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        let object = self.object(field)?;
+        let mut inner = Self { object, faults: Faults::default() };
+        let value = read(&mut inner);
+        if let Err(faults) = inner.finish(known) {
+            self.faults.append_under(field, faults);
+        }
+        Some(value)
+    }
+
+    /// Adds a field, to be taken as the others are.
+    pub fn put(&mut self, field: &str, value: Value) {
+        self.object.insert(field.to_owned(), value);
+    }
+
     /// Ends the reading. A field that was not taken is unknown, which is a fault; its message lists the `known` fields.
     ///
     /// # Errors

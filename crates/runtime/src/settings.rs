@@ -7,6 +7,8 @@ use std::fmt::{self, Display};
 use std::str::FromStr;
 
 use domain::fields::{Lines, parse_text};
+use domain::offer::parse_language;
+use language::Language;
 
 /// Maximum length of `BrandName`, in characters (`template.yaml`).
 const BRAND_NAME_LIMIT: usize = 100;
@@ -89,6 +91,15 @@ pub fn brand_name() -> Result<String, SettingError> {
 /// If it is missing or invalid.
 pub fn postal_address() -> Result<String, SettingError> {
     line("PostalAddress", POSTAL_ADDRESS_LIMIT)
+}
+
+/// The language of what does not say its own.
+///
+/// # Errors
+/// If it is missing, invalid, or has no catalogue of fixed texts.
+pub fn default_language() -> Result<Language, SettingError> {
+    let tag: String = parameter("DefaultLanguage")?;
+    parse_language(&tag).map_err(|error| SettingError::parameter("DefaultLanguage", error))
 }
 
 /// A required setting that is no parameter: the name of a resource.

@@ -55,7 +55,9 @@ fn composer(aws: &Aws) -> Result<EmailComposer, SettingError> {
         letterhead,
         links,
     );
-    Ok(composer.with_return_path(settings::optional_parameter("ReturnPath")?))
+    Ok(composer
+        .with_default_language(settings::default_language()?)
+        .with_return_path(settings::optional_parameter("ReturnPath")?))
 }
 
 /// In the parameter, `{api}` stands for the API's id, which only the deployed stack knows.

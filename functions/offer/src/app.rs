@@ -1,6 +1,7 @@
 //! The dependencies of the handlers.
 
-use domain::{Sources, Text};
+use domain::Sources;
+use domain::offer::Policy;
 use store::{Customers, Deliveries, Offers, Pushes};
 
 use crate::preview::sample::SampleComposer;
@@ -18,5 +19,5 @@ pub struct App {
     pub diagnosis: Diagnosis,
     pub sample_composer: SampleComposer,
     pub test_sender: TestSender,
-    pub default_subject: Text,
+    pub policy: Policy,
 }

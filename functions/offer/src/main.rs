@@ -4,7 +4,7 @@ use aws_sdk_lambda::Client;
 use delivery::Mailbox;
 use delivery::compose::letterhead::Letterhead;
 use delivery::compose::sms::sms_composer;
-use domain::offer::SUBJECT_LIMIT;
+use domain::offer::{Policy, SUBJECT_LIMIT};
 use domain::transport::OptionalTransport;
 use domain::{Text, TransportId};
 use offer::{App, Diagnosis, SampleComposer, TEST_TIMEOUT, TestSender, router};
@@ -41,6 +41,7 @@ fn app(aws: &Aws) -> Result<App, SettingError> {
         sample_composer: SampleComposer {
             letterhead: Letterhead { brand_name: settings::brand_name()?, postal_address: settings::postal_address()? },
             sms: sms_composer()?,
+            default_language: settings::default_language()?,
         },
         test_sender: TestSender {
             lambda: Client::new(&aws.one_attempt(TEST_TIMEOUT)),
@@ -49,7 +50,11 @@ fn app(aws: &Aws) -> Result<App, SettingError> {
             from: mailbox("FromAddress")?,
             reply_to: mailbox("ReplyToAddress")?,
         },
-        default_subject: default_subject()?,
+        policy: Policy {
+            default_subject: default_subject()?,
+            default_language: settings::default_language()?,
+            link_domains: settings::optional_parameter("LinkDomains")?.unwrap_or_default(),
+        },
     })
 }
 

@@ -45,6 +45,6 @@ pub use clock::Clock;
 pub use dynamo::plain::{number_set, string_set};
 pub use dynamo::{Dynamo, Fault, Hook};
 pub use hashes::{address_hash, customer_hash, hash_key};
-pub use offers::{OFFER, offer, offer_posted};
+pub use offers::{OFFER, offer, offer_posted, policy};
 pub use random::seeded;
 pub use start::{check_starts, start};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use domain::unsubscribe::{KeyRing, Subscription};
 use domain::{AddressHash, Channel, Customer, Offer, ReturnPath};
+use language::Language;
 use lettre::Address;
 
 use super::Compose;
@@ -20,12 +21,19 @@ pub struct EmailComposer {
     letterhead: Letterhead,
     links: Links,
     return_path: Option<ReturnPath>,
+    default_language: Language,
 }
 
 impl EmailComposer {
     /// Both mailboxes are the bank's.
     pub fn new(from: Mailbox, reply_to: Mailbox, letterhead: Letterhead, links: Links) -> Self {
-        Self { from, reply_to, letterhead, links, return_path: None }
+        Self { from, reply_to, letterhead, links, return_path: None, default_language: Language::english() }
+    }
+
+    /// For offers that do not say their language, and customers whose language an offer lacks. Otherwise English.
+    #[must_use]
+    pub fn with_default_language(self, default_language: Language) -> Self {
+        Self { default_language, ..self }
     }
 
     /// With an envelope sender of its own, tagged for each delivery. `None`: the sender of the message.
@@ -80,7 +88,7 @@ impl Compose for EmailComposer {
             from: &self.from,
             reply_to: &self.reply_to,
             to: Mailbox::named(one_line(&customer.name), address.clone()),
-            content: self.letterhead.write_offer(offer, customer, &unsubscribe_url)?,
+            content: self.letterhead.write_offer(&offer.render(customer, &self.default_language)?, &unsubscribe_url)?,
             message_id: message_id(&format!("{}#{}", offer.id, customer.id), &self.from),
             unsubscribe_url: Some(unsubscribe_url),
         }

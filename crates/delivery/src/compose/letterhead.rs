@@ -2,7 +2,8 @@
 
 use askama::Template;
 use domain::offer::Rendered;
-use domain::{Customer, Offer};
+
+use super::plain_text::plain_text;
 
 /// Subject and body of an e-mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,13 +59,12 @@ impl Letterhead {
         Ok(Content { subject, text, html })
     }
 
-    /// Lays out an offer for one customer.
+    /// Lays out an offer as one customer gets it.
     ///
     /// # Errors
-    /// Says why it cannot be rendered, without the customer's address or name.
-    pub fn write_offer(&self, offer: &Offer, customer: &Customer, unsubscribe_url: &str) -> Result<Content, String> {
-        let Rendered { subject, description } = offer.render(customer)?;
-        self.write(&subject, &description, Some(unsubscribe_url))
+    /// If the template fails.
+    pub fn write_offer(&self, rendered: &Rendered, unsubscribe_url: &str) -> Result<Content, String> {
+        self.write(&rendered.subject, &plain_text(&rendered.description), Some(unsubscribe_url))
     }
 }
 

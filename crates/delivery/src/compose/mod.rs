@@ -21,6 +21,7 @@ pub mod letterhead;
 pub mod links;
 pub mod mailbox;
 pub mod mime;
+pub mod plain_text;
 pub mod segments;
 pub mod sms;
 

@@ -1,11 +1,12 @@
 //! The text message of an offer.
 
-use domain::offer::Rendered;
 use domain::{AddressHash, Channel, Customer, Offer};
+use language::Language;
 use runtime::settings::{self, SettingError};
 
 use super::Compose;
 use super::letterhead::one_line;
+use super::plain_text::plain_text;
 use super::segments::{ELLIPSIS, count, fit, plain};
 
 /// A text message.
@@ -31,6 +32,7 @@ pub struct SmsComposer {
     /// On a line of its own; never cut.
     opt_out: String,
     segments: usize,
+    default_language: Language,
 }
 
 /// Maximum length of `SmsOptOutText`, in characters (`template.yaml`).
@@ -60,7 +62,7 @@ impl SmsComposer {
         if needed > segments {
             return Err(NoRoom { needed, allowed: segments });
         }
-        Ok(Self { brand_name, opt_out, segments })
+        Ok(Self { brand_name, opt_out, segments, default_language: Language::english() })
     }
 
     /// The maximum number of segments of a message.
@@ -73,9 +75,10 @@ impl SmsComposer {
     /// # Errors
     /// Says why it cannot be composed, without the customer's number or name.
     pub fn text(&self, offer: &Offer, customer: &Customer) -> Result<String, String> {
-        let Rendered { subject, description } = offer.render(customer)?;
+        let rendered = offer.render(customer, &self.default_language)?;
+        let (subject, description) = (&rendered.subject, plain_text(&rendered.description));
         let (head, foot) = (format!("{}: ", self.brand_name), format!("\n{}", self.opt_out));
-        let body = plain(&format!("{}\n{}", one_line(&subject), description));
+        let body = plain(&format!("{}\n{}", one_line(subject), description));
         // Whether it needs UCS-2, which leaves less than half of the room, is known only now.
         fit(&head, &body, &foot, self.segments, LEAST_OFFER).ok_or_else(|| {
             format!(

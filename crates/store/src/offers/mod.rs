@@ -14,8 +14,8 @@ mod push_requests;
 
 use aws_sdk_dynamodb::Client;
 use domain::channel::Channels;
-use domain::offer::Offer;
-use domain::{OfferId, RuleText, Sources, Text};
+use domain::offer::{Announcement, Offer};
+use domain::{OfferId, RuleText, Sources};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -50,8 +50,8 @@ struct OfferItem {
     kind: String,
     at: String,
     code: String,
-    subject: Text,
-    description: Text,
+    #[serde(flatten)]
+    announcement: Announcement,
     #[serde(skip_serializing_if = "Option::is_none")]
     eligibility: Option<RuleText>,
     channels: Channels,
@@ -72,8 +72,7 @@ impl From<&Offer> for OfferItem {
             kind: OFFER_KIND.to_owned(),
             at: sortable(offer.created_at, offer.id),
             code: offer.code.clone(),
-            subject: offer.subject.clone(),
-            description: offer.description.clone(),
+            announcement: offer.announcement.clone(),
             eligibility: offer.eligibility.clone(),
             channels: offer.channels.clone(),
             valid_from: offer.valid_from,
@@ -89,8 +88,7 @@ impl From<OfferItem> for Offer {
         Self {
             id: item.pk,
             code: item.code,
-            subject: item.subject,
-            description: item.description,
+            announcement: item.announcement,
             eligibility: item.eligibility,
             channels: item.channels,
             valid_from: item.valid_from,
@@ -200,6 +198,9 @@ mod tests {
         let item = stored("customer.tier ==", "{name}", "}} Hello");
         let offer = Offer::from(serde_dynamo::from_item::<_, OfferItem>(item).unwrap());
         assert_eq!(offer.eligibility.unwrap().source(), "customer.tier ==");
-        assert_eq!((offer.subject.source(), offer.description.source()), ("{name}", "}} Hello"));
+        assert_eq!(
+            (offer.announcement.subject.source(), offer.announcement.description.source()),
+            ("{name}", "}} Hello")
+        );
     }
 }

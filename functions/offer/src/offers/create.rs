@@ -47,12 +47,8 @@ pub(crate) async fn create(
     {
         return replay_response(&previous, replayed);
     }
-    let posted = Posted {
-        id: OfferId::generate(&app.sources),
-        at: app.sources.now(),
-        by: &caller.0,
-        default_subject: &app.default_subject,
-    };
+    let posted =
+        Posted { id: OfferId::generate(&app.sources), at: app.sources.now(), by: &caller.0, policy: &app.policy };
     let offer = Offer::parse(body, &posted)?;
     match app.offers.create(&offer, idempotency.as_ref(), trace).await? {
         CreateResult::Stored => {

@@ -1,7 +1,7 @@
 //! Offers as callers read them.
 
 use domain::channel::Channels;
-use domain::offer::Offer;
+use domain::offer::{Announcement, Offer};
 use domain::{OfferId, RuleText};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -12,8 +12,8 @@ use serde::Serialize;
 pub(super) struct OfferView<'a> {
     id: OfferId,
     code: &'a str,
-    description: &'a str,
-    subject: &'a str,
+    #[serde(flatten)]
+    announcement: &'a Announcement,
     #[serde(skip_serializing_if = "Option::is_none")]
     eligibility: Option<&'a str>,
     channels: &'a Channels,
@@ -30,8 +30,7 @@ impl<'a> From<&'a Offer> for OfferView<'a> {
         Self {
             id: offer.id,
             code: &offer.code,
-            description: offer.description.source(),
-            subject: offer.subject.source(),
+            announcement: &offer.announcement,
             eligibility: offer.eligibility.as_ref().map(RuleText::source),
             channels: &offer.channels,
             valid_from: offer.valid_from,

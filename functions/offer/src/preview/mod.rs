@@ -53,12 +53,8 @@ pub(crate) async fn preview(
 ) -> Result<Json<Value>, Problem> {
     let started = Instant::now();
     let recipients = body.as_object_mut().and_then(|body| body.remove("testRecipients"));
-    let posted = Posted {
-        id: OfferId::generate(&app.sources),
-        at: app.sources.now(),
-        by: &caller,
-        default_subject: &app.default_subject,
-    };
+    let posted =
+        Posted { id: OfferId::generate(&app.sources), at: app.sources.now(), by: &caller, policy: &app.policy };
     let (offer, recipients) = match (Offer::parse(body, &posted), test_recipients(recipients)) {
         (Ok(offer), Ok(recipients)) => (offer, recipients),
         (offer, recipients) => return Err(all_faults(offer.err(), recipients.err()).into()),

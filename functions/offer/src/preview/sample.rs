@@ -2,8 +2,9 @@
 
 use delivery::SmsComposer;
 use delivery::compose::letterhead::{Content, Letterhead};
-use domain::offer::Rendered;
+use delivery::compose::plain_text::plain_text;
 use domain::{Channel, Customer, CustomerId, Offer};
+use language::Language;
 use serde_json::Map;
 
 /// The unsubscribe link in a preview. It leads nowhere (RFC 2606), because a customer's real link would unsubscribe
@@ -14,6 +15,7 @@ pub(super) const PLACEHOLDER_LINK: &str = "https://unsubscribe.invalid/each-cust
 pub struct SampleComposer {
     pub letterhead: Letterhead,
     pub sms: SmsComposer,
+    pub default_language: Language,
 }
 
 /// One channel's message, as one customer would receive it.
@@ -42,9 +44,9 @@ impl SampleComposer {
         let placeholder = placeholder(offer);
         let reader = customer.unwrap_or(&placeholder);
         let message = match channel {
-            Channel::Email => offer.render(reader).and_then(|Rendered { subject, description }| {
-                let content = self.letterhead.write(&subject, &description, Some(PLACEHOLDER_LINK))?;
-                Ok(Message::Email { content, description })
+            Channel::Email => offer.render(reader, &self.default_language).and_then(|rendered| {
+                let content = self.letterhead.write_offer(&rendered, PLACEHOLDER_LINK)?;
+                Ok(Message::Email { content, description: plain_text(&rendered.description) })
             }),
             Channel::Sms => self.sms.text(offer, reader).map(|text| Message::Sms { text }),
         };
