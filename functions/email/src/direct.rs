@@ -1,11 +1,12 @@
 //! One e-mail on direct invocation: no record and no retry; the response is the result.
 
-use delivery::compose::letterhead::Letterhead;
+use delivery::compose::letterhead::{Content, Letterhead};
 use delivery::compose::mime::{UNSUBSCRIBE_URL_LIMIT, message_id};
 use delivery::{DirectError, Email, EmailDraft, Mailbox, Transport};
 use domain::faults::Faults;
 use domain::fields::{Fields, Lines};
-use domain::offer::{RENDERED_DESCRIPTION_LIMIT, RENDERED_SUBJECT_LIMIT};
+use domain::offer::{RENDERED_DESCRIPTION_LIMIT, RENDERED_SUBJECT_LIMIT, RENDERED_TERMS_LIMIT};
+use language::Language;
 use runtime::Deadline;
 use serde_json::Value;
 use url::Url;
@@ -18,8 +19,16 @@ struct Request {
     reply_to: Mailbox,
     subject: String,
     content: String,
+    /// The HTML part as it is; `content` is then the text part as it is. Otherwise, `content` is laid out as both.
+    html: Option<String>,
+    language: Option<Language>,
     unsubscribe_url: Option<String>,
 }
+
+/// Maximum length of HTML, in characters: more than that of the longest offer. Lambda passes 6 MB.
+const HTML_LIMIT: usize = 1_000_000;
+/// Maximum length of a text that is not laid out, in characters: description, terms and all that is around them.
+const TEXT_LIMIT: usize = RENDERED_DESCRIPTION_LIMIT + RENDERED_TERMS_LIMIT + 10_000;
 
 impl Request {
     fn parse(payload: Value) -> Result<Self, Faults> {
@@ -29,7 +38,10 @@ impl Request {
         let from = mailbox("emailFromAddress");
         let reply_to = mailbox("emailReplyToAddress");
         let subject = fields.required("subject", |f| f.text("subject", RENDERED_SUBJECT_LIMIT, Lines::One));
-        let content = fields.required("content", |f| f.text("content", RENDERED_DESCRIPTION_LIMIT, Lines::Many));
+        let html = fields.parsed("html", parse_html);
+        let limit = if html.is_some() { TEXT_LIMIT } else { RENDERED_DESCRIPTION_LIMIT };
+        let content = fields.required("content", |f| f.text("content", limit, Lines::Many));
+        let language = fields.parsed("language", str::parse::<Language>);
         let unsubscribe_url = fields.parsed("unsubscribeUrl", |string| match Url::parse(string) {
             // The parsed URL is percent-encoded, so it cannot break a header.
             Ok(url) if url.scheme() == "https" && url.as_str().len() <= UNSUBSCRIBE_URL_LIMIT => Ok(String::from(url)),
@@ -39,22 +51,25 @@ impl Request {
             }
             _ => Err("must be an https:// URL".to_owned()),
         });
-        let known = ["recipient", "emailFromAddress", "emailReplyToAddress", "subject", "content", "unsubscribeUrl"];
-        fields.finish(&known)?;
+        fields.finish(&KNOWN)?;
         match (recipient, from, reply_to, subject, content) {
             (Some(recipient), Some(from), Some(reply_to), Some(subject), Some(content)) => {
-                Ok(Self { recipient, from, reply_to, subject, content, unsubscribe_url })
+                Ok(Self { recipient, from, reply_to, subject, content, html, language, unsubscribe_url })
             }
             _ => unreachable!("a missing or invalid required field is a fault, and faults have been returned"),
         }
     }
 
     fn email(self, letterhead: &Letterhead, message_id: String) -> Result<Email, String> {
+        let content = match self.html {
+            Some(html) => Content { subject: self.subject, text: self.content, html },
+            None => letterhead.write(&self.subject, &self.content, self.unsubscribe_url.as_deref())?,
+        };
         EmailDraft {
             from: &self.from,
             reply_to: &self.reply_to,
             to: self.recipient,
-            content: letterhead.write(&self.subject, &self.content, self.unsubscribe_url.as_deref())?,
+            content,
             unsubscribe_url: self.unsubscribe_url,
             message_id,
         }
@@ -62,8 +77,31 @@ impl Request {
     }
 }
 
-/// Sends `{recipient, emailFromAddress, emailReplyToAddress, subject, content, unsubscribeUrl?}` and returns
-/// `{messageId}`.
+const KNOWN: [&str; 8] = [
+    "recipient",
+    "emailFromAddress",
+    "emailReplyToAddress",
+    "subject",
+    "content",
+    "html",
+    "language",
+    "unsubscribeUrl",
+];
+
+/// Reads HTML, which may have any characters: in its message, all of them are encoded.
+fn parse_html(html: &str) -> Result<String, String> {
+    let length = html.chars().count();
+    if html.trim().is_empty() {
+        Err("must not be empty".to_owned())
+    } else if length > HTML_LIMIT {
+        Err(format!("must have at most {HTML_LIMIT} characters, not {length}"))
+    } else {
+        Ok(html.to_owned())
+    }
+}
+
+/// Sends `{recipient, emailFromAddress, emailReplyToAddress, subject, content, html?, language?, unsubscribeUrl?}` and
+/// returns `{messageId}`.
 ///
 /// # Errors
 /// Says why nothing was sent, or perhaps nothing.

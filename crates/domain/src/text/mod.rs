@@ -46,6 +46,16 @@ impl Text {
         &self.0
     }
 
+    /// The attributes that it names with a default, one for each such placeholder. None if this release does not accept
+    /// the text.
+    pub fn fields_with_default(&self) -> Vec<&str> {
+        let with_default = |part| match part {
+            Part::Value(placeholder) => placeholder.default.map(|_| placeholder.field),
+            Part::Plain(_) => None,
+        };
+        parts(&self.0).unwrap_or_default().into_iter().filter_map(with_default).collect()
+    }
+
     /// Its parts, if no character of it is forbidden.
     pub(crate) fn checked_parts(&self) -> Result<Vec<Part<'_>>, RenderError> {
         characters::check(&self.0, Lines::Many)?;

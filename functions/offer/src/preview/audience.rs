@@ -2,22 +2,18 @@
 //!
 //! Whatever the store does, it is known, or known to be unknown, by the time that the caller sets.
 
-use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
 
 use api::Problem;
-use domain::audience::{Audience, Selection};
-use domain::channel::Channels;
-use domain::push::ScanCounts;
-use domain::{Channel, Customer};
+use domain::Channel;
 use futures::future::{Either, ready, select, try_join_all};
 use futures::{Stream, StreamExt, stream};
 use store::customers::CustomersPage;
 use store::{Customers, StoreError};
 use tokio::time::{Instant, timeout_at};
 
-use super::view::AudienceView;
+use super::tally::{ChannelTally, Survey, Tally};
 
 /// Segments of the table that are scanned concurrently. One page of each is in memory at a time.
 const SEGMENTS: u32 = 4;
@@ -26,47 +22,33 @@ const PAGE_SIZE: u16 = 500;
 /// After this long without a pause, other calls go on.
 const LONGEST_BLOCK: Duration = Duration::from_millis(5);
 
-/// What was counted of an offer's audience.
+/// What was counted of an offer's audience, and of how much of it.
 #[derive(Debug, Default)]
 pub(super) struct AudienceCount {
-    pub(super) scan: ScanCounts,
-    notifications: BTreeMap<Channel, u64>,
-    /// For each channel, the eligible customer with the smallest id, so that every full count selects the same one.
-    pub(super) samples: BTreeMap<Channel, Customer>,
+    pub(super) tally: Tally,
     /// Whether the time ended before all customers were read.
-    timed_out: bool,
-    /// How long the rule was evaluated.
-    evaluating: Duration,
+    pub(super) timed_out: bool,
     /// About how many customers there are, if the time ended.
     approximate_customers: u64,
 }
 
 impl AudienceCount {
     fn merge(&mut self, other: Self) {
-        self.scan += other.scan;
-        self.evaluating += other.evaluating;
+        self.tally.merge(other.tally);
         self.timed_out |= other.timed_out;
-        for (channel, count) in other.notifications {
-            *self.notifications.entry(channel).or_default() += count;
-        }
-        for (channel, customer) in other.samples {
-            self.consider_sample(channel, &customer);
-        }
     }
 
     /// Counts the customers of a page, as many as the time allows. Between them, the calls for other pages go on: a rule
     /// may take long, and without that they would time out.
-    async fn add_page(&mut self, audience: &Audience<'_>, page: &CustomersPage, until: Instant) {
-        self.scan.count_unreadable(page.unreadable);
+    async fn add_page(&mut self, survey: &Survey<'_>, page: &CustomersPage, until: Instant) {
+        self.tally.scan.count_unreadable(page.unreadable);
         let mut yielded = Instant::now();
         for customer in &page.customers {
-            let began = Instant::now();
-            if began >= until {
+            if Instant::now() >= until {
                 self.timed_out = true;
                 return;
             }
-            self.add(audience, customer);
-            self.evaluating += began.elapsed();
+            self.tally.add(survey, customer);
             if yielded.elapsed() >= LONGEST_BLOCK {
                 tokio::task::yield_now().await;
                 yielded = Instant::now();
@@ -74,37 +56,18 @@ impl AudienceCount {
         }
     }
 
-    fn add(&mut self, audience: &Audience<'_>, customer: &Customer) {
-        let selection = audience.select(customer);
-        self.scan.count(&selection);
-        if let Selection::Eligible(channels) = selection {
-            for channel in channels {
-                *self.notifications.entry(channel).or_default() += 1;
-                self.consider_sample(channel, customer);
-            }
-        }
+    /// A count among all customers: exact if every customer was read, otherwise scaled up from those who were.
+    pub(super) fn estimate(&self, count: u64) -> u64 {
+        if self.timed_out { scale(count, self.approximate_customers, self.tally.scan.customers_read) } else { count }
     }
 
-    fn consider_sample(&mut self, channel: Channel, customer: &Customer) {
-        if self.samples.get(&channel).is_none_or(|sample| customer.id < sample.id) {
-            self.samples.insert(channel, customer.clone());
-        }
-    }
-
-    /// The size of the audience on these channels: exact if every customer was read, otherwise scaled up from those who
-    /// were.
-    pub(super) fn view(&self, channels: &Channels) -> AudienceView {
-        let ScanCounts { customers_read, customers_eligible, customers_unevaluable, .. } = self.scan;
-        let exact = !self.timed_out;
-        let estimate =
-            |count: u64| if exact { count } else { scale(count, self.approximate_customers, customers_read) };
-        let notifications = |channel| estimate(self.notifications.get(channel).copied().unwrap_or_default());
-        AudienceView {
-            customers: estimate(customers_eligible),
-            notifications: channels.iter().map(|channel| (*channel, notifications(channel))).collect(),
-            unevaluable: estimate(customers_unevaluable),
-            exact,
-            customers_read,
+    /// A count among the messages of a channel, which are composed for a part of its customers if there are many.
+    pub(super) fn estimate_messages(&self, channel: Channel, count: u64) -> u64 {
+        let Some(ChannelTally { notifications, composed, .. }) = self.tally.channels.get(&channel) else { return 0 };
+        if composed == notifications {
+            self.estimate(count)
+        } else {
+            scale(count, self.estimate(*notifications), *composed)
         }
     }
 }
@@ -128,7 +91,8 @@ pub(super) enum Slow {
 
 impl Slow {
     fn of(count: &AudienceCount, time: Duration) -> Self {
-        if count.evaluating > time / 2 { Self::Rule } else { Self::Store }
+        let Tally { evaluating, composing, .. } = count.tally;
+        if evaluating > time.saturating_sub(composing) / 2 { Self::Rule } else { Self::Store }
     }
 }
 
@@ -161,11 +125,11 @@ impl From<CountError> for Problem {
 /// Counts the audience among all customers, or until `until` among as many as the store returns.
 pub(super) async fn count(
     customers: &Customers,
-    audience: &Audience<'_>,
+    survey: &Survey<'_>,
     until: Instant,
 ) -> Result<AudienceCount, CountError> {
     let segments = (0..SEGMENTS).map(|segment| pages(customers, segment));
-    count_segments(segments, customers.approximate_count(), audience, until).await
+    count_segments(segments, customers.approximate_count(), survey, until).await
 }
 
 /// The pages of a segment, each read when the one before is counted.
@@ -184,11 +148,11 @@ fn pages(customers: &Customers, segment: u32) -> impl Stream<Item = Result<Custo
 async fn count_segments(
     segments: impl IntoIterator<Item = impl Stream<Item = Result<CustomersPage, StoreError>>>,
     approximate_count: impl Future<Output = Result<u64, StoreError>>,
-    audience: &Audience<'_>,
+    survey: &Survey<'_>,
     until: Instant,
 ) -> Result<AudienceCount, CountError> {
     let began = Instant::now();
-    let scan = pin!(scan(segments, audience, until));
+    let scan = pin!(scan(segments, survey, until));
     let approximate_count = pin!(timeout_at(until, approximate_count));
     let (mut count, approximate_count) = match select(scan, approximate_count).await {
         Either::Left((count, pending)) => (count?, Either::Left(pending)),
@@ -197,10 +161,10 @@ async fn count_segments(
     if count.timed_out {
         let slow = Slow::of(&count, began.elapsed());
         let approximate_count = approximate_count.await.map_err(|_elapsed| CountError::OutOfTime(slow))??;
-        if count.scan.customers_read == 0 {
+        if count.tally.scan.customers_read == 0 {
             return Err(CountError::OutOfTime(slow));
         }
-        count.approximate_customers = approximate_count.max(count.scan.customers_read);
+        count.approximate_customers = approximate_count.max(count.tally.scan.customers_read);
     }
     Ok(count)
 }
@@ -208,10 +172,10 @@ async fn count_segments(
 /// Counts the pages of all segments that come in time.
 async fn scan(
     segments: impl IntoIterator<Item = impl Stream<Item = Result<CustomersPage, StoreError>>>,
-    audience: &Audience<'_>,
+    survey: &Survey<'_>,
     until: Instant,
 ) -> Result<AudienceCount, StoreError> {
-    let segments = segments.into_iter().map(|pages| count_pages(pages, audience, until));
+    let segments = segments.into_iter().map(|pages| count_pages(pages, survey, until));
     let mut total = AudienceCount::default();
     try_join_all(segments).await?.into_iter().for_each(|segment| total.merge(segment));
     Ok(total)
@@ -219,14 +183,14 @@ async fn scan(
 
 async fn count_pages(
     pages: impl Stream<Item = Result<CustomersPage, StoreError>>,
-    audience: &Audience<'_>,
+    survey: &Survey<'_>,
     until: Instant,
 ) -> Result<AudienceCount, StoreError> {
     let mut count = AudienceCount::default();
     let mut pages = pin!(pages);
     while !count.timed_out {
         match timeout_at(until, pages.next()).await {
-            Ok(Some(page)) => count.add_page(audience, &page?, until).await,
+            Ok(Some(page)) => count.add_page(survey, &page?, until).await,
             Ok(None) => return Ok(count),
             Err(_elapsed) => count.timed_out = true,
         }

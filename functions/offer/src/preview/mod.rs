@@ -4,15 +4,28 @@
 //! # Layout
 //! | to change | open |
 //! |---|---|
-//! | the steps of a preview, and its time limit | this file |
-//! | how the audience is counted and estimated | [`audience`] |
+//! | the steps of a preview, its time limit and its size | this file |
+//! | how all customers are read in time, and counts estimated | [`audience`] |
+//! | what is counted of each customer | [`tally`] |
+//! | which language each customer gets | [`languages`] |
+//! | the reasons that are most frequent | [`ranking`] |
+//! | the length and the alphabet of text messages | [`texts`] |
+//! | whose messages are shown | [`readers`], then [`samples`] |
 //! | how the sample messages are composed | [`sample`] |
+//! | what the author of the offer should know | [`findings`] |
 //! | how test messages are sent | [`test_send`] |
 //! | the JSON | [`view`] |
 
 mod audience;
+mod findings;
+mod languages;
+mod ranking;
+mod readers;
 pub(crate) mod sample;
+mod samples;
+mod tally;
 pub(crate) mod test_send;
+mod texts;
 mod view;
 
 use std::collections::BTreeMap;
@@ -28,8 +41,10 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use findings::Draft;
+use tally::Survey;
 use test_send::{TEST_TIMEOUT, test_recipients};
-use view::PreviewView;
+use view::{AudienceView, PreviewView, SmsView, fitting, size};
 
 use crate::app::App;
 
@@ -44,6 +59,10 @@ const _: () = assert!(TIME_LIMIT.as_millis() + MARGIN.as_millis() <= RESPONSE_LI
 /// send them twice.
 const COUNTING_LIMIT: Duration = Duration::from_secs(18);
 const _: () = assert!(COUNTING_LIMIT.as_millis() + TEST_TIMEOUT.as_millis() <= TIME_LIMIT.as_millis());
+/// The part of the time for counting in which messages are also composed, to see whether they can be: one in so many.
+const COMPOSING_SHARE: u32 = 2;
+/// Maximum size of a response without the results of tests, in octets. Lambda passes 6 MB, API Gateway 10 MB.
+const SIZE_LIMIT: usize = 4_000_000;
 
 /// `POST /offers/preview`.
 pub(crate) async fn preview(
@@ -63,27 +82,40 @@ pub(crate) async fn preview(
     // `Offer::parse` has accepted the rule, so only a parser that does not start fails here.
     let audience = Audience::of(&offer).map_err(|error| Faults::one("eligibility", error.to_string()))?;
 
-    let until = started + if recipients.is_empty() { TIME_LIMIT } else { COUNTING_LIMIT };
-    let count = audience::count(&app.customers, &audience, until).await?;
-    let samples: BTreeMap<_, _> = offer
+    let limit = if recipients.is_empty() { TIME_LIMIT } else { COUNTING_LIMIT };
+    let survey = Survey::new(&offer, audience, &app.sample_composer, started + limit / COMPOSING_SHARE);
+    let count = audience::count(&app.customers, &survey, started + limit).await?;
+    let readers = &count.tally.readers;
+    let messages: BTreeMap<_, _> = offer
         .channels
         .iter()
-        .map(|channel| (*channel, app.sample_composer.compose(*channel, &offer, count.samples.get(channel))))
+        .map(|channel| (*channel, app.sample_composer.compose(*channel, &offer, readers.first(*channel))))
         .collect();
+    let samples = samples::samples(&offer, &app.sample_composer, readers);
+    let draft = Draft { offer: &offer, policy: &app.policy, now: app.sources.now(), count: &count, samples: &samples };
+    let mut view = PreviewView {
+        audience: AudienceView::new(&count, &offer),
+        messages: messages.iter().map(|(channel, sample)| (*channel, sample.into())).collect(),
+        sms: SmsView::new(&count, &offer),
+        samples: Vec::new(),
+        samples_omitted: 0,
+        findings: findings::of(&draft),
+        tests: Vec::new(),
+    };
+    (view.samples, view.samples_omitted) = fitting(&samples, SIZE_LIMIT.saturating_sub(size(&view)));
     // Last, because a caller retries after an error, and a retry would send the test messages again. From here on, nothing
     // fails, and nothing takes longer than `TEST_TIMEOUT`.
-    let tests =
-        join_all(recipients.iter().map(|recipient| app.test_sender.send(recipient, samples.get(&recipient.channel()))))
+    view.tests =
+        join_all(recipients.iter().map(|recipient| app.test_sender.send(recipient, messages.get(&recipient.channel()))))
             .await;
     tracing::info!(
         offer.code = offer.code,
-        customers = count.scan.customers_eligible,
-        read = count.scan.customers_read,
-        tests = tests.len(),
+        customers = count.tally.scan.customers_eligible,
+        read = count.tally.scan.customers_read,
+        tests = view.tests.len(),
         "offer previewed"
     );
-    let messages = samples.iter().map(|(channel, sample)| (*channel, sample.into())).collect();
-    Ok(Json(json!(PreviewView { audience: count.view(&offer.channels), messages, tests })))
+    Ok(Json(json!(view)))
 }
 
 fn all_faults(offer: Option<Faults>, recipients: Option<Faults>) -> Faults {

@@ -2,7 +2,7 @@
 
 use delivery::SmsComposer;
 use delivery::compose::letterhead::{Content, Letterhead};
-use delivery::compose::plain_text::plain_text;
+use delivery::compose::segments;
 use domain::{Channel, Customer, CustomerId, Offer};
 use language::Language;
 use serde_json::Map;
@@ -22,40 +22,77 @@ pub struct SampleComposer {
 pub(super) struct Sample {
     /// The customer it is composed for; `None` for the placeholder, if the channel reaches no customer.
     pub(super) customer: Option<CustomerId>,
+    /// The language of the message.
+    pub(super) language: Language,
     /// The message, or why it cannot be composed.
     pub(super) message: Result<Message, String>,
 }
 
 /// The content of a sample, by channel.
 pub(super) enum Message {
-    Email {
-        content: Content,
-        /// The description alone, without the letterhead.
-        description: String,
-    },
-    Sms {
-        text: String,
-    },
+    Email(Content),
+    Sms(SmsText),
+}
+
+/// A text message, and what it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SmsText {
+    pub(super) text: String,
+    pub(super) segments: usize,
+    /// Whether it has a character that the GSM alphabet lacks, so that a segment holds 70 characters instead of 160.
+    pub(super) is_ucs2: bool,
+    /// Whether it was cut to the segments that are allowed.
+    pub(super) was_cut: bool,
 }
 
 impl SampleComposer {
     /// Composes the message on a channel for `customer`, or for a placeholder.
     pub(super) fn compose(&self, channel: Channel, offer: &Offer, customer: Option<&Customer>) -> Sample {
-        let placeholder = placeholder(offer);
-        let reader = customer.unwrap_or(&placeholder);
+        match customer {
+            Some(customer) => {
+                Sample { customer: Some(customer.id.clone()), ..self.compose_for(channel, offer, customer) }
+            }
+            None => self.compose_for(channel, offer, &placeholder(offer, None)),
+        }
+    }
+
+    /// Composes the message on a channel in a language that no customer gets. Its values are those of `model`, so that
+    /// there are any.
+    pub(super) fn compose_in(
+        &self,
+        language: &Language,
+        channel: Channel,
+        offer: &Offer,
+        model: Option<&Customer>,
+    ) -> Sample {
+        let placeholder = Customer { locale: Some(language.to_string()), ..placeholder(offer, model) };
+        self.compose_for(channel, offer, &placeholder)
+    }
+
+    fn compose_for(&self, channel: Channel, offer: &Offer, reader: &Customer) -> Sample {
         let message = match channel {
-            Channel::Email => offer.render(reader, &self.default_language).and_then(|rendered| {
-                let content = self.letterhead.write_offer(&rendered, PLACEHOLDER_LINK)?;
-                Ok(Message::Email { content, description: plain_text(&rendered.description) })
-            }),
-            Channel::Sms => self.sms.text(offer, reader).map(|text| Message::Sms { text }),
+            Channel::Email => offer
+                .render(reader, &self.default_language)
+                .and_then(|rendered| self.letterhead.write_offer(&rendered, PLACEHOLDER_LINK))
+                .map(Message::Email),
+            Channel::Sms => self.text(offer, reader).map(Message::Sms),
         };
-        Sample { customer: customer.map(|customer| customer.id.clone()), message }
+        let announcement = &offer.announcement;
+        let language = announcement.language_for(reader.locale.as_deref(), &self.default_language);
+        let language = language.unwrap_or_else(|| announcement.language(&self.default_language)).clone();
+        Sample { customer: None, language, message }
+    }
+
+    /// The text message to a customer.
+    pub(super) fn text(&self, offer: &Offer, reader: &Customer) -> Result<SmsText, String> {
+        let text = self.sms.text(offer, reader)?;
+        let was_cut = text.contains("...\n");
+        Ok(SmsText { segments: segments::count(&text), is_ucs2: !text.is_ascii(), was_cut, text })
     }
 }
 
-/// Stands in for a real customer when a channel reaches none.
-fn placeholder(offer: &Offer) -> Customer {
+/// Stands in for a real customer when a channel reaches none. It has the values of `model`, except its name.
+fn placeholder(offer: &Offer, model: Option<&Customer>) -> Customer {
     Customer {
         id: "customer".parse().expect("letters are a valid id"),
         name: "Customer".to_owned(),
@@ -63,7 +100,21 @@ fn placeholder(offer: &Offer) -> Customer {
         mobile: None,
         channels: offer.channels.clone(),
         locale: None,
-        time_zone: None,
-        attributes: Map::default(),
+        time_zone: model.and_then(|model| model.time_zone.clone()),
+        attributes: model.map_or_else(Map::default, |model| model.attributes.clone()),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// As in a stack with the parameters' defaults.
+    pub(in crate::preview) fn composer() -> SampleComposer {
+        SampleComposer {
+            letterhead: Letterhead { brand_name: "A Bank".into(), postal_address: "1 High Street".into() },
+            sms: SmsComposer::new("A Bank", "Reply STOP to opt out", 2).unwrap(),
+            default_language: Language::english(),
+        }
     }
 }

@@ -12,7 +12,7 @@ use domain::fields::Fields;
 use domain::{Channel, EmailAddress, Faults, Mobile};
 use serde_json::{Value, json};
 
-use super::sample::{Message, PLACEHOLDER_LINK, Sample};
+use super::sample::{Message, PLACEHOLDER_LINK, Sample, SmsText};
 use super::view::{TestResult, TestView};
 
 /// Timeout of the invocation that sends a test message.
@@ -98,17 +98,19 @@ fn repeated(recipients: &[TestRecipient]) -> Vec<usize> {
 impl TestSender {
     /// Sends the sample's message to a test recipient.
     pub(super) async fn send(&self, recipient: &TestRecipient, sample: Option<&Sample>) -> TestView {
+        let language = sample.map(|sample| &sample.language);
         let result = match sample.map(|sample| &sample.message) {
             None => Err("the offer is not sent on this channel".to_owned()),
             Some(Err(error)) => Err(format!("the message cannot be composed: {error}")),
-            Some(Ok(Message::Email { content, description })) => {
+            Some(Ok(Message::Email(content))) => {
                 let payload = json!({
                     "recipient": recipient.as_str(), "emailFromAddress": self.from, "emailReplyToAddress": self.reply_to,
-                    "subject": content.subject, "content": description, "unsubscribeUrl": PLACEHOLDER_LINK,
+                    "subject": content.subject, "content": content.text, "html": content.html,
+                    "language": language, "unsubscribeUrl": PLACEHOLDER_LINK,
                 });
                 self.invoke(&self.email_function, payload).await
             }
-            Some(Ok(Message::Sms { text })) => {
+            Some(Ok(Message::Sms(SmsText { text, .. }))) => {
                 self.invoke(&self.sms_function, json!({"recipient": recipient.as_str(), "content": text})).await
             }
         };

@@ -2,25 +2,48 @@
 
 use std::collections::BTreeMap;
 
-use delivery::compose::letterhead::Content;
-use delivery::compose::segments;
-use domain::{Channel, CustomerId};
+use domain::{Channel, CustomerId, Offer};
+use language::Language;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::sample::{Message, Sample};
+use super::audience::AudienceCount;
+use super::findings::Finding;
+use super::readers::Case;
+use super::sample::{Message, Sample, SmsText};
+use super::samples::CaseSample;
+use super::tally::{ChannelTally, Tally};
+
+/// How many reasons are listed for messages that cannot be composed.
+const REASONS_LISTED: usize = 10;
+/// How many languages are listed that customers' locales have and the offer lacks.
+const LOCALES_LISTED: usize = 20;
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct PreviewView<'a> {
-    pub(super) audience: AudienceView,
+    pub(super) audience: AudienceView<'a>,
     pub(super) messages: BTreeMap<Channel, SampleView<'a>>,
+    /// `None` if the offer is not sent by SMS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sms: Option<SmsView<'a>>,
+    pub(super) samples: Vec<CaseView<'a>>,
+    /// How many more there are, for which the response has no room.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) samples_omitted: usize,
+    pub(super) findings: Vec<Finding>,
     pub(super) tests: Vec<TestView>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// The size of the audience. Suppressions are not subtracted: they are checked when a message is sent.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct AudienceView {
+pub(super) struct AudienceView<'a> {
     /// Customers for whom the rule holds.
     pub(super) customers: u64,
     /// How many of them each channel reaches.
@@ -30,6 +53,117 @@ pub(super) struct AudienceView {
     /// Whether every customer was read; otherwise the counts are estimated from the `customersRead` customers.
     pub(super) exact: bool,
     pub(super) customers_read: u64,
+    /// Eligible customers by the language that they get.
+    pub(super) languages: BTreeMap<String, u64>,
+    pub(super) fallback: FallbackView<'a>,
+    /// Customers whom a channel reaches, and to whom the message cannot be composed.
+    pub(super) unwritable: BTreeMap<Channel, UnwritableView<'a>>,
+}
+
+/// Eligible customers who get the offer's own language because it has none that suits them.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FallbackView<'a> {
+    /// Those whose locale matches no language of the offer.
+    pub(super) customers: u64,
+    /// The same by the language of their locale: the most frequent ones.
+    pub(super) locales: BTreeMap<&'a str, u64>,
+    /// Those without a locale.
+    pub(super) without_locale: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UnwritableView<'a> {
+    pub(super) customers: u64,
+    /// The most frequent reasons, the first of them the most frequent.
+    pub(super) reasons: Vec<ReasonView<'a>>,
+    /// For how many customers the message was composed to see that. If there are many, the counts are estimated from them.
+    pub(super) composed: u64,
+}
+
+#[derive(Serialize)]
+pub(super) struct ReasonView<'a> {
+    pub(super) reason: &'a str,
+    pub(super) customers: u64,
+}
+
+impl<'a> AudienceView<'a> {
+    pub(super) fn new(count: &'a AudienceCount, offer: &Offer) -> Self {
+        let Tally { scan, channels, languages, .. } = &count.tally;
+        let estimate = |number| count.estimate(number);
+        let notifications = |channel| channels.get(channel).map_or(0, |counts| estimate(counts.notifications));
+        let locales = languages.fallback_locales.top(LOCALES_LISTED).into_iter();
+        Self {
+            customers: estimate(scan.customers_eligible),
+            notifications: offer.channels.iter().map(|channel| (*channel, notifications(channel))).collect(),
+            unevaluable: estimate(scan.customers_unevaluable),
+            exact: !count.timed_out,
+            customers_read: scan.customers_read,
+            languages: languages.readers.iter().map(|(language, n)| (language.to_string(), estimate(*n))).collect(),
+            fallback: FallbackView {
+                customers: estimate(languages.fallen_back),
+                locales: locales.map(|(language, customers)| (language, estimate(customers))).collect(),
+                without_locale: estimate(languages.without_locale),
+            },
+            unwritable: offer.channels.iter().map(|channel| (*channel, unwritable(count, *channel))).collect(),
+        }
+    }
+}
+
+fn unwritable(count: &AudienceCount, channel: Channel) -> UnwritableView<'_> {
+    let Some(ChannelTally { failed, composed, reasons, .. }) = count.tally.channels.get(&channel) else {
+        return UnwritableView { customers: 0, reasons: Vec::new(), composed: 0 };
+    };
+    let estimate = |number| count.estimate_messages(channel, number);
+    let reason = |(reason, customers)| ReasonView { reason, customers: estimate(customers) };
+    UnwritableView {
+        customers: estimate(*failed),
+        reasons: reasons.top(REASONS_LISTED).into_iter().map(reason).collect(),
+        composed: *composed,
+    }
+}
+
+/// The text messages to the customers for whom they were composed.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SmsView<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) shortest: Option<TextView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) longest: Option<TextView<'a>>,
+    /// How many are cut to the segments that are allowed.
+    pub(super) cut: u64,
+    /// How many have a character that the GSM alphabet lacks.
+    pub(super) ucs2: u64,
+}
+
+#[derive(Serialize)]
+pub(super) struct TextView<'a> {
+    customer: &'a CustomerId,
+    text: &'a str,
+    segments: usize,
+}
+
+impl<'a> SmsView<'a> {
+    /// `None` if the offer is not sent by SMS.
+    pub(super) fn new(count: &'a AudienceCount, offer: &Offer) -> Option<Self> {
+        let texts = &count.tally.texts;
+        let total = texts.total();
+        let view = |found: &'a Option<(CustomerId, SmsText)>| {
+            found.as_ref().map(|(customer, SmsText { text, segments, .. })| TextView {
+                customer,
+                text,
+                segments: *segments,
+            })
+        };
+        offer.channels.contains(&Channel::Sms).then(|| Self {
+            shortest: view(&texts.shortest),
+            longest: view(&texts.longest),
+            cut: count.estimate_messages(Channel::Sms, total.cut),
+            ucs2: count.estimate_messages(Channel::Sms, total.ucs2),
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -42,9 +176,11 @@ pub(super) struct SampleView<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(untagged)]
+#[serde(untagged, rename_all_fields = "camelCase")]
 pub(super) enum MessageView<'a> {
     Email { subject: &'a str, text: &'a str, html: &'a str },
+    /// There was no room for its HTML.
+    EmailAsText { subject: &'a str, text: &'a str, html_omitted: bool },
     Sms { text: &'a str, segments: usize },
     Failed { error: &'a str },
 }
@@ -52,14 +188,65 @@ pub(super) enum MessageView<'a> {
 impl<'a> From<&'a Sample> for SampleView<'a> {
     fn from(sample: &'a Sample) -> Self {
         let message = match &sample.message {
-            Ok(Message::Email { content: Content { subject, text, html }, .. }) => {
-                MessageView::Email { subject, text, html }
+            Ok(Message::Email(content)) => {
+                MessageView::Email { subject: &content.subject, text: &content.text, html: &content.html }
             }
-            Ok(Message::Sms { text }) => MessageView::Sms { text, segments: segments::count(text) },
+            Ok(Message::Sms(SmsText { text, segments, .. })) => MessageView::Sms { text, segments: *segments },
             Err(error) => MessageView::Failed { error },
         };
         Self { customer: sample.customer.as_ref(), message }
     }
+}
+
+#[derive(Serialize)]
+pub(super) struct CaseView<'a> {
+    channel: Channel,
+    language: &'a Language,
+    case: Case,
+    #[serde(flatten)]
+    sample: SampleView<'a>,
+}
+
+impl<'a> From<&'a CaseSample> for CaseView<'a> {
+    fn from(CaseSample { channel, case, sample }: &'a CaseSample) -> Self {
+        Self { channel: *channel, language: &sample.language, case: *case, sample: sample.into() }
+    }
+}
+
+impl<'a> CaseView<'a> {
+    /// The same without its HTML, which is far longer than its text.
+    fn as_text(&self) -> Self {
+        let message = match self.sample.message {
+            MessageView::Email { subject, text, .. } | MessageView::EmailAsText { subject, text, .. } => {
+                MessageView::EmailAsText { subject, text, html_omitted: true }
+            }
+            MessageView::Sms { text, segments } => MessageView::Sms { text, segments },
+            MessageView::Failed { error } => MessageView::Failed { error },
+        };
+        Self { sample: SampleView { customer: self.sample.customer, message }, ..*self }
+    }
+}
+
+/// As many of the samples as take at most `room` octets of the response, the first ones before the others: all as text
+/// if possible, then those with HTML for which there is room. And how many were left out.
+pub(super) fn fitting(samples: &[CaseSample], room: usize) -> (Vec<CaseView<'_>>, usize) {
+    let mut left = room;
+    let mut take = |size: usize| left.checked_sub(size).map(|rest| left = rest).is_some();
+    let kept: Vec<_> = samples.iter().filter(|sample| take(size(&CaseView::from(*sample).as_text()))).collect();
+    let views = kept.iter().map(|sample| {
+        let with_html = CaseView::from(*sample);
+        let as_text = with_html.as_text();
+        if take(size(&with_html).saturating_sub(size(&as_text))) { with_html } else { as_text }
+    });
+    let views: Vec<_> = views.collect();
+    let omitted = samples.len() - views.len();
+    (views, omitted)
+}
+
+/// The size of a value in the response, in octets. API Gateway gets the JSON of the response as a string in JSON.
+pub(super) fn size(value: &impl Serialize) -> usize {
+    let json = serde_json::to_string(value).unwrap_or_default();
+    json.len() + json.bytes().filter(|octet| matches!(octet, b'"' | b'\\')).count()
 }
 
 /// The result of one test message.

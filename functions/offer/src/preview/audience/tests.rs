@@ -1,18 +1,33 @@
 use std::future::pending;
 
+use std::collections::BTreeMap;
+
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use domain::Offer;
+use domain::push::ScanCounts;
+use domain::{Audience, Customer, Offer};
 use futures::stream::BoxStream;
 use serde_json::{Value, json};
 use testing::{Clock, Dynamo};
 
+use super::super::sample::tests::composer;
+use super::super::view::AudienceView;
 use super::*;
+use crate::SampleComposer;
 
 type Pages = BoxStream<'static, Result<CustomersPage, StoreError>>;
 
 fn offer() -> Offer {
     testing::offer(json!({"code": "A", "description": "B", "eligibility": "customer.tier == 'gold'"}))
+}
+
+fn far() -> Instant {
+    Instant::now() + Duration::from_secs(600)
+}
+
+/// A survey that composes messages for as long as it takes.
+fn survey<'o>(offer: &'o Offer, composer: &'o SampleComposer) -> Survey<'o> {
+    Survey::new(offer, Audience::of(offer).unwrap(), composer, far())
 }
 
 fn customer(id: &str, channels: &Value, attributes: &Value) -> Customer {
@@ -44,10 +59,11 @@ fn soon() -> Instant {
 #[tokio::test]
 async fn count_is_exact_and_does_not_wait_for_the_approximate_one() {
     let offer = offer();
-    let audience = Audience::of(&offer).unwrap();
-    let until = Instant::now() + Duration::from_secs(600);
-    let count = count_segments([complete(), complete()], pending(), &audience, until).await.unwrap();
-    let view = count.view(&offer.channels);
+    let composer = composer();
+    let survey = survey(&offer, &composer);
+    let until = far();
+    let count = count_segments([complete(), complete()], pending(), &survey, until).await.unwrap();
+    let view = AudienceView::new(&count, &offer);
     assert_eq!((view.customers, view.exact, view.customers_read), (4, true, 8));
     assert_eq!(view.notifications, BTreeMap::from([(Channel::Email, 4), (Channel::Sms, 0)]));
 }
@@ -55,33 +71,36 @@ async fn count_is_exact_and_does_not_wait_for_the_approximate_one() {
 #[tokio::test]
 async fn pages_that_do_not_come_in_time_leave_an_estimate() {
     let offer = offer();
-    let audience = Audience::of(&offer).unwrap();
+    let composer = composer();
+    let survey = survey(&offer, &composer);
     let segments = [complete(), stalled_after(1), stalled_after(0)];
-    let count = count_segments(segments, ready(Ok(600)), &audience, soon()).await.unwrap();
-    let view = count.view(&offer.channels);
+    let count = count_segments(segments, ready(Ok(600)), &survey, soon()).await.unwrap();
+    let view = AudienceView::new(&count, &offer);
     assert_eq!((view.customers, view.exact, view.customers_read), (300, false, 6));
     assert_eq!(view.notifications, BTreeMap::from([(Channel::Email, 300), (Channel::Sms, 0)]));
-    assert!(count.samples.contains_key(&Channel::Email));
+    assert!(count.tally.readers.first(Channel::Email).is_some());
 }
 
 #[tokio::test]
 async fn estimate_is_never_less_than_what_was_counted() {
     let offer = offer();
-    let audience = Audience::of(&offer).unwrap();
-    let count = count_segments([stalled_after(3)], ready(Ok(2)), &audience, soon()).await.unwrap();
-    assert_eq!(count.view(&offer.channels).customers, 3);
+    let composer = composer();
+    let survey = survey(&offer, &composer);
+    let count = count_segments([stalled_after(3)], ready(Ok(2)), &survey, soon()).await.unwrap();
+    assert_eq!(AudienceView::new(&count, &offer).customers, 3);
 }
 
 #[tokio::test]
 async fn too_little_in_time_is_an_error_that_permits_a_retry() {
     let offer = offer();
-    let audience = Audience::of(&offer).unwrap();
+    let composer = composer();
+    let survey = survey(&offer, &composer);
     for (what, read, approximate_count) in
         [("no page", 0, Either::Left(ready(Ok(600)))), ("no approximate count", 2, Either::Right(pending()))]
     {
         let started = Instant::now();
         let until = soon();
-        let error = count_segments([stalled_after(read)], approximate_count, &audience, until).await.unwrap_err();
+        let error = count_segments([stalled_after(read)], approximate_count, &survey, until).await.unwrap_err();
         assert!(matches!(error, CountError::OutOfTime(Slow::Store)), "{what}");
         assert!(started.elapsed() < Duration::from_secs(10), "{what}");
         let response = Problem::from(error).into_response();
@@ -94,8 +113,9 @@ async fn failed_page_is_an_error() {
     let failed = || StoreError::Unreadable { table: "customers".to_owned(), reason: "for a test".to_owned() };
     let segments = [complete(), stream::iter([page(), Err(failed())]).boxed()];
     let offer = offer();
-    let audience = Audience::of(&offer).unwrap();
-    let error = count_segments(segments, pending(), &audience, soon()).await.unwrap_err();
+    let composer = composer();
+    let survey = survey(&offer, &composer);
+    let error = count_segments(segments, pending(), &survey, soon()).await.unwrap_err();
     assert!(matches!(error, CountError::Store(_)));
 }
 
@@ -108,12 +128,13 @@ fn estimate_is_proportional() {
 #[tokio::test]
 async fn pages_add_up_and_each_sample_has_the_smallest_id() {
     let offer = offer();
-    let audience = Audience::of(&offer).unwrap();
+    let composer = composer();
+    let survey = survey(&offer, &composer);
     let gold = json!({"tier": "gold"});
-    let until = Instant::now() + Duration::from_secs(600);
+    let until = far();
     let page = async |customers, unreadable| {
         let mut count = AudienceCount::default();
-        count.add_page(&audience, &CustomersPage { customers, unreadable, next: None }, until).await;
+        count.add_page(&survey, &CustomersPage { customers, unreadable, next: None }, until).await;
         count
     };
     let both = json!(["email", "sms"]);
@@ -125,10 +146,11 @@ async fn pages_add_up_and_each_sample_has_the_smallest_id() {
     ];
     count.merge(page(others, 0).await);
     let expected = ScanCounts { customers_read: 7, customers_eligible: 3, customers_unevaluable: 3, notifications: 3 };
-    assert_eq!(count.scan, expected);
-    assert_eq!(count.notifications, BTreeMap::from([(Channel::Email, 2), (Channel::Sms, 1)]));
-    let samples: Vec<_> = count.samples.iter().map(|(channel, customer)| (*channel, customer.id.as_str())).collect();
-    assert_eq!(samples, [(Channel::Email, "b"), (Channel::Sms, "c")]);
+    assert_eq!(count.tally.scan, expected);
+    let view = AudienceView::new(&count, &offer);
+    assert_eq!(view.notifications, BTreeMap::from([(Channel::Email, 2), (Channel::Sms, 1)]));
+    let first = Channel::ALL.map(|channel| count.tally.readers.first(channel).unwrap().id.to_string());
+    assert_eq!(first, ["b", "c"]);
     assert!(!count.timed_out);
 }
 
@@ -145,7 +167,8 @@ fn heavy() -> (Offer, Pages) {
 #[tokio::test]
 async fn a_rule_that_takes_long_leaves_an_estimate_while_the_store_responds() {
     let (offer, pages) = heavy();
-    let audience = Audience::of(&offer).unwrap();
+    let composer = composer();
+    let survey = survey(&offer, &composer);
     let until = Instant::now() + Duration::from_millis(250);
     // It responds while the rule is evaluated.
     let approximate_count = async {
@@ -153,18 +176,19 @@ async fn a_rule_that_takes_long_leaves_an_estimate_while_the_store_responds() {
         Ok(400)
     };
     let began = Instant::now();
-    let count = count_segments([pages, complete()], approximate_count, &audience, until).await.unwrap();
+    let count = count_segments([pages, complete()], approximate_count, &survey, until).await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-    let view = count.view(&offer.channels);
+    let view = AudienceView::new(&count, &offer);
     assert!(!view.exact && (1..400).contains(&view.customers_read), "{}", view.customers_read);
 }
 
 #[tokio::test]
 async fn a_rule_that_takes_too_long_is_named_as_the_reason() {
     let (offer, pages) = heavy();
-    let audience = Audience::of(&offer).unwrap();
+    let composer = composer();
+    let survey = survey(&offer, &composer);
     let until = Instant::now() + Duration::from_millis(200);
-    let error = count_segments([pages], pending(), &audience, until).await.unwrap_err();
+    let error = count_segments([pages], pending(), &survey, until).await.unwrap_err();
     assert!(matches!(error, CountError::OutOfTime(Slow::Rule)), "{error:?}");
     let problem = format!("{:?}", Problem::from(error));
     assert!(problem.contains("rule takes too long") && !problem.contains("store"), "{problem}");
@@ -183,9 +207,10 @@ async fn foreign_items_are_counted_as_unevaluable_and_stop_no_preview() {
         customers.put(&customer(&format!("c-{number}"), &json!(["email"]), &gold)).await.unwrap();
     }
     let offer = offer();
-    let audience = Audience::of(&offer).unwrap();
-    let count = count(&customers, &audience, Instant::now() + Duration::from_secs(18)).await.unwrap();
-    let view = count.view(&offer.channels);
+    let composer = composer();
+    let survey = survey(&offer, &composer);
+    let count = count(&customers, &survey, Instant::now() + Duration::from_secs(18)).await.unwrap();
+    let view = AudienceView::new(&count, &offer);
     assert_eq!((view.customers, view.unevaluable, view.exact), (8, 8, true));
     assert!(dynamo.count("Scan", "Customers") > 4, "{}", dynamo.count("Scan", "Customers"));
 }

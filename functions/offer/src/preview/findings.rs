@@ -1,0 +1,105 @@
+//! What the author of an offer should know before it is posted: a pure function of the offer, its messages and the counts
+//! of its audience.
+
+mod audience;
+mod wording;
+
+use std::fmt::Display;
+
+use domain::offer::Policy;
+use domain::{Channel, Offer};
+use jiff::Timestamp;
+use language::Language;
+use serde::Serialize;
+
+use super::audience::AudienceCount;
+use super::samples::CaseSample;
+
+/// Something that will probably go wrong, or could be better.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    pub(super) code: Code,
+    /// What it is, and what to do. For people.
+    pub(super) detail: String,
+    /// The language of the messages that it is about; absent if it is all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) language: Option<Language>,
+    /// The channel that it is about; absent if it is all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) channel: Option<Channel>,
+}
+
+/// What a finding is about. For programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Code {
+    NoAudience,
+    Unwritable,
+    ExpiresSoon,
+    LanguageMissing,
+    TranslationIncomplete,
+    DefaultSubject,
+    LongSubject,
+    Shouting,
+    NoPreheader,
+    NoLink,
+    ImageOnly,
+    SmsCut,
+    SmsUnicode,
+}
+
+impl Code {
+    fn of(self, detail: String) -> Finding {
+        Finding { code: self, detail, language: None, channel: None }
+    }
+}
+
+impl Finding {
+    fn on(self, channel: Channel) -> Self {
+        Self { channel: Some(channel), ..self }
+    }
+
+    fn in_language(self, language: &Language) -> Self {
+        Self { language: Some(language.clone()), ..self }
+    }
+}
+
+/// An offer that is not posted yet, and what its preview found.
+pub(super) struct Draft<'a> {
+    pub(super) offer: &'a Offer,
+    pub(super) policy: &'a Policy,
+    pub(super) now: Timestamp,
+    pub(super) count: &'a AudienceCount,
+    pub(super) samples: &'a [CaseSample],
+}
+
+impl Draft<'_> {
+    fn languages(&self) -> Vec<&Language> {
+        self.offer.announcement.languages(&self.policy.default_language)
+    }
+
+    fn is_sent_by(&self, channel: Channel) -> bool {
+        self.offer.channels.contains(&channel)
+    }
+
+    /// A number of customers, in words that say whether it is an estimate.
+    fn customers(&self, number: u64) -> String {
+        let about = if self.count.timed_out { "about " } else { "" };
+        if number == 1 { format!("{about}1 customer") } else { format!("{about}{number} customers") }
+    }
+}
+
+/// The findings of a draft, the gravest first.
+pub(super) fn of(draft: &Draft<'_>) -> Vec<Finding> {
+    let mut findings = audience::findings(draft);
+    findings.extend(wording::findings(draft));
+    findings
+}
+
+/// Words with commas between them.
+fn listed(words: impl IntoIterator<Item = impl Display>) -> String {
+    words.into_iter().map(|word| word.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! Whom an offer reaches, when, and in which language.
+
+use domain::Channel;
+use domain::offer::parse_language;
+use jiff::SignedDuration;
+
+use super::super::tally::ChannelTally;
+use super::super::texts::TextCounts;
+use super::{Code, Draft, Finding, listed};
+use crate::preview::sample::{Message, SmsText};
+
+/// An offer that may be pushed for less than this is probably a mistake.
+const SOON: SignedDuration = SignedDuration::from_hours(24);
+/// How many languages are named that an offer lacks.
+const LANGUAGES_NAMED: usize = 5;
+
+pub(super) fn findings(draft: &Draft<'_>) -> Vec<Finding> {
+    let mut findings = no_audience(draft);
+    findings.extend(draft.offer.channels.iter().filter_map(|channel| unwritable(draft, *channel)));
+    findings.extend(expires_soon(draft));
+    findings.extend(language_missing(draft));
+    if draft.is_sent_by(Channel::Sms) {
+        findings.extend(text_messages(draft));
+    }
+    findings
+}
+
+fn no_audience(draft: &Draft<'_>) -> Vec<Finding> {
+    let count = draft.count;
+    let scan = &count.tally.scan;
+    if scan.customers_read == 0 {
+        return vec![Code::NoAudience.of("There are no customers yet: store some with POST /customers.".to_owned())];
+    }
+    if scan.customers_eligible == 0 {
+        let unevaluable = count.estimate(scan.customers_unevaluable);
+        let detail = if unevaluable > 0 {
+            format!(
+                "The rule holds for no customer, and it cannot be evaluated for {}: check the names and types of the \
+                 attributes in `eligibility`.",
+                draft.customers(unevaluable)
+            )
+        } else {
+            "The rule holds for no customer: check the values in `eligibility`.".to_owned()
+        };
+        return vec![Code::NoAudience.of(detail)];
+    }
+    let is_unreached = |channel: &&Channel| count.tally.channels.get(*channel).is_none_or(|c| c.notifications == 0);
+    let unreached = draft.offer.channels.iter().filter(is_unreached);
+    let finding = |channel: &Channel| {
+        let detail = format!(
+            "None of the eligible customers agreed to {0} and has an address for it: leave {0} out of `channels`, or store \
+             their consent.",
+            channel.as_str()
+        );
+        Code::NoAudience.of(detail).on(*channel)
+    };
+    unreached.map(finding).collect()
+}
+
+fn unwritable(draft: &Draft<'_>, channel: Channel) -> Option<Finding> {
+    let ChannelTally { failed, reasons, .. } = draft.count.tally.channels.get(&channel)?;
+    let (reason, _) = reasons.top(1).into_iter().next()?;
+    let failed = draft.customers(draft.count.estimate_messages(channel, *failed));
+    let detail = format!(
+        "The message cannot be composed for {failed}, mostly because of {reason}. Give placeholders a default, as in \
+         {{{{ customer.name | default: \"customer\" }}}}, or restrict `eligibility`."
+    );
+    Some(Code::Unwritable.of(detail).on(channel))
+}
+
+fn expires_soon(draft: &Draft<'_>) -> Option<Finding> {
+    let until = draft.offer.valid_until?;
+    let from = draft.offer.valid_from.map_or(draft.now, |from| from.max(draft.now));
+    let left = until.duration_since(from);
+    let in_words = match left.as_hours() {
+        _ if left >= SOON => return None,
+        0 => "less than an hour".to_owned(),
+        1 => "an hour".to_owned(),
+        hours => format!("{hours} hours"),
+    };
+    Some(Code::ExpiresSoon.of(format!(
+        "The offer can be sent for {in_words} only, and many customers read their messages later: check `validUntil` and its \
+         time zone."
+    )))
+}
+
+fn language_missing(draft: &Draft<'_>) -> Option<Finding> {
+    let languages = &draft.count.tally.languages;
+    if languages.fallen_back == 0 {
+        return None;
+    }
+    let own = draft.offer.announcement.language(&draft.policy.default_language);
+    let top = languages.fallback_locales.top(LANGUAGES_NAMED);
+    let without_catalogue = || top.iter().map(|(language, _)| *language).filter(|tag| parse_language(tag).is_err());
+    let remedy = if without_catalogue().next().is_none() {
+        "Add them to `translations`.".to_owned()
+    } else {
+        format!(
+            "Add them to `translations`; {} also need a catalogue of fixed texts in the stack.",
+            listed(without_catalogue())
+        )
+    };
+    let named = listed(top.iter().map(|(language, n)| format!("{language} ({})", draft.count.estimate(*n))));
+    let detail = format!(
+        "{} would get the offer in {own}, since it is in no language that their locale asks for: {named}. {remedy}",
+        draft.customers(draft.count.estimate(languages.fallen_back))
+    );
+    Some(Code::LanguageMissing.of(capitalized(&detail)))
+}
+
+/// Findings for each language, from the customers who get it, or else from the sample.
+fn text_messages(draft: &Draft<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for language in draft.languages() {
+        let counts = draft.count.tally.texts.counts.get(language);
+        let TextCounts { cut, ucs2 } = counts.copied().unwrap_or_else(|| sampled(draft, language));
+        let to = |number| match counts {
+            Some(_) => format!("to {}", draft.customers(draft.count.estimate_messages(Channel::Sms, number))),
+            None => format!("in {language}"),
+        };
+        if cut > 0 {
+            let detail = format!(
+                "The text message {} is too long and would be cut: shorten the description, or set `sms.cut` to false so \
+                 that it is not sent at all.",
+                to(cut)
+            );
+            findings.push(Code::SmsCut.of(detail).in_language(language).on(Channel::Sms));
+        }
+        if ucs2 > 0 {
+            let detail = format!(
+                "The text message {} has characters that the GSM alphabet lacks, so that one segment holds 70 characters \
+                 instead of 160: replace letters and signs such as \u{ea}, \u{2013} and emoji where the language permits, or \
+                 keep it short.",
+                to(ucs2)
+            );
+            findings.push(Code::SmsUnicode.of(detail).in_language(language).on(Channel::Sms));
+        }
+    }
+    findings
+}
+
+/// What holds for the text message of a language that no customer gets.
+fn sampled(draft: &Draft<'_>, language: &language::Language) -> TextCounts {
+    let mut counts = TextCounts::default();
+    for sample in draft.samples.iter().map(|sample| &sample.sample).filter(|sample| sample.language == *language) {
+        if let Ok(Message::Sms(SmsText { was_cut, is_ucs2, .. })) = &sample.message {
+            counts.cut += u64::from(*was_cut);
+            counts.ucs2 += u64::from(*is_ucs2);
+        }
+    }
+    counts
+}
+
+fn capitalized(sentence: &str) -> String {
+    let mut chars = sentence.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}

@@ -1,0 +1,140 @@
+use domain::{Audience, Customer};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::Instant;
+
+use super::super::sample::tests::composer;
+use super::super::samples::samples;
+use super::super::tally::Survey;
+use super::*;
+
+/// An offer that has no findings, with changes.
+fn offer(changes: &Value) -> Value {
+    let mut offer = json!({
+        "code": "A", "subject": "5% cashback", "description": "Dear {{ customer.name }}, get 5% cashback until Friday",
+        "preheader": "Until Friday only", "link": {"url": "https://bank.example/", "label": "Get it"},
+    });
+    for (field, value) in changes.as_object().unwrap() {
+        offer[field] = value.clone();
+    }
+    offer
+}
+
+fn customer(number: usize, changes: &Value) -> Customer {
+    let mut customer = json!({
+        "name": "Asha", "email": "a@b.example", "mobile": "+351912345678", "channels": ["email", "sms"], "locale": "en-IN",
+        "attributes": {"tier": "gold"}
+    });
+    for (field, value) in changes.as_object().unwrap() {
+        customer[field] = value.clone();
+    }
+    Customer::parse(&format!("c-{number}"), customer).unwrap()
+}
+
+/// What is found of an offer for these customers.
+fn found(offer: &Value, customers: &[Value]) -> Vec<Finding> {
+    let offer = testing::offer(offer.clone());
+    let composer = composer();
+    let far = Instant::now() + Duration::from_secs(600);
+    let survey = Survey::new(&offer, Audience::of(&offer).unwrap(), &composer, far);
+    let mut count = AudienceCount::default();
+    for (number, changes) in customers.iter().enumerate() {
+        count.tally.add(&survey, &customer(number, changes));
+    }
+    let samples = samples(&offer, &composer, &count.tally.readers);
+    let policy = testing::policy();
+    of(&Draft { offer: &offer, policy: &policy, now: offer.created_at, count: &count, samples: &samples })
+}
+
+#[test]
+fn each_fault_of_an_offer_is_found_and_no_other() {
+    let translated = json!({"subject": "5 % zur\u{fc}ck", "description": "Hallo {{ customer.name }}, 5 % zur\u{fc}ck bis \
+        Freitag", "preheader": "Nur bis Freitag", "link": {"label": "Los"}});
+    let with = |field: &str, value: Value| {
+        let mut translation = translated.clone();
+        translation[field] = value;
+        json!({"translations": {"de": translation}})
+    };
+    for (changes, expected) in [
+        (json!({}), vec![]),
+        (json!({"link": null}), vec!["noLink"]),
+        (json!({"link": null, "description": "More [here](https://bank.example/more) for you"}), vec![]),
+        (json!({"preheader": null}), vec!["noPreheader email"]),
+        (json!({"preheader": null, "channels": ["sms"]}), vec![]),
+        (json!({"subject": null}), vec!["defaultSubject"]),
+        (json!({"subject": "Save Cash On Transactions"}), vec!["defaultSubject"]),
+        (json!({"subject": "x".repeat(60)}), vec![]),
+        (json!({"subject": "x".repeat(61)}), vec!["longSubject en email"]),
+        (json!({"subject": "x".repeat(61), "channels": ["sms"]}), vec![]),
+        (json!({"subject": "GET YOUR CASHBACK, {{ customer.name }}"}), vec!["shouting en"]),
+        (json!({"subject": "5% CASHBK"}), vec![]),
+        (json!({"subject": "Now!! 5% cashback"}), vec!["shouting en"]),
+        (json!({"subject": "\u{a1}Ahora! 5%"}), vec![]),
+        (json!({"image": {"url": "https://bank.example/a.png", "alt": "A cup"}}), vec![]),
+        (json!({"image": {"url": "https://bank.example/a.png", "alt": "A"}, "description": "Look"}), vec!["imageOnly"]),
+        (json!({"translations": {"de": translated}}), vec![]),
+        (with("preheader", json!(null)), vec!["translationIncomplete de"]),
+        (with("subject", json!("JETZT SPAREN, JETZT")), vec!["shouting de"]),
+        (with("description", json!("\u{11f} ".repeat(200))), vec!["smsCut de sms", "smsUnicode de sms"]),
+        (json!({"description": "word ".repeat(200)}), vec!["smsCut en sms"]),
+        (json!({"description": "5% cashback \u{1f381}, until Friday, for all customers"}), vec!["smsUnicode en sms"]),
+        (json!({"description": "For {{ customer.city }}"}), vec!["unwritable email", "unwritable sms"]),
+        (json!({"description": "For {{ customer.city | default: \"you\" }}"}), vec![]),
+        (json!({"validUntil": "2026-06-02T11:00:00Z"}), vec!["expiresSoon"]),
+        (json!({"validUntil": "2026-06-02T12:00:00Z"}), vec![]),
+        (json!({"validFrom": "2026-07-01T00:00:00Z", "validUntil": "2026-07-01T01:30:00Z"}), vec!["expiresSoon"]),
+        (json!({"eligibility": "customer.tier == 'silver'"}), vec!["noAudience"]),
+        (json!({"eligibility": "customer.tear == 'gold'"}), vec!["noAudience"]),
+    ] {
+        let found: Vec<_> = found(&offer(&changes), &[json!({})]).iter().map(named).collect();
+        assert_eq!(found, expected, "{changes}");
+    }
+}
+
+#[test]
+fn each_fault_of_an_audience_is_found_and_no_other() {
+    for (customers, expected) in [
+        (vec![], vec!["noAudience"]),
+        (vec![json!({})], vec![]),
+        (vec![json!({"locale": null})], vec![]),
+        (vec![json!({}), json!({"locale": "sv-SE"})], vec!["languageMissing"]),
+        (vec![json!({"channels": ["email"]})], vec!["noAudience sms"]),
+        (vec![json!({"channels": []})], vec!["noAudience email", "noAudience sms"]),
+        (vec![json!({"name": "x".repeat(200)})], vec!["smsCut en sms"]),
+        (vec![json!({}), json!({"name": "\u{15e}eyma"})], vec!["smsUnicode en sms"]),
+    ] {
+        let mut description = "Dear {{ customer.name }}, ".to_owned();
+        description.push_str(&"word ".repeat(40));
+        let found = found(&offer(&json!({"description": description.trim_end()})), &customers);
+        assert_eq!(found.iter().map(named).collect::<Vec<_>>(), expected, "{customers:?}");
+    }
+}
+
+/// A finding as code, language and channel.
+fn named(finding: &Finding) -> String {
+    let json = json!(finding);
+    let parts = ["code", "language", "channel"].into_iter().filter_map(|part| json[part].as_str());
+    parts.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn finding_says_how_many_and_what_to_do() {
+    let customers: Vec<_> = [("en", 1), ("sv-SE", 3), ("fi", 1), ("de-AT", 2)]
+        .into_iter()
+        .flat_map(|(locale, times)| vec![json!({"locale": locale}); times])
+        .collect();
+    let missing = found(&offer(&json!({})), &customers).remove(0);
+    assert_eq!(
+        missing.detail,
+        "6 customers would get the offer in en, since it is in no language that their locale asks for: sv (3), de (2), fi \
+         (1). Add them to `translations`; sv, fi also need a catalogue of fixed texts in the stack."
+    );
+    let unwritable = found(&offer(&json!({"subject": "{{ customer.city }}"})), &[json!({}), json!({})]).remove(0);
+    assert!(unwritable.detail.contains("for 2 customers, mostly because of subject: the customer has no city"));
+    assert!(unwritable.detail.contains("{{ customer.name | default: \"customer\" }}"), "{}", unwritable.detail);
+    let incomplete = found(&offer(&json!({"terms": "T", "translations": {"de": {"subject": "S"}}})), &[json!({})]);
+    assert_eq!(
+        incomplete[0].detail,
+        "Readers in de would get these in en: description, link.label, preheader, terms. Add them to `translations.de`."
+    );
+}

@@ -1,0 +1,235 @@
+//! The customers whose messages a preview shows: a typical one for each language, and those who test the texts most.
+
+use std::collections::BTreeMap;
+
+use domain::characters::is_blank;
+use domain::offer::{Announcement, Translation};
+use domain::{Channel, Customer, Text};
+use language::{Direction, Language};
+use serde::Serialize;
+
+/// Why a message is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Case {
+    /// As most customers get it in this language.
+    Typical,
+    /// To the customer with the longest name.
+    LongestName,
+    /// To a customer for whom it cannot be composed, or else to the one for whom most placeholders have their default.
+    MissingValues,
+    /// In a language that is written from right to left, or to a customer whose name is; preferably only one of the two.
+    RightToLeft,
+}
+
+impl Case {
+    pub(super) const EXTREMES: [Self; 3] = [Self::LongestName, Self::MissingValues, Self::RightToLeft];
+}
+
+/// What matters of a customer's message.
+#[derive(Debug, Clone)]
+pub(super) struct Traits<'a> {
+    pub(super) channel: Channel,
+    pub(super) language: &'a Language,
+    /// How many placeholders have their default.
+    pub(super) defaults: usize,
+    /// Whether the message cannot be composed.
+    pub(super) fails: bool,
+}
+
+/// The customers with the smallest ids among those who are alike, so that every full count selects the same ones.
+#[derive(Debug, Default)]
+pub(super) struct Readers {
+    typical: BTreeMap<(Channel, Language), Customer>,
+    extreme: BTreeMap<(Channel, Case), (usize, Customer)>,
+}
+
+impl Readers {
+    /// Takes a customer whom the channel reaches, if they are to be shown rather than those before.
+    pub(super) fn consider(&mut self, customer: &Customer, traits: &Traits<'_>) {
+        self.consider_typical(traits.channel, traits.language, customer);
+        for case in Case::EXTREMES {
+            self.consider_extreme(traits.channel, case, score(case, customer, traits), customer);
+        }
+    }
+
+    fn consider_typical(&mut self, channel: Channel, language: &Language, customer: &Customer) {
+        let key = (channel, language.clone());
+        if self.typical.get(&key).is_none_or(|typical| customer.id < typical.id) {
+            self.typical.insert(key, customer.clone());
+        }
+    }
+
+    fn consider_extreme(&mut self, channel: Channel, case: Case, score: usize, customer: &Customer) {
+        let is_first = |(most, found): &(usize, Customer)| {
+            score > *most || score == *most && customer.id < found.id
+        };
+        if score > 0 && self.extreme.get(&(channel, case)).is_none_or(is_first) {
+            self.extreme.insert((channel, case), (score, customer.clone()));
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: Self) {
+        for ((channel, language), customer) in other.typical {
+            self.consider_typical(channel, &language, &customer);
+        }
+        for ((channel, case), (score, customer)) in other.extreme {
+            self.consider_extreme(channel, case, score, &customer);
+        }
+    }
+
+    /// The one with the smallest id of all whom a channel reaches.
+    pub(super) fn first(&self, channel: Channel) -> Option<&Customer> {
+        let on_channel = self.typical.iter().filter(|((other, _), _)| *other == channel);
+        on_channel.map(|(_, customer)| customer).min_by(|a, b| a.id.cmp(&b.id))
+    }
+
+    /// The one with the smallest id who gets this language.
+    pub(super) fn typical(&self, channel: Channel, language: &Language) -> Option<&Customer> {
+        self.typical.get(&(channel, language.clone()))
+    }
+
+    /// The customer of an extreme case, if there is one.
+    pub(super) fn extreme(&self, channel: Channel, case: Case) -> Option<&Customer> {
+        self.extreme.get(&(channel, case)).map(|(_, customer)| customer)
+    }
+}
+
+/// How much of an extreme a customer is; 0 if not at all.
+fn score(case: Case, customer: &Customer, traits: &Traits<'_>) -> usize {
+    match case {
+        Case::Typical => 0,
+        Case::LongestName => customer.name.chars().count(),
+        Case::MissingValues if traits.fails => usize::MAX,
+        Case::MissingValues => traits.defaults,
+        Case::RightToLeft => {
+            match (is_right_to_left(&customer.name), traits.language.direction() == Direction::RightToLeft) {
+                (false, false) => 0,
+                (true, true) => 1,
+                // Mixed directions are what goes wrong.
+                _ => 2,
+            }
+        }
+    }
+}
+
+/// Whether a text has a letter of a script that is written from right to left (the blocks of the classes R and AL in
+/// Unicode's DerivedBidiClass).
+fn is_right_to_left(text: &str) -> bool {
+    let is_letter = |c| {
+        matches!(c, '\u{590}'..='\u{8FF}' | '\u{FB1D}'..='\u{FDFF}' | '\u{FE70}'..='\u{FEFE}'
+            | '\u{10800}'..='\u{10FFF}' | '\u{1E800}'..='\u{1EFFF}')
+    };
+    text.chars().any(is_letter)
+}
+
+/// The attributes that an offer's texts name with a default, in each of its languages.
+#[derive(Debug)]
+pub(super) struct Defaults(BTreeMap<Language, Vec<String>>);
+
+impl Defaults {
+    pub(super) fn of(announcement: &Announcement, default_language: &Language) -> Self {
+        let fields = |language: &Language| {
+            let texts = texts(announcement, announcement.translations.get(language));
+            texts.iter().flat_map(Text::fields_with_default).map(str::to_owned).collect()
+        };
+        let languages = announcement.languages(default_language).into_iter();
+        Self(languages.map(|language| (language.clone(), fields(language))).collect())
+    }
+
+    /// How many placeholders have their default for this customer.
+    pub(super) fn used(&self, language: &Language, customer: &Customer) -> usize {
+        let is_missing = |field: &&String| {
+            let value = customer.field(field).filter(|value| !value.is_null());
+            value.is_none_or(|value| value.as_str().is_some_and(is_blank))
+        };
+        self.0.get(language).into_iter().flatten().filter(is_missing).count()
+    }
+}
+
+/// The texts of an offer with a translation.
+fn texts(own: &Announcement, translation: Option<&Translation>) -> Vec<Text> {
+    let translated = |text: fn(&Translation) -> Option<&Text>| translation.and_then(text);
+    let label = own.link.as_ref().map(|link| {
+        translation.and_then(|t| t.link.as_ref()).and_then(|link| link.label.as_ref()).unwrap_or(&link.label)
+    });
+    let alt = own.image.as_ref().map(|image| {
+        translation.and_then(|t| t.image.as_ref()).and_then(|image| image.alt.as_ref()).unwrap_or(&image.alt)
+    });
+    let url = own.link.as_ref().map(|link| {
+        translation.and_then(|t| t.link.as_ref()).and_then(|link| link.url.as_ref()).unwrap_or(&link.url)
+    });
+    let texts = [
+        Some(translated(|t| t.subject.as_ref()).unwrap_or(&own.subject)),
+        Some(translated(|t| t.description.as_ref()).unwrap_or(&own.description)),
+        translated(|t| t.preheader.as_ref()).or(own.preheader.as_ref()),
+        translated(|t| t.terms.as_ref()).or(own.terms.as_ref()),
+        label,
+        alt,
+    ];
+    let url = url.and_then(|url| Text::parse(url.source()).ok());
+    texts.into_iter().flatten().cloned().chain(url).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn customer(id: &str, name: &str, attributes: &Value) -> Customer {
+        let body = json!({"name": name, "email": "a@b.example", "channels": ["email"], "attributes": attributes});
+        Customer::parse(id, body).unwrap()
+    }
+
+    #[test]
+    fn extreme_customers_are_found_whatever_their_order() {
+        let (english, arabic) = (Language::english(), "ar".parse().unwrap());
+        let all = [
+            ("a", "Asha", &english, 0, false),
+            ("b", "Maria Theresia", &english, 2, false),
+            ("c", "شيماء", &arabic, 1, false),
+            ("d", "דנה", &english, 0, false),
+            ("e", "Theresia Maria", &english, 3, false),
+            ("f", "Ines", &english, 0, true),
+            ("g", "Omar", &arabic, 0, true),
+        ];
+        for turned in [false, true] {
+            let mut both = [Readers::default(), Readers::default()];
+            let order: Vec<_> = if turned { all.iter().rev().collect() } else { all.iter().collect() };
+            for (number, &&(id, name, language, defaults, fails)) in order.iter().enumerate() {
+                let traits = Traits { channel: Channel::Email, language, defaults, fails };
+                both[number % 2].consider(&customer(id, name, &json!({})), &traits);
+            }
+            let [mut readers, other] = both;
+            readers.merge(other);
+            let id = |customer: Option<&Customer>| customer.map(|customer| customer.id.to_string());
+            let extremes = Case::EXTREMES.map(|case| id(readers.extreme(Channel::Email, case)).unwrap());
+            assert_eq!(extremes, ["b", "f", "d"]);
+            assert_eq!(id(readers.first(Channel::Email)).as_deref(), Some("a"));
+            assert_eq!(id(readers.typical(Channel::Email, &arabic)).as_deref(), Some("c"));
+            assert_eq!(id(readers.first(Channel::Sms)), None);
+        }
+    }
+
+    #[test]
+    fn defaults_are_counted_in_the_texts_that_the_customer_gets() {
+        let offer = testing::offer(json!({
+            "code": "A", "subject": "{{ customer.city | default: \"you\" }}", "description": "{{ customer.name }}",
+            "link": {"url": "https://bank.example/?c={{ customer.tier | default: \"x\" }}", "label": "Go"},
+            "translations": {"de": {"subject": "Hallo", "description":
+                "{{ customer.city | default: \"Stadt\" }} {{ customer.city | default: \"Stadt\" }}"}},
+        }));
+        let defaults = Defaults::of(&offer.announcement, &Language::english());
+        for (attributes, english, german) in [
+            (json!({}), 2, 3),
+            (json!({"city": "Lisbon"}), 1, 1),
+            (json!({"city": " ", "tier": 1}), 1, 2),
+            (json!({"city": "Lisbon", "tier": "gold"}), 0, 0),
+        ] {
+            let customer = customer("a", "Asha", &attributes);
+            assert_eq!(defaults.used(&Language::english(), &customer), english, "{attributes}");
+            assert_eq!(defaults.used(&"de".parse().unwrap(), &customer), german, "{attributes}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What a preview counts of the customers that it reads.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use domain::audience::{Audience, Selection};
+use domain::push::ScanCounts;
+use domain::{Channel, Customer, Offer};
+use language::Language;
+use tokio::time::Instant;
+
+use super::languages::Languages;
+use super::ranking::Ranking;
+use super::readers::{Defaults, Readers, Traits};
+use super::sample::SampleComposer;
+use super::texts::Texts;
+
+/// What is counted: whom an offer is for, and whether its messages to them can be composed.
+pub(super) struct Survey<'o> {
+    pub(super) offer: &'o Offer,
+    pub(super) composer: &'o SampleComposer,
+    audience: Audience<'o>,
+    defaults: Defaults,
+    /// From then on, messages are no longer composed: it takes much longer than counting customers, whose number is to be
+    /// exact if it can be.
+    compose_until: Instant,
+}
+
+impl<'o> Survey<'o> {
+    pub(super) fn new(
+        offer: &'o Offer,
+        audience: Audience<'o>,
+        composer: &'o SampleComposer,
+        compose_until: Instant,
+    ) -> Self {
+        let defaults = Defaults::of(&offer.announcement, &composer.default_language);
+        Self { offer, composer, audience, defaults, compose_until }
+    }
+}
+
+/// What was counted of an offer's audience.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) scan: ScanCounts,
+    pub(super) channels: BTreeMap<Channel, ChannelTally>,
+    /// Of the eligible customers.
+    pub(super) languages: Languages,
+    pub(super) readers: Readers,
+    pub(super) texts: Texts,
+    /// The number of characters of the longest subject in each language.
+    pub(super) subjects: BTreeMap<Language, usize>,
+    /// How long the rule was evaluated.
+    pub(super) evaluating: Duration,
+    /// How long messages were composed.
+    pub(super) composing: Duration,
+}
+
+/// What was counted of the customers whom a channel reaches.
+#[derive(Debug, Default)]
+pub(super) struct ChannelTally {
+    pub(super) notifications: u64,
+    /// For how many of them it was tried to compose the message.
+    pub(super) composed: u64,
+    /// For how many of those it failed.
+    pub(super) failed: u64,
+    pub(super) reasons: Ranking,
+}
+
+impl Tally {
+    /// Counts a customer.
+    pub(super) fn add(&mut self, survey: &Survey<'_>, customer: &Customer) {
+        let began = Instant::now();
+        let selection = survey.audience.select(customer);
+        let evaluated = Instant::now();
+        self.evaluating += evaluated - began;
+        self.scan.count(&selection);
+        let Selection::Eligible(channels) = selection else { return };
+        let announcement = &survey.offer.announcement;
+        let default_language = &survey.composer.default_language;
+        let language = self.languages.count(announcement, default_language, customer.locale.as_deref());
+        let defaults = survey.defaults.used(&language, customer);
+        for channel in channels {
+            self.channels.entry(channel).or_default().notifications += 1;
+            let fails = began < survey.compose_until && self.compose(survey, channel, customer, &language);
+            self.readers.consider(customer, &Traits { channel, language: &language, defaults, fails });
+        }
+        self.composing += evaluated.elapsed();
+    }
+
+    /// Composes a customer's message, and returns whether it fails.
+    fn compose(&mut self, survey: &Survey<'_>, channel: Channel, customer: &Customer, language: &Language) -> bool {
+        let Survey { offer, composer, .. } = survey;
+        let result = match channel {
+            // What lays out the rest is the same for all.
+            Channel::Email => offer.render(customer, &composer.default_language).map(|rendered| {
+                let longest = self.subjects.entry(language.clone()).or_default();
+                *longest = rendered.subject.chars().count().max(*longest);
+            }),
+            Channel::Sms => {
+                composer.text(offer, customer).map(|text| self.texts.add(&customer.id, language, text))
+            }
+        };
+        let counts = self.channels.entry(channel).or_default();
+        counts.composed += 1;
+        let Err(reason) = result else { return false };
+        counts.failed += 1;
+        counts.reasons.add(&reason, 1);
+        true
+    }
+
+    pub(super) fn merge(&mut self, other: Self) {
+        self.scan += other.scan;
+        self.evaluating += other.evaluating;
+        self.composing += other.composing;
+        self.languages.merge(other.languages);
+        self.readers.merge(other.readers);
+        self.texts.merge(other.texts);
+        for (language, longest) in other.subjects {
+            let subject = self.subjects.entry(language).or_default();
+            *subject = longest.max(*subject);
+        }
+        for (channel, ChannelTally { notifications, composed, failed, reasons }) in other.channels {
+            let counts = self.channels.entry(channel).or_default();
+            counts.notifications += notifications;
+            counts.composed += composed;
+            counts.failed += failed;
+            counts.reasons.merge(reasons);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What the text messages of an offer take: the shortest and the longest one, how many are cut, and how many leave the GSM
+//! alphabet.
+
+use std::collections::BTreeMap;
+
+use domain::CustomerId;
+use language::Language;
+
+use super::sample::SmsText;
+
+/// What was seen of the text messages to customers.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    pub(super) shortest: Option<(CustomerId, SmsText)>,
+    pub(super) longest: Option<(CustomerId, SmsText)>,
+    /// By the language of the messages.
+    pub(super) counts: BTreeMap<Language, TextCounts>,
+}
+
+/// How many text messages cost or lose more than they should.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct TextCounts {
+    /// They are longer than the segments that are allowed.
+    pub(super) cut: u64,
+    /// They have a character that the GSM alphabet lacks, so that a segment holds 70 characters instead of 160.
+    pub(super) ucs2: u64,
+}
+
+impl Texts {
+    pub(super) fn add(&mut self, customer: &CustomerId, language: &Language, text: SmsText) {
+        let counts = self.counts.entry(language.clone()).or_default();
+        counts.cut += u64::from(text.was_cut);
+        counts.ucs2 += u64::from(text.is_ucs2);
+        self.consider(customer, &text);
+    }
+
+    fn consider(&mut self, customer: &CustomerId, text: &SmsText) {
+        let length = |text: &SmsText| (text.segments, text.text.chars().count());
+        let new = length(text);
+        // Of messages that are as long, that of the customer with the smallest id.
+        let replaces = |found: &Option<(CustomerId, SmsText)>, is_better: fn(&(usize, usize), &(usize, usize)) -> bool| {
+            found.as_ref().is_none_or(|(id, text)| {
+                let old = length(text);
+                is_better(&new, &old) || new == old && customer < id
+            })
+        };
+        if replaces(&self.shortest, PartialOrd::lt) {
+            self.shortest = Some((customer.clone(), text.clone()));
+        }
+        if replaces(&self.longest, PartialOrd::gt) {
+            self.longest = Some((customer.clone(), text.clone()));
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: Self) {
+        for (language, TextCounts { cut, ucs2 }) in other.counts {
+            let counts = self.counts.entry(language).or_default();
+            counts.cut += cut;
+            counts.ucs2 += ucs2;
+        }
+        for (customer, text) in [other.shortest, other.longest].into_iter().flatten() {
+            self.consider(&customer, &text);
+        }
+    }
+
+    /// In all languages.
+    pub(super) fn total(&self) -> TextCounts {
+        let add = |a: TextCounts, b: &TextCounts| TextCounts { cut: a.cut + b.cut, ucs2: a.ucs2 + b.ucs2 };
+        self.counts.values().fold(TextCounts::default(), add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shortest_and_longest_are_found_whatever_the_order() {
+        let all = [("c", "four", 1), ("b", "five!", 1), ("a", "four", 1), ("e", "x", 2), ("d", "y", 2)];
+        for turned in [false, true] {
+            let mut both = [Texts::default(), Texts::default()];
+            let order: Vec<_> = if turned { all.iter().rev().collect() } else { all.iter().collect() };
+            for (number, (id, text, segments)) in order.into_iter().enumerate() {
+                let text = SmsText { text: (*text).into(), segments: *segments, is_ucs2: number < 2, was_cut: false };
+                both[number % 2].add(&id.parse().unwrap(), &Language::english(), text);
+            }
+            let [mut texts, other] = both;
+            texts.merge(other);
+            let id = |found: &Option<(CustomerId, SmsText)>| found.as_ref().unwrap().0.to_string();
+            assert_eq!((id(&texts.shortest), id(&texts.longest)), ("a".into(), "d".into()));
+            assert_eq!(texts.total(), TextCounts { cut: 0, ucs2: 2 });
+        }
+    }
+}
