@@ -2,7 +2,7 @@
 
 use delivery::SmsComposer;
 use delivery::compose::letterhead::{Content, Letterhead};
-use delivery::compose::segments;
+use delivery::compose::sms::SmsText;
 use domain::{Channel, Customer, CustomerId, Offer};
 use language::Language;
 use serde_json::Map;
@@ -32,17 +32,6 @@ pub(super) struct Sample {
 pub(super) enum Message {
     Email(Content),
     Sms(SmsText),
-}
-
-/// A text message, and what it takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SmsText {
-    pub(super) text: String,
-    pub(super) segments: usize,
-    /// Whether it has a character that the GSM alphabet lacks, so that a segment holds 70 characters instead of 160.
-    pub(super) is_ucs2: bool,
-    /// Whether it was cut to the segments that are allowed.
-    pub(super) was_cut: bool,
 }
 
 impl SampleComposer {
@@ -75,19 +64,12 @@ impl SampleComposer {
                 .render(reader, &self.default_language)
                 .and_then(|rendered| self.letterhead.write_offer(&rendered, PLACEHOLDER_LINK))
                 .map(Message::Email),
-            Channel::Sms => self.text(offer, reader).map(Message::Sms),
+            Channel::Sms => self.sms.text(offer, reader).map(Message::Sms),
         };
         let announcement = &offer.announcement;
         let language = announcement.language_for(reader.locale.as_deref(), &self.default_language);
         let language = language.unwrap_or_else(|| announcement.language(&self.default_language)).clone();
         Sample { customer: None, language, message }
-    }
-
-    /// The text message to a customer.
-    pub(super) fn text(&self, offer: &Offer, reader: &Customer) -> Result<SmsText, String> {
-        let text = self.sms.text(offer, reader)?;
-        let was_cut = text.contains("...\n");
-        Ok(SmsText { segments: segments::count(&text), is_ucs2: !text.is_ascii(), was_cut, text })
     }
 }
 

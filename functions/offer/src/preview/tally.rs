@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::audience::{Audience, Selection};
+use domain::offer::Rendered;
 use domain::push::ScanCounts;
-use domain::{Channel, Customer, Offer};
+use domain::{Channel, Customer, CustomerId, Offer};
 use language::Language;
 use tokio::time::Instant;
 
@@ -79,30 +80,46 @@ impl Tally {
         let default_language = &survey.composer.default_language;
         let language = self.languages.count(announcement, default_language, customer.locale.as_deref());
         let defaults = survey.defaults.used(&language, customer);
+        let rendered = (!channels.is_empty() && began < survey.compose_until)
+            .then(|| survey.offer.render(customer, default_language));
         for channel in channels {
             self.channels.entry(channel).or_default().notifications += 1;
-            let fails = began < survey.compose_until && self.compose(survey, channel, customer, &language);
+            let fails = rendered.as_ref().is_some_and(|rendered| {
+                let message = rendered.as_ref().map_err(Clone::clone);
+                let message = message.and_then(|rendered| self.compose(survey, channel, &customer.id, rendered));
+                self.count_message(channel, message)
+            });
             self.readers.consider(customer, &Traits { channel, language: &language, defaults, fails });
         }
         self.composing += evaluated.elapsed();
     }
 
-    /// Composes a customer's message, and returns whether it fails.
-    fn compose(&mut self, survey: &Survey<'_>, channel: Channel, customer: &Customer, language: &Language) -> bool {
-        let Survey { offer, composer, .. } = survey;
-        let result = match channel {
-            // What lays out the rest is the same for all.
-            Channel::Email => offer.render(customer, &composer.default_language).map(|rendered| {
-                let longest = self.subjects.entry(language.clone()).or_default();
+    /// Composes the message to a customer. What lays out e-mails never fails, so they are only rendered.
+    fn compose(
+        &mut self,
+        survey: &Survey<'_>,
+        channel: Channel,
+        customer: &CustomerId,
+        rendered: &Rendered,
+    ) -> Result<(), String> {
+        match channel {
+            Channel::Email => {
+                let longest = self.subjects.entry(rendered.language.clone()).or_default();
                 *longest = rendered.subject.chars().count().max(*longest);
-            }),
-            Channel::Sms => {
-                composer.text(offer, customer).map(|text| self.texts.add(&customer.id, language, text))
             }
-        };
+            Channel::Sms => {
+                let text = survey.composer.sms.write(survey.offer, rendered)?;
+                self.texts.add(customer, &rendered.language, text);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a message, and returns whether it cannot be composed.
+    fn count_message(&mut self, channel: Channel, message: Result<(), String>) -> bool {
         let counts = self.channels.entry(channel).or_default();
         counts.composed += 1;
-        let Err(reason) = result else { return false };
+        let Err(reason) = message else { return false };
         counts.failed += 1;
         counts.reasons.add(&reason, 1);
         true

@@ -8,11 +8,12 @@ use aws_sdk_lambda::Client;
 use aws_sdk_lambda::config::http::HttpResponse;
 use aws_sdk_lambda::error::{DisplayErrorContext, SdkError};
 use aws_sdk_lambda::primitives::Blob;
+use delivery::compose::sms::SmsText;
 use domain::fields::Fields;
 use domain::{Channel, EmailAddress, Faults, Mobile};
 use serde_json::{Value, json};
 
-use super::sample::{Message, PLACEHOLDER_LINK, Sample, SmsText};
+use super::sample::{Message, PLACEHOLDER_LINK, Sample};
 use super::view::{TestResult, TestView};
 
 /// Timeout of the invocation that sends a test message.

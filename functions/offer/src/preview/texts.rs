@@ -2,11 +2,14 @@
 //! alphabet.
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 
+use delivery::compose::alphabet::Alphabet;
+use delivery::compose::sms::SmsText;
 use domain::CustomerId;
 use language::Language;
 
-use super::sample::SmsText;
+
 
 /// What was seen of the text messages to customers.
 #[derive(Debug, Default)]
@@ -24,13 +27,24 @@ pub(super) struct TextCounts {
     pub(super) cut: u64,
     /// They have a character that the GSM alphabet lacks, so that a segment holds 70 characters instead of 160.
     pub(super) ucs2: u64,
+    /// Letters or signs of them are replaced, so that they stay in the GSM alphabet.
+    pub(super) transliterated: u64,
+}
+
+impl AddAssign for TextCounts {
+    fn add_assign(&mut self, Self { cut, ucs2, transliterated }: Self) {
+        self.cut += cut;
+        self.ucs2 += ucs2;
+        self.transliterated += transliterated;
+    }
 }
 
 impl Texts {
     pub(super) fn add(&mut self, customer: &CustomerId, language: &Language, text: SmsText) {
         let counts = self.counts.entry(language.clone()).or_default();
         counts.cut += u64::from(text.was_cut);
-        counts.ucs2 += u64::from(text.is_ucs2);
+        counts.ucs2 += u64::from(text.alphabet == Alphabet::Ucs2);
+        counts.transliterated += u64::from(text.transliterated);
         self.consider(customer, &text);
     }
 
@@ -53,10 +67,8 @@ impl Texts {
     }
 
     pub(super) fn merge(&mut self, other: Self) {
-        for (language, TextCounts { cut, ucs2 }) in other.counts {
-            let counts = self.counts.entry(language).or_default();
-            counts.cut += cut;
-            counts.ucs2 += ucs2;
+        for (language, counts) in other.counts {
+            *self.counts.entry(language).or_default() += counts;
         }
         for (customer, text) in [other.shortest, other.longest].into_iter().flatten() {
             self.consider(&customer, &text);
@@ -65,8 +77,9 @@ impl Texts {
 
     /// In all languages.
     pub(super) fn total(&self) -> TextCounts {
-        let add = |a: TextCounts, b: &TextCounts| TextCounts { cut: a.cut + b.cut, ucs2: a.ucs2 + b.ucs2 };
-        self.counts.values().fold(TextCounts::default(), add)
+        let mut total = TextCounts::default();
+        self.counts.values().for_each(|counts| total += *counts);
+        total
     }
 }
 
@@ -81,14 +94,17 @@ mod tests {
             let mut both = [Texts::default(), Texts::default()];
             let order: Vec<_> = if turned { all.iter().rev().collect() } else { all.iter().collect() };
             for (number, (id, text, segments)) in order.into_iter().enumerate() {
-                let text = SmsText { text: (*text).into(), segments: *segments, is_ucs2: number < 2, was_cut: false };
+                let alphabet = if *text == "four" { Alphabet::Ucs2 } else { Alphabet::Gsm };
+                let was_cut = *segments == 2;
+                let text =
+                    SmsText { text: (*text).into(), segments: *segments, alphabet, was_cut, transliterated: was_cut };
                 both[number % 2].add(&id.parse().unwrap(), &Language::english(), text);
             }
             let [mut texts, other] = both;
             texts.merge(other);
             let id = |found: &Option<(CustomerId, SmsText)>| found.as_ref().unwrap().0.to_string();
             assert_eq!((id(&texts.shortest), id(&texts.longest)), ("a".into(), "d".into()));
-            assert_eq!(texts.total(), TextCounts { cut: 0, ucs2: 2 });
+            assert_eq!(texts.total(), TextCounts { cut: 2, ucs2: 2, transliterated: 2 });
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use delivery::compose::sms::SmsText;
 use domain::{Channel, CustomerId, Offer};
 use language::Language;
 use serde::Serialize;
@@ -10,7 +11,7 @@ use serde_json::Value;
 use super::audience::AudienceCount;
 use super::findings::Finding;
 use super::readers::Case;
-use super::sample::{Message, Sample, SmsText};
+use super::sample::{Message, Sample};
 use super::samples::CaseSample;
 use super::tally::{ChannelTally, Tally};
 
@@ -136,6 +137,8 @@ pub(super) struct SmsView<'a> {
     pub(super) cut: u64,
     /// How many have a character that the GSM alphabet lacks.
     pub(super) ucs2: u64,
+    /// How many have letters or signs that are replaced, so that they stay in the GSM alphabet.
+    pub(super) transliterated: u64,
 }
 
 #[derive(Serialize)]
@@ -162,6 +165,7 @@ impl<'a> SmsView<'a> {
             longest: view(&texts.longest),
             cut: count.estimate_messages(Channel::Sms, total.cut),
             ucs2: count.estimate_messages(Channel::Sms, total.ucs2),
+            transliterated: count.estimate_messages(Channel::Sms, total.transliterated),
         })
     }
 }

@@ -1,5 +1,7 @@
 //! Whom an offer reaches, when, and in which language.
 
+use delivery::compose::alphabet::Alphabet;
+use delivery::compose::sms::SmsText;
 use domain::Channel;
 use domain::offer::parse_language;
 use jiff::SignedDuration;
@@ -7,7 +9,7 @@ use jiff::SignedDuration;
 use super::super::tally::ChannelTally;
 use super::super::texts::TextCounts;
 use super::{Code, Draft, Finding, listed};
-use crate::preview::sample::{Message, SmsText};
+use crate::preview::sample::Message;
 
 /// An offer that may be pushed for less than this is probably a mistake.
 const SOON: SignedDuration = SignedDuration::from_hours(24);
@@ -113,7 +115,7 @@ fn text_messages(draft: &Draft<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for language in draft.languages() {
         let counts = draft.count.tally.texts.counts.get(language);
-        let TextCounts { cut, ucs2 } = counts.copied().unwrap_or_else(|| sampled(draft, language));
+        let TextCounts { cut, ucs2, .. } = counts.copied().unwrap_or_else(|| sampled(draft, language));
         let to = |number| match counts {
             Some(_) => format!("to {}", draft.customers(draft.count.estimate_messages(Channel::Sms, number))),
             None => format!("in {language}"),
@@ -143,9 +145,9 @@ fn text_messages(draft: &Draft<'_>) -> Vec<Finding> {
 fn sampled(draft: &Draft<'_>, language: &language::Language) -> TextCounts {
     let mut counts = TextCounts::default();
     for sample in draft.samples.iter().map(|sample| &sample.sample).filter(|sample| sample.language == *language) {
-        if let Ok(Message::Sms(SmsText { was_cut, is_ucs2, .. })) = &sample.message {
+        if let Ok(Message::Sms(SmsText { was_cut, alphabet, .. })) = &sample.message {
             counts.cut += u64::from(*was_cut);
-            counts.ucs2 += u64::from(*is_ucs2);
+            counts.ucs2 += u64::from(*alphabet == Alphabet::Ucs2);
         }
     }
     counts
