@@ -143,3 +143,45 @@ fn read(sender: &str, recipients: &[String], raw: Vec<u8>) -> Mail {
         raw: raw.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Messages, Wanted};
+
+    /// Five messages from Café, to `c1@a.example` and so on.
+    fn five() -> Messages {
+        let messages = Messages::default();
+        for n in 1..=5 {
+            let mail = format!("From: =?utf-8?q?Caf=C3=A9?= <offers@bank.example>\r\nSubject: Number {n}\r\n\r\nHello");
+            messages.store("bounces@bank.example", &[format!("c{n}@a.example")], mail.into_bytes());
+        }
+        messages
+    }
+
+    #[test]
+    fn messages_are_paged_through_and_searched_newest_first() {
+        let messages = five();
+        for (limit, before, find, wanted) in [
+            (2, None, "", vec![5, 4]),
+            (2, Some(4), "", vec![3, 2]),
+            (2, Some(2), "", vec![1]),
+            (2, Some(1), "", vec![]),
+            (1, Some(99), "", vec![5]),
+            (0, None, "", vec![]),
+            (9, None, "number 3", vec![3]),
+            (9, None, "C2@A", vec![2]),
+            (2, Some(5), "CAFÉ", vec![4, 3]),
+            (9, None, "Hello", vec![]),
+        ] {
+            let (total, found) = messages.newest(&Wanted { limit, before, find: find.to_owned() });
+            let ids: Vec<_> = found.iter().map(|mail| mail.id).collect();
+            assert_eq!((total, ids), (5, wanted), "{limit} {before:?} {find}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_the_sender_is_decoded() {
+        let mail = five().get(1).unwrap();
+        assert_eq!((mail.from.as_str(), mail.from_name.as_deref()), ("offers@bank.example", Some("Café")));
+    }
+}

@@ -201,7 +201,11 @@ function fit() {
   const css = getComputedStyle(stage);
   const device = getComputedStyle($("device"));
   const room = stage.clientWidth - [css.paddingLeft, css.paddingRight, device.borderLeftWidth, device.borderRightWidth].reduce((sum, px) => sum + parseFloat(px), 0);
-  if (room > 0) stage.style.setProperty("--scale", Math.min(1, room / Number(css.getPropertyValue("--width"))));
+  if (room <= 0) return;
+  const scale = Math.min(1, room / Number(css.getPropertyValue("--width")));
+  stage.style.setProperty("--scale", scale);
+  // Without a transform, the text is sharper.
+  stage.classList.toggle("scaled", scale < 1);
 }
 
 // ---- What the reader does

@@ -99,7 +99,7 @@ async fn clear(State(messages): State<Messages>) -> StatusCode {
 
 async fn html(State(messages): State<Messages>, Path(id): Path<u64>) -> impl IntoResponse {
     let mail = messages.get(id).ok_or(StatusCode::NOT_FOUND)?;
-    Ok::<_, StatusCode>((MESSAGE_POLICY, Html(with_links_in_new_tabs(&mail.html))))
+    Ok::<_, StatusCode>((MESSAGE_POLICY, Html(framed(&mail.html))))
 }
 
 async fn source(State(messages): State<Messages>, Path(id): Path<u64>) -> impl IntoResponse {
@@ -108,9 +108,10 @@ async fn source(State(messages): State<Messages>, Path(id): Path<u64>) -> impl I
     Ok::<_, StatusCode>(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text))
 }
 
-/// Makes links open in a new tab. In the frame of the message, the page that they lead to could not be used.
-fn with_links_in_new_tabs(html: &str) -> String {
-    const BASE: &str = r#"<base target="_blank">"#;
+/// A message as the page frames it. Links open in a new tab: in the frame, the page that they lead to could not be used.
+/// `<link>` elements do nothing: `preconnect` would connect to a server, which a Content-Security-Policy does not prevent.
+fn framed(html: &str) -> String {
+    const LINK: &str = "<link";
     let lower = html.to_ascii_lowercase();
     let end_of = |start: usize| lower[start..].find('>').map(|end| start + end + 1);
     let head = lower.match_indices("<head").map(|(start, _)| start).find(|start| {
@@ -119,17 +120,23 @@ fn with_links_in_new_tabs(html: &str) -> String {
     });
     // What precedes the document type would change how the whole document is shown.
     let doctype = lower.trim_start().starts_with("<!doctype").then_some(0);
-    let (before, after) = html.split_at(head.or(doctype).and_then(end_of).unwrap_or(0));
-    format!("{before}{BASE}{after}")
+    let base_at = head.or(doctype).and_then(end_of).unwrap_or(0);
+
+    let (start, rest) = html.split_at(base_at);
+    let mut framed = format!(r#"{start}<base target="_blank">{rest}"#);
+    for (link, _) in framed.to_ascii_lowercase().match_indices(LINK) {
+        // As long as the other, and allowed in the same places.
+        framed.replace_range(link..link + LINK.len(), "<meta");
+    }
+    framed
 }
 
 #[cfg(test)]
 mod tests {
-    use super::with_links_in_new_tabs;
+    use super::framed;
 
     #[test]
     fn links_open_in_a_new_tab_and_the_document_type_stays_first() {
-        const BASE: &str = r#"<base target="_blank">"#;
         for (html, wanted) in [
             (
                 "<!DOCTYPE html><html><HEAD dir=ltr><title>a</title>",
@@ -140,7 +147,14 @@ mod tests {
             ("<head", "BASE<head"),
             ("", "BASE"),
         ] {
-            assert_eq!(with_links_in_new_tabs(html), wanted.replace("BASE", BASE), "{html}");
+            assert_eq!(framed(html), wanted.replace("BASE", r#"<base target="_blank">"#), "{html}");
         }
+    }
+
+    #[test]
+    fn a_message_cannot_connect_to_a_server_by_a_link_element() {
+        let framed = framed("<html><head><Link rel=preconnect href=//a.example><LINK\nrel=x></head>é<link/>");
+        assert!(!framed.to_ascii_lowercase().contains("<link"), "{framed}");
+        assert!(framed.ends_with("<meta rel=preconnect href=//a.example><meta\nrel=x></head>é<meta/>"), "{framed}");
     }
 }
