@@ -60,7 +60,7 @@ pub(crate) fn check(text: &Text, domains: &LinkDomains) -> Result<(), String> {
     let mut builder = Builder::new(&parts, Fill::Check(domains));
     builder.read().map_err(|error| match error {
         Stop::Render(error) => error.to_string(),
-        Stop::Markup { what, at } => format!("{what} at character {}", builder.place(text.source(), at)),
+        Stop::Markup { what, at } => format!("{what} (character {})", builder.place(text.source(), at)),
     })
 }
 
@@ -283,7 +283,7 @@ impl<'p> Builder<'p> {
         match &self.fill {
             Fill::Check(domains) => {
                 link::check(&parts, domains)
-                    .map_err(|detail| Stop::Markup { what: format!("has a link that {detail},"), at })?;
+                    .map_err(|detail| Stop::Markup { what: format!("has a link that {detail}"), at })?;
                 Ok(String::new())
             }
             Fill::Values(values, _) => Ok(link::render(&parts, values)?),
