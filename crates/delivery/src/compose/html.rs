@@ -13,19 +13,35 @@ use domain::offer::Body;
 use super::colour::Colour;
 
 /// Writes bodies whose links have a colour.
-pub(super) struct HtmlWriter {
+struct HtmlWriter {
     out: String,
     link: Colour,
+    /// The level of the most important headings.
+    top_level: u8,
 }
 
 /// The body as HTML, which has nothing of its texts that is not escaped.
 pub(super) fn html(body: &Body, link: Colour) -> String {
-    let mut writer = HtmlWriter { out: String::new(), link };
+    let mut writer = HtmlWriter { out: String::new(), link, top_level: 1 };
     match body {
         Body::Plain(text) => writer.paragraphs(text),
-        Body::Formatted(blocks) => writer.blocks(blocks),
+        Body::Formatted(blocks) => {
+            writer.top_level = top_level(blocks).unwrap_or(1);
+            writer.blocks(blocks);
+        }
     }
     writer.out
+}
+
+/// The level of the most important headings.
+fn top_level(blocks: &[Block]) -> Option<u8> {
+    let level = |block: &Block| match block {
+        Block::Heading { level, .. } => Some(*level),
+        Block::List { items, .. } => items.iter().filter_map(|item| top_level(item)).min(),
+        Block::Quote(blocks) => top_level(blocks),
+        Block::Paragraph(_) | Block::Rule => None,
+    };
+    blocks.iter().filter_map(level).min()
 }
 
 impl HtmlWriter {
@@ -60,9 +76,13 @@ impl HtmlWriter {
     fn block(&mut self, block: &Block) {
         match block {
             Block::Paragraph(content) => self.element("p", |this| this.spans(content)),
-            // The subject is the message's heading of the first level.
+            // The subject is the message's heading of the first level, and none is left out below it.
             Block::Heading { level, content } => {
-                let name = ["h2", "h3", "h4"][usize::from(*level).clamp(1, 3) - 1];
+                let name = match level.saturating_sub(self.top_level) {
+                    0 => "h2",
+                    1 => "h3",
+                    _ => "h4",
+                };
                 self.element(name, |this| this.spans(content));
             }
             Block::List { start, items } => {
@@ -169,7 +189,7 @@ mod tests {
         for (block, expected) in [
             (paragraph("a"), "<p>a</p>"),
             (heading(1), "<h2>H</h2>"),
-            (heading(3), "<h4>H</h4>"),
+            (heading(3), "<h2>H</h2>"),
             (Block::Rule, "<hr>"),
             (Block::Quote(vec![paragraph("a"), paragraph("b")]), "<blockquote><p>a</p>\n<p>b</p></blockquote>"),
             (list(None, vec![vec![paragraph("a")], vec![]]), "<ul><li>a</li><li></li></ul>"),
@@ -181,6 +201,17 @@ mod tests {
         ] {
             assert_eq!(of(vec![block]), expected);
         }
+    }
+
+    #[test]
+    fn headings_begin_below_the_subject_whatever_their_level() {
+        let heading = |level| Block::Heading { level, content: vec![] };
+        for (levels, expected) in [([1, 2, 3], "234"), ([2, 3, 2], "232"), ([3, 3, 1], "442")] {
+            let written = of(levels.map(heading).to_vec());
+            assert_eq!(written.split("<h").filter_map(|part| part.chars().next()).collect::<String>(), expected);
+        }
+        let quoted = Block::Quote(vec![Block::List { start: None, items: vec![vec![heading(2)]] }]);
+        assert!(of(vec![heading(3), quoted]).starts_with("<h3>"));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use data_encoding::HEXLOWER;
 use domain::OfferId;
-use lettre::message::MultiPart;
-use lettre::message::header::MessageId;
+use lettre::message::header::{ContentTransferEncoding, ContentType, MessageId};
+use lettre::message::{Body, MultiPart, SinglePart};
 use lettre::{Address, Message};
 use sha2::{Digest, Sha256};
 
@@ -199,9 +199,29 @@ impl EmailDraft<'_> {
             message = message.header(ListId { name, id }).header(FeedbackId(feedback_id));
         }
         let message = message
-            .multipart(MultiPart::alternative_plain_html(with_crlf(&text), with_crlf(&html)))
+            .multipart(
+                MultiPart::alternative()
+                    .singlepart(part(ContentType::TEXT_PLAIN, &text))
+                    .singlepart(part(ContentType::TEXT_HTML, &html)),
+            )
             .map_err(|error| format!("the e-mail cannot be built: {error}"))?;
         Email::new(&message).map_err(|error| error.to_string())
+    }
+}
+
+/// The most octets of a line of a part that is sent as it is. Servers have been seen to break lines of 990.
+const PLAIN_LINE_LIMIT: usize = 900;
+
+/// A part of the message. `lettre` would encode it for any line of more than 76 octets, as HTML has, which makes it longer
+/// and takes longer than laying it out.
+fn part(content_type: ContentType, text: &str) -> SinglePart {
+    let text = with_crlf(text);
+    let is_plain = text.is_ascii() && text.split("\r\n").all(|line| line.len() <= PLAIN_LINE_LIMIT);
+    let part = SinglePart::builder().header(content_type);
+    if is_plain {
+        part.body(Body::dangerous_pre_encoded(text.into_bytes(), ContentTransferEncoding::SevenBit))
+    } else {
+        part.body(text)
     }
 }
 
@@ -226,6 +246,20 @@ mod tests {
         assert_eq!(message_id("a#1", &from), message_id("a#1", &from));
         assert_ne!(message_id("a#1", &from), message_id("a#2", &from));
         assert!(message_id("a#1", &from).ends_with("@bank.example>"));
+    }
+
+    #[test]
+    fn part_is_sent_as_it_is_if_servers_leave_it_so() {
+        for (text, encoding) in [
+            ("Hello\n.\n".to_owned(), "7bit"),
+            (format!("a\n{}\n", "x".repeat(PLAIN_LINE_LIMIT)), "7bit"),
+            (format!("a\n{}y\n", "x".repeat(PLAIN_LINE_LIMIT)), "quoted-printable"),
+            ("Gr\u{fc}\u{df}e und mehr".to_owned(), "quoted-printable"),
+            ("\u{645}\u{631}\u{62d}\u{628}\u{627}".to_owned(), "base64"),
+        ] {
+            let part = String::from_utf8(part(ContentType::TEXT_PLAIN, &text).formatted()).unwrap();
+            assert!(part.contains(&format!("Content-Transfer-Encoding: {encoding}\r\n")), "{part}");
+        }
     }
 
     #[test]
