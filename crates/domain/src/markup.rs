@@ -229,7 +229,7 @@ impl<'p> Builder<'p> {
     }
 
     /// A text, with the addresses in it as links.
-    fn text(&mut self, open: &mut Vec<Open>, text: &str, at: usize) -> Result<(), Stop> {
+    fn text(&mut self, open: &mut [Open], text: &str, at: usize) -> Result<(), Stop> {
         let in_link = open.iter().any(|open| matches!(open, Open::Link(..)));
         if in_link || !text.contains("https://") {
             let filled = self.spans(text)?;

@@ -2,6 +2,8 @@
 //! independent parsers see it: `mail-parser` and Python's `email`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
+mod seen;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,9 +22,9 @@ use fastrand::Rng;
 use futures::FutureExt;
 use language::Language;
 use language::formats::plain_spaces;
-use mail_parser::{HeaderValue, MessageParser};
-use serde::Deserialize;
 use serde_json::{Value, json};
+
+use seen::Seen;
 
 const MESSAGES: u64 = 400;
 
@@ -152,89 +154,6 @@ fn offer(rng: &mut Rng) -> Value {
         }
     }
     offer
-}
-
-/// What arrives.
-#[derive(Debug, Deserialize)]
-struct Seen {
-    subject: String,
-    from: (String, String),
-    to: (String, String),
-    text: String,
-    html: String,
-    /// Name and identifier.
-    list: (String, String),
-    feedback_id: String,
-    auto_submitted: String,
-    content_language: String,
-    /// In lower case, since some readers have spellings of their own.
-    headers: Vec<String>,
-    defects: Vec<String>,
-}
-
-impl Seen {
-    /// By mail-parser.
-    fn of(raw: &[u8]) -> Self {
-        let mail = MessageParser::default().parse(raw).unwrap();
-        let mailbox = |header: Option<&mail_parser::Address<'_>>| {
-            let address = header.unwrap().first().unwrap();
-            (address.name().unwrap_or_default().to_owned(), address.address().unwrap().to_owned())
-        };
-        let text = |name: &str| match mail.header(name) {
-            Some(HeaderValue::Text(text)) => text.to_string(),
-            Some(HeaderValue::ContentType(content)) => content.ctype().to_owned(),
-            other => panic!("{name}: {other:?}"),
-        };
-        Self {
-            subject: mail.subject().unwrap_or_default().to_owned(),
-            from: mailbox(mail.from()),
-            to: mailbox(mail.to()),
-            text: mail.body_text(0).unwrap().into_owned(),
-            html: mail.body_html(0).unwrap().into_owned(),
-            list: mailbox(mail.list_id().as_address()),
-            feedback_id: text("Feedback-ID"),
-            auto_submitted: text("Auto-Submitted"),
-            content_language: text("Content-Language"),
-            headers: mail.headers().iter().map(|header| header.name().to_lowercase()).collect(),
-            defects: Vec::new(),
-        }
-        .with_plain_breaks()
-    }
-
-    /// Lines end in CRLF on the wire. What remains may not have a bare one.
-    fn with_plain_breaks(self) -> Self {
-        let plain = |text: String| text.replace("\r\n", "\n");
-        Self { text: plain(self.text), html: plain(self.html), ..self }
-    }
-}
-
-impl Seen {
-    /// With names without white space. Python keeps that between the encoded words of a name, which RFC 2047, 6.2,
-    /// says to ignore, and shortens any other to one space.
-    fn with_joined_names(self) -> Self {
-        let joined = |(name, address): (String, String)| (name.split_whitespace().collect(), address);
-        Self { from: joined(self.from), to: joined(self.to), list: joined(self.list), ..self }
-    }
-
-    /// Field by field, since the texts are long.
-    fn assert_is(&self, expected: &Self, what: &str) {
-        let lines = |seen: &Self| seen.headers.iter().chain(&seen.defects).cloned().collect::<Vec<_>>();
-        assert_eq!(lines(self), lines(expected), "{what}");
-        let pairs = |seen: &Self| [seen.from.clone(), seen.to.clone(), seen.list.clone()];
-        assert_eq!(pairs(self), pairs(expected), "{what}");
-        for (name, field) in Self::FIELDS {
-            assert_eq!(field(self), field(expected), "{what}: {name}");
-        }
-    }
-
-    const FIELDS: [(&str, fn(&Self) -> &String); 6] = [
-        ("subject", |seen| &seen.subject),
-        ("feedback", |seen| &seen.feedback_id),
-        ("auto-submitted", |seen| &seen.auto_submitted),
-        ("language", |seen| &seen.content_language),
-        ("text", |seen| &seen.text),
-        ("HTML", |seen| &seen.html),
-    ];
 }
 
 /// A composed message, and what should arrive.
