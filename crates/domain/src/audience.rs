@@ -78,16 +78,14 @@ mod tests {
 
     use super::*;
     use crate::channel::Channel;
-    use crate::offer::Posted;
-    use crate::text::Text;
+    use crate::offer::{Posted, tests_policy};
 
     fn offer(body: Value) -> Offer {
-        let default_subject = Text::parse("Save").unwrap();
         let posted = Posted {
             id: "01980000-0000-7000-8000-000000000001".parse().unwrap(),
             at: "2026-06-01T12:00:00Z".parse().unwrap(),
             by: "bank",
-            default_subject: &default_subject,
+            policy: &tests_policy(),
         };
         Offer::parse(body, &posted).unwrap()
     }

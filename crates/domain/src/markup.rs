@@ -60,7 +60,7 @@ pub(crate) fn check(text: &Text, domains: &LinkDomains) -> Result<(), String> {
     let mut builder = Builder::new(&parts, Fill::Check(domains));
     builder.read().map_err(|error| match error {
         Stop::Render(error) => error.to_string(),
-        Stop::Markup { what, at } => format!("{what} at character {}", builder.place(text.source(), at)),
+        Stop::Markup { what, at } => format!("{what} (character {})", builder.place(text.source(), at)),
     })
 }
 
@@ -167,6 +167,10 @@ impl<'p> Builder<'p> {
             Event::Start(_) if open.len() > DEPTH_LIMIT => {
                 return stop("has lists, quotes or emphasis too deep in one another");
             }
+            // Spaces before a block of HTML are text that is in no paragraph, so the block's start is refused.
+            Event::Start(Tag::HtmlBlock) | Event::Html(_) | Event::InlineHtml(_) => {
+                return stop("must not have HTML; write < as &lt; where none is meant");
+            }
             Event::Start(tag) => {
                 let started = self.start(tag, at)?;
                 open.extend(started);
@@ -189,9 +193,6 @@ impl<'p> Builder<'p> {
             }
             Event::SoftBreak | Event::HardBreak => spans(open).push(Span::Break),
             Event::Rule => blocks(open).push(Block::Rule),
-            Event::Html(_) | Event::InlineHtml(_) => {
-                return stop("must not have HTML; write < as &lt; where none is meant");
-            }
             // What only extensions have, which are off.
             Event::End(_)
             | Event::InlineMath(_)
@@ -228,7 +229,7 @@ impl<'p> Builder<'p> {
     }
 
     /// A text, with the addresses in it as links.
-    fn text(&mut self, open: &mut Vec<Open>, text: &str, at: usize) -> Result<(), Stop> {
+    fn text(&mut self, open: &mut [Open], text: &str, at: usize) -> Result<(), Stop> {
         let in_link = open.iter().any(|open| matches!(open, Open::Link(..)));
         if in_link || !text.contains("https://") {
             let filled = self.spans(text)?;
@@ -282,7 +283,7 @@ impl<'p> Builder<'p> {
         match &self.fill {
             Fill::Check(domains) => {
                 link::check(&parts, domains)
-                    .map_err(|detail| Stop::Markup { what: format!("has a link that {detail},"), at })?;
+                    .map_err(|detail| Stop::Markup { what: format!("has a link that {detail}"), at })?;
                 Ok(String::new())
             }
             Fill::Values(values, _) => Ok(link::render(&parts, values)?),

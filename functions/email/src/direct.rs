@@ -60,10 +60,14 @@ impl Request {
         }
     }
 
-    fn email(self, letterhead: &Letterhead, message_id: String) -> Result<Email, String> {
+    fn email(self, letterhead: &Letterhead, default_language: &Language, message_id: String) -> Result<Email, String> {
+        let language = self.language.unwrap_or_else(|| default_language.clone());
         let content = match self.html {
-            Some(html) => Content { subject: self.subject, text: self.content, html },
-            None => letterhead.write(&self.subject, &self.content, self.unsubscribe_url.as_deref())?,
+            Some(html) => Content { subject: self.subject, text: self.content, html, language },
+            None => {
+                let url = self.unsubscribe_url.as_deref();
+                letterhead.write_message(&self.subject, &self.content, &language, url)?
+            }
         };
         EmailDraft {
             from: &self.from,
@@ -72,6 +76,7 @@ impl Request {
             content,
             unsubscribe_url: self.unsubscribe_url,
             message_id,
+            series: None,
         }
         .email()
     }
@@ -113,7 +118,8 @@ where
     app.check_direct(request.recipient.address()).await?;
     let message_id = message_id(&app.worker.deliverer.sources.uuid().to_string(), &request.from);
     let composer = &app.worker.deliverer.composer;
-    let mut email = request.email(composer.letterhead(), message_id).map_err(DirectError::Compose)?;
+    let email = request.email(composer.letterhead(), composer.default_language(), message_id);
+    let mut email = email.map_err(DirectError::Compose)?;
     email.return_path = composer.return_path();
     app.send_direct(&email, deadline).await
 }
@@ -140,8 +146,13 @@ mod tests {
     #[test]
     fn line_breaks_of_any_kind_leave_as_line_breaks() {
         let request = Request::parse(request(("content", "Hi\r.\r\nMAIL FROM:<a@b.example>\rend"))).unwrap();
-        let letterhead = Letterhead { brand_name: "A Bank".into(), postal_address: "1 High Street".into() };
-        let email = request.email(&letterhead, "<1@bank.example>".into()).unwrap();
+        let letterhead = Letterhead {
+            brand_name: "A Bank".into(),
+            postal_address: "1 High Street".into(),
+            logo_url: None,
+            brand_colour: "#1d4fa8".parse().unwrap(),
+        };
+        let email = request.email(&letterhead, &Language::english(), "<1@bank.example>".into()).unwrap();
         let text = String::from_utf8(email.bytes().to_vec()).unwrap();
         assert!(text.contains("Hi\r\n.\r\nMAIL FROM:<a@b.example>\r\nend"), "{text}");
         assert!(!text.replace("\r\n", "").contains(['\r', '\n']));

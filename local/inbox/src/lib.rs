@@ -8,7 +8,7 @@
 //! | the SMTP conversation | `smtp` |
 //! | fault injection | `faults` |
 //! | stored messages | `message` |
-//! | the JSON API; the page | `web`; `page.html` |
+//! | the JSON API; the page | `web`; `page.html`, `page.css`, `page.js` |
 
 pub mod faults;
 pub mod message;
@@ -16,4 +16,4 @@ pub mod smtp;
 pub mod web;
 
 pub use faults::{Fault, Faults};
-pub use message::{Mail, Messages};
+pub use message::{Mail, Messages, Wanted};

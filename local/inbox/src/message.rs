@@ -18,6 +18,9 @@ pub struct Mail {
     pub id: u64,
     /// The sender's address from the `From` header, or else from the envelope.
     pub from: String,
+    /// The sender's decoded name from the `From` header, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_name: Option<String>,
     /// The recipients' addresses from the envelope, which are the real ones.
     pub to: String,
     /// The decoded subject.
@@ -33,6 +36,26 @@ pub struct Mail {
     /// The raw message.
     #[serde(skip)]
     pub raw: Arc<[u8]>,
+}
+
+impl Mail {
+    /// Whether its addresses, the sender's name or the subject contain this lower-case text.
+    fn contains(&self, find: &str) -> bool {
+        let name = self.from_name.as_deref().unwrap_or_default();
+        find.is_empty()
+            || [&self.to, &self.subject, &self.from, name].iter().any(|text| text.to_lowercase().contains(find))
+    }
+}
+
+/// Which messages to list.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// At most so many.
+    pub limit: usize,
+    /// Only messages that arrived before the one with this id.
+    pub before: Option<u64>,
+    /// Only messages whose addresses or subject contain it, in upper or lower case. Empty: all.
+    pub find: String,
 }
 
 /// A raw header.
@@ -69,13 +92,16 @@ impl Messages {
 
     /// All messages, newest first.
     pub fn all(&self) -> Vec<Arc<Mail>> {
-        self.newest(usize::MAX).1
+        self.newest(&Wanted { limit: usize::MAX, before: None, find: String::new() }).1
     }
 
-    /// The total number, and up to `limit` messages, newest first.
-    pub fn newest(&self, limit: usize) -> (usize, Vec<Arc<Mail>>) {
+    /// The number of all stored messages, and those that are wanted, newest first.
+    pub fn newest(&self, Wanted { limit, before, find }: &Wanted) -> (usize, Vec<Arc<Mail>>) {
+        let find = find.to_lowercase();
         let stored = self.lock();
-        (stored.mails.len(), stored.mails.iter().rev().take(limit).cloned().collect())
+        let end = before.map_or(stored.mails.len(), |id| stored.mails.partition_point(|mail| mail.id < id));
+        let found = stored.mails.range(..end).rev().filter(|mail| mail.contains(&find));
+        (stored.mails.len(), found.take(*limit).cloned().collect())
     }
 
     /// The message with this id.
@@ -98,9 +124,7 @@ impl Messages {
 fn read(sender: &str, recipients: &[String], raw: Vec<u8>) -> Mail {
     let parsed = MessageParser::default().parse(&raw);
     let body = |get: fn(&mail_parser::Message<'_>) -> Option<String>| parsed.as_ref().and_then(get).unwrap_or_default();
-    let address = |header: Option<&mail_parser::Address<'_>>| {
-        header.and_then(|header| header.first()).and_then(|addr| addr.address()).map(str::to_owned)
-    };
+    let author = parsed.as_ref().and_then(|mail| mail.from()).and_then(|header| header.first());
     let headers = parsed.as_ref().map(|mail| {
         mail.headers_raw()
             .map(|(name, value)| Header { name: name.to_owned(), value: value.trim().to_owned() })
@@ -108,7 +132,8 @@ fn read(sender: &str, recipients: &[String], raw: Vec<u8>) -> Mail {
     });
     Mail {
         id: 0,
-        from: parsed.as_ref().and_then(|mail| address(mail.from())).unwrap_or_else(|| sender.to_owned()),
+        from: author.and_then(|addr| addr.address()).unwrap_or(sender).to_owned(),
+        from_name: author.and_then(|addr| addr.name()).map(str::to_owned),
         to: recipients.join(", "),
         subject: body(|mail| mail.subject().map(str::to_owned)),
         text: body(|mail| mail.body_text(0).map(std::borrow::Cow::into_owned)),
@@ -116,5 +141,47 @@ fn read(sender: &str, recipients: &[String], raw: Vec<u8>) -> Mail {
         headers: headers.unwrap_or_default(),
         received_at: Timestamp::now(),
         raw: raw.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Messages, Wanted};
+
+    /// Five messages from Café, to `c1@a.example` and so on.
+    fn five() -> Messages {
+        let messages = Messages::default();
+        for n in 1..=5 {
+            let mail = format!("From: =?utf-8?q?Caf=C3=A9?= <offers@bank.example>\r\nSubject: Number {n}\r\n\r\nHello");
+            messages.store("bounces@bank.example", &[format!("c{n}@a.example")], mail.into_bytes());
+        }
+        messages
+    }
+
+    #[test]
+    fn messages_are_paged_through_and_searched_newest_first() {
+        let messages = five();
+        for (limit, before, find, wanted) in [
+            (2, None, "", vec![5, 4]),
+            (2, Some(4), "", vec![3, 2]),
+            (2, Some(2), "", vec![1]),
+            (2, Some(1), "", vec![]),
+            (1, Some(99), "", vec![5]),
+            (0, None, "", vec![]),
+            (9, None, "number 3", vec![3]),
+            (9, None, "C2@A", vec![2]),
+            (2, Some(5), "CAFÉ", vec![4, 3]),
+            (9, None, "Hello", vec![]),
+        ] {
+            let (total, found) = messages.newest(&Wanted { limit, before, find: find.to_owned() });
+            let ids: Vec<_> = found.iter().map(|mail| mail.id).collect();
+            assert_eq!((total, ids), (5, wanted), "{limit} {before:?} {find}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_the_sender_is_decoded() {
+        let mail = five().get(1).unwrap();
+        assert_eq!((mail.from.as_str(), mail.from_name.as_deref()), ("offers@bank.example", Some("Café")));
     }
 }

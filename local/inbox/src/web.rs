@@ -8,14 +8,41 @@ use axum::{Json, Router};
 use serde::Deserialize;
 
 use crate::faults::{self, Fault, Faults};
-use crate::message::Messages;
+use crate::message::{Messages, Wanted};
 
 const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 
+/// The page loads only its own parts, and shows only frames of this server.
+const PAGE_POLICY: [(HeaderName, &str); 3] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
+/// E-mail content is untrusted, even here: it runs no scripts and loads only images, from the message itself or from
+/// this machine. A link that is followed opens a tab, which the sandbox does not restrict.
+const MESSAGE_POLICY: [(HeaderName, &str); 5] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data: http://127.0.0.1:* http://localhost:*; form-action 'none'; sandbox allow-popups allow-popups-to-escape-sandbox",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_DNS_PREFETCH_CONTROL, "off"),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
 /// The page, `/api/messages`, a message's HTML and source, and fault injection: `/api/faults`, `/api/password`.
 pub fn router(messages: Messages, faults: Faults) -> Router {
+    let script = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")];
+    let style = [(header::CONTENT_TYPE, "text/css; charset=utf-8")];
     Router::new()
-        .route("/", get(async || Html(include_str!("page.html"))))
+        .route("/", get(async || (PAGE_POLICY, Html(include_str!("page.html")))))
+        .route("/page.js", get(async move || (script, include_str!("page.js"))))
+        .route("/page.css", get(async move || (style, include_str!("page.css"))))
         .route("/api/messages", get(all).delete(clear))
         // For clients that join the inbox's URL, which ends with a slash, and a path that begins with one.
         .route("//api/messages", get(all).delete(clear))
@@ -44,10 +71,13 @@ async fn set_password(State(faults): State<Faults>, Json(password): Json<Option<
     StatusCode::NO_CONTENT
 }
 
-/// The newest messages: `?limit=` of them, or all. With `?to=`, only those of them whose recipient's address ends with
-/// it. `X-Total-Count` is the number of all stored messages.
-async fn all(State(messages): State<Messages>, Query(Newest { limit, to }): Query<Newest>) -> impl IntoResponse {
-    let (total, mut newest) = messages.newest(limit.unwrap_or(usize::MAX));
+/// The newest messages: `?limit=` of them, or all. With `?before=`, only those that are older than the one with this id;
+/// with `?find=`, only those whose addresses or subject contain it. With `?to=`, only those of the found ones whose
+/// recipient's address ends with it. `X-Total-Count` is the number of all stored messages.
+async fn all(State(messages): State<Messages>, Query(asked): Query<Asked>) -> impl IntoResponse {
+    let Asked { limit, before, find, to } = asked;
+    let wanted = Wanted { limit: limit.unwrap_or(usize::MAX), before, find: find.unwrap_or_default() };
+    let (total, mut newest) = messages.newest(&wanted);
     if let Some(to) = to {
         newest.retain(|mail| mail.to.ends_with(&to));
     }
@@ -55,8 +85,10 @@ async fn all(State(messages): State<Messages>, Query(Newest { limit, to }): Quer
 }
 
 #[derive(Deserialize)]
-struct Newest {
+struct Asked {
     limit: Option<usize>,
+    before: Option<u64>,
+    find: Option<String>,
     to: Option<String>,
 }
 
@@ -66,14 +98,76 @@ async fn clear(State(messages): State<Messages>) -> StatusCode {
 }
 
 async fn html(State(messages): State<Messages>, Path(id): Path<u64>) -> impl IntoResponse {
-    // E-mail content is untrusted, even here: run no scripts and load nothing.
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox";
     let mail = messages.get(id).ok_or(StatusCode::NOT_FOUND)?;
-    Ok::<_, StatusCode>(([(header::CONTENT_SECURITY_POLICY, policy)], Html(mail.html.clone())))
+    Ok::<_, StatusCode>((MESSAGE_POLICY, Html(framed(&mail.html))))
 }
 
 async fn source(State(messages): State<Messages>, Path(id): Path<u64>) -> impl IntoResponse {
     let mail = messages.get(id).ok_or(StatusCode::NOT_FOUND)?;
     let text = String::from_utf8_lossy(&mail.raw).into_owned();
     Ok::<_, StatusCode>(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text))
+}
+
+/// Elements through which Chromium connects to a server although the policy refuses what they load, and others that do
+/// nothing and are allowed in the same places.
+const CONNECTING: [(&str, &str); 3] =
+    [("<link", "<meta"), ("<iframe", "<removed-iframe"), ("<frame", "<removed-frame")];
+
+/// A message as the page frames it. Links open in a new tab: in the frame, the page that they lead to could not be used.
+fn framed(html: &str) -> String {
+    let html = CONNECTING.iter().fold(html.to_owned(), |html, (from, to)| with_elements_renamed(&html, from, to));
+    let lower = html.to_ascii_lowercase();
+    let end_of = |start: usize| lower[start..].find('>').map(|end| start + end + 1);
+    let head = lower.match_indices("<head").map(|(start, _)| start).find(|start| {
+        // Not `<header>`.
+        lower[start + "<head".len()..].starts_with(|next: char| next == '>' || next.is_ascii_whitespace())
+    });
+    // What precedes the document type would change how the whole document is shown.
+    let doctype = lower.trim_start().starts_with("<!doctype").then_some(0);
+    let base_at = head.or(doctype).and_then(end_of).unwrap_or(0);
+
+    let (start, rest) = html.split_at(base_at);
+    format!(r#"{start}<base target="_blank">{rest}"#)
+}
+
+/// Replaces the starts of tags, in upper or lower case.
+fn with_elements_renamed(html: &str, from: &str, to: &str) -> String {
+    let lower = html.to_ascii_lowercase();
+    let mut renamed = String::with_capacity(html.len());
+    let mut done = 0;
+    for (start, _) in lower.match_indices(from) {
+        renamed.push_str(&html[done..start]);
+        renamed.push_str(to);
+        done = start + from.len();
+    }
+    renamed + &html[done..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::framed;
+
+    #[test]
+    fn links_open_in_a_new_tab_and_the_document_type_stays_first() {
+        for (html, wanted) in [
+            (
+                "<!DOCTYPE html><html><HEAD dir=ltr><title>a</title>",
+                "<!DOCTYPE html><html><HEAD dir=ltr>BASE<title>a</title>",
+            ),
+            ("<!doctype html>\n<header>é</header>", "<!doctype html>BASE\n<header>é</header>"),
+            ("<p>İ</p>", "BASE<p>İ</p>"),
+            ("<head", "BASE<head"),
+            ("", "BASE"),
+        ] {
+            assert_eq!(framed(html), wanted.replace("BASE", r#"<base target="_blank">"#), "{html}");
+        }
+    }
+
+    #[test]
+    fn elements_that_would_connect_to_a_server_are_replaced() {
+        let framed =
+            framed("<html><head><Link rel=preconnect href=//a.example></head>é<IFRAME\nsrc=//b.example><frame/>");
+        let wanted = "<meta rel=preconnect href=//a.example></head>é<removed-iframe\nsrc=//b.example><removed-frame/>";
+        assert!(framed.ends_with(wanted), "{framed}");
+    }
 }

@@ -1,1 +1,174 @@
 //! Formatted texts.
+
+use language::{Formats, Language};
+use serde_json::json;
+
+use super::*;
+use crate::Customer;
+
+fn parse(source: &str) -> Result<Text, String> {
+    let text = Text::parse(source).map_err(|error| error.to_string())?;
+    check(&text, &"bank.example".parse().unwrap())?;
+    Ok(text)
+}
+
+fn rendered(source: &str, attributes: serde_json::Value) -> Result<Vec<Block>, RenderError> {
+    let customer = json!({"name": "Asha *B*", "channels": [], "attributes": attributes});
+    let customer = Customer::parse("c-1", customer).unwrap();
+    let formats = Formats::new(&Language::english(), None);
+    render(&parse(source).unwrap(), &Values::new(&customer, &formats), 1_000)
+}
+
+fn blocks(source: &str) -> Vec<Block> {
+    rendered(source, json!({})).unwrap()
+}
+
+fn text(text: &str) -> Span {
+    Span::Text(text.to_owned())
+}
+
+fn paragraph(content: &str) -> Block {
+    Block::Paragraph(vec![text(content)])
+}
+
+/// With neighbouring texts as one.
+fn joined(blocks: Vec<Block>) -> Vec<Block> {
+    blocks
+        .into_iter()
+        .map(|block| match block {
+            Block::Paragraph(content) => Block::Paragraph(content.into_iter().fold(Vec::new(), |mut all, span| {
+                match (all.last_mut(), span) {
+                    (Some(Span::Text(before)), Span::Text(text)) => before.push_str(&text),
+                    (_, span) => all.push(span),
+                }
+                all
+            })),
+            other => other,
+        })
+        .collect()
+}
+
+#[test]
+fn what_commonmark_has_becomes_blocks_and_spans() {
+    let list =
+        |start, items: &[&str]| Block::List { start, items: items.iter().map(|item| vec![paragraph(item)]).collect() };
+    let heading = |level, content| Block::Heading { level, content: vec![text(content)] };
+    for (source, expected) in [
+        ("one\n\n\ntwo", vec![paragraph("one"), paragraph("two")]),
+        ("one\ntwo", vec![Block::Paragraph(vec![text("one"), Span::Break, text("two")])]),
+        ("one  \ntwo", vec![Block::Paragraph(vec![text("one"), Span::Break, text("two")])]),
+        ("# a\n## b\n### c\n#### d", vec![heading(1, "a"), heading(2, "b"), heading(3, "c"), heading(3, "d")]),
+        ("- a\n- b", vec![list(None, &["a", "b"])]),
+        ("3. a\n4. b", vec![list(Some(3), &["a", "b"])]),
+        ("- a\n\n- b", vec![list(None, &["a", "b"])]),
+        ("- a\n  1. b", vec![Block::List { start: None, items: vec![vec![paragraph("a"), list(Some(1), &["b"])]] }]),
+        ("> a", vec![Block::Quote(vec![paragraph("a")])]),
+        ("a\n\n***\n\nb", vec![paragraph("a"), Block::Rule, paragraph("b")]),
+        (
+            "*a* and **b *c***",
+            vec![Block::Paragraph(vec![
+                Span::Emphasis(vec![text("a")]),
+                text(" and "),
+                Span::Strong(vec![text("b "), Span::Emphasis(vec![text("c")])]),
+            ])],
+        ),
+        ("    indented\n    text", vec![Block::Paragraph(vec![text("indented"), Span::Break, text("text")])]),
+        (r"`a` & b &amp; c \* 5 < 6 * 7 * 8 snake_case_x", vec![paragraph("a & b & c * 5 < 6 * 7 * 8 snake_case_x")]),
+        ("| a | b |\n|---|---|", vec![Block::Paragraph(vec![text("| a | b |"), Span::Break, text("|---|---|")])]),
+    ] {
+        assert_eq!(joined(blocks(source)), expected, "{source:?}");
+    }
+}
+
+#[test]
+fn links_and_bare_addresses_become_links() {
+    let link = |url: &str, label: &str| Span::Link { url: url.to_owned(), content: vec![text(label)] };
+    for (source, expected) in [
+        ("[a](https://bank.example/x)", vec![link("https://bank.example/x", "a")]),
+        ("<https://bank.example/x>", vec![link("https://bank.example/x", "https://bank.example/x")]),
+        (
+            "See https://bank.example/x?a=1_2_3, or call.",
+            vec![
+                text("See "),
+                link("https://bank.example/x?a=1_2_3", "https://bank.example/x?a=1_2_3"),
+                text(", or call."),
+            ],
+        ),
+        (
+            "(https://bank.example/?c={{ customer.id }})",
+            vec![text("("), link("https://bank.example/?c=c%2D1", "https://bank.example/?c=c-1"), text(")")],
+        ),
+        (
+            "[{{ customer.id }}](https://bank.example/?c={{ customer.id }})",
+            vec![link("https://bank.example/?c=c%2D1", "c-1")],
+        ),
+        ("http://bank.example and bank.example", vec![text("http://bank.example and bank.example")]),
+    ] {
+        assert_eq!(joined(blocks(source)), [Block::Paragraph(expected)], "{source:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_sent_is_refused_with_its_place() {
+    for (source, what) in [
+        ("a <b>b</b>", "must not have HTML; write < as &lt; where none is meant (character 3)"),
+        ("é {{ customer.name }} <br/>", "must not have HTML; write < as &lt; where none is meant (character 23)"),
+        ("<script>alert(1)</script>", "must not have HTML; write < as &lt; where none is meant (character 1)"),
+        ("<!-- a -->", "must not have HTML"),
+        ("a\n\n  <script>x", "must not have HTML"),
+        ("> a\n>\n>   <div>", "must not have HTML"),
+        ("a\n\n<div>", "must not have HTML; write < as &lt; where none is meant (character 4)"),
+        ("![a](https://bank.example/a.png)", "must not have an image; the field image is for it (character 1)"),
+        ("[a](http://bank.example)", "has a link that must be an https:// URL"),
+        ("[a](javascript:alert(1))", "has a link that must be an https:// URL"),
+        ("[a](/x)", "has a link that must be an https:// URL"),
+        ("<me@bank.example>", "has a link that must be an https:// URL"),
+        ("[a](https://evil.example)", "has a link that must lead to one of the domains"),
+        ("see https://evil.example now", "has a link that must lead to one of the domains"),
+        ("[a](https://bank.example/{{ customer.id }})", "has a link that must have placeholders in the query only"),
+        ("https://{{ customer.id }}.bank.example", "has a link that"),
+        (&">".repeat(40), "has lists, quotes or emphasis too deep in one another (character"),
+        (&("- ".repeat(30) + "a"), "has lists, quotes or emphasis too deep in one another (character"),
+        ("{{ customer.name | upper }}", "has an unknown filter at character 20"),
+    ] {
+        let error = parse(source).unwrap_err();
+        assert!(error.starts_with(what), "{source:?}: {error}");
+    }
+}
+
+#[test]
+fn values_are_never_read_as_formatting() {
+    let value = "**b** <i>x</i> [a](https://evil.example) https://evil.example\n# c\n- d &lt; `e`";
+    let expected = vec![
+        text("**b** <i>x</i> [a](https://evil.example) https://evil.example"),
+        Span::Break,
+        text("# c"),
+        Span::Break,
+        text("- d &lt; `e`"),
+    ];
+    assert_eq!(rendered("{{ customer.x }}", json!({"x": value})).unwrap(), [Block::Paragraph(expected)]);
+    let strong = vec![text("Dear "), Span::Strong(vec![text("Asha *B*")]), text("!")];
+    assert_eq!(blocks("Dear **{{ customer.name }}**!"), [Block::Paragraph(strong)]);
+}
+
+#[test]
+fn formatted_text_has_a_limit_and_shows_something() {
+    let of = |source: &str, x: &str| rendered(source, json!({"x": x}));
+    assert_eq!(of("**{{ customer.x }}**", &"x".repeat(1_001)), Err(RenderError::TooLong { limit: 1_000 }));
+    assert!(of("**{{ customer.x }}**", &"x".repeat(1_000)).is_ok());
+    assert_eq!(of("**{{ customer.x }}**", "\u{3164}"), Err(RenderError::Blank));
+    assert_eq!(of("---", ""), Err(RenderError::Blank));
+}
+
+#[test]
+fn stored_text_that_this_release_refuses_is_not_sent() {
+    let text: Text = serde_json::from_value(json!("a <b>b</b>")).unwrap();
+    let customer = Customer::parse("c-1", json!({"name": "Asha", "channels": []})).unwrap();
+    let formats = Formats::new(&Language::english(), None);
+    let error = render(&text, &Values::new(&customer, &formats), 100).unwrap_err().to_string();
+    assert!(
+        error.starts_with("the text must not have HTML")
+            && error.ends_with("post the offer again with a corrected text"),
+        "{error}"
+    );
+}

@@ -188,5 +188,15 @@ fn parse_rule(string: &str) -> Result<RuleText, String> {
     RuleText::parse(string).map_err(|error| error.to_string())
 }
 
+/// A policy for unit tests.
+#[cfg(test)]
+pub(crate) fn tests_policy() -> Policy {
+    Policy {
+        default_subject: Text::parse("Save Cash On Transactions").expect("it has no brace"),
+        default_language: Language::english(),
+        link_domains: "bank.example".parse().expect("it is a domain"),
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -89,13 +89,29 @@ fn placeholder(offer: &Offer, model: Option<&Customer>) -> Customer {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use delivery::compose::alphabet::SmsAlphabet;
+    use delivery::compose::sms::{DltIds, SmsSettings};
+
     use super::*;
 
     /// As in a stack with the parameters' defaults.
     pub(in crate::preview) fn composer() -> SampleComposer {
         SampleComposer {
-            letterhead: Letterhead { brand_name: "A Bank".into(), postal_address: "1 High Street".into() },
-            sms: SmsComposer::new("A Bank", "Reply STOP to opt out", 2).unwrap(),
+            letterhead: Letterhead {
+                brand_name: "A Bank".into(),
+                postal_address: "1 High Street".into(),
+                logo_url: None,
+                brand_colour: "#1d4fa8".parse().unwrap(),
+            },
+            sms: SmsComposer::new(SmsSettings {
+                brand_name: "A Bank".into(),
+                opt_out: None,
+                segments: 2,
+                alphabet: SmsAlphabet::Gsm,
+                default_language: Language::english(),
+                dlt: DltIds::default(),
+            })
+            .unwrap(),
             default_language: Language::english(),
         }
     }
