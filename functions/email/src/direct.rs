@@ -3,6 +3,7 @@
 use delivery::compose::letterhead::{Content, Letterhead};
 use delivery::compose::mime::{UNSUBSCRIBE_URL_LIMIT, message_id};
 use delivery::{DirectError, Email, EmailDraft, Mailbox, Transport};
+use domain::characters::with_plain_breaks;
 use domain::faults::Faults;
 use domain::fields::{Fields, Lines};
 use domain::offer::{RENDERED_DESCRIPTION_LIMIT, RENDERED_SUBJECT_LIMIT, RENDERED_TERMS_LIMIT};
@@ -21,10 +22,22 @@ struct Request {
     content: String,
     /// The HTML part as it is; `content` is then the text part as it is. Otherwise, `content` is laid out as both.
     html: Option<String>,
+    /// The language of the message. `None`: the stack's default.
     language: Option<Language>,
     unsubscribe_url: Option<String>,
 }
 
+/// The fields of a request.
+const KNOWN: [&str; 8] = [
+    "recipient",
+    "emailFromAddress",
+    "emailReplyToAddress",
+    "subject",
+    "content",
+    "html",
+    "language",
+    "unsubscribeUrl",
+];
 /// Maximum length of HTML, in characters: more than that of the longest offer. Lambda passes 6 MB.
 const HTML_LIMIT: usize = 1_000_000;
 /// Maximum length of a text that is not laid out, in characters: description, terms and all that is around them.
@@ -82,26 +95,18 @@ impl Request {
     }
 }
 
-const KNOWN: [&str; 8] = [
-    "recipient",
-    "emailFromAddress",
-    "emailReplyToAddress",
-    "subject",
-    "content",
-    "html",
-    "language",
-    "unsubscribeUrl",
-];
-
-/// Reads HTML, which may have any characters: in its message, all of them are encoded.
+/// Reads HTML, which may have characters that texts may not: layouts use invisible ones.
 fn parse_html(html: &str) -> Result<String, String> {
+    let html = with_plain_breaks(html);
     let length = html.chars().count();
     if html.trim().is_empty() {
         Err("must not be empty".to_owned())
     } else if length > HTML_LIMIT {
         Err(format!("must have at most {HTML_LIMIT} characters, not {length}"))
+    } else if html.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
+        Err("must not contain a control character".to_owned())
     } else {
-        Ok(html.to_owned())
+        Ok(html.into_owned())
     }
 }
 
@@ -143,17 +148,54 @@ mod tests {
         Request::parse(request(changed)).map(|_| ()).unwrap_err().to_string()
     }
 
-    #[test]
-    fn line_breaks_of_any_kind_leave_as_line_breaks() {
-        let request = Request::parse(request(("content", "Hi\r.\r\nMAIL FROM:<a@b.example>\rend"))).unwrap();
+    /// The e-mail of a request as it is sent.
+    fn sent(request: Value) -> String {
         let letterhead = Letterhead {
             brand_name: "A Bank".into(),
             postal_address: "1 High Street".into(),
             logo_url: None,
             brand_colour: "#1d4fa8".parse().unwrap(),
         };
+        let request = Request::parse(request).unwrap();
         let email = request.email(&letterhead, &Language::english(), "<1@bank.example>".into()).unwrap();
-        let text = String::from_utf8(email.bytes().to_vec()).unwrap();
+        String::from_utf8(email.bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn html_and_its_text_are_sent_as_they_are() {
+        let mut request = request(("content", "The text\n\n-- \nA Bank\n"));
+        let laid_out = sent(request.clone());
+        assert!(laid_out.contains("Content-Language: en\r\n") && laid_out.contains("1 High Street"), "{laid_out}");
+        request["html"] = json!("<p>The\r\ntext\r</p>");
+        request["language"] = json!("pt-pt");
+        let sent = sent(request);
+        assert!(sent.contains("Content-Language: pt-PT\r\n") && !sent.contains("1 High Street"), "{sent}");
+        for part in ["\r\n\r\nThe text\r\n\r\n-- \r\nA Bank\r\n", "\r\n\r\n<p>The\r\ntext\r\n</p>\r\n"] {
+            assert!(sent.contains(part), "{sent}");
+        }
+    }
+
+    #[test]
+    fn html_has_a_limit_and_no_control_characters() {
+        for (html, what) in [
+            ("\u{e9}".repeat(1_000_000), None),
+            ("<p>\u{feff}\u{200c}\t\n</p>".to_owned(), None),
+            ("x".repeat(1_000_001), Some("html must have at most 1000000 characters, not 1000001")),
+            (" \n".to_owned(), Some("html must not be empty")),
+            ("a\0".to_owned(), Some("html must not contain a control character")),
+        ] {
+            let refused = Request::parse(request(("html", &html))).err().map(|faults| faults.to_string());
+            assert_eq!(refused.as_deref().map(|faults| faults.trim_end_matches('.')), what);
+        }
+        let mut long = request(("content", &"\u{e9}".repeat(130_000)));
+        long["html"] = json!("<p>");
+        assert!(Request::parse(long).is_ok());
+        assert!(faults(("language", "klingonisch")).starts_with("language must be a language tag"));
+    }
+
+    #[test]
+    fn line_breaks_of_any_kind_leave_as_line_breaks() {
+        let text = sent(request(("content", "Hi\r.\r\nMAIL FROM:<a@b.example>\rend")));
         assert!(text.contains("Hi\r\n.\r\nMAIL FROM:<a@b.example>\r\nend"), "{text}");
         assert!(!text.replace("\r\n", "").contains(['\r', '\n']));
     }

@@ -105,9 +105,10 @@ pub(crate) async fn preview(
     (view.samples, view.samples_omitted) = fitting(&samples, SIZE_LIMIT.saturating_sub(size(&view)));
     // Last, because a caller retries after an error, and a retry would send the test messages again. From here on, nothing
     // fails, and nothing takes longer than `TEST_TIMEOUT`.
-    view.tests =
-        join_all(recipients.iter().map(|recipient| app.test_sender.send(recipient, messages.get(&recipient.channel()))))
-            .await;
+    view.tests = join_all(
+        recipients.iter().map(|recipient| app.test_sender.send(recipient, messages.get(&recipient.channel()))),
+    )
+    .await;
     tracing::info!(
         offer.code = offer.code,
         customers = count.tally.scan.customers_eligible,

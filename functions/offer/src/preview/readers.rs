@@ -61,9 +61,7 @@ impl Readers {
     }
 
     fn consider_extreme(&mut self, channel: Channel, case: Case, score: usize, customer: &Customer) {
-        let is_first = |(most, found): &(usize, Customer)| {
-            score > *most || score == *most && customer.id < found.id
-        };
+        let is_first = |(most, found): &(usize, Customer)| score > *most || score == *most && customer.id < found.id;
         if score > 0 && self.extreme.get(&(channel, case)).is_none_or(is_first) {
             self.extreme.insert((channel, case), (score, customer.clone()));
         }
@@ -156,9 +154,10 @@ fn texts(own: &Announcement, translation: Option<&Translation>) -> Vec<Text> {
     let alt = own.image.as_ref().map(|image| {
         translation.and_then(|t| t.image.as_ref()).and_then(|image| image.alt.as_ref()).unwrap_or(&image.alt)
     });
-    let url = own.link.as_ref().map(|link| {
-        translation.and_then(|t| t.link.as_ref()).and_then(|link| link.url.as_ref()).unwrap_or(&link.url)
-    });
+    let url = own
+        .link
+        .as_ref()
+        .map(|link| translation.and_then(|t| t.link.as_ref()).and_then(|link| link.url.as_ref()).unwrap_or(&link.url));
     let texts = [
         Some(translated(|t| t.subject.as_ref()).unwrap_or(&own.subject)),
         Some(translated(|t| t.description.as_ref()).unwrap_or(&own.description)),

@@ -24,7 +24,7 @@ pub(super) struct Survey<'o> {
     defaults: Defaults,
     /// From then on, messages are no longer composed: it takes much longer than counting customers, whose number is to be
     /// exact if it can be.
-    compose_until: Instant,
+    pub(super) compose_until: Instant,
 }
 
 impl<'o> Survey<'o> {

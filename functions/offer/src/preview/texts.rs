@@ -9,8 +9,6 @@ use delivery::compose::sms::SmsText;
 use domain::CustomerId;
 use language::Language;
 
-
-
 /// What was seen of the text messages to customers.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
@@ -52,7 +50,8 @@ impl Texts {
         let length = |text: &SmsText| (text.segments, text.text.chars().count());
         let new = length(text);
         // Of messages that are as long, that of the customer with the smallest id.
-        let replaces = |found: &Option<(CustomerId, SmsText)>, is_better: fn(&(usize, usize), &(usize, usize)) -> bool| {
+        let replaces = |found: &Option<(CustomerId, SmsText)>,
+                        is_better: fn(&(usize, usize), &(usize, usize)) -> bool| {
             found.as_ref().is_none_or(|(id, text)| {
                 let old = length(text);
                 is_better(&new, &old) || new == old && customer < id

@@ -182,11 +182,24 @@ pub(super) struct SampleView<'a> {
 #[derive(Serialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
 pub(super) enum MessageView<'a> {
-    Email { subject: &'a str, text: &'a str, html: &'a str },
+    Email {
+        subject: &'a str,
+        text: &'a str,
+        html: &'a str,
+    },
     /// There was no room for its HTML.
-    EmailAsText { subject: &'a str, text: &'a str, html_omitted: bool },
-    Sms { text: &'a str, segments: usize },
-    Failed { error: &'a str },
+    EmailAsText {
+        subject: &'a str,
+        text: &'a str,
+        html_omitted: bool,
+    },
+    Sms {
+        text: &'a str,
+        segments: usize,
+    },
+    Failed {
+        error: &'a str,
+    },
 }
 
 impl<'a> From<&'a Sample> for SampleView<'a> {
@@ -268,4 +281,47 @@ pub(super) struct TestView {
 pub(super) enum TestResult {
     Sent { message_id: Value },
     NotSent { error: String },
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::preview::readers::Readers;
+    use crate::preview::sample::tests::composer;
+    use crate::preview::samples::samples;
+
+    #[test]
+    fn samples_have_html_as_far_as_there_is_room() {
+        let offer = testing::offer(json!({
+            "code": "A", "description": "Say \"hello\" to 5% cashback", "channels": ["email"],
+            "translations": {"de": {}, "fr": {}},
+        }));
+        let samples = samples(&offer, &composer(), &Readers::default());
+        assert_eq!(samples.len(), 3);
+        let sizes = |view: fn(&CaseSample) -> CaseView<'_>| samples.iter().map(view).map(|view| size(&view));
+        let texts: usize = sizes(|sample| CaseView::from(sample).as_text()).sum();
+        let whole: usize = sizes(|sample| sample.into()).sum();
+        for (room, with_html, omitted) in
+            [(whole, 3, 0), (whole - 1, 2, 0), (texts, 0, 0), (texts - 1, 0, 1), (0, 0, 3), (usize::MAX, 3, 0)]
+        {
+            let (views, left_out) = fitting(&samples, room);
+            assert_eq!((views.len(), left_out), (3 - omitted, omitted), "{room}");
+            assert!(views.iter().map(size).sum::<usize>() <= room, "{room}");
+            for (number, view) in views.iter().enumerate() {
+                let view = json!(view);
+                let has_html = number < with_html;
+                assert_eq!((view["html"].is_string(), view["htmlOmitted"] == json!(true)), (has_html, !has_html));
+                assert!(view["text"].is_string() && view["case"] == "typical", "{view}");
+            }
+        }
+    }
+
+    #[test]
+    fn size_is_that_of_a_string_in_json() {
+        let value = json!({"a": "\"\\\n\u{e9}"});
+        let wrapped = serde_json::to_string(&value.to_string()).unwrap();
+        assert_eq!(size(&value), wrapped.len() - 2);
+    }
 }

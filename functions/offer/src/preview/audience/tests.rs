@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use testing::{Clock, Dynamo};
 
 use super::super::sample::tests::composer;
-use super::super::view::AudienceView;
+use super::super::view::{AudienceView, SmsView};
 use super::*;
 use crate::SampleComposer;
 
@@ -192,6 +192,81 @@ async fn a_rule_that_takes_too_long_is_named_as_the_reason() {
     assert!(matches!(error, CountError::OutOfTime(Slow::Rule)), "{error:?}");
     let problem = format!("{:?}", Problem::from(error));
     assert!(problem.contains("rule takes too long") && !problem.contains("store"), "{problem}");
+}
+
+/// Five eligible customers of ten, in two languages. One of the five has no city, and one can be reached by no channel.
+fn mixed() -> (Offer, Vec<Customer>) {
+    let offer = testing::offer(json!({
+        "code": "A", "description": "For {{ customer.city }}", "eligibility": "customer.tier == 'gold'",
+        "translations": {"de": {"description": "{{ customer.city }}!"}},
+    }));
+    let gold = |city| json!({"tier": "gold", "city": city});
+    let both = json!(["email", "sms"]);
+    let mut customers = vec![
+        Customer { locale: Some("de-CH".to_owned()), ..customer("e", &both, &gold(json!("Z\u{fc}rich"))) },
+        Customer { locale: Some("sv".to_owned()), ..customer("d", &both, &gold(json!("\u{15e}\u{131}rnak"))) },
+        customer("c", &both, &gold(json!([]))),
+        Customer { locale: Some("fi".to_owned()), ..customer("b", &json!(["email"]), &gold(json!("Oulu"))) },
+        customer("a", &json!([]), &gold(json!("Lisbon"))),
+    ];
+    customers.extend((0..5).map(|number| customer(&format!("s-{number}"), &both, &json!({"tier": "silver"}))));
+    (offer, customers)
+}
+
+#[tokio::test]
+async fn messages_that_cannot_be_composed_are_counted_with_their_reasons() {
+    let (offer, customers) = mixed();
+    let composer = composer();
+    let page = stream::iter([Ok(CustomersPage { customers, unreadable: 0, next: None })]);
+    let count = count_segments([page], pending(), &survey(&offer, &composer), far()).await.unwrap();
+    let seen = json!(AudienceView::new(&count, &offer));
+    assert_eq!(seen["languages"], json!({"en": 4, "de": 1}));
+    assert_eq!(seen["fallback"], json!({"customers": 2, "locales": {"fi": 1, "sv": 1}, "withoutLocale": 2}));
+    let reasons = json!([{
+        "reason": "description: the customer's city is a list, which cannot be part of a text", "customers": 1,
+    }]);
+    assert_eq!(seen["unwritable"]["email"], json!({"customers": 1, "reasons": reasons, "composed": 4}));
+    assert_eq!(seen["unwritable"]["sms"], json!({"customers": 1, "reasons": reasons, "composed": 3}));
+    let sms = json!(SmsView::new(&count, &offer));
+    assert_eq!((&sms["shortest"]["customer"], &sms["longest"]["customer"]), (&json!("e"), &json!("d")));
+    assert_eq!((&sms["cut"], &sms["ucs2"], &sms["transliterated"]), (&json!(0), &json!(0), &json!(1)));
+}
+
+#[tokio::test]
+async fn counts_of_a_part_are_scaled_alike() {
+    let (offer, customers) = mixed();
+    let composer = composer();
+    let page = CustomersPage { customers, unreadable: 0, next: None };
+    let stalled = stream::iter([Ok(page)]).chain(stream::pending());
+    let count = count_segments([stalled], ready(Ok(1_000)), &survey(&offer, &composer), soon()).await.unwrap();
+    let seen = json!(AudienceView::new(&count, &offer));
+    assert_eq!(seen["languages"], json!({"en": 400, "de": 100}));
+    assert_eq!(seen["fallback"], json!({"customers": 200, "locales": {"fi": 100, "sv": 100}, "withoutLocale": 200}));
+    let sms = &seen["unwritable"]["sms"];
+    assert_eq!(
+        (&sms["customers"], &sms["reasons"][0]["customers"], &sms["composed"]),
+        (&json!(100), &json!(100), &json!(3))
+    );
+    assert_eq!(json!(SmsView::new(&count, &offer))["transliterated"], 100);
+}
+
+#[tokio::test]
+async fn counting_goes_on_when_the_time_for_composing_has_ended() {
+    let (offer, customers) = mixed();
+    let composer = composer();
+    let mut survey = survey(&offer, &composer);
+    let page = |customers| CustomersPage { customers, unreadable: 0, next: None };
+    let mut count = AudienceCount::default();
+    count.add_page(&survey, &page(customers[2..].to_vec()), far()).await;
+    survey.compose_until = Instant::now();
+    count.add_page(&survey, &page(customers[..2].to_vec()), far()).await;
+    let seen = json!(AudienceView::new(&count, &offer));
+    assert_eq!((&seen["customers"], &seen["exact"]), (&json!(5), &json!(true)));
+    assert_eq!(seen["notifications"], json!({"email": 4, "sms": 3}));
+    // Of the three whom SMS reaches, one was composed for, and failed.
+    let sms = &seen["unwritable"]["sms"];
+    assert_eq!((&sms["customers"], &sms["composed"]), (&json!(3), &json!(1)));
+    assert_eq!(json!(SmsView::new(&count, &offer)), json!({"cut": 0, "ucs2": 0, "transliterated": 0}));
 }
 
 /// Items that other software wrote may have any key and any attributes. Each read of a megabyte ends with one of these.

@@ -122,17 +122,17 @@ fn text_messages(draft: &Draft<'_>) -> Vec<Finding> {
         };
         if cut > 0 {
             let detail = format!(
-                "The text message {} is too long and would be cut: shorten the description, or set `sms.cut` to false so \
-                 that it is not sent at all.",
+                "The text message {} is too long and would be cut: shorten the description, raise SmsSegments, or \
+                 set `sms.cut` to false so that it is not sent at all.",
                 to(cut)
             );
             findings.push(Code::SmsCut.of(detail).in_language(language).on(Channel::Sms));
         }
         if ucs2 > 0 {
             let detail = format!(
-                "The text message {} has characters that the GSM alphabet lacks, so that one segment holds 70 characters \
-                 instead of 160: replace letters and signs such as \u{ea}, \u{2013} and emoji where the language permits, or \
-                 keep it short.",
+                "The text message {} has characters that the GSM alphabet lacks, so \
+                 that one segment holds 70 characters instead of 160: replace them where the language permits, or keep the \
+                 text short.",
                 to(ucs2)
             );
             findings.push(Code::SmsUnicode.of(detail).in_language(language).on(Channel::Sms));

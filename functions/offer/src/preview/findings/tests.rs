@@ -75,9 +75,12 @@ fn each_fault_of_an_offer_is_found_and_no_other() {
         (json!({"translations": {"de": translated}}), vec![]),
         (with("preheader", json!(null)), vec!["translationIncomplete de"]),
         (with("subject", json!("JETZT SPAREN, JETZT")), vec!["shouting de"]),
-        (with("description", json!("\u{11f} ".repeat(200))), vec!["smsCut de sms", "smsUnicode de sms"]),
+        (with("description", json!("\u{436} ".repeat(200))), vec!["smsCut de sms", "smsUnicode de sms"]),
         (json!({"description": "word ".repeat(200)}), vec!["smsCut en sms"]),
-        (json!({"description": "5% cashback \u{1f381}, until Friday, for all customers"}), vec!["smsUnicode en sms"]),
+        (
+            json!({"description": "5% \u{43a}\u{435}\u{448}, until Friday, for all customers"}),
+            vec!["smsUnicode en sms"],
+        ),
         (json!({"description": "For {{ customer.city }}"}), vec!["unwritable email", "unwritable sms"]),
         (json!({"description": "For {{ customer.city | default: \"you\" }}"}), vec![]),
         (json!({"validUntil": "2026-06-02T11:00:00Z"}), vec!["expiresSoon"]),
@@ -101,10 +104,12 @@ fn each_fault_of_an_audience_is_found_and_no_other() {
         (vec![json!({"channels": ["email"]})], vec!["noAudience sms"]),
         (vec![json!({"channels": []})], vec!["noAudience email", "noAudience sms"]),
         (vec![json!({"name": "x".repeat(200)})], vec!["smsCut en sms"]),
-        (vec![json!({}), json!({"name": "\u{15e}eyma"})], vec!["smsUnicode en sms"]),
+        // In the GSM alphabet as S.
+        (vec![json!({"name": "\u{15e}eyma"})], vec![]),
+        (vec![json!({}), json!({"name": "\u{634}\u{64a}\u{645}\u{627}\u{621}"})], vec!["smsUnicode en sms"]),
     ] {
-        let mut description = "Dear {{ customer.name }}, ".to_owned();
-        description.push_str(&"word ".repeat(40));
+        let mut description = "Dear {{ customer.name }}, {{ customer.name }}, ".to_owned();
+        description.push_str(&"word ".repeat(3));
         let found = found(&offer(&json!({"description": description.trim_end()})), &customers);
         assert_eq!(found.iter().map(named).collect::<Vec<_>>(), expected, "{customers:?}");
     }

@@ -10,7 +10,7 @@ use crate::preview::sample::Message;
 /// How much of a subject mail programs show in their lists, in characters.
 const SUBJECT_SHOWN: usize = 60;
 /// A description with an image that has fewer characters leaves what it says to the image.
-const SHORT_DESCRIPTION: usize = 40;
+const SHORT_DESCRIPTION: usize = 25;
 /// So many capital letters are no abbreviation.
 const CAPITALS: usize = 8;
 
