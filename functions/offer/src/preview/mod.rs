@@ -16,6 +16,8 @@
 //! | how test messages are sent | [`test_send`] |
 //! | the JSON | [`view`] |
 
+#[cfg(test)]
+mod bench_tmp;
 mod audience;
 mod findings;
 mod languages;
