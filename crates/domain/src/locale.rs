@@ -5,9 +5,6 @@ use std::borrow::Cow;
 use icu_locale_core::Locale;
 use jiff::tz::TimeZone;
 
-/// Maximum length of a language tag, in characters: what the longest registered ones need (RFC 5646, 4.4.1).
-const LOCALE_LIMIT: usize = 35;
-
 /// The canonical form of a language tag (BCP 47): `pt-pt` becomes `pt-PT`, and `en_US`, as many systems write it,
 /// `en-US`.
 ///
@@ -18,7 +15,7 @@ const LOCALE_LIMIT: usize = 35;
 /// What is wrong, to follow the field's name.
 pub fn parse_locale(string: &str) -> Result<String, String> {
     let tag = string.replace('_', "-");
-    let canonical = if tag.len() <= LOCALE_LIMIT { Locale::normalize(&tag).ok() } else { None };
+    let canonical = if tag.len() <= language::tag::LENGTH_LIMIT { Locale::normalize(&tag).ok() } else { None };
     canonical.map(Cow::into_owned).ok_or_else(|| {
         "must be a language tag (BCP 47) such as pt-PT: a language of 2 or 3 letters, then perhaps a script and a region"
             .to_owned()

@@ -34,6 +34,11 @@ const MAX_TOKEN_LENGTH: usize = 256;
 /// Maximum length of a key's name, in bytes.
 const MAX_KEY_NAME_LENGTH: usize = 32;
 
+/// The parameter in a link's query that names the language of its message, and so of its page. Links of messages in the
+/// stack's default language have none. It is not part of the token, so that a release that does not know it accepts the
+/// link.
+pub const LANGUAGE_PARAMETER: &str = "lang";
+
 /// The subscription that an unsubscribe link changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {

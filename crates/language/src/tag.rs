@@ -8,6 +8,9 @@ use icu_locale::{LocaleDirectionality, LocaleExpander};
 use icu_locale_core::{LanguageIdentifier, Locale};
 use serde::{Deserialize, Serialize};
 
+/// Maximum length of a tag, in characters: what the longest registered ones need (RFC 5646, 4.4.1).
+pub const LENGTH_LIMIT: usize = 35;
+
 /// A language: a tag of BCP 47 in its canonical form, such as `pt-PT`. It has no extensions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -42,6 +45,9 @@ impl FromStr for Language {
 
     fn from_str(string: &str) -> Result<Self, InvalidLanguage> {
         let tag = string.replace('_', "-");
+        if tag.len() > LENGTH_LIMIT {
+            return Err(InvalidLanguage);
+        }
         let tag = Locale::normalize(&tag).map_err(|_| InvalidLanguage)?;
         let id: LanguageIdentifier = tag.parse().map_err(|_| InvalidLanguage)?;
         if id.language.is_unknown() { Err(InvalidLanguage) } else { Ok(Self(id)) }
@@ -160,7 +166,17 @@ mod tests {
         {
             assert_eq!(language(written).to_string(), canonical);
         }
-        for bad in ["", "und", "x", "english", "en-", "en-u-ca-gregory", "de-x-bank", "pt-PT "] {
+        for bad in [
+            "",
+            "und",
+            "x",
+            "english",
+            "en-",
+            "en-u-ca-gregory",
+            "de-x-bank",
+            "pt-PT ",
+            "de-1901-1996-abcdefg1-abcdefg2-abcdefg3",
+        ] {
             assert_eq!(bad.parse::<Language>(), Err(InvalidLanguage), "{bad}");
         }
     }

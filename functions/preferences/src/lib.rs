@@ -11,11 +11,14 @@
 //! | what the handlers depend on | `app` |
 //! | what GET and POST do | `unsubscribe` |
 //! | how a link is verified | `links` |
-//! | the text, layout and headers of the pages | `page`, `templates/` |
+//! | the layout and headers of the pages | `page`, `templates/` |
+//! | their texts | `crates/language/catalogues/` |
+//! | which language a reader gets | `reader` |
 
 mod app;
 mod links;
 mod page;
+mod reader;
 mod routes;
 mod unsubscribe;
 

@@ -13,7 +13,7 @@ use runtime::keys::RING_AGE;
 /// one may cause a read of the secret.
 const MAX_AGE_FOR_UNKNOWN_KEY: Duration = Duration::from_secs(2);
 /// How long the form on a page works.
-const FORM_LIFETIME: SignedDuration = SignedDuration::from_mins(30);
+pub(crate) const FORM_LIFETIME: SignedDuration = SignedDuration::from_mins(30);
 
 /// A link of ours.
 pub(crate) struct Link {

@@ -1,7 +1,12 @@
 //! Reads the settings, builds the clients, and serves the API.
 
 use preferences::{App, Pages, router};
+use runtime::settings::SettingError;
 use runtime::{Aws, Keys, settings, telemetry};
+
+fn pages() -> Result<Pages, SettingError> {
+    Ok(Pages::new(settings::brand_name()?, settings::default_language()?))
+}
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_http::Error> {
@@ -12,7 +17,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         suppressions: aws.table()?,
         keys: Keys::new(aws.clone(), settings::required("UNSUBSCRIBE_KEYS_SECRET_ARN")?),
         hash_keys: aws.hash_keys()?,
-        pages: Pages::new(settings::started(settings::brand_name())?),
+        pages: settings::started(pages())?,
     };
     lambda_http::run(router(app)).await
 }

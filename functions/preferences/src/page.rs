@@ -5,8 +5,11 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use data_encoding::BASE64;
 use domain::Channel;
+use language::catalogue::PageText;
+use language::{Catalogue, Language, Medium};
 use sha2::{Digest, Sha256};
 
+use crate::links::FORM_LIFETIME;
 use crate::unsubscribe::{ONE_CLICK, SUBSCRIBE};
 
 /// Inlined, so that a page is one response.
@@ -22,7 +25,7 @@ pub(crate) enum Page {
     /// The customer has subscribed again.
     SubscribedAgain(Channel),
     /// The form by which the customer wanted to subscribe again is too old. This is the token of a new one.
-    FormExpired(Channel, String),
+    FormExpired(String),
     /// The link is not valid.
     NotFound,
     /// The keys or the store are unavailable.
@@ -33,6 +36,9 @@ pub(crate) enum Page {
 #[template(path = "page.html")]
 struct Layout<'a> {
     style: &'a str,
+    language: &'a Language,
+    /// `ltr` or `rtl`.
+    direction: &'static str,
     brand_name: &'a str,
     title: String,
     text: String,
@@ -43,34 +49,44 @@ struct Layout<'a> {
 struct Form {
     name: &'static str,
     value: String,
-    button: &'static str,
+    button: String,
     is_quiet: bool,
 }
 
 /// Renders the pages for one brand.
 pub struct Pages {
     brand_name: String,
+    default_language: Language,
     security_policy: HeaderValue,
 }
 
 impl Pages {
-    pub fn new(brand_name: String) -> Self {
+    /// In `default_language` where neither link nor browser name one that has a catalogue.
+    pub fn new(brand_name: String, default_language: Language) -> Self {
         let style = BASE64.encode(&Sha256::digest(STYLE));
         let security_policy = format!(
             "default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
         );
-        Self { brand_name, security_policy: security_policy.parse().expect("the policy is plain ASCII") }
+        Self {
+            brand_name,
+            default_language,
+            security_policy: security_policy.parse().expect("the policy is plain ASCII"),
+        }
     }
 
-    /// The response that shows a page.
-    pub(crate) fn response(&self, page: &Page) -> Response {
+    pub(crate) fn default_language(&self) -> &Language {
+        &self.default_language
+    }
+
+    /// The response that shows a page, in the language of the catalogue.
+    pub(crate) fn response(&self, page: &Page, catalogue: &Catalogue) -> Response {
         let status = match page {
             Page::Subscribed(_) | Page::OptedOut(..) | Page::SubscribedAgain(_) => StatusCode::OK,
-            Page::FormExpired(..) => StatusCode::FORBIDDEN,
+            Page::FormExpired(_) => StatusCode::FORBIDDEN,
             Page::NotFound => StatusCode::NOT_FOUND,
             Page::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         };
-        let html = self.layout(page).render().expect("rendering into memory cannot fail");
+        let html = self.layout(page, catalogue).render().expect("rendering into memory cannot fail");
         let mut response = (status, Html(html)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_SECURITY_POLICY, self.security_policy.clone());
@@ -90,59 +106,49 @@ impl Pages {
         response
     }
 
-    fn layout(&self, page: &Page) -> Layout<'_> {
+    fn layout<'a>(&'a self, page: &Page, catalogue: &'a Catalogue) -> Layout<'a> {
         let brand = &self.brand_name;
-        let (title, text, form) = match page {
-            Page::Subscribed(channel) => (
-                format!("No more offers {}?", by(*channel)),
-                format!(
-                    "Press the button to stop receiving offers from {brand} {}. Nothing else changes.",
-                    by(*channel)
-                ),
-                Some(Form { name: ONE_CLICK.0, value: ONE_CLICK.1.to_owned(), button: "Unsubscribe", is_quiet: false }),
-            ),
-            Page::OptedOut(channel, form_token) => (
-                "You are unsubscribed".to_owned(),
-                format!(
-                    "{brand} will send you no more offers {}. An offer that is already on its way may still arrive.",
-                    by(*channel)
-                ),
-                form_token.clone().map(subscribe_again),
-            ),
-            Page::FormExpired(channel, form_token) => (
-                "Please press the button once more".to_owned(),
-                format!("This page was open for too long. Do you want offers from {brand} {} again?", by(*channel)),
-                Some(subscribe_again(form_token.clone())),
-            ),
-            Page::SubscribedAgain(channel) => (
-                "Welcome back".to_owned(),
-                format!("You are subscribed to offers from {brand} {} again.", by(*channel)),
-                None,
-            ),
-            Page::NotFound => (
-                "This link does not work".to_owned(),
-                "Please open the link at the end of the message again, and make sure that it is complete.".to_owned(),
-                None,
-            ),
-            Page::Unavailable => (
-                "Please try again in a moment".to_owned(),
-                "Sorry, this did not work just now. Nothing has changed.".to_owned(),
-                None,
-            ),
+        let subscribe_again = |token: &String| Form {
+            name: SUBSCRIBE,
+            value: token.clone(),
+            button: catalogue.page_subscribe_button(),
+            is_quiet: true,
         };
-        Layout { style: STYLE, brand_name: brand, title, text, form }
+        let (PageText { title, text }, form) = match page {
+            Page::Subscribed(channel) => {
+                let (name, value) = ONE_CLICK;
+                let button = catalogue.page_unsubscribe_button();
+                let form = Form { name, value: value.to_owned(), button, is_quiet: false };
+                (catalogue.page_subscribed(brand, medium(*channel)), Some(form))
+            }
+            Page::OptedOut(channel, form_token) => {
+                (catalogue.page_opted_out(brand, medium(*channel)), form_token.as_ref().map(subscribe_again))
+            }
+            Page::FormExpired(form_token) => {
+                let minutes = u32::try_from(FORM_LIFETIME.as_mins()).unwrap_or(u32::MAX);
+                (catalogue.page_form_expired(brand, minutes), Some(subscribe_again(form_token)))
+            }
+            Page::SubscribedAgain(channel) => (catalogue.page_subscribed_again(brand, medium(*channel)), None),
+            Page::NotFound => (catalogue.page_not_found(), None),
+            Page::Unavailable => (catalogue.page_unavailable(), None),
+        };
+        let language = catalogue.language();
+        Layout {
+            style: STYLE,
+            language,
+            direction: language.direction().as_str(),
+            brand_name: brand,
+            title,
+            text,
+            form,
+        }
     }
 }
 
-fn subscribe_again(form_token: String) -> Form {
-    Form { name: SUBSCRIBE, value: form_token, button: "Send me offers again", is_quiet: true }
-}
-
-fn by(channel: Channel) -> &'static str {
+fn medium(channel: Channel) -> Medium {
     match channel {
-        // A non-breaking hyphen.
-        Channel::Email => "by e\u{2011}mail",
-        Channel::Sms => "by text message",
+        Channel::Email => Medium::Email,
+        Channel::Sms => Medium::Sms,
     }
 }
 
@@ -152,22 +158,36 @@ mod tests {
 
     #[test]
     fn every_page_forbids_scripts_caching_and_leaks_of_the_link() {
-        let pages = Pages::new("A Bank".to_owned());
+        let pages = Pages::new("A Bank".to_owned(), Language::english());
         for page in [
             Page::Subscribed(Channel::Email),
             Page::OptedOut(Channel::Sms, None),
-            Page::FormExpired(Channel::Email, "k1.token".to_owned()),
+            Page::FormExpired("k1.token".to_owned()),
             Page::SubscribedAgain(Channel::Email),
             Page::NotFound,
             Page::Unavailable,
         ] {
-            let response = pages.response(&page);
+            let response = pages.response(&page, Catalogue::english());
             let headers = response.headers();
             let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
             assert!(policy.starts_with("default-src 'none';"), "{page:?}: {policy}");
             assert_eq!(headers[header::CACHE_CONTROL], "no-store", "{page:?}");
             assert_eq!(headers[header::REFERRER_POLICY], "no-referrer", "{page:?}");
             assert_eq!(headers.contains_key(header::RETRY_AFTER), page == Page::Unavailable, "{page:?}");
+        }
+    }
+
+    #[test]
+    fn page_says_its_language_and_direction() {
+        let pages = Pages::new("A Bank".to_owned(), Language::english());
+        for (tag, root, title) in [
+            ("en", r#"<html lang="en" dir="ltr">"#, "You are unsubscribed"),
+            ("pt-PT", r#"<html lang="pt-PT" dir="ltr">"#, "A subscrição foi cancelada"),
+            ("ar", r#"<html lang="ar" dir="rtl">"#, "تم إلغاء اشتراكك"),
+        ] {
+            let catalogue = Catalogue::of(&tag.parse().unwrap()).unwrap();
+            let html = pages.layout(&Page::OptedOut(Channel::Email, None), catalogue).render().unwrap();
+            assert!(html.contains(root) && html.contains(title), "{html}");
         }
     }
 }

@@ -12,6 +12,7 @@ use store::StoreError;
 use crate::app::App;
 use crate::links::Link;
 use crate::page::Page;
+use crate::reader::Reader;
 
 /// The field of the form by which the page subscribes again. Its value is the form's token.
 pub(crate) const SUBSCRIBE: &str = "subscribe";
@@ -39,16 +40,25 @@ impl Request {
 }
 
 /// Shows whether the customer is subscribed. Changes nothing, because mail scanners follow every link.
-pub(crate) async fn show(State(app): State<Arc<App>>, Path(token): Path<String>) -> Response {
+pub(crate) async fn show(
+    State(app): State<Arc<App>>,
+    Reader(catalogue): Reader,
+    Path(token): Path<String>,
+) -> Response {
     let page = match open(&app, &token).await {
         Ok((link, hash_key)) => current(&app, &link, &hash_key).await.unwrap_or_else(|error| unavailable(&error)),
         Err(page) => page,
     };
-    app.pages.response(&page)
+    app.pages.response(&page, catalogue)
 }
 
 /// Unsubscribes immediately (RFC 8058), or subscribes again if the page's form says so. Idempotent.
-pub(crate) async fn change(State(app): State<Arc<App>>, Path(token): Path<String>, body: Bytes) -> Response {
+pub(crate) async fn change(
+    State(app): State<Arc<App>>,
+    Reader(catalogue): Reader,
+    Path(token): Path<String>,
+    body: Bytes,
+) -> Response {
     let page = match open(&app, &token).await {
         Ok((link, hash_key)) => {
             let changed = match Request::parse(&body) {
@@ -59,7 +69,7 @@ pub(crate) async fn change(State(app): State<Arc<App>>, Path(token): Path<String
         }
         Err(page) => page,
     };
-    app.pages.response(&page)
+    app.pages.response(&page, catalogue)
 }
 
 async fn unsubscribe(app: &App, link: &Link, hash_key: &HashKey) -> Result<Page, StoreError> {
@@ -69,16 +79,15 @@ async fn unsubscribe(app: &App, link: &Link, hash_key: &HashKey) -> Result<Page,
 }
 
 async fn subscribe(app: &App, link: &Link, hash_key: &HashKey, form: &str) -> Result<Page, StoreError> {
-    let Subscription { channel, .. } = link.subscription;
     if !link.showed(form, &app.sources) {
-        return Ok(Page::FormExpired(channel, link.form_token(&app.sources)));
+        return Ok(Page::FormExpired(link.form_token(&app.sources)));
     }
     if !app.suppressions.opt_in(&link.subscription, hash_key, app.sources.now()).await? {
         // The customer opted out elsewhere since the page was shown.
         return current(app, link, hash_key).await;
     }
     log(&link.subscription, true);
-    Ok(Page::SubscribedAgain(channel))
+    Ok(Page::SubscribedAgain(link.subscription.channel))
 }
 
 /// The page for the subscription as it is.
@@ -113,8 +122,8 @@ fn unavailable(error: &StoreError) -> Page {
 }
 
 /// Handles every other path.
-pub(crate) async fn no_such_page(State(app): State<Arc<App>>) -> Response {
-    app.pages.response(&Page::NotFound)
+pub(crate) async fn no_such_page(State(app): State<Arc<App>>, Reader(catalogue): Reader) -> Response {
+    app.pages.response(&Page::NotFound, catalogue)
 }
 
 #[cfg(test)]

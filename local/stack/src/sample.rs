@@ -1,33 +1,40 @@
-//! The first e-mail after `up`: three sample customers, a sample offer, and the e-mail that arrives.
+//! The first e-mail after `up`: sample customers, a sample offer with all that an offer can have, and the e-mail that
+//! arrives.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use client::{Api, Stack};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
 use serde_json::{Value, json};
 
 use crate::progress;
 
 /// Timeout of the sample push.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// Prevents a second `up` from sending the sample again.
-const IDEMPOTENCY_KEY: &str = "offercast-sample-offer";
 
 /// The recipient of the e-mail that is shown.
 const ADDRESS: &str = "asha@example.com";
 
-const OFFER: &str = r#"{"code":"CASHBK","description":"Get 5% cashback on 5000 spent"}"#;
+/// All but how long it is valid.
+const OFFER: &str = include_str!("sample-offer.json");
 
 /// Stores the sample customers, posts the sample offer, and prints an e-mail that arrived.
 pub(crate) async fn show(stack: &Stack, has_inbox: bool) -> Result<()> {
     let api = Api::new(stack);
-    let step = progress::step("Adding three sample customers and posting the sample offer");
+    let step = progress::step("Adding sample customers and posting the sample offer");
     let customers = customers();
     let response = api.call("POST", "/customers", &[], customers.to_string().as_bytes()).await?;
     if response.status != 200 {
         bail!("the API refused the sample customers ({}): {}", response.status, response.text);
     }
-    let response = api.call("POST", "/offers", &[("idempotency-key", IDEMPOTENCY_KEY)], OFFER.as_bytes()).await?;
+    let valid_until = valid_until(Timestamp::now());
+    let mut offer: Value = serde_json::from_str(OFFER).context("the sample offer is not JSON")?;
+    offer["validUntil"] = json!(valid_until);
+    // Prevents a second `up` from sending the sample again.
+    let key = format!("offercast-sample-{valid_until}").replace(':', "-");
+    let response = api.call("POST", "/offers", &[("idempotency-key", &key)], offer.to_string().as_bytes()).await?;
     if response.status != 201 {
         bail!("the API refused the sample offer ({}): {}", response.status, response.text);
     }
@@ -73,14 +80,26 @@ async fn wait_for_completion(api: &Api, offer: &str) -> Result<u64> {
     }
 }
 
+/// The evening of the last day of next month: the same day from Dublin to Delhi.
+fn valid_until(now: Timestamp) -> Timestamp {
+    let today = TimeZone::UTC.to_datetime(now).date();
+    let last_day = today.first_of_month().saturating_add(2.months()).saturating_sub(1.day());
+    let evening = last_day.at(18, 0, 0, 0);
+    TimeZone::UTC.to_timestamp(evening).unwrap_or(now)
+}
+
 fn customers() -> Value {
     json!([
         {"id": "sample-1", "name": "Asha Rao", "email": ADDRESS, "channels": ["email"],
-         "locale": "en-IN", "timeZone": "Asia/Kolkata", "attributes": {"tier": "gold", "monthly_spend": 7200}},
+         "locale": "en-IN", "timeZone": "Asia/Kolkata", "attributes": {"tier": "gold", "monthly_spend": 7200, "cashback_limit": 150}},
         {"id": "sample-2", "name": "Inês Marques", "email": "ines@example.com", "mobile": "+351912345678",
          "channels": ["email", "sms"], "locale": "pt-PT", "timeZone": "Europe/Lisbon",
-         "attributes": {"tier": "platinum", "monthly_spend": 5400.5}},
+         "attributes": {"tier": "platinum", "monthly_spend": 5400.5, "cashback_limit": 200}},
         {"id": "sample-3", "name": "Tom Baker", "email": "tom@example.com", "channels": [],
-         "attributes": {"tier": "basic", "monthly_spend": 300}}
+         "attributes": {"tier": "basic", "monthly_spend": 300}},
+        {"id": "sample-4", "name": "Mei Müller", "email": "mei@example.com", "channels": ["email"],
+         "locale": "de-AT", "timeZone": "Europe/Vienna", "attributes": {"tier": "gold", "monthly_spend": 6100}},
+        {"id": "sample-5", "name": "ليلى حداد", "email": "layla@example.com", "channels": ["email"],
+         "locale": "ar-EG", "timeZone": "Africa/Cairo", "attributes": {"tier": "gold", "monthly_spend": 8300}}
     ])
 }

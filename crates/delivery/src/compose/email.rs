@@ -97,12 +97,14 @@ impl Compose for EmailComposer {
     ) -> Result<Email, String> {
         let address = customer.email.as_ref().ok_or("the customer has no e-mail address")?;
         let subscription = Subscription { customer: customer.id.clone(), channel: Channel::Email, address: *hash };
-        let unsubscribe_url = self.links.to(&subscription, ring);
+        let rendered = offer.render(customer, &self.default_language)?;
+        let language = Some(&rendered.language).filter(|language| **language != self.default_language);
+        let unsubscribe_url = self.links.to(&subscription, ring, language);
         let mut email = EmailDraft {
             from: &self.from,
             reply_to: &self.reply_to,
             to: Mailbox::named(one_line(&customer.name), address.clone()),
-            content: self.letterhead.write_offer(&offer.render(customer, &self.default_language)?, &unsubscribe_url)?,
+            content: self.letterhead.write_offer(&rendered, &unsubscribe_url)?,
             message_id: message_id(&format!("{}#{}", offer.id, customer.id), &self.from),
             unsubscribe_url: Some(unsubscribe_url),
             series: Some(Series {

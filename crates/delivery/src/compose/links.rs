@@ -3,8 +3,9 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use domain::unsubscribe::{KeyRing, Subscription};
+use domain::unsubscribe::{KeyRing, LANGUAGE_PARAMETER, Subscription};
 use futures::future::BoxFuture;
+use language::Language;
 use url::{Host, Url};
 
 use super::mime::UNSUBSCRIBE_URL_LIMIT;
@@ -21,7 +22,9 @@ const PUBLIC_URL_LIMIT: usize = 500;
 /// Length that a token may have, in characters.
 const TOKEN_LIMIT: usize = 300;
 const PATH: &str = "/unsubscribe/";
-const _: () = assert!(PUBLIC_URL_LIMIT + PATH.len() + TOKEN_LIMIT <= UNSUBSCRIBE_URL_LIMIT);
+/// Length that the query with a language may have, in characters.
+const QUERY_LIMIT: usize = 1 + LANGUAGE_PARAMETER.len() + 1 + language::tag::LENGTH_LIMIT;
+const _: () = assert!(PUBLIC_URL_LIMIT + PATH.len() + TOKEN_LIMIT + QUERY_LIMIT <= UNSUBSCRIBE_URL_LIMIT);
 
 /// Why a text cannot be the beginning of links.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,8 +79,13 @@ impl Links {
         Self { base, source }
     }
 
-    pub(super) fn to(&self, subscription: &Subscription, ring: &KeyRing) -> String {
-        format!("{}{PATH}{}", self.base.0, ring.link_token(subscription))
+    /// The link in a message in this language; `None` for the stack's default language.
+    pub(super) fn to(&self, subscription: &Subscription, ring: &KeyRing, language: Option<&Language>) -> String {
+        let link = format!("{}{PATH}{}", self.base.0, ring.link_token(subscription));
+        match language {
+            Some(language) => format!("{link}?{LANGUAGE_PARAMETER}={language}"),
+            None => link,
+        }
     }
 }
 
