@@ -138,6 +138,16 @@ fn logo_is_named_and_stands_in_place_of_the_name() {
 }
 
 #[test]
+fn logo_is_fetched_so_that_nobody_reads_or_changes_it() {
+    let url = |url: &str| url.parse::<LogoUrl>().map(|LogoUrl(url)| url);
+    assert_eq!(url("https://b\u{e4}nk.example/l o.png").unwrap(), "https://xn--bnk-qla.example/l%20o.png");
+    assert!(url("http://127.0.0.1:8025/logo.png").is_ok());
+    for bad in ["", "logo.png", "http://bank.example/logo.png", "data:image/png;base64,AA==", "javascript:alert(1)"] {
+        assert!(url(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn mail_programs_show_the_preheader_or_the_beginning_of_the_text() {
     let hidden = |rendered: &Rendered| {
         let html = written(rendered).html;
