@@ -167,6 +167,10 @@ impl<'p> Builder<'p> {
             Event::Start(_) if open.len() > DEPTH_LIMIT => {
                 return stop("has lists, quotes or emphasis too deep in one another");
             }
+            // Spaces before a block of HTML are text that is in no paragraph, so the block's start is refused.
+            Event::Start(Tag::HtmlBlock) | Event::Html(_) | Event::InlineHtml(_) => {
+                return stop("must not have HTML; write < as &lt; where none is meant");
+            }
             Event::Start(tag) => {
                 let started = self.start(tag, at)?;
                 open.extend(started);
@@ -189,9 +193,6 @@ impl<'p> Builder<'p> {
             }
             Event::SoftBreak | Event::HardBreak => spans(open).push(Span::Break),
             Event::Rule => blocks(open).push(Block::Rule),
-            Event::Html(_) | Event::InlineHtml(_) => {
-                return stop("must not have HTML; write < as &lt; where none is meant");
-            }
             // What only extensions have, which are off.
             Event::End(_)
             | Event::InlineMath(_)
@@ -228,7 +229,7 @@ impl<'p> Builder<'p> {
     }
 
     /// A text, with the addresses in it as links.
-    fn text(&mut self, open: &mut Vec<Open>, text: &str, at: usize) -> Result<(), Stop> {
+    fn text(&mut self, open: &mut [Open], text: &str, at: usize) -> Result<(), Stop> {
         let in_link = open.iter().any(|open| matches!(open, Open::Link(..)));
         if in_link || !text.contains("https://") {
             let filled = self.spans(text)?;

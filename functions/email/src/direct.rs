@@ -6,6 +6,7 @@ use delivery::{DirectError, Email, EmailDraft, Mailbox, Transport};
 use domain::faults::Faults;
 use domain::fields::{Fields, Lines};
 use domain::offer::{RENDERED_DESCRIPTION_LIMIT, RENDERED_SUBJECT_LIMIT};
+use language::Language;
 use runtime::Deadline;
 use serde_json::Value;
 use url::Url;
@@ -49,14 +50,17 @@ impl Request {
         }
     }
 
-    fn email(self, letterhead: &Letterhead, message_id: String) -> Result<Email, String> {
+    fn email(self, letterhead: &Letterhead, language: &Language, message_id: String) -> Result<Email, String> {
+        let url = self.unsubscribe_url.as_deref();
+        let content = letterhead.write_message(&self.subject, &self.content, language, url)?;
         EmailDraft {
             from: &self.from,
             reply_to: &self.reply_to,
             to: self.recipient,
-            content: letterhead.write(&self.subject, &self.content, self.unsubscribe_url.as_deref())?,
+            content,
             unsubscribe_url: self.unsubscribe_url,
             message_id,
+            series: None,
         }
         .email()
     }
@@ -75,7 +79,8 @@ where
     app.check_direct(request.recipient.address()).await?;
     let message_id = message_id(&app.worker.deliverer.sources.uuid().to_string(), &request.from);
     let composer = &app.worker.deliverer.composer;
-    let mut email = request.email(composer.letterhead(), message_id).map_err(DirectError::Compose)?;
+    let email = request.email(composer.letterhead(), composer.default_language(), message_id);
+    let mut email = email.map_err(DirectError::Compose)?;
     email.return_path = composer.return_path();
     app.send_direct(&email, deadline).await
 }
@@ -102,8 +107,13 @@ mod tests {
     #[test]
     fn line_breaks_of_any_kind_leave_as_line_breaks() {
         let request = Request::parse(request(("content", "Hi\r.\r\nMAIL FROM:<a@b.example>\rend"))).unwrap();
-        let letterhead = Letterhead { brand_name: "A Bank".into(), postal_address: "1 High Street".into() };
-        let email = request.email(&letterhead, "<1@bank.example>".into()).unwrap();
+        let letterhead = Letterhead {
+            brand_name: "A Bank".into(),
+            postal_address: "1 High Street".into(),
+            logo_url: None,
+            brand_colour: "#1d4fa8".parse().unwrap(),
+        };
+        let email = request.email(&letterhead, &Language::english(), "<1@bank.example>".into()).unwrap();
         let text = String::from_utf8(email.bytes().to_vec()).unwrap();
         assert!(text.contains("Hi\r\n.\r\nMAIL FROM:<a@b.example>\r\nend"), "{text}");
         assert!(!text.replace("\r\n", "").contains(['\r', '\n']));

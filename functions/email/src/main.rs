@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use delivery::compose::letterhead::Letterhead;
+use delivery::compose::letterhead::letterhead;
 use delivery::compose::links::{Links, PublicUrl, RingSource};
 use delivery::{EmailComposer, EmailTransport, RateLimited, Transport, Worker, lambda};
 use email::App;
@@ -42,7 +42,6 @@ fn app(aws: &Aws) -> Result<App<EmailTransport>, Error> {
 }
 
 fn composer(aws: &Aws) -> Result<EmailComposer, SettingError> {
-    let letterhead = Letterhead { brand_name: settings::brand_name()?, postal_address: settings::postal_address()? };
     let keys = Arc::new(Keys::new(aws.clone(), settings::required("UNSUBSCRIBE_KEYS_SECRET_ARN")?));
     let ring: RingSource = Box::new(move || {
         let keys = keys.clone();
@@ -52,11 +51,12 @@ fn composer(aws: &Aws) -> Result<EmailComposer, SettingError> {
     let composer = EmailComposer::new(
         settings::parameter("FromAddress")?,
         settings::parameter("ReplyToAddress")?,
-        letterhead,
+        letterhead()?,
         links,
     );
     Ok(composer
         .with_default_language(settings::default_language()?)
+        .with_stack(settings::required("STACK_NAME")?)
         .with_return_path(settings::optional_parameter("ReturnPath")?))
 }
 

@@ -2,7 +2,7 @@
 
 use aws_sdk_lambda::Client;
 use delivery::Mailbox;
-use delivery::compose::letterhead::Letterhead;
+use delivery::compose::letterhead::letterhead;
 use delivery::compose::sms::sms_composer;
 use domain::offer::{Policy, SUBJECT_LIMIT};
 use domain::transport::OptionalTransport;
@@ -39,7 +39,7 @@ fn app(aws: &Aws) -> Result<App, SettingError> {
             ],
         },
         sample_composer: SampleComposer {
-            letterhead: Letterhead { brand_name: settings::brand_name()?, postal_address: settings::postal_address()? },
+            letterhead: letterhead()?,
             sms: sms_composer()?,
             default_language: settings::default_language()?,
         },

@@ -114,8 +114,19 @@ fn refused() -> Vec<(&'static str, Vec<String>)> {
             [&texts(200)[..], &list(&["Hi {name}", "Hi {{ name }}", "{{ customer.a.b }}", "}}", "{% if %}"])].concat(),
         ),
         ("DefaultLanguage", list(&["", "english", "e", "pt_PT", "pt-", "en-GB-oed"])),
-        ("LinkDomains", list(&["https://bank.example", "bank.example;shop.example", "-a.example", "a b", "b\u{e4}nk.example"])),
-        ("LogoUrl", list(&["bank.example/logo.png", "http://bank.example/logo.png", "https://bank.example/a b", "data:image/png,"])),
+        (
+            "LinkDomains",
+            list(&["https://bank.example", "bank.example;shop.example", "-a.example", "a b", "b\u{e4}nk.example"]),
+        ),
+        (
+            "LogoUrl",
+            list(&[
+                "bank.example/logo.png",
+                "http://bank.example/logo.png",
+                "https://bank.example/a b",
+                "data:image/png,",
+            ]),
+        ),
         ("BrandColour", list(&["", "blue", "1f4fa3", "#1f4fa", "#1f4fa3ff", "#1f4fag"])),
         ("PublicUrl", [&list(PUBLIC_URLS)[..], &[format!("https://offers.bank.example/{}", "u".repeat(900))]].concat()),
         ("EmailTransport", list(&["", "sns", "SMTP"])),
@@ -160,7 +171,10 @@ const ACCEPTED: &[(&str, &str)] = &[
     ("BrandName", "Banco Ágil, S.A. 🎁"),
     ("PostalAddress", "Avenida da Liberdade 1, 1250-139 Lisboa"),
     ("DefaultSubject", "For {{ customer.name }}: 5 % more, {{customer.tier}}"),
-    ("DefaultSubject", r#"{{ customer.name | default: "You" }}: {{ customer.spend | money: "EUR" | default: "a lot" }}"#),
+    (
+        "DefaultSubject",
+        r#"{{ customer.name | default: "You" }}: {{ customer.spend | money: "EUR" | default: "a lot" }}"#,
+    ),
     ("DefaultLanguage", "pt-PT"),
     ("DefaultLanguage", "zh-Hant-TW"),
     ("LinkDomains", "bank.example, shop.bank.example,xn--bnk-qla.example"),

@@ -11,7 +11,7 @@ use super::Compose;
 use super::letterhead::{Letterhead, one_line};
 use super::links::Links;
 use super::mailbox::Mailbox;
-use super::mime::{Email, EmailDraft, message_id};
+use super::mime::{Email, EmailDraft, Series, feedback_id, list_id, message_id};
 
 /// Composes offers as e-mail.
 #[derive(Debug)]
@@ -22,18 +22,27 @@ pub struct EmailComposer {
     links: Links,
     return_path: Option<ReturnPath>,
     default_language: Language,
+    stack: String,
 }
 
 impl EmailComposer {
     /// Both mailboxes are the bank's.
     pub fn new(from: Mailbox, reply_to: Mailbox, letterhead: Letterhead, links: Links) -> Self {
-        Self { from, reply_to, letterhead, links, return_path: None, default_language: Language::english() }
+        let (default_language, stack) = (Language::english(), "offercast".to_owned());
+        Self { from, reply_to, letterhead, links, return_path: None, default_language, stack }
     }
 
     /// For offers that do not say their language, and customers whose language an offer lacks. Otherwise English.
     #[must_use]
     pub fn with_default_language(self, default_language: Language) -> Self {
         Self { default_language, ..self }
+    }
+
+    /// With the name of the stack, by which receivers count complaints about its e-mails: letters, digits and `-`.
+    /// Otherwise `offercast`.
+    #[must_use]
+    pub fn with_stack(self, stack: String) -> Self {
+        Self { stack, ..self }
     }
 
     /// With an envelope sender of its own, tagged for each delivery. `None`: the sender of the message.
@@ -50,6 +59,11 @@ impl EmailComposer {
     /// The domain of the sender's address.
     pub fn sender_domain(&self) -> &str {
         self.from.domain()
+    }
+
+    /// The language of e-mails that do not say their own.
+    pub fn default_language(&self) -> &Language {
+        &self.default_language
     }
 
     /// The letterhead of its e-mails.
@@ -93,6 +107,11 @@ impl Compose for EmailComposer {
             content: self.letterhead.write_offer(&rendered, &unsubscribe_url)?,
             message_id: message_id(&format!("{}#{}", offer.id, customer.id), &self.from),
             unsubscribe_url: Some(unsubscribe_url),
+            series: Some(Series {
+                list_name: one_line(&self.letterhead.brand_name),
+                list_id: list_id(&self.from),
+                feedback_id: feedback_id(offer.id, &self.stack),
+            }),
         }
         .email()?;
         let return_path = self.return_path.as_ref().map(|path| path.tagged(ring, offer.id, &customer.id).parse());
@@ -128,7 +147,12 @@ mod tests {
         EmailComposer::new(
             "Offers <offers@bank.example>".parse().unwrap(),
             "service@bank.example".parse().unwrap(),
-            Letterhead { brand_name: "A <Bank>".into(), postal_address: "1 High Street".into() },
+            Letterhead {
+                brand_name: "A <Bank>".into(),
+                postal_address: "1 High Street".into(),
+                logo_url: None,
+                brand_colour: "#1d4fa8".parse().unwrap(),
+            },
             Links::new("https://offers.bank.example/v1/".parse().unwrap(), keys()),
         )
     }
@@ -182,9 +206,9 @@ mod tests {
     #[test]
     fn any_name_and_text_make_a_well_formed_message() {
         for (name, text) in [
-            ("🎉 Ünï \"quoted\" O'Hara, Jr.", "Grüße 🎉 <script>alert(1)</script> & more"),
+            ("🎉 Ünï \"quoted\" O'Hara, Jr.", "Grüße 🎉 &lt;script>alert(1)&lt;/script> & more"),
             ("شيماء", "عرض خاص لك"),
-            ("Evil <evil@example.net>, c@d.example", "A\r\n.\r\nB\n\n\n.C"),
+            ("Evil <evil@example.net>, c@d.example", "A\r\n.\r\nB\n\n.C"),
             ("x", &"w".repeat(9_999)),
             (&"name ".repeat(39), &"🎉".repeat(2_000)),
         ] {
@@ -197,7 +221,7 @@ mod tests {
             assert_eq!(to, [(name.trim().to_owned(), "asha@example.com".to_owned())], "{name}");
             let body = mail.body_text(0).unwrap();
             let content = body.lines().take_while(|line| *line != "-- ").collect::<Vec<_>>();
-            assert_eq!(content[..content.len() - 1], text.lines().collect::<Vec<_>>());
+            assert_eq!(content[..content.len() - 1], text.replace("&lt;", "<").lines().collect::<Vec<_>>());
             assert!(!mail.body_html(0).unwrap().contains("<script>"));
             // RFC 5322, 2.1.1: no line over 998 bytes. 7-bit, so that every server accepts it.
             assert!(raw.split(|b| *b == b'\n').all(|line| line.len() <= 999), "{name}");
@@ -225,8 +249,12 @@ mod tests {
                 "Subject",
                 "Message-ID",
                 "Date",
+                "Auto-Submitted",
+                "Content-Language",
                 "List-Unsubscribe",
                 "List-Unsubscribe-Post",
+                "List-ID",
+                "Feedback-ID",
                 "MIME-Version",
                 "Content-Type"
             ]

@@ -44,6 +44,27 @@ pub(super) struct ListUnsubscribe(pub(super) String);
 #[derive(Debug, Clone)]
 pub(super) struct ListUnsubscribePost;
 
+/// Which list a message belongs to (RFC 2919): the bank's offers. Mail programs sort by it.
+#[derive(Debug, Clone)]
+pub(super) struct ListId {
+    /// The name that people see.
+    pub(super) name: String,
+    /// Of letters, digits, `-` and dots.
+    pub(super) id: String,
+}
+
+/// What receivers count complaints by (Gmail's Feedback-ID): fields with `:` between them, the sender last.
+#[derive(Debug, Clone)]
+pub(super) struct FeedbackId(pub(super) String);
+
+/// Keeps absence notices and other automatic replies away (RFC 3834, 5).
+#[derive(Debug, Clone)]
+pub(super) struct AutoSubmitted;
+
+/// The language of the message (RFC 3282).
+#[derive(Debug, Clone)]
+pub(super) struct ContentLanguage(pub(super) String);
+
 impl Header for Subject {
     fn name() -> HeaderName {
         HeaderName::new_from_ascii_str("Subject")
@@ -100,6 +121,58 @@ impl Header for ListUnsubscribe {
     }
 }
 
+impl Header for ListId {
+    fn name() -> HeaderName {
+        HeaderName::new_from_ascii_str("List-Id")
+    }
+
+    fn parse(value: &str) -> Result<Self, HeaderError> {
+        let (name, id) = value.rsplit_once('<').unwrap_or(("", value));
+        Ok(Self { name: name.trim().to_owned(), id: id.trim_matches('>').to_owned() })
+    }
+
+    fn display(&self) -> HeaderValue {
+        let encoded = written(Self::name(), |writer| write_named(&self.name, &self.id, writer));
+        HeaderValue::dangerous_new_pre_encoded(Self::name(), self.id.clone(), encoded)
+    }
+}
+
+/// A header whose value is always of ASCII and short.
+macro_rules! token_header {
+    ($kind:ident, $name:literal) => {
+        impl Header for $kind {
+            fn name() -> HeaderName {
+                HeaderName::new_from_ascii_str($name)
+            }
+
+            fn parse(value: &str) -> Result<Self, HeaderError> {
+                Ok(Self(value.to_owned()))
+            }
+
+            fn display(&self) -> HeaderValue {
+                HeaderValue::new(Self::name(), self.0.clone())
+            }
+        }
+    };
+}
+
+token_header!(FeedbackId, "Feedback-ID");
+token_header!(ContentLanguage, "Content-Language");
+
+impl Header for AutoSubmitted {
+    fn name() -> HeaderName {
+        HeaderName::new_from_ascii_str("Auto-Submitted")
+    }
+
+    fn parse(_: &str) -> Result<Self, HeaderError> {
+        Ok(Self)
+    }
+
+    fn display(&self) -> HeaderValue {
+        HeaderValue::new(Self::name(), "auto-generated".to_owned())
+    }
+}
+
 impl Header for ListUnsubscribePost {
     fn name() -> HeaderName {
         HeaderName::new_from_ascii_str("List-Unsubscribe-Post")
@@ -132,9 +205,14 @@ fn write_text(text: &str, writer: &mut EmailWriter<'_>) -> std::fmt::Result {
 }
 
 fn write_mailbox(mailbox: &Mailbox, writer: &mut EmailWriter<'_>) -> std::fmt::Result {
-    let Some(name) = mailbox.name() else {
-        return writer.write_str(mailbox.address());
-    };
+    match mailbox.name() {
+        Some(name) => write_named(name, mailbox.address(), writer),
+        None => writer.write_str(mailbox.address()),
+    }
+}
+
+/// Writes a phrase (RFC 5322, 3.2.5), and what it names in angle brackets.
+fn write_named(name: &str, named: &str, writer: &mut EmailWriter<'_>) -> std::fmt::Result {
     if is_plain(name, is_atom_byte) {
         writer.folding().write_str(name)?;
     } else if is_quotable(name) {
@@ -143,7 +221,7 @@ fn write_mailbox(mailbox: &Mailbox, writer: &mut EmailWriter<'_>) -> std::fmt::R
         rfc2047::encode(name, writer)?;
     }
     writer.space();
-    writer.folding().write_str(&format!("<{}>", mailbox.address()))
+    writer.folding().write_str(&format!("<{named}>"))
 }
 
 /// Whether a text can stand as it is: words of `allowed` characters with single spaces between them, so that it can be

@@ -1,12 +1,16 @@
 //! An e-mail as a MIME message, with its headers.
 
 use data_encoding::HEXLOWER;
-use lettre::message::MultiPart;
-use lettre::message::header::MessageId;
+use domain::OfferId;
+use lettre::message::header::{ContentTransferEncoding, ContentType, MessageId};
+use lettre::message::{Body, MultiPart, SinglePart};
 use lettre::{Address, Message};
 use sha2::{Digest, Sha256};
 
-use super::headers::{From, ListUnsubscribe, ListUnsubscribePost, ReplyTo, Subject, To};
+use super::headers::{
+    AutoSubmitted, ContentLanguage, FeedbackId, From, ListId, ListUnsubscribe, ListUnsubscribePost, ReplyTo, Subject,
+    To,
+};
 use super::letterhead::Content;
 use super::mailbox::Mailbox;
 
@@ -132,6 +136,40 @@ pub struct EmailDraft<'a> {
     /// Where the recipient unsubscribes: a URL of printable ASCII, at most [`UNSUBSCRIBE_URL_LIMIT`] long. `None` for
     /// mail that is not a subscription.
     pub unsubscribe_url: Option<String>,
+    /// What the message is one of many of. `None` for mail to one person.
+    pub series: Option<Series>,
+}
+
+/// The messages that one is sent with, for mail programs that sort them, and receivers that count complaints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Series {
+    /// The name of the list, such as that of the bank.
+    pub list_name: String,
+    /// The list's identifier (RFC 2919): from [`list_id`].
+    pub list_id: String,
+    /// By what receivers count complaints: from [`feedback_id`].
+    pub feedback_id: String,
+}
+
+/// Maximum length of a list's identifier, in octets (RFC 2919, 3).
+const LIST_ID_LIMIT: usize = 255;
+
+/// The identifier of the list of a bank's offers, within its domain (RFC 2919, 2).
+pub fn list_id(from: &Mailbox) -> String {
+    let id = format!("offers.{}", from.domain());
+    if id.len() <= LIST_ID_LIMIT { id } else { from.domain().to_owned() }
+}
+
+/// The length of the sender's part of a Feedback-ID that Gmail takes, in characters.
+const SENDER_ID: std::ops::RangeInclusive<usize> = 5..=15;
+
+/// The Feedback-ID of an offer's messages, `<offer>:<sender>`: Gmail shows a sender which offers are reported as spam
+/// (<https://support.google.com/mail/answer/6254652>). The sender is named after the stack, which has letters, digits and
+/// `-`. Nothing in it says who the customer is.
+pub fn feedback_id(offer: OfferId, stack: &str) -> String {
+    let sender: String = stack.chars().take(*SENDER_ID.end()).collect();
+    let end = if sender.len() < *SENDER_ID.start() { "-offers" } else { "" };
+    format!("{offer}:{sender}{end}")
 }
 
 /// Maximum length of an unsubscribe link, in characters. Its header is one line, since it is not folded.
@@ -144,21 +182,46 @@ impl EmailDraft<'_> {
     /// # Errors
     /// If it cannot be represented as MIME. The text names no address.
     pub fn email(self) -> Result<Email, String> {
-        let Content { subject, text, html } = self.content;
+        let Content { subject, text, html, language } = self.content;
         let mut message = Message::builder()
             .header(From(self.from.clone()))
             .header(ReplyTo(self.reply_to.clone()))
             .header(To(self.to))
             .header(Subject(subject))
             .message_id(Some(self.message_id))
-            .date_now();
+            .date_now()
+            .header(AutoSubmitted)
+            .header(ContentLanguage(language.to_string()));
         if let Some(url) = self.unsubscribe_url {
             message = message.header(ListUnsubscribe(url)).header(ListUnsubscribePost);
         }
+        if let Some(Series { list_name: name, list_id: id, feedback_id }) = self.series {
+            message = message.header(ListId { name, id }).header(FeedbackId(feedback_id));
+        }
         let message = message
-            .multipart(MultiPart::alternative_plain_html(with_crlf(&text), with_crlf(&html)))
+            .multipart(
+                MultiPart::alternative()
+                    .singlepart(part(ContentType::TEXT_PLAIN, &text))
+                    .singlepart(part(ContentType::TEXT_HTML, &html)),
+            )
             .map_err(|error| format!("the e-mail cannot be built: {error}"))?;
         Email::new(&message).map_err(|error| error.to_string())
+    }
+}
+
+/// The most octets of a line of a part that is sent as it is. Servers have been seen to break lines of 990.
+const PLAIN_LINE_LIMIT: usize = 900;
+
+/// A part of the message. `lettre` would encode it for any line of more than 76 octets, as HTML has, which makes it longer
+/// and takes longer than laying it out.
+fn part(content_type: ContentType, text: &str) -> SinglePart {
+    let text = with_crlf(text);
+    let is_plain = text.is_ascii() && text.split("\r\n").all(|line| line.len() <= PLAIN_LINE_LIMIT);
+    let part = SinglePart::builder().header(content_type);
+    if is_plain {
+        part.body(Body::dangerous_pre_encoded(text.into_bytes(), ContentTransferEncoding::SevenBit))
+    } else {
+        part.body(text)
     }
 }
 
@@ -183,6 +246,43 @@ mod tests {
         assert_eq!(message_id("a#1", &from), message_id("a#1", &from));
         assert_ne!(message_id("a#1", &from), message_id("a#2", &from));
         assert!(message_id("a#1", &from).ends_with("@bank.example>"));
+    }
+
+    #[test]
+    fn part_is_sent_as_it_is_if_servers_leave_it_so() {
+        for (text, encoding) in [
+            ("Hello\n.\n".to_owned(), "7bit"),
+            (format!("a\n{}\n", "x".repeat(PLAIN_LINE_LIMIT)), "7bit"),
+            (format!("a\n{}y\n", "x".repeat(PLAIN_LINE_LIMIT)), "quoted-printable"),
+            ("Gr\u{fc}\u{df}e und mehr".to_owned(), "quoted-printable"),
+            ("\u{645}\u{631}\u{62d}\u{628}\u{627}".to_owned(), "base64"),
+        ] {
+            let part = String::from_utf8(part(ContentType::TEXT_PLAIN, &text).formatted()).unwrap();
+            assert!(part.contains(&format!("Content-Transfer-Encoding: {encoding}\r\n")), "{part}");
+        }
+    }
+
+    #[test]
+    fn list_has_a_name_within_the_senders_domain() {
+        let of = |domain: &str| list_id(&format!("a@{domain}").parse().unwrap());
+        assert_eq!(of("mail.bank.example"), "offers.mail.bank.example");
+        let label = "a".repeat(61);
+        let long = format!("{label}.{label}.{label}.{}.example", "a".repeat(58));
+        assert!(of(&long).len() <= LIST_ID_LIMIT, "{}", of(&long).len());
+    }
+
+    #[test]
+    fn complaints_are_counted_by_offer_and_stack() {
+        let offer: OfferId = testing::OFFER.parse().unwrap();
+        for (stack, sender) in [
+            ("offercast", "offercast"),
+            ("dev", "dev-offers"),
+            ("offercast-production", "offercast-produ"),
+            ("", "-offers"),
+        ] {
+            assert_eq!(feedback_id(offer, stack), format!("{offer}:{sender}"));
+            assert!(SENDER_ID.contains(&sender.len()));
+        }
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! # Layout
 //! | to change | open |
 //! |---|---|
-//! | the text and HTML of an e-mail | [`letterhead`], `templates/offer.html` |
+//! | the layout of an e-mail | [`letterhead`], `templates/offer.html` |
+//! | how its body becomes HTML or plain text | `html`, [`plain_text`] |
+//! | its colours, and which of them are readable | [`colour`] |
 //! | its parts, and what every message must be like on the wire | [`mime`] |
 //! | how its headers are encoded | `headers`, [`mailbox`] |
 //! | the e-mail of an offer | [`email`] |
@@ -15,8 +17,10 @@ use std::future::Future;
 
 use domain::{AddressHash, Channel, Customer, Offer};
 
+pub mod colour;
 pub mod email;
 mod headers;
+mod html;
 pub mod letterhead;
 pub mod links;
 pub mod mailbox;

@@ -115,6 +115,8 @@ fn what_cannot_be_sent_is_refused_with_its_place() {
         ("é {{ customer.name }} <br/>", "must not have HTML; write < as &lt; where none is meant (character 23)"),
         ("<script>alert(1)</script>", "must not have HTML; write < as &lt; where none is meant (character 1)"),
         ("<!-- a -->", "must not have HTML"),
+        ("a\n\n  <script>x", "must not have HTML"),
+        ("> a\n>\n>   <div>", "must not have HTML"),
         ("a\n\n<div>", "must not have HTML; write < as &lt; where none is meant (character 4)"),
         ("![a](https://bank.example/a.png)", "must not have an image; the field image is for it (character 1)"),
         ("[a](http://bank.example)", "has a link that must be an https:// URL"),

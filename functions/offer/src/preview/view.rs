@@ -52,7 +52,7 @@ pub(super) enum MessageView<'a> {
 impl<'a> From<&'a Sample> for SampleView<'a> {
     fn from(sample: &'a Sample) -> Self {
         let message = match &sample.message {
-            Ok(Message::Email { content: Content { subject, text, html }, .. }) => {
+            Ok(Message::Email { content: Content { subject, text, html, .. }, .. }) => {
                 MessageView::Email { subject, text, html }
             }
             Ok(Message::Sms { text }) => MessageView::Sms { text, segments: segments::count(text) },
