@@ -125,7 +125,8 @@ fn every_letter_of_european_languages_has_a_place() {
     let missing: String = ('\u{C0}'..='\u{17F}')
         .chain('\u{1CD}'..='\u{1DC}')
         .chain('\u{1E00}'..='\u{1E99}')
-        .chain('\u{1E9E}'..='\u{1EF9}')
+        .chain('\u{1E9E}'..='\u{1E9E}')
+        .chain('\u{1EA0}'..='\u{1EF9}')
         .filter(|c| c.is_alphabetic() && in_gsm(&c.to_string()).is_none())
         .collect();
     assert_eq!(missing, "");
