@@ -21,7 +21,7 @@ pub use compose::Compose;
 pub use compose::email::EmailComposer;
 pub use compose::mailbox::Mailbox;
 pub use compose::mime::{Email, EmailDraft};
-pub use compose::sms::{SmsComposer, TextMessage};
+pub use compose::sms::{DltIds, SmsComposer, SmsSettings, SmsText, TextMessage};
 pub use lambda::{ChannelFunction, DirectError};
 pub use pipeline::{DeferReason, Deferral, Delivered, Deliverer, RateLimited, SendOneError};
 pub use transport::email::EmailTransport;

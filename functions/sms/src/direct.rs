@@ -1,7 +1,7 @@
 //! One text message on direct invocation: no record and no retry; the response is the result.
 
 use delivery::compose::segments::count;
-use delivery::{DirectError, TextMessage, Transport};
+use delivery::{DirectError, DltIds, TextMessage, Transport};
 use domain::Mobile;
 use domain::faults::Faults;
 use domain::fields::{Fields, Lines};
@@ -21,7 +21,9 @@ fn parse(payload: Value, segments: usize) -> Result<TextMessage, Faults> {
     }
     fields.finish(&["recipient", "content"])?;
     match (recipient, content) {
-        (Some(recipient), Some(text)) => Ok(TextMessage { to: recipient.as_str().to_owned(), text }),
+        (Some(recipient), Some(text)) => {
+            Ok(TextMessage { to: recipient.as_str().to_owned(), text, dlt: DltIds::default() })
+        }
         _ => unreachable!("a missing or invalid required field is a fault, and faults have been returned"),
     }
 }

@@ -11,12 +11,14 @@
 //! | the e-mail of an offer | [`email`] |
 //! | its unsubscribe link | [`links`] |
 //! | the text message of an offer | [`sms`] |
-//! | what a text message costs, and how it is cut to fit | [`segments`] |
+//! | its alphabet, and what replaces characters outside of it | [`alphabet`] |
+//! | what it costs, and how it is cut to fit | [`segments`] |
 
 use std::future::Future;
 
 use domain::{AddressHash, Channel, Customer, Offer};
 
+pub mod alphabet;
 pub mod colour;
 pub mod email;
 mod headers;

@@ -6,69 +6,27 @@
 use domain::characters::is_blank;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// The GSM 7-bit default alphabet (TS 23.038, 6.2.1).
-const GSM: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà";
-/// Its extension table (6.2.1.1): each of these takes two septets.
-const GSM_EXTENSION: &str = "\u{c}^{}\\[~]|€";
-/// Marks a cut. In the GSM alphabet, unlike `…`.
-pub(super) const ELLIPSIS: &str = "...";
-
-/// The encoding of a text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Encoding {
-    Gsm,
-    Ucs2,
-}
-
-impl Encoding {
-    fn of(text: &str) -> Self {
-        if text.chars().all(|c| GSM.contains(c) || GSM_EXTENSION.contains(c)) { Self::Gsm } else { Self::Ucs2 }
-    }
-
-    /// The code units of a character: septets or UTF-16 units.
-    fn units(self, c: char) -> usize {
-        match self {
-            Self::Gsm => 1 + usize::from(GSM_EXTENSION.contains(c)),
-            Self::Ucs2 => c.len_utf16(),
-        }
-    }
-
-    /// The code units that a single message holds.
-    const fn single_limit(self) -> usize {
-        match self {
-            Self::Gsm => 160,
-            Self::Ucs2 => 70,
-        }
-    }
-
-    /// The code units that one segment of several holds.
-    const fn segment_limit(self) -> usize {
-        match self {
-            Self::Gsm => 153,
-            Self::Ucs2 => 67,
-        }
-    }
-}
+use super::alphabet::{Alphabet, ELLIPSIS};
 
 /// The number of segments that a text takes.
 pub fn count(text: &str) -> usize {
-    count_as(Encoding::of(text), text.chars())
+    count_as(Alphabet::of(text), text.chars())
 }
 
-fn count_as(encoding: Encoding, text: impl Iterator<Item = char> + Clone) -> usize {
-    let units = || text.clone().map(|c| encoding.units(c));
-    if units().sum::<usize>() <= encoding.single_limit() {
+fn count_as(alphabet: Alphabet, text: impl Iterator<Item = char> + Clone) -> usize {
+    let units = || text.clone().map(|c| alphabet.units(c));
+    if units().sum::<usize>() <= alphabet.single_limit() {
         return 1;
     }
     // A character of two units is never split across segments, so a segment may end one unit early.
     let (segments, _) = units().fold((1, 0), |(segments, used), units| {
-        if used + units > encoding.segment_limit() { (segments + 1, units) } else { (segments, used + units) }
+        if used + units > alphabet.segment_limit() { (segments + 1, units) } else { (segments, used + units) }
     });
     segments
 }
 
 /// Joins `head`, `body` and `foot`, and cuts the body to fit into `segments`: between two words if that costs less than
-/// half of it, never inside a grapheme. `None` if fewer than `least` characters of a longer body would fit, or only such
+/// half of it, never inside a grapheme or an address. `None` if fewer than `least` characters of a longer body would fit, or only such
 /// as show nothing.
 pub fn fit(head: &str, body: &str, foot: &str, segments: usize, least: usize) -> Option<String> {
     let whole = format!("{head}{body}{foot}");
@@ -76,10 +34,10 @@ pub fn fit(head: &str, body: &str, foot: &str, segments: usize, least: usize) ->
         return Some(whole);
     }
     // The cut text may no longer have the characters that need UCS-2. Then it fits all the more.
-    let encoding = Encoding::of(&whole);
+    let alphabet = Alphabet::of(&whole);
     let fits = |kept: &str| {
         let text = [head, kept, ELLIPSIS, foot].into_iter().flat_map(str::chars);
-        count_as(encoding, text) <= segments
+        count_as(alphabet, text) <= segments
     };
     let ends: Vec<usize> = body.grapheme_indices(true).map(|(at, _)| at).collect();
     // A longer text never takes fewer segments, so a binary search finds the longest that fits.
@@ -92,26 +50,18 @@ pub fn fit(head: &str, body: &str, foot: &str, segments: usize, least: usize) ->
     let last_space = kept.rfind(char::is_whitespace).filter(|_| !body[kept.len()..].starts_with(char::is_whitespace));
     // A script without spaces, or one very long word, is cut inside the word.
     let between_words = last_space.map(|end| &kept[..end]).filter(|words| words.len() * 2 > kept.len());
-    let kept = between_words.filter(|words| is_enough(words) && !is_blank(words)).unwrap_or(kept);
+    let shows_enough = |kept: &&str| is_enough(kept) && !is_blank(kept);
+    let kept = between_words.filter(shows_enough).unwrap_or(kept);
+    let kept = Some(before_address(kept)).filter(shows_enough)?;
     Some(format!("{head}{}{ELLIPSIS}{foot}", kept.trim_end()))
 }
 
-/// Replaces typographic characters by those of the GSM alphabet: one curly quote would more than double the cost of a
-/// text.
-pub fn plain(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            let plain = match c {
-                '\u{2018}' | '\u{2019}' | '\u{201a}' => "'",
-                '\u{201c}' | '\u{201d}' | '\u{201e}' => "\"",
-                '\u{2010}'..='\u{2014}' => "-",
-                '\u{2026}' => ELLIPSIS,
-                '\u{a0}' | '\u{202f}' | '\t' => " ",
-                _ => return vec![c],
-            };
-            plain.chars().collect()
-        })
-        .collect()
+/// The text without an address in its last word: a part of it would lead elsewhere, as might the whole with an ellipsis.
+fn before_address(text: &str) -> &str {
+    let word = text.rfind(char::is_whitespace).map_or(0, |space| space + 1);
+    let Some(scheme_end) = text[word..].find("://").map(|at| word + at) else { return text };
+    let scheme = text[..scheme_end].trim_end_matches(|c: char| c.is_ascii_alphanumeric());
+    scheme.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '(' | '<' | '['))
 }
 
 #[cfg(test)]
@@ -119,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn segments_depend_on_the_encoding() {
+    fn segments_depend_on_the_alphabet() {
         for (text, segments) in [
             (String::new(), 1),
             ("a".repeat(160), 1),
@@ -192,8 +142,23 @@ mod tests {
     }
 
     #[test]
-    fn curly_quote_costs_no_more_than_a_straight_one() {
-        let text = plain("Today’s “5 – 10 %”…\u{a0}now");
-        assert_eq!((text.as_str(), count(&text)), ("Today's \"5 - 10 %\"... now", 1));
+    fn address_is_never_cut() {
+        let address = format!("https://bank.example/{}", "x".repeat(150));
+        for (body, expected) in [
+            (format!("Get 5% at your bank ({address}) now"), Some("Get 5% at your bank...\nSTOP")),
+            (format!("Get 5% at your bank {address}"), Some("Get 5% at your bank...\nSTOP")),
+            (
+                format!("详情请看我们的网页上的说明和条件谢谢你们的来信祝你好{address}"),
+                Some("详情请看我们的网页上的说明和条件谢谢你们的来信祝你好...\nSTOP"),
+            ),
+            (format!("Get 5%: {address}"), None),
+            (address.clone(), None),
+        ] {
+            assert_eq!(fit("", &body, "\nSTOP", 1, 19).as_deref(), expected, "{body}");
+        }
+        // Nor is an ellipsis glued to one.
+        let body = format!("Get five per cent cash back https://bank.example/ {}", "y".repeat(200));
+        let fitted = fit("", &body, "\nSTOP", 1, 19).unwrap();
+        assert!(!fitted.contains("example/..."), "{fitted}");
     }
 }

@@ -1,13 +1,16 @@
 //! The text message of an offer.
 
+use domain::offer::{Rendered, parse_dlt_id};
 use domain::{AddressHash, Channel, Customer, Offer};
-use language::Language;
+use language::{Catalogue, Language};
 use runtime::settings::{self, SettingError};
 
 use super::Compose;
+use super::alphabet::transliteration::in_gsm;
+use super::alphabet::{Alphabet, ELLIPSIS, OutsideGsm, SmsAlphabet, plain};
 use super::letterhead::one_line;
 use super::plain_text::plain_text;
-use super::segments::{ELLIPSIS, count, fit, plain};
+use super::segments::{count, fit};
 
 /// A text message.
 #[derive(Clone, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub struct TextMessage {
     pub to: String,
     /// The text.
     pub text: String,
+    /// For a number in India.
+    pub dlt: DltIds,
 }
 
 /// Without number and text, so that neither reaches a log by accident.
@@ -25,14 +30,57 @@ impl std::fmt::Debug for TextMessage {
     }
 }
 
-/// Composes offers as text messages: brand name, subject, description, opt-out wording.
+/// What operators in India ask of a text message: the ids under which sender and text are registered (DLT: Distributed
+/// Ledger Technology; Telecom Commercial Communications Customer Preference Regulations, 2018).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DltIds {
+    /// The bank's.
+    pub entity: Option<String>,
+    /// The text's.
+    pub template: Option<String>,
+}
+
+/// How text messages are composed.
+#[derive(Debug, Clone)]
+pub struct SmsSettings {
+    /// A text begins with it.
+    pub brand_name: String,
+    /// How to opt out. `None`: what the catalogue of the message's language says.
+    pub opt_out: Option<String>,
+    /// The maximum number of segments of a text.
+    pub segments: usize,
+    pub alphabet: SmsAlphabet,
+    /// The language of offers that do not say their own.
+    pub default_language: Language,
+    /// Of offers that do not say their own.
+    pub dlt: DltIds,
+}
+
+/// A composed text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SmsText {
+    pub text: String,
+    /// How many segments it takes.
+    pub segments: usize,
+    pub alphabet: Alphabet,
+    /// Whether a part of the offer was left out.
+    pub was_cut: bool,
+    /// Whether letters or symbols were replaced, other than typographic quotes, dashes and spaces.
+    pub transliterated: bool,
+}
+
+/// Without the text, so that it does not reach a log by accident.
+impl std::fmt::Debug for SmsText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SmsText").field("segments", &self.segments).finish_non_exhaustive()
+    }
+}
+
+/// Composes offers as text messages: brand name, subject and description; then, on lines of their own that are never cut,
+/// the link's address and how to opt out.
 #[derive(Debug, Clone)]
 pub struct SmsComposer {
-    brand_name: String,
-    /// On a line of its own; never cut.
-    opt_out: String,
-    segments: usize,
-    default_language: Language,
+    settings: SmsSettings,
 }
 
 /// Maximum length of `SmsOptOutText`, in characters (`template.yaml`).
@@ -40,53 +88,228 @@ const OPT_OUT_LIMIT: usize = 60;
 /// The least that must be left for an offer, in characters.
 const LEAST_OFFER: usize = 20;
 
-/// Brand name and opt-out wording leave an offer no room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "leaves no room for an offer: with BrandName, SmsOptOutText and {LEAST_OFFER} characters, a text has {needed} \
-     segments, and SmsSegments allows {allowed}; shorten BrandName or SmsOptOutText, or raise SmsSegments"
-)]
-pub struct NoRoom {
-    needed: usize,
-    allowed: usize,
+/// Settings with which no offer could be composed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnusableSettings {
+    /// Brand name and opt-out line leave an offer no room.
+    #[error(
+        "leaves no room for an offer: with BrandName, the opt-out line and {LEAST_OFFER} characters, a text has {needed} \
+         segments, and SmsSegments allows {allowed}; shorten BrandName or SmsOptOutText, or raise SmsSegments"
+    )]
+    NoRoom { needed: usize, allowed: usize },
+    /// What begins or ends each text would be refused.
+    #[error("{reason}, and SmsAlphabet is refuse")]
+    Refused { parameter: &'static str, reason: String },
+}
+
+impl UnusableSettings {
+    fn parameter(&self) -> &'static str {
+        match self {
+            Self::NoRoom { .. } => "SmsOptOutText",
+            Self::Refused { parameter, .. } => parameter,
+        }
+    }
+}
+
+/// What a text consists of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parts {
+    brand_name: String,
+    subject: String,
+    description: String,
+    /// The link's address: ASCII, and never changed.
+    url: Option<String>,
+    opt_out: String,
+}
+
+impl Parts {
+    fn head(&self) -> String {
+        format!("{}: ", self.brand_name)
+    }
+
+    fn body(&self) -> String {
+        format!("{}\n{}", self.subject, self.description)
+    }
+
+    fn foot(&self) -> String {
+        let url = self.url.as_ref().map(|url| format!("\n{url}")).unwrap_or_default();
+        format!("{url}\n{}", self.opt_out)
+    }
+
+    fn whole(&self) -> String {
+        format!("{}{}{}", self.head(), self.body(), self.foot())
+    }
+
+    fn plain(self) -> Self {
+        Self {
+            brand_name: plain(&self.brand_name),
+            subject: plain(&self.subject),
+            description: plain(&self.description),
+            url: self.url,
+            opt_out: plain(&self.opt_out),
+        }
+    }
+
+    /// In the GSM alphabet, if all of it can be.
+    fn in_gsm(&self) -> Option<Self> {
+        let write = |text: &str| in_gsm(text).map(std::borrow::Cow::into_owned);
+        Some(Self {
+            brand_name: write(&self.brand_name)?,
+            subject: write(&self.subject)?,
+            description: write(&self.description)?,
+            url: self.url.clone(),
+            opt_out: write(&self.opt_out)?,
+        })
+    }
+
+    /// As they are sent, and whether they were transliterated. That never costs a segment more.
+    fn spelled(self, alphabet: SmsAlphabet) -> (Self, bool) {
+        let kept = self.plain();
+        let whole = kept.whole();
+        if alphabet != SmsAlphabet::Gsm || Alphabet::of(&whole) == Alphabet::Gsm {
+            return (kept, false);
+        }
+        match kept.in_gsm().filter(|gsm| count(&gsm.whole()) <= count(&whole)) {
+            Some(gsm) => (gsm, true),
+            None => (kept, false),
+        }
+    }
 }
 
 impl SmsComposer {
-    /// Begins texts with `brand_name`, ends them with `opt_out`, and cuts them to `segments`.
-    ///
     /// # Errors
-    /// If that leaves next to nothing for the offer.
-    pub fn new(brand_name: &str, opt_out: &str, segments: usize) -> Result<Self, NoRoom> {
-        let (brand_name, opt_out) = (plain(brand_name), plain(opt_out));
-        let needed = count(&format!("{brand_name}: {}{ELLIPSIS}\n{opt_out}", "x".repeat(LEAST_OFFER)));
-        if needed > segments {
-            return Err(NoRoom { needed, allowed: segments });
+    /// If the settings leave next to nothing for an offer, or refuse each.
+    pub fn new(settings: SmsSettings) -> Result<Self, UnusableSettings> {
+        let composer = Self { settings };
+        let (settings, language) = (&composer.settings, &composer.settings.default_language);
+        let opt_out = composer.opt_out(language);
+        if settings.alphabet == SmsAlphabet::Refuse {
+            let refused = |parameter, reason| Err(UnusableSettings::Refused { parameter, reason });
+            if let Some(outside) = OutsideGsm::first_in(&settings.brand_name) {
+                return refused("BrandName", outside.to_string());
+            }
+            match OutsideGsm::first_in(&opt_out) {
+                Some(outside) if settings.opt_out.is_some() => return refused("SmsOptOutText", outside.to_string()),
+                Some(outside) => {
+                    return refused(
+                        "SmsOptOutText",
+                        format!("is empty: the line in the language {language} {outside}"),
+                    );
+                }
+                None => {}
+            }
         }
-        Ok(Self { brand_name, opt_out, segments, default_language: Language::english() })
+        let least = Parts {
+            brand_name: settings.brand_name.clone(),
+            subject: "x".repeat(LEAST_OFFER - 2),
+            // One character after the line break.
+            description: format!("x{ELLIPSIS}"),
+            url: None,
+            opt_out,
+        };
+        let needed = count(&least.spelled(settings.alphabet).0.whole());
+        if needed > settings.segments {
+            return Err(UnusableSettings::NoRoom { needed, allowed: settings.segments });
+        }
+        Ok(composer)
     }
 
     /// The maximum number of segments of a message.
     pub fn segments(&self) -> usize {
-        self.segments
+        self.settings.segments
+    }
+
+    fn opt_out(&self, language: &Language) -> String {
+        let catalogue = || Catalogue::of(language).unwrap_or_else(Catalogue::english);
+        self.settings.opt_out.clone().unwrap_or_else(|| catalogue().sms_opt_out())
     }
 
     /// The text for one customer.
     ///
     /// # Errors
-    /// Says why it cannot be composed, without the customer's number or name.
-    pub fn text(&self, offer: &Offer, customer: &Customer) -> Result<String, String> {
-        let rendered = offer.render(customer, &self.default_language)?;
-        let (subject, description) = (&rendered.subject, plain_text(&rendered.description));
-        let (head, foot) = (format!("{}: ", self.brand_name), format!("\n{}", self.opt_out));
-        let body = plain(&format!("{}\n{}", one_line(subject), description));
-        // Whether it needs UCS-2, which leaves less than half of the room, is known only now.
-        fit(&head, &body, &foot, self.segments, LEAST_OFFER).ok_or_else(|| {
+    /// Says why it cannot be composed, without the customer's number or values.
+    pub fn text(&self, offer: &Offer, customer: &Customer) -> Result<SmsText, String> {
+        self.write(offer, &offer.render(customer, &self.settings.default_language)?)
+    }
+
+    /// The text of an offer that is rendered for a customer.
+    ///
+    /// # Errors
+    /// As those of [`text`](Self::text).
+    pub fn write(&self, offer: &Offer, rendered: &Rendered) -> Result<SmsText, String> {
+        let description = plain_text(&rendered.description);
+        let url = rendered.link.as_ref().map(|link| link.url.clone());
+        let opt_out = self.opt_out(&rendered.language);
+        if self.settings.alphabet == SmsAlphabet::Refuse
+            && let Some(refusal) = refusal(offer, rendered, &description, url.as_deref(), &opt_out)
+        {
+            return Err(format!("{refusal}, and SmsAlphabet is refuse"));
+        }
+        let parts = Parts {
+            brand_name: self.settings.brand_name.clone(),
+            subject: one_line(&rendered.subject),
+            description: description.trim_end().to_owned(),
+            url,
+            opt_out,
+        };
+        let (parts, transliterated) = parts.spelled(self.settings.alphabet);
+        let (whole, allowed) = (parts.whole(), self.settings.segments);
+        let needed = count(&whole);
+        if needed <= allowed {
+            let alphabet = Alphabet::of(&whole);
+            return Ok(SmsText { text: whole, segments: needed, alphabet, was_cut: false, transliterated });
+        }
+        if !offer.announcement.sms.cut {
+            return Err(format!(
+                "the text message takes {needed} segments; SmsSegments allows {allowed}, and the offer must not be cut"
+            ));
+        }
+        // Whether it needs UCS-2, which leaves less than half of the room, is known only now; so is the link.
+        let text = fit(&parts.head(), &parts.body(), &parts.foot(), allowed, LEAST_OFFER).ok_or_else(|| {
             format!(
                 "no {LEAST_OFFER} characters of the offer fit into the text message: one that is not in the GSM alphabet \
-                 leaves less than half of the room; shorten BrandName or SmsOptOutText, or raise SmsSegments"
+                 leaves less than half of the room; shorten the link's address, BrandName or SmsOptOutText, or raise \
+                 SmsSegments"
             )
-        })
+        })?;
+        Ok(SmsText { segments: count(&text), alphabet: Alphabet::of(&text), text, was_cut: true, transliterated })
     }
+
+    fn dlt(&self, offer: &Offer) -> DltIds {
+        let (own, stack) = (&offer.announcement.sms, &self.settings.dlt);
+        DltIds {
+            entity: own.dlt_entity_id.as_ref().or(stack.entity.as_ref()).cloned(),
+            template: own.dlt_template_id.as_ref().or(stack.template.as_ref()).cloned(),
+        }
+    }
+}
+
+/// The first part of a text that is not in the GSM alphabet, with the character if it is the offer's own: one of the
+/// customer's name would tell a part of it.
+fn refusal(offer: &Offer, rendered: &Rendered, description: &str, url: Option<&str>, opt_out: &str) -> Option<String> {
+    let announcement = &offer.announcement;
+    let translation = announcement.translations.get(&rendered.language);
+    let (subject, text) =
+        (translation.and_then(|t| t.subject.as_ref()), translation.and_then(|t| t.description.as_ref()));
+    for (field, own, translated, rendered_text) in [
+        ("subject", &announcement.subject, subject, rendered.subject.as_str()),
+        ("description", &announcement.description, text, description),
+    ] {
+        if OutsideGsm::first_in(rendered_text).is_none() {
+            continue;
+        }
+        let field =
+            translated.map_or_else(|| field.to_owned(), |_| format!("translations.{}.{field}", rendered.language));
+        let source = translated.unwrap_or(own).source();
+        return Some(match OutsideGsm::all_in(source).find(|outside| rendered_text.contains(outside.character)) {
+            Some(outside) => format!("{field}: the text {outside}"),
+            None => format!(
+                "{field}: with a value of the customer, the text has a character that is not in the GSM alphabet"
+            ),
+        });
+    }
+    let named = |name: &str, text| OutsideGsm::first_in(text).map(|outside| format!("{name} {outside}"));
+    url.and_then(|url| named("link.url: the address", url)).or_else(|| named("the opt-out line", opt_out))
 }
 
 /// The composer that the template's parameters describe.
@@ -94,9 +317,23 @@ impl SmsComposer {
 /// # Errors
 /// If one of them is missing or invalid, or they leave no room for an offer.
 pub fn sms_composer() -> Result<SmsComposer, SettingError> {
-    let opt_out = settings::line("SmsOptOutText", OPT_OUT_LIMIT)?;
-    SmsComposer::new(&settings::brand_name()?, &opt_out, settings::parameter("SmsSegments")?)
-        .map_err(|error| SettingError::parameter("SmsOptOutText", error))
+    let opt_out = settings::optional_parameter::<String>("SmsOptOutText")?
+        .map(|_| settings::line("SmsOptOutText", OPT_OUT_LIMIT))
+        .transpose()?;
+    let settings = SmsSettings {
+        brand_name: settings::brand_name()?,
+        opt_out,
+        segments: settings::parameter("SmsSegments")?,
+        alphabet: settings::parameter("SmsAlphabet")?,
+        default_language: settings::default_language()?,
+        dlt: DltIds { entity: dlt_id("SmsDltEntityId")?, template: dlt_id("SmsDltTemplateId")? },
+    };
+    SmsComposer::new(settings).map_err(|error| SettingError::parameter(error.parameter(), error))
+}
+
+fn dlt_id(name: &str) -> Result<Option<String>, SettingError> {
+    let id: Option<String> = settings::optional_parameter(name)?;
+    id.map(|id| parse_dlt_id(&id)).transpose().map_err(|error| SettingError::parameter(name, error))
 }
 
 impl Compose for SmsComposer {
@@ -117,108 +354,9 @@ impl Compose for SmsComposer {
 
     fn compose(&self, (): &(), offer: &Offer, customer: &Customer, _: &AddressHash) -> Result<TextMessage, String> {
         let to = self.address(customer).unwrap_or_default().to_owned();
-        Ok(TextMessage { to, text: self.text(offer, customer)? })
+        Ok(TextMessage { to, text: self.text(offer, customer)?.text, dlt: self.dlt(offer) })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use domain::offer::SUBJECT_LIMIT;
-    use serde_json::json;
-
-    use super::*;
-
-    fn text(subject: &str, description: &str, segments: usize) -> Result<String, String> {
-        let composer = SmsComposer::new("A Bank", "Reply STOP to opt out", segments).unwrap();
-        let offer = json!({"code": "X", "subject": subject, "description": description});
-        let customer = json!({"name": "Asha", "mobile": "+351912345678", "channels": ["sms"]});
-        let customer = Customer::parse("c-1", customer).unwrap();
-        composer
-            .compose(&(), &testing::offer(offer), &customer, &testing::address_hash(Channel::Sms, "+351912345678"))
-            .map(|message| {
-                assert_eq!(message.to, "+351912345678");
-                assert!(!format!("{message:?}").contains("351"));
-                message.text
-            })
-    }
-
-    #[test]
-    fn text_has_brand_offer_and_opt_out_wording() {
-        let text = text("Save", "Dear {{ customer.name }}, get 5%", 1).unwrap();
-        assert_eq!(text, "A Bank: Save\nDear Asha, get 5%\nReply STOP to opt out");
-    }
-
-    #[test]
-    fn long_offer_is_cut_but_its_opt_out_wording_is_not() {
-        let text = text("Save", &"Get 5% cashback. ".repeat(40), 2).unwrap();
-        assert!(text.ends_with("...\nReply STOP to opt out"), "{text}");
-        assert_eq!(crate::compose::segments::count(&text), 2);
-    }
-
-    #[test]
-    fn opt_out_wording_must_leave_room_for_an_offer() {
-        for (brand_name, opt_out, segments, has_room) in [
-            ("A Bank", "Reply STOP to opt out", 1, true),
-            ("A Bank", &"x".repeat(60), 1, true),
-            (&"x".repeat(100), &"x".repeat(60), 1, false),
-            (&"x".repeat(100), &"x".repeat(60), 2, true),
-            // One character that is not in the GSM alphabet leaves 70.
-            ("A Bank", "Responda PARE para não receber mais", 1, true),
-            ("A Bank", "Responda PARE para não receber mais ofertas", 1, false),
-            // A typographic apostrophe is replaced.
-            ("A Bank", "Don’t want this? Reply STOP to get no more of these offers", 1, true),
-        ] {
-            let composer = SmsComposer::new(brand_name, opt_out, segments);
-            assert_eq!(composer.is_ok(), has_room, "{brand_name}, {opt_out}, {segments}");
-        }
-        let error = SmsComposer::new("A Bank", &"🎁".repeat(60), 2).unwrap_err().to_string();
-        assert!(
-            error.contains("SmsOptOutText") && error.contains("3 segments") && error.contains("allows 2"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn text_without_anything_of_the_offer_is_not_composed() {
-        let customer = json!({"name": "Asha", "mobile": "+351912345678", "channels": ["sms"]});
-        let customer = Customer::parse("c-1", customer).unwrap();
-        let arabic = "احصل على استرداد نقدي بنسبة خمسة بالمئة على كل مشترياتك هذا الشهر";
-        // A message in UCS-2 holds 70 units. Head, ellipsis and foot take 27 more than the brand name.
-        for (brand, description, kept) in [
-            (23, arabic, Some(23)), // with the ellipsis
-            (24, arabic, None),
-            (60, arabic, None),
-            (60, "Get five per cent cashback on all you spend this month, and on what you saved", Some(20)),
-            (23, "🎁", Some(3)),
-        ] {
-            let composer = SmsComposer::new(&"B".repeat(brand), "Reply STOP to opt out", 1).unwrap();
-            let offer = testing::offer(json!({"code": "X", "subject": "%", "description": description}));
-            let text = composer.text(&offer, &customer);
-            let Some(kept) = kept else {
-                let error = text.unwrap_err();
-                assert!(error.contains("SmsOptOutText") && error.contains("SmsSegments"), "{error}");
-                continue;
-            };
-            let text = text.unwrap();
-            let body = text.strip_suffix("\nReply STOP to opt out").unwrap().strip_prefix(&"B".repeat(brand)).unwrap();
-            assert!(body.strip_prefix(": ").unwrap().chars().count() >= kept, "{text}");
-            assert_eq!(crate::compose::segments::count(&text), 1);
-        }
-    }
-
-    #[test]
-    fn text_message_with_too_long_values_is_not_composed() {
-        let long = "{{ customer.name }}".repeat(SUBJECT_LIMIT / 19);
-        let offer = json!({"code": "X", "subject": long, "description": "A"});
-        let customer = json!({"name": "x".repeat(200), "mobile": "+351912345678", "channels": ["sms"]});
-        let customer = Customer::parse("c-1", customer).unwrap();
-        let composer = SmsComposer::new("A Bank", "STOP", 2).unwrap();
-        let error = composer.text(&testing::offer(offer), &customer).unwrap_err();
-        assert_eq!(error, "subject: with the customer's values, the text has more than 400 characters");
-    }
-
-    #[test]
-    fn missing_attribute_is_an_error_that_names_it() {
-        assert!(text("Save", "{{ customer.city }}", 1).unwrap_err().contains("no city"));
-    }
-}
+mod tests;

@@ -122,20 +122,11 @@ impl Transport for SnsTransport {
         if self.options.check_opt_outs && self.is_opted_out(&message.to).await {
             return Err(SendError::OptedOut("the number opted out of the account's text messages".to_owned()));
         }
-        let attribute = |value: &str| {
+        let mut call = self.client.publish().phone_number(&message.to).message(&message.text);
+        for (name, value) in attributes(&self.options, message) {
             let attribute = MessageAttributeValue::builder().data_type("String").string_value(value);
-            attribute.build().expect("the type is set")
-        };
-        let call = self
-            .client
-            .publish()
-            .phone_number(&message.to)
-            .message(&message.text)
-            .message_attributes("AWS.SNS.SMS.SMSType", attribute(&self.options.message_type));
-        let call = match &self.options.sender_id {
-            Some(sender) => call.message_attributes("AWS.SNS.SMS.SenderID", attribute(sender)),
-            None => call,
-        };
+            call = call.message_attributes(name, attribute.build().expect("the type is set"));
+        }
         if self.sources.now() >= until {
             return Err(SendError::TooLate);
         }
@@ -144,6 +135,22 @@ impl Transport for SnsTransport {
             Err(error) => Err(aws_error::classify_sdk_error(&error, ERRORS)),
         }
     }
+}
+
+/// The attributes of a message (SNS, developer guide, "Publishing to a mobile phone"). The ids of DLT are for India alone,
+/// whose numbers are those that begin with +91.
+fn attributes<'a>(options: &'a SnsOptions, message: &'a TextMessage) -> Vec<(&'static str, &'a str)> {
+    let is_to_india = message.to.starts_with("+91");
+    let dlt = |id: &'a Option<String>| id.as_deref().filter(|_| is_to_india);
+    [
+        ("AWS.SNS.SMS.SMSType", Some(options.message_type.as_str())),
+        ("AWS.SNS.SMS.SenderID", options.sender_id.as_deref()),
+        ("AWS.MM.SMS.EntityId", dlt(&message.dlt.entity)),
+        ("AWS.MM.SMS.TemplateId", dlt(&message.dlt.template)),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name, value?)))
+    .collect()
 }
 
 /// The errors for which SNS has one code, whichever parameter is wrong.
@@ -228,6 +235,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::compose::sms::DltIds;
     use crate::transport::aws_error::tests::{CannedResponse, aws_at, closed_port, respond_once};
 
     fn sns_at(url: &str, check_opt_outs: bool) -> SnsTransport {
@@ -236,7 +244,7 @@ mod tests {
     }
 
     fn message() -> TextMessage {
-        TextMessage { to: "+351912345678".into(), text: "Hello".into() }
+        TextMessage { to: "+351912345678".into(), text: "Hello".into(), dlt: DltIds::default() }
     }
 
     async fn publish(response: Option<CannedResponse<'_>>) -> (Result<Accepted, SendError>, String) {
@@ -256,6 +264,38 @@ mod tests {
         let (sent, request) = publish(Some(CannedResponse { status: 200, kind: "", body })).await;
         assert_eq!(sent.unwrap().message_id, "m-1");
         for part in ["Action=Publish", "PhoneNumber=%2B351912345678", "Message=Hello", "ABank", "Promotional"] {
+            assert!(request.contains(part), "{part} in {request}");
+        }
+    }
+
+    #[tokio::test]
+    async fn ids_of_dlt_are_published_to_numbers_in_india_alone() {
+        let dlt = |entity: Option<&str>, template: Option<&str>| DltIds {
+            entity: entity.map(str::to_owned),
+            template: template.map(str::to_owned),
+        };
+        let options = SnsOptions { message_type: "Promotional".into(), ..SnsOptions::default() };
+        let (entity, template) = (("AWS.MM.SMS.EntityId", "11"), ("AWS.MM.SMS.TemplateId", "22"));
+        for (to, dlt, expected) in [
+            ("+919876543210", dlt(Some("11"), Some("22")), vec![entity, template]),
+            ("+919876543210", dlt(Some("11"), None), vec![entity]),
+            ("+919876543210", dlt(None, Some("22")), vec![template]),
+            ("+919876543210", dlt(None, None), vec![]),
+            ("+9199", dlt(Some("11"), Some("22")), vec![entity, template]),
+            ("+351912345678", dlt(Some("11"), Some("22")), vec![]),
+            ("+12015550191", dlt(Some("11"), Some("22")), vec![]),
+            ("+92912345678", dlt(Some("11"), Some("22")), vec![]),
+        ] {
+            let message = TextMessage { to: to.into(), text: "Hello".into(), dlt };
+            assert_eq!(attributes(&options, &message)[1..], expected, "{to} {:?}", message.dlt);
+        }
+        let message =
+            TextMessage { to: "+919876543210".into(), text: "Hello".into(), dlt: dlt(Some("1101"), Some("2202")) };
+        let body = "<PublishResponse><PublishResult><MessageId>m-1</MessageId></PublishResult></PublishResponse>";
+        let send = async |url: String| sns_at(&url, false).send(&message, Timestamp::MAX).await;
+        let (sent, request) = respond_once(Some(CannedResponse { status: 200, kind: "", body }), send).await;
+        assert_eq!(sent.unwrap().message_id, "m-1");
+        for part in ["AWS.MM.SMS.EntityId", "1101", "AWS.MM.SMS.TemplateId", "2202", "AWS.SNS.SMS.SenderID"] {
             assert!(request.contains(part), "{part} in {request}");
         }
     }

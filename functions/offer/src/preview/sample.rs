@@ -48,7 +48,7 @@ impl SampleComposer {
                 let content = self.letterhead.write_offer(&rendered, PLACEHOLDER_LINK)?;
                 Ok(Message::Email { content, description: plain_text(&rendered.description) })
             }),
-            Channel::Sms => self.sms.text(offer, reader).map(|text| Message::Sms { text }),
+            Channel::Sms => self.sms.text(offer, reader).map(|sms| Message::Sms { text: sms.text }),
         };
         Sample { customer: customer.map(|customer| customer.id.clone()), message }
     }
