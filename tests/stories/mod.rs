@@ -12,6 +12,7 @@ mod frozen_functions;
 mod fuzz;
 mod hash_migration;
 mod killed_functions;
+mod languages;
 mod lost_messages;
 mod offer_for_all;
 mod offers;

@@ -16,6 +16,7 @@ fn parameter_that_cannot_be_used_is_named_when_the_function_starts() {
             ("PostalAddress", "two\nlines"),
             ("SmsOptOutText", &"🎁".repeat(60)),
             ("SmsSegments", "1.5"),
+            ("SmsAlphabet", "GSM"),
             ("EmailTransport", "pigeon"),
             ("FallbackEmailTransport", "pigeon"),
         ],

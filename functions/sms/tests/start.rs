@@ -12,6 +12,9 @@ fn parameter_that_cannot_be_used_is_named_when_the_function_starts() {
             // 60 characters, and 120 of the 134 units that two segments hold.
             ("SmsOptOutText", &"🎁".repeat(60)),
             ("SmsSegments", "1.5"),
+            ("SmsAlphabet", "GSM"),
+            ("SmsDltEntityId", "no id"),
+            ("SmsDltTemplateId", "no id"),
             ("SmsRatePerSecond", "0.5"),
             ("CheckSmsOptOuts", "maybe"),
             ("SendingEnabled", "maybe"),

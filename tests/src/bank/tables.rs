@@ -101,6 +101,19 @@ impl<'a> Tables<'a> {
         put.send().await.expect("DynamoDB responds");
     }
 
+    /// Makes an offer look as the release before formatted texts stored it, with this description.
+    pub async fn make_offer_of_earlier_release(self, offer: &Value, description: &str) {
+        let update = self.dynamodb().update_item().table_name(self.name("offers"));
+        update
+            .set_key(Some(key(id_of(offer), "offer")))
+            .update_expression("SET description = :description REMOVE markup, #language")
+            .expression_attribute_names("#language", "language")
+            .expression_attribute_values(":description", S(description.to_owned()))
+            .send()
+            .await
+            .expect("DynamoDB responds");
+    }
+
     /// Deletes an offer's first push request.
     pub async fn delete_push_request(self, offer: &str) {
         let delete = self.dynamodb().delete_item().table_name(self.name("offers"));

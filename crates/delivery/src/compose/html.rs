@@ -1,8 +1,8 @@
 //! The body of an offer as HTML.
 //!
-//! The elements have neither styles nor classes of their own, except for the colour of links: the layout's style sheet has
-//! their looks, and mail programs without one their own. So a message stays small whatever its body is made of: Gmail cuts
-//! one off after 102 kB.
+//! The elements have neither styles nor classes of their own: the layout's style sheet has their looks, and mail programs
+//! without style sheets have their own. So a message stays small whatever its body is made of: Gmail cuts one off after
+//! 102 kB.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -10,19 +10,17 @@ use std::fmt::Write;
 use domain::markup::{Block, Span};
 use domain::offer::Body;
 
-use super::colour::Colour;
-
-/// Writes bodies whose links have a colour.
 struct HtmlWriter {
     out: String,
-    link: Colour,
     /// The level of the most important headings.
     top_level: u8,
+    /// Whether what is written is in a quote.
+    is_quoted: bool,
 }
 
 /// The body as HTML, which has nothing of its texts that is not escaped.
-pub(super) fn html(body: &Body, link: Colour) -> String {
-    let mut writer = HtmlWriter { out: String::new(), link, top_level: 1 };
+pub(super) fn html(body: &Body) -> String {
+    let mut writer = HtmlWriter { out: String::new(), top_level: 1, is_quoted: false };
     match body {
         Body::Plain(text) => writer.paragraphs(text),
         Body::Formatted(blocks) => {
@@ -65,7 +63,7 @@ impl HtmlWriter {
     }
 
     fn blocks(&mut self, blocks: &[Block]) {
-        for (i, block) in blocks.iter().enumerate() {
+        for (i, block) in blocks.iter().filter(|block| !is_empty(block)).enumerate() {
             if i > 0 {
                 self.out.push('\n');
             }
@@ -93,12 +91,18 @@ impl HtmlWriter {
                     self.push(format_args!(" start=\"{start}\""));
                 }
                 self.out.push('>');
-                for item in items {
+                for item in items.iter().filter(|item| !item.is_empty()) {
                     self.element("li", |this| this.item(item));
                 }
                 self.push(format_args!("</{name}>"));
             }
-            Block::Quote(blocks) => self.element("blockquote", |this| this.blocks(blocks)),
+            // One level is shown: with each, a character or two would become 25.
+            Block::Quote(blocks) if self.is_quoted => self.blocks(blocks),
+            Block::Quote(blocks) => {
+                self.is_quoted = true;
+                self.element("blockquote", |this| this.blocks(blocks));
+                self.is_quoted = false;
+            }
             Block::Rule => self.out.push_str("<hr>"),
         }
     }
@@ -123,8 +127,8 @@ impl HtmlWriter {
                 Span::Emphasis(content) => self.element("em", |this| this.spans(content)),
                 Span::Strong(content) => self.element("strong", |this| this.spans(content)),
                 Span::Link { url, content } => {
-                    let (url, link) = (escaped(url), self.link);
-                    self.push(format_args!("<a href=\"{url}\" style=\"color:{link}\">"));
+                    let url = escaped(url);
+                    self.push(format_args!("<a href=\"{url}\">"));
                     self.spans(content);
                     self.out.push_str("</a>");
                 }
@@ -144,6 +148,16 @@ impl HtmlWriter {
 
     fn push(&mut self, text: std::fmt::Arguments<'_>) {
         self.out.write_fmt(text).expect("writing into a string cannot fail");
+    }
+}
+
+/// Whether a block shows nothing.
+fn is_empty(block: &Block) -> bool {
+    match block {
+        Block::Paragraph(content) | Block::Heading { content, .. } => content.is_empty(),
+        Block::List { items, .. } => items.iter().all(|item| item.iter().all(is_empty)),
+        Block::Quote(blocks) => blocks.iter().all(is_empty),
+        Block::Rule => false,
     }
 }
 
@@ -179,7 +193,7 @@ mod tests {
     }
 
     fn of(blocks: Vec<Block>) -> String {
-        html(&Body::Formatted(blocks), Colour::BLACK)
+        html(&Body::Formatted(blocks))
     }
 
     #[test]
@@ -192,7 +206,8 @@ mod tests {
             (heading(3), "<h2>H</h2>"),
             (Block::Rule, "<hr>"),
             (Block::Quote(vec![paragraph("a"), paragraph("b")]), "<blockquote><p>a</p>\n<p>b</p></blockquote>"),
-            (list(None, vec![vec![paragraph("a")], vec![]]), "<ul><li>a</li><li></li></ul>"),
+            (Block::Quote(vec![Block::Quote(vec![paragraph("a")])]), "<blockquote><p>a</p></blockquote>"),
+            (list(None, vec![vec![paragraph("a")], vec![]]), "<ul><li>a</li></ul>"),
             (list(Some(1), vec![vec![paragraph("a"), paragraph("b")]]), "<ol><li>a<p>b</p></li></ol>"),
             (
                 list(Some(7), vec![vec![list(None, vec![vec![paragraph("a")]])]]),
@@ -205,7 +220,7 @@ mod tests {
 
     #[test]
     fn headings_begin_below_the_subject_whatever_their_level() {
-        let heading = |level| Block::Heading { level, content: vec![] };
+        let heading = |level| Block::Heading { level, content: vec![text("H")] };
         for (levels, expected) in [([1, 2, 3], "234"), ([2, 3, 2], "232"), ([3, 3, 1], "442")] {
             let written = of(levels.map(heading).to_vec());
             assert_eq!(written.split("<h").filter_map(|part| part.chars().next()).collect::<String>(), expected);
@@ -215,13 +230,13 @@ mod tests {
     }
 
     #[test]
-    fn spans_nest_and_links_have_the_colour() {
+    fn spans_nest() {
         let link =
             Span::Link { url: "https://b.example/?a=1&b=\"".to_owned(), content: vec![Span::Strong(vec![text("x")])] };
         let spans = vec![Span::Emphasis(vec![text("a"), Span::Break, link]), text("b")];
         assert_eq!(
             of(vec![Block::Paragraph(spans)]),
-            "<p><em>a<br>\n<a href=\"https://b.example/?a=1&amp;b=&#34;\" style=\"color:#000000\"><strong>x</strong></a></em>b</p>"
+            "<p><em>a<br>\n<a href=\"https://b.example/?a=1&amp;b=&#34;\"><strong>x</strong></a></em>b</p>"
         );
     }
 
@@ -230,7 +245,7 @@ mod tests {
         let attack = "<script>alert('1')</script>\"&amp;";
         let expected = "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&#34;&amp;amp;";
         assert_eq!(of(vec![paragraph(attack)]), format!("<p>{expected}</p>"));
-        assert_eq!(html(&Body::Plain(attack.to_owned()), Colour::BLACK), format!("<p dir=\"auto\">{expected}</p>"));
+        assert_eq!(html(&Body::Plain(attack.to_owned())), format!("<p dir=\"auto\">{expected}</p>"));
     }
 
     #[test]
@@ -240,7 +255,7 @@ mod tests {
             ("\n\na \n \n", "<p dir=\"auto\">a</p>\n"),
             ("", ""),
         ] {
-            assert_eq!(html(&Body::Plain(plain.to_owned()), Colour::BLACK), expected);
+            assert_eq!(html(&Body::Plain(plain.to_owned())), expected);
         }
     }
 }

@@ -13,6 +13,7 @@ use url::Url;
 
 use super::colour::{BrandColours, Colour, DARK, LIGHT, Theme};
 use super::html::html;
+use super::links::is_confidential;
 use super::plain_text::plain_text;
 
 /// How much of the text mail programs show beside the subject, at most, in characters.
@@ -38,7 +39,7 @@ pub struct Letterhead {
     pub brand_name: String,
     /// The bank's postal address, which marketing e-mail must show.
     pub postal_address: String,
-    /// The address of its logo, which is shown in place of the name, 32 pixels high.
+    /// The address of its logo, which is shown in place of the name, 32 pixels high, on white in light and dark.
     pub logo_url: Option<String>,
     /// Its colour: of the card's upper edge, of buttons and, darkened or lightened until they are readable, of links.
     pub brand_colour: Colour,
@@ -179,8 +180,8 @@ impl Letterhead {
             fixed_language: catalogue.language(),
             subject: &subject,
             preheader: message.preheader.unwrap_or(&beginning(&text, PREHEADER_LIMIT)),
-            body: &html(message.body, brand.link),
-            terms: message.terms.map(|terms| html(terms, brand.link)).as_deref(),
+            body: &html(message.body),
+            terms: message.terms.map(html).as_deref(),
             light: LIGHT,
             dark: DARK,
             brand,
@@ -226,7 +227,7 @@ impl FromStr for LogoUrl {
 
     fn from_str(string: &str) -> Result<Self, Self::Err> {
         match Url::parse(string) {
-            Ok(url) if url.scheme() == "https" => Ok(Self(String::from(url))),
+            Ok(url) if is_confidential(&url) => Ok(Self(String::from(url))),
             _ => Err("expected something like https://bank.example/logo.png"),
         }
     }

@@ -31,18 +31,23 @@ const _: () = assert!(PUBLIC_URL_LIMIT + PATH.len() + TOKEN_LIMIT + QUERY_LIMIT 
 #[error("{0}; expected something like https://offers.bank.example")]
 pub struct InvalidPublicUrl(&'static str);
 
+/// Whether nobody on the way can read or change what is fetched: with `https`, or from this machine.
+pub(super) fn is_confidential(url: &Url) -> bool {
+    let is_here = match url.host() {
+        Some(Host::Domain(domain)) => domain == "localhost",
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    };
+    url.scheme() == "https" || (url.scheme() == "http" && is_here)
+}
+
 impl FromStr for PublicUrl {
     type Err = InvalidPublicUrl;
 
     fn from_str(string: &str) -> Result<Self, Self::Err> {
         let url = Url::parse(string).map_err(|_| InvalidPublicUrl("is not a URL"))?;
-        let is_here = match url.host() {
-            Some(Host::Domain(domain)) => domain == "localhost",
-            Some(Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(Host::Ipv6(ip)) => ip.is_loopback(),
-            None => false,
-        };
-        if url.scheme() != "https" && !(url.scheme() == "http" && is_here) {
+        if !is_confidential(&url) {
             return Err(InvalidPublicUrl("must begin with https://, except on this machine"));
         }
         if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {

@@ -140,4 +140,25 @@ mod tests {
             assert_eq!(count(&fitted), 1);
         }
     }
+
+    #[test]
+    fn address_is_never_cut() {
+        let address = format!("https://bank.example/{}", "x".repeat(150));
+        for (body, expected) in [
+            (format!("Get 5% at your bank ({address}) now"), Some("Get 5% at your bank...\nSTOP")),
+            (format!("Get 5% at your bank {address}"), Some("Get 5% at your bank...\nSTOP")),
+            (
+                format!("详情请看我们的网页上的说明和条件谢谢你们的来信祝你好{address}"),
+                Some("详情请看我们的网页上的说明和条件谢谢你们的来信祝你好...\nSTOP"),
+            ),
+            (format!("Get 5%: {address}"), None),
+            (address.clone(), None),
+        ] {
+            assert_eq!(fit("", &body, "\nSTOP", 1, 19).as_deref(), expected, "{body}");
+        }
+        // Nor is an ellipsis glued to one.
+        let body = format!("Get five per cent cash back https://bank.example/ {}", "y".repeat(200));
+        let fitted = fit("", &body, "\nSTOP", 1, 19).unwrap();
+        assert!(!fitted.contains("example/..."), "{fitted}");
+    }
 }

@@ -115,8 +115,8 @@ impl UnusableSettings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Parts {
     brand_name: String,
-    /// Subject and description.
-    body: String,
+    subject: String,
+    description: String,
     /// The link's address: ASCII, and never changed.
     url: Option<String>,
     opt_out: String,
@@ -127,18 +127,27 @@ impl Parts {
         format!("{}: ", self.brand_name)
     }
 
+    fn body(&self) -> String {
+        format!("{}\n{}", self.subject, self.description)
+    }
+
     fn foot(&self) -> String {
         let url = self.url.as_ref().map(|url| format!("\n{url}")).unwrap_or_default();
         format!("{url}\n{}", self.opt_out)
     }
 
     fn whole(&self) -> String {
-        format!("{}{}{}", self.head(), self.body, self.foot())
+        format!("{}{}{}", self.head(), self.body(), self.foot())
     }
 
     fn plain(self) -> Self {
-        let Self { brand_name, body, url, opt_out } = self;
-        Self { brand_name: plain(&brand_name), body: plain(&body), url, opt_out: plain(&opt_out) }
+        Self {
+            brand_name: plain(&self.brand_name),
+            subject: plain(&self.subject),
+            description: plain(&self.description),
+            url: self.url,
+            opt_out: plain(&self.opt_out),
+        }
     }
 
     /// In the GSM alphabet, if all of it can be.
@@ -146,7 +155,8 @@ impl Parts {
         let write = |text: &str| in_gsm(text).map(std::borrow::Cow::into_owned);
         Some(Self {
             brand_name: write(&self.brand_name)?,
-            body: write(&self.body)?,
+            subject: write(&self.subject)?,
+            description: write(&self.description)?,
             url: self.url.clone(),
             opt_out: write(&self.opt_out)?,
         })
@@ -189,8 +199,14 @@ impl SmsComposer {
                 None => {}
             }
         }
-        let body = format!("{}{ELLIPSIS}", "x".repeat(LEAST_OFFER));
-        let least = Parts { brand_name: settings.brand_name.clone(), body, url: None, opt_out };
+        let least = Parts {
+            brand_name: settings.brand_name.clone(),
+            subject: "x".repeat(LEAST_OFFER - 2),
+            // One character after the line break.
+            description: format!("x{ELLIPSIS}"),
+            url: None,
+            opt_out,
+        };
         let needed = count(&least.spelled(settings.alphabet).0.whole());
         if needed > settings.segments {
             return Err(UnusableSettings::NoRoom { needed, allowed: settings.segments });
@@ -229,8 +245,13 @@ impl SmsComposer {
         {
             return Err(format!("{refusal}, and SmsAlphabet is refuse"));
         }
-        let body = format!("{}\n{}", one_line(&rendered.subject), description.trim_end());
-        let parts = Parts { brand_name: self.settings.brand_name.clone(), body, url, opt_out };
+        let parts = Parts {
+            brand_name: self.settings.brand_name.clone(),
+            subject: one_line(&rendered.subject),
+            description: description.trim_end().to_owned(),
+            url,
+            opt_out,
+        };
         let (parts, transliterated) = parts.spelled(self.settings.alphabet);
         let (whole, allowed) = (parts.whole(), self.settings.segments);
         let needed = count(&whole);
@@ -244,7 +265,7 @@ impl SmsComposer {
             ));
         }
         // Whether it needs UCS-2, which leaves less than half of the room, is known only now; so is the link.
-        let text = fit(&parts.head(), &parts.body, &parts.foot(), allowed, LEAST_OFFER).ok_or_else(|| {
+        let text = fit(&parts.head(), &parts.body(), &parts.foot(), allowed, LEAST_OFFER).ok_or_else(|| {
             format!(
                 "no {LEAST_OFFER} characters of the offer fit into the text message: one that is not in the GSM alphabet \
                  leaves less than half of the room; shorten the link's address, BrandName or SmsOptOutText, or raise \

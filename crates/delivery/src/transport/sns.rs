@@ -269,6 +269,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn ids_of_dlt_are_published_to_numbers_in_india_alone() {
+        let dlt = |entity: Option<&str>, template: Option<&str>| DltIds {
+            entity: entity.map(str::to_owned),
+            template: template.map(str::to_owned),
+        };
+        let options = SnsOptions { message_type: "Promotional".into(), ..SnsOptions::default() };
+        let (entity, template) = (("AWS.MM.SMS.EntityId", "11"), ("AWS.MM.SMS.TemplateId", "22"));
+        for (to, dlt, expected) in [
+            ("+919876543210", dlt(Some("11"), Some("22")), vec![entity, template]),
+            ("+919876543210", dlt(Some("11"), None), vec![entity]),
+            ("+919876543210", dlt(None, Some("22")), vec![template]),
+            ("+919876543210", dlt(None, None), vec![]),
+            ("+9199", dlt(Some("11"), Some("22")), vec![entity, template]),
+            ("+351912345678", dlt(Some("11"), Some("22")), vec![]),
+            ("+12015550191", dlt(Some("11"), Some("22")), vec![]),
+            ("+92912345678", dlt(Some("11"), Some("22")), vec![]),
+        ] {
+            let message = TextMessage { to: to.into(), text: "Hello".into(), dlt };
+            assert_eq!(attributes(&options, &message)[1..], expected, "{to} {:?}", message.dlt);
+        }
+        let message =
+            TextMessage { to: "+919876543210".into(), text: "Hello".into(), dlt: dlt(Some("1101"), Some("2202")) };
+        let body = "<PublishResponse><PublishResult><MessageId>m-1</MessageId></PublishResult></PublishResponse>";
+        let send = async |url: String| sns_at(&url, false).send(&message, Timestamp::MAX).await;
+        let (sent, request) = respond_once(Some(CannedResponse { status: 200, kind: "", body }), send).await;
+        assert_eq!(sent.unwrap().message_id, "m-1");
+        for part in ["AWS.MM.SMS.EntityId", "1101", "AWS.MM.SMS.TemplateId", "2202", "AWS.SNS.SMS.SenderID"] {
+            assert!(request.contains(part), "{part} in {request}");
+        }
+    }
+
+    #[tokio::test]
     async fn errors_mean_what_their_tables_say() {
         use RefusalKind::{Ambiguous, Message, Recipient, Temporary};
         let refused = |kind| Meaning::Refused(kind);

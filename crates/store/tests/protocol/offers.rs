@@ -159,6 +159,24 @@ async fn offers_are_listed_newest_first() {
     assert_eq!(listed, expected);
 }
 
+#[tokio::test(start_paused = true)]
+async fn all_that_an_offer_says_is_read_as_it_was_stored() {
+    let world = World::new();
+    let offer = testing::offer(json!({
+        "code": "SUMMER", "subject": "Summer", "description": "Get **5 %**", "preheader": "5 % back", "terms": "Once",
+        "link": {"url": "https://bank.example/?c={{ customer.id }}", "label": "See the offer"},
+        "image": {"url": "https://bank.example/beach.png", "alt": "A beach"},
+        "sms": {"cut": false, "dltEntityId": "1101234567890123456"},
+        "translations": {
+            "de": {"subject": "Sommer", "link": {"label": "Zum Angebot"}, "image": {"alt": "Ein Strand"}},
+            "pt-PT": {"description": "Receba **5 %**", "link": {"url": "https://bank.example/pt"}}, "ar": {}
+        }
+    }));
+    create(&world, &offer, None).await;
+    assert_eq!(world.offers().get(offer.id).await.unwrap().unwrap(), offer);
+    assert_eq!(world.offers().list(10, None).await.unwrap().items, [offer]);
+}
+
 /// A release that refuses a rule must still list the offers that an older one stored.
 #[tokio::test(start_paused = true)]
 async fn an_offer_with_a_rule_that_is_refused_now_is_read_and_listed() {
@@ -168,7 +186,7 @@ async fn an_offer_with_a_rule_that_is_refused_now_is_read_and_listed() {
     world.dynamo.set("Offers", &key, "eligibility", "customer.tier >= >= 'gold'");
     world.dynamo.set("Offers", &key, "description", "Dear {name");
     let read = world.offers().get(offer_id()).await.unwrap().unwrap();
-    assert_eq!(read.description.source(), "Dear {name");
+    assert_eq!(read.announcement.description.source(), "Dear {name");
     assert_eq!(world.offers().list(10, None).await.unwrap().items, [read]);
 }
 

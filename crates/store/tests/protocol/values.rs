@@ -1,7 +1,7 @@
 //! Any value of any field is either refused with the field's name, or stored and read again as it was meant.
 
 use domain::offer::Posted;
-use domain::{Customer, Fault, Faults, Offer, Text, TraceId};
+use domain::{Customer, Fault, Faults, Offer, TraceId};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -119,7 +119,18 @@ fn on_tables<T>(run: impl AsyncFnOnce(World) -> T) -> T {
 const OUTSIDE_SQS: [char; 2] = ['\u{FFFE}', '\u{FFFF}'];
 
 const CUSTOMER_TEXTS: [&str; 6] = ["name", "email", "mobile", "locale", "timeZone", "channels"];
-const OFFER_TEXTS: [&str; 7] = ["code", "subject", "description", "eligibility", "channels", "validFrom", "validUntil"];
+const OFFER_TEXTS: [&str; 10] = [
+    "code",
+    "subject",
+    "description",
+    "preheader",
+    "terms",
+    "language",
+    "eligibility",
+    "channels",
+    "validFrom",
+    "validUntil",
+];
 
 fn with_field(mut body: Value, field: &str, text: &str) -> Value {
     body[field] = if field == "channels" { json!([text]) } else { text.into() };
@@ -169,10 +180,9 @@ proptest! {
 
     #[test]
     fn any_text_in_an_offer_is_refused_by_name_or_stored_as_meant(field in select(&OFFER_TEXTS[..]), text in any_text()) {
-        let default_subject = Text::parse("Offers").unwrap();
         let body = with_field(json!({"code": "CASHBK", "description": "Cashback"}), field, &text);
         let posted =
-            Posted { id: offer_id(), at: World::new().sources.now(), by: "bank", default_subject: &default_subject };
+            Posted { id: offer_id(), at: World::new().sources.now(), by: "bank", policy: &testing::policy() };
         match Offer::parse(body, &posted) {
             Err(faults) => only_names(faults, field)?,
             Ok(offer) => {
@@ -186,8 +196,8 @@ proptest! {
                 prop_assert_eq!(&serde_json::from_str::<Offer>(&sent).unwrap(), &offer);
                 match field {
                     "code" => prop_assert_eq!(offer.code, text),
-                    "subject" => prop_assert_eq!(offer.subject.source(), text),
-                    "description" => prop_assert_eq!(offer.description.source(), meant(&text)),
+                    "subject" => prop_assert_eq!(offer.announcement.subject.source(), text),
+                    "description" => prop_assert_eq!(offer.announcement.description.source(), meant(&text)),
                     "eligibility" => prop_assert_eq!(offer.eligibility.map(|rule| rule.source().to_owned()), Some(text)),
                     _ => {}
                 }

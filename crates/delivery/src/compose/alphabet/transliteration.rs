@@ -62,6 +62,8 @@ fn written(line: &str) -> Option<String> {
 /// What stands for a character.
 #[derive(Debug, PartialEq, Eq)]
 enum Sign {
+    /// The character itself, or another.
+    Character(char),
     Text(Cow<'static, str>),
     /// With a space between it and letters or digits beside it.
     Apart(Cow<'static, str>),
@@ -75,7 +77,7 @@ impl Sign {
     /// `previous` is the character before it that shows something.
     fn of(c: char, previous: Option<char>) -> Option<Self> {
         if is_gsm(c) {
-            return Some(Self::Text(c.to_string().into()));
+            return Some(Self::Character(c));
         }
         if let Some(text) = replacement(c) {
             return Some(Self::Text(text.into()));
@@ -85,7 +87,7 @@ impl Sign {
         }
         let after_letter = previous.is_some_and(char::is_alphabetic);
         match c {
-            c if c.is_whitespace() => return Some(Self::Text(" ".into())),
+            c if c.is_whitespace() => return Some(Self::Character(' ')),
             c if is_blank(c.encode_utf8(&mut [0; 4])) => return Some(Self::Nothing),
             // The frame of a keycap.
             '\u{20E3}' if previous.is_some_and(|c| c.is_ascii_digit() || matches!(c, '#' | '*')) => {
@@ -95,8 +97,8 @@ impl Sign {
             c if is_picture(c) => return Some(Self::Picture),
             _ => {}
         }
-        if let Some(base) = without_accents(c) {
-            return Some(Self::Text(base));
+        if let Some(sign) = without_accents(c) {
+            return Some(sign);
         }
         let text = compatible(c)?;
         Some(match c {
@@ -133,7 +135,7 @@ fn is_picture(c: char) -> bool {
 }
 
 /// A letter with as few of its accents removed as the alphabet needs.
-fn without_accents(c: char) -> Option<Cow<'static, str>> {
+fn without_accents(c: char) -> Option<Sign> {
     let mut c = c;
     loop {
         c = match CanonicalDecompositionBorrowed::new().decompose(c) {
@@ -142,10 +144,10 @@ fn without_accents(c: char) -> Option<Cow<'static, str>> {
             _ => return None,
         };
         if is_gsm(c) {
-            return Some(c.to_string().into());
+            return Some(Sign::Character(c));
         }
         if let Some(text) = replacement(c) {
-            return Some(text.into());
+            return Some(Sign::Text(text.into()));
         }
     }
 }
@@ -276,7 +278,11 @@ impl Line {
         match sign {
             Sign::Nothing => {}
             Sign::Picture => self.gap = Gap::Picture,
-            Sign::Text(text) if text == " " => self.add_space(),
+            Sign::Character(' ') => self.add_space(),
+            Sign::Character(c) => {
+                self.close_gap(c.encode_utf8(&mut [0; 4]));
+                self.text.push(*c);
+            }
             Sign::Text(text) => {
                 self.close_gap(text);
                 self.text.push_str(text);
