@@ -94,8 +94,13 @@ async fn responses_match_openapi() {
     assert_eq!(call("GET", "/customers/{id}", &[&id], "", none).await.status, 200);
     assert_eq!(call("GET", "/customers/{id}", &["nobody"], "", none).await.status, 404);
 
-    let offer = json!({"code": "API", "description": "Hello {{ customer.name }}", "eligibility": bank.rule(""),
-                       "validUntil": bank.in_seconds(3_600)});
+    let offer = json!({
+        "code": "API", "description": "Hello {{ customer.name }}", "eligibility": bank.rule(""),
+        "validUntil": bank.in_seconds(3_600), "language": "en", "preheader": "P", "terms": "T",
+        "link": {"url": "https://bank.example/?c={{ customer.id }}", "label": "L"},
+        "image": {"url": "https://bank.example/a.png", "alt": "A"},
+        "translations": {"pt-PT": {"subject": "S", "link": {"label": "L"}}}, "sms": {"cut": false, "dltTemplateId": "1"},
+    });
     let mut tested = offer.clone();
     tested["testRecipients"] = json!([bank.address("tester"), "nonsense@"]);
     assert_eq!(call("POST", "/offers/preview", &[], "", &tested).await.status, 400);

@@ -55,6 +55,8 @@ async fn preview_shows_audience_and_messages_and_sends_only_to_test_recipients()
     let mail = &bank.mail().await[0];
     assert_eq!(mail.subject, "For c0500");
     assert_eq!(mail.text.replace("\r\n", "\n"), email["text"].as_str().unwrap());
+    assert_eq!(mail.html.replace("\r\n", "\n").trim_end(), email["html"].as_str().unwrap().trim_end());
+    assert_eq!(mail.header("Content-Language"), "en");
     let texts = bank.texts(&["tester", "c0501", "c0504"]).await;
     assert_eq!(texts.keys().collect::<Vec<_>>(), ["tester"]);
     assert_eq!(texts["tester"][0].message, said);
@@ -67,6 +69,70 @@ async fn preview_shows_audience_and_messages_and_sends_only_to_test_recipients()
     assert_eq!(bank.wait_until_completed(&posted).await["sent"], 990 + with_sms);
     assert_eq!(bank.mail_count().await.len(), 991);
     bank.close().await;
+}
+
+#[tokio::test]
+async fn preview_shows_each_language_and_extreme_and_says_what_to_improve() {
+    let bank = Bank::open();
+    let customer = |name: &str, locale: Value, shown: &str, attributes: Value| {
+        let change = json!({"name": shown, "locale": locale, "attributes": attributes, "channels": ["email", "sms"],
+                            "mobile": bank.mobile(name)});
+        bank.customer(name, &change)
+    };
+    let gold = json!({"tier": "gold"});
+    bank.put_customers(&[
+        customer("a", json!("en-IN"), "Asha", gold.clone()),
+        customer("b", json!("pt-PT"), "Maria da Concei\u{e7}\u{e3}o Vasconcelos", gold.clone()),
+        customer("c", json!("sv-SE"), "\u{634}\u{64a}\u{645}\u{627}\u{621}", gold),
+        customer("d", json!("sv-FI"), "Dan", json!({})),
+        customer("e", Value::Null, "Eva", json!({"tier": []})),
+    ])
+    .await;
+    let seen = preview(&bank, json!({
+        "code": "WORLD", "subject": "For {{ customer.name }}", "description": "{{ customer.tier }} customers get 5%",
+        "translations": {
+            "pt-PT": {"subject": "Para {{ customer.name }}", "description": "Os clientes {{ customer.tier }} recebem 5%"},
+            "ar": {"subject": "\u{639}\u{631}\u{636}", "description": "\u{639}\u{631}\u{636} {{ customer.tier }}"},
+        },
+    }))
+    .await;
+    let audience = &seen["audience"];
+    assert_eq!(audience["languages"], json!({"en": 4, "pt-PT": 1}));
+    assert_eq!(audience["fallback"], json!({"customers": 2, "locales": {"sv": 2}, "withoutLocale": 1}));
+    for channel in ["email", "sms"] {
+        let unwritable = &audience["unwritable"][channel];
+        assert_eq!((&unwritable["customers"], &unwritable["composed"]), (&json!(2), &json!(5)), "{unwritable}");
+        assert!(unwritable["reasons"][0]["reason"].as_str().unwrap().starts_with("description: the customer"));
+    }
+    let sms = &seen["sms"];
+    assert_eq!((&sms["shortest"]["customer"], &sms["ucs2"]), (&json!(bank.id("a")), &json!(1)), "{sms}");
+    assert_eq!(sms["longest"]["customer"], bank.id("b"), "{sms}");
+
+    // Each as channel, language, case and customer.
+    let samples: Vec<_> = seen["samples"].as_array().unwrap().iter().collect();
+    let of = |sample: &Value| ["channel", "language", "case", "customer"].map(|field| sample[field].clone());
+    let shown: Vec<_> = samples.iter().map(|sample| of(sample)).filter(|sample| sample[0] == "email").collect();
+    let expected = [
+        ("en", "typical", Some("a")),
+        ("ar", "typical", None),
+        ("pt-PT", "typical", Some("b")),
+        ("pt-PT", "longestName", Some("b")),
+        ("en", "missingValues", Some("d")),
+        ("en", "rightToLeft", Some("c")),
+    ];
+    let expected = expected.map(|(language, case, who)| {
+        [json!("email"), json!(language), json!(case), json!(who.map(|who| bank.id(who)))]
+    });
+    assert_eq!(shown, expected);
+    let arabic = samples.iter().find(|sample| sample["language"] == "ar" && sample["channel"] == "email").unwrap();
+    assert!(arabic["html"].as_str().unwrap().contains("dir=\"rtl\""), "{arabic}");
+
+    let codes: Vec<_> =
+        seen["findings"].as_array().unwrap().iter().map(|found| found["code"].as_str().unwrap()).collect();
+    for code in ["unwritable", "languageMissing", "noPreheader", "noLink", "smsUnicode"] {
+        assert!(codes.contains(&code), "{code} is not in {codes:?}");
+    }
+    assert!(bank.mail().await.is_empty());
 }
 
 #[tokio::test]

@@ -169,6 +169,7 @@ async fn pushing_and_sending(samples: &Samples<'_>) {
     assert_eq!(asha.len(), 3, "one from the preview, one from the batch, one directly");
     assert_eq!(sent["messageId"], asha[2].header("Message-ID"));
     assert_eq!(asha[2].header("Reply-To"), "service@bank.example");
+    assert!(asha[2].html.contains("<p>Get 5% cashback on 5000 spent</p></html>"), "{}", asha[2].html);
 
     let sent = samples.invoke("sms-direct").await;
     let texts = &samples.bank.texts(&["asha"]).await["asha"];

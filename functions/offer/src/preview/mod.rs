@@ -16,9 +16,9 @@
 //! | how test messages are sent | [`test_send`] |
 //! | the JSON | [`view`] |
 
+mod audience;
 #[cfg(test)]
 mod bench_tmp;
-mod audience;
 mod findings;
 mod languages;
 mod ranking;
