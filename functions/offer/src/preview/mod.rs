@@ -17,8 +17,6 @@
 //! | the JSON | [`view`] |
 
 mod audience;
-#[cfg(test)]
-mod bench_tmp;
 mod findings;
 mod languages;
 mod ranking;

@@ -2,8 +2,9 @@
 
 use domain::{Channel, Offer};
 
+use super::SIZE_LIMIT;
 use super::readers::{Case, Readers};
-use super::sample::{Sample, SampleComposer};
+use super::sample::{Message, Sample, SampleComposer};
 
 /// A message, and why it is shown.
 pub(super) struct CaseSample {
@@ -13,7 +14,8 @@ pub(super) struct CaseSample {
 }
 
 /// Composes the samples of an offer, the typical ones first. In a language that no customer gets, it is the message to a
-/// placeholder.
+/// placeholder. There are up to 88 of them, and the function has little memory: HTML for which a response never has room is
+/// dropped at once.
 pub(super) fn samples(offer: &Offer, composer: &SampleComposer, readers: &Readers) -> Vec<CaseSample> {
     let languages = offer.announcement.languages(&composer.default_language);
     let each_channel = || offer.channels.iter().copied();
@@ -32,5 +34,52 @@ pub(super) fn samples(offer: &Offer, composer: &SampleComposer, readers: &Reader
             Some(CaseSample { channel, case, sample: composer.compose(channel, offer, Some(customer)) })
         })
     });
-    typical.chain(extreme).collect()
+    let mut left = SIZE_LIMIT;
+    typical.chain(extreme).map(|sample| with_bounded_html(sample, &mut left)).collect()
+}
+
+fn with_bounded_html(mut sample: CaseSample, left: &mut usize) -> CaseSample {
+    if let Ok(Message::Email(content)) = &mut sample.sample.message {
+        match left.checked_sub(content.html.len()) {
+            Some(rest) => *left = rest,
+            None => content.html = String::new(),
+        }
+    }
+    sample
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::preview::sample::tests::composer;
+    use crate::preview::view::fitting;
+
+    #[test]
+    fn html_for_which_there_is_no_room_takes_no_memory() {
+        let description = "**5%** back\n".repeat(800);
+        let languages = [
+            "ar", "de", "fr", "es", "it", "nl", "pl", "pt", "hi", "de-CH", "de-AT", "fr-CA", "es-AR", "es-MX", "it-CH",
+        ];
+        let regions = (0..25).map(|n| format!("de-{}{}", char::from(b'A' + n), char::from(b'A' + n)));
+        let tags: Vec<_> = languages.into_iter().map(str::to_owned).chain(regions).collect();
+        let translations: serde_json::Map<_, _> = tags.into_iter().map(|tag| (tag, json!({}))).collect();
+        let offer =
+            json!({"code": "A", "description": description, "channels": ["email"], "translations": translations});
+        let offer = testing::offer(offer);
+        let composer = composer();
+        let samples = samples(&offer, &composer, &Readers::default());
+        let html = |sample: &CaseSample| match &sample.sample.message {
+            Ok(Message::Email(content)) => content.html.len(),
+            _ => panic!("an e-mail"),
+        };
+        let one = html(&samples[0]);
+        let total: usize = samples.iter().map(html).sum();
+        assert!(samples.len() * one > SIZE_LIMIT, "{} of {one} octets", samples.len());
+        assert!(total <= SIZE_LIMIT && total > SIZE_LIMIT / 2, "{total}");
+        let (views, omitted) = fitting(&samples, SIZE_LIMIT);
+        let last = json!(views.last());
+        assert_eq!((&last["htmlOmitted"], last["html"].is_null(), omitted), (&json!(true), true, 0));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use delivery::compose::letterhead::Content;
 use delivery::compose::sms::SmsText;
 use domain::{Channel, CustomerId, Offer};
 use language::Language;
@@ -205,9 +206,10 @@ pub(super) enum MessageView<'a> {
 impl<'a> From<&'a Sample> for SampleView<'a> {
     fn from(sample: &'a Sample) -> Self {
         let message = match &sample.message {
-            Ok(Message::Email(content)) => {
-                MessageView::Email { subject: &content.subject, text: &content.text, html: &content.html }
+            Ok(Message::Email(Content { subject, text, html, .. })) if html.is_empty() => {
+                MessageView::EmailAsText { subject, text, html_omitted: true }
             }
+            Ok(Message::Email(Content { subject, text, html, .. })) => MessageView::Email { subject, text, html },
             Ok(Message::Sms(SmsText { text, segments, .. })) => MessageView::Sms { text, segments: *segments },
             Err(error) => MessageView::Failed { error },
         };
