@@ -203,7 +203,7 @@ impl<'p> Builder<'p> {
         Ok(())
     }
 
-    fn start(&self, tag: Tag<'_>, at: usize) -> Result<Option<Open>, Stop> {
+    fn start(&mut self, tag: Tag<'_>, at: usize) -> Result<Option<Open>, Stop> {
         Ok(Some(match tag {
             Tag::Paragraph | Tag::CodeBlock(_) => Open::Paragraph(Vec::new()),
             Tag::Heading { level, .. } => Open::Heading(
@@ -278,15 +278,20 @@ impl<'p> Builder<'p> {
         Ok(spans)
     }
 
-    fn url(&self, marked: &str, at: usize) -> Result<String, Stop> {
+    /// A link's address. It counts as text: a few characters may refer to a long one many times.
+    fn url(&mut self, marked: &str, at: usize) -> Result<String, Stop> {
         let parts = self.unmark(marked);
-        match &self.fill {
+        match &mut self.fill {
             Fill::Check(domains) => {
                 link::check(&parts, domains)
                     .map_err(|detail| Stop::Markup { what: format!("has a link that {detail}"), at })?;
                 Ok(String::new())
             }
-            Fill::Values(values, _) => Ok(link::render(&parts, values)?),
+            Fill::Values(values, left) => {
+                let url = link::render(&parts, values)?;
+                left.take(&url)?;
+                Ok(url)
+            }
         }
     }
 

@@ -156,6 +156,8 @@ fn formatted_text_has_a_limit_and_shows_something() {
     let of = |source: &str, x: &str| rendered(source, json!({"x": x}));
     assert_eq!(of("**{{ customer.x }}**", &"x".repeat(1_001)), Err(RenderError::TooLong { limit: 1_000 }));
     assert!(of("**{{ customer.x }}**", &"x".repeat(1_000)).is_ok());
+    let links = format!("{}\n\n[a]: https://bank.example/{}", "[a]\n".repeat(30), "x".repeat(100));
+    assert_eq!(of(&links, ""), Err(RenderError::TooLong { limit: 1_000 }), "a link that is referred to many times");
     assert_eq!(of("**{{ customer.x }}**", "\u{3164}"), Err(RenderError::Blank));
     assert_eq!(of("---", ""), Err(RenderError::Blank));
 }

@@ -105,6 +105,14 @@ fn text_of_another_script_is_sent_as_it_is() {
 }
 
 #[test]
+fn text_that_would_take_more_segments_for_it_is_not_transliterated() {
+    for (symbols, transliterated, segments) in [(32, true, 1), (38, false, 1), (39, true, 2)] {
+        let sms = sms(settings(), offer("S", &"₹".repeat(symbols)), "Asha").unwrap();
+        assert_eq!((sms.transliterated, sms.segments), (transliterated, segments), "{symbols}");
+    }
+}
+
+#[test]
 fn opt_out_line_is_in_the_messages_language() {
     let composer = composer(SmsSettings { opt_out: None, segments: 3, ..settings() });
     let mut body = offer("Save", "Get 5%");
