@@ -50,26 +50,32 @@ fn with_bounded_html(mut sample: CaseSample, left: &mut usize) -> CaseSample {
 
 #[cfg(test)]
 mod tests {
+    use domain::Customer;
+    use language::Language;
     use serde_json::json;
 
     use super::*;
+    use crate::preview::readers::Traits;
     use crate::preview::sample::tests::composer;
     use crate::preview::view::fitting;
 
     #[test]
     fn html_for_which_there_is_no_room_takes_no_memory() {
-        let description = "**5%** back\n".repeat(800);
-        let languages = [
-            "ar", "de", "fr", "es", "it", "nl", "pl", "pt", "hi", "de-CH", "de-AT", "fr-CA", "es-AR", "es-MX", "it-CH",
-        ];
+        let tags = ["ar", "de", "fr", "es", "it", "nl", "pl", "pt", "hi", "de-CH", "de-AT", "fr-CA", "es-AR", "es-MX"];
         let regions = (0..25).map(|n| format!("de-{}{}", char::from(b'A' + n), char::from(b'A' + n)));
-        let tags: Vec<_> = languages.into_iter().map(str::to_owned).chain(regions).collect();
-        let translations: serde_json::Map<_, _> = tags.into_iter().map(|tag| (tag, json!({}))).collect();
+        let tags = tags.into_iter().map(str::to_owned).chain(regions);
+        let translations: serde_json::Map<_, _> = tags.map(|tag| (tag, json!({}))).collect();
+        let description = "{{ customer.x }}".repeat(9);
         let offer =
             json!({"code": "A", "description": description, "channels": ["email"], "translations": translations});
         let offer = testing::offer(offer);
         let composer = composer();
-        let samples = samples(&offer, &composer, &Readers::default());
+        let customer = json!({"name": "A", "channels": [], "attributes": {"x": "<".repeat(3_000)}});
+        let customer = Customer::parse("c-1", customer).unwrap();
+        let mut readers = Readers::default();
+        let english = Language::english();
+        readers.consider(&customer, &Traits { channel: Channel::Email, language: &english, defaults: 0, fails: false });
+        let samples = samples(&offer, &composer, &readers);
         let html = |sample: &CaseSample| match &sample.sample.message {
             Ok(Message::Email(content)) => content.html.len(),
             _ => panic!("an e-mail"),

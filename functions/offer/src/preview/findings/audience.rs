@@ -64,8 +64,8 @@ fn unwritable(draft: &Draft<'_>, channel: Channel) -> Option<Finding> {
     let (reason, _) = reasons.top(1).into_iter().next()?;
     let failed = draft.customers(draft.count.estimate_messages(channel, *failed));
     let detail = format!(
-        "The message cannot be composed for {failed}, mostly because of {reason}. Give placeholders a default, as in \
-         {{{{ customer.name | default: \"customer\" }}}}, or restrict `eligibility`."
+        "The message cannot be composed for {failed}. The most frequent reason: {reason}. Give placeholders a default, as \
+         in {{{{ customer.name | default: \"customer\" }}}}, or restrict `eligibility`."
     );
     Some(Code::Unwritable.of(detail).on(channel))
 }
@@ -98,7 +98,7 @@ fn language_missing(draft: &Draft<'_>) -> Option<Finding> {
         "Add them to `translations`.".to_owned()
     } else {
         format!(
-            "Add them to `translations`; {} also need a catalogue of fixed texts in the stack.",
+            "Add them to `translations`; the stack first needs a catalogue of fixed texts in {}.",
             listed(without_catalogue())
         )
     };

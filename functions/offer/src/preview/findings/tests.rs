@@ -132,10 +132,10 @@ fn finding_says_how_many_and_what_to_do() {
     assert_eq!(
         missing.detail,
         "6 customers would get the offer in en, since it is in no language that their locale asks for: sv (3), de (2), fi \
-         (1). Add them to `translations`; sv, fi also need a catalogue of fixed texts in the stack."
+         (1). Add them to `translations`; the stack first needs a catalogue of fixed texts in sv, fi."
     );
     let unwritable = found(&offer(&json!({"subject": "{{ customer.city }}"})), &[json!({}), json!({})]).remove(0);
-    assert!(unwritable.detail.contains("for 2 customers, mostly because of subject: the customer has no city"));
+    assert!(unwritable.detail.contains("for 2 customers. The most frequent reason: subject: the customer has no city"));
     assert!(unwritable.detail.contains("{{ customer.name | default: \"customer\" }}"), "{}", unwritable.detail);
     let incomplete = found(&offer(&json!({"terms": "T", "translations": {"de": {"subject": "S"}}})), &[json!({})]);
     assert_eq!(
