@@ -58,7 +58,8 @@ async fn each_customer_gets_the_offer_and_the_page_in_their_language() {
     assert_eq!(push["sent"], 6, "{push}");
 
     let mails = bank.mail().await;
-    let mails: BTreeMap<_, _> = mails.iter().map(|mail| (mail.to.split('@').next().unwrap_or_default(), mail)).collect();
+    let mails: BTreeMap<_, _> =
+        mails.iter().map(|mail| (mail.to.split('@').next().unwrap_or_default(), mail)).collect();
     let said = |who: &str, words: &[&str]| {
         let mail = mails[who];
         let text = mail.text.replace("\r\n", "\n");
@@ -79,8 +80,14 @@ async fn each_customer_gets_the_offer_and_the_page_in_their_language() {
         assert_eq!([language, subject], [expected[0], expected[2]], "{who}");
         assert!(root.contains(expected[1]), "{who}: {root}");
     }
-    said("asha", &["€1,200.50", "1 March 2031", "See the offer", "Valid until 31 August 2031.", "never asks for your PIN"]);
-    said("ines", &["1200,50 €", "1 de março de 2031", "Ver a oferta", "Válido até 31 de agosto de 2031.", "palavra-passe"]);
+    said(
+        "asha",
+        &["€1,200.50", "1 March 2031", "See the offer", "Valid until 31 August 2031.", "never asks for your PIN"],
+    );
+    said(
+        "ines",
+        &["1200,50 €", "1 de março de 2031", "Ver a oferta", "Válido até 31 de agosto de 2031.", "palavra-passe"],
+    );
     said("layla", &["١٬٢٠٠٫٥٠ €", "اطّلع على العرض", "صالح حتى ٣١ أغسطس ٢٠٣١"]);
     said("sven", &["1 200,50 €", "1 March 2031", "Valid until 31 August 2031."]);
 
@@ -124,7 +131,8 @@ async fn text_message_has_the_link_and_is_in_the_customers_language() {
     let texts = bank.texts(&["ines", "tom"]).await;
     let english = "Offercast Bank: Hello Tom\nGet 5% back\nhttps://bank.example/?c=Tom\nReply STOP to opt out";
     assert_eq!(texts["tom"][0].message, english);
-    let portuguese = "Offercast Bank: Ola Ines\nReceba 5% de volta\nhttps://bank.example/?c=In%C3%AAs\nResponda STOP para cancelar";
+    let portuguese =
+        "Offercast Bank: Ola Ines\nReceba 5% de volta\nhttps://bank.example/?c=In%C3%AAs\nResponda STOP para cancelar";
     assert_eq!(texts["ines"][0].message, portuguese);
 }
 
