@@ -6,8 +6,8 @@
 //! | `ç` | `c`. The alphabet has only `Ç` at the place of which some handsets show `ç`: "preÇo" would be worse |
 //! | other Latin letters, ligatures, full-width and mathematical letters | the letters that stand for them: `ł`, `œ`, `ﬁ` |
 //! | symbols and currencies | ASCII: `(TM)`, `->`, `INR` |
-//! | emoji, variation selectors, joiners | nothing, with the spaces around them made one |
-//! | anything else, such as a letter of another script | no such text: it is sent as it is |
+//! | variation selectors, joiners, soft hyphens | nothing |
+//! | anything else, such as a letter of another script or an emoji | no such text: it is sent as it is |
 //!
 //! A replacement never changes what a text says: strokes through characters, signs for "not equal" and the digits of a
 //! footnote stay what they are, or the whole text does.
@@ -56,7 +56,7 @@ fn written(line: &str) -> Option<String> {
         }
         written.add(&sign);
     }
-    Some(written.finish())
+    Some(written.text)
 }
 
 /// What stands for a character.
@@ -69,8 +69,6 @@ enum Sign {
     Apart(Cow<'static, str>),
     /// The character shows nothing by itself.
     Nothing,
-    /// The character is a picture.
-    Picture,
 }
 
 impl Sign {
@@ -94,7 +92,8 @@ impl Sign {
                 return Some(Self::Nothing);
             }
             c if is_accent(c) => return after_letter.then_some(Self::Nothing),
-            c if is_picture(c) => return Some(Self::Picture),
+            // An emoji has a meaning, and nothing in the alphabet has the same.
+            c if is_picture(c) => return None,
             _ => {}
         }
         if let Some(sign) = without_accents(c) {
@@ -257,83 +256,28 @@ fn unit(c: char) -> Option<&'static str> {
 #[derive(Debug, Default)]
 struct Line {
     text: String,
-    /// What has come since the last sign that shows something.
-    gap: Gap,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Gap {
-    #[default]
-    None,
-    /// The sign wants a space before a letter or a digit.
-    Apart,
-    /// A picture.
-    Picture,
-    /// A picture, and a space after it.
-    PictureAndSpace,
+    /// Whether the last sign wants a space before a letter or a digit.
+    apart: bool,
 }
 
 impl Line {
     fn add(&mut self, sign: &Sign) {
         match sign {
             Sign::Nothing => {}
-            Sign::Picture => self.gap = Gap::Picture,
-            Sign::Character(' ') => self.add_space(),
-            Sign::Character(c) => {
-                self.close_gap(c.encode_utf8(&mut [0; 4]));
-                self.text.push(*c);
-            }
-            Sign::Text(text) => {
-                self.close_gap(text);
-                self.text.push_str(text);
-            }
-            Sign::Apart(text) => {
-                self.close_gap(text);
-                self.separate(text);
-                self.text.push_str(text);
-                self.gap = Gap::Apart;
-            }
+            Sign::Character(c) => self.push(c.encode_utf8(&mut [0; 4]), false),
+            Sign::Text(text) => self.push(text, false),
+            Sign::Apart(text) => self.push(text, true),
         }
     }
 
-    fn add_space(&mut self) {
-        let follows_picture = matches!(self.gap, Gap::Picture | Gap::PictureAndSpace);
-        if follows_picture {
-            self.gap = Gap::PictureAndSpace;
-            if self.text.is_empty() || self.text.ends_with(' ') {
-                return;
-            }
-        } else {
-            self.gap = Gap::None;
-        }
-        self.text.push(' ');
-    }
-
-    /// Makes one space of those around a picture, or of the picture between two words.
-    fn close_gap(&mut self, next: &str) {
-        match self.gap {
-            Gap::None | Gap::PictureAndSpace => {}
-            Gap::Apart => self.separate(next),
-            Gap::Picture if self.text.ends_with(' ') && next.starts_with(['.', ',', '!', '?', ';', ':', ')']) => {
-                self.text.pop();
-            }
-            Gap::Picture => self.separate(next),
-        }
-        self.gap = Gap::None;
-    }
-
-    /// Adds a space if it would else be one word with what follows.
-    fn separate(&mut self, next: &str) {
-        if self.text.ends_with(char::is_alphanumeric) && next.starts_with(char::is_alphanumeric) {
+    /// Adds a text, with a space before it if it would else be one word with what is before.
+    fn push(&mut self, text: &str, apart: bool) {
+        let is_one_word = self.text.ends_with(char::is_alphanumeric) && text.starts_with(char::is_alphanumeric);
+        if (self.apart || apart) && is_one_word {
             self.text.push(' ');
         }
-    }
-
-    fn finish(mut self) -> String {
-        if matches!(self.gap, Gap::Picture | Gap::PictureAndSpace) {
-            self.text.truncate(self.text.trim_end().len());
-        }
-        self.text
+        self.text.push_str(text);
+        self.apart = apart;
     }
 }
 

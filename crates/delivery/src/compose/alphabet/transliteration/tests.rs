@@ -60,23 +60,10 @@ fn symbols_become_what_says_the_same() {
 }
 
 #[test]
-fn pictures_leave_one_space_or_none() {
+fn what_shows_nothing_is_left_out() {
     for (text, expected) in [
-        ("Get 🎁 now", "Get now"),
-        ("🎁 Get", "Get"),
-        ("Get 🎁", "Get"),
-        ("Get 🎁\nnow", "Get\nnow"),
-        ("Get 🎁 🎉 ❤️ now", "Get now"),
-        ("Sale🎉Now", "Sale Now"),
-        ("Hi🎉!", "Hi!"),
-        ("Hi 🎉!", "Hi!"),
-        ("Bonjour 🎉 !", "Bonjour !"),
-        ("🎉Hi", "Hi"),
-        ("A 👨‍👩‍👧‍👦 B 🇵🇹 C 👍🏽 D 🏴\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F} E", "A B C D E"),
-        ("Press 1️⃣ or #️⃣ now", "Press 1 or # now"),
-        ("★★★★☆ rated ✔ ✓", "rated"),
-        ("Card™️", "Card(TM)"),
-        ("Save\n🎁🎁\n\nnow", "Save\n\nnow"),
+        ("Press 1\u{FE0F}\u{20E3} or #\u{FE0F}\u{20E3} now", "Press 1 or # now"),
+        ("Card™\u{FE0F}", "Card(TM)"),
         ("soft\u{AD}hyphen zero\u{200B}width \u{200E}5%\u{200F}", "softhyphen zerowidth 5%"),
         ("two  spaces ê stay", "two  spaces e stay"),
     ] {
@@ -105,7 +92,10 @@ fn text_that_cannot_say_the_same_is_kept() {
         "\u{301}",
         "5\u{301}",
         "🎁",
-        "🎁\n🎁",
+        "Get 🎁 now",
+        "★★★★☆ rated ✔",
+        "Dear João 👍🏽",
+        "🇵🇹",
         "\u{FFFD}",
         "See https://bank.example/verão now",
     ] {
