@@ -65,6 +65,17 @@ fn openapi_describes_exactly_the_routes() {
     assert_eq!(described, routes());
 }
 
+/// An offer with all that one can have.
+fn whole_offer(bank: &Bank) -> Value {
+    json!({
+        "code": "API", "description": "Hello {{ customer.name }}", "eligibility": bank.rule(""),
+        "validUntil": bank.in_seconds(3_600), "language": "en", "preheader": "P", "terms": "T",
+        "link": {"url": "https://bank.example/?c={{ customer.id }}", "label": "L"},
+        "image": {"url": "https://bank.example/a.png", "alt": "A"},
+        "translations": {"pt-PT": {"subject": "S", "link": {"label": "L"}}}, "sms": {"cut": false, "dltTemplateId": "1"},
+    })
+}
+
 #[tokio::test]
 async fn responses_match_openapi() {
     let bank = Bank::open();
@@ -94,13 +105,7 @@ async fn responses_match_openapi() {
     assert_eq!(call("GET", "/customers/{id}", &[&id], "", none).await.status, 200);
     assert_eq!(call("GET", "/customers/{id}", &["nobody"], "", none).await.status, 404);
 
-    let offer = json!({
-        "code": "API", "description": "Hello {{ customer.name }}", "eligibility": bank.rule(""),
-        "validUntil": bank.in_seconds(3_600), "language": "en", "preheader": "P", "terms": "T",
-        "link": {"url": "https://bank.example/?c={{ customer.id }}", "label": "L"},
-        "image": {"url": "https://bank.example/a.png", "alt": "A"},
-        "translations": {"pt-PT": {"subject": "S", "link": {"label": "L"}}}, "sms": {"cut": false, "dltTemplateId": "1"},
-    });
+    let offer = whole_offer(&bank);
     let mut tested = offer.clone();
     tested["testRecipients"] = json!([bank.address("tester"), "nonsense@"]);
     assert_eq!(call("POST", "/offers/preview", &[], "", &tested).await.status, 400);

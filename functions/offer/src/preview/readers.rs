@@ -192,6 +192,7 @@ mod tests {
             ("e", "Theresia Maria", &english, 3, false),
             ("f", "Ines", &english, 0, true),
             ("g", "Omar", &arabic, 0, true),
+            ("h", "Maria-Theresia", &english, 0, true),
         ];
         for turned in [false, true] {
             let mut both = [Readers::default(), Readers::default()];
