@@ -3,6 +3,7 @@
 //! The stories of a group run at the same time, the groups one after the other. The order is in
 //! `local/stack/src/test/groups.rs`, where a new group needs a place.
 
+mod accessibility;
 mod consent;
 mod contract;
 mod dead_letters;

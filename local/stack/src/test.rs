@@ -91,6 +91,10 @@ fn skipped_modules(enforces_roles: bool) -> Vec<&'static str> {
         );
         skipped.push("in_a_browser");
     }
+    if !skipped.contains(&"in_a_browser") && Command::new("npm").arg("--version").output().is_err() {
+        println!("    Skipping the tests of accessibility: npm is not installed (Debian: apt-get install npm)");
+        skipped.push("with_axe");
+    }
     if !skipped.contains(&"in_a_container")
         && let Err(reason) = containers()
     {

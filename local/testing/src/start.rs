@@ -21,9 +21,10 @@ pub fn start(program: &str, logical_id: &str, changes: &[(&str, &str)]) -> Strin
     };
     let variables = template["Resources"][logical_id]["Properties"]["Environment"]["Variables"].as_mapping();
     let variables = variables.unwrap_or_else(|| panic!("template.yaml has no function {logical_id}"));
+    let of_all = template["Globals"]["Function"]["Environment"]["Variables"].as_mapping();
     let mut command = Command::new(program);
     command.env_clear().env("AWS_REGION", "eu-west-1");
-    for (name, value) in variables {
+    for (name, value) in of_all.into_iter().flatten().chain(variables) {
         let value = match value {
             Value::Tagged(tagged) if tagged.tag == "!Ref" => tagged.value.as_str().and_then(parameter),
             // The only condition is whether there is a public URL of the bank's own.

@@ -21,7 +21,7 @@ use crate::progress;
 /// A story may therefore break a part of the stack for a while. The stories of its own group either do not need that
 /// part, or share a lock with it. A comment says what a group breaks, or why it has its place. A group without a
 /// comment breaks nothing and may have any place.
-const ORDER: [&str; 29] = [
+const ORDER: [&str; 30] = [
     "consent", // Changes the keys that sign links.
     "contract",
     "event_bus",     // Breaks the event bus and writes to the offers table.
@@ -38,6 +38,7 @@ const ORDER: [&str; 29] = [
     "offers",
     "openapi",
     "rate_limit", // Changes the rate.
+    "accessibility",
     "unsubscribe_page",
     "preview",
     "pushes",
