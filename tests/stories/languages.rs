@@ -170,7 +170,7 @@ async fn what_readers_could_not_read_is_refused_with_its_place() {
         found.unwrap_or_else(|| panic!("{field}: {errors}"))["detail"].as_str().unwrap().to_owned()
     };
     for (field, detail) in [
-        ("description", "has an unknown filter at character 33; the filters are default, number, money and date"),
+        ("description", "has an unknown filter at character 35; the filters are default, number, money and date"),
         ("terms", "has a link that must be an https:// URL, as in https://bank.example/offers (character 1)"),
         ("link.url", "must have placeholders in the query only"),
         ("link.label", "must not be empty"),

@@ -2,6 +2,7 @@
 //! independent parsers see it: `mail-parser` and Python's `email`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
+mod locales;
 mod seen;
 
 use std::collections::BTreeMap;
@@ -192,16 +193,8 @@ fn case(seed: u64) -> Result<Case, Vec<String>> {
     let logo_url = rng.bool().then(|| "https://bank.example/logo.png".to_owned());
     let letterhead = Letterhead { brand_name, postal_address, logo_url, brand_colour: "#1d4fa8".parse().unwrap() };
 
-    let ring = json!({"current": "k1", "k1": "0123456789012345678901234567890123456789"}).to_string();
-    let ring = Arc::new(KeyRing::parse(&ring).unwrap());
-    let source = ring.clone();
-    let links = Links::new(
-        "https://offers.bank.example/v1".parse().unwrap(),
-        Box::new(move || std::future::ready(Ok(source.clone())).boxed()),
-    );
     let from_name = from.name().unwrap_or_default().to_owned();
-    let composer = EmailComposer::new(from, "service@bank.example".parse().unwrap(), letterhead.clone(), links)
-        .with_stack("bank-offers".to_owned());
+    let (composer, ring) = composer(from, letterhead.clone());
     let raw = composer
         .compose(&ring, &offer, &customer, &testing::address_hash(Channel::Email, "asha@example.com"))
         .map_err(field_of)?
@@ -209,6 +202,19 @@ fn case(seed: u64) -> Result<Case, Vec<String>> {
         .to_vec();
     let expected = expected(&raw, from_name, &rendered, &letterhead, &customer);
     Ok(Case { raw, expected })
+}
+
+/// A composer, and the keys of its links.
+fn composer(from: Mailbox, letterhead: Letterhead) -> (EmailComposer, Arc<KeyRing>) {
+    let ring = json!({"current": "k1", "k1": "0123456789012345678901234567890123456789"}).to_string();
+    let ring = Arc::new(KeyRing::parse(&ring).unwrap());
+    let source = ring.clone();
+    let links = Links::new(
+        "https://offers.bank.example/v1".parse().unwrap(),
+        Box::new(move || std::future::ready(Ok(source.clone())).boxed()),
+    );
+    let composer = EmailComposer::new(from, "service@bank.example".parse().unwrap(), letterhead, links);
+    (composer.with_stack("bank-offers".to_owned()), ring)
 }
 
 fn expected(raw: &[u8], from: String, rendered: &Rendered, letterhead: &Letterhead, customer: &Customer) -> Seen {
@@ -294,13 +300,13 @@ fn escaped(text: &str) -> String {
     pairs.iter().fold(text.to_owned(), |text, (character, entity)| text.replace(*character, entity))
 }
 
-/// By Python.
-fn read_by_python(cases: &BTreeMap<u64, Case>) -> BTreeMap<u64, Seen> {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("arrival");
+/// Messages, each with its number, as Python's `email` reads them. `name` is that of a folder of their own.
+fn read_by_python<'m>(name: &str, messages: impl Iterator<Item = (&'m u64, &'m Vec<u8>)>) -> BTreeMap<u64, Seen> {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
-    for (seed, case) in cases {
-        fs::write(folder.join(format!("{seed}.eml")), &case.raw).unwrap();
+    for (number, raw) in messages {
+        fs::write(folder.join(format!("{number}.eml")), raw).unwrap();
     }
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/arrival/read.py");
     let python = env::var("PYTHON").ok().filter(|python| !python.is_empty()).unwrap_or_else(|| "python3".to_owned());
@@ -330,7 +336,7 @@ fn any_text_is_refused_with_its_field_or_arrives_as_it_was_meant() {
         }
     }
     assert!(cases.len() as u64 > MESSAGES / 4, "only {} are not refused", cases.len());
-    let mut by_python = read_by_python(&cases);
+    let mut by_python = read_by_python("arrival", cases.iter().map(|(seed, case)| (seed, &case.raw)));
     for (seed, Case { raw, expected }) in cases {
         assert!(raw.is_ascii(), "seed {seed}");
         let text = String::from_utf8(raw).unwrap();
