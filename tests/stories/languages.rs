@@ -91,7 +91,7 @@ async fn each_customer_gets_the_offer_and_the_page_in_their_language() {
     said("layla", &["١٬٢٠٠٫٥٠ €", "اطّلع على العرض", "صالح حتى ٣١ أغسطس ٢٠٣١"]);
     said("sven", &["1 200,50 €", "1 March 2031", "Valid until 31 August 2031."]);
 
-    let url = format!("https://bank.example/summer?c={}", bank.id("ines").replace('-', "%2D").replace('_', "%5F"));
+    let url = format!("https://bank.example/summer?c={}", bank.id("ines"));
     for mail in mails.values() {
         assert_eq!(mail.html.matches("<h1").count(), 1);
         assert!(mail.html.len() < 100_000);

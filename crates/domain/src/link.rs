@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
@@ -13,6 +13,9 @@ use crate::text::{Part, RenderError, Text, Values};
 const URL_LIMIT: usize = 1_000;
 /// Maximum length of a link as it is sent, in characters: what mail programs and browsers take.
 const RENDERED_URL_LIMIT: usize = 2_000;
+
+/// What is percent-encoded in a value: all but the unreserved characters of RFC 3986, 2.3.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The domains that links may lead to, with their subdomains; none: any.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -76,11 +79,11 @@ impl LinkUrl {
     }
 }
 
-/// Checks the parts of a URL.
+/// Checks the parts of a URL, and returns it with `x` for each value.
 ///
 /// # Errors
 /// What is wrong, to follow the field's name.
-pub(crate) fn check(parts: &[Part<'_>], domains: &LinkDomains) -> Result<(), String> {
+pub(crate) fn check(parts: &[Part<'_>], domains: &LinkDomains) -> Result<String, String> {
     let mut sample = String::new();
     let mut value_before_query = false;
     for part in parts {
@@ -112,10 +115,16 @@ pub(crate) fn check(parts: &[Part<'_>], domains: &LinkDomains) -> Result<(), Str
     let Some(Host::Domain(host)) = url.host() else {
         return Err("must have a domain, not an address of numbers".to_owned());
     };
+    let length = url.as_str().len();
+    if length > RENDERED_URL_LIMIT {
+        return Err(format!(
+            "must have at most {RENDERED_URL_LIMIT} characters when it is percent-encoded, not {length}"
+        ));
+    }
     if !domains.allow(host.trim_end_matches('.')) {
         return Err(format!("must lead to one of the domains in the parameter LinkDomains: {}", domains.0.join(", ")));
     }
-    Ok(())
+    Ok(String::from(url))
 }
 
 /// A URL with a customer's values, which are percent-encoded.
@@ -125,7 +134,7 @@ pub(crate) fn render(parts: &[Part<'_>], values: &Values<'_>) -> Result<String, 
         match part {
             Part::Plain(plain) => url.push_str(plain),
             Part::Value(placeholder) => {
-                url.extend(utf8_percent_encode(&values.fill(placeholder)?, NON_ALPHANUMERIC));
+                url.extend(utf8_percent_encode(&values.fill(placeholder)?, RESERVED));
             }
         }
         if url.len() > RENDERED_URL_LIMIT {
@@ -181,7 +190,8 @@ mod tests {
             ("https://bank.example/?{{ customer.id | upper }}", "unknown filter"),
             ("https://bank.example/\u{202e}", "must not contain"),
             ("https://bank.example/\n", "must not contain"),
-            (&format!("https://bank.example/{}", "x".repeat(1_000)), "must have at most"),
+            (&format!("https://bank.example/{}", "x".repeat(1_000)), "must have at most 1000 characters, not"),
+            (&format!("https://bank.example/{}", "ü".repeat(400)), "must have at most 2000 characters when"),
         ] {
             let error = parse(bad, "").unwrap_err();
             assert!(error.contains(why), "{bad}: {error}");
@@ -219,13 +229,13 @@ mod tests {
         let formats = Formats::new(&Language::english(), None);
         let values = Values::new(&customer, &formats);
         let link = parse(
-            "https://bank.example/?n={{ customer.name }}&e={{ customer.empty }}&x={{ customer.x | default: \"a b\" }}",
+            "https://bank.example/?n={{ customer.name }}&e={{ customer.empty }}&x={{ customer.x | default: \"a b\" }}&i={{ customer.id }}",
             "",
         )
         .unwrap();
         assert_eq!(
             link.render(&values).unwrap(),
-            "https://bank.example/?n=A%26b%3Dc%23d%2F%C3%A9%3F%20%F0%9F%8E%81&e=&x=a%20b"
+            "https://bank.example/?n=A%26b%3Dc%23d%2F%C3%A9%3F%20%F0%9F%8E%81&e=&x=a%20b&i=c-1"
         );
         let link = parse("https://bank.example/?n={{ customer.none }}", "").unwrap();
         assert!(matches!(link.render(&values), Err(RenderError::Missing { .. })));

@@ -3,15 +3,20 @@
 //! A customer's values are filled in after the text is parsed, so that they are never read as CommonMark. Raw HTML and images
 //! are refused. Single line breaks stay line breaks, as people who write e-mails expect.
 
-use linkify::{LinkFinder, LinkKind};
-use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd, TextMergeWithOffset};
+use std::ops::Range;
 
-use crate::characters::{is_blank, with_plain_breaks};
+use linkify::{LinkFinder, LinkKind};
+use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, LinkType, Options, Parser, Tag, TagEnd, TextMergeWithOffset};
+
+use crate::characters::{self, Lines, is_blank, with_plain_breaks};
 use crate::link::{self, LinkDomains};
 use crate::text::{Allowance, Part, RenderError, Text, Values, parts};
 
 /// How many blocks and spans may be in one another. A list has two: itself and its item.
 const DEPTH_LIMIT: usize = 16;
+/// How long the addresses of a text may be together, in characters as HTML: a few characters may refer to a long one many
+/// times, and mail programs cut e-mails of more than 102 kB.
+const ADDRESSES_LIMIT: usize = 30_000;
 /// Around the number of a placeholder while the text is parsed: characters that no text may have.
 const OPEN: char = '\u{FDD0}';
 const CLOSE: char = '\u{FDD1}';
@@ -47,21 +52,27 @@ pub enum Span {
     Link {
         /// Printable ASCII, percent-encoded, beginning with `https://`.
         url: String,
+        /// Empty where the address itself is shown.
         content: Vec<Span>,
     },
 }
 
-/// Checks a text as callers post it.
+/// Checks a text as callers post it: whatever no customer could be sent is refused. It will have at most `limit` characters.
 ///
 /// # Errors
 /// What is wrong, and where. To follow the field's name.
-pub(crate) fn check(text: &Text, domains: &LinkDomains) -> Result<(), String> {
+pub(crate) fn check(text: &Text, domains: &LinkDomains, limit: usize) -> Result<(), String> {
     let parts = parts(text.source()).map_err(|error| error.to_string())?;
-    let mut builder = Builder::new(&parts, Fill::Check(domains));
+    let mut builder = Builder::new(&parts, Fill::Check(domains), limit);
     builder.read().map_err(|error| match error {
         Stop::Render(error) => error.to_string(),
         Stop::Markup { what, at } => format!("{what} (character {})", builder.place(text.source(), at)),
-    })
+    })?;
+    if builder.is_blank {
+        Err("must not have only formatting, and nothing that can be seen".to_owned())
+    } else {
+        Ok(())
+    }
 }
 
 /// A text with a customer's values, of at most `limit` characters.
@@ -70,12 +81,45 @@ pub(crate) fn check(text: &Text, domains: &LinkDomains) -> Result<(), String> {
 /// As [`Text::render`].
 pub(crate) fn render(text: &Text, values: &Values<'_>, limit: usize) -> Result<Vec<Block>, RenderError> {
     let parts = text.checked_parts()?;
-    let mut builder = Builder::new(&parts, Fill::Values(values, Allowance::new(limit)));
+    let mut builder = Builder::new(&parts, Fill::Values(values), limit);
     builder.read().map_err(|error| match error {
         Stop::Render(error) => error,
         Stop::Markup { what, .. } => RenderError::InvalidMarkup(what),
     })?;
     if builder.is_blank { Err(RenderError::Blank) } else { Ok(builder.blocks) }
+}
+
+/// The marked text with `<` and `>` around the addresses that are neither in a link nor in code, and the places of those
+/// characters. So CommonMark takes each address as a whole, whatever it has of its marks.
+fn with_autolinks(marked: &str) -> (String, Vec<usize>) {
+    if !marked.contains("://") {
+        return (marked.to_owned(), Vec::new());
+    }
+    let parser = Parser::new_ext(marked, Options::empty());
+    let mut taken: Vec<_> =
+        parser.reference_definitions().iter().map(|(_, definition)| definition.span.clone()).collect();
+    taken.extend(parser.into_offset_iter().filter_map(|(event, range)| {
+        matches!(event, Event::Start(Tag::Link { .. } | Tag::CodeBlock(_)) | Event::Code(_)).then_some(range)
+    }));
+    let mut finder = LinkFinder::new();
+    finder.kinds(&[LinkKind::Url]);
+    let (mut linked, mut inserted, mut copied) = (String::new(), Vec::new(), 0);
+    for address in finder.links(marked) {
+        // Marks of emphasis that end behind the address.
+        let end = address.start() + address.as_str().trim_end_matches(['*', '_']).len();
+        if taken.iter().any(|range| range.start < end && address.start() < range.end) {
+            continue;
+        }
+        linked.push_str(&marked[copied..address.start()]);
+        inserted.push(linked.len());
+        linked.push('<');
+        linked.push_str(&marked[address.start()..end]);
+        inserted.push(linked.len());
+        linked.push('>');
+        copied = end;
+    }
+    linked.push_str(&marked[copied..]);
+    (linked, inserted)
 }
 
 /// What stands for a placeholder while the text is parsed.
@@ -87,7 +131,7 @@ fn mark(number: usize) -> String {
 enum Fill<'f> {
     /// Nothing: the text is checked.
     Check(&'f LinkDomains),
-    Values(&'f Values<'f>, Allowance),
+    Values(&'f Values<'f>),
 }
 
 /// Why a text cannot be read.
@@ -112,7 +156,13 @@ struct Builder<'p> {
     parts: &'p [Part<'p>],
     /// The text, with the numbers of its placeholders in their places.
     marked: String,
+    /// The places of characters in it that are in no part.
+    inserted: Vec<usize>,
     fill: Fill<'p>,
+    /// The characters that the text may still have.
+    left: Allowance,
+    /// The characters that its addresses may still have, as HTML.
+    addresses_left: usize,
     blocks: Vec<Block>,
     is_blank: bool,
 }
@@ -128,11 +178,16 @@ enum Open {
     Quote(Vec<Block>),
     Emphasis(Vec<Span>),
     Strong(Vec<Span>),
-    Link(String, Vec<Span>),
+    /// `is_bare`: its words are its address.
+    Link {
+        url: String,
+        content: Vec<Span>,
+        is_bare: bool,
+    },
 }
 
 impl<'p> Builder<'p> {
-    fn new(parts: &'p [Part<'p>], fill: Fill<'p>) -> Self {
+    fn new(parts: &'p [Part<'p>], fill: Fill<'p>, limit: usize) -> Self {
         let mut marked = String::new();
         for (i, part) in parts.iter().enumerate() {
             match part {
@@ -140,29 +195,30 @@ impl<'p> Builder<'p> {
                 Part::Value(_) => marked.push_str(&mark(i)),
             }
         }
-        Self { parts, marked, fill, blocks: Vec::new(), is_blank: true }
+        let (left, addresses_left) = (Allowance::new(limit), ADDRESSES_LIMIT);
+        let (marked, inserted) = with_autolinks(&marked);
+        Self { parts, marked, inserted, fill, left, addresses_left, blocks: Vec::new(), is_blank: true }
     }
 
     fn read(&mut self) -> Result<(), Stop> {
-        let marked = std::mem::take(&mut self.marked);
+        let marked = self.marked.clone();
         let events = Parser::new_ext(&marked, Options::empty()).into_offset_iter();
         let mut open = vec![Open::Root(Vec::new())];
         let mut result = Ok(());
         for (event, range) in TextMergeWithOffset::new(events) {
-            result = self.event(&mut open, event, range.start);
+            result = self.event(&mut open, event, &range);
             if result.is_err() {
                 break;
             }
         }
-        self.marked = marked;
         if let Some(Open::Root(blocks)) = open.pop() {
             self.blocks = blocks;
         }
         result
     }
 
-    fn event(&mut self, open: &mut Vec<Open>, event: Event<'_>, at: usize) -> Result<(), Stop> {
-        let stop = |what: &str| Err(Stop::Markup { what: what.to_owned(), at });
+    fn event(&mut self, open: &mut Vec<Open>, event: Event<'_>, range: &Range<usize>) -> Result<(), Stop> {
+        let stop = |what: &str| Err(Stop::Markup { what: what.to_owned(), at: range.start });
         match event {
             Event::Start(_) if open.len() > DEPTH_LIMIT => {
                 return stop("has lists, quotes or emphasis too deep in one another");
@@ -172,7 +228,7 @@ impl<'p> Builder<'p> {
                 return stop("must not have HTML; write < as &lt; where none is meant");
             }
             Event::Start(tag) => {
-                let started = self.start(tag, at)?;
+                let started = self.start(tag, range)?;
                 open.extend(started);
             }
             Event::End(
@@ -186,9 +242,9 @@ impl<'p> Builder<'p> {
                 | TagEnd::Strong
                 | TagEnd::Link,
             ) => close(open),
-            Event::Text(text) => self.text(open, &text, at)?,
-            Event::Code(code) => {
-                let filled = self.spans(&code)?;
+            Event::Text(text) | Event::Code(text) => {
+                self.check_decoded(&text, range)?;
+                let filled = self.spans(&text)?;
                 spans(open).extend(filled);
             }
             Event::SoftBreak | Event::HardBreak => spans(open).push(Span::Break),
@@ -203,8 +259,15 @@ impl<'p> Builder<'p> {
         Ok(())
     }
 
-    fn start(&mut self, tag: Tag<'_>, at: usize) -> Result<Option<Open>, Stop> {
+    fn start(&mut self, tag: Tag<'_>, range: &Range<usize>) -> Result<Option<Open>, Stop> {
+        let stop = |what: &str| Err(Stop::Markup { what: what.to_owned(), at: range.start });
         Ok(Some(match tag {
+            Tag::CodeBlock(CodeBlockKind::Fenced(info)) if !info.is_empty() => {
+                return stop("must not have words behind the mark of a block of code: they are not shown");
+            }
+            Tag::Link { title, .. } if !title.is_empty() => {
+                return stop("must not have a link with a title, which is not shown");
+            }
             Tag::Paragraph | Tag::CodeBlock(_) => Open::Paragraph(Vec::new()),
             Tag::Heading { level, .. } => Open::Heading(
                 match level {
@@ -219,50 +282,26 @@ impl<'p> Builder<'p> {
             Tag::BlockQuote(_) => Open::Quote(Vec::new()),
             Tag::Emphasis => Open::Emphasis(Vec::new()),
             Tag::Strong => Open::Strong(Vec::new()),
-            Tag::Link { dest_url, .. } => Open::Link(self.url(&dest_url, at)?, Vec::new()),
-            Tag::Image { .. } => {
-                let what = "must not have an image; the field image is for it".to_owned();
-                return Err(Stop::Markup { what, at });
-            }
+            Tag::Link { dest_url, link_type, .. } => Open::Link {
+                url: self.url(&dest_url, range.start)?,
+                content: Vec::new(),
+                is_bare: link_type == LinkType::Autolink,
+            },
+            Tag::Image { .. } => return stop("must not have an image; the field image is for it"),
             _ => return Ok(None),
         }))
     }
 
-    /// A text, with the addresses in it as links.
-    fn text(&mut self, open: &mut [Open], text: &str, at: usize) -> Result<(), Stop> {
-        let in_link = open.iter().any(|open| matches!(open, Open::Link(..)));
-        if in_link || !text.contains("https://") {
-            let filled = self.spans(text)?;
-            spans(open).extend(filled);
-            return Ok(());
-        }
-        let mut finder = LinkFinder::new();
-        finder.kinds(&[LinkKind::Url]);
-        for part in finder.spans(text) {
-            let filled = self.spans(part.as_str())?;
-            let is_link = part.kind().is_some() && part.as_str().starts_with("https://");
-            if is_link {
-                let url = self.url(part.as_str(), at + part.start())?;
-                spans(open).push(Span::Link { url, content: filled });
-            } else {
-                spans(open).extend(filled);
-            }
-        }
-        Ok(())
-    }
-
-    /// A marked text with its values.
+    /// A piece of text with its values.
     fn spans(&mut self, marked: &str) -> Result<Vec<Span>, Stop> {
         let mut filled = String::new();
         for part in self.unmark(marked) {
             let text = match (part, &self.fill) {
                 (Part::Plain(plain), _) => plain.to_owned(),
                 (Part::Value(_), Fill::Check(_)) => "x".to_owned(),
-                (Part::Value(placeholder), Fill::Values(values, _)) => values.fill(&placeholder)?,
+                (Part::Value(placeholder), Fill::Values(values)) => values.fill(&placeholder)?,
             };
-            if let Fill::Values(_, left) = &mut self.fill {
-                left.take(&text)?;
-            }
+            self.left.take(&text)?;
             filled.push_str(&text);
         }
         self.is_blank &= is_blank(&filled);
@@ -278,21 +317,34 @@ impl<'p> Builder<'p> {
         Ok(spans)
     }
 
-    /// A link's address. It counts as text: a few characters may refer to a long one many times.
+    /// A link's address.
     fn url(&mut self, marked: &str, at: usize) -> Result<String, Stop> {
         let parts = self.unmark(marked);
-        match &mut self.fill {
-            Fill::Check(domains) => {
-                link::check(&parts, domains)
-                    .map_err(|detail| Stop::Markup { what: format!("has a link that {detail}"), at })?;
-                Ok(String::new())
-            }
-            Fill::Values(values, left) => {
-                let url = link::render(&parts, values)?;
-                left.take(&url)?;
-                Ok(url)
-            }
+        let url = match &self.fill {
+            Fill::Check(domains) => link::check(&parts, domains)
+                .map_err(|detail| Stop::Markup { what: format!("has a link that {detail}"), at })?,
+            Fill::Values(values) => link::render(&parts, values)?,
+        };
+        // `&` is `&amp;` in HTML.
+        let length = url.len() + 4 * url.matches('&').count();
+        let what = || Stop::Markup { what: format!("has links of more than {ADDRESSES_LIMIT} characters in all"), at };
+        self.addresses_left = self.addresses_left.checked_sub(length).ok_or_else(what)?;
+        Ok(url)
+    }
+
+    /// Checks what CommonMark made of a piece of the marked text: references such as `&#27;` can mean any character.
+    fn check_decoded(&self, decoded: &str, range: &Range<usize>) -> Result<(), Stop> {
+        let marks = |text: &str| text.matches([OPEN, CLOSE]).count();
+        let written = self.marked.get(range.clone()).map_or(0, marks);
+        let is_allowed = |part: &Part<'_>| match part {
+            Part::Plain(plain) => characters::check(plain, Lines::Many).is_ok(),
+            Part::Value(_) => true,
+        };
+        if marks(decoded) == written && self.unmark(decoded).iter().all(is_allowed) {
+            return Ok(());
         }
+        let what = "must not refer to a character that no text may have".to_owned();
+        Err(Stop::Markup { what, at: range.start })
     }
 
     /// The parts of a piece of the marked text.
@@ -318,6 +370,7 @@ impl<'p> Builder<'p> {
 
     /// The position in the text as it was posted, in characters from 1, of a position in the marked text.
     fn place(&self, source: &str, at: usize) -> usize {
+        let at = at - self.inserted.iter().filter(|place| **place < at).count();
         let offset = |part: &str| part.as_ptr() as usize - source.as_ptr() as usize;
         let mut start = 0;
         let mut place = 0;
@@ -349,7 +402,10 @@ fn close(open: &mut Vec<Open>) {
         Some(Open::Quote(content)) => blocks(open).push(Block::Quote(content)),
         Some(Open::Emphasis(content)) => spans(open).push(Span::Emphasis(content)),
         Some(Open::Strong(content)) => spans(open).push(Span::Strong(content)),
-        Some(Open::Link(url, content)) => spans(open).push(Span::Link { url, content }),
+        Some(Open::Link { url, content, is_bare }) => {
+            let content = if is_bare || !shows_something(&content) { Vec::new() } else { content };
+            spans(open).push(Span::Link { url, content });
+        }
         Some(mut item @ Open::Item(..)) => {
             item.end_line();
             if let (Open::Item(content, _), Some(Open::List(_, items))) = (item, open.last_mut()) {
@@ -372,6 +428,14 @@ impl Open {
     }
 }
 
+fn shows_something(content: &[Span]) -> bool {
+    content.iter().any(|span| match span {
+        Span::Text(text) => !is_blank(text),
+        Span::Break => false,
+        Span::Emphasis(content) | Span::Strong(content) | Span::Link { content, .. } => shows_something(content),
+    })
+}
+
 /// Where blocks are added.
 fn blocks(open: &mut [Open]) -> &mut Vec<Block> {
     let last = open.last_mut().expect("the root is never closed");
@@ -391,7 +455,7 @@ fn spans(open: &mut [Open]) -> &mut Vec<Span> {
             | Open::Item(_, content)
             | Open::Emphasis(content)
             | Open::Strong(content)
-            | Open::Link(_, content),
+            | Open::Link { content, .. },
         ) => content,
         _ => unreachable!("CommonMark has text in paragraphs, headings, items and spans only"),
     }

@@ -13,6 +13,6 @@ pub mod formats;
 pub mod tag;
 
 pub use catalogue::{Catalogue, Medium};
-pub use fixed_decimal::Decimal;
+pub use fixed_decimal::{Decimal, Sign};
 pub use formats::{Currency, DateLength, Formats};
 pub use tag::{Direction, Language};

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use domain::characters::is_blank;
 use domain::markup::{Block, Span};
 use domain::offer::Body;
 use language::formats::plain_spaces;
@@ -14,9 +15,9 @@ pub fn plain_text(body: &Body) -> String {
     })
 }
 
-/// Blocks have a blank line between them.
+/// Blocks have a blank line between them. Those that show nothing are left out, with the customer's values.
 fn blocks_text(blocks: &[Block]) -> String {
-    blocks.iter().map(block_text).collect::<Vec<_>>().join("\n\n")
+    blocks.iter().map(block_text).filter(|text| !is_blank(text)).collect::<Vec<_>>().join("\n\n")
 }
 
 fn block_text(block: &Block) -> String {
@@ -28,28 +29,37 @@ fn block_text(block: &Block) -> String {
                 indented(&item_text(item), &mark)
             };
             let numbers = (0..).map(|i: u64| start.unwrap_or_default().saturating_add(i));
-            numbers.zip(items).map(item).collect::<Vec<_>>().join("\n")
+            let shown = items.iter().filter(|item| !is_blank(&item_text(item)));
+            numbers.zip(shown).map(item).collect::<Vec<_>>().join("\n")
         }
         Block::Quote(blocks) => quoted(&blocks_text(blocks)),
         Block::Rule => "* * *".to_owned(),
     }
 }
 
-/// A list stands directly below the text of its item.
+/// A list follows the text of its item without a blank line.
 fn item_text(blocks: &[Block]) -> String {
     let mut text = String::new();
-    for (i, block) in blocks.iter().enumerate() {
-        if i > 0 {
+    for block in blocks {
+        let block_text = block_text(block);
+        if is_blank(&block_text) {
+            continue;
+        }
+        if !text.is_empty() {
             text.push_str(if matches!(block, Block::List { .. }) { "\n" } else { "\n\n" });
         }
-        text.push_str(&block_text(block));
+        text.push_str(&block_text);
     }
     text
 }
 
+/// How far the lines of an item are indented, at most, in characters: a long number before many lines would make a text
+/// many times as long.
+const INDENT_LIMIT: usize = 4;
+
 /// The text with a mark before its first line, and its other lines below the beginning of the first.
 fn indented(text: &str, mark: &str) -> String {
-    let indent = " ".repeat(mark.len());
+    let indent = " ".repeat(mark.len().min(INDENT_LIMIT));
     let mut out = String::with_capacity(mark.len() + text.len());
     out.push_str(mark);
     for (i, line) in text.split('\n').enumerate() {

@@ -85,6 +85,8 @@ pub struct SmsComposer {
 
 /// Maximum length of `SmsOptOutText`, in characters (`template.yaml`).
 const OPT_OUT_LIMIT: usize = 60;
+/// How much of a description is looked at, in characters: more than SNS accepts in a message (1,600 bytes).
+const DESCRIPTION_LIMIT: usize = 10_000;
 /// The least that must be left for an offer, in characters.
 const LEAST_OFFER: usize = 20;
 
@@ -248,7 +250,8 @@ impl SmsComposer {
         let parts = Parts {
             brand_name: self.settings.brand_name.clone(),
             subject: one_line(&rendered.subject),
-            description: description.trim_end().to_owned(),
+            // More would be cut in any case, and takes long to fit.
+            description: description.trim().chars().take(DESCRIPTION_LIMIT).collect(),
             url,
             opt_out,
         };

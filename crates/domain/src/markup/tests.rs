@@ -8,7 +8,7 @@ use crate::Customer;
 
 fn parse(source: &str) -> Result<Text, String> {
     let text = Text::parse(source).map_err(|error| error.to_string())?;
-    check(&text, &"bank.example".parse().unwrap())?;
+    check(&text, &"bank.example".parse().unwrap(), 1_000)?;
     Ok(text)
 }
 
@@ -29,6 +29,11 @@ fn text(text: &str) -> Span {
 
 fn paragraph(content: &str) -> Block {
     Block::Paragraph(vec![text(content)])
+}
+
+#[test]
+fn references_to_characters_are_what_they_mean() {
+    assert_eq!(joined(blocks("5 &lt; 6 &amp; 7 &eacute;&#8364;")), [paragraph("5 < 6 & 7 é€")]);
 }
 
 /// With neighbouring texts as one.
@@ -83,28 +88,28 @@ fn what_commonmark_has_becomes_blocks_and_spans() {
 #[test]
 fn links_and_bare_addresses_become_links() {
     let link = |url: &str, label: &str| Span::Link { url: url.to_owned(), content: vec![text(label)] };
+    let bare = |url: &str| Span::Link { url: url.to_owned(), content: vec![] };
     for (source, expected) in [
         ("[a](https://bank.example/x)", vec![link("https://bank.example/x", "a")]),
-        ("<https://bank.example/x>", vec![link("https://bank.example/x", "https://bank.example/x")]),
+        ("[a]\n\n[a]: https://bank.example/x", vec![link("https://bank.example/x", "a")]),
+        ("<https://bank.example/x>", vec![bare("https://bank.example/x")]),
+        ("HTTPS://Bank.Example", vec![bare("https://bank.example/")]),
         (
             "See https://bank.example/x?a=1_2_3, or call.",
-            vec![
-                text("See "),
-                link("https://bank.example/x?a=1_2_3", "https://bank.example/x?a=1_2_3"),
-                text(", or call."),
-            ],
+            vec![text("See "), bare("https://bank.example/x?a=1_2_3"), text(", or call.")],
         ),
+        ("https://bank.example/_promo_/*x*/a&copy;b", vec![bare("https://bank.example/_promo_/*x*/a&copy;b")]),
+        ("**https://bank.example/x**", vec![Span::Strong(vec![bare("https://bank.example/x")])]),
         (
             "(https://bank.example/?c={{ customer.id }})",
-            vec![text("("), link("https://bank.example/?c=c%2D1", "https://bank.example/?c=c-1"), text(")")],
+            vec![text("("), bare("https://bank.example/?c=c-1"), text(")")],
         ),
-        (
-            "[{{ customer.id }}](https://bank.example/?c={{ customer.id }})",
-            vec![link("https://bank.example/?c=c%2D1", "c-1")],
-        ),
-        ("http://bank.example and bank.example", vec![text("http://bank.example and bank.example")]),
+        ("[{{ customer.id }}](https://bank.example/?c={{ customer.id }})", vec![link("https://bank.example/?c=c-1", "c-1")]),
+        ("[{{ customer.blank }}](https://bank.example/x)", vec![bare("https://bank.example/x")]),
+        ("`https://bank.example` bank.example", vec![text("https://bank.example bank.example")]),
     ] {
-        assert_eq!(joined(blocks(source)), [Block::Paragraph(expected)], "{source:?}");
+        let blocks = rendered(source, json!({"blank": " "})).unwrap();
+        assert_eq!(joined(blocks), [Block::Paragraph(expected)], "{source:?}");
     }
 }
 
@@ -127,6 +132,27 @@ fn what_cannot_be_sent_is_refused_with_its_place() {
         ("see https://evil.example now", "has a link that must lead to one of the domains"),
         ("[a](https://bank.example/{{ customer.id }})", "has a link that must have placeholders in the query only"),
         ("https://{{ customer.id }}.bank.example", "has a link that"),
+        ("http://bank.example", "has a link that must be an https:// URL, as in https://bank.example/offers (character 1)"),
+        ("see HTTPS://evil.example", "has a link that must lead to one of the domains"),
+        ("é https://bank.example and ftp://bank.example/x", "has a link that must be an https:// URL, as in \
+          https://bank.example/offers (character 28)"),
+        ("https://bank.example*x*.evil.example/", "has a link that must"),
+        ("[](https://bank.example)", "has a link without words (character 1)"),
+        ("[*\u{200b}*](https://bank.example)", "has a link without words (character 1)"),
+        ("[a](https://bank.example \"only today\")", "must not have a link with a title, which is not shown (character 1)"),
+        ("```secret\nwords\n```", "must not have words behind the mark of a block of code"),
+        ("a&#27;b", "must not refer to a character that no text may have (character 1)"),
+        ("ab **a&#x202E;b**", "must not refer to a character that no text may have (character 6)"),
+        ("a &#xFDD0;0&#xFDD1; {{ customer.name }}", "must not refer to a character that no text may have"),
+        ("`a`&#xFFFE;", "must not refer to a character that no text may have"),
+        (&format!("{}\n\n[a]: https://bank.example/?{}", "[a] ".repeat(40), "a".repeat(900)), "has links of more than 30000"),
+        (&format!("{}\n\n[a]: https://bank.example/?{}", "[a] ".repeat(10), "&".repeat(900)), "has links of more than 30000"),
+        ("---", "must not have only formatting, and nothing that can be seen"),
+        ("#", "must not have only formatting"),
+        ("> *\u{a0}*", "must not have only formatting"),
+        ("&nbsp;", "must not have only formatting"),
+        ("[a]: https://bank.example", "must not have only formatting"),
+        (&"x".repeat(1_001), "with the customer's values, the text has more than 1000 characters"),
         (&">".repeat(40), "has lists, quotes or emphasis too deep in one another (character"),
         (&("- ".repeat(30) + "a"), "has lists, quotes or emphasis too deep in one another (character"),
         ("{{ customer.name | upper }}", "has an unknown filter at character 20"),
@@ -156,10 +182,7 @@ fn formatted_text_has_a_limit_and_shows_something() {
     let of = |source: &str, x: &str| rendered(source, json!({"x": x}));
     assert_eq!(of("**{{ customer.x }}**", &"x".repeat(1_001)), Err(RenderError::TooLong { limit: 1_000 }));
     assert!(of("**{{ customer.x }}**", &"x".repeat(1_000)).is_ok());
-    let links = format!("{}\n\n[a]: https://bank.example/{}", "[a]\n".repeat(30), "x".repeat(100));
-    assert_eq!(of(&links, ""), Err(RenderError::TooLong { limit: 1_000 }), "a link that is referred to many times");
     assert_eq!(of("**{{ customer.x }}**", "\u{3164}"), Err(RenderError::Blank));
-    assert_eq!(of("---", ""), Err(RenderError::Blank));
 }
 
 #[test]

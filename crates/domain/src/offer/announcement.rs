@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Policy;
+use super::rendered::{RENDERED_DESCRIPTION_LIMIT, RENDERED_TERMS_LIMIT};
 use crate::characters::Lines;
 use crate::fields::{self, Fields};
 use crate::link::{LinkDomains, LinkUrl};
@@ -25,6 +26,9 @@ pub const TERMS_LIMIT: usize = 5_000;
 pub const LABEL_LIMIT: usize = 60;
 /// Maximum length of the text in place of an image, in characters.
 pub const ALT_LIMIT: usize = 200;
+/// Before and after placeholders are replaced.
+const DESCRIPTION_LIMITS: (usize, usize) = (DESCRIPTION_LIMIT, RENDERED_DESCRIPTION_LIMIT);
+const TERMS_LIMITS: (usize, usize) = (TERMS_LIMIT, RENDERED_TERMS_LIMIT);
 /// Maximum number of translations of an offer.
 pub const TRANSLATIONS_LIMIT: usize = 40;
 /// Maximum size of all that an offer says, in bytes as JSON: with its rule and the ids of a batch, it fits into a message
@@ -194,12 +198,12 @@ impl Announcement {
     /// Reads it from the fields of a call. `None` if the description is missing or wrong, which adds a fault.
     pub(super) fn read(fields: &mut Fields, policy: &Policy) -> Option<Self> {
         let description = fields.required("description", |f| {
-            f.parsed("description", |string| parse_markup(string, DESCRIPTION_LIMIT, &policy.link_domains))
+            f.parsed("description", |string| parse_markup(string, DESCRIPTION_LIMITS, &policy.link_domains))
         });
         let subject = fields.parsed("subject", |string| parse_text(string, SUBJECT_LIMIT, Lines::One));
         let link = fields.nested("link", &["url", "label"], |f| read_link(f, &policy.link_domains)).flatten();
         let preheader = fields.parsed("preheader", |string| parse_text(string, PREHEADER_LIMIT, Lines::One));
-        let terms = fields.parsed("terms", |string| parse_markup(string, TERMS_LIMIT, &policy.link_domains));
+        let terms = fields.parsed("terms", |string| parse_markup(string, TERMS_LIMITS, &policy.link_domains));
         let image = fields.nested("image", &["url", "alt"], |f| read_image(f, &policy.link_domains)).flatten();
         let language = fields.parsed("language", parse_language).unwrap_or_else(|| policy.default_language.clone());
         let translations = fields.object("translations").unwrap_or_default();
@@ -287,13 +291,13 @@ impl Translation {
         let url = |f: &mut Fields| f.parsed("url", |string| LinkUrl::parse(string, domains));
         Self {
             subject: fields.parsed("subject", one_line(SUBJECT_LIMIT)),
-            description: fields.parsed("description", |string| parse_markup(string, DESCRIPTION_LIMIT, domains)),
+            description: fields.parsed("description", |string| parse_markup(string, DESCRIPTION_LIMITS, domains)),
             link: fields.nested("link", &["url", "label"], |f| TranslatedLink {
                 url: url(f),
                 label: f.parsed("label", one_line(LABEL_LIMIT)),
             }),
             preheader: fields.parsed("preheader", one_line(PREHEADER_LIMIT)),
-            terms: fields.parsed("terms", |string| parse_markup(string, TERMS_LIMIT, domains)),
+            terms: fields.parsed("terms", |string| parse_markup(string, TERMS_LIMITS, domains)),
             image: fields.nested("image", &["url", "alt"], |f| TranslatedImage {
                 url: url(f),
                 alt: f.parsed("alt", one_line(ALT_LIMIT)),
@@ -379,8 +383,9 @@ fn parse_text(string: &str, limit: usize, lines: Lines) -> Result<Text, String> 
     Text::parse(&text).map_err(|error| error.to_string())
 }
 
-fn parse_markup(string: &str, limit: usize, domains: &LinkDomains) -> Result<Text, String> {
+/// A formatted text of at most `limit` characters, which will have at most `rendered_limit` when it is sent.
+fn parse_markup(string: &str, (limit, rendered_limit): (usize, usize), domains: &LinkDomains) -> Result<Text, String> {
     let text = parse_text(string, limit, Lines::Many)?;
-    markup::check(&text, domains)?;
+    markup::check(&text, domains, rendered_limit)?;
     Ok(text)
 }

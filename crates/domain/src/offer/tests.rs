@@ -166,7 +166,7 @@ fn customer(locale: Option<&str>) -> Customer {
 
 #[test]
 fn customer_gets_the_offer_in_their_language() {
-    const URL: &str = "https://bank.example/offer?c=c%2D1";
+    const URL: &str = "https://bank.example/offer?c=c-1";
     let offer = post(whole()).unwrap();
     let seen = |locale| {
         let rendered = offer.render(&customer(locale), &Language::english()).unwrap();

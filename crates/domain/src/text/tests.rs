@@ -120,7 +120,7 @@ fn spender(attributes: serde_json::Value, locale: &str) -> Customer {
 fn filters_write_values_as_the_language_does() {
     let attributes = json!({
         "spend": 1_234_567.5, "points": "98765", "renewal": "2026-08-31", "at": "2026-09-01T02:30:00Z", "empty": " ",
-        "flag": true, "list": []
+        "flag": true, "list": [], "padded": "0005", "zero": "-0", "huge": "1e30000"
     });
     let customer = spender(attributes, "en-US");
     for (text, expected) in [
@@ -133,6 +133,8 @@ fn filters_write_values_as_the_language_does() {
         (r#"{{ customer.renewal | date: "short" }}"#, "8/31/26"),
         // Where the customer is, it is still August.
         (r#"{{ customer.at | date: "long" }}"#, "August 31, 2026"),
+        (r#"{{ customer.padded | money: "EUR" }}"#, "€5.00"),
+        ("{{ customer.zero | number }}", "0"),
         (r#"{{ customer.none | default: "customer" }}"#, "customer"),
         (r#"{{ customer.empty | default: "a / b" }}"#, "a / b"),
         (r#"{{ customer.name | default: "customer" }}"#, "Asha"),
@@ -148,6 +150,7 @@ fn filters_write_values_as_the_language_does() {
         (r#"{{ customer.name | money: "EUR" | default: "x" }}"#, "the customer's name is not a number"),
         (r#"{{ customer.name | date: "long" }}"#, "the customer's name is not a date such as 2026-12-24"),
         (r#"{{ customer.list | default: "x" }}"#, "the customer's list is a list"),
+        ("{{ customer.huge | number }}", "the customer's huge is not a number"),
         ("{{ customer.none | number }}", "the customer has no none"),
     ] {
         let error = Text::parse(text).unwrap().render_for(&customer, 100).unwrap_err().to_string();

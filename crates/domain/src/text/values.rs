@@ -2,7 +2,7 @@
 
 use jiff::civil;
 use language::formats::plain_spaces;
-use language::{Decimal, Formats};
+use language::{Decimal, Formats, Sign};
 use serde_json::Value;
 
 use super::RenderError;
@@ -34,7 +34,7 @@ impl<'c> Values<'c> {
         });
         let text = match (value, default) {
             (Some(value), _) => self.write(field, &value, format)?,
-            (None, Some(default)) => return Ok(default.to_owned()),
+            (None, Some(default)) => return Ok(plain_spaces(default)),
             (None, None) => return Err(RenderError::Missing { field: field.to_owned() }),
         };
         characters::check(&text, Lines::Many)
@@ -45,7 +45,7 @@ impl<'c> Values<'c> {
     fn write(&self, field: &str, value: &Value, format: Option<Format>) -> Result<String, RenderError> {
         let text = to_text(value).map_err(|kind| RenderError::NotText { field: field.to_owned(), kind })?;
         let not = |expected| RenderError::NotOfKind { field: field.to_owned(), expected };
-        let number = || text.trim().parse::<Decimal>().map_err(|_| not("a number"));
+        let number = || parse_number(text.trim()).ok_or_else(|| not("a number"));
         match format {
             None => Ok(text),
             Some(Format::Number) => Ok(self.formats.number(&number()?)),
@@ -68,4 +68,14 @@ impl<'c> Values<'c> {
         let time = parse_time(text).ok()?;
         Some(time_zone(self.customer.time_zone.as_deref()).to_datetime(time).date())
     }
+}
+
+/// A number as its digits say it, without leading zeros. No exponents: a few characters would be a text of any length.
+fn parse_number(text: &str) -> Option<Decimal> {
+    let mut number: Decimal = text.parse().ok().filter(|_| !text.contains(['e', 'E']))?;
+    number.absolute.trim_start();
+    if number.absolute.is_zero() {
+        number.set_sign(Sign::None);
+    }
+    Some(number)
 }

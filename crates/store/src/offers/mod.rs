@@ -36,6 +36,9 @@ const OFFER_KIND: &str = "offer";
 /// The key of the index and that of the table.
 const CURSOR_KEY: [&str; 4] = ["kind", "at", "pk", "sk"];
 
+/// How much a page of offers holds, in bytes as JSON: Lambda returns 6 MB at most.
+const PAGE_BYTES: usize = 4_000_000;
+
 /// The Offers table.
 #[derive(Debug, Clone)]
 pub struct Offers {
@@ -121,7 +124,7 @@ impl Offers {
             .scan_index_forward(false);
         let reading = Reading { key: &CURSOR_KEY, is_filtered: false, limit };
         let page = list::page(&self.table, [Part { query, start: None }], reading, after).await?;
-        page.try_map(|item| self.offer(item))
+        page.try_map(|item| self.offer(item)).map(within_a_response)
     }
 
     /// The cursor with which a list continues after this offer.
@@ -141,6 +144,21 @@ impl Offers {
     fn offer(&self, item: Item) -> Result<Offer, StoreError> {
         self.table.read::<OfferItem>(item).map(Offer::from)
     }
+}
+
+/// The page, or as much of it as a response can hold. At least one offer.
+fn within_a_response(mut page: Page<Offer>) -> Page<Offer> {
+    let mut bytes = 0;
+    let fitting = page.items.iter().take_while(|offer| {
+        bytes += serde_json::to_vec(offer).map_or(0, |json| json.len());
+        bytes <= PAGE_BYTES
+    });
+    let fitting = fitting.count().max(1);
+    if fitting < page.items.len() {
+        page.items.truncate(fitting);
+        page.next = page.items.last().map(Offers::cursor_after);
+    }
+    page
 }
 
 /// A time as text that sorts chronologically: always with three digits for the milliseconds.

@@ -159,6 +159,25 @@ async fn offers_are_listed_newest_first() {
     assert_eq!(listed, expected);
 }
 
+/// Lambda returns 6 MB at most.
+#[tokio::test(start_paused = true)]
+async fn page_of_long_offers_fits_into_a_response() {
+    let world = World::new();
+    let description = "é".repeat(10_000);
+    let translations = json!({"de": {"description": description}, "fr": {"description": description},
+                              "es": {"description": description}, "it": {"description": description}});
+    let long = testing::offer(json!({"code": "LONG", "description": description, "translations": translations}));
+    for number in 0..45 {
+        create(&world, &Offer { announcement: long.announcement.clone(), ..numbered(&world, number) }, None).await;
+    }
+    let first = world.offers().list(100, None).await.unwrap();
+    let bytes: usize = first.items.iter().map(|offer| serde_json::to_vec(offer).unwrap().len()).sum();
+    assert!((3_500_000..4_000_000).contains(&bytes), "{bytes}");
+    let second = world.offers().list(100, first.next.clone()).await.unwrap();
+    assert_eq!((first.items.len() + second.items.len(), second.next), (45, None));
+    assert!(first.items.iter().all(|offer| !second.items.contains(offer)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn all_that_an_offer_says_is_read_as_it_was_stored() {
     let world = World::new();
