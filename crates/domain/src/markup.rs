@@ -3,12 +3,15 @@
 //! A customer's values are filled in after the text is parsed, so that they are never read as CommonMark. Raw HTML and images
 //! are refused. Single line breaks stay line breaks, as people who write e-mails expect.
 
+mod open;
+
 use linkify::{LinkFinder, LinkKind};
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd, TextMergeWithOffset};
 
 use crate::characters::{is_blank, with_plain_breaks};
 use crate::link::{self, LinkDomains};
 use crate::text::{Allowance, Part, RenderError, Text, Values, parts};
+use open::{Open, blocks, close, spans};
 
 /// How many blocks and spans may be in one another. A list has two: itself and its item.
 const DEPTH_LIMIT: usize = 16;
@@ -51,6 +54,19 @@ pub enum Span {
     },
 }
 
+impl Span {
+    /// Whether it shows nothing.
+    fn is_blank(&self) -> bool {
+        match self {
+            Self::Text(text) => is_blank(text),
+            Self::Break => true,
+            Self::Emphasis(content) | Self::Strong(content) | Self::Link { content, .. } => {
+                content.iter().all(Self::is_blank)
+            }
+        }
+    }
+}
+
 /// Checks a text as callers post it.
 ///
 /// # Errors
@@ -78,12 +94,12 @@ pub(crate) fn render(text: &Text, values: &Values<'_>, limit: usize) -> Result<V
     if builder.is_blank { Err(RenderError::Blank) } else { Ok(builder.blocks) }
 }
 
-/// What stands for a placeholder while the text is parsed.
+/// What replaces a placeholder while the text is parsed.
 fn mark(number: usize) -> String {
     format!("{OPEN}{number}{CLOSE}")
 }
 
-/// What stands in the place of placeholders.
+/// What replaces placeholders.
 enum Fill<'f> {
     /// Nothing: the text is checked.
     Check(&'f LinkDomains),
@@ -115,20 +131,6 @@ struct Builder<'p> {
     fill: Fill<'p>,
     blocks: Vec<Block>,
     is_blank: bool,
-}
-
-/// A block or span whose content is being read.
-enum Open {
-    Root(Vec<Block>),
-    Paragraph(Vec<Span>),
-    Heading(u8, Vec<Span>),
-    List(Option<u64>, Vec<Vec<Block>>),
-    /// An item. Its second part is a line that is in no paragraph.
-    Item(Vec<Block>, Vec<Span>),
-    Quote(Vec<Block>),
-    Emphasis(Vec<Span>),
-    Strong(Vec<Span>),
-    Link(String, Vec<Span>),
 }
 
 impl<'p> Builder<'p> {
@@ -175,6 +177,7 @@ impl<'p> Builder<'p> {
                 let started = self.start(tag, at)?;
                 open.extend(started);
             }
+            Event::End(TagEnd::Link) => self.end_link(open, at)?,
             Event::End(
                 TagEnd::CodeBlock
                 | TagEnd::Paragraph
@@ -183,8 +186,7 @@ impl<'p> Builder<'p> {
                 | TagEnd::Item
                 | TagEnd::BlockQuote(_)
                 | TagEnd::Emphasis
-                | TagEnd::Strong
-                | TagEnd::Link,
+                | TagEnd::Strong,
             ) => close(open),
             Event::Text(text) => self.text(open, &text, at)?,
             Event::Code(code) => {
@@ -278,6 +280,24 @@ impl<'p> Builder<'p> {
         Ok(spans)
     }
 
+    /// Ends a link. One that shows nothing could not be followed: it is refused, and sent with its address as its words where
+    /// a customer's values are blank.
+    fn end_link(&mut self, open: &mut Vec<Open>, at: usize) -> Result<(), Stop> {
+        if let Some(Open::Link(url, content)) = open.last_mut()
+            && content.iter().all(Span::is_blank)
+        {
+            let Fill::Values(_, left) = &mut self.fill else {
+                let what = "has a link without words; write them in its square brackets".to_owned();
+                return Err(Stop::Markup { what, at });
+            };
+            left.take(url)?;
+            *content = vec![Span::Text(url.clone())];
+            self.is_blank = false;
+        }
+        close(open);
+        Ok(())
+    }
+
     /// A link's address. It counts as text: a few characters may refer to a long one many times.
     fn url(&mut self, marked: &str, at: usize) -> Result<String, Stop> {
         let parts = self.unmark(marked);
@@ -337,63 +357,6 @@ impl<'p> Builder<'p> {
             }
         }
         source.char_indices().take_while(|(i, _)| *i < place).count() + 1
-    }
-}
-
-/// Adds the block or span that ends to what holds it.
-fn close(open: &mut Vec<Open>) {
-    match open.pop() {
-        Some(Open::Paragraph(content)) => blocks(open).push(Block::Paragraph(content)),
-        Some(Open::Heading(level, content)) => blocks(open).push(Block::Heading { level, content }),
-        Some(Open::List(start, items)) => blocks(open).push(Block::List { start, items }),
-        Some(Open::Quote(content)) => blocks(open).push(Block::Quote(content)),
-        Some(Open::Emphasis(content)) => spans(open).push(Span::Emphasis(content)),
-        Some(Open::Strong(content)) => spans(open).push(Span::Strong(content)),
-        Some(Open::Link(url, content)) => spans(open).push(Span::Link { url, content }),
-        Some(mut item @ Open::Item(..)) => {
-            item.end_line();
-            if let (Open::Item(content, _), Some(Open::List(_, items))) = (item, open.last_mut()) {
-                items.push(content);
-            }
-        }
-        // The root is never closed.
-        root => open.extend(root),
-    }
-}
-
-impl Open {
-    /// Makes a paragraph of an item's line that is in none.
-    fn end_line(&mut self) {
-        if let Self::Item(content, line) = self
-            && !line.is_empty()
-        {
-            content.push(Block::Paragraph(std::mem::take(line)));
-        }
-    }
-}
-
-/// Where blocks are added.
-fn blocks(open: &mut [Open]) -> &mut Vec<Block> {
-    let last = open.last_mut().expect("the root is never closed");
-    last.end_line();
-    match last {
-        Open::Root(content) | Open::Quote(content) | Open::Item(content, _) => content,
-        _ => unreachable!("CommonMark has blocks in quotes, items and the text itself only"),
-    }
-}
-
-/// Where spans are added.
-fn spans(open: &mut [Open]) -> &mut Vec<Span> {
-    match open.last_mut() {
-        Some(
-            Open::Paragraph(content)
-            | Open::Heading(_, content)
-            | Open::Item(_, content)
-            | Open::Emphasis(content)
-            | Open::Strong(content)
-            | Open::Link(_, content),
-        ) => content,
-        _ => unreachable!("CommonMark has text in paragraphs, headings, items and spans only"),
     }
 }
 
