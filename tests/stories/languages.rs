@@ -82,11 +82,17 @@ async fn each_customer_gets_the_offer_and_the_page_in_their_language() {
     }
     said(
         "asha",
-        &["€1,200.50", "1 March 2031", "See the offer", "Valid until 31 August 2031.", "never asks for your PIN"],
+        &["€1,200.50", "1 March 2031", "See the offer", "Valid until 31 August 2031.", "never asks you for your PIN"],
     );
     said(
         "ines",
-        &["1200,50 €", "1 de março de 2031", "Ver a oferta", "Válido até 31 de agosto de 2031.", "palavra-passe"],
+        &[
+            "1200,50 €",
+            "1 de março de 2031",
+            "Ver a oferta",
+            "Oferta válida até 31 de agosto de 2031.",
+            "palavra-passe",
+        ],
     );
     said("layla", &["١٬٢٠٠٫٥٠ €", "اطّلع على العرض", "صالح حتى ٣١ أغسطس ٢٠٣١"]);
     said("sven", &["1 200,50 €", "1 March 2031", "Valid until 31 August 2031."]);

@@ -1,4 +1,4 @@
-//! Keyed hashes: what stands for an address or a customer's id in tables other than Customers.
+//! Keyed hashes: what replaces an address or a customer's id in tables other than Customers.
 //!
 //! An unkeyed hash hides nothing: all phone numbers of a country are hashed within seconds. So a hash is HMAC-SHA256
 //! (RFC 2104) with a key that belongs to the stack, over the unkeyed hash that earlier releases stored. This makes it

@@ -15,7 +15,7 @@
 //! | the messages in queues | [`queue`] |
 //! | a push: its states, its counts, what it waits for | [`push`] |
 //! | the states and outcomes of a notification | [`notification`] |
-//! | what stands for an address or a customer's id in tables | [`hash`] |
+//! | what replaces an address or a customer's id in tables | [`hash`] |
 //! | the tokens of unsubscribe links and of their page | [`unsubscribe`] |
 //! | the envelope's sender, and what it says of the delivery | [`return_path`] |
 //! | the events that other services may subscribe to | [`event`] |

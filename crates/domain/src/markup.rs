@@ -11,6 +11,7 @@ use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, LinkType, Options, Pars
 use crate::characters::{self, Lines, is_blank, with_plain_breaks};
 use crate::link::{self, LinkDomains};
 use crate::text::{Allowance, Part, RenderError, Text, Values, parts};
+use open::{Open, blocks, close, spans};
 
 /// How many blocks and spans may be in one another. A list has two: itself and its item.
 const DEPTH_LIMIT: usize = 16;
@@ -127,7 +128,7 @@ fn mark(number: usize) -> String {
     format!("{OPEN}{number}{CLOSE}")
 }
 
-/// What stands in the place of placeholders.
+/// What replaces placeholders.
 enum Fill<'f> {
     /// Nothing: the text is checked.
     Check(&'f LinkDomains),
@@ -231,6 +232,7 @@ impl<'p> Builder<'p> {
                 let started = self.start(tag, range)?;
                 open.extend(started);
             }
+            Event::End(TagEnd::Link) => self.end_link(open, at)?,
             Event::End(
                 TagEnd::CodeBlock
                 | TagEnd::Paragraph
@@ -239,8 +241,7 @@ impl<'p> Builder<'p> {
                 | TagEnd::Item
                 | TagEnd::BlockQuote(_)
                 | TagEnd::Emphasis
-                | TagEnd::Strong
-                | TagEnd::Link,
+                | TagEnd::Strong,
             ) => close(open),
             Event::Text(text) | Event::Code(text) => {
                 self.check_decoded(&text, range)?;

@@ -24,7 +24,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// Why a notification was not sent, or not yet. The reason in words, which stands beside it, may change; these
+    /// Why a notification was not sent, or not yet. The reason in words, which is stored with it, may change; these
     /// names do not.
     pub enum ReasonCode {
         /// The push was cancelled.

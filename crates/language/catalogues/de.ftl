@@ -1,17 +1,17 @@
 offer-valid-until = Gültig bis { $date }.
-email-reason = { $brand } sendet Ihnen diese E-Mail, weil Sie Kundin oder Kunde sind und Angebote erhalten möchten.
+email-reason = { $brand } sendet Ihnen diese E-Mail, weil Sie Kundin oder Kunde sind und dem Erhalt von Angeboten zugestimmt haben.
 email-security = { $brand } fragt Sie niemals per E-Mail nach Ihrer PIN oder Ihrem Passwort.
 email-unsubscribe = Keine Angebote mehr per E-Mail
 
-sms-opt-out = Abmelden: Antwort STOP
+sms-opt-out = Abmelden: STOP antworten
 
 page-subscribed-title = { $channel ->
     [sms] Keine Angebote mehr per SMS?
    *[email] Keine Angebote mehr per E-Mail?
 }
 page-subscribed-text = { $channel ->
-    [sms] Mit dem Knopf bestellen Sie die Angebote von { $brand } per SMS ab. Sonst ändert sich nichts.
-   *[email] Mit dem Knopf bestellen Sie die Angebote von { $brand } per E-Mail ab. Sonst ändert sich nichts.
+    [sms] Klicken Sie auf „Abbestellen“, wenn Sie von { $brand } keine Angebote mehr per SMS erhalten möchten. Sonst ändert sich nichts.
+   *[email] Klicken Sie auf „Abbestellen“, wenn Sie von { $brand } keine Angebote mehr per E-Mail erhalten möchten. Sonst ändert sich nichts.
 }
 page-unsubscribe-button = Abbestellen
 page-opted-out-title = Sie sind abgemeldet
@@ -20,7 +20,7 @@ page-opted-out-text = { $channel ->
    *[email] { $brand } sendet Ihnen keine Angebote mehr per E-Mail. Ein Angebot, das schon unterwegs ist, kann noch ankommen.
 }
 page-subscribe-button = Angebote wieder erhalten
-page-form-expired-title = Bitte drücken Sie den Knopf noch einmal
+page-form-expired-title = Bitte bestätigen Sie noch einmal
 page-form-expired-text = { $minutes ->
     [one] Diese Seite war länger als { $minutes } Minute offen.
    *[other] Diese Seite war länger als { $minutes } Minuten offen.
@@ -32,5 +32,5 @@ page-subscribed-again-text = { $channel ->
 }
 page-not-found-title = Dieser Link funktioniert nicht
 page-not-found-text = Bitte öffnen Sie den Link am Ende der Nachricht noch einmal, und achten Sie darauf, dass er vollständig ist.
-page-unavailable-title = Bitte versuchen Sie es gleich noch einmal
-page-unavailable-text = Das hat gerade leider nicht geklappt. Es hat sich nichts geändert.
+page-unavailable-title = Bitte versuchen Sie es in Kürze noch einmal
+page-unavailable-text = Das hat leider nicht funktioniert. Es hat sich nichts geändert.

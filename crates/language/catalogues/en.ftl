@@ -3,7 +3,7 @@
 # Below an e-mail.
 offer-valid-until = Valid until { $date }.
 email-reason = { $brand } sends you this e-mail because you are a customer and agreed to receive offers.
-email-security = { $brand } never asks for your PIN or password by e-mail.
+email-security = { $brand } never asks you for your PIN or password by e-mail.
 email-unsubscribe = No more offers by e-mail
 
 # The last line of a text message: as short as can be, in the GSM alphabet if the language allows it.

@@ -1,5 +1,5 @@
-offer-valid-until = Válido hasta el { $date }.
-email-reason = { $brand } le envía este correo porque es cliente y aceptó recibir ofertas.
+offer-valid-until = Oferta válida hasta el { $date }.
+email-reason = Recibe este correo de { $brand } porque es cliente y aceptó recibir ofertas.
 email-security = { $brand } nunca le pide su PIN ni su contraseña por correo electrónico.
 email-unsubscribe = No recibir más ofertas por correo
 
@@ -10,14 +10,14 @@ page-subscribed-title = { $channel ->
    *[email] ¿No quiere más ofertas por correo electrónico?
 }
 page-subscribed-text = { $channel ->
-    [sms] Pulse el botón para dejar de recibir ofertas de { $brand } por SMS. Nada más cambia.
-   *[email] Pulse el botón para dejar de recibir ofertas de { $brand } por correo electrónico. Nada más cambia.
+    [sms] Pulse el botón para dejar de recibir ofertas de { $brand } por SMS. No cambia nada más.
+   *[email] Pulse el botón para dejar de recibir ofertas de { $brand } por correo electrónico. No cambia nada más.
 }
 page-unsubscribe-button = Darse de baja
-page-opted-out-title = La baja está registrada
+page-opted-out-title = Se ha registrado su baja
 page-opted-out-text = { $channel ->
-    [sms] { $brand } no le enviará más ofertas por SMS. Aún puede llegar alguna que ya esté en camino.
-   *[email] { $brand } no le enviará más ofertas por correo electrónico. Aún puede llegar alguna que ya esté en camino.
+    [sms] { $brand } no le enviará más ofertas por SMS. Es posible que aún reciba alguna oferta ya enviada.
+   *[email] { $brand } no le enviará más ofertas por correo electrónico. Es posible que aún reciba alguna oferta ya enviada.
 }
 page-subscribe-button = Volver a recibir ofertas
 page-form-expired-title = Pulse el botón una vez más
@@ -34,4 +34,4 @@ page-subscribed-again-text = { $channel ->
 page-not-found-title = Este enlace no funciona
 page-not-found-text = Abra otra vez el enlace que está al final del mensaje y compruebe que esté completo.
 page-unavailable-title = Inténtelo de nuevo en un momento
-page-unavailable-text = Lo sentimos, no ha funcionado. No ha cambiado nada.
+page-unavailable-text = Lo sentimos, no se ha podido completar la operación. No ha cambiado nada.

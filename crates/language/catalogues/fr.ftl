@@ -3,7 +3,7 @@ email-reason = { $brand } vous envoie cet e-mail parce que vous faites partie de
 email-security = { $brand } ne vous demande jamais votre code PIN ni votre mot de passe par e-mail.
 email-unsubscribe = Ne plus recevoir d’offres par e-mail
 
-sms-opt-out = STOP pour ne plus recevoir d'offres
+sms-opt-out = Pour vous désabonner, répondez STOP
 
 page-subscribed-title = { $channel ->
     [sms] Ne plus recevoir d’offres par SMS ?
@@ -26,7 +26,7 @@ page-form-expired-text = { $minutes ->
     [many] Cette page est restée ouverte plus de { $minutes } minutes.
    *[other] Cette page est restée ouverte plus de { $minutes } minutes.
 } Souhaitez-vous recevoir à nouveau les offres de { $brand } ?
-page-subscribed-again-title = Heureux de vous retrouver
+page-subscribed-again-title = Ravis de vous retrouver
 page-subscribed-again-text = { $channel ->
     [sms] Vous recevrez à nouveau les offres de { $brand } par SMS.
    *[email] Vous recevrez à nouveau les offres de { $brand } par e-mail.
@@ -34,4 +34,4 @@ page-subscribed-again-text = { $channel ->
 page-not-found-title = Ce lien ne fonctionne pas
 page-not-found-text = Veuillez ouvrir à nouveau le lien qui figure à la fin du message et vérifier qu’il est complet.
 page-unavailable-title = Veuillez réessayer dans un instant
-page-unavailable-text = Cela n’a pas fonctionné pour l’instant. Rien n’a changé.
+page-unavailable-text = L’opération n’a pas abouti. Rien n’a changé.

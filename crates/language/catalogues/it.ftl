@@ -1,5 +1,5 @@
-offer-valid-until = Valido fino al { $date }.
-email-reason = { $brand } Le invia questa e-mail perché è cliente e ha accettato di ricevere offerte.
+offer-valid-until = Scadenza dell’offerta: { $date }.
+email-reason = Riceve questa e-mail da { $brand } perché è cliente e ha accettato di ricevere offerte.
 email-security = { $brand } non Le chiede mai il PIN o la password per e-mail.
 email-unsubscribe = Non ricevere più offerte per e-mail
 
@@ -10,16 +10,16 @@ page-subscribed-title = { $channel ->
    *[email] Non vuole più offerte per e-mail?
 }
 page-subscribed-text = { $channel ->
-    [sms] Prema il pulsante per non ricevere più offerte di { $brand } per SMS. Nient’altro cambia.
-   *[email] Prema il pulsante per non ricevere più offerte di { $brand } per e-mail. Nient’altro cambia.
+    [sms] Prema il pulsante per non ricevere più offerte di { $brand } per SMS. Non cambia nient’altro.
+   *[email] Prema il pulsante per non ricevere più offerte di { $brand } per e-mail. Non cambia nient’altro.
 }
-page-unsubscribe-button = Annulla l’iscrizione
-page-opted-out-title = L’iscrizione è annullata
+page-unsubscribe-button = Annullare l’iscrizione
+page-opted-out-title = Iscrizione annullata
 page-opted-out-text = { $channel ->
-    [sms] { $brand } non Le invierà più offerte per SMS. Un’offerta già in viaggio può ancora arrivare.
-   *[email] { $brand } non Le invierà più offerte per e-mail. Un’offerta già in viaggio può ancora arrivare.
+    [sms] { $brand } non Le invierà più offerte per SMS. Un’offerta già inviata potrebbe ancora arrivare.
+   *[email] { $brand } non Le invierà più offerte per e-mail. Un’offerta già inviata potrebbe ancora arrivare.
 }
-page-subscribe-button = Ricevi di nuovo le offerte
+page-subscribe-button = Ricevere di nuovo le offerte
 page-form-expired-title = Prema il pulsante ancora una volta
 page-form-expired-text = { $minutes ->
     [one] Questa pagina è rimasta aperta per più di { $minutes } minuto.
@@ -34,4 +34,4 @@ page-subscribed-again-text = { $channel ->
 page-not-found-title = Questo link non funziona
 page-not-found-text = Apra di nuovo il link in fondo al messaggio e controlli che sia completo.
 page-unavailable-title = Riprovi tra un momento
-page-unavailable-text = Ci dispiace, per ora non ha funzionato. Non è cambiato nulla.
+page-unavailable-text = Ci dispiace, l’operazione non è riuscita. Non è cambiato nulla.

@@ -1,5 +1,5 @@
 offer-valid-until = Geldig tot en met { $date }.
-email-reason = { $brand } stuurt u deze e-mail omdat u klant bent en aanbiedingen wilt ontvangen.
+email-reason = { $brand } stuurt u deze e-mail omdat u klant bent en toestemming hebt gegeven voor aanbiedingen.
 email-security = { $brand } vraagt u nooit per e-mail om uw pincode of wachtwoord.
 email-unsubscribe = Geen aanbiedingen meer per e-mail
 

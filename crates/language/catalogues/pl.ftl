@@ -1,7 +1,7 @@
 offer-valid-until = Oferta ważna do { $date }.
 email-reason = { $brand } wysyła tę wiadomość, ponieważ są Państwo klientami i wyrazili zgodę na otrzymywanie ofert.
 email-security = { $brand } nigdy nie prosi w e-mailu o PIN ani hasło.
-email-unsubscribe = Nie chcę więcej ofert e-mailem
+email-unsubscribe = Rezygnuję z ofert wysyłanych e-mailem
 
 sms-opt-out = Rezygnacja: odpisz STOP
 
@@ -10,8 +10,8 @@ page-subscribed-title = { $channel ->
    *[email] Rezygnacja z ofert w e-mailach?
 }
 page-subscribed-text = { $channel ->
-    [sms] Naciśnięcie przycisku kończy wysyłanie ofert { $brand } SMS-em. Nic więcej się nie zmieni.
-   *[email] Naciśnięcie przycisku kończy wysyłanie ofert { $brand } e-mailem. Nic więcej się nie zmieni.
+    [sms] Po naciśnięciu przycisku „Zrezygnuj” { $brand } przestanie wysyłać Państwu oferty SMS-em. Nic więcej się nie zmieni.
+   *[email] Po naciśnięciu przycisku „Zrezygnuj” { $brand } przestanie wysyłać Państwu oferty e-mailem. Nic więcej się nie zmieni.
 }
 page-unsubscribe-button = Zrezygnuj
 page-opted-out-title = Rezygnacja została zapisana

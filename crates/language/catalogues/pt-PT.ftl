@@ -1,5 +1,5 @@
-offer-valid-until = Válido até { $date }.
-email-reason = { $brand } envia-lhe este e-mail porque é cliente e aceitou receber ofertas.
+offer-valid-until = Oferta válida até { $date }.
+email-reason = Recebe este e-mail de { $brand } porque é cliente e aceitou receber ofertas.
 email-security = { $brand } nunca pede o seu PIN nem a sua palavra-passe por e-mail.
 email-unsubscribe = Não receber mais ofertas por e-mail
 
@@ -26,7 +26,7 @@ page-form-expired-text = { $minutes ->
     [many] Esta página esteve aberta mais de { $minutes } minutos.
    *[other] Esta página esteve aberta mais de { $minutes } minutos.
 } Quer voltar a receber ofertas de { $brand }?
-page-subscribed-again-title = Bem-vindo de novo
+page-subscribed-again-title = Damos-lhe de novo as boas-vindas
 page-subscribed-again-text = { $channel ->
     [sms] Voltará a receber ofertas de { $brand } por SMS.
    *[email] Voltará a receber ofertas de { $brand } por e-mail.
@@ -34,4 +34,4 @@ page-subscribed-again-text = { $channel ->
 page-not-found-title = Esta ligação não funciona
 page-not-found-text = Abra de novo a ligação no fim da mensagem e confirme que está completa.
 page-unavailable-title = Tente de novo dentro de momentos
-page-unavailable-text = Lamentamos, não funcionou desta vez. Nada mudou.
+page-unavailable-text = Lamentamos, mas não foi possível concluir a operação. Nada foi alterado.

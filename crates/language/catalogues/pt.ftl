@@ -1,7 +1,7 @@
 # Português do Brasil, e de quem não tem um catálogo mais próximo.
-offer-valid-until = Válido até { $date }.
+offer-valid-until = Oferta válida até { $date }.
 email-reason = { $brand } envia este e-mail porque você é cliente e aceitou receber ofertas.
-email-security = { $brand } nunca pede sua senha ou seu PIN por e-mail.
+email-security = { $brand } nunca pede sua senha nem seu PIN por e-mail.
 email-unsubscribe = Não receber mais ofertas por e-mail
 
 sms-opt-out = Responda STOP para cancelar
@@ -35,4 +35,4 @@ page-subscribed-again-text = { $channel ->
 page-not-found-title = Este link não funciona
 page-not-found-text = Abra de novo o link no fim da mensagem e confira se ele está completo.
 page-unavailable-title = Tente de novo daqui a pouco
-page-unavailable-text = Desculpe, não funcionou desta vez. Nada mudou.
+page-unavailable-text = Desculpe, não foi possível concluir a operação. Nada mudou.

@@ -182,7 +182,9 @@ impl Catalogue {
         let pattern = self.bundle.get_message(key).and_then(|message| message.value());
         let pattern = pattern.expect("a catalogue has every text; a test checks each");
         let mut errors = Vec::new();
-        plain_spaces(&self.bundle.format_pattern(pattern, Some(args), &mut errors))
+        let text = plain_spaces(&self.bundle.format_pattern(pattern, Some(args), &mut errors));
+        debug_assert!(errors.is_empty(), "{} {key}: {errors:?}", self.language);
+        text
     }
 }
 

@@ -94,7 +94,7 @@ impl Language {
 
     /// The direction in which its script is written.
     pub fn direction(&self) -> Direction {
-        if LocaleDirectionality::new_common().is_right_to_left(&self.0) {
+        if LocaleDirectionality::new_extended().is_right_to_left(&self.0) {
             Direction::RightToLeft
         } else {
             Direction::LeftToRight
@@ -234,6 +234,8 @@ mod tests {
             ("he", "rtl"),
             ("ur-PK", "rtl"),
             ("fa", "rtl"),
+            ("dv", "rtl"),
+            ("arc", "rtl"),
             ("hi", "ltr"),
             ("az-Arab", "rtl"),
             ("en", "ltr"),

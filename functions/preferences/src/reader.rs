@@ -64,9 +64,9 @@ mod tests {
         for (of_link, accepted, expected) in [
             (Some("pt-PT"), "de", "pt-PT"),
             (Some("ar-EG"), "", "ar"),
-            (Some("sv"), "fr-CH, fr;q=0.9, en;q=0.8", "fr"),
+            (Some("tlh"), "fr-CH, fr;q=0.9, en;q=0.8", "fr"),
             (Some("<script>"), "it", "it"),
-            (None, "sv-SE, sv;q=0.9, pl;q=0.5, de;q=0.8", "de"),
+            (None, "tlh-AQ, tlh;q=0.9, pl;q=0.5, de;q=0.8", "de"),
             (None, "de;q=0, es;q=0.1", "es"),
             (None, "*", "nl"),
             (None, "", "nl"),

@@ -128,6 +128,10 @@ fn what_cannot_be_sent_is_refused_with_its_place() {
         ("[a](javascript:alert(1))", "has a link that must be an https:// URL"),
         ("[a](/x)", "has a link that must be an https:// URL"),
         ("<me@bank.example>", "has a link that must be an https:// URL"),
+        ("see [](https://bank.example)", "has a link without words; write them in its square brackets (character 5)"),
+        ("[ &nbsp;\u{200B}](https://bank.example)", "has a link without words"),
+        ("[**\u{3164}**\n`\u{AD}`](https://bank.example)", "has a link without words"),
+        ("[][a]\n\n[a]: https://bank.example", "has a link without words"),
         ("[a](https://evil.example)", "has a link that must lead to one of the domains"),
         ("see https://evil.example now", "has a link that must lead to one of the domains"),
         ("[a](https://bank.example/{{ customer.id }})", "has a link that must have placeholders in the query only"),
@@ -175,6 +179,31 @@ fn values_are_never_read_as_formatting() {
     assert_eq!(rendered("{{ customer.x }}", json!({"x": value})).unwrap(), [Block::Paragraph(expected)]);
     let strong = vec![text("Dear "), Span::Strong(vec![text("Asha *B*")]), text("!")];
     assert_eq!(blocks("Dear **{{ customer.name }}**!"), [Block::Paragraph(strong)]);
+}
+
+#[test]
+fn link_without_words_shows_its_address() {
+    let link = |content: &str| {
+        let url = "https://bank.example/?c=c%2D1".to_owned();
+        [Block::Paragraph(vec![Span::Link { url, content: vec![text(content)] }])]
+    };
+    for source in ["[{{ customer.x }}]", "[**{{ customer.x }}**]", "[{{ customer.x }} `{{ customer.x }}`]"] {
+        let source = format!("{source}(https://bank.example/?c={{{{ customer.id }}}})");
+        for blank in ["", " ", "\u{200B}", "\n"] {
+            let shown = rendered(&source, json!({"x": blank})).unwrap();
+            assert_eq!(shown, link("https://bank.example/?c=c%2D1"), "{source:?} {blank:?}");
+        }
+    }
+    assert_eq!(
+        rendered("[{{ customer.x }}](https://bank.example/?c={{ customer.id }})", json!({"x": "Go"})).unwrap(),
+        link("Go")
+    );
+    let source = format!("{}\n\n[b]: https://bank.example/{}", "[{{ customer.x }}][b]\n".repeat(5), "x".repeat(100));
+    assert_eq!(
+        rendered(&source, json!({"x": ""})),
+        Err(RenderError::TooLong { limit: 1_000 }),
+        "addresses that are shown count"
+    );
 }
 
 #[test]

@@ -223,7 +223,7 @@ fn offer_of_an_earlier_release_is_sent_as_the_plain_text_that_it_was() {
 #[test]
 fn every_fault_of_the_fields_within_fields_is_reported() {
     let mut offer = whole();
-    offer["language"] = json!("sv");
+    offer["language"] = json!("tlh");
     offer["link"] = json!({"url": "http://bank.example", "labels": "x"});
     offer["image"] = json!({"url": "https://evil.example/", "alt": ""});
     offer["preheader"] = json!("two\nlines");
@@ -250,7 +250,7 @@ fn every_fault_of_the_fields_within_fields_is_reported() {
         ]
     );
     let translations = json!({
-        "english": {}, "ja": {"subject": "x"}, "en-US": {}, "de": [], "fr": {"subject": "", "links": 1, "link": {"url": "x"}},
+        "english": {}, "tlh": {"subject": "x"}, "en-US": {}, "de": [], "fr": {"subject": "", "links": 1, "link": {"url": "x"}},
         "pt-BR": {}, "pt": {}
     });
     let mut faults = post(json!({"code": "A", "description": "B", "translations": translations})).unwrap_err();
@@ -265,8 +265,8 @@ fn every_fault_of_the_fields_within_fields_is_reported() {
             "translations.fr.link.url",
             "translations.fr.links",
             "translations.fr.subject",
-            "translations.ja",
-            "translations.pt-BR"
+            "translations.pt-BR",
+            "translations.tlh"
         ]
     );
     let many: serde_json::Map<_, _> = (0..=TRANSLATIONS_LIMIT).map(|i| (format!("x{i}"), json!({}))).collect();

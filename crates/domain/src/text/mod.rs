@@ -7,6 +7,13 @@
 //! | `number` | a number, in the message's language and the customer's region |
 //! | `money: "EUR"` | an amount of this currency (ISO 4217) |
 //! | `date: "long"`, `"medium"`, `"short"` | a date, or a time's date in the customer's time zone |
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | what a text may be, and why one cannot be rendered | this file |
+//! | the syntax of placeholders and filters | `placeholder` |
+//! | the values that fill placeholders, and how they are written | `values` |
 
 mod placeholder;
 mod values;

@@ -16,7 +16,7 @@ pub(crate) enum Part<'t> {
 pub(crate) struct Placeholder<'t> {
     /// The attribute's name.
     pub(crate) field: &'t str,
-    /// What stands for a missing value.
+    /// What replaces a missing value.
     pub(crate) default: Option<&'t str>,
     pub(crate) format: Option<Format>,
 }

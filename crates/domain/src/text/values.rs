@@ -25,11 +25,11 @@ impl<'c> Values<'c> {
         Self { customer, formats }
     }
 
-    /// What stands in a placeholder's place. Its line breaks are `\n`, and its spaces are plain ones.
+    /// What a placeholder is replaced by. Its line breaks are `\n`, and its spaces are plain ones.
     pub(crate) fn fill(&self, placeholder: &Placeholder<'_>) -> Result<String, RenderError> {
         let Placeholder { field, default, format } = *placeholder;
         let value = self.customer.field(field).filter(|value| {
-            // A blank value is a missing one only where something is there to stand for it.
+            // A blank value is a missing one only where a default replaces it.
             default.is_none() || !matches!(value, Value::Null) && value.as_str().is_none_or(|text| !is_blank(text))
         });
         let text = match (value, default) {

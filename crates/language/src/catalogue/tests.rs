@@ -147,6 +147,25 @@ fn every_text_is_complete_on_one_line_and_without_marks_that_show() {
 }
 
 #[test]
+#[should_panic(expected = "email-reason")]
+fn text_without_the_value_of_a_variable_is_a_fault() {
+    Catalogue::english().text("email-reason", &[]);
+}
+
+#[test]
+fn page_names_its_button_by_the_buttons_words() {
+    for catalogue in CATALOGUES.iter() {
+        for medium in [Medium::Email, Medium::Sms] {
+            let text = catalogue.page_subscribed("A Bank", medium).text;
+            let quoted = text.split_once('„').and_then(|(_, after)| after.split_once(['“', '”']));
+            if let Some((quoted, _)) = quoted {
+                assert_eq!(quoted, catalogue.page_unsubscribe_button(), "{}", catalogue.language);
+            }
+        }
+    }
+}
+
+#[test]
 fn plural_forms_are_those_of_the_language() {
     let text =
         |tag: &str, minutes| Catalogue::of(&tag.parse().unwrap()).unwrap().page_form_expired("A Bank", minutes).text;
@@ -172,7 +191,7 @@ fn a_language_without_a_catalogue_of_its_own_has_that_of_the_more_general_one() 
         ("pt-PT", Some("pt-PT")),
         ("pt-MZ", Some("pt-PT")),
         ("ar-EG", Some("ar")),
-        ("sv", None),
+        ("tlh", None),
         ("hi-IN", Some("hi")),
     ] {
         assert_eq!(catalogue(tag).as_deref(), expected, "{tag}");

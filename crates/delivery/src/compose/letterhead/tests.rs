@@ -61,7 +61,7 @@ fn assert_in_order(text: &str, parts: &[&str]) {
 fn text_has_the_body_then_the_button_validity_terms_and_foot() {
     let expected = "Dear Mei,\n\nget 5%.\n\nSee <it>: https://bank.example/o?a=1&b=2\n\nValid until 31 August 2026.\n\n\
                     Terms apply.\n\n-- \nA <Bank>\n1 High Street\n\nA <Bank> sends you this e-mail because you are a \
-                    customer and agreed to receive offers.\nA <Bank> never asks for your PIN or password by e-mail.\n\n\
+                    customer and agreed to receive offers.\nA <Bank> never asks you for your PIN or password by e-mail.\n\n\
                     No more offers by e-mail: https://offers.bank.example/v1/unsubscribe/t\n";
     assert_eq!(written(&full("en")).text, expected);
     assert!(written(&bare("en")).text.starts_with("Dear Mei,\n\nget 5%.\n\n-- \nA <Bank>\n"));
@@ -84,7 +84,7 @@ fn html_has_the_same_in_the_same_order() {
             ">See &#60;it&#62;</a>",
             "Valid until 31 August 2026.",
             "<p>Terms apply.</p>",
-            "never asks for your PIN",
+            "never asks you for your PIN",
             "because you are a customer",
             "1 High Street",
             &format!("href=\"{UNSUBSCRIBE}\""),
@@ -121,8 +121,8 @@ fn message_says_its_language_and_direction_and_has_one_heading_of_the_first_leve
 
 #[test]
 fn fixed_texts_of_another_language_say_so() {
-    let html = written(&full("he")).html;
-    assert!(html.contains("<html lang=\"he\" dir=\"rtl\""));
+    let html = written(&full("arc")).html;
+    assert!(html.contains("<html lang=\"arc\" dir=\"rtl\""));
     assert_eq!(html.matches("lang=\"en\" dir=\"ltr\"").count(), 2, "validity and foot");
 }
 
