@@ -3,14 +3,17 @@
 //! A customer's values are filled in after the text is parsed, so that they are never read as CommonMark. Raw HTML and images
 //! are refused. Single line breaks stay line breaks, as people who write e-mails expect.
 
+mod addresses;
+mod open;
+
 use std::ops::Range;
 
-use linkify::{LinkFinder, LinkKind};
 use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, LinkType, Options, Parser, Tag, TagEnd, TextMergeWithOffset};
 
 use crate::characters::{self, Lines, is_blank, with_plain_breaks};
 use crate::link::{self, LinkDomains};
 use crate::text::{Allowance, Part, RenderError, Text, Values, parts};
+use addresses::with_autolinks;
 use open::{Open, blocks, close, spans};
 
 /// How many blocks and spans may be in one another. A list has two: itself and its item.
@@ -58,6 +61,18 @@ pub enum Span {
     },
 }
 
+impl Span {
+    /// Whether it shows nothing.
+    fn is_blank(&self) -> bool {
+        match self {
+            Self::Text(text) => is_blank(text),
+            Self::Break => true,
+            Self::Emphasis(content) | Self::Strong(content) => content.iter().all(Self::is_blank),
+            Self::Link { .. } => false,
+        }
+    }
+}
+
 /// Checks a text as callers post it: whatever no customer could be sent is refused. It will have at most `limit` characters.
 ///
 /// # Errors
@@ -88,39 +103,6 @@ pub(crate) fn render(text: &Text, values: &Values<'_>, limit: usize) -> Result<V
         Stop::Markup { what, .. } => RenderError::InvalidMarkup(what),
     })?;
     if builder.is_blank { Err(RenderError::Blank) } else { Ok(builder.blocks) }
-}
-
-/// The marked text with `<` and `>` around the addresses that are neither in a link nor in code, and the places of those
-/// characters. So CommonMark takes each address as a whole, whatever it has of its marks.
-fn with_autolinks(marked: &str) -> (String, Vec<usize>) {
-    if !marked.contains("://") {
-        return (marked.to_owned(), Vec::new());
-    }
-    let parser = Parser::new_ext(marked, Options::empty());
-    let mut taken: Vec<_> =
-        parser.reference_definitions().iter().map(|(_, definition)| definition.span.clone()).collect();
-    taken.extend(parser.into_offset_iter().filter_map(|(event, range)| {
-        matches!(event, Event::Start(Tag::Link { .. } | Tag::CodeBlock(_)) | Event::Code(_)).then_some(range)
-    }));
-    let mut finder = LinkFinder::new();
-    finder.kinds(&[LinkKind::Url]);
-    let (mut linked, mut inserted, mut copied) = (String::new(), Vec::new(), 0);
-    for address in finder.links(marked) {
-        // Marks of emphasis that end behind the address.
-        let end = address.start() + address.as_str().trim_end_matches(['*', '_']).len();
-        if taken.iter().any(|range| range.start < end && address.start() < range.end) {
-            continue;
-        }
-        linked.push_str(&marked[copied..address.start()]);
-        inserted.push(linked.len());
-        linked.push('<');
-        linked.push_str(&marked[address.start()..end]);
-        inserted.push(linked.len());
-        linked.push('>');
-        copied = end;
-    }
-    linked.push_str(&marked[copied..]);
-    (linked, inserted)
 }
 
 /// What stands for a placeholder while the text is parsed.
@@ -168,25 +150,6 @@ struct Builder<'p> {
     is_blank: bool,
 }
 
-/// A block or span whose content is being read.
-enum Open {
-    Root(Vec<Block>),
-    Paragraph(Vec<Span>),
-    Heading(u8, Vec<Span>),
-    List(Option<u64>, Vec<Vec<Block>>),
-    /// An item. Its second part is a line that is in no paragraph.
-    Item(Vec<Block>, Vec<Span>),
-    Quote(Vec<Block>),
-    Emphasis(Vec<Span>),
-    Strong(Vec<Span>),
-    /// `is_bare`: its words are its address.
-    Link {
-        url: String,
-        content: Vec<Span>,
-        is_bare: bool,
-    },
-}
-
 impl<'p> Builder<'p> {
     fn new(parts: &'p [Part<'p>], fill: Fill<'p>, limit: usize) -> Self {
         let mut marked = String::new();
@@ -232,7 +195,7 @@ impl<'p> Builder<'p> {
                 let started = self.start(tag, range)?;
                 open.extend(started);
             }
-            Event::End(TagEnd::Link) => self.end_link(open, at)?,
+            Event::End(TagEnd::Link) => self.end_link(open, range.start)?,
             Event::End(
                 TagEnd::CodeBlock
                 | TagEnd::Paragraph
@@ -318,6 +281,26 @@ impl<'p> Builder<'p> {
         Ok(spans)
     }
 
+    /// Ends a link. One that shows nothing could not be followed: it is refused. Where that comes from a customer's blank
+    /// values, its address is shown.
+    fn end_link(&mut self, open: &mut Vec<Open>, at: usize) -> Result<(), Stop> {
+        if let Some(Open::Link { url, content, is_bare }) = open.last_mut() {
+            if *is_bare {
+                content.clear();
+            } else if content.iter().all(Span::is_blank) {
+                if matches!(self.fill, Fill::Check(_)) {
+                    let what = "has a link without words; write them in its square brackets".to_owned();
+                    return Err(Stop::Markup { what, at });
+                }
+                self.left.take(url)?;
+                content.clear();
+                self.is_blank = false;
+            }
+        }
+        close(open);
+        Ok(())
+    }
+
     /// A link's address.
     fn url(&mut self, marked: &str, at: usize) -> Result<String, Stop> {
         let parts = self.unmark(marked);
@@ -391,74 +374,6 @@ impl<'p> Builder<'p> {
             }
         }
         source.char_indices().take_while(|(i, _)| *i < place).count() + 1
-    }
-}
-
-/// Adds the block or span that ends to what holds it.
-fn close(open: &mut Vec<Open>) {
-    match open.pop() {
-        Some(Open::Paragraph(content)) => blocks(open).push(Block::Paragraph(content)),
-        Some(Open::Heading(level, content)) => blocks(open).push(Block::Heading { level, content }),
-        Some(Open::List(start, items)) => blocks(open).push(Block::List { start, items }),
-        Some(Open::Quote(content)) => blocks(open).push(Block::Quote(content)),
-        Some(Open::Emphasis(content)) => spans(open).push(Span::Emphasis(content)),
-        Some(Open::Strong(content)) => spans(open).push(Span::Strong(content)),
-        Some(Open::Link { url, content, is_bare }) => {
-            let content = if is_bare || !shows_something(&content) { Vec::new() } else { content };
-            spans(open).push(Span::Link { url, content });
-        }
-        Some(mut item @ Open::Item(..)) => {
-            item.end_line();
-            if let (Open::Item(content, _), Some(Open::List(_, items))) = (item, open.last_mut()) {
-                items.push(content);
-            }
-        }
-        // The root is never closed.
-        root => open.extend(root),
-    }
-}
-
-impl Open {
-    /// Makes a paragraph of an item's line that is in none.
-    fn end_line(&mut self) {
-        if let Self::Item(content, line) = self
-            && !line.is_empty()
-        {
-            content.push(Block::Paragraph(std::mem::take(line)));
-        }
-    }
-}
-
-fn shows_something(content: &[Span]) -> bool {
-    content.iter().any(|span| match span {
-        Span::Text(text) => !is_blank(text),
-        Span::Break => false,
-        Span::Emphasis(content) | Span::Strong(content) | Span::Link { content, .. } => shows_something(content),
-    })
-}
-
-/// Where blocks are added.
-fn blocks(open: &mut [Open]) -> &mut Vec<Block> {
-    let last = open.last_mut().expect("the root is never closed");
-    last.end_line();
-    match last {
-        Open::Root(content) | Open::Quote(content) | Open::Item(content, _) => content,
-        _ => unreachable!("CommonMark has blocks in quotes, items and the text itself only"),
-    }
-}
-
-/// Where spans are added.
-fn spans(open: &mut [Open]) -> &mut Vec<Span> {
-    match open.last_mut() {
-        Some(
-            Open::Paragraph(content)
-            | Open::Heading(_, content)
-            | Open::Item(_, content)
-            | Open::Emphasis(content)
-            | Open::Strong(content)
-            | Open::Link { content, .. },
-        ) => content,
-        _ => unreachable!("CommonMark has text in paragraphs, headings, items and spans only"),
     }
 }
 

@@ -129,7 +129,11 @@ impl HtmlWriter {
                 Span::Link { url, content } => {
                     let url = escaped(url);
                     self.push(format_args!("<a href=\"{url}\">"));
-                    self.spans(content);
+                    if content.is_empty() {
+                        self.out.push_str(&url);
+                    } else {
+                        self.spans(content);
+                    }
                     self.out.push_str("</a>");
                 }
             }

@@ -135,7 +135,22 @@ mod tests {
                 vec![list(Some(9), vec![vec![paragraph("a")], vec![paragraph("b"), inner]])],
                 "9. a\n10. b\n    - c\n      d\n    - e\n\n      f",
             ),
-            (vec![list(Some(u64::MAX), vec![vec![], vec![]])], "18446744073709551615. \n18446744073709551615. "),
+            (
+                vec![list(Some(u64::MAX), vec![vec![paragraph("a\nb")], vec![paragraph("c")]])],
+                "18446744073709551615. a\n    b\n18446744073709551615. c",
+            ),
+            // What shows nothing leaves no gap.
+            (
+                vec![
+                    paragraph(""),
+                    paragraph("a"),
+                    paragraph(" "),
+                    paragraph("b"),
+                    list(None, vec![vec![paragraph("")]]),
+                ],
+                "a\n\nb",
+            ),
+            (vec![list(Some(1), vec![vec![paragraph("")], vec![paragraph("a")]])], "1. a"),
             (vec![Block::Quote(vec![paragraph("a"), Block::Quote(vec![paragraph("b")])])], "> a\n>\n> > b"),
         ] {
             assert_eq!(of(blocks), expected);

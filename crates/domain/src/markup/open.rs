@@ -13,7 +13,12 @@ pub(super) enum Open {
     Quote(Vec<Block>),
     Emphasis(Vec<Span>),
     Strong(Vec<Span>),
-    Link(String, Vec<Span>),
+    /// `is_bare`: its words are its address.
+    Link {
+        url: String,
+        content: Vec<Span>,
+        is_bare: bool,
+    },
 }
 
 /// Adds the block or span that ends to what holds it.
@@ -25,7 +30,7 @@ pub(super) fn close(open: &mut Vec<Open>) {
         Some(Open::Quote(content)) => blocks(open).push(Block::Quote(content)),
         Some(Open::Emphasis(content)) => spans(open).push(Span::Emphasis(content)),
         Some(Open::Strong(content)) => spans(open).push(Span::Strong(content)),
-        Some(Open::Link(url, content)) => spans(open).push(Span::Link { url, content }),
+        Some(Open::Link { url, content, .. }) => spans(open).push(Span::Link { url, content }),
         Some(mut item @ Open::Item(..)) => {
             item.end_line();
             if let (Open::Item(content, _), Some(Open::List(_, items))) = (item, open.last_mut()) {
@@ -67,7 +72,7 @@ pub(super) fn spans(open: &mut [Open]) -> &mut Vec<Span> {
             | Open::Item(_, content)
             | Open::Emphasis(content)
             | Open::Strong(content)
-            | Open::Link(_, content),
+            | Open::Link { content, .. },
         ) => content,
         _ => unreachable!("CommonMark has text in paragraphs, headings, items and spans only"),
     }
