@@ -211,7 +211,7 @@ fn link_without_words_shows_its_address() {
         rendered("[{{ customer.x }}](https://bank.example/?c={{ customer.id }})", json!({"x": "Go"})).unwrap(),
         link(vec![text("Go")])
     );
-    let source = format!("{}\n\n[b]: https://bank.example/{}", "[{{ customer.x }}][b]\n".repeat(5), "x".repeat(100));
+    let source = format!("{}\n\n[b]: https://bank.example/{}", "[{{ customer.x }}][b]\n".repeat(9), "x".repeat(100));
     assert_eq!(
         rendered(&source, json!({"x": ""})),
         Err(RenderError::TooLong { limit: 1_000 }),
