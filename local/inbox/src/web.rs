@@ -46,6 +46,7 @@ pub fn router(messages: Messages, faults: Faults) -> Router {
         .route("/api/messages", get(all).delete(clear))
         // For clients that join the inbox's URL, which ends with a slash, and a path that begins with one.
         .route("//api/messages", get(all).delete(clear))
+        .route(SAMPLE_PATH, get(sample_picture))
         .route("/messages/{id}/html", get(html))
         .route("/messages/{id}/source", get(source))
         .with_state(messages)
@@ -113,9 +114,19 @@ async fn source(State(messages): State<Messages>, Path(id): Path<u64>) -> impl I
 const CONNECTING: [(&str, &str); 3] =
     [("<link", "<meta"), ("<iframe", "<removed-iframe"), ("<frame", "<removed-frame")];
 
+/// The picture of the sample offer. No server has it: the one of this name is an example (RFC 2606).
+const SAMPLE_PICTURE: (&str, &[u8]) = ("https://bank.example/cashback.jpg", include_bytes!("sample/cashback.jpg"));
+/// Where the inbox has it.
+const SAMPLE_PATH: &str = "/sample/cashback.jpg";
+
+async fn sample_picture() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "image/jpeg")], SAMPLE_PICTURE.1)
+}
+
 /// A message as the page frames it. Links open in a new tab: in the frame, the page that they lead to could not be used.
 fn framed(html: &str) -> String {
-    let html = CONNECTING.iter().fold(html.to_owned(), |html, (from, to)| with_elements_renamed(&html, from, to));
+    let html = html.replace(SAMPLE_PICTURE.0, SAMPLE_PATH);
+    let html = CONNECTING.iter().fold(html, |html, (from, to)| with_elements_renamed(&html, from, to));
     let lower = html.to_ascii_lowercase();
     let end_of = |start: usize| lower[start..].find('>').map(|end| start + end + 1);
     let head = lower.match_indices("<head").map(|(start, _)| start).find(|start| {
