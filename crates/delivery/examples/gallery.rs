@@ -44,7 +44,7 @@ fn main() -> Result<()> {
     let (from, reply_to) = ("Offercast Bank <offers@bank.example>".parse()?, "service@bank.example".parse()?);
     let composer = EmailComposer::new(from, reply_to, letterhead.clone(), links);
     let mut offer: Value = serde_json::from_str(OFFER)?;
-    offer["validUntil"] = "2026-12-01T00:00:00Z".into();
+    offer["validUntil"] = "2026-11-30T20:00:00Z".into();
     let offer = testing::offer(offer);
     for (locale, name, time_zone) in [
         ("en-GB", "Mei Müller", "Europe/London"),
