@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::characters::is_blank;
-use domain::offer::{Announcement, Translation};
+use domain::offer::Announcement;
 use domain::{Channel, Customer, Text};
 use language::{Direction, Language};
 use serde::Serialize;
@@ -128,8 +128,7 @@ pub(super) struct Defaults(BTreeMap<Language, Vec<String>>);
 impl Defaults {
     pub(super) fn of(announcement: &Announcement, default_language: &Language) -> Self {
         let fields = |language: &Language| {
-            let texts = texts(announcement, announcement.translations.get(language));
-            texts.iter().flat_map(Text::fields_with_default).map(str::to_owned).collect()
+            announcement.texts_in(language).all().flat_map(Text::fields_with_default).map(str::to_owned).collect()
         };
         let languages = announcement.languages(default_language).into_iter();
         Self(languages.map(|language| (language.clone(), fields(language))).collect())
@@ -143,31 +142,6 @@ impl Defaults {
         };
         self.0.get(language).into_iter().flatten().filter(is_missing).count()
     }
-}
-
-/// The texts of an offer with a translation.
-fn texts(own: &Announcement, translation: Option<&Translation>) -> Vec<Text> {
-    let translated = |text: fn(&Translation) -> Option<&Text>| translation.and_then(text);
-    let label = own.link.as_ref().map(|link| {
-        translation.and_then(|t| t.link.as_ref()).and_then(|link| link.label.as_ref()).unwrap_or(&link.label)
-    });
-    let alt = own.image.as_ref().map(|image| {
-        translation.and_then(|t| t.image.as_ref()).and_then(|image| image.alt.as_ref()).unwrap_or(&image.alt)
-    });
-    let url = own
-        .link
-        .as_ref()
-        .map(|link| translation.and_then(|t| t.link.as_ref()).and_then(|link| link.url.as_ref()).unwrap_or(&link.url));
-    let texts = [
-        Some(translated(|t| t.subject.as_ref()).unwrap_or(&own.subject)),
-        Some(translated(|t| t.description.as_ref()).unwrap_or(&own.description)),
-        translated(|t| t.preheader.as_ref()).or(own.preheader.as_ref()),
-        translated(|t| t.terms.as_ref()).or(own.terms.as_ref()),
-        label,
-        alt,
-    ];
-    let url = url.and_then(|url| Text::parse(url.source()).ok());
-    texts.into_iter().flatten().cloned().chain(url).collect()
 }
 
 #[cfg(test)]
@@ -217,15 +191,16 @@ mod tests {
         let offer = testing::offer(json!({
             "code": "A", "subject": "{{ customer.city | default: \"you\" }}", "description": "{{ customer.name }}",
             "link": {"url": "https://bank.example/?c={{ customer.tier | default: \"x\" }}", "label": "Go"},
+            "image": {"url": "https://bank.example/?c={{ customer.card | default: \"x\" }}", "alt": "A card"},
             "translations": {"de": {"subject": "Hallo", "description":
                 "{{ customer.city | default: \"Stadt\" }} {{ customer.city | default: \"Stadt\" }}"}},
         }));
         let defaults = Defaults::of(&offer.announcement, &Language::english());
         for (attributes, english, german) in [
-            (json!({}), 2, 3),
-            (json!({"city": "Lisbon"}), 1, 1),
-            (json!({"city": " ", "tier": 1}), 1, 2),
-            (json!({"city": "Lisbon", "tier": "gold"}), 0, 0),
+            (json!({}), 3, 4),
+            (json!({"city": "Lisbon"}), 2, 2),
+            (json!({"city": " ", "tier": 1, "card": 2}), 1, 2),
+            (json!({"city": "Lisbon", "tier": "gold", "card": 2}), 0, 0),
         ] {
             let customer = customer("a", "Asha", &attributes);
             assert_eq!(defaults.used(&Language::english(), &customer), english, "{attributes}");

@@ -66,9 +66,7 @@ impl SampleComposer {
                 .map(Message::Email),
             Channel::Sms => self.sms.text(offer, reader).map(Message::Sms),
         };
-        let announcement = &offer.announcement;
-        let language = announcement.language_for(reader.locale.as_deref(), &self.default_language);
-        let language = language.unwrap_or_else(|| announcement.language(&self.default_language)).clone();
+        let language = offer.announcement.language_for(reader.locale.as_deref(), &self.default_language).clone();
         Sample { customer: None, language, message }
     }
 }
