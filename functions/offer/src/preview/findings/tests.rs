@@ -44,7 +44,7 @@ fn found_without_last(offer: &Value, customers: &[Value], uncomposed: usize) -> 
         }
         count.tally.add(&survey, &customer(number, changes));
     }
-    let samples = samples(&offer, &composer, &count.tally.readers);
+    let samples = samples(&offer, &composer, &count.tally.sample_customers);
     let policy = testing::policy();
     of(&Draft { offer: &offer, policy: &policy, now: offer.created_at, count: &count, samples: &samples })
 }

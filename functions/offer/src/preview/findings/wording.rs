@@ -61,12 +61,12 @@ fn incomplete(draft: &Draft<'_>, language: &Language) -> Option<Finding> {
     (!missing.is_empty()).then(|| Finding::new(Code::TranslationIncomplete, detail).in_language(language))
 }
 
-/// The longest subject of a language, among all customers for whom it was composed and all samples.
+/// The longest subject of a language, among all that were composed for customers and all samples.
 fn long_subject(draft: &Draft<'_>, language: &Language) -> Option<Finding> {
     let counted = draft.count.tally.subjects.get(language).copied();
     let samples = draft.samples.iter().map(|sample| &sample.sample).filter(|sample| sample.language == *language);
     let sampled = samples.filter_map(|sample| match &sample.message {
-        Ok(Message::Email(content)) => Some(content.subject.chars().count()),
+        Ok(Message::Email { subject, .. }) => Some(subject.chars().count()),
         _ => None,
     });
     let longest = counted.into_iter().chain(sampled).max().filter(|longest| *longest > SUBJECT_SHOWN)?;
