@@ -70,6 +70,10 @@ impl LinkUrl {
         self.0.source()
     }
 
+    pub(crate) fn as_text(&self) -> &Text {
+        &self.0
+    }
+
     /// The URL with a customer's values: printable ASCII, percent-encoded.
     ///
     /// # Errors

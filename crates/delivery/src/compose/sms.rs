@@ -288,22 +288,19 @@ impl SmsComposer {
 }
 
 /// The first part of a text that is not in the GSM alphabet, with the character if it is the offer's own: one of the
-/// customer's name would tell a part of it.
+/// customer's name would disclose a part of it.
 fn refusal(offer: &Offer, rendered: &Rendered, description: &str, url: Option<&str>, opt_out: &str) -> Option<String> {
-    let announcement = &offer.announcement;
-    let translation = announcement.translations.get(&rendered.language);
-    let (subject, text) =
-        (translation.and_then(|t| t.subject.as_ref()), translation.and_then(|t| t.description.as_ref()));
-    for (field, own, translated, rendered_text) in [
-        ("subject", &announcement.subject, subject, rendered.subject.as_str()),
-        ("description", &announcement.description, text, description),
-    ] {
+    let texts = offer.announcement.texts_in(&rendered.language);
+    for (field, posted, rendered_text) in
+        [("subject", texts.subject, rendered.subject.as_str()), ("description", texts.description, description)]
+    {
         if OutsideGsm::first_in(rendered_text).is_none() {
             continue;
         }
-        let field =
-            translated.map_or_else(|| field.to_owned(), |_| format!("translations.{}.{field}", rendered.language));
-        let source = translated.unwrap_or(own).source();
+        let translations =
+            if posted.is_translated { format!("translations.{}.", rendered.language) } else { String::new() };
+        let field = translations + field;
+        let source = posted.text.source();
         return Some(match OutsideGsm::all_in(source).find(|outside| rendered_text.contains(outside.character)) {
             Some(outside) => format!("{field}: the text {outside}"),
             None => format!(

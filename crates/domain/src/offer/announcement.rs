@@ -231,21 +231,6 @@ impl Announcement {
         Some(announcement)
     }
 
-    /// The languages that it is in; the first one is its own.
-    pub fn languages<'a>(&'a self, default_language: &'a Language) -> Vec<&'a Language> {
-        std::iter::once(self.language(default_language)).chain(self.translations.keys()).collect()
-    }
-
-    /// Its own language.
-    pub fn language<'a>(&'a self, default_language: &'a Language) -> &'a Language {
-        self.language.as_ref().unwrap_or(default_language)
-    }
-
-    /// The language that a reader with this locale gets. `None` if it has none that suits them, so that they get its own.
-    pub fn language_for<'a>(&'a self, locale: Option<&str>, default_language: &'a Language) -> Option<&'a Language> {
-        Language::lookup(locale?, self.languages(default_language))
-    }
-
     /// Its texts, each with its name.
     pub(super) fn texts(&self) -> impl Iterator<Item = (String, &str)> {
         let Self { subject, description, link, preheader, terms, image, .. } = self;

@@ -1,6 +1,15 @@
 //! An offer: what a push announces. Immutable once stored.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | what an offer holds, and how it is posted | this file |
+//! | what an offer says, how long its texts may be, and how they are posted | `announcement` |
+//! | which language of an offer a customer gets, and its texts in that language | `languages` |
+//! | an offer as one customer gets it | `rendered` |
 
 mod announcement;
+mod languages;
 mod rendered;
 
 use jiff::{SignedDuration, Timestamp};
@@ -25,6 +34,7 @@ pub use announcement::{
     PREHEADER_LIMIT, SUBJECT_LIMIT, SmsOptions, TERMS_LIMIT, TRANSLATIONS_LIMIT, Translation, parse_dlt_id,
     parse_language,
 };
+pub use languages::{ImageTexts, InLanguage, LinkTexts, Texts};
 pub use rendered::{
     Body, RENDERED_DESCRIPTION_LIMIT, RENDERED_SUBJECT_LIMIT, RENDERED_TERMS_LIMIT, Rendered, RenderedImage,
     RenderedLink,

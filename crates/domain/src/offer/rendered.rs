@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use language::formats::plain_spaces;
 use language::{DateLength, Formats, Language};
 
-use super::announcement::{Announcement, Image, Link, Markup, TranslatedImage, TranslatedLink, Translation};
+use super::announcement::{Announcement, Markup};
+use super::languages::{ImageTexts, LinkTexts};
 use crate::customer::Customer;
 use crate::link::LinkUrl;
 use crate::locale::time_zone;
@@ -73,32 +74,17 @@ impl Announcement {
         default_language: &Language,
     ) -> Result<Rendered, String> {
         let locale = customer.locale.as_deref();
-        let own = self.language(default_language);
-        let language = self.language_for(locale, default_language).unwrap_or(own);
-        let translation = self.translations.get(language);
+        let language = self.language_for(locale, default_language);
         let formats = Formats::new(language, locale);
-        let reader = Reader { values: Values::new(customer, &formats), markup: self.markup };
-        let translated = |text: fn(&Translation) -> Option<&Text>| translation.and_then(text);
-        let Self { subject, description, link, preheader, terms, image, .. } = self;
+        let renderer = Renderer { values: Values::new(customer, &formats), markup: self.markup };
+        let texts = self.texts_in(language);
         Ok(Rendered {
-            subject: reader.line("subject", translated(|t| t.subject.as_ref()).unwrap_or(subject))?,
-            preheader: translated(|t| t.preheader.as_ref())
-                .or(preheader.as_ref())
-                .map(|text| reader.line("preheader", text))
-                .transpose()?,
-            description: {
-                let text = translated(|t| t.description.as_ref()).unwrap_or(description);
-                reader.body("description", text, RENDERED_DESCRIPTION_LIMIT)?
-            },
-            link: link.as_ref().map(|own| reader.link(own, translation.and_then(|t| t.link.as_ref()))).transpose()?,
-            image: image
-                .as_ref()
-                .map(|own| reader.image(own, translation.and_then(|t| t.image.as_ref())))
-                .transpose()?,
-            terms: translated(|t| t.terms.as_ref())
-                .or(terms.as_ref())
-                .map(|text| reader.body("terms", text, RENDERED_TERMS_LIMIT))
-                .transpose()?,
+            subject: renderer.line("subject", texts.subject.text)?,
+            preheader: texts.preheader.map(|preheader| renderer.line("preheader", preheader.text)).transpose()?,
+            description: renderer.body("description", texts.description.text, RENDERED_DESCRIPTION_LIMIT)?,
+            link: texts.link.map(|link| renderer.link(&link)).transpose()?,
+            image: texts.image.map(|image| renderer.image(&image)).transpose()?,
+            terms: texts.terms.map(|terms| renderer.body("terms", terms.text, RENDERED_TERMS_LIMIT)).transpose()?,
             valid_until: valid_until.map(|until| last_day(until, customer, &formats)),
             language: language.clone(),
         })
@@ -113,12 +99,12 @@ fn last_day(until: Timestamp, customer: &Customer, formats: &Formats) -> String 
 }
 
 /// Renders an offer's texts for one customer.
-struct Reader<'v> {
+struct Renderer<'v> {
     values: Values<'v>,
     markup: Markup,
 }
 
-impl Reader<'_> {
+impl Renderer<'_> {
     fn line(&self, field: &str, text: &Text) -> Result<String, String> {
         let line = text.render(&self.values, RENDERED_SUBJECT_LIMIT).map_err(in_field(field))?;
         Ok(plain_spaces(&line))
@@ -136,16 +122,12 @@ impl Reader<'_> {
         url.render(&self.values).map_err(in_field(field))
     }
 
-    fn link(&self, own: &Link, translated: Option<&TranslatedLink>) -> Result<RenderedLink, String> {
-        let url = translated.and_then(|link| link.url.as_ref()).unwrap_or(&own.url);
-        let label = translated.and_then(|link| link.label.as_ref()).unwrap_or(&own.label);
-        Ok(RenderedLink { url: self.url("link.url", url)?, label: self.line("link.label", label)? })
+    fn link(&self, LinkTexts { url, label }: &LinkTexts<'_>) -> Result<RenderedLink, String> {
+        Ok(RenderedLink { url: self.url("link.url", url.text)?, label: self.line("link.label", label.text)? })
     }
 
-    fn image(&self, own: &Image, translated: Option<&TranslatedImage>) -> Result<RenderedImage, String> {
-        let url = translated.and_then(|image| image.url.as_ref()).unwrap_or(&own.url);
-        let alt = translated.and_then(|image| image.alt.as_ref()).unwrap_or(&own.alt);
-        Ok(RenderedImage { url: self.url("image.url", url)?, alt: self.line("image.alt", alt)? })
+    fn image(&self, ImageTexts { url, alt }: &ImageTexts<'_>) -> Result<RenderedImage, String> {
+        Ok(RenderedImage { url: self.url("image.url", url.text)?, alt: self.line("image.alt", alt.text)? })
     }
 }
 

@@ -63,6 +63,15 @@ impl Text {
         parts(&self.0).unwrap_or_default().into_iter().filter_map(with_default).collect()
     }
 
+    /// What it says itself, without its placeholders. All of it if this release does not accept the text.
+    pub fn without_values(&self) -> String {
+        let plain = |part| match part {
+            Part::Plain(plain) => plain,
+            Part::Value(_) => "",
+        };
+        parts(&self.0).map_or_else(|_| self.0.clone(), |parts| parts.into_iter().map(plain).collect())
+    }
+
     /// Its parts, if no character of it is forbidden.
     pub(crate) fn checked_parts(&self) -> Result<Vec<Part<'_>>, RenderError> {
         characters::check(&self.0, Lines::Many)?;

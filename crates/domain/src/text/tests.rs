@@ -200,3 +200,16 @@ fn value_is_filled_in_with_plain_spaces() {
     let text = Text::parse(r#"{{ customer.spend | money: "EUR" }} {{ customer.city }}"#).unwrap();
     assert_eq!(text.render(&Values::new(&customer, &formats), 100).unwrap(), "1 234 567,50 € Le Mans !");
 }
+
+#[test]
+fn text_without_values_is_what_it_says_itself() {
+    for (source, plain) in [
+        ("Save now", "Save now"),
+        ("{{ customer.name }}", ""),
+        ("For {{ customer.name | default: \"you\" }}, {{customer.limit|money:\"EUR\"}}!", "For , !"),
+    ] {
+        assert_eq!(Text::parse(source).unwrap().without_values(), plain);
+    }
+    let stored: Text = serde_json::from_value(json!("Save {now}")).unwrap();
+    assert_eq!(stored.without_values(), "Save {now}");
+}

@@ -63,12 +63,18 @@ impl AudienceCount {
 
     /// A count among the messages of a channel, which are composed for a part of its customers if there are many.
     pub(super) fn estimate_messages(&self, channel: Channel, count: u64) -> u64 {
-        let Some(ChannelTally { notifications, composed, .. }) = self.tally.channels.get(&channel) else { return 0 };
-        if composed == notifications {
-            self.estimate(count)
-        } else {
-            scale(count, self.estimate(*notifications), *composed)
+        match self.tally.channels.get(&channel) {
+            None => 0,
+            Some(tally) if tally.is_composed() => self.estimate(count),
+            Some(ChannelTally { notifications, composed, .. }) => {
+                scale(count, self.estimate(*notifications), *composed)
+            }
         }
+    }
+
+    /// Whether the counts among the messages of a channel are exact.
+    pub(super) fn has_exact_messages(&self, channel: Channel) -> bool {
+        !self.timed_out && self.tally.channels.get(&channel).is_none_or(ChannelTally::is_composed)
     }
 }
 

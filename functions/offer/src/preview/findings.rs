@@ -48,13 +48,11 @@ pub(super) enum Code {
     SmsUnicode,
 }
 
-impl Code {
-    fn of(self, detail: String) -> Finding {
-        Finding { code: self, detail, language: None, channel: None }
-    }
-}
-
 impl Finding {
+    fn new(code: Code, detail: String) -> Self {
+        Self { code, detail, language: None, channel: None }
+    }
+
     fn on(self, channel: Channel) -> Self {
         Self { channel: Some(channel), ..self }
     }
@@ -82,11 +80,20 @@ impl Draft<'_> {
         self.offer.channels.contains(&channel)
     }
 
-    /// A number of customers, in words that say whether it is an estimate.
-    fn customers(&self, number: u64) -> String {
-        let about = if self.count.timed_out { "about " } else { "" };
-        if number == 1 { format!("{about}1 customer") } else { format!("{about}{number} customers") }
+    /// A count among all customers, in words that say whether it is an estimate.
+    fn customers(&self, count: u64) -> String {
+        in_words(self.count.estimate(count), self.count.timed_out)
     }
+
+    /// A count among the messages of a channel, in such words.
+    fn recipients(&self, channel: Channel, count: u64) -> String {
+        in_words(self.count.estimate_messages(channel, count), !self.count.has_exact_messages(channel))
+    }
+}
+
+fn in_words(customers: u64, is_estimate: bool) -> String {
+    let about = if is_estimate { "about " } else { "" };
+    if customers == 1 { format!("{about}1 customer") } else { format!("{about}{customers} customers") }
 }
 
 /// The findings of a draft, the gravest first.

@@ -1,20 +1,15 @@
 //! Which language of an offer each customer gets.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use domain::offer::Announcement;
 use language::Language;
 
 use super::ranking::Ranking;
 
-/// How many locales are matched once only. Banks have a few dozen.
-const KNOWN_LIMIT: usize = 1_000;
-
 /// Counts customers by the language that they get.
 #[derive(Debug, Default)]
 pub(super) struct Languages {
-    /// The language for each locale; `None` if the offer has none that suits it.
-    known: HashMap<String, Option<Language>>,
     /// Customers by the language that they get.
     pub(super) readers: BTreeMap<Language, u64>,
     /// Customers whose locale matches no language of the offer.
@@ -33,27 +28,16 @@ impl Languages {
         default_language: &Language,
         locale: Option<&str>,
     ) -> Language {
-        let own = announcement.language(default_language);
-        let language = match locale {
-            None => {
-                self.without_locale += 1;
-                own.clone()
+        let matching = locale.and_then(|locale| announcement.matching_language(locale, default_language));
+        match locale {
+            None => self.without_locale += 1,
+            Some(locale) if matching.is_none() => {
+                self.fallen_back += 1;
+                self.fallback_locales.add(language_of(locale), 1);
             }
-            Some(locale) => {
-                let found = self.known.get(locale).cloned().unwrap_or_else(|| {
-                    let found = announcement.language_for(Some(locale), default_language).cloned();
-                    if self.known.len() < KNOWN_LIMIT {
-                        self.known.insert(locale.to_owned(), found.clone());
-                    }
-                    found
-                });
-                found.unwrap_or_else(|| {
-                    self.fallen_back += 1;
-                    self.fallback_locales.add(language_of(locale), 1);
-                    own.clone()
-                })
-            }
-        };
+            Some(_) => {}
+        }
+        let language = matching.unwrap_or_else(|| announcement.language(default_language)).clone();
         *self.readers.entry(language.clone()).or_default() += 1;
         language
     }

@@ -10,7 +10,7 @@
 //! | which language each customer gets | [`languages`] |
 //! | the reasons that are most frequent | [`ranking`] |
 //! | the length and the alphabet of text messages | [`texts`] |
-//! | whose messages are shown | [`readers`], then [`samples`] |
+//! | whose messages are shown | [`sample_customers`], then [`samples`] |
 //! | how the sample messages are composed | [`sample`] |
 //! | what the author of the offer should know | [`findings`] |
 //! | how test messages are sent | [`test_send`] |
@@ -20,8 +20,8 @@ mod audience;
 mod findings;
 mod languages;
 mod ranking;
-mod readers;
 pub(crate) mod sample;
+mod sample_customers;
 mod samples;
 mod tally;
 pub(crate) mod test_send;
@@ -85,17 +85,13 @@ pub(crate) async fn preview(
     let limit = if recipients.is_empty() { TIME_LIMIT } else { COUNTING_LIMIT };
     let survey = Survey::new(&offer, audience, &app.sample_composer, started + limit / COMPOSING_SHARE);
     let count = audience::count(&app.customers, &survey, started + limit).await?;
-    let readers = &count.tally.readers;
-    let messages: BTreeMap<_, _> = offer
-        .channels
-        .iter()
-        .map(|channel| (*channel, app.sample_composer.compose(*channel, &offer, readers.first(*channel))))
-        .collect();
-    let samples = samples::samples(&offer, &app.sample_composer, readers);
+    let samples = samples::samples(&offer, &app.sample_composer, &count.tally.sample_customers);
+    let main = samples.iter().filter(|sample| sample.is_main);
+    let messages: BTreeMap<_, _> = main.map(|main| (main.channel, &main.sample)).collect();
     let draft = Draft { offer: &offer, policy: &app.policy, now: app.sources.now(), count: &count, samples: &samples };
     let mut view = PreviewView {
         audience: AudienceView::new(&count, &offer),
-        messages: messages.iter().map(|(channel, sample)| (*channel, sample.into())).collect(),
+        messages: messages.iter().map(|(channel, sample)| (*channel, (*sample).into())).collect(),
         sms: SmsView::new(&count, &offer),
         samples: Vec::new(),
         samples_omitted: 0,
@@ -106,7 +102,7 @@ pub(crate) async fn preview(
     // Last, because a caller retries after an error, and a retry would send the test messages again. From here on, nothing
     // fails, and nothing takes longer than `TEST_TIMEOUT`.
     view.tests = join_all(
-        recipients.iter().map(|recipient| app.test_sender.send(recipient, messages.get(&recipient.channel()))),
+        recipients.iter().map(|recipient| app.test_sender.send(recipient, messages.get(&recipient.channel()).copied())),
     )
     .await;
     tracing::info!(

@@ -20,7 +20,7 @@ pub struct SampleComposer {
 
 /// One channel's message, as one customer would receive it.
 pub(super) struct Sample {
-    /// The customer it is composed for; `None` for the placeholder, if the channel reaches no customer.
+    /// The customer it is composed for; `None` for the placeholder, if no customer gets this language.
     pub(super) customer: Option<CustomerId>,
     /// The language of the message.
     pub(super) language: Language,
@@ -30,19 +30,19 @@ pub(super) struct Sample {
 
 /// The content of a sample, by channel.
 pub(super) enum Message {
-    Email(Content),
+    Email {
+        subject: String,
+        text: String,
+        /// `None` if the response has no room for it.
+        html: Option<String>,
+    },
     Sms(SmsText),
 }
 
 impl SampleComposer {
-    /// Composes the message on a channel for `customer`, or for a placeholder.
-    pub(super) fn compose(&self, channel: Channel, offer: &Offer, customer: Option<&Customer>) -> Sample {
-        match customer {
-            Some(customer) => {
-                Sample { customer: Some(customer.id.clone()), ..self.compose_for(channel, offer, customer) }
-            }
-            None => self.compose_for(channel, offer, &placeholder(offer, None)),
-        }
+    /// Composes the message on a channel for a customer.
+    pub(super) fn compose(&self, channel: Channel, offer: &Offer, customer: &Customer) -> Sample {
+        Sample { customer: Some(customer.id.clone()), ..self.compose_for(channel, offer, customer) }
     }
 
     /// Composes the message on a channel in a language that no customer gets. Its values are those of `model`, so that
@@ -54,8 +54,7 @@ impl SampleComposer {
         offer: &Offer,
         model: Option<&Customer>,
     ) -> Sample {
-        let placeholder = Customer { locale: Some(language.to_string()), ..placeholder(offer, model) };
-        self.compose_for(channel, offer, &placeholder)
+        self.compose_for(channel, offer, &placeholder(language, offer, model))
     }
 
     fn compose_for(&self, channel: Channel, offer: &Offer, reader: &Customer) -> Sample {
@@ -63,25 +62,23 @@ impl SampleComposer {
             Channel::Email => offer
                 .render(reader, &self.default_language)
                 .and_then(|rendered| self.letterhead.write_offer(&rendered, PLACEHOLDER_LINK))
-                .map(Message::Email),
+                .map(|Content { subject, text, html, .. }| Message::Email { subject, text, html: Some(html) }),
             Channel::Sms => self.sms.text(offer, reader).map(Message::Sms),
         };
-        let announcement = &offer.announcement;
-        let language = announcement.language_for(reader.locale.as_deref(), &self.default_language);
-        let language = language.unwrap_or_else(|| announcement.language(&self.default_language)).clone();
+        let language = offer.announcement.language_for(reader.locale.as_deref(), &self.default_language).clone();
         Sample { customer: None, language, message }
     }
 }
 
-/// Stands in for a real customer when a channel reaches none. It has the values of `model`, except its name.
-fn placeholder(offer: &Offer, model: Option<&Customer>) -> Customer {
+/// Takes the place of a customer in a language that none gets. It has the values of `model`, except its name.
+fn placeholder(language: &Language, offer: &Offer, model: Option<&Customer>) -> Customer {
     Customer {
         id: "customer".parse().expect("letters are a valid id"),
         name: "Customer".to_owned(),
         email: None,
         mobile: None,
         channels: offer.channels.clone(),
-        locale: None,
+        locale: Some(language.to_string()),
         time_zone: model.and_then(|model| model.time_zone.clone()),
         attributes: model.map_or_else(Map::default, |model| model.attributes.clone()),
     }

@@ -3,35 +3,43 @@
 use domain::{Channel, Offer};
 
 use super::SIZE_LIMIT;
-use super::readers::{Case, Readers};
 use super::sample::{Message, Sample, SampleComposer};
+use super::sample_customers::{Case, SampleCustomers};
 
 /// A message, and why it is shown.
 pub(super) struct CaseSample {
     pub(super) channel: Channel,
     pub(super) case: Case,
     pub(super) sample: Sample,
+    /// Whether it is the one that test recipients get: to the customer with the smallest id of all that the channel reaches,
+    /// or in the offer's own language if there are none.
+    pub(super) is_main: bool,
 }
 
 /// Composes the samples of an offer, the typical ones first. In a language that no customer gets, it is the message to a
 /// placeholder. There are up to 88 of them, and the function has little memory: HTML for which a response never has room is
-/// dropped at once.
-pub(super) fn samples(offer: &Offer, composer: &SampleComposer, readers: &Readers) -> Vec<CaseSample> {
-    let languages = offer.announcement.languages(&composer.default_language);
+/// dropped at once, but never that of a main one.
+pub(super) fn samples(offer: &Offer, composer: &SampleComposer, customers: &SampleCustomers) -> Vec<CaseSample> {
+    let announcement = &offer.announcement;
+    let languages = announcement.languages(&composer.default_language);
+    let main_language = |channel| {
+        let locale = customers.first(channel).and_then(|customer| customer.locale.as_deref());
+        announcement.language_for(locale, &composer.default_language)
+    };
     let each_channel = || offer.channels.iter().copied();
     let typical = languages.into_iter().flat_map(|language| {
         each_channel().map(move |channel| {
-            let sample = match readers.typical(channel, language) {
-                Some(customer) => composer.compose(channel, offer, Some(customer)),
-                None => composer.compose_in(language, channel, offer, readers.first(channel)),
+            let sample = match customers.typical(channel, language) {
+                Some(customer) => composer.compose(channel, offer, customer),
+                None => composer.compose_in(language, channel, offer, customers.first(channel)),
             };
-            CaseSample { channel, case: Case::Typical, sample }
+            CaseSample { channel, case: Case::Typical, sample, is_main: language == main_language(channel) }
         })
     });
     let extreme = Case::EXTREMES.into_iter().flat_map(|case| {
         each_channel().filter_map(move |channel| {
-            let customer = readers.extreme(channel, case)?;
-            Some(CaseSample { channel, case, sample: composer.compose(channel, offer, Some(customer)) })
+            let customer = customers.extreme(channel, case)?;
+            Some(CaseSample { channel, case, sample: composer.compose(channel, offer, customer), is_main: false })
         })
     });
     let mut left = SIZE_LIMIT;
@@ -39,10 +47,12 @@ pub(super) fn samples(offer: &Offer, composer: &SampleComposer, readers: &Reader
 }
 
 fn with_bounded_html(mut sample: CaseSample, left: &mut usize) -> CaseSample {
-    if let Ok(Message::Email(content)) = &mut sample.sample.message {
-        match left.checked_sub(content.html.len()) {
-            Some(rest) => *left = rest,
-            None => content.html = String::new(),
+    if let Ok(Message::Email { html, .. }) = &mut sample.sample.message {
+        let size = html.as_ref().map_or(0, String::len);
+        if size <= *left || sample.is_main {
+            *left = left.saturating_sub(size);
+        } else {
+            *html = None;
         }
     }
     sample
@@ -55,8 +65,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::preview::readers::Traits;
     use crate::preview::sample::tests::composer;
+    use crate::preview::sample_customers::Traits;
     use crate::preview::view::fitting;
 
     #[test]
@@ -72,12 +82,13 @@ mod tests {
         let composer = composer();
         let customer = json!({"name": "A", "channels": [], "attributes": {"x": "<".repeat(3_000)}});
         let customer = Customer::parse("c-1", customer).unwrap();
-        let mut readers = Readers::default();
+        let mut customers = SampleCustomers::default();
         let english = Language::english();
-        readers.consider(&customer, &Traits { channel: Channel::Email, language: &english, defaults: 0, fails: false });
-        let samples = samples(&offer, &composer, &readers);
+        customers
+            .consider(&customer, &Traits { channel: Channel::Email, language: &english, defaults: 0, fails: false });
+        let samples = samples(&offer, &composer, &customers);
         let html = |sample: &CaseSample| match &sample.sample.message {
-            Ok(Message::Email(content)) => content.html.len(),
+            Ok(Message::Email { html, .. }) => html.as_ref().map_or(0, String::len),
             _ => panic!("an e-mail"),
         };
         let one = html(&samples[0]);
@@ -87,5 +98,43 @@ mod tests {
         let (views, omitted) = fitting(&samples, SIZE_LIMIT);
         let last = json!(views.last());
         assert_eq!((&last["htmlOmitted"], last["html"].is_null(), omitted), (&json!(true), true, 0));
+    }
+
+    #[test]
+    fn test_recipients_get_the_whole_message_to_the_first_customer_of_their_channel() {
+        let offer = testing::offer(json!({
+            "code": "A", "description": "B", "translations": {"de": {}, "fr": {}}
+        }));
+        let german = "de".parse().unwrap();
+        let english = Language::english();
+        let mut customers = SampleCustomers::default();
+        for (id, locale, language, channel) in [
+            ("b", "en", &english, Channel::Email),
+            ("a", "de-AT", &german, Channel::Email),
+            ("c", "de", &german, Channel::Email),
+        ] {
+            let customer = Customer::parse(id, json!({"name": "A", "channels": [], "locale": locale})).unwrap();
+            customers.consider(&customer, &Traits { channel, language, defaults: 0, fails: false });
+        }
+        let main: Vec<_> = samples(&offer, &composer(), &customers)
+            .into_iter()
+            .filter(|sample| sample.is_main)
+            .map(|CaseSample { channel, sample, .. }| {
+                (channel, sample.customer.map(|id| id.to_string()), sample.language.to_string())
+            })
+            .collect();
+        // In the order of the languages. SMS reaches nobody.
+        assert_eq!(
+            main,
+            [(Channel::Sms, None, "en".to_owned()), (Channel::Email, Some("a".to_owned()), "de".to_owned())]
+        );
+        let mut left = 0;
+        for is_main in [true, false] {
+            let message = Message::Email { subject: "S".into(), text: "T".into(), html: Some("H".into()) };
+            let sample = Sample { customer: None, language: english.clone(), message: Ok(message) };
+            let sample = CaseSample { channel: Channel::Email, case: Case::Typical, sample, is_main };
+            let Ok(Message::Email { html, .. }) = with_bounded_html(sample, &mut left).sample.message else { panic!() };
+            assert_eq!(html.is_some(), is_main);
+        }
     }
 }

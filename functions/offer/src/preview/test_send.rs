@@ -60,7 +60,7 @@ impl TestRecipient {
         }
     }
 
-    /// The same for every way to write one address. (Providers that tell case apart in the name are rare, and a test
+    /// The same for every way to write one address. (Providers that distinguish case in the name are rare, and a test
     /// message to one of the two forms is enough.)
     fn mailbox(&self) -> String {
         self.as_str().to_lowercase()
@@ -103,10 +103,10 @@ impl TestSender {
         let result = match sample.map(|sample| &sample.message) {
             None => Err("the offer is not sent on this channel".to_owned()),
             Some(Err(error)) => Err(format!("the message cannot be composed: {error}")),
-            Some(Ok(Message::Email(content))) => {
+            Some(Ok(Message::Email { subject, text, html })) => {
                 let payload = json!({
                     "recipient": recipient.as_str(), "emailFromAddress": self.from, "emailReplyToAddress": self.reply_to,
-                    "subject": content.subject, "content": content.text, "html": content.html,
+                    "subject": subject, "content": text, "html": html,
                     "language": language, "unsubscribeUrl": PLACEHOLDER_LINK,
                 });
                 self.invoke(&self.email_function, payload).await

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use delivery::compose::letterhead::Content;
 use delivery::compose::sms::SmsText;
 use domain::{Channel, CustomerId, Offer};
 use language::Language;
@@ -11,8 +10,8 @@ use serde_json::Value;
 
 use super::audience::AudienceCount;
 use super::findings::Finding;
-use super::readers::Case;
 use super::sample::{Message, Sample};
+use super::sample_customers::Case;
 use super::samples::CaseSample;
 use super::tally::{ChannelTally, Tally};
 
@@ -46,11 +45,11 @@ fn is_zero(count: &usize) -> bool {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct AudienceView<'a> {
-    /// Customers for whom the rule holds.
+    /// Customers who are eligible.
     pub(super) customers: u64,
     /// How many of them each channel reaches.
     pub(super) notifications: BTreeMap<Channel, u64>,
-    /// Customers for whom the rule could not be evaluated, or whose items could not be read.
+    /// Customers whose eligibility could not be evaluated, or whose items could not be read.
     pub(super) unevaluable: u64,
     /// Whether every customer was read; otherwise the counts are estimated from the `customersRead` customers.
     pub(super) exact: bool,
@@ -58,7 +57,7 @@ pub(super) struct AudienceView<'a> {
     /// Eligible customers by the language that they get.
     pub(super) languages: BTreeMap<String, u64>,
     pub(super) fallback: FallbackView<'a>,
-    /// Customers whom a channel reaches, and to whom the message cannot be composed.
+    /// Customers that a channel reaches, but whose message cannot be composed.
     pub(super) unwritable: BTreeMap<Channel, UnwritableView<'a>>,
 }
 
@@ -126,7 +125,7 @@ fn unwritable(count: &AudienceCount, channel: Channel) -> UnwritableView<'_> {
     }
 }
 
-/// The text messages to the customers for whom they were composed.
+/// The text messages, as far as they were composed.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SmsView<'a> {
@@ -186,12 +185,10 @@ pub(super) enum MessageView<'a> {
     Email {
         subject: &'a str,
         text: &'a str,
-        html: &'a str,
-    },
-    /// There was no room for its HTML.
-    EmailAsText {
-        subject: &'a str,
-        text: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        html: Option<&'a str>,
+        /// There is no room for its HTML.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
         html_omitted: bool,
     },
     Sms {
@@ -206,10 +203,9 @@ pub(super) enum MessageView<'a> {
 impl<'a> From<&'a Sample> for SampleView<'a> {
     fn from(sample: &'a Sample) -> Self {
         let message = match &sample.message {
-            Ok(Message::Email(Content { subject, text, html, .. })) if html.is_empty() => {
-                MessageView::EmailAsText { subject, text, html_omitted: true }
+            Ok(Message::Email { subject, text, html }) => {
+                MessageView::Email { subject, text, html: html.as_deref(), html_omitted: html.is_none() }
             }
-            Ok(Message::Email(Content { subject, text, html, .. })) => MessageView::Email { subject, text, html },
             Ok(Message::Sms(SmsText { text, segments, .. })) => MessageView::Sms { text, segments: *segments },
             Err(error) => MessageView::Failed { error },
         };
@@ -227,22 +223,18 @@ pub(super) struct CaseView<'a> {
 }
 
 impl<'a> From<&'a CaseSample> for CaseView<'a> {
-    fn from(CaseSample { channel, case, sample }: &'a CaseSample) -> Self {
+    fn from(CaseSample { channel, case, sample, .. }: &'a CaseSample) -> Self {
         Self { channel: *channel, language: &sample.language, case: *case, sample: sample.into() }
     }
 }
 
 impl<'a> CaseView<'a> {
     /// The same without its HTML, which is far longer than its text.
-    fn as_text(&self) -> Self {
-        let message = match self.sample.message {
-            MessageView::Email { subject, text, .. } | MessageView::EmailAsText { subject, text, .. } => {
-                MessageView::EmailAsText { subject, text, html_omitted: true }
-            }
-            MessageView::Sms { text, segments } => MessageView::Sms { text, segments },
-            MessageView::Failed { error } => MessageView::Failed { error },
-        };
-        Self { sample: SampleView { customer: self.sample.customer, message }, ..*self }
+    fn as_text(mut self) -> Self {
+        if let MessageView::Email { html, html_omitted, .. } = &mut self.sample.message {
+            (*html, *html_omitted) = (None, true);
+        }
+        self
     }
 }
 
@@ -254,7 +246,7 @@ pub(super) fn fitting(samples: &[CaseSample], room: usize) -> (Vec<CaseView<'_>>
     let kept: Vec<_> = samples.iter().filter(|sample| take(size(&CaseView::from(*sample).as_text()))).collect();
     let views = kept.iter().map(|sample| {
         let with_html = CaseView::from(*sample);
-        let as_text = with_html.as_text();
+        let as_text = CaseView::from(*sample).as_text();
         if take(size(&with_html).saturating_sub(size(&as_text))) { with_html } else { as_text }
     });
     let views: Vec<_> = views.collect();
@@ -290,8 +282,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::preview::readers::Readers;
     use crate::preview::sample::tests::composer;
+    use crate::preview::sample_customers::SampleCustomers;
     use crate::preview::samples::samples;
 
     #[test]
@@ -300,7 +292,7 @@ mod tests {
             "code": "A", "description": "Say \"hello\" to 5% cashback", "channels": ["email"],
             "translations": {"de": {}, "fr": {}},
         }));
-        let samples = samples(&offer, &composer(), &Readers::default());
+        let samples = samples(&offer, &composer(), &SampleCustomers::default());
         assert_eq!(samples.len(), 3);
         let sizes = |view: fn(&CaseSample) -> CaseView<'_>| samples.iter().map(view).map(|view| size(&view));
         let texts: usize = sizes(|sample| CaseView::from(sample).as_text()).sum();

@@ -78,7 +78,7 @@ async fn pages_that_do_not_come_in_time_leave_an_estimate() {
     let view = AudienceView::new(&count, &offer);
     assert_eq!((view.customers, view.exact, view.customers_read), (300, false, 6));
     assert_eq!(view.notifications, BTreeMap::from([(Channel::Email, 300), (Channel::Sms, 0)]));
-    assert!(count.tally.readers.first(Channel::Email).is_some());
+    assert!(count.tally.sample_customers.first(Channel::Email).is_some());
 }
 
 #[tokio::test]
@@ -149,12 +149,12 @@ async fn pages_add_up_and_each_sample_has_the_smallest_id() {
     assert_eq!(count.tally.scan, expected);
     let view = AudienceView::new(&count, &offer);
     assert_eq!(view.notifications, BTreeMap::from([(Channel::Email, 2), (Channel::Sms, 1)]));
-    let first = Channel::ALL.map(|channel| count.tally.readers.first(channel).unwrap().id.to_string());
+    let first = Channel::ALL.map(|channel| count.tally.sample_customers.first(channel).unwrap().id.to_string());
     assert_eq!(first, ["b", "c"]);
     assert!(!count.timed_out);
 }
 
-/// Customers for whom this rule takes long.
+/// Customers with a rule that takes long to evaluate.
 fn heavy() -> (Offer, Pages) {
     let rule = ["customer.list.exists(x, x < 0)"; 4].join(" || ");
     let offer = testing::offer(json!({"code": "A", "description": "B", "eligibility": rule}));
@@ -263,7 +263,7 @@ async fn counting_goes_on_when_the_time_for_composing_has_ended() {
     let seen = json!(AudienceView::new(&count, &offer));
     assert_eq!((&seen["customers"], &seen["exact"]), (&json!(5), &json!(true)));
     assert_eq!(seen["notifications"], json!({"email": 4, "sms": 3}));
-    // Of the three whom SMS reaches, one was composed for, and failed.
+    // SMS reaches three. One of their messages was composed, and failed.
     let sms = &seen["unwritable"]["sms"];
     assert_eq!((&sms["customers"], &sms["composed"]), (&json!(3), &json!(1)));
     assert_eq!(json!(SmsView::new(&count, &offer)), json!({"cut": 0, "ucs2": 0, "transliterated": 0}));

@@ -1,4 +1,4 @@
-//! Whom an offer reaches, when, and in which language.
+//! How many customers an offer reaches, when, and in which language.
 
 use delivery::compose::alphabet::Alphabet;
 use delivery::compose::sms::SmsText;
@@ -31,20 +31,22 @@ fn no_audience(draft: &Draft<'_>) -> Vec<Finding> {
     let count = draft.count;
     let scan = &count.tally.scan;
     if scan.customers_read == 0 {
-        return vec![Code::NoAudience.of("There are no customers yet: store some with POST /customers.".to_owned())];
+        return vec![Finding::new(
+            Code::NoAudience,
+            "There are no customers yet: store some with POST /customers.".to_owned(),
+        )];
     }
     if scan.customers_eligible == 0 {
-        let unevaluable = count.estimate(scan.customers_unevaluable);
-        let detail = if unevaluable > 0 {
+        let detail = if scan.customers_unevaluable > 0 {
             format!(
                 "The rule holds for no customer, and it cannot be evaluated for {}: check the names and types of the \
                  attributes in `eligibility`.",
-                draft.customers(unevaluable)
+                draft.customers(scan.customers_unevaluable)
             )
         } else {
             "The rule holds for no customer: check the values in `eligibility`.".to_owned()
         };
-        return vec![Code::NoAudience.of(detail)];
+        return vec![Finding::new(Code::NoAudience, detail)];
     }
     let is_unreached = |channel: &&Channel| count.tally.channels.get(*channel).is_none_or(|c| c.notifications == 0);
     let unreached = draft.offer.channels.iter().filter(is_unreached);
@@ -54,7 +56,7 @@ fn no_audience(draft: &Draft<'_>) -> Vec<Finding> {
              their consent.",
             channel.as_str()
         );
-        Code::NoAudience.of(detail).on(*channel)
+        Finding::new(Code::NoAudience, detail).on(*channel)
     };
     unreached.map(finding).collect()
 }
@@ -62,12 +64,12 @@ fn no_audience(draft: &Draft<'_>) -> Vec<Finding> {
 fn unwritable(draft: &Draft<'_>, channel: Channel) -> Option<Finding> {
     let ChannelTally { failed, reasons, .. } = draft.count.tally.channels.get(&channel)?;
     let (reason, _) = reasons.top(1).into_iter().next()?;
-    let failed = draft.customers(draft.count.estimate_messages(channel, *failed));
+    let failed = draft.recipients(channel, *failed);
     let detail = format!(
         "The message cannot be composed for {failed}. The most frequent reason: {reason}. Give placeholders a default, as \
          in {{{{ customer.name | default: \"customer\" }}}}, or restrict `eligibility`."
     );
-    Some(Code::Unwritable.of(detail).on(channel))
+    Some(Finding::new(Code::Unwritable, detail).on(channel))
 }
 
 fn expires_soon(draft: &Draft<'_>) -> Option<Finding> {
@@ -80,10 +82,13 @@ fn expires_soon(draft: &Draft<'_>) -> Option<Finding> {
         1 => "an hour".to_owned(),
         hours => format!("{hours} hours"),
     };
-    Some(Code::ExpiresSoon.of(format!(
-        "The offer can be sent for {in_words} only, and many customers read their messages later: check `validUntil` and its \
+    Some(Finding::new(
+        Code::ExpiresSoon,
+        format!(
+            "The offer can be sent for {in_words} only, and many customers read their messages later: check `validUntil` and its \
          time zone."
-    )))
+        ),
+    ))
 }
 
 fn language_missing(draft: &Draft<'_>) -> Option<Finding> {
@@ -105,9 +110,9 @@ fn language_missing(draft: &Draft<'_>) -> Option<Finding> {
     let named = listed(top.iter().map(|(language, n)| format!("{language} ({})", draft.count.estimate(*n))));
     let detail = format!(
         "{} would get the offer in {own}, since it is in no language that their locale asks for: {named}. {remedy}",
-        draft.customers(draft.count.estimate(languages.fallen_back))
+        draft.customers(languages.fallen_back)
     );
-    Some(Code::LanguageMissing.of(capitalized(&detail)))
+    Some(Finding::new(Code::LanguageMissing, capitalized(&detail)))
 }
 
 /// Findings for each language, from the customers who get it, or else from the sample.
@@ -117,7 +122,7 @@ fn text_messages(draft: &Draft<'_>) -> Vec<Finding> {
         let counts = draft.count.tally.texts.counts.get(language);
         let TextCounts { cut, ucs2, .. } = counts.copied().unwrap_or_else(|| sampled(draft, language));
         let to = |number| match counts {
-            Some(_) => format!("to {}", draft.customers(draft.count.estimate_messages(Channel::Sms, number))),
+            Some(_) => format!("to {}", draft.recipients(Channel::Sms, number)),
             None => format!("in {language}"),
         };
         if cut > 0 {
@@ -126,7 +131,7 @@ fn text_messages(draft: &Draft<'_>) -> Vec<Finding> {
                  set `sms.cut` to false so that it is not sent at all.",
                 to(cut)
             );
-            findings.push(Code::SmsCut.of(detail).in_language(language).on(Channel::Sms));
+            findings.push(Finding::new(Code::SmsCut, detail).in_language(language).on(Channel::Sms));
         }
         if ucs2 > 0 {
             let detail = format!(
@@ -135,7 +140,7 @@ fn text_messages(draft: &Draft<'_>) -> Vec<Finding> {
                  text short.",
                 to(ucs2)
             );
-            findings.push(Code::SmsUnicode.of(detail).in_language(language).on(Channel::Sms));
+            findings.push(Finding::new(Code::SmsUnicode, detail).in_language(language).on(Channel::Sms));
         }
     }
     findings

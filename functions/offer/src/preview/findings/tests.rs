@@ -31,25 +31,34 @@ fn customer(number: usize, changes: &Value) -> Customer {
     Customer::parse(&format!("c-{number}"), customer).unwrap()
 }
 
-/// What is found of an offer for these customers.
-fn found(offer: &Value, customers: &[Value]) -> Vec<Finding> {
+/// What is found of an offer for these customers, if the messages to the last of them are not composed.
+fn found_without_last(offer: &Value, customers: &[Value], uncomposed: usize) -> Vec<Finding> {
     let offer = testing::offer(offer.clone());
     let composer = composer();
     let far = Instant::now() + Duration::from_secs(600);
-    let survey = Survey::new(&offer, Audience::of(&offer).unwrap(), &composer, far);
+    let mut survey = Survey::new(&offer, Audience::of(&offer).unwrap(), &composer, far);
     let mut count = AudienceCount::default();
     for (number, changes) in customers.iter().enumerate() {
+        if number == customers.len() - uncomposed {
+            survey.compose_until = Instant::now();
+        }
         count.tally.add(&survey, &customer(number, changes));
     }
-    let samples = samples(&offer, &composer, &count.tally.readers);
+    let samples = samples(&offer, &composer, &count.tally.sample_customers);
     let policy = testing::policy();
     of(&Draft { offer: &offer, policy: &policy, now: offer.created_at, count: &count, samples: &samples })
+}
+
+fn found(offer: &Value, customers: &[Value]) -> Vec<Finding> {
+    found_without_last(offer, customers, 0)
 }
 
 #[test]
 fn each_fault_of_an_offer_is_found_and_no_other() {
     let translated = json!({"subject": "5 % zur\u{fc}ck", "description": "Hallo {{ customer.name }}, 5 % zur\u{fc}ck bis \
         Freitag", "preheader": "Nur bis Freitag", "link": {"label": "Los"}});
+    let translated_text = json!({"description": "5 % zur\u{fc}ck bis Freitag"});
+    let linked_text = json!({"description": "[Hier](https://bank.example/) entlang"});
     let with = |field: &str, value: Value| {
         let mut translation = translated.clone();
         translation[field] = value;
@@ -59,6 +68,11 @@ fn each_fault_of_an_offer_is_found_and_no_other() {
         (json!({}), vec![]),
         (json!({"link": null}), vec!["noLink"]),
         (json!({"link": null, "description": "More [here](https://bank.example/more) for you"}), vec![]),
+        (
+            json!({"link": null, "description": "[Here](HTTPS://bank.example/)", "translations": {"de": translated_text}}),
+            vec!["translationIncomplete de", "noLink de"],
+        ),
+        (json!({"link": null, "translations": {"de": linked_text}}), vec!["translationIncomplete de", "noLink en"]),
         (json!({"preheader": null}), vec!["noPreheader email"]),
         (json!({"preheader": null, "channels": ["sms"]}), vec![]),
         (json!({"subject": null}), vec!["defaultSubject"]),
@@ -100,7 +114,7 @@ fn each_fault_of_an_audience_is_found_and_no_other() {
         (vec![], vec!["noAudience"]),
         (vec![json!({})], vec![]),
         (vec![json!({"locale": null})], vec![]),
-        (vec![json!({}), json!({"locale": "sv-SE"})], vec!["languageMissing"]),
+        (vec![json!({}), json!({"locale": "tlh-US"})], vec!["languageMissing"]),
         (vec![json!({"channels": ["email"]})], vec!["noAudience sms"]),
         (vec![json!({"channels": []})], vec!["noAudience email", "noAudience sms"]),
         (vec![json!({"name": "x".repeat(200)})], vec!["smsCut en sms"]),
@@ -122,17 +136,18 @@ fn named(finding: &Finding) -> String {
     parts.collect::<Vec<_>>().join(" ")
 }
 
+/// No bank has fixed texts in Klingon (`tlh`) or Quenya (`qya`).
 #[test]
 fn finding_says_how_many_and_what_to_do() {
-    let customers: Vec<_> = [("en", 1), ("sv-SE", 3), ("fi", 1), ("de-AT", 2)]
+    let customers: Vec<_> = [("en", 1), ("tlh-US", 3), ("qya", 1), ("de-AT", 2)]
         .into_iter()
         .flat_map(|(locale, times)| vec![json!({"locale": locale}); times])
         .collect();
     let missing = found(&offer(&json!({})), &customers).remove(0);
     assert_eq!(
         missing.detail,
-        "6 customers would get the offer in en, since it is in no language that their locale asks for: sv (3), de (2), fi \
-         (1). Add them to `translations`; the stack first needs a catalogue of fixed texts in sv, fi."
+        "6 customers would get the offer in en, since it is in no language that their locale asks for: tlh (3), de (2), qya \
+         (1). Add them to `translations`; the stack first needs a catalogue of fixed texts in tlh, qya."
     );
     let unwritable = found(&offer(&json!({"subject": "{{ customer.city }}"})), &[json!({}), json!({})]).remove(0);
     assert!(unwritable.detail.contains("for 2 customers. The most frequent reason: subject: the customer has no city"));
@@ -142,4 +157,21 @@ fn finding_says_how_many_and_what_to_do() {
         incomplete[0].detail,
         "Readers in de would get these in en: description, link.label, preheader, terms. Add them to `translations.de`."
     );
+}
+
+#[test]
+fn finding_from_a_part_of_the_messages_says_about() {
+    let long = json!({"name": "\u{634}".repeat(200)});
+    let counted = |offer: &Value, customers: &[Value], uncomposed| {
+        let found = found_without_last(offer, customers, uncomposed);
+        let details = found.into_iter().map(|finding| (finding.code, finding.detail.contains("about ")));
+        details.collect::<Vec<_>>()
+    };
+    let nameless = offer(&json!({"subject": "{{ customer.city }}", "channels": ["sms"]}));
+    for (uncomposed, about) in [(0, false), (1, true)] {
+        let customers = [long.clone(), json!({})];
+        let texts = counted(&offer(&json!({})), &customers, uncomposed);
+        assert_eq!(texts, [(Code::SmsCut, about), (Code::SmsUnicode, about)]);
+        assert_eq!(counted(&nameless, &customers, uncomposed), [(Code::Unwritable, about)]);
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::characters::is_blank;
-use domain::offer::{Announcement, Translation};
+use domain::offer::Announcement;
 use domain::{Channel, Customer, Text};
 use language::{Direction, Language};
 use serde::Serialize;
@@ -16,7 +16,7 @@ pub(super) enum Case {
     Typical,
     /// To the customer with the longest name.
     LongestName,
-    /// To a customer for whom it cannot be composed, or else to the one for whom most placeholders have their default.
+    /// To a customer to whom it cannot be composed, or else to the one who gets the most defaults of placeholders.
     MissingValues,
     /// In a language that is written from right to left, or to a customer whose name is; preferably only one of the two.
     RightToLeft,
@@ -39,64 +39,59 @@ pub(super) struct Traits<'a> {
 
 /// The customers with the smallest ids among those who are alike, so that every full count selects the same ones.
 #[derive(Debug, Default)]
-pub(super) struct Readers {
-    typical: BTreeMap<(Channel, Language), Customer>,
-    extreme: BTreeMap<(Channel, Case), (usize, Customer)>,
+pub(super) struct SampleCustomers {
+    /// With their scores. The typical ones are those of one language each.
+    selected: BTreeMap<(Channel, Case, Option<Language>), (usize, Customer)>,
 }
 
-impl Readers {
-    /// Takes a customer whom the channel reaches, if they are to be shown rather than those before.
+impl SampleCustomers {
+    /// Selects a customer that the channel reaches, in each case for which there is none yet that suits it better.
     pub(super) fn consider(&mut self, customer: &Customer, traits: &Traits<'_>) {
-        self.consider_typical(traits.channel, traits.language, customer);
-        for case in Case::EXTREMES {
-            self.consider_extreme(traits.channel, case, score(case, customer, traits), customer);
+        for case in Case::EXTREMES.into_iter().chain([Case::Typical]) {
+            let language = (case == Case::Typical).then(|| traits.language.clone());
+            self.select((traits.channel, case, language), score(case, customer, traits), customer);
         }
     }
 
-    fn consider_typical(&mut self, channel: Channel, language: &Language, customer: &Customer) {
-        let key = (channel, language.clone());
-        if self.typical.get(&key).is_none_or(|typical| customer.id < typical.id) {
-            self.typical.insert(key, customer.clone());
-        }
-    }
-
-    fn consider_extreme(&mut self, channel: Channel, case: Case, score: usize, customer: &Customer) {
+    fn select(&mut self, key: (Channel, Case, Option<Language>), score: usize, customer: &Customer) {
         let is_first = |(most, found): &(usize, Customer)| score > *most || score == *most && customer.id < found.id;
-        if score > 0 && self.extreme.get(&(channel, case)).is_none_or(is_first) {
-            self.extreme.insert((channel, case), (score, customer.clone()));
+        if score > 0 && self.selected.get(&key).is_none_or(is_first) {
+            self.selected.insert(key, (score, customer.clone()));
         }
     }
 
     pub(super) fn merge(&mut self, other: Self) {
-        for ((channel, language), customer) in other.typical {
-            self.consider_typical(channel, &language, &customer);
-        }
-        for ((channel, case), (score, customer)) in other.extreme {
-            self.consider_extreme(channel, case, score, &customer);
+        for (key, (score, customer)) in other.selected {
+            self.select(key, score, &customer);
         }
     }
 
-    /// The one with the smallest id of all whom a channel reaches.
+    /// The one with the smallest id of all that a channel reaches.
     pub(super) fn first(&self, channel: Channel) -> Option<&Customer> {
-        let on_channel = self.typical.iter().filter(|((other, _), _)| *other == channel);
-        on_channel.map(|(_, customer)| customer).min_by(|a, b| a.id.cmp(&b.id))
+        let is_typical = |(of, case, _): &(Channel, Case, _)| *of == channel && *case == Case::Typical;
+        let typical = self.selected.iter().filter(|(key, _)| is_typical(key)).map(|(_, (_, customer))| customer);
+        typical.min_by(|a, b| a.id.cmp(&b.id))
     }
 
     /// The one with the smallest id who gets this language.
     pub(super) fn typical(&self, channel: Channel, language: &Language) -> Option<&Customer> {
-        self.typical.get(&(channel, language.clone()))
+        self.get(channel, Case::Typical, Some(language.clone()))
     }
 
     /// The customer of an extreme case, if there is one.
     pub(super) fn extreme(&self, channel: Channel, case: Case) -> Option<&Customer> {
-        self.extreme.get(&(channel, case)).map(|(_, customer)| customer)
+        self.get(channel, case, None)
+    }
+
+    fn get(&self, channel: Channel, case: Case, language: Option<Language>) -> Option<&Customer> {
+        self.selected.get(&(channel, case, language)).map(|(_, customer)| customer)
     }
 }
 
-/// How much of an extreme a customer is; 0 if not at all.
+/// How well a case suits a customer; 0 if not at all.
 fn score(case: Case, customer: &Customer, traits: &Traits<'_>) -> usize {
     match case {
-        Case::Typical => 0,
+        Case::Typical => 1,
         Case::LongestName => customer.name.chars().count(),
         Case::MissingValues if traits.fails => usize::MAX,
         Case::MissingValues => traits.defaults,
@@ -128,8 +123,7 @@ pub(super) struct Defaults(BTreeMap<Language, Vec<String>>);
 impl Defaults {
     pub(super) fn of(announcement: &Announcement, default_language: &Language) -> Self {
         let fields = |language: &Language| {
-            let texts = texts(announcement, announcement.translations.get(language));
-            texts.iter().flat_map(Text::fields_with_default).map(str::to_owned).collect()
+            announcement.texts_in(language).all().flat_map(Text::fields_with_default).map(str::to_owned).collect()
         };
         let languages = announcement.languages(default_language).into_iter();
         Self(languages.map(|language| (language.clone(), fields(language))).collect())
@@ -143,31 +137,6 @@ impl Defaults {
         };
         self.0.get(language).into_iter().flatten().filter(is_missing).count()
     }
-}
-
-/// The texts of an offer with a translation.
-fn texts(own: &Announcement, translation: Option<&Translation>) -> Vec<Text> {
-    let translated = |text: fn(&Translation) -> Option<&Text>| translation.and_then(text);
-    let label = own.link.as_ref().map(|link| {
-        translation.and_then(|t| t.link.as_ref()).and_then(|link| link.label.as_ref()).unwrap_or(&link.label)
-    });
-    let alt = own.image.as_ref().map(|image| {
-        translation.and_then(|t| t.image.as_ref()).and_then(|image| image.alt.as_ref()).unwrap_or(&image.alt)
-    });
-    let url = own
-        .link
-        .as_ref()
-        .map(|link| translation.and_then(|t| t.link.as_ref()).and_then(|link| link.url.as_ref()).unwrap_or(&link.url));
-    let texts = [
-        Some(translated(|t| t.subject.as_ref()).unwrap_or(&own.subject)),
-        Some(translated(|t| t.description.as_ref()).unwrap_or(&own.description)),
-        translated(|t| t.preheader.as_ref()).or(own.preheader.as_ref()),
-        translated(|t| t.terms.as_ref()).or(own.terms.as_ref()),
-        label,
-        alt,
-    ];
-    let url = url.and_then(|url| Text::parse(url.source()).ok());
-    texts.into_iter().flatten().cloned().chain(url).collect()
 }
 
 #[cfg(test)]
@@ -195,20 +164,20 @@ mod tests {
             ("h", "Maria-Theresia", &english, 0, true),
         ];
         for turned in [false, true] {
-            let mut both = [Readers::default(), Readers::default()];
+            let mut both = [SampleCustomers::default(), SampleCustomers::default()];
             let order: Vec<_> = if turned { all.iter().rev().collect() } else { all.iter().collect() };
             for (number, &&(id, name, language, defaults, fails)) in order.iter().enumerate() {
                 let traits = Traits { channel: Channel::Email, language, defaults, fails };
                 both[number % 2].consider(&customer(id, name, &json!({})), &traits);
             }
-            let [mut readers, other] = both;
-            readers.merge(other);
+            let [mut customers, other] = both;
+            customers.merge(other);
             let id = |customer: Option<&Customer>| customer.map(|customer| customer.id.to_string());
-            let extremes = Case::EXTREMES.map(|case| id(readers.extreme(Channel::Email, case)).unwrap());
+            let extremes = Case::EXTREMES.map(|case| id(customers.extreme(Channel::Email, case)).unwrap());
             assert_eq!(extremes, ["b", "f", "d"]);
-            assert_eq!(id(readers.first(Channel::Email)).as_deref(), Some("a"));
-            assert_eq!(id(readers.typical(Channel::Email, &arabic)).as_deref(), Some("c"));
-            assert_eq!(id(readers.first(Channel::Sms)), None);
+            assert_eq!(id(customers.first(Channel::Email)).as_deref(), Some("a"));
+            assert_eq!(id(customers.typical(Channel::Email, &arabic)).as_deref(), Some("c"));
+            assert_eq!(id(customers.first(Channel::Sms)), None);
         }
     }
 
@@ -217,15 +186,16 @@ mod tests {
         let offer = testing::offer(json!({
             "code": "A", "subject": "{{ customer.city | default: \"you\" }}", "description": "{{ customer.name }}",
             "link": {"url": "https://bank.example/?c={{ customer.tier | default: \"x\" }}", "label": "Go"},
+            "image": {"url": "https://bank.example/?c={{ customer.card | default: \"x\" }}", "alt": "A card"},
             "translations": {"de": {"subject": "Hallo", "description":
                 "{{ customer.city | default: \"Stadt\" }} {{ customer.city | default: \"Stadt\" }}"}},
         }));
         let defaults = Defaults::of(&offer.announcement, &Language::english());
         for (attributes, english, german) in [
-            (json!({}), 2, 3),
-            (json!({"city": "Lisbon"}), 1, 1),
-            (json!({"city": " ", "tier": 1}), 1, 2),
-            (json!({"city": "Lisbon", "tier": "gold"}), 0, 0),
+            (json!({}), 3, 4),
+            (json!({"city": "Lisbon"}), 2, 2),
+            (json!({"city": " ", "tier": 1, "card": 2}), 1, 2),
+            (json!({"city": "Lisbon", "tier": "gold", "card": 2}), 0, 0),
         ] {
             let customer = customer("a", "Asha", &attributes);
             assert_eq!(defaults.used(&Language::english(), &customer), english, "{attributes}");
