@@ -50,9 +50,9 @@ fn main() -> Result<()> {
     for (name, offer) in [("the least that an offer has", bare), ("everything that an offer has", full)] {
         let offer = testing::offer(offer);
         let english = Language::english();
-        let rendered = offer.render(&customer, &english).map_err(anyhow::Error::msg)?;
+        let rendered = offer.render(&customer, Channel::Email, &english).map_err(anyhow::Error::msg)?;
         println!("{name}:");
-        measure("placeholders and CommonMark", || offer.render(&customer, &english));
+        measure("placeholders and CommonMark", || offer.render(&customer, Channel::Email, &english));
         measure("layout", || letterhead.write_offer(&rendered, "https://offers.bank.example/v1/unsubscribe/k1.x"));
         measure("all, with MIME and the signed link", || composer.compose(&ring, &offer, &customer, &hash));
     }

@@ -57,7 +57,7 @@ fn main() -> Result<()> {
         let customer = Customer::parse("c-1", customer).map_err(|faults| anyhow!("{faults}"))?;
         let hash = testing::address_hash(Channel::Email, "customer@example.com");
         let email = composer.compose(&ring, &offer, &customer, &hash).map_err(anyhow::Error::msg)?;
-        let mut rendered = offer.render(&customer, &Language::english()).map_err(anyhow::Error::msg)?;
+        let mut rendered = offer.render(&customer, Channel::Email, &Language::english()).map_err(anyhow::Error::msg)?;
         if let (Some(own), Some(image)) = (rendered.image.as_mut(), &image) {
             own.url.clone_from(image);
         }

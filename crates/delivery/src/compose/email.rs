@@ -97,7 +97,7 @@ impl Compose for EmailComposer {
     ) -> Result<Email, String> {
         let address = customer.email.as_ref().ok_or("the customer has no e-mail address")?;
         let subscription = Subscription { customer: customer.id.clone(), channel: Channel::Email, address: *hash };
-        let rendered = offer.render(customer, &self.default_language)?;
+        let rendered = offer.render(customer, Channel::Email, &self.default_language)?;
         let language = Some(&rendered.language).filter(|language| **language != self.default_language);
         let unsubscribe_url = self.links.to(&subscription, ring, language);
         let mut email = EmailDraft {

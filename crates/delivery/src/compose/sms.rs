@@ -231,7 +231,7 @@ impl SmsComposer {
     /// # Errors
     /// Says why it cannot be composed, without the customer's number or values.
     pub fn text(&self, offer: &Offer, customer: &Customer) -> Result<SmsText, String> {
-        self.write(offer, &offer.render(customer, &self.settings.default_language)?)
+        self.write(offer, &offer.render(customer, Channel::Sms, &self.settings.default_language)?)
     }
 
     /// The text of an offer that is rendered for a customer.

@@ -78,12 +78,17 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// What one customer gets of it. Where an earlier release stored it, it is in `default_language`.
+    /// What one customer gets of it on this channel. Where an earlier release stored it, it is in `default_language`.
     ///
     /// # Errors
     /// Names the field and says why it cannot be rendered, without the customer's values.
-    pub fn render(&self, customer: &Customer, default_language: &Language) -> Result<Rendered, String> {
-        self.announcement.render(customer, self.valid_until, default_language)
+    pub fn render(
+        &self,
+        customer: &Customer,
+        channel: Channel,
+        default_language: &Language,
+    ) -> Result<Rendered, String> {
+        self.announcement.render((customer, channel), self.valid_until, default_language)
     }
 
     /// Parses an offer as callers post it.

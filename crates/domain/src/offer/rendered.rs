@@ -6,6 +6,7 @@ use language::{DateLength, Formats, Language};
 
 use super::announcement::{Announcement, Markup};
 use super::languages::{ImageTexts, LinkTexts};
+use crate::channel::Channel;
 use crate::customer::Customer;
 use crate::link::LinkUrl;
 use crate::locale::time_zone;
@@ -51,6 +52,7 @@ pub enum Body {
 pub struct RenderedLink {
     /// Printable ASCII, percent-encoded, beginning with `https://`.
     pub url: String,
+    /// The words on the button. Empty in a text message, which has none.
     pub label: String,
 }
 
@@ -69,7 +71,7 @@ impl Announcement {
     /// Names the field and says why it cannot be rendered, without the customer's values.
     pub(super) fn render(
         &self,
-        customer: &Customer,
+        (customer, channel): (&Customer, Channel),
         valid_until: Option<Timestamp>,
         default_language: &Language,
     ) -> Result<Rendered, String> {
@@ -77,12 +79,16 @@ impl Announcement {
         let language = self.language_for(locale, default_language);
         let formats = Formats::new(language, locale);
         let renderer = Renderer { values: Values::new(customer, &formats), markup: self.markup };
-        let texts = self.texts_in(language);
+        let mut texts = self.texts_in(language);
+        if channel == Channel::Sms {
+            // What a text message does not have must not keep it from being sent.
+            (texts.preheader, texts.image, texts.terms) = (None, None, None);
+        }
         Ok(Rendered {
             subject: renderer.line("subject", texts.subject.text)?,
             preheader: texts.preheader.map(|preheader| renderer.line("preheader", preheader.text)).transpose()?,
             description: renderer.body("description", texts.description.text, RENDERED_DESCRIPTION_LIMIT)?,
-            link: texts.link.map(|link| renderer.link(&link)).transpose()?,
+            link: texts.link.map(|link| renderer.link(&link, channel)).transpose()?,
             image: texts.image.map(|image| renderer.image(&image)).transpose()?,
             terms: texts.terms.map(|terms| renderer.body("terms", terms.text, RENDERED_TERMS_LIMIT)).transpose()?,
             valid_until: valid_until.map(|until| last_day(until, customer, &formats)),
@@ -122,8 +128,12 @@ impl Renderer<'_> {
         url.render(&self.values).map_err(in_field(field))
     }
 
-    fn link(&self, LinkTexts { url, label }: &LinkTexts<'_>) -> Result<RenderedLink, String> {
-        Ok(RenderedLink { url: self.url("link.url", url.text)?, label: self.line("link.label", label.text)? })
+    fn link(&self, LinkTexts { url, label }: &LinkTexts<'_>, channel: Channel) -> Result<RenderedLink, String> {
+        let label = match channel {
+            Channel::Email => self.line("link.label", label.text)?,
+            Channel::Sms => String::new(),
+        };
+        Ok(RenderedLink { url: self.url("link.url", url.text)?, label })
     }
 
     fn image(&self, ImageTexts { url, alt }: &ImageTexts<'_>) -> Result<RenderedImage, String> {

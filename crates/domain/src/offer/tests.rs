@@ -89,7 +89,9 @@ fn text_that_shows_nothing_with_the_customers_values_is_not_sent() {
         let offer = post(json!({"code": "A", "subject": subject, "description": description})).unwrap();
         let rendered =
             rendered.map(|(subject, description): (&str, &str)| (subject.to_owned(), description.to_owned()));
-        let got = offer.render(&customer, &Language::english()).map(|r| (r.subject, one_paragraph(r.description)));
+        let got = offer
+            .render(&customer, Channel::Email, &Language::english())
+            .map(|r| (r.subject, one_paragraph(r.description)));
         assert_eq!(got, rendered, "{subject:?} {description:?}");
     }
 }
@@ -169,7 +171,7 @@ fn customer_gets_the_offer_in_their_language() {
     const URL: &str = "https://bank.example/offer?c=c-1";
     let offer = post(whole()).unwrap();
     let seen = |locale| {
-        let rendered = offer.render(&customer(locale), &Language::english()).unwrap();
+        let rendered = offer.render(&customer(locale), Channel::Email, &Language::english()).unwrap();
         let terms = one_paragraph(rendered.terms.unwrap());
         let link = rendered.link.unwrap();
         [rendered.language.to_string(), rendered.subject, terms, link.url, link.label, rendered.valid_until.unwrap()]
@@ -189,6 +191,20 @@ fn customer_gets_the_offer_in_their_language() {
         ["pt-PT", "Verão", "Up to 1200,00 €", "https://bank.example/pt", "Ver a oferta", "31 de agosto de 2026"];
     assert_eq!(seen(Some("pt-PT")), portuguese);
     assert_eq!(seen(Some("pt-AO"))[0], "pt-PT");
+}
+
+/// A text message has neither preheader, image, small print nor button.
+#[test]
+fn text_message_is_not_kept_by_what_it_does_not_have() {
+    let mut body = whole();
+    let nick = "{{ customer.nick }}";
+    (body["preheader"], body["terms"], body["image"]["alt"]) = (json!(nick), json!(nick), json!(nick));
+    body["link"]["label"] = json!(nick);
+    let offer = post(body).unwrap();
+    let render = |channel| offer.render(&customer(None), channel, &Language::english());
+    assert_eq!(render(Channel::Sms).unwrap().subject, "Summer, Asha");
+    let error = render(Channel::Email).unwrap_err();
+    assert_eq!(error, "preheader: the customer has no nick, which the text uses");
 }
 
 #[test]
@@ -214,7 +230,7 @@ fn offer_of_an_earlier_release_is_sent_as_the_plain_text_that_it_was() {
     }
     stored["description"] = json!("Get *5 %* <b>now</b>\n\n\n# {{ customer.name }}\n1) https://bank.example");
     let offer: Offer = serde_json::from_value(stored).unwrap();
-    let rendered = offer.render(&customer(Some("de")), &"pt".parse().unwrap()).unwrap();
+    let rendered = offer.render(&customer(Some("de")), Channel::Email, &"pt".parse().unwrap()).unwrap();
     let text = "Get *5 %* <b>now</b>\n\n\n# Asha\n1) https://bank.example";
     assert_eq!(rendered.description, Body::Plain(text.to_owned()));
     assert_eq!(rendered.language.to_string(), "pt");

@@ -60,7 +60,7 @@ impl SampleComposer {
     fn compose_for(&self, channel: Channel, offer: &Offer, reader: &Customer) -> Sample {
         let message = match channel {
             Channel::Email => offer
-                .render(reader, &self.default_language)
+                .render(reader, channel, &self.default_language)
                 .and_then(|rendered| self.letterhead.write_offer(&rendered, PLACEHOLDER_LINK))
                 .map(|Content { subject, text, html, .. }| Message::Email { subject, text, html: Some(html) }),
             Channel::Sms => self.sms.text(offer, reader).map(Message::Sms),

@@ -87,15 +87,13 @@ impl Tally {
         let default_language = &survey.composer.default_language;
         let language = self.languages.count(announcement, default_language, customer.locale.as_deref());
         let defaults = survey.defaults.used(&language, customer);
-        let rendered = (!channels.is_empty() && began < survey.compose_until)
-            .then(|| survey.offer.render(customer, default_language));
         for channel in channels {
             self.channels.entry(channel).or_default().notifications += 1;
-            let fails = rendered.as_ref().is_some_and(|rendered| {
-                let message = rendered.as_ref().map_err(Clone::clone);
-                let message = message.and_then(|rendered| self.compose(survey, channel, &customer.id, rendered));
+            let fails = began < survey.compose_until && {
+                let rendered = survey.offer.render(customer, channel, default_language);
+                let message = rendered.and_then(|rendered| self.compose(survey, channel, &customer.id, &rendered));
                 self.count_message(channel, message)
-            });
+            };
             self.sample_customers.consider(customer, &Traits { channel, language: &language, defaults, fails });
         }
         self.composing += evaluated.elapsed();

@@ -1,3 +1,4 @@
+use domain::Channel;
 use domain::Customer;
 use domain::markup::{Block, Span};
 use serde_json::json;
@@ -237,7 +238,8 @@ fn message_stays_below_what_gmail_shows_whatever_the_description_is_made_of() {
     ] {
         let count = (10_000 - head.len()) / piece.len();
         let offer = json!({"code": "A", "description": format!("{head}{}", piece.repeat(count))});
-        let description = testing::offer(offer).render(&customer, &Language::english()).unwrap().description;
+        let description =
+            testing::offer(offer).render(&customer, Channel::Email, &Language::english()).unwrap().description;
         let html = written(&Rendered { description, ..full("en") }).html;
         assert!(html.len() < 100_000, "{piece:?}: {}", html.len());
     }
