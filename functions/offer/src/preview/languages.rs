@@ -1,12 +1,15 @@
 //! What is counted of each language of an offer: the customers who get it, and their messages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use domain::offer::Announcement;
 use language::Language;
 
 use super::ranking::Ranking;
 use super::texts::TextCounts;
+
+/// How many locales are matched once only. Banks have a few dozen.
+const KNOWN_LIMIT: usize = 1_000;
 
 /// What was counted of one language.
 #[derive(Debug, Default)]
@@ -22,6 +25,9 @@ pub(super) struct LanguageTally {
 /// Counts customers by the language that they get.
 #[derive(Debug, Default)]
 pub(super) struct Languages {
+    /// The language that matches each locale; `None` if the offer has none. Most customers are only counted, and a match
+    /// would take longer than that. Rendering an offer matches again, but for as long as messages are composed only.
+    known: HashMap<String, Option<Language>>,
     pub(super) each: BTreeMap<Language, LanguageTally>,
     /// Customers whose locale matches no language of the offer.
     pub(super) fallen_back: u64,
@@ -39,7 +45,7 @@ impl Languages {
         default_language: &Language,
         locale: Option<&str>,
     ) -> Language {
-        let matching = locale.and_then(|locale| announcement.matching_language(locale, default_language));
+        let matching = locale.and_then(|locale| self.matching(announcement, default_language, locale));
         match locale {
             None => self.without_locale += 1,
             Some(locale) if matching.is_none() => {
@@ -48,9 +54,20 @@ impl Languages {
             }
             Some(_) => {}
         }
-        let language = matching.unwrap_or_else(|| announcement.language(default_language)).clone();
+        let language = matching.unwrap_or_else(|| announcement.language(default_language).clone());
         self.of(&language).customers += 1;
         language
+    }
+
+    fn matching(&mut self, announcement: &Announcement, default_language: &Language, locale: &str) -> Option<Language> {
+        if let Some(found) = self.known.get(locale) {
+            return found.clone();
+        }
+        let found = announcement.matching_language(locale, default_language).cloned();
+        if self.known.len() < KNOWN_LIMIT {
+            self.known.insert(locale.to_owned(), found.clone());
+        }
+        found
     }
 
     pub(super) fn of(&mut self, language: &Language) -> &mut LanguageTally {
