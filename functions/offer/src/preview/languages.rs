@@ -1,17 +1,34 @@
-//! Which language of an offer each customer gets.
+//! What is counted of each language of an offer: the customers who get it, and their messages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use domain::offer::Announcement;
 use language::Language;
 
 use super::ranking::Ranking;
+use super::texts::TextCounts;
+
+/// How many locales are matched once only. Banks have a few dozen.
+const KNOWN_LIMIT: usize = 1_000;
+
+/// What was counted of one language.
+#[derive(Debug, Default)]
+pub(super) struct LanguageTally {
+    /// Customers who get it.
+    pub(super) customers: u64,
+    /// Of the text messages that were composed.
+    pub(super) texts: TextCounts,
+    /// The number of characters of the longest subject that was composed; 0 if there is none.
+    pub(super) longest_subject: usize,
+}
 
 /// Counts customers by the language that they get.
 #[derive(Debug, Default)]
 pub(super) struct Languages {
-    /// Customers by the language that they get.
-    pub(super) readers: BTreeMap<Language, u64>,
+    /// The language that matches each locale; `None` if the offer has none. Most customers are only counted, and a match
+    /// would take longer than that. Rendering an offer matches again, but for as long as messages are composed only.
+    known: HashMap<String, Option<Language>>,
+    pub(super) each: BTreeMap<Language, LanguageTally>,
     /// Customers whose locale matches no language of the offer.
     pub(super) fallen_back: u64,
     /// The same, by the language of their locale.
@@ -28,7 +45,7 @@ impl Languages {
         default_language: &Language,
         locale: Option<&str>,
     ) -> Language {
-        let matching = locale.and_then(|locale| announcement.matching_language(locale, default_language));
+        let matching = locale.and_then(|locale| self.matching(announcement, default_language, locale));
         match locale {
             None => self.without_locale += 1,
             Some(locale) if matching.is_none() => {
@@ -37,14 +54,39 @@ impl Languages {
             }
             Some(_) => {}
         }
-        let language = matching.unwrap_or_else(|| announcement.language(default_language)).clone();
-        *self.readers.entry(language.clone()).or_default() += 1;
+        let language = matching.unwrap_or_else(|| announcement.language(default_language).clone());
+        self.of(&language).customers += 1;
         language
     }
 
+    fn matching(&mut self, announcement: &Announcement, default_language: &Language, locale: &str) -> Option<Language> {
+        if let Some(found) = self.known.get(locale) {
+            return found.clone();
+        }
+        let found = announcement.matching_language(locale, default_language).cloned();
+        if self.known.len() < KNOWN_LIMIT {
+            self.known.insert(locale.to_owned(), found.clone());
+        }
+        found
+    }
+
+    pub(super) fn of(&mut self, language: &Language) -> &mut LanguageTally {
+        self.each.entry(language.clone()).or_default()
+    }
+
+    /// What was counted of the text messages in all languages.
+    pub(super) fn texts(&self) -> TextCounts {
+        let mut total = TextCounts::default();
+        self.each.values().for_each(|language| total += language.texts);
+        total
+    }
+
     pub(super) fn merge(&mut self, other: Self) {
-        for (language, customers) in other.readers {
-            *self.readers.entry(language).or_default() += customers;
+        for (language, LanguageTally { customers, texts, longest_subject }) in other.each {
+            let tally = self.each.entry(language).or_default();
+            tally.customers += customers;
+            tally.texts += texts;
+            tally.longest_subject = tally.longest_subject.max(longest_subject);
         }
         self.fallen_back += other.fallen_back;
         self.fallback_locales.merge(other.fallback_locales);
@@ -87,11 +129,18 @@ mod tests {
         {
             let got = both[number % 2].count(&offer.announcement, &english, locale);
             assert_eq!(got.to_string(), language, "{locale:?}");
+            let tally = both[number % 2].of(&got);
+            tally.texts += TextCounts { written: 1, cut: 1, ucs2: 0, transliterated: 0 };
+            tally.longest_subject = tally.longest_subject.max(number);
         }
         let [mut all, other] = both;
         all.merge(other);
-        let readers: Vec<_> = all.readers.iter().map(|(language, count)| (language.to_string(), *count)).collect();
-        assert_eq!(readers, [("de".to_owned(), 1), ("en".to_owned(), 8), ("pt-PT".to_owned(), 2)]);
+        let each = all.each.iter().map(|(language, LanguageTally { customers, texts, longest_subject })| {
+            (language.to_string(), *customers, texts.cut, *longest_subject)
+        });
+        let expected = [("de".to_owned(), 1, 1, 8), ("en".to_owned(), 8, 8, 10), ("pt-PT".to_owned(), 2, 2, 2)];
+        assert_eq!(each.collect::<Vec<_>>(), expected);
+        assert_eq!(all.texts(), TextCounts { written: 11, cut: 11, ucs2: 0, transliterated: 0 });
         assert_eq!((all.fallen_back, all.without_locale), (5, 2));
         assert_eq!(all.fallback_locales.top(20), [("sv", 3), ("pt", 1), ("und", 1)]);
     }

@@ -7,7 +7,7 @@
 //! | the steps of a preview, its time limit and its size | this file |
 //! | how all customers are read in time, and counts estimated | [`audience`] |
 //! | what is counted of each customer | [`tally`] |
-//! | which language each customer gets | [`languages`] |
+//! | which language each customer gets, and what is counted of each | [`languages`] |
 //! | the reasons that are most frequent | [`ranking`] |
 //! | the length and the alphabet of text messages | [`texts`] |
 //! | whose messages are shown | [`sample_customers`], then [`samples`] |

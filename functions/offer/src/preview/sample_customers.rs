@@ -16,7 +16,7 @@ pub(super) enum Case {
     Typical,
     /// To the customer with the longest name.
     LongestName,
-    /// To a customer to whom it cannot be composed, or else to the one who gets the most defaults of placeholders.
+    /// To a customer who cannot get it, since it cannot be composed, or else to the one who gets the most defaults.
     MissingValues,
     /// In a language that is written from right to left, or to a customer whose name is; preferably only one of the two.
     RightToLeft,

@@ -7,14 +7,13 @@ use domain::audience::{Audience, Selection};
 use domain::offer::Rendered;
 use domain::push::ScanCounts;
 use domain::{Channel, Customer, CustomerId, Offer};
-use language::Language;
 use tokio::time::Instant;
 
 use super::languages::Languages;
 use super::ranking::Ranking;
 use super::sample::SampleComposer;
 use super::sample_customers::{Defaults, SampleCustomers, Traits};
-use super::texts::Texts;
+use super::texts::{TextCounts, TextLengths};
 
 /// What is counted: the customers that an offer is for, and the messages to them that can be composed.
 pub(super) struct Survey<'o> {
@@ -47,9 +46,7 @@ pub(super) struct Tally {
     /// Of the eligible customers.
     pub(super) languages: Languages,
     pub(super) sample_customers: SampleCustomers,
-    pub(super) texts: Texts,
-    /// The number of characters of the longest subject in each language.
-    pub(super) subjects: BTreeMap<Language, usize>,
+    pub(super) texts: TextLengths,
     /// How long the rule was evaluated.
     pub(super) evaluating: Duration,
     /// How long messages were composed.
@@ -108,14 +105,15 @@ impl Tally {
         customer: &CustomerId,
         rendered: &Rendered,
     ) -> Result<(), String> {
+        let language = self.languages.of(&rendered.language);
         match channel {
             Channel::Email => {
-                let longest = self.subjects.entry(rendered.language.clone()).or_default();
-                *longest = rendered.subject.chars().count().max(*longest);
+                language.longest_subject = language.longest_subject.max(rendered.subject.chars().count());
             }
             Channel::Sms => {
                 let text = survey.composer.sms.write(survey.offer, rendered)?;
-                self.texts.add(customer, &rendered.language, text);
+                language.texts += TextCounts::from(&text);
+                self.texts.consider(customer, &text);
             }
         }
         Ok(())
@@ -138,10 +136,6 @@ impl Tally {
         self.languages.merge(other.languages);
         self.sample_customers.merge(other.sample_customers);
         self.texts.merge(other.texts);
-        for (language, longest) in other.subjects {
-            let subject = self.subjects.entry(language).or_default();
-            *subject = longest.max(*subject);
-        }
         for (channel, ChannelTally { notifications, composed, failed, reasons }) in other.channels {
             let counts = self.channels.entry(channel).or_default();
             counts.notifications += notifications;

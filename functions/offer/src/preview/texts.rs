@@ -1,26 +1,24 @@
 //! What the text messages of an offer take: the shortest and the longest one, how many are cut, and how many leave the GSM
 //! alphabet.
 
-use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 use delivery::compose::alphabet::Alphabet;
 use delivery::compose::sms::SmsText;
 use domain::CustomerId;
-use language::Language;
 
-/// What was seen of the text messages to customers.
+/// The text messages to customers that take the least and the most.
 #[derive(Debug, Default)]
-pub(super) struct Texts {
+pub(super) struct TextLengths {
     pub(super) shortest: Option<(CustomerId, SmsText)>,
     pub(super) longest: Option<(CustomerId, SmsText)>,
-    /// By the language of the messages.
-    pub(super) counts: BTreeMap<Language, TextCounts>,
 }
 
 /// How many text messages cost or lose more than they should.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct TextCounts {
+    /// They were composed.
+    pub(super) written: u64,
     /// They are longer than the segments that are allowed.
     pub(super) cut: u64,
     /// They have a character that the GSM alphabet lacks, so that a segment holds 70 characters instead of 160.
@@ -30,23 +28,27 @@ pub(super) struct TextCounts {
 }
 
 impl AddAssign for TextCounts {
-    fn add_assign(&mut self, Self { cut, ucs2, transliterated }: Self) {
+    fn add_assign(&mut self, Self { written, cut, ucs2, transliterated }: Self) {
+        self.written += written;
         self.cut += cut;
         self.ucs2 += ucs2;
         self.transliterated += transliterated;
     }
 }
 
-impl Texts {
-    pub(super) fn add(&mut self, customer: &CustomerId, language: &Language, text: SmsText) {
-        let counts = self.counts.entry(language.clone()).or_default();
-        counts.cut += u64::from(text.was_cut);
-        counts.ucs2 += u64::from(text.alphabet == Alphabet::Ucs2);
-        counts.transliterated += u64::from(text.transliterated);
-        self.consider(customer, &text);
+impl From<&SmsText> for TextCounts {
+    fn from(text: &SmsText) -> Self {
+        Self {
+            written: 1,
+            cut: text.was_cut.into(),
+            ucs2: (text.alphabet == Alphabet::Ucs2).into(),
+            transliterated: text.transliterated.into(),
+        }
     }
+}
 
-    fn consider(&mut self, customer: &CustomerId, text: &SmsText) {
+impl TextLengths {
+    pub(super) fn consider(&mut self, customer: &CustomerId, text: &SmsText) {
         let length = |text: &SmsText| (text.segments, text.text.chars().count());
         let new = length(text);
         // Of messages that are as long, that of the customer with the smallest id.
@@ -66,19 +68,9 @@ impl Texts {
     }
 
     pub(super) fn merge(&mut self, other: Self) {
-        for (language, counts) in other.counts {
-            *self.counts.entry(language).or_default() += counts;
-        }
         for (customer, text) in [other.shortest, other.longest].into_iter().flatten() {
             self.consider(&customer, &text);
         }
-    }
-
-    /// In all languages.
-    pub(super) fn total(&self) -> TextCounts {
-        let mut total = TextCounts::default();
-        self.counts.values().for_each(|counts| total += *counts);
-        total
     }
 }
 
@@ -90,20 +82,22 @@ mod tests {
     fn shortest_and_longest_are_found_whatever_the_order() {
         let all = [("c", "four", 1), ("b", "five!", 1), ("a", "four", 1), ("e", "x", 2), ("d", "y", 2)];
         for turned in [false, true] {
-            let mut both = [Texts::default(), Texts::default()];
+            let mut both = [TextLengths::default(), TextLengths::default()];
+            let mut counts = TextCounts::default();
             let order: Vec<_> = if turned { all.iter().rev().collect() } else { all.iter().collect() };
             for (number, (id, text, segments)) in order.into_iter().enumerate() {
                 let alphabet = if *text == "four" { Alphabet::Ucs2 } else { Alphabet::Gsm };
                 let was_cut = *segments == 2;
                 let text =
                     SmsText { text: (*text).into(), segments: *segments, alphabet, was_cut, transliterated: was_cut };
-                both[number % 2].add(&id.parse().unwrap(), &Language::english(), text);
+                counts += TextCounts::from(&text);
+                both[number % 2].consider(&id.parse().unwrap(), &text);
             }
             let [mut texts, other] = both;
             texts.merge(other);
             let id = |found: &Option<(CustomerId, SmsText)>| found.as_ref().unwrap().0.to_string();
             assert_eq!((id(&texts.shortest), id(&texts.longest)), ("a".into(), "d".into()));
-            assert_eq!(texts.total(), TextCounts { cut: 2, ucs2: 2, transliterated: 2 });
+            assert_eq!(counts, TextCounts { written: 5, cut: 2, ucs2: 2, transliterated: 2 });
         }
     }
 }

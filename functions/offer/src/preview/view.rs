@@ -101,7 +101,11 @@ impl<'a> AudienceView<'a> {
             unevaluable: estimate(scan.customers_unevaluable),
             exact: !count.timed_out,
             customers_read: scan.customers_read,
-            languages: languages.readers.iter().map(|(language, n)| (language.to_string(), estimate(*n))).collect(),
+            languages: languages
+                .each
+                .iter()
+                .map(|(language, tally)| (language.to_string(), estimate(tally.customers)))
+                .collect(),
             fallback: FallbackView {
                 customers: estimate(languages.fallen_back),
                 locales: locales.map(|(language, customers)| (language, estimate(customers))).collect(),
@@ -152,7 +156,7 @@ impl<'a> SmsView<'a> {
     /// `None` if the offer is not sent by SMS.
     pub(super) fn new(count: &'a AudienceCount, offer: &Offer) -> Option<Self> {
         let texts = &count.tally.texts;
-        let total = texts.total();
+        let total = count.tally.languages.texts();
         let view = |found: &'a Option<(CustomerId, SmsText)>| {
             found.as_ref().map(|(customer, SmsText { text, segments, .. })| TextView {
                 customer,
@@ -230,7 +234,7 @@ impl<'a> From<&'a CaseSample> for CaseView<'a> {
 
 impl<'a> CaseView<'a> {
     /// The same without its HTML, which is far longer than its text.
-    fn as_text(mut self) -> Self {
+    fn without_html(mut self) -> Self {
         if let MessageView::Email { html, html_omitted, .. } = &mut self.sample.message {
             (*html, *html_omitted) = (None, true);
         }
@@ -243,11 +247,11 @@ impl<'a> CaseView<'a> {
 pub(super) fn fitting(samples: &[CaseSample], room: usize) -> (Vec<CaseView<'_>>, usize) {
     let mut left = room;
     let mut take = |size: usize| left.checked_sub(size).map(|rest| left = rest).is_some();
-    let kept: Vec<_> = samples.iter().filter(|sample| take(size(&CaseView::from(*sample).as_text()))).collect();
+    let kept: Vec<_> = samples.iter().filter(|sample| take(size(&CaseView::from(*sample).without_html()))).collect();
     let views = kept.iter().map(|sample| {
         let with_html = CaseView::from(*sample);
-        let as_text = CaseView::from(*sample).as_text();
-        if take(size(&with_html).saturating_sub(size(&as_text))) { with_html } else { as_text }
+        let without_html = CaseView::from(*sample).without_html();
+        if take(size(&with_html).saturating_sub(size(&without_html))) { with_html } else { without_html }
     });
     let views: Vec<_> = views.collect();
     let omitted = samples.len() - views.len();
@@ -295,7 +299,7 @@ mod tests {
         let samples = samples(&offer, &composer(), &SampleCustomers::default());
         assert_eq!(samples.len(), 3);
         let sizes = |view: fn(&CaseSample) -> CaseView<'_>| samples.iter().map(view).map(|view| size(&view));
-        let texts: usize = sizes(|sample| CaseView::from(sample).as_text()).sum();
+        let texts: usize = sizes(|sample| CaseView::from(sample).without_html()).sum();
         let whole: usize = sizes(|sample| sample.into()).sum();
         for (room, with_html, omitted) in
             [(whole, 3, 0), (whole - 1, 2, 0), (texts, 0, 0), (texts - 1, 0, 1), (0, 0, 3), (usize::MAX, 3, 0)]

@@ -1,7 +1,5 @@
 //! How many customers an offer reaches, when, and in which language.
 
-use delivery::compose::alphabet::Alphabet;
-use delivery::compose::sms::SmsText;
 use domain::Channel;
 use domain::offer::parse_language;
 use jiff::SignedDuration;
@@ -119,8 +117,9 @@ fn language_missing(draft: &Draft<'_>) -> Option<Finding> {
 fn text_messages(draft: &Draft<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for language in draft.languages() {
-        let counts = draft.count.tally.texts.counts.get(language);
-        let TextCounts { cut, ucs2, .. } = counts.copied().unwrap_or_else(|| sampled(draft, language));
+        let counts = draft.count.tally.languages.each.get(language).map(|tally| tally.texts);
+        let counts = counts.filter(|counts| counts.written > 0);
+        let TextCounts { cut, ucs2, .. } = counts.unwrap_or_else(|| sampled(draft, language));
         let to = |number| match counts {
             Some(_) => format!("to {}", draft.recipients(Channel::Sms, number)),
             None => format!("in {language}"),
@@ -150,9 +149,8 @@ fn text_messages(draft: &Draft<'_>) -> Vec<Finding> {
 fn sampled(draft: &Draft<'_>, language: &language::Language) -> TextCounts {
     let mut counts = TextCounts::default();
     for sample in draft.samples.iter().map(|sample| &sample.sample).filter(|sample| sample.language == *language) {
-        if let Ok(Message::Sms(SmsText { was_cut, alphabet, .. })) = &sample.message {
-            counts.cut += u64::from(*was_cut);
-            counts.ucs2 += u64::from(*alphabet == Alphabet::Ucs2);
+        if let Ok(Message::Sms(text)) = &sample.message {
+            counts += TextCounts::from(text);
         }
     }
     counts

@@ -63,7 +63,7 @@ fn incomplete(draft: &Draft<'_>, language: &Language) -> Option<Finding> {
 
 /// The longest subject of a language, among all that were composed for customers and all samples.
 fn long_subject(draft: &Draft<'_>, language: &Language) -> Option<Finding> {
-    let counted = draft.count.tally.subjects.get(language).copied();
+    let counted = draft.count.tally.languages.each.get(language).map(|tally| tally.longest_subject);
     let samples = draft.samples.iter().map(|sample| &sample.sample).filter(|sample| sample.language == *language);
     let sampled = samples.filter_map(|sample| match &sample.message {
         Ok(Message::Email { subject, .. }) => Some(subject.chars().count()),
