@@ -278,11 +278,15 @@ impl SmsComposer {
         Ok(SmsText { segments: count(&text), alphabet: Alphabet::of(&text), text, was_cut: true, transliterated })
     }
 
-    fn dlt(&self, offer: &Offer) -> DltIds {
-        let (own, stack) = (&offer.announcement.sms, &self.settings.dlt);
+    /// A translation is another text than that of the stack's id.
+    fn dlt(&self, offer: &Offer, customer: &Customer) -> DltIds {
+        let (announcement, stack) = (&offer.announcement, &self.settings.dlt);
+        let language = announcement.language_for(customer.locale.as_deref(), &self.settings.default_language);
+        let template = announcement.dlt_template_id(language).map(str::to_owned);
+        let is_translated = announcement.translations.contains_key(language);
         DltIds {
-            entity: own.dlt_entity_id.as_ref().or(stack.entity.as_ref()).cloned(),
-            template: own.dlt_template_id.as_ref().or(stack.template.as_ref()).cloned(),
+            entity: announcement.sms.dlt_entity_id.as_ref().or(stack.entity.as_ref()).cloned(),
+            template: template.or_else(|| stack.template.clone().filter(|_| !is_translated)),
         }
     }
 }
@@ -354,7 +358,7 @@ impl Compose for SmsComposer {
 
     fn compose(&self, (): &(), offer: &Offer, customer: &Customer, _: &AddressHash) -> Result<TextMessage, String> {
         let to = self.address(customer).unwrap_or_default().to_owned();
-        Ok(TextMessage { to, text: self.text(offer, customer)?.text, dlt: self.dlt(offer) })
+        Ok(TextMessage { to, text: self.text(offer, customer)?.text, dlt: self.dlt(offer, customer) })
     }
 }
 

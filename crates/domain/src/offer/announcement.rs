@@ -116,6 +116,17 @@ pub struct Translation {
     pub terms: Option<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<TranslatedImage>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sms: Option<TranslatedSms>,
+}
+
+/// What holds for the text messages in another language.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TranslatedSms {
+    /// The id under which this translation is registered in India (DLT).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dlt_template_id: Option<String>,
 }
 
 /// A link in another language.
@@ -255,7 +266,7 @@ impl Announcement {
 
 impl Translation {
     fn texts(&self) -> impl Iterator<Item = (&'static str, Option<&str>)> {
-        let Self { subject, description, link, preheader, terms, image } = self;
+        let Self { subject, description, link, preheader, terms, image, sms: _ } = self;
         let (link_url, label) = link.as_ref().map_or((None, None), |link| (link.url.as_ref(), link.label.as_ref()));
         let (image_url, alt) = image.as_ref().map_or((None, None), |image| (image.url.as_ref(), image.alt.as_ref()));
         [
@@ -287,6 +298,9 @@ impl Translation {
                 url: url(f),
                 alt: f.parsed("alt", one_line(ALT_LIMIT)),
             }),
+            sms: fields.nested("sms", &["dltTemplateId"], |f| TranslatedSms {
+                dlt_template_id: f.parsed("dltTemplateId", parse_dlt_id),
+            }),
         }
     }
 }
@@ -310,7 +324,7 @@ fn read_translations(
     (own, has_link, has_image): (&Language, bool, bool),
     policy: &Policy,
 ) -> BTreeMap<Language, Translation> {
-    const FIELDS: [&str; 6] = ["subject", "description", "link", "preheader", "terms", "image"];
+    const FIELDS: [&str; 7] = ["subject", "description", "link", "preheader", "terms", "image", "sms"];
     if translations.len() > TRANSLATIONS_LIMIT {
         let detail = format!("must have at most {TRANSLATIONS_LIMIT} languages, not {}", translations.len());
         fields.fault("translations", detail);

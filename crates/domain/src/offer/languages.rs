@@ -59,6 +59,16 @@ impl<'a> Texts<'a> {
 }
 
 impl Announcement {
+    /// The id under which its text in this language is registered in India (DLT). A translation is another text, so it has
+    /// an id of its own or none. `None` in the offer's own language: the stack's.
+    pub fn dlt_template_id(&self, language: &Language) -> Option<&str> {
+        let own = match self.translations.get(language) {
+            Some(translation) => translation.sms.as_ref().and_then(|sms| sms.dlt_template_id.as_ref()),
+            None => self.sms.dlt_template_id.as_ref(),
+        };
+        own.map(String::as_str)
+    }
+
     /// The languages that it is in; the first one is its own.
     pub fn languages<'a>(&'a self, default_language: &'a Language) -> Vec<&'a Language> {
         std::iter::once(self.language(default_language)).chain(self.translations.keys()).collect()

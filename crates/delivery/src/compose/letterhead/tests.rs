@@ -1,6 +1,5 @@
-use domain::Channel;
-use domain::Customer;
 use domain::markup::{Block, Span};
+use domain::{Channel, Customer};
 use serde_json::json;
 
 use super::*;

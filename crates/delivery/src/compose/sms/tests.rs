@@ -287,17 +287,22 @@ fn missing_attribute_is_an_error_that_names_it() {
 fn ids_of_dlt_are_the_offers_or_else_the_stacks() {
     let stack = DltIds { entity: Some("1".into()), template: Some("2".into()) };
     let composer = composer(SmsSettings { dlt: stack.clone(), ..settings() });
-    for (own, entity, template) in [
-        (json!({}), "1", "2"),
-        (json!({"dltTemplateId": "22"}), "1", "22"),
-        (json!({"dltEntityId": "11", "dltTemplateId": "22"}), "11", "22"),
+    // A translation is another text: the offer's id and the stack's are not for it.
+    for (own, locale, entity, template) in [
+        (json!({}), "en", "1", Some("2")),
+        (json!({"dltTemplateId": "22"}), "en", "1", Some("22")),
+        (json!({"dltEntityId": "11", "dltTemplateId": "22"}), "en", "11", Some("22")),
+        (json!({"dltTemplateId": "22"}), "hi-IN", "1", Some("33")),
+        (json!({"dltEntityId": "11", "dltTemplateId": "22"}), "de-DE", "11", None),
     ] {
         let mut body = offer("Save", "Get 5%");
         body["sms"] = own;
+        body["translations"] =
+            json!({"hi": {"subject": "बचत", "sms": {"dltTemplateId": "33"}}, "de": {"subject": "Sparen"}});
         let address = testing::address_hash(Channel::Sms, "+351912345678");
-        let customer = customer("Asha", &json!({}));
+        let customer = Customer { locale: Some(locale.to_owned()), ..customer("Asha", &json!({})) };
         let message = composer.compose(&(), &testing::offer(body), &customer, &address).unwrap();
-        assert_eq!(message.dlt, DltIds { entity: Some(entity.into()), template: Some(template.into()) });
+        assert_eq!(message.dlt, DltIds { entity: Some(entity.into()), template: template.map(Into::into) });
     }
 }
 
