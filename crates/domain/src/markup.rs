@@ -105,7 +105,7 @@ pub(crate) fn render(text: &Text, values: &Values<'_>, limit: usize) -> Result<V
     if builder.is_blank { Err(RenderError::Blank) } else { Ok(builder.blocks) }
 }
 
-/// What stands for a placeholder while the text is parsed.
+/// What replaces a placeholder while the text is parsed.
 fn mark(number: usize) -> String {
     format!("{OPEN}{number}{CLOSE}")
 }

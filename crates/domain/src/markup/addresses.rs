@@ -3,7 +3,7 @@
 use linkify::{LinkFinder, LinkKind};
 use pulldown_cmark::{Event, Options, Parser, Tag};
 
-/// The marked text with `<` and `>` around the addresses that are neither in a link nor in code, and the places of those
+/// The marked text with `<` and `>` around the addresses that are neither in a link nor in code or HTML, and the places of those
 /// characters. So CommonMark takes each address as a whole, whatever it has of its marks.
 pub(super) fn with_autolinks(marked: &str) -> (String, Vec<usize>) {
     if !marked.contains("://") {
@@ -13,7 +13,14 @@ pub(super) fn with_autolinks(marked: &str) -> (String, Vec<usize>) {
     let mut taken: Vec<_> =
         parser.reference_definitions().iter().map(|(_, definition)| definition.span.clone()).collect();
     taken.extend(parser.into_offset_iter().filter_map(|(event, range)| {
-        matches!(event, Event::Start(Tag::Link { .. } | Tag::CodeBlock(_)) | Event::Code(_)).then_some(range)
+        let is_taken = matches!(
+            event,
+            Event::Start(Tag::Link { .. } | Tag::CodeBlock(_) | Tag::HtmlBlock)
+                | Event::Code(_)
+                | Event::Html(_)
+                | Event::InlineHtml(_)
+        );
+        is_taken.then_some(range)
     }));
     let mut finder = LinkFinder::new();
     finder.kinds(&[LinkKind::Url]);

@@ -123,6 +123,8 @@ fn what_cannot_be_sent_is_refused_with_its_place() {
         ("é {{ customer.name }} <br/>", "must not have HTML; write < as &lt; where none is meant (character 23)"),
         ("<script>alert(1)</script>", "must not have HTML; write < as &lt; where none is meant (character 1)"),
         ("<!-- a -->", "must not have HTML"),
+        ("a <img src=\"https://bank.example/a.png\">", "must not have HTML"),
+        ("<img src='https://bank.example/a.png'>", "must not have HTML"),
         ("a\n\n  <script>x", "must not have HTML"),
         ("> a\n>\n>   <div>", "must not have HTML"),
         ("a\n\n<div>", "must not have HTML; write < as &lt; where none is meant (character 4)"),
