@@ -89,7 +89,7 @@ impl Request {
             content,
             unsubscribe_url: self.unsubscribe_url,
             message_id,
-            series: None,
+            list: None,
         }
         .email()
     }

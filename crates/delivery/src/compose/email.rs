@@ -11,7 +11,7 @@ use super::Compose;
 use super::letterhead::{Letterhead, one_line};
 use super::links::Links;
 use super::mailbox::Mailbox;
-use super::mime::{Email, EmailDraft, Series, feedback_id, list_id, message_id};
+use super::mime::{Email, EmailDraft, MailingList, feedback_id, list_id, message_id};
 
 /// Composes offers as e-mail.
 #[derive(Debug)]
@@ -107,9 +107,9 @@ impl Compose for EmailComposer {
             content: self.letterhead.write_offer(&rendered, &unsubscribe_url)?,
             message_id: message_id(&format!("{}#{}", offer.id, customer.id), &self.from),
             unsubscribe_url: Some(unsubscribe_url),
-            series: Some(Series {
-                list_name: one_line(&self.letterhead.brand_name),
-                list_id: list_id(&self.from),
+            list: Some(MailingList {
+                name: one_line(&self.letterhead.brand_name),
+                id: list_id(&self.from),
                 feedback_id: feedback_id(offer.id, &self.stack),
             }),
         }

@@ -17,7 +17,7 @@ use super::links::is_confidential;
 use super::plain_text::plain_text;
 
 /// How much of the text mail programs show beside the subject, at most, in characters.
-const PREHEADER_LIMIT: usize = 140;
+const PREHEADER_SHOWN: usize = 140;
 
 /// Subject and body of an e-mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +109,7 @@ impl Html<'_> {
 
     /// How many blanks follow the preheader, so that mail programs show nothing of the message after it.
     fn padding(&self) -> usize {
-        PREHEADER_LIMIT.saturating_sub(self.preheader.chars().count())
+        PREHEADER_SHOWN.saturating_sub(self.preheader.chars().count())
     }
 }
 
@@ -179,7 +179,7 @@ impl Letterhead {
             fixed: &fixed,
             fixed_language: catalogue.language(),
             subject: &subject,
-            preheader: message.preheader.unwrap_or(&beginning(&text, PREHEADER_LIMIT)),
+            preheader: message.preheader.unwrap_or(&beginning(&text, PREHEADER_SHOWN)),
             body: &html(message.body),
             terms: message.terms.map(html).as_deref(),
             light: LIGHT,

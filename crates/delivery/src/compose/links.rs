@@ -31,7 +31,7 @@ const _: () = assert!(PUBLIC_URL_LIMIT + PATH.len() + TOKEN_LIMIT + QUERY_LIMIT 
 #[error("{0}; expected something like https://offers.bank.example")]
 pub struct InvalidPublicUrl(&'static str);
 
-/// Whether nobody on the way can read or change what is fetched: with `https`, or from this machine.
+/// Whether what is fetched cannot be read or changed on the way: with `https`, or from this machine.
 pub(super) fn is_confidential(url: &Url) -> bool {
     let is_here = match url.host() {
         Some(Host::Domain(domain)) => domain == "localhost",

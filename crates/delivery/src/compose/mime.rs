@@ -136,18 +136,18 @@ pub struct EmailDraft<'a> {
     /// Where the recipient unsubscribes: a URL of printable ASCII, at most [`UNSUBSCRIBE_URL_LIMIT`] long. `None` for
     /// mail that is not a subscription.
     pub unsubscribe_url: Option<String>,
-    /// What the message is one of many of. `None` for mail to one person.
-    pub series: Option<Series>,
+    /// The list that it belongs to. `None` for mail to one person.
+    pub list: Option<MailingList>,
 }
 
-/// The messages that one is sent with, for mail programs that sort them, and receivers that count complaints.
+/// The list that a message belongs to: mail programs sort by it, and receivers count complaints by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Series {
+pub struct MailingList {
     /// The name of the list, such as that of the bank.
-    pub list_name: String,
+    pub name: String,
     /// The list's identifier (RFC 2919): from [`list_id`].
-    pub list_id: String,
-    /// By what receivers count complaints: from [`feedback_id`].
+    pub id: String,
+    /// The key by which receivers count complaints: from [`feedback_id`].
     pub feedback_id: String,
 }
 
@@ -195,7 +195,7 @@ impl EmailDraft<'_> {
         if let Some(url) = self.unsubscribe_url {
             message = message.header(ListUnsubscribe(url)).header(ListUnsubscribePost);
         }
-        if let Some(Series { list_name: name, list_id: id, feedback_id }) = self.series {
+        if let Some(MailingList { name, id, feedback_id }) = self.list {
             message = message.header(ListId { name, id }).header(FeedbackId(feedback_id));
         }
         let message = message

@@ -18,7 +18,7 @@ use crate::text::Text;
 pub const SUBJECT_LIMIT: usize = 200;
 /// Maximum length of a description, in characters, before placeholders are replaced.
 pub const DESCRIPTION_LIMIT: usize = 10_000;
-/// Maximum length of a preheader, in characters: more than any mail program shows.
+/// Maximum length of a preheader, in characters. Mail programs show about 140.
 pub const PREHEADER_LIMIT: usize = 200;
 /// Maximum length of the small print, in characters, before placeholders are replaced.
 pub const TERMS_LIMIT: usize = 5_000;
