@@ -110,7 +110,7 @@ async fn each_customer_gets_the_offer_and_the_page_in_their_language() {
     assert!(mails["ines"].html.contains(&format!("href=\"{url}\"")), "{}", mails["ines"].html);
 
     for (who, root, title) in [
-        ("asha", english, "No more offers by e-mail?"),
+        ("asha", english, "No more offers by e\u{2011}mail?"),
         ("ines", r#"lang="pt-PT" dir="ltr""#, "Não quer receber mais ofertas por e-mail?"),
         ("layla", r#"lang="ar" dir="rtl""#, "هل تريد إيقاف العروض عبر البريد الإلكتروني؟"),
     ] {

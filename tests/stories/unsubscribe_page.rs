@@ -21,7 +21,7 @@ mod in_a_browser {
         let page = &browser.page;
         page.goto(&link).await.unwrap();
         let heading = page.find(Locator::Css("h1")).await.unwrap();
-        assert_eq!(heading.text().await.unwrap(), "No more offers by e-mail?");
+        assert_eq!(heading.text().await.unwrap(), "No more offers by e\u{2011}mail?");
         assert!(!page.source().await.unwrap().contains("<script"));
         // The style is applied, so the content security policy has its hash.
         let button = page.find(Locator::Css("button")).await.unwrap();

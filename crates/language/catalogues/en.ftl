@@ -9,20 +9,20 @@ email-unsubscribe = No more offers by e-mail
 # The last line of a text message: as short as can be, in the GSM alphabet if the language allows it.
 sms-opt-out = Reply STOP to opt out
 
-# The unsubscribe page.
+# The unsubscribe page. Its e‑mail has a hyphen that does not break.
 page-subscribed-title = { $channel ->
     [sms] No more offers by text message?
-   *[email] No more offers by e-mail?
+   *[email] No more offers by e‑mail?
 }
 page-subscribed-text = { $channel ->
     [sms] Press the button to stop receiving offers from { $brand } by text message. Nothing else changes.
-   *[email] Press the button to stop receiving offers from { $brand } by e-mail. Nothing else changes.
+   *[email] Press the button to stop receiving offers from { $brand } by e‑mail. Nothing else changes.
 }
 page-unsubscribe-button = Unsubscribe
 page-opted-out-title = You are unsubscribed
 page-opted-out-text = { $channel ->
     [sms] { $brand } will send you no more offers by text message. An offer that is already on its way may still arrive.
-   *[email] { $brand } will send you no more offers by e-mail. An offer that is already on its way may still arrive.
+   *[email] { $brand } will send you no more offers by e‑mail. An offer that is already on its way may still arrive.
 }
 page-subscribe-button = Send me offers again
 page-form-expired-title = Please press the button once more
@@ -33,7 +33,7 @@ page-form-expired-text = { $minutes ->
 page-subscribed-again-title = Welcome back
 page-subscribed-again-text = { $channel ->
     [sms] You are subscribed to offers from { $brand } by text message again.
-   *[email] You are subscribed to offers from { $brand } by e-mail again.
+   *[email] You are subscribed to offers from { $brand } by e‑mail again.
 }
 page-not-found-title = This link does not work
 page-not-found-text = Please open the link at the end of the message again, and make sure that it is complete.
