@@ -180,7 +180,7 @@ async fn what_readers_could_not_read_is_refused_with_its_place() {
         ("terms", "has a link that must be an https:// URL, as in https://bank.example/offers (character 1)"),
         ("link.url", "must have placeholders in the query only"),
         ("link.label", "must not be empty"),
-        ("preheader", "has a filter money without a currency at character 20"),
+        ("preheader", "has a filter money without a currency at character 21"),
         ("image.url", "must have a domain, not an address of numbers"),
         ("image.alt", "is required"),
         ("language", "is a language that has no catalogue"),

@@ -4,12 +4,11 @@
 //! no address. Fields are only ever added within a version.
 
 use jiff::Timestamp;
-use language::Language;
 use serde::Serialize;
 
 use crate::channel::{Channel, Channels};
 use crate::ids::{CustomerId, OfferId, PushId};
-use crate::offer::Offer;
+use crate::offer::{Announcement, Offer};
 use crate::push::{OutcomeCounts, PushState};
 use crate::wire_enum;
 
@@ -75,11 +74,9 @@ pub struct Event {
 struct OfferDetail {
     id: OfferId,
     code: String,
-    subject: String,
-    description: String,
-    /// The languages that it is in; the first one is that of `subject` and `description`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    languages: Vec<Language>,
+    /// As the API returns it.
+    #[serde(flatten)]
+    announcement: Announcement,
     #[serde(skip_serializing_if = "Option::is_none")]
     eligibility: Option<String>,
     channels: Channels,
@@ -191,13 +188,10 @@ impl CustomerEvent {
 
 impl From<&Offer> for OfferDetail {
     fn from(offer: &Offer) -> Self {
-        let announcement = &offer.announcement;
         Self {
             id: offer.id,
             code: offer.code.clone(),
-            subject: announcement.subject.source().to_owned(),
-            description: announcement.description.source().to_owned(),
-            languages: announcement.language.iter().chain(announcement.translations.keys()).cloned().collect(),
+            announcement: offer.announcement.clone(),
             eligibility: offer.eligibility.as_ref().map(|rule| rule.source().to_owned()),
             channels: offer.channels.clone(),
             valid_from: offer.valid_from,

@@ -198,7 +198,7 @@ async fn a_rule_that_takes_too_long_is_named_as_the_reason() {
 fn mixed() -> (Offer, Vec<Customer>) {
     let offer = testing::offer(json!({
         "code": "A", "description": "For {{ customer.city }}", "eligibility": "customer.tier == 'gold'",
-        "translations": {"de": {"description": "{{ customer.city }}!"}},
+        "translations": {"de": {"description": "{{ customer.city }}"}},
     }));
     let gold = |city| json!({"tier": "gold", "city": city});
     let both = json!(["email", "sms"]);
