@@ -32,6 +32,11 @@ impl Fields {
         self.faults.add(field, detail);
     }
 
+    /// Whether a field is there, valid or not; `null` counts as absent.
+    pub fn has(&self, field: &str) -> bool {
+        self.object.get(field).is_some_and(|value| !value.is_null())
+    }
+
     /// The raw value of a field; `null` counts as absent.
     pub fn take(&mut self, field: &str) -> Option<Value> {
         self.object.remove(field).filter(|value| !value.is_null())
@@ -67,7 +72,7 @@ impl Fields {
 
     /// A required field: its absence adds a fault.
     pub fn required<T>(&mut self, field: &str, take: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
-        if self.object.get(field).is_none_or(Value::is_null) {
+        if !self.has(field) {
             self.fault(field, "is required");
         }
         take(self)

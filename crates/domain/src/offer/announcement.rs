@@ -212,18 +212,20 @@ impl Announcement {
             f.parsed("description", |string| parse_markup(string, DESCRIPTION_LIMITS, &policy.link_domains))
         });
         let subject = fields.parsed("subject", |string| parse_text(string, SUBJECT_LIMIT, Lines::One));
+        let (has_link, has_image) = (fields.has("link"), fields.has("image"));
         let link = fields.nested("link", &["url", "label"], |f| read_link(f, &policy.link_domains)).flatten();
         let preheader = fields.parsed("preheader", |string| parse_text(string, PREHEADER_LIMIT, Lines::One));
         let terms = fields.parsed("terms", |string| parse_markup(string, TERMS_LIMITS, &policy.link_domains));
         let image = fields.nested("image", &["url", "alt"], |f| read_image(f, &policy.link_domains)).flatten();
         let language = fields.parsed("language", parse_language).unwrap_or_else(|| policy.default_language.clone());
         let translations = fields.object("translations").unwrap_or_default();
+        let translations = read_translations(fields, translations, (&language, has_link, has_image), policy);
         let sms = SmsOptions::read(fields);
         let announcement = Self {
             subject: subject.unwrap_or_else(|| policy.default_subject.clone()),
             description: description?,
             markup: Markup::CommonMark,
-            translations: read_translations(fields, translations, (&language, link.is_some(), image.is_some()), policy),
+            translations,
             link,
             preheader,
             terms,
