@@ -86,6 +86,12 @@ impl Catalogue {
         CATALOGUES.iter().find(|catalogue| catalogue.language == *found)
     }
 
+    /// As [`Catalogue::of`], and in English if there is none. Every language of an offer has one when it is posted; a later
+    /// release may have removed it.
+    pub fn of_or_english(language: &Language) -> &'static Self {
+        Self::of(language).unwrap_or_else(Self::english)
+    }
+
     /// The catalogue in English.
     ///
     /// # Panics

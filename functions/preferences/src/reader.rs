@@ -33,8 +33,7 @@ fn catalogue(of_link: Option<&str>, accepted: &str, default: &Language) -> &'sta
         .chain(by_preference(accepted))
         .filter_map(|tag| Catalogue::of(&tag.parse().ok()?))
         .next()
-        .or_else(|| Catalogue::of(default))
-        .unwrap_or_else(Catalogue::english)
+        .unwrap_or_else(|| Catalogue::of_or_english(default))
 }
 
 /// The languages of an `Accept-Language` header, the preferred ones first. Without those that are not acceptable.

@@ -162,8 +162,7 @@ impl Letterhead {
     }
 
     fn lay_out(&self, message: &Message<'_>) -> Result<Content, String> {
-        // An offer's languages all have one, unless a later release has taken it away.
-        let catalogue = Catalogue::of(message.language).unwrap_or_else(Catalogue::english);
+        let catalogue = Catalogue::of_or_english(message.language);
         let subject = one_line(&plain_spaces(message.subject));
         let text = plain_text(message.body);
         let fixed = FixedTexts {

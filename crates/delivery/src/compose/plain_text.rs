@@ -24,12 +24,13 @@ fn block_text(block: &Block) -> String {
     match block {
         Block::Paragraph(content) | Block::Heading { content, .. } => spans_text(content),
         Block::List { start, items } => {
-            let item = |(number, item): (u64, &Vec<Block>)| {
+            let item = |(number, item): (u64, String)| {
                 let mark = if start.is_some() { format!("{number}. ") } else { "- ".to_owned() };
-                indented(&item_text(item), &mark)
+                indented(&item, &mark)
             };
             let numbers = (0..).map(|i: u64| start.unwrap_or_default().saturating_add(i));
-            let shown = items.iter().filter(|item| !is_blank(&item_text(item)));
+            // Once: lists may be in one another, and twice at each level would be many times.
+            let shown = items.iter().map(|item| item_text(item)).filter(|item| !is_blank(item));
             numbers.zip(shown).map(item).collect::<Vec<_>>().join("\n")
         }
         Block::Quote(blocks) => quoted(&blocks_text(blocks)),

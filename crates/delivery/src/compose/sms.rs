@@ -222,8 +222,7 @@ impl SmsComposer {
     }
 
     fn opt_out(&self, language: &Language) -> String {
-        let catalogue = || Catalogue::of(language).unwrap_or_else(Catalogue::english);
-        self.settings.opt_out.clone().unwrap_or_else(|| catalogue().sms_opt_out())
+        self.settings.opt_out.clone().unwrap_or_else(|| Catalogue::of_or_english(language).sms_opt_out())
     }
 
     /// The text for one customer.
@@ -279,9 +278,8 @@ impl SmsComposer {
     }
 
     /// A translation is another text than that of the stack's id.
-    fn dlt(&self, offer: &Offer, customer: &Customer) -> DltIds {
+    fn dlt(&self, offer: &Offer, language: &Language) -> DltIds {
         let (announcement, stack) = (&offer.announcement, &self.settings.dlt);
-        let language = announcement.language_for(customer.locale.as_deref(), &self.settings.default_language);
         let template = announcement.dlt_template_id(language).map(str::to_owned);
         let is_translated = announcement.translations.contains_key(language);
         DltIds {
@@ -358,7 +356,9 @@ impl Compose for SmsComposer {
 
     fn compose(&self, (): &(), offer: &Offer, customer: &Customer, _: &AddressHash) -> Result<TextMessage, String> {
         let to = self.address(customer).unwrap_or_default().to_owned();
-        Ok(TextMessage { to, text: self.text(offer, customer)?.text, dlt: self.dlt(offer, customer) })
+        let rendered = offer.render(customer, Channel::Sms, &self.settings.default_language)?;
+        let text = self.write(offer, &rendered)?.text;
+        Ok(TextMessage { to, text, dlt: self.dlt(offer, &rendered.language) })
     }
 }
 

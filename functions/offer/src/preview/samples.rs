@@ -123,7 +123,7 @@ mod tests {
                 (channel, sample.customer.map(|id| id.to_string()), sample.language.to_string())
             })
             .collect();
-        // In the order of the languages. SMS reaches nobody.
+        // In the order of the languages. SMS reaches no customer.
         assert_eq!(
             main,
             [(Channel::Sms, None, "en".to_owned()), (Channel::Email, Some("a".to_owned()), "de".to_owned())]
