@@ -89,7 +89,7 @@ impl Languages {
             tally.longest_subject = tally.longest_subject.max(longest_subject);
         }
         self.fallen_back += other.fallen_back;
-        self.fallback_locales.merge(other.fallback_locales);
+        self.fallback_locales.merge(&other.fallback_locales);
         self.without_locale += other.without_locale;
     }
 }

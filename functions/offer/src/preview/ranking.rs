@@ -7,7 +7,8 @@ use std::collections::HashMap;
 /// that there is no limit to them.
 const KINDS_LIMIT: usize = 1_000;
 
-/// Counts equal texts: those that it met first, if there are more than it can hold.
+/// Counts equal texts: those that it met first, if there are more than it can hold. Of another ranking it meets the most
+/// frequent first, so that the same texts always give the same counts.
 #[derive(Debug, Default)]
 pub(super) struct Ranking(HashMap<String, u64>);
 
@@ -21,9 +22,9 @@ impl Ranking {
         }
     }
 
-    pub(super) fn merge(&mut self, other: Self) {
-        for (text, times) in other.0 {
-            self.add(&text, times);
+    pub(super) fn merge(&mut self, other: &Self) {
+        for (text, times) in other.top(KINDS_LIMIT) {
+            self.add(text, times);
         }
     }
 
@@ -50,7 +51,7 @@ mod tests {
         (0..2 * KINDS_LIMIT).for_each(|number| others.add(&number.to_string(), 1));
         others.add("0", 1);
         assert_eq!(others.0.len(), KINDS_LIMIT);
-        ranking.merge(others);
+        ranking.merge(&others);
         assert_eq!(ranking.top(5), [("c", 5), ("d", 3), ("0", 2), ("a", 2), ("b", 2)]);
         assert_eq!(ranking.0.len(), KINDS_LIMIT);
     }

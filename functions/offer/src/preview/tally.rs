@@ -141,7 +141,7 @@ impl Tally {
             counts.notifications += notifications;
             counts.composed += composed;
             counts.failed += failed;
-            counts.reasons.merge(reasons);
+            counts.reasons.merge(&reasons);
         }
     }
 }
