@@ -131,7 +131,7 @@ fn is_literal(expression: &IdedExpr) -> bool {
     matches!(expression.expr, Expr::Literal(_))
 }
 
-fn is_customer(expression: &IdedExpr) -> bool {
+pub(super) fn is_customer(expression: &IdedExpr) -> bool {
     matches!(&expression.expr, Expr::Ident(name) if name == CUSTOMER)
 }
 

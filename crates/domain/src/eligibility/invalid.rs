@@ -1,5 +1,7 @@
 //! Why a rule is refused.
 
+use super::steps::{STEPS_LIMIT, TYPICAL_ENTRIES};
+
 /// Maximum length of a rule, in characters.
 pub const RULE_LIMIT: usize = 2_000;
 
@@ -27,6 +29,11 @@ pub enum InvalidRule {
         /// What is refused, and what to write instead. It follows "it".
         message: String,
     },
+    #[error(
+        "could take {steps} steps for a customer with lists of {TYPICAL_ENTRIES}, and may take {STEPS_LIMIT}: use fewer or simpler \
+         macros (exists, all, map, filter)"
+    )]
+    TooDear { steps: u64 },
     /// Its value is never true or false.
     #[error("must be true or false for a customer, but is always of type {kind}")]
     NotACondition { kind: String },

@@ -1,9 +1,9 @@
 //! Eligibility rules: CEL expressions over `customer`.
 //!
 //! A caller posts a rule once; it is kept and evaluated for every customer of the bank. So every fault that does not
-//! depend on a customer is found when the rule is posted, and a rule that could run for long or take much memory is
-//! refused then: a macro runs only over an attribute of the customer (short by the limits of [`crate::customer`]) and
-//! never within another macro.
+//! depend on a customer is found when the rule is posted. A rule has so many steps for each customer ([`steps`]), which
+//! bounds its time and memory. One that could not do with them for a typical customer is refused when posted; a customer
+//! for whom the steps do not suffice is unevaluable.
 //!
 //! Tables and queues hold the rule's text ([`RuleText`]). It is compiled where customers are selected, and nowhere else:
 //! compiling takes a thread with a large stack, and a later release may refuse a rule that this one accepts.
@@ -20,14 +20,17 @@
 //! | what a rule may say | `check` |
 //! | why a rule is refused, and the message | `invalid` |
 //! | arithmetic | `numbers` |
-//! | what a rule reads as `customer` | `value` |
+//! | how much a rule may do | `steps` |
+//! | what a rule reads as `customer` | `values` |
 
 mod check;
 mod compile;
 mod invalid;
 mod numbers;
+mod steps;
 mod text;
-mod value;
+mod tree;
+mod values;
 
 use std::fmt;
 
@@ -38,14 +41,17 @@ use self::check::{CUSTOMER, Check, Scope};
 use self::compile::compile;
 pub use self::invalid::{InvalidRule, RULE_LIMIT};
 use self::numbers::{functions, with_mixed_numbers};
+use self::steps::{STEPS_LIMIT, with_steps};
 pub use self::text::RuleText;
-use self::value::customer_value;
+use self::values::{CustomerValues, with_variables};
 use crate::customer::Customer;
 
 /// The condition under which an offer is for a customer, compiled. [`RuleText`] is what is stored of it.
 pub struct Rule {
     expression: IdedExpr,
     functions: Context<'static, 'static>,
+    /// The customer's fields and attributes that the rule reads.
+    fields: Vec<String>,
 }
 
 /// Without the compiled expression, which is long and says no more than the text.
@@ -65,10 +71,25 @@ impl Rule {
         if length > RULE_LIMIT {
             return Err(InvalidRule::TooLong { length });
         }
+        let (rule, steps) = Self::compile(source)?;
+        if steps > STEPS_LIMIT {
+            return Err(InvalidRule::TooDear { steps });
+        }
+        Ok(rule)
+    }
+
+    /// Compiles a rule, and says how many steps it takes for a typical customer.
+    fn compile(source: &str) -> Result<(Self, u64), InvalidRule> {
         let program = compile(source)?;
         let check = Check { source: program.source_info() };
         check.expression(program.expression(), &Scope::default(), 0)?;
-        let rule = Self { expression: with_mixed_numbers(program.expression().clone()), functions: functions() };
+        let mut expression = program.expression().clone();
+        let steps = steps::typical(&expression);
+        let mut fields = Vec::new();
+        with_steps(&mut expression);
+        with_variables(&mut expression, &mut fields);
+        with_mixed_numbers(&mut expression);
+        let rule = Self { expression, functions: functions(), fields };
         // A rule that does not read the customer always has the same value, so it is evaluated now.
         if !program.references().has_variable(CUSTOMER) {
             match rule.expression.resolve_in(&rule.functions) {
@@ -81,14 +102,16 @@ impl Rule {
                 }
             }
         }
-        Ok(rule)
+        Ok((rule, steps))
     }
 
     /// Evaluates the rule for one customer.
     pub fn verdict(&self, customer: &Customer) -> Verdict {
+        let values = CustomerValues::new(customer, &self.fields);
         let mut scope = self.functions.new_inner_scope();
-        scope.add_variable_from_value(CUSTOMER, customer_value(customer));
+        scope.set_variable_resolver(&values);
         match self.expression.resolve_in(&scope) {
+            _ if !values.had_enough_steps() => Verdict::Unevaluable,
             Ok(Value::Bool(true)) => Verdict::Eligible,
             Ok(Value::Bool(false)) => Verdict::NotEligible,
             Ok(_) | Err(_) => Verdict::Unevaluable,
@@ -104,7 +127,7 @@ pub enum Verdict {
     /// The offer is not for the customer.
     NotEligible,
     /// The rule could not be evaluated: the customer lacks an attribute that it reads, or has it of another type, or it
-    /// has no value (`/ 0`) or no truth value. Not eligible, and counted.
+    /// has no value (`/ 0`) or no truth value, or its steps did not suffice. Not eligible, and counted.
     Unevaluable,
 }
 
@@ -151,6 +174,27 @@ mod tests {
         assert_eq!(verdict("customer.cards.map(c, c * 1.5) == [1.5]", json!({"cards": [1]})), Verdict::Eligible);
         assert_eq!(verdict("customer.cards.exists_one(c, c == 1)", json!({"cards": [1, 2]})), Verdict::Eligible);
         assert_eq!(verdict("true", json!({})), Verdict::Eligible);
+    }
+
+    #[test]
+    fn rule_reads_attributes_by_any_of_their_names() {
+        let attributes =
+            json!({"tier": "gold", "result": [1], "key": "tier", "address": {"city": "Porto", "zip": null}});
+        for rule in [
+            "customer[customer.key] == 'gold'",
+            "customer['address'].city == 'Porto' && customer.address['city'] == 'Porto'",
+            "has(customer.address.city) && !has(customer.address.street) && !has(customer.street)",
+            "has(customer.name) && has(customer.locale) && !has(customer.timeZone)",
+            "customer.result.all(x, x in customer.result) && customer.result.map(x, x) == customer.result",
+            "'city' in customer.address && customer.address.exists(k, k == 'city')",
+        ] {
+            assert_eq!(verdict(rule, attributes.clone()), Verdict::Eligible, "{rule}");
+        }
+        for rule in
+            ["customer[customer.name] == 'gold'", "has(customer.street.number)", "customer.address.street == ''"]
+        {
+            assert_eq!(verdict(rule, attributes.clone()), Verdict::Unevaluable, "{rule}");
+        }
     }
 
     #[test]

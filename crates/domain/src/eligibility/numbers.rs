@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use cel::common::ast::{EntryExpr, Expr, IdedExpr, operators};
-use cel::{Context, Env, ExecutionError, Value};
+use cel::common::ast::{Expr, IdedExpr, operators};
+use cel::{Context, Env, ExecutionError, FunctionContext, Value};
+
+use super::steps;
+use super::tree::parts_mut;
 
 /// The operators that are replaced, each with its function in [`functions`].
 const MIXED_ARITHMETIC: [(&str, &str); 5] = [
@@ -14,56 +17,46 @@ const MIXED_ARITHMETIC: [(&str, &str); 5] = [
     (operators::MODULO, "@modulo"),
 ];
 
+/// What the parser calls the value that a macro builds.
+const ACCUMULATOR: &str = "@result";
+
 /// The suffix of the functions used within a macro, which take only numbers: joining texts or lists there could use
 /// too much memory.
 const NUMBERS_ONLY: &str = "_numbers";
 
 /// Replaces arithmetic operators by functions in which whole and fractional numbers mix.
-pub(super) fn with_mixed_numbers(mut expression: IdedExpr) -> IdedExpr {
-    replace_operators(&mut expression, false);
-    expression
+pub(super) fn with_mixed_numbers(expression: &mut IdedExpr) {
+    replace_operators(expression, false);
 }
 
 fn replace_operators(expression: &mut IdedExpr, within_macro: bool) {
-    match &mut expression.expr {
-        Expr::Call(call) => {
-            // The parser's expansion of a macro (`@result + [x]`) stays as it is.
-            let is_expansion =
-                matches!(call.args.first().map(|first| &first.expr), Some(Expr::Ident(name)) if name.starts_with('@'));
-            if let Some((_, function)) = MIXED_ARITHMETIC.iter().find(|(operator, _)| *operator == call.func_name)
-                && call.target.is_none()
-                && !is_expansion
-            {
-                call.func_name = (*function).to_owned();
-                if within_macro {
-                    call.func_name.push_str(NUMBERS_ONLY);
-                }
+    if let Expr::Call(call) = &mut expression.expr {
+        // The parser's expansion of a macro (`@result + [x]`) stays as it is.
+        let is_expansion =
+            matches!(call.args.first().map(|first| &first.expr), Some(Expr::Ident(name)) if name == ACCUMULATOR);
+        if let Some((_, function)) = MIXED_ARITHMETIC.iter().find(|(operator, _)| *operator == call.func_name)
+            && call.target.is_none()
+            && !is_expansion
+        {
+            call.func_name = (*function).to_owned();
+            if within_macro {
+                call.func_name.push_str(NUMBERS_ONLY);
             }
-            let parts = call.target.as_deref_mut().into_iter().chain(&mut call.args);
-            parts.for_each(|part| replace_operators(part, within_macro));
         }
-        Expr::Select(select) => replace_operators(&mut select.operand, within_macro),
-        Expr::List(list) => list.elements.iter_mut().for_each(|element| replace_operators(element, within_macro)),
-        Expr::Map(map) => map.entries.iter_mut().for_each(|entry| {
-            if let EntryExpr::MapEntry(entry) = &mut entry.expr {
-                replace_operators(&mut entry.key, within_macro);
-                replace_operators(&mut entry.value, within_macro);
-            }
-        }),
-        Expr::Comprehension(comprehension) => {
-            replace_operators(&mut comprehension.loop_cond, true);
-            replace_operators(&mut comprehension.loop_step, true);
-            replace_operators(&mut comprehension.result, true);
-        }
-        Expr::Ident(_) | Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => {}
     }
+    let within_macro = within_macro || matches!(expression.expr, Expr::Comprehension(_));
+    parts_mut(expression).into_iter().for_each(|part| replace_operators(part, within_macro));
 }
 
 /// The functions that rules are evaluated with.
 pub(super) fn functions() -> Context<'static, 'static> {
     let mut functions = Context::with_env(Arc::new(Env::stdlib()));
     let mut arithmetic = |name: &'static str, apply: fn(Value, Value) -> Result<Value, ExecutionError>| {
-        functions.add_function(name, apply).expect("no standard function begins with @");
+        let within_steps = move |context: &FunctionContext<'_, '_>, a: Value, b: Value| {
+            steps::take(context, steps::to_copy(&a) + steps::to_copy(&b))?;
+            apply(a, b)
+        };
+        functions.add_function(name, within_steps).expect("no standard function begins with @");
         let numbers_only = move |a: Value, b: Value| match (to_float(&a), to_float(&b)) {
             (Some(_), Some(_)) => apply(a, b),
             _ => Err(ExecutionError::function_error(name, "takes only numbers within a macro")),

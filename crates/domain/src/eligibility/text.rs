@@ -27,13 +27,13 @@ impl RuleText {
         &self.0
     }
 
-    /// Compiles the rule, with all checks of this release: they also bound the time and the stack that it takes to
-    /// evaluate it.
+    /// Compiles the rule. It may be longer or dearer than a rule that is posted now: what bounds its evaluation is the steps
+    /// that it has for each customer.
     ///
     /// # Errors
     /// If this release does not accept the rule any more.
     pub fn compile(&self) -> Result<Rule, InvalidRule> {
-        Rule::parse(&self.0)
+        Rule::compile(&self.0).map(|(rule, _)| rule)
     }
 }
 
