@@ -21,7 +21,7 @@ async fn batch(bank: &Bank) -> (Value, Value) {
     let offer = bank.post_offer(&json!({"code": "FROZEN", "description": "Hello", "eligibility": "false"})).await;
     bank.wait_until_completed(&offer).await;
     let customers: Vec<_> = (0..20).map(|i| bank.id(&format!("c{i}"))).collect();
-    let batch = email_batch(&offer, 9_999, 0, &customers);
+    let batch = email_batch(&offer, 0, &customers);
     (offer, sqs_event(&[batch]))
 }
 

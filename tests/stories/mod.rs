@@ -9,6 +9,7 @@ mod contract;
 mod dead_letters;
 mod event_bus;
 mod event_sources;
+mod forged_messages;
 mod frozen_functions;
 mod fuzz;
 mod hash_migration;

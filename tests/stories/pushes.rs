@@ -1,6 +1,7 @@
 //! Pushing again, cancelling, and duplicate deliveries of records and messages.
 
-use end_to_end::{Bank, counts, each_once, email_batch, id_of, push_stream_event, sqs_event};
+use anyhow::ensure;
+use end_to_end::{Bank, counts, each_once, email_batch, id_of, push_stream_event, sqs_event, wait_for};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
@@ -131,12 +132,18 @@ async fn duplicate_records_slices_and_batches_are_sent_once() {
     let bank = Bank::open();
     bank.put_many(200).await;
     let offer = bank.post_offer(&json!({"code": "TWICE", "description": "Hello"})).await;
+    wait_for("the push to start", async || {
+        let push = bank.push(&offer).await;
+        ensure!(push["startedAt"].is_string(), "{push}");
+        Ok(())
+    })
+    .await;
     // The stream record again, and the slices and batches, while the first ones are in progress.
     let record = push_stream_event(&offer);
     let batches: Vec<String> = (0..4_usize)
         .map(|i| {
             let customers: Vec<_> = (i * 50..(i + 1) * 50).map(|c| bank.id(&format!("c{c}"))).collect();
-            email_batch(&offer, 9_999, i, &customers)
+            email_batch(&offer, i, &customers)
         })
         .collect();
     let events: Vec<_> = batches.iter().map(|batch| sqs_event(std::slice::from_ref(batch))).collect();

@@ -1,20 +1,20 @@
 //! Each function can do what its job needs, and no more.
 
 /// Every other story shows that the roles are sufficient.
-mod enforced_roles {
+pub(crate) mod enforced_roles {
     use aws_credential_types::Credentials;
     use client::{Call, Signer, Stack};
     use end_to_end::{Bank, wait_for};
     use serde_json::{Value, json};
 
     /// An intruder who calls AWS with a function's role.
-    struct Intruder<'a> {
+    pub(crate) struct Intruder<'a> {
         stack: &'a Stack,
         signer: Signer,
     }
 
     impl<'a> Intruder<'a> {
-        async fn into(bank: &'a Bank, function: &str) -> Self {
+        pub(crate) async fn into(bank: &'a Bank, function: &str) -> Self {
             let role = bank.aws().role_of(function).await;
             let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole",
                 "Principal":{"AWS":"*","Service":"lambda.amazonaws.com"}}]}"#;
@@ -44,7 +44,7 @@ mod enforced_roles {
         }
 
         /// Whether AWS allows the call.
-        async fn may(&self, target: &str, body: &Value) -> bool {
+        pub(crate) async fn may(&self, target: &str, body: &Value) -> bool {
             let service = match target.split_once(['_', '.']) {
                 Some(("DynamoDB", _)) => "dynamodb",
                 Some(("secretsmanager", _)) => "secretsmanager",

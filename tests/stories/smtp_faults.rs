@@ -346,7 +346,7 @@ async fn offer_that_ends_while_waiting_expires() {
     bank.put_many(20).await;
     bank.smtp_faults(json!([{"at": "connection", "do": "close"}])).await;
     let offer =
-        bank.post_offer(&json!({"code": "OVER", "description": "Hello", "validUntil": bank.in_seconds(8)})).await;
+        bank.post_offer(&json!({"code": "OVER", "description": "Hello", "validUntil": bank.in_seconds(15)})).await;
     let push = bank.wait_until_completed(&offer).await;
     assert_eq!((&push["expired"], &push["sent"]), (&json!(20), &json!(0)), "{push}");
     bank.smtp_faults(json!([])).await;

@@ -8,8 +8,8 @@ use jiff::SignedDuration;
 use runtime::settings::{self, SettingError};
 use runtime::{Aws, Deadline};
 use serde_json::{Value, json};
-use store::StoreError;
 use store::suppressions::Reason;
+use store::{PushedOffers, Pushes, StoreError};
 
 use crate::compose::Compose;
 use crate::pipeline::{Deliverer, RateLimited, SendOneError};
@@ -67,11 +67,13 @@ pub fn deliverer<C, T>(
     primary: RateLimited<T>,
     fallback: Option<RateLimited<T>>,
 ) -> Result<Deliverer<C, T>, SettingError> {
+    let pushes: Pushes = aws.table()?;
     Ok(Deliverer {
+        pushed_offers: PushedOffers::new(aws.table()?, pushes.clone(), aws.sources().clone()),
         customers: aws.table()?,
         suppressions: aws.table()?,
         deliveries: aws.table()?,
-        pushes: aws.table()?,
+        pushes,
         limits: aws.table()?,
         sources: aws.sources().clone(),
         hash_keys: aws.hash_keys()?,

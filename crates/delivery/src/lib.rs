@@ -23,7 +23,9 @@ pub use compose::mailbox::Mailbox;
 pub use compose::mime::{Email, EmailDraft};
 pub use compose::sms::{DltIds, SmsComposer, SmsSettings, SmsText, TextMessage};
 pub use lambda::{ChannelFunction, DirectError};
-pub use pipeline::{DeferReason, Deferral, Delivered, Deliverer, RateLimited, SendOneError};
+pub use pipeline::{
+    DeferReason, Deferral, DeliverError, Delivered, Deliverer, RateLimited, SendOneError, UnusableBatch,
+};
 pub use transport::email::EmailTransport;
 pub use transport::ses::SesTransport;
 pub use transport::smtp::{HelloName, SmtpTransport};

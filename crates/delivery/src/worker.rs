@@ -6,15 +6,13 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use domain::Channel;
 use domain::push::OutcomeCounts;
 use domain::queue::{Batch, ChannelMessage};
-use jiff::Timestamp;
 use runtime::metrics::{self, Unit};
 use runtime::queue::QueueError;
 use runtime::{Deadline, Queue, records, telemetry};
-use store::StoreError;
 use tracing::Span;
 
 use crate::compose::Compose;
-use crate::pipeline::{DeferReason, Deferral, Delivered, Deliverer};
+use crate::pipeline::{DeferReason, Deferral, DeliverError, Delivered, Deliverer};
 use crate::transport::Transport;
 
 /// Delivers the batches of a queue.
@@ -31,7 +29,7 @@ enum BatchError {
     #[error("the message is not a batch: {0}")]
     Message(#[from] serde_json::Error),
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Deliver(#[from] DeliverError),
     #[error("the batch could not be deferred: {0}")]
     Queue(#[from] QueueError),
 }
@@ -41,8 +39,6 @@ struct BatchLog {
     slice: u32,
     number: u32,
     channel: Channel,
-    /// The earliest time at which it could be sent.
-    due_at: Option<Timestamp>,
 }
 
 impl<C, T> Worker<C, T>
@@ -53,8 +49,8 @@ where
     /// Delivers each batch of an event, and returns those that SQS must redeliver.
     pub async fn deliver_all(&self, event: SqsEvent, deadline: Deadline) -> SqsBatchResponse {
         records::handle_each(event, async |body| {
-            let ChannelMessage::BatchV1(batch) = serde_json::from_str(body)?;
-            self.deliver(batch, deadline).await
+            let ChannelMessage::Batch(batch) = serde_json::from_str(body)?;
+            self.deliver(&batch, deadline).await
         })
         .await
     }
@@ -62,13 +58,13 @@ where
     /// Delivers a batch. If some of it is unfinished, that part is queued again with a delay of its own, so that the
     /// old message can be deleted. Redelivery by SQS, and its dead-letter queue, are for crashes and for messages that
     /// can never succeed.
-    async fn deliver(&self, batch: Batch, deadline: Deadline) -> Result<(), BatchError> {
-        telemetry::record_push(batch.push, batch.origin.as_ref());
+    async fn deliver(&self, batch: &Batch, deadline: Deadline) -> Result<(), BatchError> {
+        telemetry::record_push(batch.push, None);
         Span::current().record("channel", batch.channel.as_str());
-        let log = BatchLog::of(&batch);
+        let log = BatchLog::of(batch);
         let sources = &self.deliverer.sources;
         let began = sources.now();
-        let delivered = self.deliverer.deliver(&batch, deadline.at()).await?;
+        let delivered = self.deliverer.deliver(batch, deadline.at()).await?;
         let duration_ms = sources.millis_since(began);
         match delivered {
             Delivered::NothingToReport => {
@@ -79,11 +75,11 @@ where
                     "batch not counted: it was counted before, its scan was restarted, or its page was never committed"
                 );
             }
-            Delivered::Completed(counts) => log.completed(&counts, duration_ms, sources.now()),
+            Delivered::Completed(counts) => log.completed(&counts, duration_ms),
             Delivered::Deferred(deferral) => {
                 let Deferral { again, delay, reason } = *deferral;
-                let (left, attempt) = (again.customers.len(), again.deferrals);
-                self.queue.send_delayed(&ChannelMessage::BatchV1(again), delay).await?;
+                let (left, attempt) = (again.customers().len(), again.deferrals);
+                self.queue.send_delayed(&ChannelMessage::Batch(again), delay).await?;
                 log.deferred(left, attempt, delay, reason, duration_ms);
             }
         }
@@ -93,13 +89,10 @@ where
 
 impl BatchLog {
     fn of(batch: &Batch) -> Self {
-        let due_at = batch
-            .origin
-            .map(|origin| batch.offer.valid_from.map_or(origin.requested_at, |from| from.max(origin.requested_at)));
-        Self { slice: batch.slice, number: batch.number, channel: batch.channel, due_at }
+        Self { slice: batch.slice, number: batch.number, channel: batch.channel }
     }
 
-    fn completed(&self, counts: &OutcomeCounts, duration_ms: u64, now: Timestamp) {
+    fn completed(&self, counts: &OutcomeCounts, duration_ms: u64) {
         tracing::info!(
             slice = self.slice,
             batch = self.number,
@@ -115,12 +108,7 @@ impl BatchLog {
         );
         let named = counts.named().map(|(name, count)| (metric_name(name), count));
         let metrics: Vec<_> = named.iter().map(|(name, count)| (name.as_str(), Unit::Count, *count)).collect();
-        let dimensions = [("channel", self.channel.as_str())];
-        metrics::emit(&dimensions, &metrics);
-        if let Some(due_at) = self.due_at.filter(|_| counts.sent > 0) {
-            let age = u64::try_from(now.duration_since(due_at).as_secs()).unwrap_or_default();
-            metrics::emit(&dimensions, &[("Age", Unit::Seconds, age)]);
-        }
+        metrics::emit(&[("channel", self.channel.as_str())], &metrics);
     }
 
     fn deferred(&self, left: usize, attempt: u32, delay: Duration, reason: DeferReason, duration_ms: u64) {

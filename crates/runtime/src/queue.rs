@@ -1,5 +1,6 @@
 //! Queueing messages, in batches and with retries.
 
+use std::iter::Peekable;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
@@ -48,33 +49,16 @@ impl Queue {
         Self { client, url: url.into() }
     }
 
-    /// Queues every message, in as few calls as possible, several of them concurrently.
+    /// Queues every message, in as few calls as possible, several of them concurrently. Messages are taken as calls are
+    /// made, so only those of the present calls are in memory.
     ///
     /// # Errors
     /// If not every message is known to be queued.
     pub async fn send_all<T: Serialize>(&self, messages: impl IntoIterator<Item = T>) -> Result<(), QueueError> {
-        let mut batches = Vec::new();
-        let mut entries = Vec::with_capacity(BATCH_LIMIT);
-        let mut bytes = 0;
-        for message in messages {
-            let body = serde_json::to_string(&message)?;
-            if entries.len() == BATCH_LIMIT || bytes + body.len() > BATCH_BYTES {
-                batches.push(std::mem::take(&mut entries));
-                bytes = 0;
-            }
-            bytes += body.len();
-            let entry = SendMessageBatchRequestEntry::builder()
-                .id(entries.len().to_string())
-                .message_body(body)
-                .build()
-                .expect("id and body are set");
-            entries.push(entry);
-        }
-        if !entries.is_empty() {
-            batches.push(entries);
-        }
-        stream::iter(batches)
-            .map(|entries| self.send_batch(entries))
+        let mut bodies = messages.into_iter().map(|message| serde_json::to_string(&message)).peekable();
+        let calls = std::iter::from_fn(move || next_call(&mut bodies));
+        stream::iter(calls)
+            .map(async |bodies| self.send_batch(entries(bodies?)).await)
             .buffer_unordered(CONCURRENCY)
             .try_collect::<()>()
             .await
@@ -139,5 +123,73 @@ impl Queue {
             entries.retain(|entry| response.failed.iter().any(|failed| failed.id == entry.id));
         }
         Err(QueueError::Rejected { left: entries.len(), reason })
+    }
+}
+
+/// The bodies of the next call: as many as it may have, or the first that cannot be written; `None` if there are none
+/// left.
+fn next_call<E>(bodies: &mut Peekable<impl Iterator<Item = Result<String, E>>>) -> Option<Result<Vec<String>, E>> {
+    let mut call = Vec::with_capacity(BATCH_LIMIT);
+    let mut bytes = 0;
+    while call.len() < BATCH_LIMIT {
+        let fits = |body: &Result<String, E>| {
+            call.is_empty() || body.as_ref().map_or(true, |body| bytes + body.len() <= BATCH_BYTES)
+        };
+        match bodies.next_if(fits) {
+            Some(Ok(body)) => {
+                bytes += body.len();
+                call.push(body);
+            }
+            Some(Err(error)) => return Some(Err(error)),
+            None => break,
+        }
+    }
+    (!call.is_empty()).then_some(Ok(call))
+}
+
+fn entries(bodies: Vec<String>) -> Vec<SendMessageBatchRequestEntry> {
+    let entry = |(number, body): (usize, String)| {
+        SendMessageBatchRequestEntry::builder()
+            .id(number.to_string())
+            .message_body(body)
+            .build()
+            .expect("id and body are set")
+    };
+    bodies.into_iter().enumerate().map(entry).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sizes of the bodies of each call.
+    fn calls(sizes: &[usize]) -> Vec<Vec<usize>> {
+        let mut bodies = sizes.iter().map(|size| Ok::<_, ()>("x".repeat(*size))).peekable();
+        let calls = std::iter::from_fn(|| next_call(&mut bodies));
+        calls.map(|call| call.unwrap().iter().map(String::len).collect()).collect()
+    }
+
+    #[test]
+    fn call_has_as_many_messages_as_sqs_takes() {
+        assert!(calls(&[]).is_empty());
+        assert_eq!(calls(&[1; 21]), [vec![1; 10], vec![1; 10], vec![1]]);
+        let half = BATCH_BYTES / 2;
+        assert_eq!(calls(&[half, half, 1]), [vec![half, half], vec![1]]);
+        assert_eq!(calls(&[1, BATCH_BYTES, 1]), [vec![1], vec![BATCH_BYTES], vec![1]]);
+    }
+
+    /// A push may have 10,000 slices.
+    #[test]
+    fn messages_are_made_when_they_are_sent() {
+        let mut made = 0;
+        let mut bodies = std::iter::repeat_with(|| {
+            made += 1;
+            if made < 12 { Ok("x".to_owned()) } else { Err(made) }
+        });
+        let mut bodies = bodies.by_ref().peekable();
+        assert_eq!(next_call(&mut bodies).unwrap().unwrap().len(), 10);
+        assert_eq!(next_call(&mut bodies), Some(Err(12)));
+        drop(bodies);
+        assert_eq!(made, 12);
     }
 }

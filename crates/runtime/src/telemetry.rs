@@ -7,8 +7,7 @@
 
 use std::env;
 
-use domain::PushId;
-use domain::queue::Origin;
+use domain::{PushId, TraceId};
 use lambda_runtime::tracing::subscriber::EnvFilter;
 use tracing::Span;
 use tracing::field::Empty;
@@ -60,11 +59,11 @@ pub fn work_span() -> Span {
 }
 
 /// Records on the current span the push that it is for, and the trace id of the API call that caused it.
-pub fn record_push(push: PushId, origin: Option<&Origin>) {
+pub fn record_push(push: PushId, trace: Option<TraceId>) {
     let span = Span::current();
     span.record("offer.id", tracing::field::display(push.offer));
     span.record("push.number", push.number);
-    if let Some(trace) = origin.and_then(|origin| origin.trace) {
+    if let Some(trace) = trace {
         span.record("trace.id", tracing::field::display(trace));
     }
 }

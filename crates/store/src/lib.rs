@@ -13,6 +13,7 @@
 //! | cursors of lists | [`Cursor`] |
 //! | how a page of a list is filled | `list` |
 //! | what one customer was sent, across offers | [`history`] |
+//! | what a queue message is about: a push with its offer | [`pushed_offers`] |
 //! | how values become attributes | `attributes` |
 //!
 //! What a caller must distinguish (lost a race, already done) is a value, not an error.
@@ -22,6 +23,7 @@ pub mod deliveries;
 pub mod history;
 pub mod limits;
 pub mod offers;
+pub mod pushed_offers;
 pub mod pushes;
 pub mod suppressions;
 
@@ -40,6 +42,7 @@ pub use deliveries::Deliveries;
 pub use error::StoreError;
 pub use limits::TransportLimits;
 pub use offers::Offers;
+pub use pushed_offers::{MAX_READ_AGE, PushedOffer, PushedOffers};
 pub use pushes::Pushes;
 pub use suppressions::Suppressions;
 

@@ -31,7 +31,7 @@ impl App {
     pub async fn handle(&self, event: SqsEvent, deadline: Deadline) -> SqsBatchResponse {
         // Boxed: inside a caller's own futures, a scan exceeds the compiler's depth limit for layouts.
         Box::pin(records::handle_each(event, async |body| {
-            let AudienceMessage::SliceV1(slice) = serde_json::from_str(body)?;
+            let AudienceMessage::Slice(slice) = serde_json::from_str(body)?;
             self.scanner.scan_slice(&slice, deadline).await
         }))
         .await

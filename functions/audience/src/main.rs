@@ -7,15 +7,18 @@ use aws_lambda_events::sqs::SqsEvent;
 use domain::Channel;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::{Aws, Deadline, telemetry};
+use store::{PushedOffers, Pushes};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let aws = Aws::from_env().await;
+    let pushes: Pushes = aws.table()?;
     let app = &App::new(SliceScanner {
         sources: aws.sources().clone(),
         customers: aws.table()?,
-        pushes: aws.table()?,
+        pushed_offers: PushedOffers::new(aws.table()?, pushes.clone(), aws.sources().clone()),
+        pushes,
         slice_queue: aws.queue("AUDIENCE_QUEUE_URL")?,
         channel_queues: BTreeMap::from([
             (Channel::Email, aws.queue("EMAIL_QUEUE_URL")?),

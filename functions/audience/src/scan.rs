@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::eligibility::InvalidRule;
-use domain::push::PushState;
+use domain::push::{PushState, ScanCounts};
 use domain::queue::{AudienceMessage, BATCH_LIMIT, ChannelMessage, Slice};
 use domain::{Audience, Channel, Sources};
 use runtime::queue::QueueError;
 use runtime::{Deadline, Queue, telemetry};
 use store::pushes::{PAGE_BATCHES, ScanStep, SliceScan};
-use store::{Customers, Pushes, StoreError};
+use store::{Customers, PushedOffer, PushedOffers, Pushes, StoreError};
 
 use crate::select::{batches, select};
 
@@ -34,6 +34,8 @@ pub struct SliceScanner {
     pub customers: Customers,
     /// Where each slice's checkpoint is committed.
     pub pushes: Pushes,
+    /// What a slice's message is about.
+    pub pushed_offers: PushedOffers,
     /// The queue that slices are received from.
     pub slice_queue: Queue,
     /// The queue of each channel, for its batches.
@@ -49,6 +51,9 @@ pub enum ScanError {
     /// A table is unavailable or holds something unreadable.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The message names what does not exist. Handling it again does not help: it becomes a dead letter.
+    #[error("the slice is none of a stored push with its offer; nothing was scanned")]
+    NotStored,
     /// Some batches may have been queued; queueing them again is harmless.
     #[error("not every message was queued: {0}")]
     Queue(#[from] QueueError),
@@ -65,54 +70,77 @@ impl SliceScanner {
     /// Scans a slice to its end. The rest of it is queued again if the deadline is near or the store is unavailable:
     /// neither is a fault of the message, so SQS must not count it as a failed receive.
     pub(crate) async fn scan_slice(&self, slice: &Slice, deadline: Deadline) -> Result<(), ScanError> {
-        telemetry::record_push(slice.push, slice.origin.as_ref());
+        telemetry::record_push(slice.push, None);
         match self.try_scan_slice(slice, deadline).await {
             Err(ScanError::Store(error @ StoreError::Unavailable { .. })) => {
                 tracing::warn!(slice = slice.index, error = %error, "store unavailable; the slice is queued again");
-                Ok(self.slice_queue.send_delayed(&AudienceMessage::SliceV1(slice.clone()), STORE_RETRY_DELAY).await?)
+                Ok(self.slice_queue.send_delayed(&AudienceMessage::Slice(slice.clone()), STORE_RETRY_DELAY).await?)
             }
             result => result,
         }
     }
 
     async fn try_scan_slice(&self, slice: &Slice, deadline: Deadline) -> Result<(), ScanError> {
-        if !self.is_needed(slice).await? {
+        let pushed = self.pushed_offers.get(slice.push).await?;
+        let PushedOffer { push, offer, request } =
+            pushed.filter(|pushed| slice.index < pushed.push.slices).ok_or(ScanError::NotStored)?;
+        telemetry::record_push(slice.push, request.trace);
+        if !self.is_needed(slice, push.state).await? {
             return Ok(());
         }
+        if offer.has_expired(self.sources.now()) {
+            return Ok(self.end_without_scanning(slice).await?);
+        }
         // Compiled once for all pages of the invocation.
-        let audience = Audience::of(&slice.offer)?;
+        let audience = Audience::of(&offer)?;
         let mut step = self.pushes.start_scan(slice.push, slice.index, slice.generation).await?;
         while let ScanStep::Continue(scan) = step {
             if deadline.has_less_than(MIN_TIME_PER_PAGE, self.sources.now()) {
-                self.slice_queue.send_all([AudienceMessage::SliceV1(slice.clone())]).await?;
+                self.slice_queue.send_all([AudienceMessage::Slice(slice.clone())]).await?;
                 break;
             }
-            step = self.scan_page(slice, &audience, &scan).await?;
+            step = self.scan_page(slice, push.slices, &audience, &scan).await?;
         }
         Ok(())
     }
 
     /// Whether the slice must be scanned, or was queued for a push that no longer needs it.
-    async fn is_needed(&self, slice: &Slice) -> Result<bool, StoreError> {
-        match self.pushes.get(slice.push).await?.map(|push| push.state) {
+    async fn is_needed(&self, slice: &Slice, push: PushState) -> Result<bool, StoreError> {
+        match push {
             // The message is old.
-            Some(PushState::Completed) => Ok(false),
+            PushState::Completed => Ok(false),
             // The batches of a page are counted only once it is committed. So a scan that has started goes on to its
             // end, although nothing is sent any more.
-            Some(PushState::Cancelled) => self.pushes.is_started(slice.push, slice.index).await,
-            Some(PushState::Scheduled | PushState::Running) | None => Ok(true),
+            PushState::Cancelled => self.pushes.is_started(slice.push, slice.index).await,
+            PushState::Scheduled | PushState::Running => Ok(true),
         }
     }
 
+    /// Ends the scan of a slice of an offer that has expired, where it is: its customers would get nothing. They are not
+    /// counted.
+    async fn end_without_scanning(&self, slice: &Slice) -> Result<(), StoreError> {
+        if let ScanStep::Continue(scan) = self.pushes.start_scan(slice.push, slice.index, slice.generation).await? {
+            self.pushes.commit_page(&scan, ScanCounts::default(), &[], None).await?;
+            tracing::info!(slice = slice.index, "slice not scanned: the offer has expired");
+        }
+        Ok(())
+    }
+
     /// Scans one page, queues its batches and commits it.
-    async fn scan_page(&self, slice: &Slice, audience: &Audience<'_>, scan: &SliceScan) -> Result<ScanStep, ScanError> {
+    async fn scan_page(
+        &self,
+        slice: &Slice,
+        slices: u32,
+        audience: &Audience<'_>,
+        scan: &SliceScan,
+    ) -> Result<ScanStep, ScanError> {
         let began = self.sources.now();
-        let page = self.customers.scan(slice.index, slice.slices, scan.after.as_ref(), PAGE).await?;
+        let page = self.customers.scan(slice.index, slices, scan.after.as_ref(), PAGE).await?;
         let channels = self.channel_queues.keys().copied().collect();
         let (counts, recipients) = select(audience, &page.customers, page.unreadable, &channels);
         let batches = batches(slice, scan, &recipients);
         for (channel, queue) in &self.channel_queues {
-            queue.send_all(batches.iter().filter(|ChannelMessage::BatchV1(batch)| batch.channel == *channel)).await?;
+            queue.send_all(batches.iter().filter(|ChannelMessage::Batch(batch)| batch.channel == *channel)).await?;
         }
         tracing::info!(
             slice = slice.index,
@@ -123,7 +151,7 @@ impl SliceScanner {
             unreadable = page.unreadable,
             "page scanned"
         );
-        let numbers: Vec<_> = batches.iter().map(|ChannelMessage::BatchV1(batch)| batch.number).collect();
+        let numbers: Vec<_> = batches.iter().map(|ChannelMessage::Batch(batch)| batch.number).collect();
         Ok(self.pushes.commit_page(scan, counts, &numbers, page.next).await?)
     }
 }

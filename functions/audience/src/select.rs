@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::channel::Channels;
 use domain::push::{OutcomeCounts, ScanCounts};
-use domain::queue::{BATCH_LIMIT, Batch, ChannelMessage, Slice};
+use domain::queue::{BATCH_LIMIT, Batch, ChannelMessage, Notifications, Slice};
 use domain::{Audience, Channel, Customer, CustomerId, Selection};
 use store::pushes::SliceScan;
 
@@ -47,18 +47,16 @@ pub(crate) fn batches(slice: &Slice, scan: &SliceScan, recipients: &Recipients) 
 }
 
 fn batch(slice: &Slice, channel: Channel, number: u32, customers: &[CustomerId]) -> ChannelMessage {
-    ChannelMessage::BatchV1(Batch {
+    let notifications = Notifications::new(customers.to_vec(), OutcomeCounts::default())
+        .expect("a page has each customer once, and a chunk of it 1 to 50");
+    ChannelMessage::Batch(Batch {
         push: slice.push,
-        offer: slice.offer.clone(),
         slice: slice.index,
         generation: slice.generation,
         number,
         channel,
-        customers: customers.to_vec(),
-        counts: OutcomeCounts::default(),
-        retry_rejected: slice.retry_rejected,
+        notifications,
         deferrals: 0,
-        origin: slice.origin,
     })
 }
 

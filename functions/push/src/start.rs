@@ -7,7 +7,7 @@ use runtime::metrics::{self, Unit};
 use runtime::queue::QueueError;
 use runtime::{Queue, telemetry};
 use store::offers::PushRequest;
-use store::pushes::{Plan, Push};
+use store::pushes::{FIRST_GENERATION, Plan, Push};
 use store::{Customers, Offers, Pushes, StoreError};
 
 /// Minimum number of slices. DynamoDB's item count may be six hours old, and too few slices make a push slow.
@@ -16,8 +16,6 @@ const MIN_SLICES: u32 = 8;
 const MAX_SLICES: u32 = 10_000;
 /// How many customers a slice should have, so that an invocation or a few scan it.
 const CUSTOMERS_PER_SLICE: u64 = 5_000;
-/// The generation of a slice's first scan.
-pub(crate) const FIRST_GENERATION: u32 = 1;
 
 /// Starts pushes.
 pub struct PushStarter {
@@ -58,7 +56,7 @@ impl PushStarter {
         };
         let push = self.pushes.create(&request, plan).await?;
         match push.state {
-            PushState::Running => self.queue_first_scans(&push, &offer, &request).await,
+            PushState::Running => self.queue_first_scans(&push).await,
             // `starts_at` may have passed since it was stored; the sweep starts the push within a minute.
             PushState::Scheduled | PushState::Completed | PushState::Cancelled => Ok(()),
         }
@@ -66,16 +64,17 @@ impl PushStarter {
 
     /// Starts a scheduled push.
     pub(crate) async fn start_scheduled(&self, id: PushId) -> Result<(), StartError> {
-        let (request, offer) = self.request(id).await?;
+        // Nothing else says that the push was requested, and that there is an offer to announce.
+        self.request(id).await?;
         let slices = self.slice_count().await?;
         let push = self.pushes.start(id, slices).await?.ok_or(StartError::Missing)?;
-        if push.state == PushState::Running { self.queue_first_scans(&push, &offer, &request).await } else { Ok(()) }
+        if push.state == PushState::Running { self.queue_first_scans(&push).await } else { Ok(()) }
     }
 
     /// The request for a push, and its offer.
-    pub(crate) async fn request(&self, id: PushId) -> Result<(PushRequest, Offer), StartError> {
+    async fn request(&self, id: PushId) -> Result<(PushRequest, Offer), StartError> {
         let request = self.offers.push_request(id).await?.ok_or(StartError::Missing)?;
-        telemetry::record_push(id, Some(&request.origin()));
+        telemetry::record_push(id, request.trace);
         let offer = self.offers.get(id.offer).await?.ok_or(StartError::Missing)?;
         Ok((request, offer))
     }
@@ -84,9 +83,8 @@ impl PushStarter {
         Ok(slices_for(self.customers.approximate_count().await?))
     }
 
-    async fn queue_first_scans(&self, push: &Push, offer: &Offer, request: &PushRequest) -> Result<(), StartError> {
-        let slices = (0..push.slices).map(|slice| (slice, FIRST_GENERATION));
-        self.queue_slices(push, offer, request, slices).await?;
+    async fn queue_first_scans(&self, push: &Push) -> Result<(), StartError> {
+        self.queue_slices(push.id, (0..push.slices).map(|slice| (slice, FIRST_GENERATION))).await?;
         tracing::info!(slices = push.slices, "push started");
         metrics::emit(&[], &[("Pushes", Unit::Count, 1)]);
         Ok(())
@@ -95,22 +93,12 @@ impl PushStarter {
     /// Queues slices of a push, each with the generation in which it is to be scanned.
     pub(crate) async fn queue_slices(
         &self,
-        push: &Push,
-        offer: &Offer,
-        request: &PushRequest,
+        push: PushId,
         slices: impl IntoIterator<Item = (u32, u32)>,
     ) -> Result<(), StartError> {
-        let messages = slices.into_iter().map(|(slice, generation)| {
-            AudienceMessage::SliceV1(Slice {
-                push: push.id,
-                offer: offer.clone(),
-                index: slice,
-                slices: push.slices,
-                generation,
-                retry_rejected: request.retry_rejected,
-                origin: Some(request.origin()),
-            })
-        });
+        let messages = slices
+            .into_iter()
+            .map(|(slice, generation)| AudienceMessage::Slice(Slice { push, index: slice, generation }));
         Ok(self.audience_queue.send_all(messages).await?)
     }
 }

@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use super::id_of;
 use super::tables::FIRST_PUSH_REQUEST;
 
-/// A batch of an offer's first push, for these customers, as the audience function queues it.
+/// A batch of an offer's first push, for these customers, as the audience function queues it. The push must have started.
 ///
-/// No real slice has the number 9,999. A batch of such a slice is counted for nothing but is delivered like any other.
-pub fn email_batch(offer: &Value, slice: u32, batch: usize, customers: &[String]) -> String {
-    let batch = json!({"type": "batch.v1", "push": {"offer": offer["id"], "number": 1}, "offer": offer,
-                       "slice": slice, "generation": 1, "batch": batch, "channel": "email", "customers": customers});
+/// No scan gives a batch such a number as these, below 64. So it is counted for nothing, but is delivered like any other.
+pub fn email_batch(offer: &Value, batch: usize, customers: &[String]) -> String {
+    let batch = json!({"type": "batch.v2", "push": {"offer": offer["id"], "number": 1},
+                       "slice": 0, "generation": 1, "batch": batch, "channel": "email", "customers": customers});
     batch.to_string()
 }
 

@@ -59,18 +59,18 @@ impl<'a> Queues<'a> {
         self.sqs().purge_queue().queue_url(self.url(queue)).send().await.expect("SQS responds");
     }
 
-    /// Sets the visibility timeout of the audience and email queues, in seconds. The messages of a killed function stay
+    /// Sets the visibility timeout of the audience, email and sms queues, in seconds. The messages of a killed function stay
     /// hidden for this time.
     pub async fn set_visibility_timeout(self, seconds: u32) {
-        self.set_visibility_timeouts([("audience", seconds), ("email", seconds)]).await;
+        self.set_visibility_timeouts([("audience", seconds), ("email", seconds), ("sms", seconds)]).await;
     }
 
     /// Sets it to the template's values, which are six times the functions' timeouts.
     pub async fn reset_visibility_timeout(self) {
-        self.set_visibility_timeouts([("audience", 360), ("email", 900)]).await;
+        self.set_visibility_timeouts([("audience", 360), ("email", 900), ("sms", 900)]).await;
     }
 
-    async fn set_visibility_timeouts(self, queues: [(&str, u32); 2]) {
+    async fn set_visibility_timeouts(self, queues: [(&str, u32); 3]) {
         for (queue, seconds) in queues {
             self.sqs()
                 .set_queue_attributes()

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use domain::{PushId, TransportId};
 use jiff::Timestamp;
 use runtime::metrics::{self, Unit};
-use store::StoreError;
 use store::limits::{BreakerState, Checked, Evidence, OpenResult, Probe, Scope};
+use store::{MAX_READ_AGE, StoreError};
 
 use super::deliverer::{Deliverer, RateLimited};
-use super::round::{MAX_READ_AGE, min_time_to_start};
+use super::round::min_time_to_start;
 use crate::compose::Compose;
 use crate::transport::{Accepted, SendError, Transport};
 

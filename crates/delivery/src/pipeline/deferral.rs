@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::CustomerId;
 use domain::push::OutcomeCounts;
-use domain::queue::Batch;
+use domain::queue::{Batch, Notifications};
 use jiff::Timestamp;
 
 /// The maximum delay of a message in SQS (SQS quotas).
@@ -100,12 +100,12 @@ impl Deferral {
         fraction: f64,
     ) -> Self {
         let (customers, reasons): (Vec<_>, Vec<_>) = unfinished.into_iter().unzip();
-        let deferrals = if customers.len() < batch.customers.len() { 0 } else { batch.deferrals };
+        let deferrals = if customers.len() < batch.customers().len() { 0 } else { batch.deferrals };
         let Wait { delay, reason } = deferral_for(deferrals, &reasons, now, fraction);
         // After a wait for the rate, for time or for the breaker, the next backoff need not be longer.
         let grows = matches!(reason, DeferReason::Refused | DeferReason::Leased | DeferReason::Store);
         let deferrals = deferrals.saturating_add(u32::from(grows));
-        Self { again: Batch { customers, counts, deferrals, ..batch.clone() }, delay, reason }
+        Self { again: with(batch, customers, counts, deferrals), delay, reason }
     }
 
     /// Defers a batch that is final until its page is committed; `None` if it is given up. Only the invocation that
@@ -119,13 +119,20 @@ impl Deferral {
     ) -> Option<Self> {
         // While it waits only for its page, a batch lists no customers. If it still lists some, its deferrals had other
         // reasons.
-        let waited = if batch.customers.is_empty() { batch.deferrals } else { 0 };
+        let waited = if batch.customers().is_empty() { batch.deferrals } else { 0 };
         if push_is_cancelled && waited >= MAX_ORPHAN_DEFERRALS {
             return None;
         }
-        let again = Batch { customers: Vec::new(), counts, deferrals: waited + 1, ..batch.clone() };
+        let again = with(batch, Vec::new(), counts, waited.saturating_add(1));
         Some(Self { again, delay: backoff(waited, fraction), reason: DeferReason::PageNotCommitted })
     }
+}
+
+/// The batch with these of its customers, and the counts of its others.
+fn with(batch: &Batch, customers: Vec<CustomerId>, counts: OutcomeCounts, deferrals: u32) -> Batch {
+    let notifications =
+        Notifications::new(customers, counts).expect("each notification of a batch is left or counted, and once");
+    Batch { notifications, deferrals, ..batch.clone() }
 }
 
 /// When a batch comes again, and what it waits for.
@@ -194,13 +201,14 @@ mod tests {
 
     /// A batch of these customers that was deferred this often.
     fn batch(customers: &[&str], deferrals: u32) -> Batch {
+        batch_with(customers, 0, deferrals)
+    }
+
+    /// The same, after `sent` messages were sent.
+    fn batch_with(customers: &[&str], sent: u64, deferrals: u32) -> Batch {
         let batch = json!({
-            "push": {"offer": "01980000-0000-7000-8000-000000000001", "number": 1},
-            "offer": {
-                "id": "01980000-0000-7000-8000-000000000001", "code": "A", "description": "B", "subject": "C",
-                "channels": ["email"], "createdAt": "2026-06-01T12:00:00Z", "createdBy": "bank"
-            },
-            "slice": 0, "generation": 1, "batch": 0, "channel": "email", "customers": customers, "attempt": deferrals,
+            "push": {"offer": testing::OFFER, "number": 1}, "slice": 0, "generation": 1, "batch": 0, "channel": "email",
+            "customers": customers, "tally": {"sent": sent}, "attempt": deferrals,
         });
         serde_json::from_value(batch).unwrap()
     }
@@ -237,8 +245,9 @@ mod tests {
             (&["c-1", "c-2"], Unfinished::NoTime, 2, 0.0, 0),
         ] {
             let unfinished = vec![("c-1".parse().unwrap(), why)];
-            let deferral = Deferral::rest(&batch(customers, deferrals), sent(1), unfinished, NOW, 0.0);
-            let again = Batch { counts: sent(1), ..batch(&["c-1"], deferrals_again) };
+            let others = customers.len() as u64 - 1;
+            let deferral = Deferral::rest(&batch(customers, deferrals), sent(others), unfinished, NOW, 0.0);
+            let again = batch_with(&["c-1"], others, deferrals_again);
             assert_eq!((deferral.again, deferral.delay), (again, seconds(delay)), "{why:?} of {customers:?}");
         }
     }
@@ -253,9 +262,11 @@ mod tests {
             (&[], 16, true, None),
             (&[], 16, false, Some(16)),
         ] {
-            let deferral = Deferral::until_committed(&batch(customers, deferrals), sent(1), push_is_cancelled, 0.0);
+            let counted = 1 - customers.len() as u64;
+            let batch = batch_with(customers, counted, deferrals);
+            let deferral = Deferral::until_committed(&batch, sent(1), push_is_cancelled, 0.0);
             let expected = waited.map(|waited| Deferral {
-                again: Batch { counts: sent(1), ..batch(&[], waited + 1) },
+                again: batch_with(&[], 1, waited + 1),
                 delay: backoff(waited, 0.0),
                 reason: DeferReason::PageNotCommitted,
             });

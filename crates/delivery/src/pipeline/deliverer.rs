@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use domain::Sources;
 use jiff::SignedDuration;
 use runtime::HashKeys;
-use store::{Customers, Deliveries, Pushes, Suppressions, TransportLimits};
+use store::{Customers, Deliveries, PushedOffers, Pushes, Suppressions, TransportLimits};
 
 /// Delivers batches of one channel.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub struct Deliverer<C, T> {
     /// Addresses and customers that get no messages.
     pub suppressions: Suppressions,
     pub deliveries: Deliveries,
+    /// What the messages of the queue are about: pushes with their offers.
+    pub pushed_offers: PushedOffers,
     /// Pushes, and the reports of their batches.
     pub pushes: Pushes,
     /// Rates and circuit breakers of the transports.

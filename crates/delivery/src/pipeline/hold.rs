@@ -117,7 +117,7 @@ where
     ) -> Option<Timestamp> {
         let until = selected.hold_probe.as_ref()?.block_end() + REFUSED_WAIT;
         let was_refused = |id| known.pending.get(id).is_some_and(|pending| pending.refusal.is_some());
-        let all_were_refused = batch.customers.iter().all(|id| known.finals.contains_key(id) || was_refused(id));
+        let all_were_refused = batch.customers().iter().all(|id| known.finals.contains_key(id) || was_refused(id));
         (all_were_refused && self.sources.now() < until).then_some(until)
     }
 

@@ -20,6 +20,7 @@
 //! | which transport is called, and when its breaker opens or closes | `breaker` |
 //! | whose fault an unclear refusal is | `judgement` |
 //! | how messages fare, and holding a push | `hold` |
+//! | which messages of the queue are batches to deliver | `checked` |
 //! | who must not get a message | `screening` |
 //! | the share of the rate limit | `rate` |
 //! | how a message is sent, and its outcome recorded | `attempt` |
@@ -40,25 +41,29 @@ use domain::queue::Batch;
 use domain::{AddressHash, CustomerId};
 use futures::{FutureExt, StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
-use store::StoreError;
+use runtime::telemetry;
 use store::deliveries::{ClaimResult, DeliveryId, FinalOutcome, ResendPolicy, Route, Unclaimable};
 use store::pushes::{Report, ReportResult};
+use store::{MAX_READ_AGE, StoreError};
 
 use self::breaker::{Selected, SelectedTransport, emit_breaker_state};
+use self::checked::CheckedBatch;
 use self::deferral::Unfinished;
 use self::hold::emit_held;
 use self::rate::SlotResult;
-use self::round::{Counted, MAX_READ_AGE, NotificationState, Round};
+use self::round::{Counted, NotificationState, Round};
 use self::screening::Recipients;
 use crate::compose::Compose;
 use crate::transport::Transport;
 
+pub use self::checked::{DeliverError, UnusableBatch};
 pub use self::deferral::{DeferReason, Deferral};
 pub use self::deliverer::{Deliverer, RateLimited};
 pub use self::send_one::SendOneError;
 
 mod attempt;
 mod breaker;
+mod checked;
 mod deferral;
 mod deliverer;
 mod hold;
@@ -108,12 +113,12 @@ where
     /// Brings every notification of a batch as far as possible before `deadline`.
     ///
     /// # Errors
-    /// If the store holds something unreadable or refuses a call as malformed. What was sent until then is recorded;
-    /// delivering the batch again is safe.
-    pub async fn deliver(&self, batch: &Batch, deadline: Timestamp) -> Result<Delivered, StoreError> {
+    /// If the batch is unusable, or the store holds something unreadable or refuses a call as malformed. What was sent
+    /// until then is recorded; delivering the batch again is safe.
+    pub async fn deliver(&self, batch: &Batch, deadline: Timestamp) -> Result<Delivered, DeliverError> {
         match self.try_deliver(batch, deadline).await {
             // Not the batch's fault: it must not count towards `maxReceiveCount`.
-            Err(error @ StoreError::Unavailable { .. }) => {
+            Err(DeliverError::Store(error @ StoreError::Unavailable { .. })) => {
                 tracing::warn!(error = %error, "store unavailable; deferring the batch");
                 Ok(self.defer_whole(batch, DeferReason::Store))
             }
@@ -131,7 +136,7 @@ where
         Deferral::whole(batch, reason, self.sources.fraction()).into()
     }
 
-    async fn try_deliver(&self, batch: &Batch, deadline: Timestamp) -> Result<Delivered, StoreError> {
+    async fn try_deliver(&self, batch: &Batch, deadline: Timestamp) -> Result<Delivered, DeliverError> {
         let keys = match self.composer.prepare().await {
             Ok(keys) => keys,
             Err(error) => {
@@ -140,8 +145,10 @@ where
             }
         };
         let read_at = self.sources.now();
-        let push_is_cancelled = self.is_cancelled(batch.push).await?;
-        let selected = if push_is_cancelled || batch.offer.has_expired(self.sources.now()) {
+        let pushed = self.pushed_offers.get(batch.push).await?;
+        telemetry::record_push(batch.push, pushed.as_ref().and_then(|pushed| pushed.request.trace));
+        let batch = &CheckedBatch::new(batch, self.composer.channel(), pushed)?;
+        let selected = if batch.push_is_cancelled || batch.offer.has_expired(self.sources.now()) {
             // Nothing will be sent, so the state of the breaker does not matter.
             self.without_probe(&self.primary)
         } else {
@@ -151,8 +158,7 @@ where
                     let emit = if is_held { emit_held } else { emit_breaker_state };
                     emit(self.primary.transport.id(), true);
                     // Some recipients may have been refused for so long that they are given up.
-                    let may_be_over =
-                        batch.origin.is_some_and(|o| o.requested_at + self.retry_for <= self.sources.now());
+                    let may_be_over = batch.requested_at + self.retry_for <= self.sources.now();
                     if !(is_held && may_be_over) {
                         let reason = if is_held { DeferReason::Held } else { DeferReason::BreakerOpen };
                         return Ok(self.defer_until(batch, until, reason).into());
@@ -161,34 +167,33 @@ where
                 }
             }
         };
-        let delivered = self.deliver_through(&selected, batch, keys, push_is_cancelled, read_at, deadline);
+        let delivered = self.deliver_through(&selected, batch, keys, read_at, deadline);
         let delivered = AssertUnwindSafe(delivered).catch_unwind().await;
         // After an error or a panic as well: no other caller can probe until it is released or its lease ends.
         self.release_probe(&selected, Some(batch.push)).await;
-        delivered.unwrap_or_else(|panic| resume_unwind(panic))
+        Ok(delivered.unwrap_or_else(|panic| resume_unwind(panic))?)
     }
 
     async fn deliver_through(
         &self,
         selected: &SelectedTransport<'_, T>,
-        batch: &Batch,
+        batch: &CheckedBatch,
         keys: C::Keys,
-        push_is_cancelled: bool,
         read_at: Timestamp,
         deadline: Timestamp,
     ) -> Result<Delivered, StoreError> {
-        let ids: Vec<_> = batch.customers.iter().map(|customer| delivery_id(batch, customer)).collect();
+        let ids: Vec<_> = batch.customers().iter().map(|customer| delivery_id(batch, customer)).collect();
         let known = self.deliveries.look_up(batch.push, &ids).await?;
         if let Some(until) = self.lets_others_probe(selected, batch, &known) {
             return Ok(self.defer_until(batch, until, DeferReason::Held).into());
         }
-        let recipients = self.read_recipients(batch, &batch.customers).await?;
-        let round = Round::new(batch, keys, selected, known, push_is_cancelled, read_at, deadline);
+        let recipients = self.read_recipients(batch, batch.customers()).await?;
+        let round = Round::new(batch, keys, selected, known, read_at, deadline);
         let turns = self.notify_all(&round, &recipients).await;
         round.emit_metrics().await;
         let (counts, unfinished) = sum_up(batch, turns)?;
         if unfinished.is_empty() {
-            self.report(batch, counts, push_is_cancelled).await
+            self.report(batch, counts).await
         } else {
             Ok(self.defer_rest(round, counts, unfinished).await)
         }
@@ -230,7 +235,7 @@ where
         if round.has_no_time(self.sources.now()) {
             return Ok(NotificationState::Unfinished(Unfinished::NoTime));
         }
-        let screened = self.compose(batch, &round.keys, round.push_is_cancelled, id, recipients);
+        let screened = self.compose(batch, &round.keys, batch.push_is_cancelled, id, recipients);
         if let Err(unsent) = &screened {
             round.waiting.fetch_sub(1, Ordering::Relaxed);
             return self.record_unsent(batch, id, unsent).await;
@@ -254,7 +259,7 @@ where
             return self.claim_and_send(round, id, screened).await;
         }
         // Meanwhile the customer may have unsubscribed, or the push been cancelled.
-        let push_is_cancelled = self.is_cancelled(batch.push).await?;
+        let push_is_cancelled = self.pushes.is_cancelled(batch.push).await?;
         let recipients = self.read_recipients(batch, std::slice::from_ref(id)).await?;
         let screened = self.compose(batch, &round.keys, push_is_cancelled, id, &recipients);
         self.claim_and_send(round, id, screened).await
@@ -288,7 +293,7 @@ where
     /// Records a final outcome without sending.
     async fn record_unsent(
         &self,
-        batch: &Batch,
+        batch: &CheckedBatch,
         id: &CustomerId,
         outcome: &FinalOutcome,
     ) -> Result<NotificationState, StoreError> {
@@ -314,20 +319,19 @@ where
     }
 
     /// Reports a batch whose notifications are all final.
-    async fn report(
-        &self,
-        batch: &Batch,
-        counts: OutcomeCounts,
-        push_is_cancelled: bool,
-    ) -> Result<Delivered, StoreError> {
+    async fn report(&self, batch: &CheckedBatch, counts: OutcomeCounts) -> Result<Delivered, StoreError> {
         let report =
             Report { push: batch.push, slice: batch.slice, generation: batch.generation, batch: batch.number, counts };
         Ok(match self.pushes.report(&report).await? {
-            ReportResult::Counted => Delivered::Completed(counts),
+            ReportResult::Counted => {
+                progress::emit_age(batch, counts, self.sources.now());
+                Delivered::Completed(counts)
+            }
             ReportResult::NotOutstanding => Delivered::NothingToReport,
             // The batch finished before the scan committed its page; or the scan died, and its slice is redelivered.
             ReportResult::TooEarly => {
-                let deferral = Deferral::until_committed(batch, counts, push_is_cancelled, self.sources.fraction());
+                let deferral =
+                    Deferral::until_committed(batch, counts, batch.push_is_cancelled, self.sources.fraction());
                 deferral.map_or(Delivered::NothingToReport, Delivered::from)
             }
         })
@@ -341,7 +345,7 @@ fn sum_up(
     batch: &Batch,
     turns: Vec<(&CustomerId, Turn)>,
 ) -> Result<(OutcomeCounts, Vec<(CustomerId, Unfinished)>), StoreError> {
-    let mut counts = batch.counts;
+    let mut counts = batch.counts();
     let mut unfinished = Vec::new();
     let mut unavailable = None;
     for (id, turn) in turns {
@@ -365,5 +369,5 @@ fn sum_up(
 }
 
 fn delivery_id(batch: &Batch, customer: &CustomerId) -> DeliveryId {
-    DeliveryId { offer: batch.offer.id, customer: customer.clone(), channel: batch.channel }
+    DeliveryId { offer: batch.push.offer, customer: customer.clone(), channel: batch.channel }
 }

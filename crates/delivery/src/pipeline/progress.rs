@@ -1,9 +1,13 @@
 //! What a deferred batch reports, for those who watch the push: its counts so far, and why the provider refuses the rest.
 
+use domain::push::OutcomeCounts;
 use domain::push::waiting::Refusal;
 use domain::queue::Batch;
+use jiff::Timestamp;
+use runtime::metrics::{self, Unit};
 use store::pushes::{PartialReport, Report};
 
+use super::checked::CheckedBatch;
 use super::deferral::{DeferReason, Deferral, Unfinished};
 use super::deliverer::Deliverer;
 use crate::compose::Compose;
@@ -24,7 +28,7 @@ where
         refused: usize,
         refusal: Option<Refusal>,
     ) {
-        let counts = deferral.again.counts;
+        let counts = deferral.again.counts();
         let is_empty = counts.is_empty() && refused == 0 && refusal.is_none();
         if is_empty || !lasts(deferral.reason) {
             return;
@@ -38,12 +42,20 @@ where
                 counts,
             },
             refused: refused as u64,
-            has_progressed: counts != batch.counts,
+            has_progressed: counts != batch.counts(),
             refusal,
         };
         if let Err(error) = self.pushes.report_partial(&partial).await {
             tracing::warn!(error = %error, "failed to store the counts so far of a deferred batch");
         }
+    }
+}
+
+/// Emits how long after its first possible moment a batch was counted, if any of it was sent.
+pub(super) fn emit_age(batch: &CheckedBatch, counts: OutcomeCounts, now: Timestamp) {
+    if counts.sent > 0 {
+        let age = u64::try_from(now.duration_since(batch.due_at()).as_secs()).unwrap_or_default();
+        metrics::emit(&[("channel", batch.channel.as_str())], &[("Age", Unit::Seconds, age)]);
     }
 }
 

@@ -4,12 +4,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use store::StoreError;
 use store::limits::{Reservation, ReservedSlots};
+use store::{MAX_READ_AGE, StoreError};
 
 use super::deferral::Unfinished;
 use super::deliverer::{Deliverer, RateLimited};
-use super::round::{MAX_READ_AGE, Round};
+use super::round::Round;
 use crate::compose::Compose;
 use crate::transport::Transport;
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use domain::CustomerId;
 use domain::notification::Outcome;
-use domain::queue::Batch;
 use jiff::Timestamp;
 use runtime::clients::OPERATION_TIMEOUT;
 use runtime::metrics::{self, Unit};
@@ -16,6 +15,7 @@ use tokio::sync::Mutex;
 
 use super::attempt::MIN_TIME_TO_RECORD;
 use super::breaker::{SelectedTransport, Signal};
+use super::checked::CheckedBatch;
 use super::deferral::Unfinished;
 use super::hold::Fared;
 use crate::compose::Compose;
@@ -26,9 +26,6 @@ use crate::transport::Transport;
 pub(super) fn min_time_to_start(transport: &impl Transport) -> Duration {
     OPERATION_TIMEOUT + transport.max_duration() + MIN_TIME_TO_RECORD
 }
-
-/// The age after which the push and the customer are read again before sending. Also the longest wait for a slot.
-pub(super) const MAX_READ_AGE: Duration = Duration::from_secs(5);
 
 /// The state of a notification after its turn in a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,14 +66,13 @@ pub(super) struct RateShare {
 
 /// The state that all notifications of a batch share.
 pub(super) struct Round<'b, C: Compose, T> {
-    pub(super) batch: &'b Batch,
+    pub(super) batch: &'b CheckedBatch,
     /// What composing needs.
     pub(super) keys: C::Keys,
     pub(super) selected: &'b SelectedTransport<'b, T>,
     /// What was known of the deliveries before this round.
     pub(super) known: KnownDeliveries,
     pub(super) deadline: Timestamp,
-    pub(super) push_is_cancelled: bool,
     /// When the push and the customers were read.
     pub(super) read_at: Timestamp,
     pub(super) share: Mutex<RateShare>,
@@ -98,11 +94,10 @@ pub(super) struct Round<'b, C: Compose, T> {
 
 impl<'b, C: Compose, T> Round<'b, C, T> {
     pub(super) fn new(
-        batch: &'b Batch,
+        batch: &'b CheckedBatch,
         keys: C::Keys,
         selected: &'b SelectedTransport<'b, T>,
         known: KnownDeliveries,
-        push_is_cancelled: bool,
         read_at: Timestamp,
         deadline: Timestamp,
     ) -> Self {
@@ -112,10 +107,9 @@ impl<'b, C: Compose, T> Round<'b, C, T> {
             selected,
             known,
             deadline,
-            push_is_cancelled,
             read_at,
             share: Mutex::default(),
-            waiting: AtomicU32::new(u32::try_from(batch.customers.len()).unwrap_or(u32::MAX)),
+            waiting: AtomicU32::new(u32::try_from(batch.customers().len()).unwrap_or(u32::MAX)),
             stopped: selected.held_until.map_or_else(OnceLock::new, |until| OnceLock::from(Unfinished::Held(until))),
             fared: std::sync::Mutex::new(Fared::new(selected)),
             unanswered_streak: AtomicU32::new(0),
@@ -133,7 +127,7 @@ impl<'b, C: Compose, T> Round<'b, C, T> {
     /// The customers in the order in which they are notified. A probe is for those who were not refused yet, and last for
     /// those who may have the message.
     pub(super) fn in_order(&self) -> Vec<&'b CustomerId> {
-        let mut customers: Vec<_> = self.batch.customers.iter().collect();
+        let mut customers: Vec<_> = self.batch.customers().iter().collect();
         if self.selected.is_probing() {
             customers.sort_by_key(|id| {
                 self.known.pending.get(id).map(|pending| (pending.unanswered, pending.refusal.is_some()))

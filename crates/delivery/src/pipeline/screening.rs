@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 
 use domain::notification::{Outcome, ReasonCode};
-use domain::push::PushState;
 use domain::queue::Batch;
-use domain::{AddressHash, Customer, CustomerId, PushId};
+use domain::{AddressHash, Customer, CustomerId};
 use jiff::Timestamp;
 use store::StoreError;
 use store::customers::CustomerLookup;
 use store::deliveries::FinalOutcome;
 use store::suppressions::{Reason, Recipient};
 
+use super::checked::CheckedBatch;
 use super::deliverer::Deliverer;
 use crate::compose::Compose;
 use crate::transport::Transport;
@@ -26,7 +26,7 @@ pub(super) struct Recipients {
 
 /// Returns a customer who may be sent the message at `now`, with the hash of the address; or the outcome without sending.
 pub(super) fn screen<'r>(
-    batch: &Batch,
+    batch: &CheckedBatch,
     push_is_cancelled: bool,
     now: Timestamp,
     id: &CustomerId,
@@ -99,15 +99,11 @@ where
         Ok(Recipients { found, hashes, suppressed })
     }
 
-    pub(super) async fn is_cancelled(&self, push: PushId) -> Result<bool, StoreError> {
-        Ok(self.pushes.get(push).await?.is_some_and(|push| push.state == PushState::Cancelled))
-    }
-
     /// Screens a customer and composes the message. Returns it with the hash of the address, or the outcome without
     /// sending.
     pub(super) fn compose(
         &self,
-        batch: &Batch,
+        batch: &CheckedBatch,
         keys: &C::Keys,
         push_is_cancelled: bool,
         id: &CustomerId,
@@ -128,21 +124,15 @@ mod tests {
     use domain::Channel;
     use serde_json::{Value, json};
 
+    use super::super::checked::tests::{pushed, queued};
     use super::*;
 
     const ADDRESS: &str = "asha@example.com";
 
-    fn batch() -> Batch {
-        let batch = json!({
-            "push": {"offer": "01980000-0000-7000-8000-000000000001", "number": 1},
-            "offer": {
-                "id": "01980000-0000-7000-8000-000000000001", "code": "A", "description": "B", "subject": "C",
-                "channels": ["email"], "createdAt": "2026-06-01T12:00:00Z", "createdBy": "bank",
-                "validUntil": "2026-06-02T12:00:00Z"
-            },
-            "slice": 0, "generation": 1, "batch": 0, "channel": "email", "customers": ["c-1"],
-        });
-        serde_json::from_value(batch).unwrap()
+    fn batch() -> CheckedBatch {
+        let offer = json!({"code": "A", "description": "B", "validUntil": "2026-06-02T12:00:00Z"});
+        let pushed = pushed(testing::offer(offer));
+        CheckedBatch::new(&queued(json!({})), Channel::Email, Some(pushed)).unwrap()
     }
 
     /// A customer with consent to these channels.

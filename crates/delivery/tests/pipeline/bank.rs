@@ -4,17 +4,17 @@ use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use delivery::{DeferReason, Deferral, Delivered, Deliverer, RateLimited};
+use delivery::{DeferReason, Deferral, DeliverError, Delivered, Deliverer, RateLimited};
 use domain::push::{OutcomeCounts, ScanCounts};
-use domain::queue::Batch;
+use domain::queue::{Batch, Notifications};
 use domain::unsubscribe::Subscription;
-use domain::{Channel, Customer, CustomerId, Offer, PushId, Sources, TransportId};
+use domain::{Channel, Customer, CustomerId, Offer, PushId, Sources, TraceId, TransportId};
 use jiff::{SignedDuration, Timestamp};
 use runtime::HashKeys;
 use serde_json::{Value, json};
 use store::offers::PushRequest;
 use store::pushes::{Plan, ScanStep, SliceScan};
-use store::{Customers, Deliveries, Pushes, StoreError, Suppressions, TransportLimits};
+use store::{Customers, Deliveries, Offers, PushedOffers, Pushes, Suppressions, TransportLimits};
 use testing::clock::START;
 use testing::{Clock, Dynamo};
 
@@ -178,6 +178,10 @@ impl Bank {
         Pushes::new(self.dynamo.client(), "Pushes", self.sources.clone())
     }
 
+    pub(crate) fn offers(&self) -> Offers {
+        Offers::new(self.dynamo.client(), "Offers", self.sources.clone())
+    }
+
     pub(crate) fn limits(&self) -> TransportLimits {
         TransportLimits::new(self.dynamo.client(), "Pacing", self.sources.clone())
     }
@@ -191,10 +195,11 @@ impl Bank {
         };
         Deliverer {
             hash_keys: HashKeys::known(testing::hash_key()),
+            pushed_offers: PushedOffers::new(self.offers(), self.pushes(), sources.clone()),
             customers: Customers::new(client.clone(), "Customers", sources.clone()),
             suppressions: Suppressions::new(client.clone(), "Suppressions", sources.clone()),
             deliveries: Deliveries::new(client.clone(), "Deliveries", sources.clone()),
-            pushes: Pushes::new(client.clone(), "Pushes", sources.clone()),
+            pushes: self.pushes(),
             limits: TransportLimits::new(client, "Pacing", sources.clone()),
             sources: sources.clone(),
             composer: self.composer.clone(),
@@ -205,7 +210,7 @@ impl Bank {
     }
 
     /// Delivers a batch in a new function, within its timeout.
-    pub(crate) async fn try_deliver(&self, batch: &Batch) -> Result<Delivered, StoreError> {
+    pub(crate) async fn try_deliver(&self, batch: &Batch) -> Result<Delivered, DeliverError> {
         self.function().deliver(batch, self.sources.now() + TIMEOUT).await
     }
 
@@ -255,9 +260,24 @@ impl Bank {
         }
     }
 
+    /// Stores the offer as it is now, if it is not stored yet, and the request for a push of it.
+    async fn store_request(&self, request: &PushRequest) {
+        if self.offers().get(self.offer.id).await.unwrap().is_none() {
+            self.offers().create(&self.offer, None, TraceId::generate(&self.sources)).await.unwrap();
+        }
+        self.offers().request_push(request).await.unwrap();
+    }
+
+    /// The push was requested with `retryRejected`.
+    pub(crate) fn set_retry_rejected(&self, number: u32) {
+        let key = json!({"pk": self.offer.id, "sk": format!("push#{number:04}")});
+        self.dynamo.set("Offers", key, "retryRejected", true);
+    }
+
     /// Starts a push with one slice, and its scan.
     pub(crate) async fn start_push(&self, number: u32) -> SliceScan {
         let request = self.request(number);
+        self.store_request(&request).await;
         self.pushes().create(&request, Plan::Now { slices: 1 }).await.unwrap();
         match self.pushes().start_scan(request.push, 0, 1).await.unwrap() {
             ScanStep::Continue(scan) => scan,
@@ -274,16 +294,12 @@ impl Bank {
         let numbers = scan.batch_numbers(Channel::Email);
         let batch = |(customers, number): (&&[CustomerId], u32)| Batch {
             push: scan.push,
-            offer: self.offer.clone(),
             slice: scan.slice,
             generation: scan.generation,
             number,
             channel: Channel::Email,
-            customers: customers.to_vec(),
-            counts: OutcomeCounts::default(),
-            retry_rejected: false,
+            notifications: left(customers),
             deferrals: 0,
-            origin: None,
         };
         customers.iter().zip(numbers).map(batch).collect()
     }
@@ -332,9 +348,24 @@ pub(crate) fn assert_waits(deferral: &Deferral, reason: DeferReason, seconds: Ra
 
 /// The customers of a batch, sorted.
 pub(crate) fn customers_of(batch: &Batch) -> Vec<&str> {
-    let mut customers: Vec<_> = batch.customers.iter().map(CustomerId::as_str).collect();
+    let mut customers: Vec<_> = batch.customers().iter().map(CustomerId::as_str).collect();
     customers.sort_unstable();
     customers
+}
+
+/// The batch with so many of its customers only.
+pub(crate) fn first_of(batch: &Batch, customers: usize) -> Batch {
+    Batch { notifications: left(&batch.customers()[..customers]), ..batch.clone() }
+}
+
+/// Notifications that are all left.
+fn left(customers: &[CustomerId]) -> Notifications {
+    Notifications::new(customers.to_vec(), OutcomeCounts::default()).unwrap()
+}
+
+/// Notifications that all have their outcome.
+pub(crate) fn counted(counts: OutcomeCounts) -> Notifications {
+    Notifications::new(Vec::new(), counts).unwrap()
 }
 
 /// Counts of notifications that were sent, and of nothing else.

@@ -81,7 +81,7 @@ async fn notification_that_another_invocation_sends_is_left_to_it_and_looked_at_
     assert_eq!(first, Delivered::Completed(sent(1)));
     // Not after the whole lease.
     assert_waits(&second, DeferReason::Leased, 1.0..=1.5);
-    assert_eq!((second.again.customers.clone(), second.again.deferrals), (batch.customers, 1));
+    assert_eq!((second.again.customers(), second.again.deferrals), (batch.customers(), 1));
     assert_eq!(bank.deliver(&second.again).await, Delivered::NothingToReport);
     assert_eq!(bank.smtp.count(), 1);
 }

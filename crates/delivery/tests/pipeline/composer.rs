@@ -14,6 +14,7 @@ pub(crate) const COMPOSING: &str = "composing";
 pub(crate) struct Letter {
     pub(crate) customer: String,
     pub(crate) to: String,
+    pub(crate) subject: String,
 }
 
 /// A composer of letters. Clones are the same composer.
@@ -45,13 +46,14 @@ impl Compose for Composer {
         if self.has_no_keys.load(Ordering::Relaxed) { Err("the secret is unavailable".to_owned()) } else { Ok(()) }
     }
 
-    fn compose(&self, (): &(), _: &Offer, customer: &Customer, _: &AddressHash) -> Result<Letter, String> {
+    fn compose(&self, (): &(), offer: &Offer, customer: &Customer, _: &AddressHash) -> Result<Letter, String> {
         match customer.attributes.get(COMPOSING).and_then(|composing| composing.as_str()) {
             Some("fails") => Err("description: customer.points is missing".to_owned()),
             Some("panics") => panic!("the composer panics for {}", customer.id),
             _ => {
                 let to = self.address(customer).expect("a screened customer has an address").to_owned();
-                Ok(Letter { customer: customer.id.to_string(), to })
+                let subject = offer.announcement.subject.source().to_owned();
+                Ok(Letter { customer: customer.id.to_string(), to, subject })
             }
         }
     }

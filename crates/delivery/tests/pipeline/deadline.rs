@@ -7,7 +7,7 @@ use domain::TransportId;
 use domain::queue::Batch;
 use serde_json::Value;
 
-use crate::bank::{Bank, SES_DURATION, SMTP_DURATION, assert_waits, customers_of, deferral, sent};
+use crate::bank::{Bank, SES_DURATION, SMTP_DURATION, assert_waits, customers_of, deferral, first_of, sent};
 use crate::stored::after;
 
 /// A call of the store before the message; and the record and the deferral after it.
@@ -26,11 +26,11 @@ async fn notification_is_started_only_if_it_can_be_finished() {
     let deferral = defer_within(&bank, &batch, too_little).await;
     // Another invocation can take it immediately.
     assert_waits(&deferral, DeferReason::Deadline, 0.0..=0.0);
-    assert_eq!((deferral.again.customers.len(), deferral.again.deferrals), (3, 0));
+    assert_eq!((deferral.again.customers().len(), deferral.again.deferrals), (3, 0));
     assert_eq!((bank.smtp.count(), bank.dynamo.count("UpdateItem", "Deliveries")), (0, 0));
     assert_eq!(bank.limits_of(TransportId::Smtp), Value::Null);
 
-    let one = Batch { customers: batch.customers[..1].to_vec(), ..batch };
+    let one = first_of(&batch, 1);
     let enough = bank.sources.now() + STORE + SMTP_DURATION;
     bank.function().deliver(&one, enough).await.unwrap();
     assert_eq!(bank.smtp.customers(), ["c-1"]);
@@ -54,7 +54,7 @@ async fn what_was_started_in_time_is_finished_and_the_rest_is_deferred() {
     let deferral = defer_within(&bank, &batch, STORE + SMTP_DURATION + Duration::from_millis(3_500)).await;
     assert_eq!(bank.smtp.times(), [0, 1_000, 2_000, 3_000]);
     assert_waits(&deferral, DeferReason::Deadline, 0.0..=0.0);
-    assert_eq!(deferral.again.counts, sent(4));
+    assert_eq!(deferral.again.counts(), sent(4));
     assert_eq!(customers_of(&deferral.again), ["c-10", "c-5", "c-6", "c-7", "c-8", "c-9"]);
     // The fifth and the sixth had a slot, but no time when it came. The others asked for none.
     assert_eq!(bank.delivery("c-5"), Value::Null);
@@ -67,10 +67,10 @@ async fn what_is_final_or_screened_out_is_handled_in_time_or_deferred() {
     let bank = Bank::with_customers(2).await;
     let batch = bank.push(1).await;
     bank.unsubscribe("c-2").await;
-    let one = Batch { customers: batch.customers[..1].to_vec(), ..batch.clone() };
+    let one = first_of(&batch, 1);
     bank.function().deliver(&one, bank.sources.now() + STORE + SMTP_DURATION).await.unwrap();
     // Of the one that is sent, nothing has to be done any more.
     let deferral = defer_within(&bank, &batch, Duration::from_secs(10)).await;
-    assert_eq!((customers_of(&deferral.again), deferral.again.counts), (vec!["c-2"], sent(1)));
+    assert_eq!((customers_of(&deferral.again), deferral.again.counts()), (vec!["c-2"], sent(1)));
     assert_eq!(bank.delivery("c-2"), Value::Null);
 }

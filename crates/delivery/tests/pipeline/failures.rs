@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use delivery::{DeferReason, Delivered, RefusalKind, SendError};
+use delivery::{DeferReason, DeliverError, Delivered, RefusalKind, SendError};
 use domain::TransportId;
 use domain::queue::Batch;
 use futures::FutureExt;
@@ -28,7 +28,7 @@ async fn call_that_the_store_refuses_is_an_error_after_all_had_their_turn() {
     let batch = bank.push(1).await;
     bank.dynamo.inject("UpdateItem", "Deliveries", [Fault::Refuse]);
     let error = bank.try_deliver(&batch).await.unwrap_err();
-    assert!(matches!(error, StoreError::InvalidRequest { .. }), "{error}");
+    assert!(matches!(error, DeliverError::Store(StoreError::InvalidRequest { .. })), "{error}");
     assert_eq!(bank.smtp.customers(), ["c-2", "c-3"]);
     assert_eq!(bank.deliveries_in("sent"), 2);
     // SQS redelivers the batch.
@@ -42,7 +42,7 @@ async fn record_that_the_store_refuses_is_not_retried() {
     let batch = bank.push(1).await;
     bank.dynamo.inject("UpdateItem", "Deliveries", [Fault::Nothing, Fault::Refuse]);
     let error = bank.try_deliver(&batch).await.unwrap_err();
-    assert!(matches!(error, StoreError::InvalidRequest { .. }), "{error}");
+    assert!(matches!(error, DeliverError::Store(StoreError::InvalidRequest { .. })), "{error}");
     assert_eq!(bank.dynamo.count("UpdateItem", "Deliveries"), 2);
 }
 
@@ -51,7 +51,7 @@ async fn first_read_that_the_store_refuses_is_an_error() {
     let bank = Bank::with_customers(1).await;
     let batch = bank.push(1).await;
     bank.dynamo.inject("GetItem", "Pushes", [Fault::Refuse]);
-    assert!(matches!(bank.try_deliver(&batch).await, Err(StoreError::InvalidRequest { .. })));
+    assert!(matches!(bank.try_deliver(&batch).await, Err(DeliverError::Store(StoreError::InvalidRequest { .. }))));
     assert_eq!(bank.smtp.count(), 0);
 }
 
@@ -64,7 +64,7 @@ async fn delivery_that_cannot_be_read_is_an_error_after_all_had_their_turn() {
     bank.set_delivery("c-2", "state", "of a later release");
     bank.smtp.always(accepted());
     let error = bank.try_deliver(&again).await.unwrap_err();
-    assert!(matches!(error, StoreError::Unreadable { .. }), "{error}");
+    assert!(matches!(error, DeliverError::Store(StoreError::Unreadable { .. })), "{error}");
     assert_eq!(bank.deliveries_in("sent"), 2);
     assert_eq!(bank.delivery("c-2")["state"], "of a later release");
 }

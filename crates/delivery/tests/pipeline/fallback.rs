@@ -81,7 +81,7 @@ async fn message_without_a_response_is_reserved_for_its_transport() {
     tokio::time::advance(Duration::from_secs(599)).await;
     let again = bank.defer(&deferral.again).await;
     assert_waits(&again, DeferReason::Leased, 1.0..=1.5);
-    assert_eq!((bank.ses.customers(), again.again.counts), (vec!["c-2".to_owned()], sent(1)));
+    assert_eq!((bank.ses.customers(), again.again.counts()), (vec!["c-2".to_owned()], sent(1)));
     assert_has(&bank.delivery("c-1"), &json!({"state": "retry", "unansweredVia": "smtp", "attempts": 1}));
 
     tokio::time::advance(Duration::from_secs(1)).await;

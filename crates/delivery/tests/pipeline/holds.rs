@@ -45,7 +45,7 @@ fn hold_of(bank: &Bank) -> Value {
 }
 
 fn left_in(batches: &[Batch]) -> usize {
-    batches.iter().map(|batch| batch.customers.len()).sum()
+    batches.iter().map(|batch| batch.customers().len()).sum()
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,7 +142,8 @@ async fn messages_without_a_response_do_not_count_in_a_later_push() {
     bank.smtp.always(refused(SendError::Unanswered("silence".to_owned())));
     let (counts, _) = bank.run(&[bank.push(1).await], 10 * MINUTE).await;
     assert_eq!(counts, failed(1));
-    let again = Batch { retry_rejected: true, ..bank.push(2).await };
+    let again = bank.push(2).await;
+    bank.set_retry_rejected(2);
     bank.smtp.always(temporary());
     let (_, left) = bank.run(&[again], 2 * MINUTE).await;
     bank.smtp.always(ok());

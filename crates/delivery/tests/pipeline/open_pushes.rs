@@ -25,7 +25,7 @@ async fn two_pushes() -> (Bank, Batch, Batch) {
     let second = bank.push(2).await;
     let second = bank.defer(&second).await.again;
     assert_has(&bank.delivery("c-2"), &json!({"state": "retry", "push": 2}));
-    assert_eq!(second.counts, OutcomeCounts { already_served: 2, ..sent(0) });
+    assert_eq!(second.counts(), OutcomeCounts { already_served: 2, ..sent(0) });
     (bank, first, second)
 }
 
@@ -82,7 +82,7 @@ async fn a_claim_of_one_push_keeps_the_other_away_until_its_lease_ends() {
     bank.smtp.always(accepted().after(Duration::from_secs(5)));
     let both = async { tokio::join!(bank.deliver(&second), bank.defer(&first)) };
     let (_, waiting) = both.await;
-    assert_eq!((waiting.again.customers.len(), bank.smtp.reached().len()), (1, 3));
+    assert_eq!((waiting.again.customers().len(), bank.smtp.reached().len()), (1, 3));
     assert_eq!(bank.complete(&waiting.again).await, OutcomeCounts { already_served: 1, ..sent(2) });
     assert_eq!((bank.smtp.reached().len(), bank.deliveries_in("sent")), (3, 3));
 }

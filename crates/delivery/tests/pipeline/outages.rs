@@ -24,6 +24,7 @@ fn busy() -> SendError {
 async fn batch_comes_again_whole_if_the_store_is_down_at_a_first_read() {
     for (operation, table) in [
         ("GetItem", "Pushes"),
+        ("GetItem", "Offers"),
         ("GetItem", "Pacing"),
         ("BatchGetItem", "Deliveries"),
         ("BatchGetItem", "Customers"),
@@ -35,7 +36,9 @@ async fn batch_comes_again_whole_if_the_store_is_down_at_a_first_read() {
         let deferral = bank.defer(&batch).await;
         assert_waits(&deferral, DeferReason::Store, 2.25..=3.375);
         assert_eq!(deferral.again, Batch { deferrals: 3, ..batch }, "{operation} of {table}");
-        assert_eq!(bank.dynamo.count(operation, table), 4, "the client's own retries");
+        // The offer and the request for the push are read at the same time.
+        let reads = if table == "Offers" { 2 } else { 1 };
+        assert_eq!(bank.dynamo.count(operation, table), 4 * reads, "the client's own retries");
         bank.dynamo.clear_faults();
         assert_eq!(bank.complete(&deferral.again).await, sent(3));
     }
@@ -48,7 +51,7 @@ async fn notification_whose_claim_fails_comes_again_and_the_others_are_counted()
     bank.dynamo.inject("UpdateItem", "Deliveries", [Fault::Conflict]);
     let deferral = bank.defer(&batch).await;
     assert_waits(&deferral, DeferReason::Store, 1.0..=1.5);
-    assert_eq!((customers_of(&deferral.again), deferral.again.counts), (vec!["c-1"], sent(2)));
+    assert_eq!((customers_of(&deferral.again), deferral.again.counts()), (vec!["c-1"], sent(2)));
     assert_eq!(deferral.again.deferrals, 1);
     assert_eq!(bank.complete(&deferral.again).await, sent(3));
     assert_eq!(bank.smtp.customers(), ["c-2", "c-3", "c-1"]);
@@ -61,7 +64,7 @@ async fn notification_that_cannot_reserve_a_slot_comes_again_and_the_next_one_tr
     bank.dynamo.inject("UpdateItem", "Pacing", [Fault::Conflict]);
     let deferral = bank.defer(&batch).await;
     assert_waits(&deferral, DeferReason::Store, 1.0..=1.5);
-    assert_eq!((customers_of(&deferral.again), deferral.again.counts), (vec!["c-1"], sent(2)));
+    assert_eq!((customers_of(&deferral.again), deferral.again.counts()), (vec!["c-1"], sent(2)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,7 +75,7 @@ async fn outcome_without_sending_that_cannot_be_recorded_comes_again() {
     bank.dynamo.inject("UpdateItem", "Deliveries", [Fault::Conflict]);
     let deferral = bank.defer(&batch).await;
     assert_waits(&deferral, DeferReason::Store, 1.0..=1.5);
-    assert_eq!((customers_of(&deferral.again), deferral.again.counts), (vec!["c-1"], sent(1)));
+    assert_eq!((customers_of(&deferral.again), deferral.again.counts()), (vec!["c-1"], sent(1)));
     assert_eq!(bank.complete(&deferral.again).await, OutcomeCounts { opted_out: 1, ..sent(1) });
 }
 
@@ -180,7 +183,7 @@ async fn counts_so_far_that_cannot_be_stored_change_nothing_for_the_batch() {
     bank.dynamo.inject("UpdateItem", "Pushes", [Fault::Conflict]);
     let deferral = bank.defer(&batch).await;
     assert_waits(&deferral, DeferReason::Refused, 1.0..=1.5);
-    assert_eq!((customers_of(&deferral.again), deferral.again.counts), (vec!["c-2"], sent(2)));
+    assert_eq!((customers_of(&deferral.again), deferral.again.counts()), (vec!["c-2"], sent(2)));
     assert_eq!(bank.slice(1)["refusal"], Value::Null);
     assert_eq!((logs.with("failed to store the counts so far").len(), bank.dynamo.faults_left()), (1, 0));
 }
@@ -194,7 +197,7 @@ async fn breaker_that_cannot_be_opened_changes_nothing_for_the_batch() {
     bank.dynamo.inject("UpdateItem", "Pacing", RESERVATION.into_iter().chain([Fault::Conflict]));
     let deferral = bank.defer(&batch).await;
     assert_waits(&deferral, DeferReason::BreakerOpen, 1.0..=1.5);
-    assert_eq!((bank.smtp.count(), deferral.again.customers.len()), (1, 3));
+    assert_eq!((bank.smtp.count(), deferral.again.customers().len()), (1, 3));
     assert_eq!(bank.limits_of(TransportId::Smtp)["blockedUntil"], Value::Null);
     assert_eq!((logs.with("failed to report to the circuit breaker").len(), bank.dynamo.faults_left()), (1, 0));
 }

@@ -128,7 +128,7 @@ async fn failed_probe_is_the_only_message_of_its_batch() {
     bank.smtp.always(refused(SendError::Unanswered("silence".to_owned())));
     let deferral = bank.defer(&batch).await;
     assert_waits(&deferral, DeferReason::BreakerOpen, 1.0..=1.5);
-    assert_eq!((bank.smtp.count(), deferral.again.customers.len()), (1, 5));
+    assert_eq!((bank.smtp.count(), deferral.again.customers().len()), (1, 5));
 }
 
 #[tokio::test(start_paused = true)]

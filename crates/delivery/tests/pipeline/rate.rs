@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use delivery::{DeferReason, Delivered};
 use domain::TransportId;
-use domain::queue::Batch;
 use jiff::SignedDuration;
 use serde_json::json;
 use testing::Fault;
 
-use crate::bank::{Bank, assert_waits, sent};
+use crate::bank::{Bank, assert_waits, first_of, sent};
 use crate::provider::accepted;
 use crate::stored::after;
 
@@ -34,7 +33,7 @@ async fn sends_are_as_far_apart_as_the_rate_demands() {
 async fn slots_are_reserved_only_for_those_who_are_left() {
     let bank = Bank::with_customers(6).await.with_rate(4);
     let batch = bank.push(1).await;
-    let first = Batch { customers: batch.customers[..4].to_vec(), ..batch.clone() };
+    let first = first_of(&batch, 4);
     bank.deliver(&first).await;
     tokio::time::advance(after(10.0).duration_since(bank.clock.now()).unsigned_abs()).await;
     bank.deliver(&batch).await;
@@ -73,7 +72,7 @@ async fn notification_waits_five_seconds_for_others_and_no_longer() {
     let deferral = bank.defer(&batch).await;
     // At 5.001 s a slot can be reserved, and those who are deferred do not all come at once.
     assert_waits(&deferral, DeferReason::Rate, 6.001..=7.001);
-    assert_eq!((deferral.again.customers.len(), deferral.again.deferrals), (50, 0));
+    assert_eq!((deferral.again.customers().len(), deferral.again.deferrals), (50, 0));
     assert_eq!((bank.smtp.count(), bank.deliveries_in("claimed")), (0, 0));
     assert_eq!(bank.sources.now(), after(0.0), "nothing waits in vain");
     assert_eq!(bank.dynamo.count("UpdateItem", "Pacing"), 1, "one of the batch asks for all");
@@ -94,7 +93,7 @@ async fn rest_of_a_batch_is_deferred_once_others_use_the_whole_rate() {
     });
     let deferral = bank.defer(&batch).await;
     assert_eq!(bank.smtp.times(), [0, 500, 1_000, 1_500]);
-    assert_eq!((deferral.again.counts, deferral.again.customers.len()), (sent(4), 2));
+    assert_eq!((deferral.again.counts(), deferral.again.customers().len()), (sent(4), 2));
     assert_waits(&deferral, DeferReason::Rate, 18.0..=20.0);
 }
 

@@ -5,7 +5,7 @@ use domain::push::OutcomeCounts;
 use domain::queue::Batch;
 use serde_json::{Value, json};
 
-use crate::bank::{Bank, assert_waits, sent};
+use crate::bank::{Bank, assert_waits, counted, sent};
 use crate::stored::assert_has;
 
 #[tokio::test(start_paused = true)]
@@ -15,7 +15,7 @@ async fn batch_that_is_faster_than_its_scan_waits_for_the_page_without_its_custo
     let batch = bank.uncommitted(&scan);
     let deferral = bank.defer(&batch).await;
     assert_waits(&deferral, DeferReason::PageNotCommitted, 1.0..=1.5);
-    let again = Batch { customers: Vec::new(), counts: sent(3), deferrals: 1, ..batch.clone() };
+    let again = Batch { notifications: counted(sent(3)), deferrals: 1, ..batch.clone() };
     assert_eq!((deferral.again.clone(), bank.slice(1)["sent"].clone()), (again, Value::Null));
 
     let later = bank.defer(&deferral.again).await;
@@ -44,7 +44,7 @@ async fn batch_of_a_scan_that_was_restarted_is_not_counted() {
 #[tokio::test(start_paused = true)]
 async fn batch_that_no_scan_has_queued_is_not_counted() {
     let bank = Bank::with_customers(1).await;
-    let batch = Batch { slice: 7, ..bank.push(1).await };
+    let batch = Batch { number: 7, ..bank.push(1).await };
     assert_eq!(bank.deliver(&batch).await, Delivered::NothingToReport);
     assert_eq!(bank.slice(1)["sent"], Value::Null);
 }
@@ -61,7 +61,7 @@ async fn cancelled_push_gives_up_a_batch_whose_page_is_never_committed() {
         match bank.deliver(&batch).await {
             Delivered::Deferred(deferral) => {
                 assert_eq!(deferral.reason, DeferReason::PageNotCommitted);
-                assert_eq!(deferral.again.counts, OutcomeCounts { cancelled: 1, ..sent(0) });
+                assert_eq!(deferral.again.counts(), OutcomeCounts { cancelled: 1, ..sent(0) });
                 (waited, deferrals) = (waited + deferral.delay.as_secs(), deferrals + 1);
                 batch = deferral.again;
             }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use delivery::{RefusalKind, SendError};
 use domain::push::OutcomeCounts;
-use domain::queue::Batch;
 use serde_json::json;
 
 use crate::bank::{Bank, sent};
@@ -48,7 +47,8 @@ async fn later_push_sends_what_was_not_handed_over_or_was_rejected_at_another_ad
 #[tokio::test(start_paused = true)]
 async fn push_that_retries_rejected_addresses_sends_again_what_was_rejected() {
     let bank = bank_after_a_push().await;
-    let batch = Batch { retry_rejected: true, ..bank.push(2).await };
+    let batch = bank.push(2).await;
+    bank.set_retry_rejected(2);
     assert_eq!(bank.complete(&batch).await, OutcomeCounts { already_served: 1, ..sent(3) });
     assert_eq!(bank.smtp.customers()[3..], ["c-1", "c-2", "c-4"]);
     assert_has(&bank.delivery("c-1"), &json!({"state": "sent", "push": 2, "attempts": 2}));
@@ -58,7 +58,8 @@ async fn push_that_retries_rejected_addresses_sends_again_what_was_rejected() {
 async fn push_does_not_retry_its_own_rejections() {
     let bank = Bank::with_customers(1).await;
     bank.smtp.always(refused(SendError::refused(RefusalKind::Recipient, "no such mailbox")));
-    let batch = Batch { retry_rejected: true, ..bank.push(1).await };
+    let batch = bank.push(1).await;
+    bank.set_retry_rejected(1);
     assert_eq!(bank.complete(&batch).await, OutcomeCounts { failed: 1, ..sent(0) });
     bank.deliver(&batch).await;
     assert_eq!(bank.smtp.count(), 1);

@@ -77,7 +77,7 @@ async fn throttled_message_comes_again_and_the_reason_is_stored_for_those_who_wa
     let deferral = bank.defer(&batch).await;
     assert_waits(&deferral, DeferReason::Refused, 1.0..=1.5);
     assert_eq!(customers_of(&deferral.again), ["c-2"]);
-    assert_eq!((deferral.again.counts, deferral.again.deferrals), (sent(2), 1));
+    assert_eq!((deferral.again.counts(), deferral.again.deferrals), (sent(2), 1));
     let recorded = json!({
         "state": "retry", "reason": "not accepted for now: busy", "unanswered": null, "addressHash": null,
         "leaseUntil": null, "leaseToken": null, "attempts": 1,
@@ -150,7 +150,7 @@ async fn message_that_came_too_late_is_left_claimed() {
     bank.smtp.always(refused(SendError::TooLate));
     let deferral = bank.defer(&batch).await;
     assert_waits(&deferral, DeferReason::Deadline, 0.0..=0.0);
-    assert_eq!((deferral.again.customers.clone(), deferral.again.deferrals), (batch.customers, 0));
+    assert_eq!((deferral.again.customers(), deferral.again.deferrals), (batch.customers(), 0));
     assert_has(&bank.delivery("c-1"), &json!({"state": "claimed", "leaseUntil": millis(after(155.0))}));
     assert_has(&bank.slice(1), &json!({"refusal": null}));
     assert_has(&bank.limits_of(TransportId::Smtp), &json!({"blockedUntil": null}));
@@ -170,7 +170,7 @@ async fn outcome_of_another_invocation_counts_if_the_lease_was_lost() {
     });
     let deferral = bank.defer(&batch).await;
     assert_waits(&deferral, DeferReason::Leased, 1.0..=1.5);
-    assert_eq!(deferral.again.counts, sent(0));
+    assert_eq!(deferral.again.counts(), sent(0));
     assert_has(&bank.delivery("c-1"), &json!({"state": "claimed", "leaseToken": "another invocation's"}));
     let lines = logs.with("lease lost while sending");
     assert!(lines.len() == 1 && lines[0].contains("WARN") && lines[0].contains("customer.id=c-1"), "{lines:?}");

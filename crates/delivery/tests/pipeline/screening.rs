@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use delivery::{DeliverError, UnusableBatch};
 use domain::TransportId;
 use domain::push::OutcomeCounts;
 use serde_json::{Value, json};
@@ -48,12 +49,17 @@ async fn offer_has_expired_exactly_at_its_last_push_date() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn push_without_an_item_is_not_cancelled() {
-    let bank = Bank::with_customers(1).await;
+async fn push_that_disappears_while_messages_wait_sends_no_more_of_them() {
+    let bank = Bank::with_customers(8).await.with_rate(1);
     let batch = bank.push(1).await;
-    bank.dynamo.delete("Pushes", json!({"pk": bank.push_id(1).to_string(), "sk": "push"}));
-    bank.try_deliver(&batch).await.unwrap_err();
-    assert_eq!(bank.smtp.count(), 1);
+    let (delivered, ()) = tokio::join!(bank.try_deliver(&batch), async {
+        tokio::time::sleep(Duration::from_millis(4_500)).await;
+        bank.dynamo.delete("Pushes", json!({"pk": bank.push_id(1).to_string(), "sk": "push"}));
+    });
+    assert!(delivered.unwrap_err().to_string().contains("the push is missing"));
+    assert_eq!(bank.smtp.customers(), ["c-1", "c-2", "c-3", "c-4", "c-5"]);
+    let unusable = bank.try_deliver(&batch).await.unwrap_err();
+    assert!(matches!(unusable, DeliverError::Unusable(UnusableBatch::NotStored)), "{unusable}");
 }
 
 #[tokio::test(start_paused = true)]

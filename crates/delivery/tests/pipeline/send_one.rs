@@ -13,7 +13,7 @@ use crate::provider::{Reply, accepted, message_id, refused};
 use crate::stored::{after, assert_has, millis};
 
 fn letter() -> Letter {
-    Letter { customer: "c-1".to_owned(), to: "c-1@example.com".to_owned() }
+    Letter { customer: "c-1".to_owned(), to: "c-1@example.com".to_owned(), subject: String::new() }
 }
 
 async fn send_one(bank: &Bank) -> Result<Accepted, SendOneError> {

@@ -1,6 +1,5 @@
 //! Requests for pushes. Each is stored before its push starts.
 
-use domain::queue::Origin;
 use domain::{OfferId, PushId, TraceId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -30,13 +29,6 @@ pub struct PushRequest {
     pub lost_deliveries: u64,
     /// Connects the log lines of this push.
     pub trace: Option<TraceId>,
-}
-
-impl PushRequest {
-    /// The origin that the messages of this push carry.
-    pub fn origin(&self) -> Origin {
-        Origin { requested_at: self.requested_at, trace: self.trace }
-    }
 }
 
 #[derive(PartialEq, Serialize, Deserialize)]

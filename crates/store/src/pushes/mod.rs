@@ -55,7 +55,7 @@ pub use partial::{MAX_PARTIALS, PartialReport};
 pub use progress::Progress;
 pub use recovery::{SliceState, SliceStatus};
 pub use report::{Report, ReportResult};
-pub use slices::{ScanStep, SliceScan};
+pub use slices::{FIRST_GENERATION, ScanStep, SliceScan};
 
 /// The sparse index of open pushes.
 const OPEN_PUSHES: &str = "openPushes";
@@ -208,6 +208,15 @@ impl Pushes {
     /// A push without its counts, read consistently.
     pub async fn get(&self, id: PushId) -> Result<Option<Push>, StoreError> {
         self.table.get(key(id, PUSH_SK)).await?.map(|item| self.push(self.table.read(item)?)).transpose()
+    }
+
+    /// Whether a push is cancelled, read consistently.
+    ///
+    /// # Errors
+    /// If there is no such push.
+    pub async fn is_cancelled(&self, id: PushId) -> Result<bool, StoreError> {
+        let push = self.get(id).await?.ok_or_else(|| self.table.unreadable("the push is missing"))?;
+        Ok(push.state == PushState::Cancelled)
     }
 
     /// Those of these pushes that exist, read consistently: up to 100.

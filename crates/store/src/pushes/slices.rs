@@ -20,6 +20,9 @@ use crate::table::{Attempts, Conditional};
 
 pub(super) const SLICE_PREFIX: &str = "slice#";
 
+/// The generation of a slice's first scan.
+pub const FIRST_GENERATION: u32 = 1;
+
 /// The scan of one slice, by one scanner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SliceScan {
@@ -134,16 +137,19 @@ pub(super) fn with_counters(
 }
 
 impl Pushes {
-    /// Starts scanning a slice, or continues after the last committed page. An earlier scanner is superseded.
+    /// Starts scanning a slice, or continues after the last committed page. An earlier scanner is superseded. The first
+    /// scan has the [`FIRST_GENERATION`]; all later generations are stored by [`Pushes::restart_scan`] before any
+    /// message names them.
     pub async fn start_scan(&self, push: PushId, slice: u32, generation: u32) -> Result<ScanStep, StoreError> {
         let scanner = ScannerId::generate(self.table.sources());
+        let if_first = if generation == FIRST_GENERATION { "attribute_not_exists(pk) OR " } else { "" };
         let start = self
             .update_now(push, slice_sk(slice))
             .update_expression(
                 "SET generation = :generation, heartbeat = :now, walker = :scanner, \
                  walked = if_not_exists(walked, :false) ADD version :one",
             )
-            .condition_expression("attribute_not_exists(pk) OR (generation = :generation AND walked = :false)")
+            .condition_expression(format!("{if_first}(generation = :generation AND walked = :false)"))
             .expression_attribute_values(":scanner", text(&scanner))
             .expression_attribute_values(":generation", number(generation))
             .expression_attribute_values(":false", AttributeValue::Bool(false))

@@ -17,6 +17,7 @@ mod migration_under_change;
 mod offers;
 mod outbox;
 mod partial;
+mod pushed_offers;
 mod pushes;
 mod rate;
 mod record;

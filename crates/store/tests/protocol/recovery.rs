@@ -37,6 +37,7 @@ async fn report(world: &World, batch: u32, generation: u32) {
 async fn each_slice_has_a_state() {
     let world = World::new();
     let (stored, batches) = scanned(&world).await;
+    world.restarted(2, 4);
     world.pushes().start_scan(push(1), 2, 4).await.unwrap();
     let slices = world.pushes().slices(&stored).await.unwrap();
     let heartbeat = Some(world.now());

@@ -98,6 +98,7 @@ async fn a_batch_of_a_superseded_page_or_generation_is_not_outstanding() {
 async fn a_batch_of_an_earlier_generation_is_never_too_early() {
     let world = World::new();
     world.push(1).await;
+    world.restarted(0, 2);
     let scan = start_scan(&world, 2).await;
     let batch = scan.batch_numbers(Channel::Email).next().unwrap();
     let result = world.pushes().report(&report_of(batch, 1)).await.unwrap();

@@ -6,7 +6,7 @@ use domain::Channel;
 use domain::push::ScanCounts;
 use serde_json::{Value, json};
 use store::customers::ScanPosition;
-use store::pushes::{PAGE_BATCHES, ScanStep, SliceScan};
+use store::pushes::{FIRST_GENERATION, PAGE_BATCHES, ScanStep, SliceScan};
 use testing::Fault;
 
 use crate::world::{World, push, start_scan};
@@ -139,6 +139,7 @@ async fn a_scan_is_taken_over_at_its_checkpoint() {
 async fn a_message_of_another_generation_or_of_a_finished_scan_starts_nothing() {
     let world = World::new();
     world.push(1).await;
+    world.restarted(0, 2);
     let scan = start_scan(&world, 2).await;
     for generation in [1, 3] {
         let step = world.pushes().start_scan(push(1), 0, generation).await.unwrap();
@@ -149,6 +150,18 @@ async fn a_message_of_another_generation_or_of_a_finished_scan_starts_nothing() 
     assert_eq!(world.pushes().start_scan(push(1), 0, 2).await.unwrap(), ScanStep::Finished);
     assert_eq!(world.slice(0).unwrap()["version"], 2);
     assert_eq!(world.push_item()["slicesDone"], Value::Null, "a batch is outstanding");
+}
+
+/// No sweep has restarted it, so somebody else wrote that message.
+#[tokio::test(start_paused = true)]
+async fn a_slice_without_a_scan_is_started_in_the_first_generation_only() {
+    let world = World::new();
+    world.push(1).await;
+    for generation in [0, 2, u32::MAX] {
+        let step = world.pushes().start_scan(push(1), 0, generation).await.unwrap();
+        assert_eq!((step, world.slice(0)), (ScanStep::Superseded, None), "{generation}");
+    }
+    start_scan(&world, FIRST_GENERATION).await;
 }
 
 #[tokio::test(start_paused = true)]

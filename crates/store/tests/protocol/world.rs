@@ -61,6 +61,13 @@ impl World {
         self.pushes().create(&request(1), Plan::Now { slices }).await.unwrap()
     }
 
+    /// A slice of the first push whose scan was restarted, up to this generation.
+    pub(crate) fn restarted(&self, slice: u32, generation: u32) {
+        let sk = format!("slice#{slice:04}");
+        let item = json!({"pk": push_key(1), "sk": sk, "generation": generation, "version": 0, "walked": false});
+        self.dynamo.put("Pushes", item);
+    }
+
     /// The item of a slice of the first push.
     pub(crate) fn slice(&self, slice: u32) -> Option<Value> {
         self.dynamo.item("Pushes", json!({"pk": push_key(1), "sk": format!("slice#{slice:04}")}))

@@ -4,9 +4,7 @@ use domain::Channel;
 use domain::channel::Channels;
 use domain::push::PushState;
 use jiff::{SignedDuration, Timestamp};
-use store::pushes::{Push, SliceState, SliceStatus};
-
-use crate::start::FIRST_GENERATION;
+use store::pushes::{FIRST_GENERATION, Push, SliceState, SliceStatus};
 
 /// A slice without progress for this long is looked at. An invocation of `audience` ends within a minute.
 const STALE_AFTER: SignedDuration = SignedDuration::from_mins(3);

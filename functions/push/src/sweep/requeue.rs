@@ -31,7 +31,6 @@ pub(super) async fn queue_again(
         return Ok(());
     }
     depths.before_queueing_slices().await;
-    let (request, offer) = starter.request(push.id).await?;
     tracing::warn!(slices = slices.len(), "slices without progress; queued again");
-    Ok(starter.queue_slices(push, &offer, &request, slices).await?)
+    Ok(starter.queue_slices(push.id, slices).await?)
 }

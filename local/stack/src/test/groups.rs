@@ -21,7 +21,7 @@ use crate::progress;
 /// A story may therefore break a part of the stack for a while. The stories of its own group either do not need that
 /// part, or share a lock with it. A comment says what a group breaks, or why it has its place. A group without a
 /// comment breaks nothing and may have any place.
-const ORDER: [&str; 30] = [
+const ORDER: [&str; 31] = [
     "consent", // Changes the keys that sign links.
     "contract",
     "event_bus",     // Breaks the event bus and writes to the offers table.
@@ -42,12 +42,13 @@ const ORDER: [&str; 30] = [
     "unsubscribe_page",
     "preview",
     "pushes",
-    "roles",         // Opens the functions' roles to all callers.
-    "ses",           // Changes the transport of e-mail.
-    "sms",           // Breaks SNS, and empties the e-mail queue.
-    "smtp_faults",   // Makes the SMTP server fail.
-    "status_page",   // Slows the SMTP server down.
-    "store_failure", // Breaks writes to the offers table, and needs empty queues.
+    "forged_messages", // Opens the roles of functions to all callers, and fills dead-letter queues.
+    "roles",           // Opens the functions' roles to all callers.
+    "ses",             // Changes the transport of e-mail.
+    "sms",             // Breaks SNS, and empties the e-mail queue.
+    "smtp_faults",     // Makes the SMTP server fail.
+    "status_page",     // Slows the SMTP server down.
+    "store_failure",   // Breaks writes to the offers table, and needs empty queues.
     "telemetry",
     "hash_migration", // Lets the migration of hashes end.
     "slow_store",     // Slows the store down, and makes it refuse writes.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::push::{OutcomeCounts, ScanCounts};
-use domain::queue::{AudienceMessage, Batch, ChannelMessage};
+use domain::queue::{AudienceMessage, Batch, ChannelMessage, Notifications};
 use domain::{Channel, Offer, OfferId, PushId, Sources, TraceId};
 use jiff::Timestamp;
 use runtime::EventBus;
@@ -129,7 +129,7 @@ impl World {
     /// Does what `audience` does: scans each queued slice, finds batches for these channels, and queues them.
     pub(super) async fn scan_queued(&self, found: &[Channel]) {
         for message in self.queues.take("audience") {
-            let AudienceMessage::SliceV1(slice) = serde_json::from_value(message).unwrap();
+            let AudienceMessage::Slice(slice) = serde_json::from_value(message).unwrap();
             self.scan_slice(slice.push, slice.index, slice.generation, found).await;
         }
     }
@@ -157,18 +157,14 @@ impl World {
         for channel in Channel::ALL {
             let count = found.iter().filter(|found| **found == channel).count();
             for number in scan.batch_numbers(channel).take(count) {
-                let batch = ChannelMessage::BatchV1(Batch {
+                let batch = ChannelMessage::Batch(Batch {
                     push: scan.push,
-                    offer: offer(testing::clock::START, json!({})),
                     slice: scan.slice,
                     generation: scan.generation,
                     number,
                     channel,
-                    customers: vec!["c-1".parse().unwrap()],
-                    counts: OutcomeCounts::default(),
-                    retry_rejected: false,
+                    notifications: Notifications::new(vec!["c-1".parse().unwrap()], OutcomeCounts::default()).unwrap(),
                     deferrals: 0,
-                    origin: None,
                 });
                 self.queues.put(channel.as_str(), json!(batch));
                 numbers.push(number);
@@ -187,7 +183,7 @@ impl World {
     }
 
     pub(super) async fn deliver(&self, message: Value) -> ReportResult {
-        let ChannelMessage::BatchV1(batch) = serde_json::from_value(message).unwrap();
+        let ChannelMessage::Batch(batch) = serde_json::from_value(message).unwrap();
         let counts = OutcomeCounts { sent: 1, ..OutcomeCounts::default() };
         let Batch { push, slice, generation, number, .. } = batch;
         self.pushes().report(&Report { push, slice, generation, batch: number, counts }).await.unwrap()
@@ -197,7 +193,7 @@ impl World {
     pub(super) fn queued_slices(&self) -> Vec<(u32, u32, u32)> {
         let messages = self.queues.take("audience");
         let slices = messages.iter().map(|message| {
-            let AudienceMessage::SliceV1(slice) = serde_json::from_value(message.clone()).unwrap();
+            let AudienceMessage::Slice(slice) = serde_json::from_value(message.clone()).unwrap();
             (slice.push.number, slice.index, slice.generation)
         });
         let slices = slices.collect();

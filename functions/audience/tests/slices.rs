@@ -1,0 +1,162 @@
+//! Which messages are slices to scan, on the tables in process. None of these tests queues anything.
+
+#![expect(clippy::unwrap_used, reason = "clippy allows it in tests, but not in what they share")]
+
+use std::collections::BTreeMap;
+
+use audience::{App, SliceScanner};
+use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
+use domain::{Channel, Customer, OfferId, PushId, TraceId};
+use lambda_runtime::Context;
+use runtime::{Deadline, Queue};
+use serde_json::{Value, json};
+use store::pushes::{Plan, Push};
+use store::{Customers, Offers, PushedOffers, Pushes};
+use testing::{Clock, Dynamo, OFFER};
+
+/// A stack with two customers and a push of an offer that is for none of them.
+struct World {
+    dynamo: Dynamo,
+    clock: Clock,
+}
+
+impl World {
+    async fn with_push(slices: u32, fields: Value) -> Self {
+        let world = Self { dynamo: Dynamo::new(), clock: Clock::new() };
+        for id in ["c-1", "c-2"] {
+            let body = json!({"name": "Asha", "email": format!("{id}@example.com"), "channels": ["email"]});
+            world.customers().put(&Customer::parse(id, body).unwrap()).await.unwrap();
+        }
+        let mut body = json!({"code": "A", "description": "B", "eligibility": "false"});
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let trace = TraceId::generate(&world.clock.sources());
+        world.offers().create(&testing::offer(body), None, trace).await.unwrap();
+        let request = world.offers().push_request(push()).await.unwrap().unwrap();
+        world.pushes().create(&request, Plan::Now { slices }).await.unwrap();
+        world.dynamo.forget_calls();
+        world
+    }
+
+    fn customers(&self) -> Customers {
+        Customers::new(self.dynamo.client(), "Customers", self.clock.sources())
+    }
+
+    fn offers(&self) -> Offers {
+        Offers::new(self.dynamo.client(), "Offers", self.clock.sources())
+    }
+
+    fn pushes(&self) -> Pushes {
+        Pushes::new(self.dynamo.client(), "Pushes", self.clock.sources())
+    }
+
+    async fn push(&self) -> Push {
+        self.pushes().get(push()).await.unwrap().unwrap()
+    }
+
+    /// Has the function handle a message, and returns whether it is done with it.
+    async fn handle(&self, message: &Value) -> bool {
+        let queue = || Queue::new(unused(), "https://sqs.invalid/queue");
+        let app = App::new(SliceScanner {
+            sources: self.clock.sources(),
+            customers: self.customers(),
+            pushed_offers: PushedOffers::new(self.offers(), self.pushes(), self.clock.sources()),
+            pushes: self.pushes(),
+            slice_queue: queue(),
+            channel_queues: BTreeMap::from(Channel::ALL.map(|channel| (channel, queue()))),
+        });
+        let mut record = SqsMessage::default();
+        record.message_id = Some("message".to_owned());
+        record.body = Some(message.to_string());
+        let mut event = SqsEvent::default();
+        event.records.push(record);
+        let mut context = Context::default();
+        context.deadline = u64::MAX;
+        app.handle(event, Deadline::of(&context)).await.batch_item_failures.is_empty()
+    }
+
+    fn scans(&self) -> Vec<Value> {
+        self.dynamo.requests("Scan", "Customers")
+    }
+}
+
+/// A client that no test calls.
+fn unused() -> aws_sdk_sqs::Client {
+    let config = aws_sdk_sqs::Config::builder().behavior_version(aws_sdk_sqs::config::BehaviorVersion::v2026_01_12());
+    aws_sdk_sqs::Client::from_conf(config.region(aws_sdk_sqs::config::Region::from_static("eu-west-1")).build())
+}
+
+fn push() -> PushId {
+    PushId { offer: OFFER.parse::<OfferId>().unwrap(), number: 1 }
+}
+
+/// A slice's message with these fields besides its own, or instead of them.
+fn message(fields: Value) -> Value {
+    let mut message = json!({"type": "slice.v2", "push": {"offer": OFFER, "number": 1}, "slice": 0, "generation": 1});
+    message.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    message
+}
+
+/// What the release before had in its messages, with a text and a rule that nobody stored.
+fn forged() -> Value {
+    let offer = json!({
+        "id": OFFER, "code": "A", "subject": "Urgent", "description": "Urgent", "eligibility": "true",
+        "channels": ["email", "sms"], "createdAt": "2026-06-01T12:00:00Z", "createdBy": "bank",
+    });
+    json!({"type": "slice.v1", "offer": offer, "slices": 1, "retryRejected": true})
+}
+
+#[tokio::test(start_paused = true)]
+async fn slice_of_what_is_not_stored_is_not_scanned() {
+    let world = World::with_push(2, json!({})).await;
+    for fields in [
+        json!({"push": {"offer": "01980000-0000-7000-8000-00000000ffff", "number": 1}}),
+        json!({"push": {"offer": OFFER, "number": 2}}),
+        json!({"slice": 2}),
+        json!({"slice": u32::MAX}),
+    ] {
+        let mut old = message(forged());
+        old.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        for message in [message(fields.clone()), old] {
+            assert!(!world.handle(&message).await, "{message}");
+        }
+    }
+    assert_eq!((world.scans().len(), world.dynamo.items("Pushes").len()), (0, 1));
+}
+
+/// A forged number would have made the next restart overflow.
+#[tokio::test(start_paused = true)]
+async fn slice_that_was_never_scanned_is_not_scanned_in_a_later_generation() {
+    let world = World::with_push(1, json!({})).await;
+    assert!(world.handle(&message(json!({"generation": u32::MAX}))).await);
+    assert_eq!((world.scans().len(), world.dynamo.items("Pushes").len()), (0, 1));
+    assert!(world.handle(&message(json!({}))).await);
+    assert_eq!(world.push().await.slices_done.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_and_number_of_slices_are_the_stored_ones_whatever_the_message_says() {
+    let world = World::with_push(2, json!({})).await;
+    for slice in 0..2 {
+        let mut message = message(forged());
+        message["slice"] = slice.into();
+        assert!(world.handle(&message).await);
+    }
+    assert!(world.scans().iter().all(|scan| scan["TotalSegments"] == 2), "{:?}", world.scans());
+    let progress = world.pushes().progress(push()).await.unwrap().unwrap();
+    assert_eq!((progress.scan.customers_read, progress.scan.notifications), (2, 0));
+    assert!(!world.push().await.state.is_open());
+}
+
+#[tokio::test(start_paused = true)]
+async fn offer_that_has_expired_is_not_scanned_and_its_push_ends() {
+    let world = World::with_push(2, json!({"validUntil": "2026-06-01T12:00:10Z", "eligibility": "true"})).await;
+    tokio::time::advance(std::time::Duration::from_secs(10)).await;
+    for slice in 0..2 {
+        assert!(world.push().await.state.is_open());
+        assert!(world.handle(&message(json!({"slice": slice}))).await);
+    }
+    assert!(world.scans().is_empty());
+    assert!(!world.push().await.state.is_open());
+    // A message that comes again changes nothing.
+    assert!(world.handle(&message(json!({}))).await);
+}
