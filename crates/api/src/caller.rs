@@ -124,7 +124,10 @@ mod tests {
             // User names of Identity Center need not be addresses.
             (format!("{SSO}/asha.rao"), SSO),
             ("arn:aws:sts::1:assumed-role/offers/asha@bank.example".to_owned(), "arn:aws:sts::1:assumed-role/offers"),
-            ("arn:aws:sts::1:assumed-role/offers/a:b/asha@bank.example".to_owned(), "arn:aws:sts::1:assumed-role/offers"),
+            (
+                "arn:aws:sts::1:assumed-role/offers/a:b/asha@bank.example".to_owned(),
+                "arn:aws:sts::1:assumed-role/offers",
+            ),
             ("arn:aws-cn:sts::1:federated-user/asha@bank.example".to_owned(), "arn:aws-cn:sts::1:federated-user"),
         ] {
             let Caller(caller) = Caller::of_arn(&arn);

@@ -32,7 +32,7 @@ pub struct TestMessages {
 }
 
 /// The result of counting test messages before they are sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum TestReservation {
     /// They are counted and recorded, and may be sent.
     Reserved(TestRecord),
@@ -44,7 +44,7 @@ pub enum TestReservation {
 }
 
 /// The record of the test messages of a preview.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TestRecord(Item);
 
 impl Offers {
