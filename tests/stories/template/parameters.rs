@@ -52,6 +52,12 @@ const MAILBOXES: &[&str] = &[
 const RETURN_PATHS: &[&str] =
     &["bounces", "boun+ces@bank.example", "A <a@b.example>", ".a@b.example", "a@b", "aaaaaaaaaaaaaaaaaaaaaa@b.example"];
 
+const TEST_RECIPIENTS: &[&str] =
+    &["a@bank.example", "com", "351", "+", "+0351", "+35 1", "bank.example;+351", "*.bank.example", "10.0.0.1"];
+
+const SENDERS: &[&str] =
+    &["com", "A <a@bank.example>", "*@bank.example", "a.example, b.example", "Bank.example", "@bank.example"];
+
 const PUBLIC_URLS: &[&str] = &[
     "offers.bank.example",
     "ftp://bank.example",
@@ -129,32 +135,9 @@ fn refused() -> Vec<(&'static str, Vec<String>)> {
         ),
         ("BrandColour", list(&["", "blue", "1f4fa3", "#1f4fa", "#1f4fa3ff", "#1f4fag"])),
         ("PublicUrl", [&list(PUBLIC_URLS)[..], &[format!("https://offers.bank.example/{}", "u".repeat(900))]].concat()),
-        (
-            "AllowedTestRecipients",
-            list(&[
-                "a@bank.example",
-                "com",
-                "351",
-                "+",
-                "+0351",
-                "+35 1",
-                "bank.example;+351",
-                "*.bank.example",
-                "10.0.0.1",
-            ]),
-        ),
+        ("AllowedTestRecipients", list(TEST_RECIPIENTS)),
         ("TestMessagesPerDay", list(&["-1", "100001", "many", ""])),
-        (
-            "AllowedSenders",
-            list(&[
-                "com",
-                "A <a@bank.example>",
-                "*@bank.example",
-                "a.example, b.example",
-                "Bank.example",
-                "@bank.example",
-            ]),
-        ),
+        ("AllowedSenders", list(SENDERS)),
         ("EmailTransport", list(&["", "sns", "SMTP"])),
         ("FallbackEmailTransport", list(&["", "sns"])),
         ("SmtpUrl", list(SMTP_URLS)),
