@@ -311,3 +311,37 @@ async fn lists_are_paginated_without_gaps_or_duplicates() {
         assert_eq!(response.status, 400, "{query}: {}", response.text);
     }
 }
+
+#[tokio::test]
+async fn test_messages_of_previews_have_a_daily_number() {
+    let bank = Bank::open();
+    let before = bank.aws().environment_of("offer").await.get("TEST_MESSAGES_PER_DAY").cloned();
+    bank.aws().set_environment("offer", "TEST_MESSAGES_PER_DAY", Some("1")).await;
+    let tried = json!({
+        "code": bank.name, "description": "Hello", "testRecipients": [bank.address("a"), bank.address("b")],
+    });
+    let refused = bank.call("POST", "/offers/preview", &tried).await;
+    let without = bank.call("POST", "/offers/preview", &json!({"code": bank.name, "description": "Hello"})).await;
+    bank.aws().set_environment("offer", "TEST_MESSAGES_PER_DAY", before.as_deref()).await;
+    assert_eq!((refused.status, without.status), (429, 200), "{}", refused.text);
+    assert_eq!(refused.headers["content-type"], "application/problem+json");
+    let retry_after: u32 = refused.headers["retry-after"].parse().unwrap();
+    assert!((1..=86_400).contains(&retry_after), "{retry_after}");
+    assert!(refused.json()["detail"].as_str().unwrap().contains("TestMessagesPerDay"), "{}", refused.text);
+    assert!(bank.mail().await.is_empty());
+}
+
+#[tokio::test]
+async fn direct_message_from_a_foreign_sender_is_refused() {
+    let bank = Bank::open();
+    let message = json!({
+        "recipient": bank.address("asha"), "emailFromAddress": "CEO <ceo@other-bank.example>",
+        "emailReplyToAddress": "service@bank.example", "subject": "Hello", "content": "Hello",
+    });
+    let refused = bank.invoke("email", &message).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("emailFromAddress must be an allowed sender") && refused.contains("AllowedSenders"),
+        "{refused}"
+    );
+    assert!(bank.mail().await.is_empty());
+}

@@ -47,18 +47,20 @@ async fn preview_shows_audience_and_messages_and_sends_only_to_test_recipients()
     let said = "Offercast Bank: For c0501\nYou spent 5010\nReply STOP to opt out";
     assert_eq!(*sms, json!({"customer": bank.id("c0501"), "text": said, "segments": 1}));
 
-    // The test recipients got exactly the previewed messages, and no customer got any.
+    // The test recipients got the messages of an invented customer, and no customer got any.
     for test in seen["tests"].as_array().unwrap() {
         assert!(test["messageId"].as_str().is_some_and(|id| !id.is_empty()), "{test}");
     }
     assert_eq!(bank.mail_count().await, BTreeMap::from([("tester".to_owned(), 1)]));
     let mail = &bank.mail().await[0];
-    assert_eq!(mail.subject, "For c0500");
-    assert_eq!(mail.text.replace("\r\n", "\n"), email["text"].as_str().unwrap());
-    assert_eq!(mail.html.replace("\r\n", "\n").trim_end(), email["html"].as_str().unwrap().trim_end());
+    assert_eq!(mail.subject, "For Alex Example");
+    let text = mail.text.replace("\r\n", "\n");
+    assert_eq!(text, email["text"].as_str().unwrap().replace("5000", "Example spend"));
+    assert!(mail.html.contains("You spent Example spend") && !mail.html.contains("c0500"), "{}", mail.html);
     assert_eq!(mail.header("Content-Language"), "en");
     let texts = bank.texts(&["tester", "c0501", "c0504"]).await;
     assert_eq!(texts.keys().collect::<Vec<_>>(), ["tester"]);
+    let said = "Offercast Bank: For Alex Example\nYou spent Example spend\nReply STOP to opt out";
     assert_eq!(texts["tester"][0].message, said);
     let stored = bank.get("/offers?limit=100").await;
     let rule = bank.rule("customer.spend >= 5000");
@@ -147,7 +149,7 @@ async fn preview_works_without_an_audience_and_explains_message_errors() {
 
     bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
     let tried = json!({
-        "code": "LACK", "description": "For {{ customer.tier }}", "channels": ["email"],
+        "code": "LACK", "description": "For {{ customer.tier }}", "channels": ["email"], "testCustomer": bank.id("asha"),
         "testRecipients": [bank.address("tester"), bank.mobile("tester")],
     });
     let seen = preview(&bank, tried).await;
@@ -184,4 +186,53 @@ async fn suppressed_test_recipient_gets_nothing() {
     let seen = preview(&bank, json!({"code": "AGAIN", "description": "Hello", "testRecipients": [to]})).await;
     assert!(seen["tests"][0]["error"].as_str().unwrap().contains("suppressed (optedOut)"), "{seen}");
     assert_eq!(bank.mail_count().await, each_once(2));
+}
+
+#[tokio::test]
+async fn test_message_of_a_named_customer_has_their_values_and_is_on_record() {
+    let bank = Bank::open();
+    bank.put_customers(&[bank.customer("asha", &json!({"attributes": {"tier": "gold"}}))]).await;
+    let mut tried = json!({
+        "code": bank.name, "description": "For {{ customer.name }} ({{ customer.tier }})",
+        "testRecipients": [bank.address("tester"), bank.mobile("tester")], "testCustomer": bank.id("asha"),
+    });
+    let seen = preview(&bank, tried.clone()).await;
+    let text = bank.mail().await[0].text.clone();
+    assert!(text.starts_with("For asha (gold)"), "{text}");
+
+    let records = bank.tables().test_records(&bank.name).await;
+    let [record] = records.as_slice() else { panic!("one preview, and {} records", records.len()) };
+    assert!(record["by"].as_s().unwrap().contains(":user/"), "{record:?}");
+    let ids: Vec<_> =
+        seen["tests"].as_array().unwrap().iter().map(|test| test["messageId"].as_str().unwrap()).collect();
+    let recorded: Vec<_> = record["messageIds"].as_l().unwrap().iter().map(|id| id.as_s().unwrap().as_str()).collect();
+    assert_eq!(recorded, ids);
+    assert_eq!(record["recipients"].as_l().unwrap().len(), 2);
+    let shown = format!("{record:?}");
+    assert!(!shown.contains(&bank.address("tester")) && !shown.contains(&bank.mobile("tester")), "{shown}");
+
+    tried["testCustomer"] = bank.id("nobody").into();
+    let refused = bank.call("POST", "/offers/preview", &tried).await;
+    assert_eq!((refused.status, &refused.json()["errors"][0]["field"]), (400, &json!("testCustomer")));
+    assert_eq!(bank.mail().await.len(), 1);
+}
+
+#[tokio::test]
+async fn test_message_to_an_outsider_is_refused_and_nobody_gets_one() {
+    let bank = Bank::open();
+    let tried = json!({
+        "code": bank.name, "description": "Hello",
+        "testRecipients": [bank.address("tester"), "outsider@evil.example", "+19005550000", "+4915112345678"],
+    });
+    let response = bank.call("POST", "/offers/preview", &tried).await;
+    assert_eq!(response.status, 400, "{}", response.text);
+    let problem = response.json();
+    let errors = problem["errors"].as_array().unwrap();
+    let fields: Vec<_> = errors.iter().map(|fault| fault["field"].as_str().unwrap()).collect();
+    assert_eq!(fields, ["testRecipients[1]", "testRecipients[2]", "testRecipients[3]"]);
+    for fault in [&errors[0], &errors[2]] {
+        assert!(fault["detail"].as_str().unwrap().contains("AllowedTestRecipients"), "{fault}");
+    }
+    assert!(bank.mail().await.is_empty());
+    assert!(bank.tables().test_records(&bank.name).await.is_empty());
 }

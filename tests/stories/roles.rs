@@ -58,6 +58,16 @@ pub(crate) mod enforced_roles {
             assert!(is_denied || response.status == 200, "{target}: {}", response.text);
             !is_denied
         }
+
+        /// Invokes a function, and returns its response or its error. `None` if AWS does not allow it.
+        async fn invoke(&self, function: &str, payload: &Value) -> Option<Value> {
+            let url = format!("{}/2015-03-31/functions/{function}/invocations", self.stack.endpoint_url);
+            let body = payload.to_string();
+            let call = Call { method: "POST", url: &url, headers: &[], body: body.as_bytes(), service: "lambda" };
+            let response = self.signer.send(&call).await.unwrap();
+            assert!([200, 403].contains(&response.status), "{function}: {}", response.text);
+            (response.status == 200).then(|| response.json())
+        }
     }
 
     #[tokio::test]
@@ -116,5 +126,41 @@ pub(crate) mod enforced_roles {
             .await;
             assert!(!intruder.may(refused, on).await, "{function} must not {refused}: {on}");
         }
+    }
+
+    #[tokio::test]
+    async fn stolen_role_of_offer_sends_nothing_to_outsiders() {
+        let bank = Bank::open();
+        let intruder = Intruder::into(&bank, "offer").await;
+        let email = |to: &str| {
+            json!({"recipient": to, "emailFromAddress": "offers@bank.example", "content": "Sign in at evil.example",
+                   "emailReplyToAddress": "offers@bank.example", "subject": "Urgent"})
+        };
+        let sms = |to: &str| json!({"recipient": to, "content": "Sign in at evil.example"});
+        let (outsider, number) = (email("outsider@evil.example"), sms("+4915112345678"));
+        let test_alias = |function: &str| format!("{}:test", bank.stack.functions[function]);
+        wait_for("the role to be assumed", async || {
+            anyhow::ensure!(intruder.invoke(&test_alias("email"), &outsider).await.is_some());
+            Ok(())
+        })
+        .await;
+        for (function, message, insider) in
+            [("email", &outsider, email(&bank.address("tester"))), ("sms", &number, sms(&bank.mobile("tester")))]
+        {
+            let name = &bank.stack.functions[function];
+            for invoked in [name.clone(), format!("{name}:$LATEST")] {
+                assert_eq!(intruder.invoke(&invoked, message).await, None, "{invoked}");
+            }
+            let refused = intruder.invoke(&test_alias(function), message).await.unwrap();
+            let error = refused["errorMessage"].as_str().unwrap_or_else(|| panic!("{refused}"));
+            assert!(error.contains("AllowedTestRecipients"), "{error}");
+            let batch = json!({"Records": [{"messageId": "1", "body": "{}", "eventSource": "aws:sqs"}]});
+            let refused = intruder.invoke(&test_alias(function), &batch).await.unwrap();
+            let error = refused["errorMessage"].as_str().unwrap_or_else(|| panic!("{refused}"));
+            assert!(error.contains("no batches"), "{error}");
+            let sent = intruder.invoke(&test_alias(function), &insider).await.unwrap();
+            assert!(sent["messageId"].is_string(), "{sent}");
+        }
+        assert_eq!(bank.mail().await.len(), 1);
     }
 }

@@ -32,8 +32,13 @@ use serde_yaml_ng::Value;
 
 /// Reads the template. A tagged value such as `!GetAtt X.Arn` is read as its plain value, `X.Arn`.
 fn template() -> Value {
+    untagged(&tagged_template())
+}
+
+/// Reads the template, with its tags.
+fn tagged_template() -> Value {
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml"));
-    untagged(&serde_yaml_ng::from_str(&fs::read_to_string(path).unwrap()).unwrap())
+    serde_yaml_ng::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
 /// The resources, by logical id.

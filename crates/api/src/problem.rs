@@ -11,7 +11,7 @@ use serde::Serialize;
 use store::StoreError;
 
 /// Seconds until a caller may retry when the store is unavailable.
-const RETRY_AFTER_SECONDS: u16 = 5;
+const RETRY_AFTER_SECONDS: u32 = 5;
 
 /// An error, as the caller gets it.
 #[derive(Debug)]
@@ -19,7 +19,8 @@ pub struct Problem {
     status: StatusCode,
     detail: String,
     faults: Vec<Fault>,
-    retry_after: Option<u16>,
+    /// In seconds.
+    retry_after: Option<u32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -42,6 +43,11 @@ impl Problem {
     /// `409`: a concurrent call conflicts with this one, which may succeed in a moment.
     pub fn busy(detail: impl Into<String>) -> Self {
         Self { retry_after: Some(1), ..Self::new(StatusCode::CONFLICT, detail) }
+    }
+
+    /// `429`: the caller has used up what a time allows, and may retry after so many seconds.
+    pub fn used_up(detail: impl Into<String>, retry_after: u32) -> Self {
+        Self { retry_after: Some(retry_after), ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
     }
 
     /// `503`: the store is unavailable or throttling. Retrying is safe.
@@ -114,6 +120,7 @@ mod tests {
     fn only_retryable_problems_have_retry_after() {
         let retry_after = |problem: Problem| problem.into_response().headers().contains_key(RETRY_AFTER);
         assert!(retry_after(Problem::busy("Busy.")));
+        assert!(retry_after(Problem::used_up("Tomorrow.", 86_400)));
         assert!(retry_after(Problem::unavailable("Unavailable.")));
         assert!(!retry_after(Problem::not_found("offer")));
     }

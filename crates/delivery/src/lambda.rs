@@ -2,11 +2,11 @@
 //! invocation that sends one message.
 
 use aws_lambda_events::sqs::SqsEvent;
-use domain::Channel;
 use domain::faults::Faults;
+use domain::{AllowedRecipients, Channel};
 use jiff::SignedDuration;
 use runtime::settings::{self, SettingError};
-use runtime::{Aws, Deadline};
+use runtime::{Aws, Deadline, Invocation, InvokedAs};
 use serde_json::{Value, json};
 use store::suppressions::Reason;
 use store::{PushedOffers, Pushes, StoreError};
@@ -26,6 +26,9 @@ pub enum DirectError {
     /// The payload is wrong.
     #[error("bad request: {0}")]
     Request(#[from] Faults),
+    /// The function was invoked by its alias for test messages, with something else.
+    #[error("the alias for test messages takes one direct message, and no batches; nothing was sent")]
+    NotATest,
     /// Sending is disabled by the template's parameter.
     #[error("sending is disabled (SendingEnabled=false); nothing was sent")]
     Disabled,
@@ -55,6 +58,8 @@ pub struct ChannelFunction<C, T> {
     pub worker: Worker<C, T>,
     /// While this is false, the queue is not read at all and direct invocations are refused.
     pub is_sending_enabled: bool,
+    /// The only recipients of messages that the function is to send as its alias for tests.
+    pub test_recipients: AllowedRecipients,
 }
 
 /// Opens the tables that settings name, and builds a deliverer on them.
@@ -91,19 +96,30 @@ where
 {
     /// Delivers the batches of an event with `Records`; calls `direct` with any other payload.
     ///
+    /// Whoever may use the alias for tests only, such as the function `offer`, can send nothing but tests: batches are
+    /// refused there, and `direct` checks the recipient ([`ChannelFunction::only_recipients`]).
+    ///
     /// # Errors
     /// If the event is malformed, or `direct` fails.
     pub async fn handle(
         &self,
         payload: Value,
-        deadline: Deadline,
+        Invocation { deadline, invoked_as }: Invocation,
         direct: impl AsyncFnOnce(Value) -> Result<Value, DirectError>,
     ) -> Result<Value, BoxError> {
         if payload.get("Records").is_some() {
+            if invoked_as == InvokedAs::TestAlias {
+                return Err(DirectError::NotATest.into());
+            }
             let event: SqsEvent = serde_json::from_value(payload)?;
             return Ok(serde_json::to_value(self.worker.deliver_all(event, deadline).await)?);
         }
         Ok(direct(payload).await?)
+    }
+
+    /// The only recipients that a direct message may have, if it may not have any.
+    pub fn only_recipients(&self, invoked_as: InvokedAs) -> Option<&AllowedRecipients> {
+        (invoked_as == InvokedAs::TestAlias).then_some(&self.test_recipients)
     }
 
     /// Checks that sending is enabled and the recipient's address is not suppressed, neither itself nor by the opt-out

@@ -28,6 +28,11 @@ impl EmailAddress {
         &self.0
     }
 
+    /// The domain, in its normal form.
+    pub fn domain(&self) -> &str {
+        self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
+    }
+
     /// An address from a table. Earlier releases stored any dot-atom with a dotted domain, unchanged (RFC 5322, 3.4.1), and
     /// what was stored then is read as it is.
     ///
@@ -95,6 +100,11 @@ fn check_local(local: &str) -> Result<(), InvalidEmailAddress> {
 /// Whether a character may be part of an atom (RFC 5322, 3.2.3).
 pub fn is_atom_byte(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b)
+}
+
+/// A domain in the form that it has in addresses.
+pub(crate) fn normal_domain(domain: &str) -> Result<String, InvalidEmailAddress> {
+    check_domain(domain).map(Cow::into_owned)
 }
 
 /// The domain's one form, if providers accept it.

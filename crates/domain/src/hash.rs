@@ -121,6 +121,12 @@ impl CustomerHash {
     }
 }
 
+/// The unkeyed hash of an address, as text: for records of addresses that are no secret, such as those of tests, by a function
+/// without the key.
+pub fn unkeyed_address(channel: Channel, address: &str) -> String {
+    HEXLOWER.encode(&unkeyed(channel, &address.to_ascii_lowercase()))
+}
+
 fn unkeyed(channel: Channel, of: &str) -> [u8; 32] {
     Sha256::digest(format!("{channel}#{of}")).into()
 }
@@ -190,6 +196,7 @@ mod tests {
         let asha = key("a").address(Channel::Email, "asha@example.com");
         let unkeyed = asha.unkeyed().unwrap();
         assert_eq!(unkeyed, HEXLOWER.encode(&Sha256::digest("email#asha@example.com")));
+        assert_eq!(unkeyed, unkeyed_address(Channel::Email, "Asha@example.com"));
         assert_eq!(key("a").stored_address(&unkeyed), Some(asha));
         assert_eq!(key("a").stored_address(&asha.to_string()), Some(asha));
         assert_eq!(key("a").rekey(&unkeyed), Some(asha.to_string()));

@@ -12,6 +12,7 @@
 //! | placeholders such as `{{ customer.name }}`, and their filters | [`text`] |
 //! | CommonMark in descriptions | [`markup`] |
 //! | where links may lead | [`link`] |
+//! | whom test messages may go to, and who may be the sender of a direct message | [`allowed`] |
 //! | the messages in queues | [`queue`] |
 //! | a push: its states, its counts, what it waits for | [`push`] |
 //! | the states and outcomes of a notification | [`notification`] |
@@ -25,6 +26,7 @@
 //! | the id that log lines of an offer share | [`trace`] |
 //! | how invalid input is reported to the caller | [`faults`], [`fields`] |
 
+pub mod allowed;
 pub mod audience;
 pub mod channel;
 pub mod characters;
@@ -53,6 +55,7 @@ pub mod transport;
 pub mod unsubscribe;
 pub mod wire;
 
+pub use allowed::{AllowedRecipients, AllowedSenders};
 pub use audience::{Audience, Selection};
 pub use channel::Channel;
 pub use customer::Customer;

@@ -39,11 +39,13 @@ impl FromStr for LinkDomains {
 
 impl LinkDomains {
     fn allow(&self, host: &str) -> bool {
-        let is_in = |domain: &String| {
-            host.strip_suffix(domain.as_str()).is_some_and(|sub| sub.is_empty() || sub.ends_with('.'))
-        };
-        self.0.is_empty() || self.0.iter().any(is_in)
+        self.0.is_empty() || self.0.iter().any(|domain| is_within(host, domain))
     }
+}
+
+/// Whether a host is a domain, or a subdomain of it. Both are in their normal form.
+pub(crate) fn is_within(host: &str, domain: &str) -> bool {
+    host.strip_suffix(domain).is_some_and(|sub| sub.is_empty() || sub.ends_with('.'))
 }
 
 /// A URL with placeholders, checked when the offer is posted.

@@ -13,6 +13,7 @@
 //! | how the messages of an SQS event are handled, and which are redelivered | [`records`] |
 //! | the system's clock and random numbers | [`sources`] |
 //! | the deadline of an invocation | [`deadline`] |
+//! | by which name of the function an invocation came | [`invocation`] |
 //! | the form of log lines and their fields | [`telemetry`] |
 //! | how metrics are emitted | [`metrics`] |
 
@@ -21,6 +22,7 @@ pub mod clients;
 mod connections;
 pub mod deadline;
 pub mod hash_keys;
+pub mod invocation;
 pub mod keys;
 pub mod metrics;
 pub mod queue;
@@ -35,5 +37,6 @@ pub use bus::EventBus;
 pub use clients::Aws;
 pub use deadline::Deadline;
 pub use hash_keys::HashKeys;
+pub use invocation::{Invocation, InvokedAs};
 pub use keys::Keys;
 pub use queue::Queue;

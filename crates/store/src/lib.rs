@@ -3,7 +3,7 @@
 //! # Layout
 //! | to change | open |
 //! |---|---|
-//! | Offers: offers, requests for pushes, idempotency keys | [`offers`] |
+//! | Offers: offers, requests for pushes, idempotency keys, test messages | [`offers`] |
 //! | Pushes: the progress of a push and of its slices | [`pushes`] |
 //! | Customers: customers and their addresses | [`customers`] |
 //! | Deliveries: the outcome of each notification | [`deliveries`] |

@@ -1,14 +1,16 @@
 //! One e-mail on direct invocation: no record and no retry; the response is the result.
 
 use delivery::compose::letterhead::{Content, Letterhead};
+use delivery::compose::mailbox::InvalidMailbox;
 use delivery::compose::mime::{UNSUBSCRIBE_URL_LIMIT, message_id};
 use delivery::{DirectError, Email, EmailDraft, Mailbox, Transport};
 use domain::characters::with_plain_breaks;
 use domain::faults::Faults;
 use domain::fields::{Fields, Lines};
 use domain::offer::{RENDERED_DESCRIPTION_LIMIT, RENDERED_SUBJECT_LIMIT, RENDERED_TERMS_LIMIT};
+use domain::{AllowedRecipients, AllowedSenders};
 use language::Language;
-use runtime::Deadline;
+use runtime::Invocation;
 use serde_json::Value;
 use url::Url;
 
@@ -43,13 +45,36 @@ const HTML_LIMIT: usize = 1_000_000;
 /// Maximum length of a text that is not laid out, in characters: description, terms and all that is around them.
 const TEXT_LIMIT: usize = RENDERED_DESCRIPTION_LIMIT + RENDERED_TERMS_LIMIT + 10_000;
 
+/// From whom and to whom a direct message may be.
+struct Rules<'a> {
+    senders: &'a AllowedSenders,
+    /// The only recipients. `None`: any.
+    recipients: Option<&'a AllowedRecipients>,
+}
+
+impl Rules<'_> {
+    fn recipient(&self, string: &str) -> Result<Mailbox, String> {
+        let recipient: Mailbox = string.parse().map_err(|error: InvalidMailbox| error.to_string())?;
+        match self.recipients.map(|only| only.check_email(recipient.email_address())) {
+            Some(Err(error)) => Err(error.to_string()),
+            Some(Ok(())) | None => Ok(recipient),
+        }
+    }
+
+    fn sender(&self, string: &str) -> Result<Mailbox, String> {
+        let sender: Mailbox = string.parse().map_err(|error: InvalidMailbox| error.to_string())?;
+        self.senders.check(sender.email_address()).map_err(|error| error.to_string())?;
+        Ok(sender)
+    }
+}
+
 impl Request {
-    fn parse(payload: Value) -> Result<Self, Faults> {
+    fn parse(payload: Value, rules: &Rules<'_>) -> Result<Self, Faults> {
         let mut fields = Fields::of(payload)?;
-        let mut mailbox = |field| fields.required(field, |f| f.parsed(field, str::parse::<Mailbox>));
-        let recipient = mailbox("recipient");
-        let from = mailbox("emailFromAddress");
-        let reply_to = mailbox("emailReplyToAddress");
+        let recipient = fields.required("recipient", |f| f.parsed("recipient", |string| rules.recipient(string)));
+        let from = fields.required("emailFromAddress", |f| f.parsed("emailFromAddress", |string| rules.sender(string)));
+        let reply_to =
+            fields.required("emailReplyToAddress", |f| f.parsed("emailReplyToAddress", str::parse::<Mailbox>));
         let subject = fields.required("subject", |f| f.text("subject", RENDERED_SUBJECT_LIMIT, Lines::One));
         let html = fields.parsed("html", parse_html);
         let limit = if html.is_some() { TEXT_LIMIT } else { RENDERED_DESCRIPTION_LIMIT };
@@ -115,18 +140,19 @@ fn parse_html(html: &str) -> Result<String, String> {
 ///
 /// # Errors
 /// Says why nothing was sent, or perhaps nothing.
-pub async fn send<T>(app: &App<T>, payload: Value, deadline: Deadline) -> Result<Value, DirectError>
+pub async fn send<T>(app: &App<T>, payload: Value, invocation: Invocation) -> Result<Value, DirectError>
 where
     T: Transport<Message = Email>,
 {
-    let request = Request::parse(payload)?;
+    let composer = &app.worker.deliverer.composer;
+    let rules = Rules { senders: composer.senders(), recipients: app.only_recipients(invocation.invoked_as) };
+    let request = Request::parse(payload, &rules)?;
     app.check_direct(request.recipient.address()).await?;
     let message_id = message_id(&app.worker.deliverer.sources.uuid().to_string(), &request.from);
-    let composer = &app.worker.deliverer.composer;
     let email = request.email(composer.letterhead(), composer.default_language(), message_id);
     let mut email = email.map_err(DirectError::Compose)?;
     email.return_path = composer.return_path();
-    app.send_direct(&email, deadline).await
+    app.send_direct(&email, invocation.deadline).await
 }
 
 #[cfg(test)]
@@ -144,8 +170,14 @@ mod tests {
         request
     }
 
+    /// As the function itself, in a stack with the parameters' defaults.
+    fn parse(request: Value) -> Result<Request, Faults> {
+        let senders = AllowedSenders::of_domain("bank.example");
+        Request::parse(request, &Rules { senders: &senders, recipients: None })
+    }
+
     fn faults(changed: (&str, &str)) -> String {
-        Request::parse(request(changed)).map(|_| ()).unwrap_err().to_string()
+        parse(request(changed)).map(|_| ()).unwrap_err().to_string()
     }
 
     /// The e-mail of a request as it is sent.
@@ -156,7 +188,7 @@ mod tests {
             logo_url: None,
             brand_colour: "#1d4fa8".parse().unwrap(),
         };
-        let request = Request::parse(request).unwrap();
+        let request = parse(request).unwrap();
         let email = request.email(&letterhead, &Language::english(), "<1@bank.example>".into()).unwrap();
         String::from_utf8(email.bytes().to_vec()).unwrap()
     }
@@ -184,12 +216,12 @@ mod tests {
             (" \n".to_owned(), Some("html must not be empty")),
             ("a\0".to_owned(), Some("html must not contain a control character")),
         ] {
-            let refused = Request::parse(request(("html", &html))).err().map(|faults| faults.to_string());
+            let refused = parse(request(("html", &html))).err().map(|faults| faults.to_string());
             assert_eq!(refused.as_deref().map(|faults| faults.trim_end_matches('.')), what);
         }
         let mut long = request(("content", &"\u{e9}".repeat(130_000)));
         long["html"] = json!("<p>");
-        assert!(Request::parse(long).is_ok());
+        assert!(parse(long).is_ok());
         assert!(faults(("language", "klingonisch")).starts_with("language must be a language tag"));
     }
 
@@ -202,7 +234,7 @@ mod tests {
 
     #[test]
     fn recipient_is_an_address_that_a_customer_may_have() {
-        assert!(Request::parse(request(("recipient", "asha@example.com"))).is_ok());
+        assert!(parse(request(("recipient", "asha@example.com"))).is_ok());
         for recipient in ["ü@b.example", "\"a b\"@c.example", "a@[127.0.0.1]", "a@localhost", "A <ü@b.example>"] {
             let faults = faults(("recipient", recipient));
             assert!(faults.starts_with("recipient "), "{recipient}: {faults}");
@@ -211,8 +243,8 @@ mod tests {
 
     #[test]
     fn texts_and_link_are_bounded_as_those_of_offers_are() {
-        assert!(Request::parse(request(("subject", &"é".repeat(400)))).is_ok());
-        assert!(Request::parse(request(("content", &"é".repeat(100_000)))).is_ok());
+        assert!(parse(request(("subject", &"é".repeat(400)))).is_ok());
+        assert!(parse(request(("content", &"é".repeat(100_000)))).is_ok());
         for (field, value) in [
             ("subject", "é".repeat(401)),
             ("content", "é".repeat(100_001)),
@@ -225,7 +257,7 @@ mod tests {
 
     #[test]
     fn bad_request_names_every_fault() {
-        let faults = Request::parse(json!({
+        let faults = parse(json!({
             "recipient": "asha@example.com\r\nBcc: spy@example.net", "emailFromAddress": "x", "subject": "", "contents": "y"
         }))
         .map(|_| ())
@@ -245,6 +277,34 @@ mod tests {
             let mailbox: Mailbox = written.parse().unwrap();
             assert_eq!(mailbox.address(), normal_form, "{written}");
             assert_eq!(mailbox.name().is_some(), written.contains('<'));
+        }
+    }
+
+    #[test]
+    fn sender_is_one_that_the_stack_allows() {
+        for sender in ["offers@bank.example", "News <a@NEWS.bank.example>"] {
+            assert!(parse(request(("emailFromAddress", sender))).is_ok(), "{sender}");
+        }
+        for sender in ["CEO <ceo@other-bank.example>", "a@notbank.example"] {
+            let faults = faults(("emailFromAddress", sender));
+            assert!(faults.starts_with("emailFromAddress must be an allowed sender"), "{faults}");
+            assert!(faults.contains("AllowedSenders") && faults.contains("bank.example"), "{faults}");
+        }
+    }
+
+    #[test]
+    fn test_message_goes_to_allowed_domains_only() {
+        let (senders, only) = (AllowedSenders::of_domain("bank.example"), AllowedRecipients::of_domain("bank.example"));
+        let rules = Rules { senders: &senders, recipients: Some(&only) };
+        let parse = |recipient: &str| Request::parse(request(("recipient", recipient)), &rules).map(|_| ());
+        assert_eq!(parse("Tester <tester@qa.bank.example>"), Ok(()));
+        for recipient in ["outsider@evil.example", "tester@bank.example <outsider@evil.example>"] {
+            let refusal = parse(recipient).unwrap_err().to_string();
+            assert!(
+                refusal.starts_with("recipient must be one") && refusal.contains("AllowedTestRecipients"),
+                "{refusal}"
+            );
+            assert!(!refusal.contains("outsider"), "{refusal}");
         }
     }
 }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use delivery::compose::letterhead::letterhead;
 use delivery::compose::links::{Links, PublicUrl, RingSource};
-use delivery::{EmailComposer, EmailTransport, RateLimited, Transport, Worker, lambda};
+use delivery::{EmailComposer, EmailTransport, Mailbox, RateLimited, Transport, Worker, lambda};
+use domain::{AllowedRecipients, AllowedSenders};
 use email::App;
 use futures::FutureExt;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::keys::RING_AGE;
 use runtime::settings::SettingError;
-use runtime::{Aws, Deadline, Keys, settings, telemetry};
+use runtime::{Aws, Invocation, Keys, settings, telemetry};
 use serde_json::Value;
 
 #[tokio::main]
@@ -20,7 +21,7 @@ async fn main() -> Result<(), Error> {
     let app = &settings::started(app(&aws))?;
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
         // Boxed: the nested type of the future exceeds the compiler's limit.
-        Box::pin(email::handle(app, event.payload, Deadline::of(&event.context))).await
+        Box::pin(email::handle(app, event.payload, Invocation::of(&event.context))).await
     }))
     .await
 }
@@ -34,10 +35,13 @@ fn app(aws: &Aws) -> Result<App<EmailTransport>, Error> {
         None => None,
     };
     let first = RateLimited { transport: first, rate: settings::parameter("EmailRatePerSecond")? };
+    let test_recipients = settings::optional_parameter("AllowedTestRecipients")?;
+    let test_recipients = test_recipients.unwrap_or_else(|| AllowedRecipients::of_domain(composer.sender_domain()));
     let deliverer = lambda::deliverer(aws, composer, first, fallback)?;
     Ok(App {
         worker: Worker { deliverer, queue: aws.queue("EMAIL_QUEUE_URL")? },
         is_sending_enabled: settings::parameter("SendingEnabled")?,
+        test_recipients,
     })
 }
 
@@ -48,13 +52,15 @@ fn composer(aws: &Aws) -> Result<EmailComposer, SettingError> {
         async move { keys.ring(RING_AGE).await }.boxed()
     });
     let links = Links::new(public_url()?, ring);
-    let composer = EmailComposer::new(
-        settings::parameter("FromAddress")?,
-        settings::parameter("ReplyToAddress")?,
-        letterhead()?,
-        links,
-    );
+    let from: Mailbox = settings::parameter("FromAddress")?;
+    let senders: Option<AllowedSenders> = settings::optional_parameter("AllowedSenders")?;
+    if let Some(senders) = &senders {
+        // The role allows these senders only, so nothing else could be sent.
+        senders.check(from.email_address()).map_err(|error| SettingError::parameter("FromAddress", error))?;
+    }
+    let composer = EmailComposer::new(from, settings::parameter("ReplyToAddress")?, letterhead()?, links);
     Ok(composer
+        .with_senders(senders)
         .with_default_language(settings::default_language()?)
         .with_stack(settings::required("STACK_NAME")?)
         .with_return_path(settings::optional_parameter("ReturnPath")?))

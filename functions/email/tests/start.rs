@@ -16,11 +16,17 @@ fn parameter_that_cannot_be_used_is_named_when_the_function_starts() {
             ("PublicUrl", "https://{api}.bank.example/v1"),
             ("PublicUrl", "http://127.0.0.1:4566/_aws/execute-api/{api}/v1"),
             ("FallbackEmailTransport", "smtp"),
+            ("AllowedSenders", "offers@bank.example,news.bank.example"),
+            ("AllowedTestRecipients", "bank.example,+351"),
         ],
         &[
             ("FromAddress", "nobody"),
             ("FromAddress", &long),
             ("ReplyToAddress", "nobody"),
+            // The role would refuse FromAddress.
+            ("AllowedSenders", "other.example"),
+            ("AllowedSenders", "*@bank.example"),
+            ("AllowedTestRecipients", "bank"),
             ("ReturnPath", "bounces..@bank.example"),
             ("ReturnPath", &domain),
             ("BrandName", "two\nlines"),

@@ -13,6 +13,7 @@
 //! | what a preview does, and within which time | `preview` |
 //! | how a preview counts and estimates the audience | `preview::audience` |
 //! | how a preview composes sample messages | `preview::sample` |
+//! | who may get test messages of a preview | `preview::test_request` |
 //! | how a preview sends test messages | `preview::test_send` |
 //! | how deliveries are listed | `deliveries` |
 

@@ -6,7 +6,7 @@ use delivery::compose::letterhead::letterhead;
 use delivery::compose::sms::sms_composer;
 use domain::offer::{Policy, SUBJECT_LIMIT};
 use domain::transport::OptionalTransport;
-use domain::{Text, TransportId};
+use domain::{AllowedRecipients, Text, TransportId};
 use offer::{App, Diagnosis, SampleComposer, TEST_TIMEOUT, TestSender, router};
 use runtime::settings::SettingError;
 use runtime::{Aws, settings, telemetry};
@@ -49,6 +49,8 @@ fn app(aws: &Aws) -> Result<App, SettingError> {
             sms_function: settings::required("SMS_FUNCTION")?,
             from: mailbox("FromAddress")?,
             reply_to: mailbox("ReplyToAddress")?,
+            allowed: allowed_test_recipients()?,
+            per_day: settings::parameter("TestMessagesPerDay")?,
         },
         policy: Policy {
             default_subject: default_subject()?,
@@ -62,6 +64,13 @@ fn app(aws: &Aws) -> Result<App, SettingError> {
 fn mailbox(parameter: &str) -> Result<String, SettingError> {
     let _: Mailbox = settings::parameter(parameter)?;
     settings::parameter(parameter)
+}
+
+/// By default, those of the sender's domain.
+fn allowed_test_recipients() -> Result<AllowedRecipients, SettingError> {
+    let from: Mailbox = settings::parameter("FromAddress")?;
+    let allowed = settings::optional_parameter("AllowedTestRecipients")?;
+    Ok(allowed.unwrap_or_else(|| AllowedRecipients::of_domain(from.domain())))
 }
 
 fn default_subject() -> Result<Text, SettingError> {

@@ -11,7 +11,7 @@ pub mod direct;
 
 use delivery::lambda::BoxError;
 use delivery::{ChannelFunction, SmsComposer, TextMessage, Transport};
-use runtime::Deadline;
+use runtime::Invocation;
 use serde_json::Value;
 
 /// The function, on any transport for text messages.
@@ -21,9 +21,9 @@ pub type App<T> = ChannelFunction<SmsComposer, T>;
 ///
 /// # Errors
 /// If the payload is malformed, or the text message of a direct invocation was not sent.
-pub async fn handle<T>(app: &App<T>, payload: Value, deadline: Deadline) -> Result<Value, BoxError>
+pub async fn handle<T>(app: &App<T>, payload: Value, invocation: Invocation) -> Result<Value, BoxError>
 where
     T: Transport<Message = TextMessage>,
 {
-    app.handle(payload, deadline, async |payload| direct::send(app, payload, deadline).await).await
+    app.handle(payload, invocation, async |payload| direct::send(app, payload, invocation).await).await
 }

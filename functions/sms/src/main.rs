@@ -3,7 +3,7 @@
 use delivery::compose::sms::sms_composer;
 use delivery::{RateLimited, SnsOptions, SnsTransport, Worker, lambda};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use runtime::{Aws, Deadline, settings, telemetry};
+use runtime::{Aws, Invocation, settings, telemetry};
 use serde_json::Value;
 use sms::App;
 
@@ -14,7 +14,7 @@ async fn main() -> Result<(), Error> {
     let app = &settings::started(app(&aws))?;
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
         // Boxed: the nested type of the future exceeds the compiler's limit.
-        Box::pin(sms::handle(app, event.payload, Deadline::of(&event.context))).await
+        Box::pin(sms::handle(app, event.payload, Invocation::of(&event.context))).await
     }))
     .await
 }
@@ -32,5 +32,7 @@ fn app(aws: &Aws) -> Result<App<SnsTransport>, Error> {
     Ok(App {
         worker: Worker { deliverer, queue: aws.queue("SMS_QUEUE_URL")? },
         is_sending_enabled: settings::parameter("SendingEnabled")?,
+        // By default no number.
+        test_recipients: settings::optional_parameter("AllowedTestRecipients")?.unwrap_or_default(),
     })
 }

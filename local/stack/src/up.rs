@@ -78,6 +78,8 @@ pub(crate) async fn prepare(dir: &StackDir, options: &Options) -> Result<Stack> 
         ("EmailTransport".to_owned(), "smtp".to_owned()),
         ("SmtpUrl".to_owned(), smtp_url.clone()),
         ("PublicUrl".to_owned(), format!("{endpoint}/_aws/execute-api/{{api}}/v1")),
+        // Those of the sample customers, and the numbers of the customers in the tests.
+        ("AllowedTestRecipients".to_owned(), "bank.example,example.com,+351,+8613".to_owned()),
         // Higher than one machine can reach.
         ("EmailRatePerSecond".to_owned(), "10000".to_owned()),
         ("FallbackEmailRatePerSecond".to_owned(), "10000".to_owned()),

@@ -21,9 +21,9 @@ impl Bank {
         format!("{who}@{}", self.domain())
     }
 
-    /// The domain of all its customers' addresses.
+    /// The domain of all its customers' addresses. Test messages may go to `bank.example`.
     pub fn domain(&self) -> String {
-        format!("{}.example", self.name)
+        format!("{}.bank.example", self.name)
     }
 
     /// The mobile number of one of its customers, which no other customer has: of China, which has the most.

@@ -66,6 +66,22 @@ impl<'a> Tables<'a> {
         }
     }
 
+    /// The records of test messages of previews of an offer with this code.
+    pub async fn test_records(self, code: &str) -> Vec<HashMap<String, AttributeValue>> {
+        let records = self
+            .dynamodb()
+            .scan()
+            .table_name(self.name("offers"))
+            .filter_expression("begins_with(pk, :tests) AND code = :code")
+            .expression_attribute_values(":tests", S("tests#".to_owned()))
+            .expression_attribute_values(":code", S(code.to_owned()))
+            .into_paginator()
+            .items()
+            .send()
+            .collect::<Result<_, _>>();
+        records.await.expect("DynamoDB responds")
+    }
+
     /// The number of items stored for an offer with this code, or for a request with this idempotency key, which no other
     /// key may contain.
     pub async fn count_offers(self, code_and_key: &str) -> i32 {

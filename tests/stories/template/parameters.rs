@@ -52,6 +52,12 @@ const MAILBOXES: &[&str] = &[
 const RETURN_PATHS: &[&str] =
     &["bounces", "boun+ces@bank.example", "A <a@b.example>", ".a@b.example", "a@b", "aaaaaaaaaaaaaaaaaaaaaa@b.example"];
 
+const TEST_RECIPIENTS: &[&str] =
+    &["a@bank.example", "com", "351", "+", "+0351", "+35 1", "bank.example;+351", "*.bank.example", "10.0.0.1"];
+
+const SENDERS: &[&str] =
+    &["com", "A <a@bank.example>", "*@bank.example", "a.example, b.example", "Bank.example", "@bank.example"];
+
 const PUBLIC_URLS: &[&str] = &[
     "offers.bank.example",
     "ftp://bank.example",
@@ -129,6 +135,9 @@ fn refused() -> Vec<(&'static str, Vec<String>)> {
         ),
         ("BrandColour", list(&["", "blue", "1f4fa3", "#1f4fa", "#1f4fa3ff", "#1f4fag"])),
         ("PublicUrl", [&list(PUBLIC_URLS)[..], &[format!("https://offers.bank.example/{}", "u".repeat(900))]].concat()),
+        ("AllowedTestRecipients", list(TEST_RECIPIENTS)),
+        ("TestMessagesPerDay", list(&["-1", "100001", "many", ""])),
+        ("AllowedSenders", list(SENDERS)),
         ("EmailTransport", list(&["", "sns", "SMTP"])),
         ("FallbackEmailTransport", list(&["", "sns"])),
         ("SmtpUrl", list(SMTP_URLS)),
@@ -184,6 +193,9 @@ const ACCEPTED: &[(&str, &str)] = &[
     ("PublicUrl", "https://{api}.execute-api.eu-west-1.amazonaws.com/v1"),
     ("PublicUrl", "http://127.0.0.1:4566/_aws/execute-api/{api}/v1"),
     ("PublicUrl", "http://localhost:4566"),
+    ("AllowedTestRecipients", "bank.example, qa.xn--bnk-qla.example,+351"),
+    ("TestMessagesPerDay", "0"),
+    ("AllowedSenders", "Offers+1@bank.example,news.bank.example"),
     ("SmtpUrl", "smtps://user:p%40ss@mail.bank.example:465"),
     ("SmtpUrl", "smtps://user:%25%2F%c3%A9@mail.bank.example:65535"),
     ("SmtpUrl", "smtp+starttls://mail.bank.example:1"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::unsubscribe::{KeyRing, Subscription};
-use domain::{AddressHash, Channel, Customer, Offer, ReturnPath};
+use domain::{AddressHash, AllowedSenders, Channel, Customer, Offer, ReturnPath};
 use language::Language;
 use lettre::Address;
 
@@ -23,13 +23,15 @@ pub struct EmailComposer {
     return_path: Option<ReturnPath>,
     default_language: Language,
     stack: String,
+    senders: AllowedSenders,
 }
 
 impl EmailComposer {
     /// Both mailboxes are the bank's.
     pub fn new(from: Mailbox, reply_to: Mailbox, letterhead: Letterhead, links: Links) -> Self {
         let (default_language, stack) = (Language::english(), "offercast".to_owned());
-        Self { from, reply_to, letterhead, links, return_path: None, default_language, stack }
+        let senders = AllowedSenders::of_domain(from.domain());
+        Self { from, reply_to, letterhead, links, return_path: None, default_language, stack, senders }
     }
 
     /// For offers that do not say their language, and customers whose language an offer lacks. Otherwise English.
@@ -49,6 +51,18 @@ impl EmailComposer {
     #[must_use]
     pub fn with_return_path(self, return_path: Option<ReturnPath>) -> Self {
         Self { return_path, ..self }
+    }
+
+    /// With these senders of direct messages. `None`: the domain of the bank's own.
+    #[must_use]
+    pub fn with_senders(self, senders: Option<AllowedSenders>) -> Self {
+        let senders = senders.unwrap_or_else(|| AllowedSenders::of_domain(self.sender_domain()));
+        Self { senders, ..self }
+    }
+
+    /// The senders that a direct message may have.
+    pub fn senders(&self) -> &AllowedSenders {
+        &self.senders
     }
 
     /// The envelope sender of an e-mail that belongs to no delivery: reports to it say nothing of whom they are about.

@@ -49,9 +49,14 @@ impl Mailbox {
         self.address.as_str()
     }
 
+    /// The address. Personal data: not for logs.
+    pub fn email_address(&self) -> &EmailAddress {
+        &self.address
+    }
+
     /// The domain of the address.
     pub fn domain(&self) -> &str {
-        self.address().rsplit_once('@').map_or("", |(_, domain)| domain)
+        self.address.domain()
     }
 }
 

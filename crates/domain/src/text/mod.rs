@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::characters::{self, Forbidden, Lines, is_blank, with_plain_breaks};
 
-pub use placeholder::{InvalidText, TextFault};
+pub use placeholder::{InvalidText, Reads, TextFault};
 pub(crate) use placeholder::{Part, parts};
 pub use values::Values;
 
@@ -61,6 +61,16 @@ impl Text {
             Part::Plain(_) => None,
         };
         parts(&self.0).unwrap_or_default().into_iter().filter_map(with_default).collect()
+    }
+
+    /// The attributes that it names, and as what it reads each, one for each placeholder. None if this release does not accept
+    /// the text.
+    pub fn fields(&self) -> Vec<(&str, Reads)> {
+        let field = |part| match part {
+            Part::Value(placeholder) => Some((placeholder.field, Reads::of(placeholder.format))),
+            Part::Plain(_) => None,
+        };
+        parts(&self.0).unwrap_or_default().into_iter().filter_map(field).collect()
     }
 
     /// What it says itself, without its placeholders. All of it if this release does not accept the text.

@@ -29,6 +29,25 @@ pub(crate) enum Format {
     Date(DateLength),
 }
 
+/// As what a placeholder reads an attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// As it is: a text, a number, or true or false.
+    Text,
+    Number,
+    Date,
+}
+
+impl Reads {
+    pub(crate) fn of(format: Option<Format>) -> Self {
+        match format {
+            None => Self::Text,
+            Some(Format::Number | Format::Money(_)) => Self::Number,
+            Some(Format::Date(_)) => Self::Date,
+        }
+    }
+}
+
 /// What is wrong with a text, and where. To follow the field's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("has {fault} at character {place}{}", fault.remedy())]

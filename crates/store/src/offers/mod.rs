@@ -1,4 +1,5 @@
-//! The Offers table, append-only: offers, requests for pushes, and idempotency keys.
+//! The Offers table: offers, requests for pushes, idempotency keys, and the test messages of previews. Append-only, but for
+//! the latter.
 //!
 //! Its stream is the transactional outbox: pushes start because their requests are stored here.
 //!
@@ -8,9 +9,11 @@
 //! | how an offer is stored and listed | this file |
 //! | how an offer is created once, however often a caller repeats the request | `create` |
 //! | requests for pushes | `push_requests` |
+//! | how many test messages previews may send, and their record | `test_messages` |
 
 mod create;
 mod push_requests;
+mod test_messages;
 
 use aws_sdk_dynamodb::Client;
 use domain::channel::Channels;
@@ -27,6 +30,7 @@ use crate::table::Table;
 
 pub use create::{CreateResult, IDEMPOTENCY_HOURS, Idempotency};
 pub use push_requests::{PushRequest, push_of_key};
+pub use test_messages::{TEST_RECORD_DAYS, TestMessages, TestRecord, TestReservation};
 
 /// The index of offers and of requests for pushes, each in the order of their time.
 const BY_TIME: &str = "byTime";

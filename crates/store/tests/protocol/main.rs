@@ -27,6 +27,7 @@ mod return_path;
 mod scan;
 mod suppressions;
 mod table;
+mod test_messages;
 mod unkeyed_deliveries;
 mod values;
 mod world;

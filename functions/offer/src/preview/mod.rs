@@ -1,5 +1,5 @@
 //! Previews an offer before it is posted: how many customers it would reach, and what its messages would look like.
-//! Nothing is stored, and only the named test recipients receive a message.
+//! No offer is stored, and only the named test recipients receive a message, of an invented customer unless one is named.
 //!
 //! # Layout
 //! | to change | open |
@@ -13,10 +13,13 @@
 //! | whose messages are shown | [`sample_customers`], then [`samples`] |
 //! | how the sample messages are composed | [`sample`] |
 //! | what the author of the offer should know | [`findings`] |
-//! | how test messages are sent | [`test_send`] |
+//! | who may get test messages, and of which customer | [`test_request`] |
+//! | the values of the invented customer | [`example_customer`] |
+//! | how test messages are counted, recorded and sent | [`test_send`] |
 //! | the JSON | [`view`] |
 
 mod audience;
+mod example_customer;
 mod findings;
 mod languages;
 mod ranking;
@@ -24,6 +27,7 @@ pub(crate) mod sample;
 mod sample_customers;
 mod samples;
 mod tally;
+mod test_request;
 pub(crate) mod test_send;
 mod texts;
 mod view;
@@ -37,13 +41,13 @@ use axum::Json;
 use axum::extract::State;
 use domain::offer::Posted;
 use domain::{Audience, Faults, Offer, OfferId};
-use futures::future::join_all;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use findings::Draft;
 use tally::Survey;
-use test_send::{TEST_TIMEOUT, test_recipients};
+use test_request::TestRequest;
+use test_send::{RECORD_TIMEOUT, TEST_TIMEOUT, Tests};
 use view::{AudienceView, PreviewView, SmsView, fitting, size};
 
 use crate::app::App;
@@ -57,8 +61,10 @@ const TIME_LIMIT: Duration = Duration::from_secs(26);
 const _: () = assert!(TIME_LIMIT.as_millis() + MARGIN.as_millis() <= RESPONSE_LIMIT.as_millis());
 /// Time for counting if there are test messages. A preview that takes longer than its caller waits is repeated, and would
 /// send them twice.
-const COUNTING_LIMIT: Duration = Duration::from_secs(18);
-const _: () = assert!(COUNTING_LIMIT.as_millis() + TEST_TIMEOUT.as_millis() <= TIME_LIMIT.as_millis());
+const COUNTING_LIMIT: Duration = Duration::from_secs(17);
+const _: () = assert!(
+    COUNTING_LIMIT.as_millis() + TEST_TIMEOUT.as_millis() + RECORD_TIMEOUT.as_millis() <= TIME_LIMIT.as_millis()
+);
 /// The part of the time for counting in which messages are also composed, to see whether they can be: one in so many.
 const COMPOSING_SHARE: u32 = 2;
 /// Maximum size of a response without the results of tests, in octets. Lambda passes 6 MB, API Gateway 10 MB.
@@ -71,18 +77,20 @@ pub(crate) async fn preview(
     Body(mut body): Body,
 ) -> Result<Json<Value>, Problem> {
     let started = Instant::now();
-    let recipients = body.as_object_mut().and_then(|body| body.remove("testRecipients"));
+    let tests = TestRequest::take(&mut body, &app.test_sender.allowed);
     let posted =
         Posted { id: OfferId::generate(&app.sources), at: app.sources.now(), by: &caller, policy: &app.policy };
-    let (offer, recipients) = match (Offer::parse(body, &posted), test_recipients(recipients)) {
-        (Ok(offer), Ok(recipients)) => (offer, recipients),
-        (offer, recipients) => return Err(all_faults(offer.err(), recipients.err()).into()),
+    let (offer, tests) = match (Offer::parse(body, &posted), tests) {
+        (Ok(offer), Ok(tests)) => (offer, tests),
+        (offer, tests) => return Err(all_faults(offer.err(), tests.err()).into()),
     };
 
     // `Offer::parse` has accepted the rule, so only a parser that does not start fails here.
     let audience = Audience::of(&offer).map_err(|error| Faults::one("eligibility", error.to_string()))?;
 
-    let limit = if recipients.is_empty() { TIME_LIMIT } else { COUNTING_LIMIT };
+    // First, so that the time it takes is not that of the test messages, and its errors are known at once.
+    let tests = Tests::reserve(&app, tests, &offer).await?;
+    let limit = if tests.is_none() { TIME_LIMIT } else { COUNTING_LIMIT };
     let survey = Survey::new(&offer, audience, &app.sample_composer, started + limit / COMPOSING_SHARE);
     let count = audience::count(&app.customers, &survey, started + limit).await?;
     let samples = samples::samples(&offer, &app.sample_composer, &count.tally.sample_customers);
@@ -100,16 +108,17 @@ pub(crate) async fn preview(
     };
     (view.samples, view.samples_omitted) = fitting(&samples, SIZE_LIMIT.saturating_sub(size(&view)));
     // Last, because a caller retries after an error, and a retry would send the test messages again. From here on, nothing
-    // fails, and nothing takes longer than `TEST_TIMEOUT`.
-    view.tests = join_all(
-        recipients.iter().map(|recipient| app.test_sender.send(recipient, messages.get(&recipient.channel()).copied())),
-    )
-    .await;
+    // fails, and nothing takes longer than `TEST_TIMEOUT` and `RECORD_TIMEOUT`.
+    if let Some(tests) = &tests {
+        view.tests = tests.send(&app, &offer).await;
+    }
     tracing::info!(
         offer.code = offer.code,
+        by = caller,
         customers = count.tally.scan.customers_eligible,
         read = count.tally.scan.customers_read,
         tests = view.tests.len(),
+        testsSent = view.tests.iter().filter(|test| test.message_id().is_some()).count(),
         "offer previewed"
     );
     Ok(Json(json!(view)))

@@ -11,7 +11,7 @@ pub(super) struct CaseSample {
     pub(super) channel: Channel,
     pub(super) case: Case,
     pub(super) sample: Sample,
-    /// Whether it is the one that test recipients get: to the customer with the smallest id of all that the channel reaches,
+    /// Whether it is the first of its channel: to the customer with the smallest id of all that the channel reaches,
     /// or in the offer's own language if there are none.
     pub(super) is_main: bool,
 }

@@ -1,104 +1,123 @@
 //! Test messages, sent by invoking the functions `email` and `sms` directly.
 
-use std::collections::HashSet;
-use std::str::FromStr;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use api::Problem;
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::config::http::HttpResponse;
 use aws_sdk_lambda::error::{DisplayErrorContext, SdkError};
 use aws_sdk_lambda::primitives::Blob;
 use delivery::compose::sms::SmsText;
-use domain::fields::Fields;
-use domain::{Channel, EmailAddress, Faults, Mobile};
+use domain::hash::unkeyed_address;
+use domain::{AllowedRecipients, Channel, Customer, Faults, Offer};
+use futures::future::join_all;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
+use store::offers::{TestMessages, TestRecord, TestReservation};
+use tokio::time::timeout;
 
+use super::example_customer::example_customer;
 use super::sample::{Message, PLACEHOLDER_LINK, Sample};
+use super::test_request::{TestRecipient, TestRequest};
 use super::view::{TestResult, TestView};
+use crate::app::App;
 
 /// Timeout of the invocation that sends a test message.
 pub const TEST_TIMEOUT: Duration = Duration::from_secs(8);
-/// Maximum number of test recipients in a preview.
-const MAX_TEST_RECIPIENTS: usize = 10;
+/// Timeout of recording what became of the test messages. They are on record already.
+pub(super) const RECORD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Sends test messages, by invoking the functions of the channels.
 pub struct TestSender {
     /// Must make one attempt for each call, so that no test message is sent twice, and time out after [`TEST_TIMEOUT`].
     pub lambda: Client,
+    /// Each function by its alias for tests.
     pub email_function: String,
     pub sms_function: String,
     pub from: String,
     pub reply_to: String,
+    /// Whom test messages may go to. The functions check it as well.
+    pub allowed: AllowedRecipients,
+    /// How many test messages a day (UTC) allows, of all callers.
+    pub per_day: u32,
 }
 
-/// The recipient of a test message.
-pub(super) enum TestRecipient {
-    Email(EmailAddress),
-    Sms(Mobile),
+/// The test messages of one preview, counted and recorded, but not sent yet.
+pub(super) struct Tests {
+    recipients: Vec<TestRecipient>,
+    /// Whose message they get.
+    customer: Customer,
+    record: TestRecord,
 }
 
-impl FromStr for TestRecipient {
-    type Err = String;
-
-    fn from_str(string: &str) -> Result<Self, String> {
-        if string.starts_with('+') {
-            string.parse().map(Self::Sms).map_err(|error: domain::mobile::InvalidMobile| error.to_string())
-        } else {
-            string
-                .parse()
-                .map(Self::Email)
-                .map_err(|error: domain::email_address::InvalidEmailAddress| error.to_string())
+impl Tests {
+    /// Counts and records the test messages of a preview, before anything is sent. `None` if there are none.
+    ///
+    /// # Errors
+    /// If there is no such customer, the day's number is used up, or the store is unavailable.
+    pub(super) async fn reserve(
+        app: &App,
+        TestRequest { recipients, customer }: TestRequest,
+        offer: &Offer,
+    ) -> Result<Option<Self>, Problem> {
+        if recipients.is_empty() {
+            return Ok(None);
+        }
+        let customer = match customer {
+            Some(id) => app.customers.get(&id).await?.ok_or_else(no_such_customer)?,
+            None => example_customer(offer, &app.sample_composer.default_language),
+        };
+        let hash =
+            |recipient: &TestRecipient| (recipient.channel(), unkeyed_address(recipient.channel(), recipient.as_str()));
+        let messages = TestMessages {
+            sent_at: app.sources.now(),
+            by: offer.created_by.clone(),
+            code: offer.code.clone(),
+            recipients: recipients.iter().map(hash).collect(),
+        };
+        let per_day = app.test_sender.per_day;
+        match app.offers.reserve_tests(&messages, per_day).await? {
+            TestReservation::Reserved(record) => Ok(Some(Self { recipients, customer, record })),
+            TestReservation::Exhausted { until } => Err(used_up(per_day, until.duration_since(messages.sent_at))),
         }
     }
-}
 
-impl TestRecipient {
-    pub(super) fn channel(&self) -> Channel {
-        match self {
-            Self::Email(_) => Channel::Email,
-            Self::Sms(_) => Channel::Sms,
-        }
-    }
-
-    /// The same for every way to write one address. (Providers that distinguish case in the name are rare, and a test
-    /// message to one of the two forms is enough.)
-    fn mailbox(&self) -> String {
-        self.as_str().to_lowercase()
-    }
-
-    fn as_str(&self) -> &str {
-        match self {
-            Self::Email(address) => address.as_str(),
-            Self::Sms(mobile) => mobile.as_str(),
-        }
+    /// Sends each of them once, and records the messages' ids. Takes no longer than [`TEST_TIMEOUT`] and `RECORD_TIMEOUT`.
+    pub(super) async fn send(&self, app: &App, offer: &Offer) -> Vec<TestView> {
+        let compose = |channel: &Channel| (*channel, app.sample_composer.compose(*channel, offer, &self.customer));
+        let samples: BTreeMap<_, _> = offer.channels.iter().map(compose).collect();
+        let send = |recipient: &TestRecipient| samples.get(&recipient.channel());
+        let sent = self.recipients.iter().map(|recipient| app.test_sender.send(recipient, send(recipient)));
+        let views = join_all(sent).await;
+        let ids: Vec<_> = views.iter().map(TestView::message_id).collect();
+        let recorded = timeout(RECORD_TIMEOUT, app.offers.record_test_results(&self.record, &ids)).await;
+        let error = match recorded {
+            Ok(Ok(())) => return views,
+            Ok(Err(error)) => error.to_string(),
+            Err(elapsed) => elapsed.to_string(),
+        };
+        tracing::warn!(error, "ids of test messages not recorded; that the messages were sent is on record");
+        views
     }
 }
 
-pub(super) fn test_recipients(value: Option<Value>) -> Result<Vec<TestRecipient>, Faults> {
-    let mut fields = Fields::of(json!({"testRecipients": value}))?;
-    let recipients = fields.list("testRecipients", str::parse::<TestRecipient>).unwrap_or_default();
-    if recipients.len() > MAX_TEST_RECIPIENTS {
-        fields.fault(
-            "testRecipients",
-            format!("must have at most {MAX_TEST_RECIPIENTS} recipients, not {}", recipients.len()),
-        );
-    }
-    for index in repeated(&recipients) {
-        fields.fault(&format!("testRecipients[{index}]"), "is in this list more than once");
-    }
-    fields.finish(&["testRecipients"])?;
-    Ok(recipients)
+fn no_such_customer() -> Faults {
+    Faults::one("testCustomer", "must be the id of a customer; leave it out to test with an invented one")
 }
 
-/// The places of recipients that are in the list before.
-fn repeated(recipients: &[TestRecipient]) -> Vec<usize> {
-    let mut seen = HashSet::new();
-    (0..recipients.len()).filter(|index| !seen.insert(recipients[*index].mailbox())).collect()
+fn used_up(per_day: u32, wait: SignedDuration) -> Problem {
+    let detail = format!(
+        "These test messages would be more than the {per_day} that the parameter TestMessagesPerDay of the stack allows on \
+         one day (UTC), of all callers together. None was sent. Try again tomorrow, with fewer recipients, or without any."
+    );
+    // A whole second more, so that a caller who waits exactly so long is not early.
+    Problem::used_up(detail, u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX))
 }
 
 impl TestSender {
     /// Sends the sample's message to a test recipient.
-    pub(super) async fn send(&self, recipient: &TestRecipient, sample: Option<&Sample>) -> TestView {
+    async fn send(&self, recipient: &TestRecipient, sample: Option<&Sample>) -> TestView {
         let language = sample.map(|sample| &sample.language);
         let result = match sample.map(|sample| &sample.message) {
             None => Err("the offer is not sent on this channel".to_owned()),
@@ -182,40 +201,5 @@ mod tests {
         ] {
             assert_eq!(failed_call(&error).contains("may still arrive"), may_arrive, "{error:?}");
         }
-    }
-
-    #[test]
-    fn test_recipient_is_an_email_address_or_a_mobile_number() {
-        assert_eq!(
-            test_recipients(Some(json!(["a@b.example", "+351912345678"]))).map(|recipients| recipients.len()).ok(),
-            Some(2)
-        );
-        assert!(test_recipients(None).is_ok_and(|recipients| recipients.is_empty()));
-        for (invalid, field) in [
-            (json!("a@b.example"), "testRecipients"),
-            (json!(["a@b.example", "no-address"]), "testRecipients[1]"),
-            (json!((0..11).map(|i| format!("a{i}@b.example")).collect::<Vec<_>>()), "testRecipients"),
-        ] {
-            assert_eq!(faulty(&invalid), [field]);
-        }
-    }
-
-    fn faulty(recipients: &Value) -> Vec<String> {
-        let faults = test_recipients(Some(recipients.clone())).map(|_| ()).unwrap_err().into_vec();
-        faults.into_iter().map(|fault| fault.field).collect()
-    }
-
-    #[test]
-    fn test_recipient_that_is_repeated_is_refused_by_its_place() {
-        for (recipients, fields) in [
-            (json!(["a@b.example", "a@b.example"]), vec!["testRecipients[1]"]),
-            (json!(["Asha@B.example", "c@b.example", "asha@b.EXAMPLE"]), vec!["testRecipients[2]"]),
-            (json!(["+351912345678", "a@b.example", "+351912345678"]), vec!["testRecipients[2]"]),
-            (json!(["a@b.example", "A@b.example", "a@B.example"]), vec!["testRecipients[1]", "testRecipients[2]"]),
-        ] {
-            assert_eq!(faulty(&recipients), fields, "{recipients}");
-        }
-        let different = json!(["a@b.example", "a+1@b.example", "a@c.example", "+351912345678", "+351912345679"]);
-        assert_eq!(test_recipients(Some(different)).unwrap_or_default().len(), 5);
     }
 }

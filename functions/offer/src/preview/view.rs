@@ -274,6 +274,16 @@ pub(super) struct TestView {
     pub(super) result: TestResult,
 }
 
+impl TestView {
+    /// The message's id, if it was sent.
+    pub(super) fn message_id(&self) -> Option<String> {
+        match &self.result {
+            TestResult::Sent { message_id } => Some(message_id.as_str().unwrap_or_default().to_owned()),
+            TestResult::NotSent { .. } => None,
+        }
+    }
+}
+
 #[derive(Serialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
 pub(super) enum TestResult {

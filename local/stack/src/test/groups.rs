@@ -22,8 +22,8 @@ use crate::progress;
 /// part, or share a lock with it. A comment says what a group breaks, or why it has its place. A group without a
 /// comment breaks nothing and may have any place.
 const ORDER: [&str; 31] = [
-    "consent", // Changes the keys that sign links.
-    "contract",
+    "consent",       // Changes the keys that sign links.
+    "contract",      // Lets no test messages of previews be sent.
     "event_bus",     // Breaks the event bus and writes to the offers table.
     "event_sources", // Makes the push function fail.
     "sample_events", // Posts an offer for all customers: no other story may count mail until it is sent.
