@@ -61,7 +61,10 @@ fn stored_data_is_encrypted_with_the_configured_key() {
 #[test]
 fn every_role_may_use_the_key_by_itself_through_aws_services_only() {
     let resources = resources();
-    assert!(!resources.values().any(|resource| resource["Type"] == "AWS::IAM::Policy"), "roles say all of it themselves");
+    assert!(
+        !resources.values().any(|resource| resource["Type"] == "AWS::IAM::Policy"),
+        "roles say all of it themselves"
+    );
     for (name, function) in of_type(&resources, "AWS::Serverless::Function") {
         let own = statements_of(&resources, function);
         let use_key: Vec<_> = own.iter().filter(|statement| statement["Resource"] == "KmsKeyArn").collect();
@@ -75,7 +78,8 @@ fn every_role_may_use_the_key_by_itself_through_aws_services_only() {
         }
         let all = role["Properties"]["Policies"].as_sequence().unwrap();
         let conditional = all.iter().flat_map(|policy| each(&policy["PolicyDocument"]["Statement"]));
-        let conditions: Vec<_> = conditional.filter(|statement| statement[1]["Sid"] == "UseKmsKey").map(|s| &s[0]).collect();
+        let conditions: Vec<_> =
+            conditional.filter(|statement| statement[1]["Sid"] == "UseKmsKey").map(|s| &s[0]).collect();
         assert_eq!(conditions, ["HasKey"], "{name}");
         assert!(!statements(role).is_empty());
     }

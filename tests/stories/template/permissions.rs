@@ -28,7 +28,8 @@ fn each_function_has_its_own_role_with_named_resources() {
     let functions = of_type(&resources, "AWS::Serverless::Function");
     let roles: BTreeSet<_> = functions.iter().map(|(_, function)| named(&function["Role"])).collect();
     assert_eq!(roles.len(), functions.len(), "two functions share a role: {roles:?}");
-    let of_functions = of_type(&resources, "AWS::IAM::Role").into_iter().filter(|(name, _)| *name != "ApiLogRole").count();
+    let of_functions =
+        of_type(&resources, "AWS::IAM::Role").into_iter().filter(|(name, _)| *name != "ApiLogRole").count();
     assert_eq!(roles.len(), of_functions, "a role belongs to no function: {roles:?}");
     for (name, function) in functions {
         // With `Policies`, SAM generates a role with managed policies, which cover all resources.

@@ -41,7 +41,11 @@ fn routes_without_credentials_have_their_own_rate_limit() {
     };
     let default = limit_of("*", "/*").unwrap();
     let mut public = 0;
-    let of_functions: Vec<_> = events(&resources, "Api").into_iter().filter(|(.., event)| event["Auth"]["Authorizer"] == "NONE").map(|(_, _, event)| (event["Method"].as_str().unwrap(), event["Path"].as_str().unwrap())).collect();
+    let of_functions: Vec<_> = events(&resources, "Api")
+        .into_iter()
+        .filter(|(.., event)| event["Auth"]["Authorizer"] == "NONE")
+        .map(|(_, _, event)| (event["Method"].as_str().unwrap(), event["Path"].as_str().unwrap()))
+        .collect();
     for (method, path) in of_functions.into_iter().chain([("GET", "/health")]) {
         // CloudFormation escapes the slashes within a path as ~1.
         let path = path.strip_prefix('/').unwrap().replace('/', "~1");
@@ -89,7 +93,12 @@ fn the_access_log_says_who_was_refused_without_names_addresses_and_tokens() {
     assert_eq!((&log[0], &log[1]["DestinationArn"]), (&"HasApiAccessLog".into(), &"ApiLogs.Arn".into()));
     let format = log[1]["Format"].as_str().unwrap();
     let line: serde_json::Value = serde_json::from_str(format).unwrap();
-    let mut fields: Vec<_> = line.as_object().unwrap().values().filter_map(|value| value.as_str().unwrap().strip_prefix("$context.")).collect();
+    let mut fields: Vec<_> = line
+        .as_object()
+        .unwrap()
+        .values()
+        .filter_map(|value| value.as_str().unwrap().strip_prefix("$context."))
+        .collect();
     fields.sort_unstable();
     let mut expected = LOGGED;
     expected.sort_unstable();
@@ -116,7 +125,8 @@ fn the_web_acl_limits_each_address_on_routes_without_credentials_only() {
     let rate = &rule["Statement"]["RateBasedStatement"];
     assert_eq!((&rate["AggregateKeyType"], &rate["Limit"]), (&"IP".into(), &"WebAclRequestsPer5Minutes".into()));
     let paths = each(&rate["ScopeDownStatement"]["OrStatement"]["Statements"]);
-    let paths: Vec<_> = paths.map(|statement| statement["ByteMatchStatement"]["SearchString"].as_str().unwrap()).collect();
+    let paths: Vec<_> =
+        paths.map(|statement| statement["ByteMatchStatement"]["SearchString"].as_str().unwrap()).collect();
     assert_eq!(paths, ["/unsubscribe/", "/health"], "a load of customers comes from one address");
     assert_eq!(resources["WebAclAssociation"]["Condition"], "HasWebAcl");
 }
