@@ -125,8 +125,6 @@ async fn customers_and_offers(samples: &Samples<'_>, offer: &Value) {
     let (status, customer) = samples.http("customer-read").await;
     assert_eq!((status, &customer["attributes"]["tier"]), (200, &json!("gold")));
 
-    let (status, health) = samples.http("offer-health").await;
-    assert_eq!((status, health), (200, json!({"status": "ok"})));
     let (status, read) = samples.http("offer-read").await;
     assert_eq!((status, &read), (200, offer));
     let (status, preview) = samples.http("offer-preview").await;
