@@ -1,5 +1,5 @@
-//! The limits of AWS, with every parameter as long as it sensibly is. cfn-lint finds cycles (E3004), on the template as SAM
-//! translates it.
+//! The limits of AWS, with every parameter as long as it sensibly is. `.ci/limits` looks at the template as SAM translates it,
+//! for cycles as well.
 
 use std::collections::BTreeSet;
 use std::fs;
