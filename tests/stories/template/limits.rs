@@ -41,6 +41,9 @@ const SENSIBLE: &[(&str, usize)] = &[
     ("VpcSubnetIds", 6 * 25),
     ("DefaultLanguage", 11),
     ("BrandColour", 7),
+    ("SmsDltEntityId", 30),
+    ("SmsDltTemplateId", 30),
+    ("SmsSenderId", 11),
 ];
 
 /// How long a value of the template is at most once it is deployed, in bytes.
