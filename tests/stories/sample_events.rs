@@ -187,6 +187,8 @@ async fn consent_and_feedback(samples: &mut Samples<'_>) {
     samples.token = token.to_owned();
     let page = samples.invoke("preferences-page").await;
     assert_eq!((&page["statusCode"], page["body"].as_str().unwrap().contains("Unsubscribe")), (&json!(200), true));
+    let behind_base_path = samples.invoke("preferences-page-base-path").await;
+    assert_eq!(behind_base_path["statusCode"], 200, "https://www.bank.example/offers is mapped to the stage");
     assert_eq!(samples.suppression().await.0, 404, "a GET changes nothing");
     assert_eq!(samples.invoke("preferences-unsubscribe").await["statusCode"], 200);
     let (status, read) = samples.http("customer-suppression-read").await;
