@@ -44,6 +44,8 @@ const SENSIBLE: &[(&str, usize)] = &[
     ("SmsDltEntityId", 30),
     ("SmsDltTemplateId", 30),
     ("SmsSenderId", 11),
+    ("AllowedSenders", 200),
+    ("AllowedTestRecipients", 200),
 ];
 
 /// How long a value of the template is at most once it is deployed, in bytes.
