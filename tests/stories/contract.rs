@@ -231,7 +231,8 @@ mod enforced_roles {
         let bank = Bank::open();
         let url = |path: &str| format!("{}{path}", bank.stack.api_url);
         let unsigned = reqwest::get(url("/offers")).await.unwrap();
-        assert_eq!(unsigned.status(), 403);
+        // To API Gateway it might as well be a path that does not exist.
+        assert!([403, 404].contains(&unsigned.status().as_u16()), "{}", unsigned.status());
         let forged = Api::new(&Stack { secret_access_key: "wrong".to_owned(), ..bank.stack.clone() });
         let response = forged.call("GET", "/offers", &[], b"").await.unwrap();
         assert_eq!(response.status, 403, "{}", response.text);

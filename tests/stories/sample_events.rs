@@ -125,8 +125,6 @@ async fn customers_and_offers(samples: &Samples<'_>, offer: &Value) {
     let (status, customer) = samples.http("customer-read").await;
     assert_eq!((status, &customer["attributes"]["tier"]), (200, &json!("gold")));
 
-    let (status, health) = samples.http("offer-health").await;
-    assert_eq!((status, health), (200, json!({"status": "ok"})));
     let (status, read) = samples.http("offer-read").await;
     assert_eq!((status, &read), (200, offer));
     let (status, preview) = samples.http("offer-preview").await;
@@ -189,6 +187,8 @@ async fn consent_and_feedback(samples: &mut Samples<'_>) {
     samples.token = token.to_owned();
     let page = samples.invoke("preferences-page").await;
     assert_eq!((&page["statusCode"], page["body"].as_str().unwrap().contains("Unsubscribe")), (&json!(200), true));
+    let behind_base_path = samples.invoke("preferences-page-base-path").await;
+    assert_eq!(behind_base_path["statusCode"], 200, "https://www.bank.example/offers is mapped to the stage");
     assert_eq!(samples.suppression().await.0, 404, "a GET changes nothing");
     assert_eq!(samples.invoke("preferences-unsubscribe").await["statusCode"], 200);
     let (status, read) = samples.http("customer-suppression-read").await;

@@ -7,12 +7,19 @@
 //! | event sources, queues, the event archive | `template/messages.rs` |
 //! | roles and their statements | `template/permissions.rs` |
 //! | encryption, and the KMS key | `template/encryption.rs` |
-//! | routes without credentials | `template/public_routes.rs` |
+//! | the API: routes without credentials, the access log, the web ACL | `template/public_routes.rs` |
+//! | what is kept when a stack is deleted or rolled back | `template/kept.rs` |
+//! | the limits of AWS | `template/limits.rs` |
+//! | SES, and the VPC of `email` | `template/sending.rs` |
 //! | alarms, dashboard, logs, metrics, traces | `template/monitoring.rs` |
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 #[path = "template/encryption.rs"]
 mod encryption;
+#[path = "template/kept.rs"]
+mod kept;
+#[path = "template/limits.rs"]
+mod limits;
 #[path = "template/messages.rs"]
 mod messages;
 #[path = "template/monitoring.rs"]
@@ -23,6 +30,8 @@ mod parameters;
 mod permissions;
 #[path = "template/public_routes.rs"]
 mod public_routes;
+#[path = "template/sending.rs"]
+mod sending;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use delivery::transport::smtp::ServerSettings;
 use delivery::{Email, SmtpTransport, Transport};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
@@ -100,9 +101,8 @@ async fn delay(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> std::io::Resu
 async fn ours(port: u16, messages: usize) -> Result<f64> {
     let url = format!("smtp://127.0.0.1:{port}");
     let transport = SmtpTransport::new(
-        Box::new(move || std::future::ready(Ok(url.clone())).boxed()),
+        Box::new(move || std::future::ready(Ok(ServerSettings::of(&url))).boxed()),
         "bank.example".parse()?,
-        None,
         runtime::sources::system(),
     );
     let emails: Vec<_> = (0..messages).map(email).collect::<Result<_>>()?;

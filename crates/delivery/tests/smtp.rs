@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use delivery::compose::mime::InvalidEmail;
+use delivery::transport::smtp::ServerSettings;
 use delivery::{Email, RefusalKind, SendError, SmtpTransport, Transport};
 use futures::FutureExt;
 use jiff::Timestamp;
@@ -62,9 +63,8 @@ impl Server {
         });
         let url_of_server = url.clone();
         let transport = SmtpTransport::new(
-            Box::new(move || std::future::ready(Ok(url_of_server.clone())).boxed()),
+            Box::new(move || std::future::ready(Ok(ServerSettings::of(&url_of_server))).boxed()),
             "bank.example".parse().unwrap(),
-            None,
             runtime::sources::system(),
         );
         Self { url, received, transport }
@@ -221,7 +221,6 @@ async fn url_that_does_not_come_is_an_outage() {
     let transport = SmtpTransport::new(
         Box::new(|| std::future::pending().boxed()),
         "bank.example".parse().unwrap(),
-        None,
         runtime::sources::system(),
     );
     let message = Message::builder()

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use delivery::transport::smtp::ServerSettings;
 use delivery::transport::smtp::tls::Authority;
 use delivery::{Email, SendError, SmtpTransport, Transport};
 use futures::FutureExt;
@@ -102,10 +103,10 @@ async fn send(url: String, authority: Option<Authority>) -> Result<(), SendError
         .subject("Hello")
         .body("Hello".to_owned())
         .unwrap();
+    let settings = ServerSettings { authority, ..ServerSettings::of(url) };
     let transport = SmtpTransport::new(
-        Box::new(move || std::future::ready(Ok(url.clone())).boxed()),
+        Box::new(move || std::future::ready(Ok(settings.clone())).boxed()),
         "bank.example".parse().unwrap(),
-        authority,
         runtime::sources::system(),
     );
     transport.send(&Email::new(&message).unwrap(), Timestamp::MAX).await.map(drop)

@@ -13,5 +13,5 @@ async fn main() -> Result<(), lambda_http::Error> {
         suppressions: aws.table()?,
         hash_keys: aws.hash_keys()?,
     };
-    lambda_http::run(router(app)).await
+    api::serve(router(app)).await
 }

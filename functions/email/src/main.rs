@@ -18,7 +18,7 @@ use serde_json::Value;
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let aws = Aws::from_env().await;
-    let app = &settings::started(app(&aws))?;
+    let app = &settings::started(app(&aws).await)?;
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
         // Boxed: the nested type of the future exceeds the compiler's limit.
         Box::pin(email::handle(app, event.payload, Invocation::of(&event.context))).await
@@ -26,10 +26,13 @@ async fn main() -> Result<(), Error> {
     .await
 }
 
-fn app(aws: &Aws) -> Result<App<EmailTransport>, Error> {
+async fn app(aws: &Aws) -> Result<App<EmailTransport>, Error> {
     let composer = composer(aws)?;
     let first = EmailTransport::primary(aws, "EmailTransport", composer.sender_domain())?;
     let fallback = EmailTransport::fallback(aws, "FallbackEmailTransport", first.id(), composer.sender_domain())?;
+    for transport in std::iter::once(&first).chain(&fallback) {
+        transport.check().await?;
+    }
     let fallback = match fallback {
         Some(transport) => Some(RateLimited { transport, rate: settings::parameter("FallbackEmailRatePerSecond")? }),
         None => None,

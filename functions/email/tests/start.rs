@@ -18,6 +18,8 @@ fn parameter_that_cannot_be_used_is_named_when_the_function_starts() {
             ("FallbackEmailTransport", "smtp"),
             ("AllowedSenders", "offers@bank.example,news.bank.example"),
             ("AllowedTestRecipients", "bank.example,+351"),
+            // Another transport is used.
+            ("SmtpUrl", "smtp://mail.bank.example:25"),
         ],
         &[
             ("FromAddress", "nobody"),
@@ -43,13 +45,35 @@ fn parameter_that_cannot_be_used_is_named_when_the_function_starts() {
     );
 }
 
+const SUBNETS: (&str, &str) = ("VpcSubnetIds", "subnet-0a1b2c3d4e5f60718");
+
 #[test]
 fn parameter_of_an_smtp_server_is_named_when_the_function_starts() {
     // With SMTP as the only provider, and as the fallback.
-    for (name, value) in [("SmtpHelloName", "bank_1.example"), ("SmtpCertificateAuthority", "no certificate")] {
+    for (name, value) in [
+        ("SmtpHelloName", "bank_1.example"),
+        ("SmtpCertificateAuthority", "no certificate"),
+        ("SmtpUrl", "smtp://mail.bank.example"),
+        ("SmtpUrl", "smtp+starttls://user:password@mail.bank.example:25"),
+    ] {
         for transport in [("EmailTransport", "smtp"), ("FallbackEmailTransport", "smtp")] {
             let output = testing::start(env!("CARGO_BIN_EXE_email"), "EmailFunction", &[transport, (name, value)]);
-            assert!(output.contains(&format!("the parameter {name} of the stack is invalid")), "{output}");
+            let named = output.contains(&format!("the parameter {name} of the stack"));
+            assert!(named && output.contains("the function cannot start"), "{output}");
+            assert!(!output.contains("password"), "{output}");
         }
     }
+}
+
+#[test]
+fn port_25_is_used_in_a_vpc_and_on_this_machine() {
+    for settings in [[SUBNETS, ("SmtpUrl", "smtp://mail.bank.example")], [SUBNETS, ("SmtpUrl", "smtp://127.0.0.1:25")]]
+    {
+        let changes = [&settings[..], &[("EmailTransport", "smtp")]].concat();
+        let output = testing::start(env!("CARGO_BIN_EXE_email"), "EmailFunction", &changes);
+        assert!(!output.contains("cannot start"), "{output}");
+    }
+    let here = [("EmailTransport", "smtp"), ("SmtpUrl", "smtp://127.0.0.1:25")];
+    let output = testing::start(env!("CARGO_BIN_EXE_email"), "EmailFunction", &here);
+    assert!(!output.contains("cannot start"), "{output}");
 }

@@ -16,7 +16,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     telemetry::init();
     let aws = Aws::from_env().await;
     let app = settings::started(app(&aws))?;
-    lambda_http::run(router(app)).await
+    api::serve(router(app)).await
 }
 
 fn app(aws: &Aws) -> Result<App, SettingError> {

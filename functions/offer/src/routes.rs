@@ -7,7 +7,6 @@ use api::traced;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
-use serde_json::json;
 
 use crate::app::App;
 use crate::{deliveries, offers, preview, pushes};
@@ -25,7 +24,6 @@ pub fn router(app: App) -> Router {
         .route("/offers/{id}/pushes/{number}/cancel", post(pushes::cancel))
         .route("/customers/{id}/deliveries", get(deliveries::list_of_customer))
         .route("/pushes", get(pushes::list))
-        .route("/health", get(async || axum::Json(json!({"status": "ok"}))))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_route)
         .route_layer(from_fn_with_state(app.sources.clone(), traced))

@@ -19,5 +19,5 @@ async fn main() -> Result<(), lambda_http::Error> {
         hash_keys: aws.hash_keys()?,
         pages: settings::started(pages())?,
     };
-    lambda_http::run(router(app)).await
+    api::serve(router(app)).await
 }

@@ -67,6 +67,11 @@ impl Aws {
             bail!("template.yaml has no line `{}`", KEYS_REQUIRED.trim());
         }
         template = template.replace(KEYS_REQUIRED, "");
+        // MiniStack compares this with a number, and a `!Ref` is text.
+        for (name, value) in settings.iter().filter(|(name, _)| name.ends_with("Concurrency")) {
+            template = template
+                .replace(&format!("MaximumConcurrency: !Ref {name}}}"), &format!("MaximumConcurrency: {value}}}"));
+        }
         // A template in the request is limited to 51,200 bytes, in a bucket to 1 MB (CloudFormation quotas).
         self.put(&format!("/{BUCKET}/template.yaml"), template.as_bytes()).await?;
         let template = format!("{}/{BUCKET}/template.yaml", self.endpoint);

@@ -10,6 +10,9 @@ use client::Deployment;
 
 /// Suffix of a dead-letter queue's name, after the name of the queue it belongs to.
 pub(crate) const DEAD_LETTERS: &str = "DeadLetters";
+/// EventBridge's rule, whose dead letters are for the queue of the function `feedback`.
+const FEEDBACK_RULE: &str = "feedbackRule";
+const FEEDBACK: &str = "feedback";
 /// Maximum messages per call (SQS API reference).
 const BATCH: i32 = 10;
 /// How long messages stay hidden from other consumers while a queue is read.
@@ -35,11 +38,11 @@ pub(crate) async fn redrive(deployment: &Deployment, queue: Option<&str>, drop: 
     if let Some(id) = drop {
         dead_letters.drop_one(id).await.with_context(|| format!("cannot drop {id} from the dead letters of {name}"))?;
         println!("dropped {id}");
-    } else if let Some(queue) = deployment.queues.get(name) {
+    } else if let Some(queue) = deployment.queues.get(if name == FEEDBACK_RULE { FEEDBACK } else { name }) {
         println!("sent to {name} again: {}", dead_letters.send_again(queue).await?);
     } else {
         bail!(
-            "the dead letters of {name} come from a stream, so there is no queue to send them to. The sweep starts their pushes, if they were requested in the last 25 hours; then drop each with --drop ID"
+            "the dead letters of {name} come from no queue. docs/operations.md says what to do about those of the bus. Those of push come from a stream, so there is no queue to send them to. The sweep starts their pushes, if they were requested in the last 25 hours; then drop each with --drop ID"
         );
     }
     Ok(())

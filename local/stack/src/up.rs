@@ -86,6 +86,14 @@ pub(crate) async fn prepare(dir: &StackDir, options: &Options) -> Result<Stack> 
         ("SmsRatePerSecond".to_owned(), "10000".to_owned()),
         ("ApiRatePerSecond".to_owned(), "10000".to_owned()),
         ("PublicRatePerSecond".to_owned(), "10000".to_owned()),
+        ("UnsubscribeBurst".to_owned(), "10000".to_owned()),
+        // The defaults are for a new account.
+        ("AudienceConcurrency".to_owned(), "10".to_owned()),
+        ("EmailConcurrency".to_owned(), "10".to_owned()),
+        ("SmsConcurrency".to_owned(), "10".to_owned()),
+        ("FeedbackConcurrency".to_owned(), "5".to_owned()),
+        // No emulator writes access logs.
+        ("ApiAccessLog".to_owned(), "false".to_owned()),
         // Local emulators do not support event archives.
         ("EventArchiveDays".to_owned(), "0".to_owned()),
     ]);

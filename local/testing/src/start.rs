@@ -1,7 +1,10 @@
 //! Starting a function's own program, to see what it says of its settings.
 
-use std::fs;
+use std::collections::HashMap;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
+use std::{fs, thread};
 
 use serde_yaml_ng::Value;
 
@@ -22,15 +25,30 @@ pub fn start(program: &str, logical_id: &str, changes: &[(&str, &str)]) -> Strin
     let variables = template["Resources"][logical_id]["Properties"]["Environment"]["Variables"].as_mapping();
     let variables = variables.unwrap_or_else(|| panic!("template.yaml has no function {logical_id}"));
     let of_all = template["Globals"]["Function"]["Environment"]["Variables"].as_mapping();
+    let secrets = ["SmtpUrl", "SmtpCertificateAuthority"];
+    let secrets = secrets.map(|name| (format!("{name}Secret.Id"), parameter(name).unwrap_or_default()));
+    let endpoint = secrets_manager(secrets.into()).expect("this machine has a free port");
     let mut command = Command::new(program);
-    command.env_clear().env("AWS_REGION", "eu-west-1");
+    command.env_clear().env("AWS_REGION", "eu-west-1").env("AWS_ENDPOINT_URL", endpoint);
+    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
     for (name, value) in of_all.into_iter().flatten().chain(variables) {
+        // A condition is whether the parameter of its name is empty: `HasPublicUrl`.
         let value = match value {
+            Value::Tagged(tagged) if tagged.tag == "!If" => {
+                let condition = tagged.value[0].as_str().and_then(|name| name.strip_prefix("Has"));
+                let is_set = condition.and_then(parameter).is_some_and(|value| !value.is_empty());
+                &tagged.value[if is_set { 1 } else { 2 }]
+            }
+            plain => plain,
+        };
+        let value = match value {
+            Value::Tagged(tagged) if tagged.value == "AWS::NoValue" => continue,
             Value::Tagged(tagged) if tagged.tag == "!Ref" => tagged.value.as_str().and_then(parameter),
-            // The only condition is whether there is a public URL of the bank's own.
-            Value::Tagged(tagged) if tagged.tag == "!If" => parameter("PublicUrl")
-                .filter(|url| !url.is_empty())
-                .or_else(|| Some("https://api.example/v1".to_owned())),
+            Value::Tagged(tagged) if tagged.tag == "!GetAtt" => text(&tagged.value),
+            // The API's own URL.
+            Value::Tagged(tagged) if tagged.tag == "!Sub" => text(&tagged.value)
+                .filter(|url| url.starts_with("https://"))
+                .map(|_| "https://api.example/v1".to_owned()),
             plain => text(plain),
         };
         // Resources have names that nobody checks.
@@ -39,6 +57,38 @@ pub fn start(program: &str, logical_id: &str, changes: &[(&str, &str)]) -> Strin
     let output = command.output().unwrap_or_else(|error| panic!("cannot run {program}: {error}"));
     assert!(!output.status.success());
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+/// Answers GetSecretValue for these secrets as long as this process lives. Returns its URL.
+fn secrets_manager(secrets: HashMap<String, String>) -> io::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let url = format!("http://{}", listener.local_addr()?);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // What a call cannot be told, the function's output shows.
+            let _ = answer(stream, &secrets);
+        }
+    });
+    Ok(url)
+}
+
+/// Answers one request, and closes the connection.
+fn answer(stream: TcpStream, secrets: &HashMap<String, String>) -> io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    let (mut line, mut length) = (String::new(), 0);
+    while reader.read_line(&mut line)? > 2 {
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap_or_default();
+        }
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    let request: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let id = request["SecretId"].as_str().unwrap_or_default();
+    let secret = serde_json::json!({"ARN": id, "Name": id, "SecretString": secrets.get(id)}).to_string();
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.1\r\nconnection: close";
+    write!(reader.get_mut(), "{head}\r\ncontent-length: {}\r\n\r\n{secret}", secret.len())
 }
 
 /// What a function whose settings are accepted prints.

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_yaml_ng::Value;
 
-use super::{each, named, of_type, resources, template};
+use super::{each, of_type, resources, statements, statements_of, template};
+
+/// Queues for what EventBridge could not deliver or encrypt. With the same key they would fail together with it.
+pub(crate) const OF_EVENT_BRIDGE: [&str; 2] = ["FeedbackRuleDeadLetters", "BusDeadLetters"];
 
 /// `!If [HasKey, value, AWS::NoValue]`: set only if the deployment has its own KMS key.
 fn if_has_key(value: impl Into<Value>) -> Value {
@@ -24,7 +27,8 @@ fn stored_data_is_encrypted_with_the_configured_key() {
         ("AWS::Events::Archive", "KmsKeyIdentifier"),
     ] {
         for (name, resource) in of_type(&resources, kind) {
-            assert_eq!(resource[property], key, "{name}");
+            let expected = if OF_EVENT_BRIDGE.contains(&name) { &Value::Null } else { &key };
+            assert_eq!(&resource[property], expected, "{name}");
         }
     }
     for (name, table) in of_type(&resources, "AWS::DynamoDB::Table") {
@@ -44,26 +48,62 @@ fn stored_data_is_encrypted_with_the_configured_key() {
     }
     for (name, queue) in of_type(&resources, "AWS::SQS::Queue") {
         // SQS accepts one kind of encryption: its own, unless there is a key.
-        let own = Value::Sequence(vec!["HasKey".into(), "AWS::NoValue".into(), true.into()]);
+        let mut own = Value::Sequence(vec!["HasKey".into(), "AWS::NoValue".into(), true.into()]);
+        if OF_EVENT_BRIDGE.contains(&name) {
+            own = true.into();
+        }
         assert_eq!(queue["SqsManagedSseEnabled"], own, "{name}");
     }
     assert_eq!(template()["Globals"]["Function"]["KmsKeyArn"], key, "the functions' environment variables");
 }
 
+/// A policy beside the roles would be attached while functions and event sources already use the key.
 #[test]
-fn every_role_may_use_the_key_through_aws_services_only() {
+fn every_role_may_use_the_key_by_itself_through_aws_services_only() {
     let resources = resources();
-    let policies = of_type(&resources, "AWS::IAM::Policy");
-    assert_eq!(policies.len(), 1, "all other permissions are in the roles themselves");
-    let (name, policy) = policies[0];
-    assert_eq!(resources[name]["Condition"], "HasKey");
-    let granted: BTreeSet<_> = each(&policy["Roles"]).map(named).collect();
-    let roles: BTreeSet<_> = of_type(&resources, "AWS::IAM::Role").into_iter().map(|(role, _)| role).collect();
-    assert_eq!(granted, roles);
-    for statement in each(&policy["PolicyDocument"]["Statement"]) {
-        assert_eq!(statement["Resource"], "KmsKeyArn");
-        let services = &statement["Condition"]["StringEquals"]["kms:ViaService"];
-        assert!(each(services).count() > 0, "the key cannot be used directly");
+    assert!(
+        !resources.values().any(|resource| resource["Type"] == "AWS::IAM::Policy"),
+        "roles say all of it themselves"
+    );
+    for (name, function) in of_type(&resources, "AWS::Serverless::Function") {
+        let own = statements_of(&resources, function);
+        let use_key: Vec<_> = own.iter().filter(|statement| statement["Resource"] == "KmsKeyArn").collect();
+        assert_eq!(use_key.len(), 1, "{name}");
+        let services = &use_key[0]["Condition"]["StringEquals"]["kms:ViaService"];
+        assert!(each(services).count() > 0, "{name}: the key cannot be used directly");
+    }
+    for (name, role) in resources.iter().filter(|(_, resource)| resource["Type"] == "AWS::IAM::Role") {
+        if role["Properties"]["Policies"].is_null() {
+            continue;
+        }
+        let all = role["Properties"]["Policies"].as_sequence().unwrap();
+        let conditional = all.iter().flat_map(|policy| each(&policy["PolicyDocument"]["Statement"]));
+        let conditions: Vec<_> =
+            conditional.filter(|statement| statement[1]["Sid"] == "UseKmsKey").map(|s| &s[0]).collect();
+        assert_eq!(conditions, ["HasKey"], "{name}");
+        assert!(!statements(role).is_empty());
+    }
+}
+
+#[test]
+fn what_the_bus_cannot_encrypt_is_kept_under_another_key() {
+    let resources = resources();
+    for (name, bus) in of_type(&resources, "AWS::Events::EventBus") {
+        assert_eq!(bus["DeadLetterConfig"][0], "HasKey", "{name}");
+        assert_eq!(bus["DeadLetterConfig"][1]["Arn"], "BusDeadLetters.Arn", "{name}");
+    }
+    for (name, rule) in of_type(&resources, "AWS::Events::Rule") {
+        for target in each(&rule["Targets"]) {
+            assert_eq!(target["DeadLetterConfig"]["Arn"], "FeedbackRuleDeadLetters.Arn", "{name}");
+        }
+    }
+    // EventBridge may send there, and nobody else.
+    let policies = of_type(&resources, "AWS::SQS::QueuePolicy");
+    for (queue, source) in OF_EVENT_BRIDGE.into_iter().zip(["FeedbackRule.Arn", "EventBus.Arn"]) {
+        let policy = policies.iter().find(|(_, policy)| each(&policy["Queues"]).any(|named| named == queue)).unwrap().1;
+        for statement in each(&policy["PolicyDocument"]["Statement"]) {
+            assert_eq!(statement["Condition"]["ArnEquals"]["aws:SourceArn"], source, "{queue}");
+        }
     }
 }
 
@@ -76,7 +116,7 @@ fn buckets_are_private_and_keep_nothing_for_ever() {
         let rule = &bucket["LifecycleConfiguration"]["Rules"][0];
         assert_eq!((rule["Status"].as_str(), rule["ExpirationInDays"].as_u64()), (Some("Enabled"), Some(14)), "{name}");
         let policies = of_type(&resources, "AWS::S3::BucketPolicy");
-        let policy = policies.iter().find(|(_, policy)| named(&policy["Bucket"]) == name).unwrap().1;
+        let policy = policies.iter().find(|(_, policy)| policy["Bucket"] == name).unwrap().1;
         for statement in each(&policy["PolicyDocument"]["Statement"]) {
             let is_denial = statement["Effect"] == "Deny" && statement["Principal"] == "*";
             let source = &statement["Condition"]["StringEquals"]["aws:SourceAccount"];

@@ -107,6 +107,7 @@ fn refused() -> Vec<(&'static str, Vec<String>)> {
     };
     let switch = || list(&["", "TRUE", "yes"]);
     let rate = || list(&["0", "-1", "100001", "many", ""]);
+    let concurrency = || list(&["0", "1", "1001", "x"]);
     vec![
         ("FromAddress", mailboxes()),
         ("ReplyToAddress", mailboxes()),
@@ -158,6 +159,19 @@ fn refused() -> Vec<(&'static str, Vec<String>)> {
         ("SmsDeliveryLogs", switch()),
         ("ApiRatePerSecond", rate()),
         ("PublicRatePerSecond", rate()),
+        ("UnsubscribeBurst", rate()),
+        ("WebAcl", list(&["", "true", "arn:aws:wafv2:eu-west-1:123456789012:global/webacl/a/1"])),
+        ("WebAclRequestsPer5Minutes", list(&["9", "many", ""])),
+        ("ApiAccessLog", list(&["", "yes"])),
+        ("AudienceConcurrency", concurrency()),
+        ("EmailConcurrency", concurrency()),
+        ("SmsConcurrency", concurrency()),
+        ("FeedbackConcurrency", concurrency()),
+        ("ReservedForPreferences", list(&["-1", "1001", "x"])),
+        ("ReservedForOffer", list(&["-1", "1001", "x"])),
+        ("CodeSigningConfigArn", list(&["csc-0123456789abcdef0", "arn:aws:lambda:eu-west-1:123456789012:function:a"])),
+        ("VpcSubnetIds", list(&["subnet-1", "sg-0a1b2c3d", "subnet-0a1b2c3d, subnet-0a1b2c3e", "vpc-0a1b2c3d"])),
+        ("SecurityGroupIds", list(&["sg-", "subnet-0a1b2c3d", "sg-0a1b2c3d,"])),
         ("EventArchiveDays", list(&["-1", "36501", "ever"])),
         ("Alarms", switch()),
         ("LogRetentionDays", list(&["0", "2", "ever"])),
@@ -205,6 +219,11 @@ const ACCEPTED: &[(&str, &str)] = &[
     ("SmtpCertificateAuthority", "# Ours\n-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"),
     ("SmsOptOutText", "Responda PARE para não receber mais"),
     ("KmsKeyArn", "arn:aws:kms:eu-west-1:123456789012:key/mrk-1234abcd"),
+    ("WebAcl", "create"),
+    ("WebAcl", "arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/bank/a1b2c3d4-5678-90ab-cdef-111122223333"),
+    ("CodeSigningConfigArn", "arn:aws:lambda:eu-west-1:123456789012:code-signing-config:csc-0123456789abcdef0"),
+    ("VpcSubnetIds", "subnet-0a1b2c3d4e5f60718,subnet-1a1b2c3d"),
+    ("SecurityGroupIds", "sg-0a1b2c3d4e5f60718"),
 ];
 
 #[test]

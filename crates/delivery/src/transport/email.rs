@@ -10,7 +10,8 @@ use runtime::Aws;
 use runtime::settings::{self, SettingError};
 
 use super::ses::SesTransport;
-use super::smtp::{HelloName, InvalidHelloName, SmtpTransport, UrlSource};
+use super::smtp::tls::Authority;
+use super::smtp::{HelloName, InvalidHelloName, ServerSettings, SettingsError, SettingsSource, SmtpTransport};
 use super::{Accepted, SendError, Transport};
 use crate::compose::mime::Email;
 
@@ -64,28 +65,53 @@ impl EmailTransport {
         id.filter(|id| *id != first).map(|id| Self::open(id, setting, aws, sender_domain)).transpose()
     }
 
+    /// Checks what no message should have to find out, when the function starts.
+    ///
+    /// # Errors
+    /// If a parameter cannot be used.
+    pub async fn check(&self) -> Result<(), SettingError> {
+        match self {
+            Self::Ses(_) => Ok(()),
+            Self::Smtp(smtp) => smtp.check().await,
+        }
+    }
+
     fn open(id: TransportId, setting: &'static str, aws: &Aws, sender_domain: &str) -> Result<Self, OpenError> {
         match id {
             TransportId::Ses => Ok(Self::Ses(SesTransport::new(aws, settings::optional("SES_CONFIGURATION_SET")?))),
             TransportId::Smtp => {
-                let url = secret(aws, settings::required("SMTP_URL_SECRET_ARN")?);
-                let authority = settings::optional_parameter("SmtpCertificateAuthority")?;
+                let server = server(aws)?;
                 let hello: Option<HelloName> = settings::optional_parameter("SmtpHelloName")?;
                 let hello = hello.map_or_else(|| sender_domain.parse(), Ok).map_err(OpenError::SenderDomain)?;
-                Ok(Self::Smtp(SmtpTransport::new(url, hello, authority, aws.sources().clone())))
+                Ok(Self::Smtp(SmtpTransport::new(server, hello, aws.sources().clone())))
             }
             TransportId::Sns => Err(OpenError::NotEmail { setting, id }),
         }
     }
 }
 
-/// Reads a secret each time it is called, so that a change takes effect without a deployment.
-fn secret(aws: &Aws, arn: String) -> UrlSource {
-    let aws = aws.clone();
-    Box::new(move || {
-        let (aws, arn) = (aws.clone(), arn.clone());
-        async move { aws.secret(&arn).await.map_err(|error| error.to_string()) }.boxed()
-    })
+/// Reads the secrets each time it is called, so that a change takes effect without a deployment.
+fn server(aws: &Aws) -> Result<SettingsSource, SettingError> {
+    let (aws, url) = (aws.clone(), settings::required::<String>("SMTP_URL_SECRET_ARN")?);
+    let authority: Option<String> = settings::optional("SMTP_CERTIFICATE_AUTHORITY_SECRET_ARN")?;
+    let is_in_vpc = settings::optional_parameter::<String>("VpcSubnetIds")?.is_some();
+    Ok(Box::new(move || {
+        let (aws, url, authority) = (aws.clone(), url.clone(), authority.clone());
+        async move {
+            let read =
+                async |arn: &str| aws.secret(arn).await.map_err(|error| SettingsError::Unavailable(error.to_string()));
+            let authority = match authority {
+                Some(arn) => Some(authority_in(&read(&arn).await?)?),
+                None => None,
+            };
+            Ok(ServerSettings { url: read(&url).await?, authority, is_port_25_closed: !is_in_vpc })
+        }
+        .boxed()
+    }))
+}
+
+fn authority_in(pem: &str) -> Result<Authority, SettingError> {
+    pem.parse().map_err(|error| SettingError::parameter("SmtpCertificateAuthority", format!("is invalid: {error}")))
 }
 
 impl Transport for EmailTransport {

@@ -9,6 +9,7 @@ mod server;
 
 use std::time::{Duration, Instant};
 
+use delivery::transport::smtp::ServerSettings;
 use delivery::{Email, RefusalKind, SendError, SmtpTransport, Transport};
 use forms::{CODES, Form, Then, broken_forms, plain, whole_forms};
 use futures::{FutureExt, StreamExt};
@@ -45,8 +46,8 @@ async fn send(plan: Plan) -> (Result<(), SendError>, Seen) {
         stream.set_nodelay(true).unwrap();
         serve(stream, expected, plan).await
     });
-    let url = Box::new(move || std::future::ready(Ok(url.clone())).boxed());
-    let transport = SmtpTransport::new(url, "bank.example".parse().unwrap(), None, runtime::sources::system());
+    let url = Box::new(move || std::future::ready(Ok(ServerSettings::of(&url))).boxed());
+    let transport = SmtpTransport::new(url, "bank.example".parse().unwrap(), runtime::sources::system());
     let began = Instant::now();
     let sent = transport.send(&email, Timestamp::MAX).await.map(drop);
     assert!(began.elapsed() < transport.max_duration());

@@ -16,18 +16,18 @@ use std::time::Duration;
 use deadpool::managed::{self, Object, QueueMode};
 use domain::{Sources, TransportId};
 use jiff::Timestamp;
+use runtime::settings::SettingError;
 use smtp::{ErrorKind, Message, Reply, Stage};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use self::classify::{Verdict, classify};
 use self::pool::{Connection, Connections};
-use self::server::{CONNECT_TIMEOUT, redacted};
-use self::tls::Authority;
+use self::server::{CONNECT_TIMEOUT, InvalidSmtpUrl, Server, redacted};
 use crate::compose::mime::Email;
 use crate::transport::{Accepted, RefusalKind, SendError, Transport};
 
 pub use self::hello::{HelloName, InvalidHelloName};
-pub use self::pool::UrlSource;
+pub use self::pool::{ServerSettings, SettingsError, SettingsSource};
 
 mod classify;
 mod hello;
@@ -53,6 +53,9 @@ const TIMER_SLACK: Duration = Duration::from_millis(100);
 /// The timeout of taking leave, which waits for no reply.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The timeout of reading the settings when a function starts, for which Lambda gives it ten seconds.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(4);
+
 /// Sends e-mail through one SMTP server.
 pub struct SmtpTransport {
     pool: managed::Pool<Connections>,
@@ -68,15 +71,13 @@ enum Failure {
 }
 
 impl SmtpTransport {
-    /// Uses the server at the URL that `url` returns: `smtps://user:password@host:465`, `smtp+starttls://host:587` or
-    /// `smtp://host:25`. Credentials are sent unencrypted to this machine only. The URL is read for the first message,
-    /// and again after the server could not be used. The server's certificate must be issued by a public authority or
-    /// by `authority`. `hello` is our name in `EHLO`.
-    pub fn new(url: UrlSource, hello: HelloName, authority: Option<Authority>, sources: Sources) -> Self {
+    /// Uses the server that `settings` returns, at `smtps://user:password@host:465`, `smtp+starttls://host:587` or
+    /// `smtp://host:25`. Credentials are sent unencrypted to this machine only. The settings are read for the first
+    /// message, and again after the server could not be used. `hello` is our name in `EHLO`.
+    pub fn new(settings: SettingsSource, hello: HelloName, sources: Sources) -> Self {
         let connections = Connections {
-            url,
+            settings,
             hello,
-            authority,
             server: Mutex::default(),
             sources: sources.clone(),
             closed_until: Mutex::default(),
@@ -88,6 +89,22 @@ impl SmtpTransport {
             .build()
             .expect("a pool without timeouts needs no runtime");
         Self { pool, sources }
+    }
+
+    /// Checks what no message should have to find out: that the port is open, and the authority is a certificate. What
+    /// cannot be read now is read for the first message.
+    ///
+    /// # Errors
+    /// If a parameter cannot be used.
+    pub async fn check(&self) -> Result<(), SettingError> {
+        match timeout(CHECK_TIMEOUT, (self.pool.manager().settings)()).await {
+            Ok(Ok(settings)) => match Server::of(&settings) {
+                Err(error @ InvalidSmtpUrl::Port25) => Err(SettingError::parameter("SmtpUrl", error)),
+                _ => Ok(()),
+            },
+            Ok(Err(SettingsError::Invalid(error))) => Err(error),
+            Ok(Err(SettingsError::Unavailable(_))) | Err(_) => Ok(()),
+        }
     }
 
     /// The longest attempt: until the server is ready, the message, and leave after a refusal.

@@ -7,6 +7,7 @@ use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use domain::Sources;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use runtime::settings::SettingError;
 use tokio::time::Instant;
 
 use super::HelloName;
@@ -19,8 +20,38 @@ const IDLE_CHECK_AFTER: Duration = Duration::from_secs(5);
 /// The timeout of that check.
 const IDLE_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Returns the server's URL with its password, or why it is not available.
-pub type UrlSource = Box<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
+/// Reads the server's settings.
+pub type SettingsSource = Box<dyn Fn() -> BoxFuture<'static, Result<ServerSettings, SettingsError>> + Send + Sync>;
+
+/// What is needed to use a server.
+#[derive(Clone, Default)]
+pub struct ServerSettings {
+    /// With the password.
+    pub url: String,
+    /// An authority that may have issued the server's certificate, besides the public ones.
+    pub authority: Option<Authority>,
+    /// Whether this process can open no connection to port 25, except of its own machine: AWS closes that port to
+    /// functions outside a VPC (re:Post Knowledge Center, "How do I remove the restriction on port 25 …?").
+    pub is_port_25_closed: bool,
+}
+
+impl ServerSettings {
+    /// The server at a URL, with a certificate of a public authority.
+    pub fn of(url: impl Into<String>) -> Self {
+        Self { url: url.into(), ..Self::default() }
+    }
+}
+
+/// Why a server's settings could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The store of secrets is unavailable.
+    #[error("no SMTP URL: {0}")]
+    Unavailable(String),
+    /// One of them cannot be used.
+    #[error(transparent)]
+    Invalid(#[from] SettingError),
+}
 
 /// A pooled connection.
 pub(super) struct Connection {
@@ -32,10 +63,9 @@ pub(super) struct Connection {
 }
 
 pub(super) struct Connections {
-    pub(super) url: UrlSource,
+    pub(super) settings: SettingsSource,
     pub(super) hello: HelloName,
-    pub(super) authority: Option<Authority>,
-    /// The server of the URL as last read. Read again after the server could not be used.
+    /// The server as its settings were last read. Read again after the server could not be used.
     pub(super) server: Mutex<Option<Server>>,
     pub(super) sources: Sources,
     /// The server has closed a connection that was last used then, and so those that were used before.
@@ -49,13 +79,13 @@ impl Connections {
             return Ok(server);
         }
         // An error of our configuration: messages wait until an operator has fixed it.
-        let url = (self.url)().await.map_err(|error| SendError::Unreachable(format!("no SMTP URL: {error}")))?;
-        let server = Server::parse(&url).map_err(|error| SendError::Unreachable(error.to_string()))?;
+        let settings = (self.settings)().await.map_err(|error| SendError::Unreachable(error.to_string()))?;
+        let server = Server::of(&settings).map_err(|error| SendError::Unreachable(error.to_string()))?;
         *self.server.lock().expect("nothing panics while holding the lock") = Some(server.clone());
         Ok(server)
     }
 
-    /// Makes the next connection read the URL again: the password or the server may have changed.
+    /// Makes the next connection read the settings again: the password or the server may have changed.
     pub(super) fn forget_server(&self) {
         *self.server.lock().expect("nothing panics while holding the lock") = None;
     }
@@ -77,7 +107,7 @@ impl managed::Manager for Connections {
 
     async fn create(&self) -> Result<Connection, SendError> {
         let server = self.server().await?;
-        let connected = server.connect(&self.hello, self.authority.as_ref()).await;
+        let connected = server.connect(&self.hello).await;
         let session = connected.inspect_err(|_| self.forget_server())?;
         Ok(Connection { session, used_at: self.sources.now(), reused: false })
     }

@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use super::HelloName;
 use super::tls::{self, Authority};
+use super::{HelloName, ServerSettings};
 use crate::transport::{SendError, redact};
 
 /// The timeout of a new connection, including greeting, TLS and authentication. RFC 5321, 4.5.3.2.1, says five minutes
@@ -31,6 +31,7 @@ pub(super) struct Server {
     port: u16,
     security: Security,
     credentials: Option<Credentials>,
+    authority: Option<Authority>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,13 +46,23 @@ enum Security {
 
 /// Why a URL is not that of an SMTP server. The text does not repeat the URL, which may contain a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the URL in SmtpUrl {0}; expected smtps://user:password@host:465, smtp+starttls://host:587 or smtp://host:25")]
-pub(super) struct InvalidSmtpUrl(String);
+pub(super) enum InvalidSmtpUrl {
+    #[error(
+        "the URL in SmtpUrl {0}; expected smtps://user:password@host:465, smtp+starttls://host:587 or smtp://host:25"
+    )]
+    Other(String),
+    #[error(
+        "names port 25, which AWS closes to functions outside a VPC: use smtp+starttls:// with port 587 or smtps:// with \
+         465, or a VPC (VpcSubnetIds)"
+    )]
+    Port25,
+}
 
 impl Server {
-    pub(super) fn parse(url: &str) -> Result<Self, InvalidSmtpUrl> {
-        let fault = |what: &str| InvalidSmtpUrl(what.to_owned());
-        let url = Url::parse(url).map_err(|error| InvalidSmtpUrl(format!("is not a URL ({error})")))?;
+    pub(super) fn of(settings: &ServerSettings) -> Result<Self, InvalidSmtpUrl> {
+        let fault = |what: &str| InvalidSmtpUrl::Other(what.to_owned());
+        let url =
+            Url::parse(&settings.url).map_err(|error| InvalidSmtpUrl::Other(format!("is not a URL ({error})")))?;
         let (security, default_port) = match url.scheme() {
             "smtp" => (Security::None, 25),
             "smtp+starttls" => (Security::StartTls, 587),
@@ -72,33 +83,30 @@ impl Server {
             }
             (user, password) => Some(Credentials::new(decoded(user)?, decoded(password.unwrap_or_default())?)),
         };
+        let port = url.port().unwrap_or(default_port);
+        if port == 25 && settings.is_port_25_closed && !is_loopback(host) {
+            return Err(InvalidSmtpUrl::Port25);
+        }
         Ok(Self {
             host: host.trim_matches(['[', ']']).to_owned(),
-            port: url.port().unwrap_or(default_port),
+            port,
             security,
             credentials,
+            authority: settings.authority.clone(),
         })
     }
 
     /// Opens a conversation in which the server waits for messages.
-    pub(super) async fn connect(
-        &self,
-        hello: &HelloName,
-        authority: Option<&Authority>,
-    ) -> Result<Conversation, SendError> {
+    pub(super) async fn connect(&self, hello: &HelloName) -> Result<Conversation, SendError> {
         let deadline = Instant::now() + CONNECT_TIMEOUT;
-        match timeout_at(deadline, self.try_connect(hello, authority, deadline)).await {
+        match timeout_at(deadline, self.try_connect(hello, deadline)).await {
             Ok(connected) => connected.map_err(SendError::Unreachable),
             Err(_) => Err(SendError::Unreachable(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()))),
         }
     }
 
-    async fn try_connect(
-        &self,
-        hello: &HelloName,
-        authority: Option<&Authority>,
-        deadline: Instant,
-    ) -> Result<Conversation, String> {
+    async fn try_connect(&self, hello: &HelloName, deadline: Instant) -> Result<Conversation, String> {
+        let authority = self.authority.as_ref();
         let hello = hello.to_string();
         let no_connection = |error: std::io::Error| format!("no connection: {error}");
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(no_connection)?;
@@ -135,17 +143,42 @@ pub(super) fn redacted(error: &smtp::Error) -> String {
 mod tests {
     use super::*;
 
+    fn parse(url: &str) -> Result<Server, InvalidSmtpUrl> {
+        Server::of(&ServerSettings::of(url))
+    }
+
+    #[test]
+    fn port_25_is_refused_where_it_is_closed() {
+        for (url, is_refused) in [
+            ("smtp://mail.bank.example", true),
+            ("smtp://mail.bank.example:25", true),
+            ("smtp+starttls://user:password@mail.bank.example:25", true),
+            ("smtps://192.0.2.1:25", true),
+            ("smtp+starttls://mail.bank.example", false),
+            ("smtp://mail.bank.example:2525", false),
+            ("smtp://127.0.0.1:25", false),
+            ("smtp://[::1]", false),
+            ("smtp://localhost", false),
+        ] {
+            let in_vpc = ServerSettings::of(url);
+            let outside = ServerSettings { is_port_25_closed: true, ..in_vpc.clone() };
+            let refusal = Server::of(&outside).err();
+            assert_eq!(refusal, is_refused.then_some(InvalidSmtpUrl::Port25), "{url}");
+            assert!(Server::of(&in_vpc).is_ok(), "{url}");
+        }
+    }
+
     #[test]
     fn url_selects_port_encryption_and_credentials() {
-        let server = Server::parse("smtps://user:p%40ss@mail.bank.example").unwrap();
+        let server = parse("smtps://user:p%40ss@mail.bank.example").unwrap();
         assert_eq!(
             (server.host.as_str(), server.port, server.security),
             ("mail.bank.example", 465, Security::Implicit)
         );
         assert!(server.credentials.is_some());
-        let server = Server::parse("smtp://127.0.0.1:1025").unwrap();
+        let server = parse("smtp://127.0.0.1:1025").unwrap();
         assert_eq!((server.host.as_str(), server.port, server.security), ("127.0.0.1", 1025, Security::None));
-        assert!(Server::parse("smtp://user:pass@127.0.0.1:1025").is_ok());
+        assert!(parse("smtp://user:pass@127.0.0.1:1025").is_ok());
     }
 
     #[test]
@@ -159,7 +192,7 @@ mod tests {
             "smtp://secret:@192.0.2.1",
             "smtps://",
         ] {
-            let error = Server::parse(url).map(|_| ()).unwrap_err().to_string();
+            let error = parse(url).map(|_| ()).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }
     }
