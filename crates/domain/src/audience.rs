@@ -66,7 +66,8 @@ impl ScanCounts {
     }
 
     /// Counts customers whose items could not be read: no rule can be evaluated for them.
-    pub fn count_unreadable(&mut self, customers: u64) {
+    pub fn count_unreadable(&mut self, customers: usize) {
+        let customers = customers as u64;
         self.customers_read += customers;
         self.customers_unevaluable += customers;
     }

@@ -80,10 +80,22 @@ pub struct CustomerLookup {
 pub struct CustomersPage {
     /// The customers that could be read.
     pub customers: Vec<Customer>,
-    /// How many items cannot be read as a customer (written by something other than this product).
-    pub unreadable: u64,
+    /// The items that cannot be read as a customer (written by something other than this product): of each, how many of the
+    /// customers come before it.
+    pub unreadable: Vec<usize>,
     /// Where the next page starts; `None` on the last page of the segment.
     pub next: Option<ScanPosition>,
+}
+
+impl CustomersPage {
+    /// Ends the page after so many customers, of which there must be at least one. The next page starts with the rest.
+    pub fn end_after(&mut self, customers: usize) {
+        if let (Some(last), true) = (customers.checked_sub(1), customers < self.customers.len()) {
+            self.next = Some(ScanPosition(self.customers[last].id.to_string()));
+            self.customers.truncate(customers);
+            self.unreadable.retain(|before| *before < customers);
+        }
+    }
 }
 
 /// Where a scan continues: after the item with this key, which need not be a customer's.
@@ -225,11 +237,11 @@ impl Customers {
             _ => Err(self.table.unreadable("the key is no text")),
         };
         let next = page.last_evaluated_key.map(position).transpose()?;
-        let mut customers = CustomersPage { customers: Vec::new(), unreadable: 0, next };
+        let mut customers = CustomersPage { customers: Vec::new(), unreadable: Vec::new(), next };
         for item in page.items.unwrap_or_default() {
             match self.customer(item) {
                 Ok(customer) => customers.customers.push(customer),
-                Err(_) => customers.unreadable += 1,
+                Err(_) => customers.unreadable.push(customers.customers.len()),
             }
         }
         Ok(customers)

@@ -23,6 +23,8 @@ const PAGE: u16 = 1_000;
 const _: () = assert!(PAGE as usize <= PAGE_BATCHES as usize * BATCH_LIMIT);
 /// With less time than this left, no page is started: the rest of the slice is queued again.
 const MIN_TIME_PER_PAGE: Duration = Duration::from_secs(15);
+/// With less time than this left, no further customer of a page is selected: its batches must be queued and committed.
+const MIN_TIME_TO_COMMIT: Duration = Duration::from_secs(7);
 /// How long a slice waits when the store is unavailable or throttles.
 const STORE_RETRY_DELAY: Duration = Duration::from_secs(5);
 
@@ -99,7 +101,7 @@ impl SliceScanner {
                 self.slice_queue.send_all([AudienceMessage::Slice(slice.clone())]).await?;
                 break;
             }
-            step = self.scan_page(slice, push.slices, &audience, &scan).await?;
+            step = self.scan_page(slice, push.slices, &audience, &scan, deadline).await?;
         }
         Ok(())
     }
@@ -133,11 +135,13 @@ impl SliceScanner {
         slices: u32,
         audience: &Audience<'_>,
         scan: &SliceScan,
+        deadline: Deadline,
     ) -> Result<ScanStep, ScanError> {
         let began = self.sources.now();
-        let page = self.customers.scan(slice.index, slices, scan.after.as_ref(), PAGE).await?;
+        let mut page = self.customers.scan(slice.index, slices, scan.after.as_ref(), PAGE).await?;
         let channels = self.channel_queues.keys().copied().collect();
-        let (counts, recipients) = select(audience, &page.customers, page.unreadable, &channels);
+        let (counts, recipients) =
+            select(audience, &mut page, &channels, || deadline.has_less_than(MIN_TIME_TO_COMMIT, self.sources.now()));
         let batches = batches(slice, scan, &recipients);
         for (channel, queue) in &self.channel_queues {
             queue.send_all(batches.iter().filter(|ChannelMessage::Batch(batch)| batch.channel == *channel)).await?;
@@ -148,7 +152,7 @@ impl SliceScanner {
             customers = counts.customers_read,
             notifications = counts.notifications,
             batches = batches.len(),
-            unreadable = page.unreadable,
+            unreadable = page.unreadable.len(),
             "page scanned"
         );
         let numbers: Vec<_> = batches.iter().map(|ChannelMessage::Batch(batch)| batch.number).collect();

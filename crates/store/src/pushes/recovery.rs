@@ -23,6 +23,8 @@ pub struct SliceStatus {
     pub generation: u32,
     /// When it last made progress.
     pub heartbeat: Option<Timestamp>,
+    /// Scanners that started since a page of this scan was committed, or since the scan began.
+    pub starts_in_vain: u32,
     /// Its state.
     pub state: SliceState,
     /// The numbers of its deferred batches whose counts so far are stored.
@@ -68,6 +70,7 @@ impl Pushes {
                 slice,
                 generation: 0,
                 heartbeat: None,
+                starts_in_vain: 0,
                 state: SliceState::NotStarted,
                 partials: BTreeSet::new(),
             })
@@ -86,6 +89,7 @@ impl Pushes {
             if let Some(status) = number.and_then(|number| slices.get_mut(number)) {
                 status.generation = item.generation;
                 status.heartbeat = item.heartbeat;
+                status.starts_in_vain = item.starts_in_vain;
                 status.state = SliceState::from(&item);
                 status.partials = item.partials.iter().copied().map(u32::from).collect();
             }
@@ -118,7 +122,7 @@ impl Pushes {
             .update_now(push, slice_sk(status.slice))
             .update_expression(format!(
                 "SET generation = :generation, walked = :false, heartbeat = :now, walker = :scanner \
-                 REMOVE resumeAfter, batches, batchesOpen, partials, refusal, {}{} ADD version :one",
+                 REMOVE resumeAfter, startsInVain, batches, batchesOpen, partials, refusal, {}{} ADD version :one",
                 counters.join(", "),
                 partials.concat()
             ))

@@ -79,6 +79,8 @@ pub(super) struct SliceItem {
     pub(super) generation: u32,
     /// Increases with every scanner and every committed page.
     pub(super) version: u32,
+    /// Scanners that started since a page was committed.
+    pub(super) starts_in_vain: u32,
     #[serde(rename = "walker")]
     pub(super) scanner: ScannerId,
     resume_after: Option<ScanPosition>,
@@ -147,7 +149,7 @@ impl Pushes {
             .update_now(push, slice_sk(slice))
             .update_expression(
                 "SET generation = :generation, heartbeat = :now, walker = :scanner, \
-                 walked = if_not_exists(walked, :false) ADD version :one",
+                 walked = if_not_exists(walked, :false) ADD version :one, startsInVain :one",
             )
             .condition_expression(format!("{if_first}(generation = :generation AND walked = :false)"))
             .expression_attribute_values(":scanner", text(&scanner))
@@ -189,7 +191,11 @@ impl Pushes {
     ) -> Result<ScanStep, StoreError> {
         let found = found.named();
         let outstanding = if batches.is_empty() { "" } else { ", batchesOpen :outstanding" };
-        let position = if next.is_some() { "resumeAfter = :resumeAfter" } else { "walked = :true REMOVE resumeAfter" };
+        let position = if next.is_some() {
+            "resumeAfter = :resumeAfter REMOVE startsInVain"
+        } else {
+            "walked = :true REMOVE resumeAfter, startsInVain"
+        };
         let mut commit = with_counters(self.update_now(scan.push, slice_sk(scan.slice)), &found)
             .update_expression(format!(
                 "ADD version :one, {}, batches :batches{outstanding} SET heartbeat = :now, {position}",

@@ -43,24 +43,34 @@ async fn each_slice_has_a_state() {
     let heartbeat = Some(world.now());
     let outstanding_batches = BTreeMap::from([(Channel::Email, 2), (Channel::Sms, 1)]);
     let scanned = SliceState::Scanned { version: 2, outstanding_batches };
-    assert_eq!(
-        slices,
-        [
-            SliceStatus { slice: 0, generation: 1, heartbeat, state: scanned, partials: BTreeSet::new() },
-            SliceStatus {
-                slice: 1,
-                generation: 0,
-                heartbeat: None,
-                state: SliceState::NotStarted,
-                partials: BTreeSet::new()
-            },
-            SliceStatus { slice: 2, generation: 4, heartbeat, state: SliceState::Scanning, partials: BTreeSet::new() },
-        ]
-    );
+    let started = |slice, generation, starts_in_vain, state| SliceStatus {
+        slice,
+        generation,
+        heartbeat,
+        starts_in_vain,
+        state,
+        partials: BTreeSet::new(),
+    };
+    let not_started = SliceStatus { heartbeat: None, ..started(1, 0, 0, SliceState::NotStarted) };
+    assert_eq!(slices, [started(0, 1, 0, scanned), not_started, started(2, 4, 1, SliceState::Scanning)]);
     for batch in batches {
         report(&world, batch, 1).await;
     }
     assert_eq!(status(&world, &stored, 0).await.state, SliceState::Done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn starts_are_in_vain_until_a_page_is_committed() {
+    let world = World::new();
+    let stored = world.push(1).await;
+    for started in 1..=3 {
+        let scan = start_scan(&world, 1).await;
+        assert_eq!(status(&world, &stored, 0).await.starts_in_vain, started);
+        if started == 3 {
+            world.pushes().commit_page(&scan, FOUND, &[], None).await.unwrap();
+        }
+    }
+    assert_eq!(status(&world, &stored, 0).await.starts_in_vain, 0);
 }
 
 #[tokio::test(start_paused = true)]

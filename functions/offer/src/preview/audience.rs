@@ -41,7 +41,7 @@ impl AudienceCount {
     /// Counts the customers of a page, as many as the time allows. Between them, the calls for other pages go on: a rule
     /// may take long, and without that they would time out.
     async fn add_page(&mut self, survey: &Survey<'_>, page: &CustomersPage, until: Instant) {
-        self.tally.scan.count_unreadable(page.unreadable);
+        self.tally.scan.count_unreadable(page.unreadable.len());
         let mut yielded = Instant::now();
         for customer in &page.customers {
             if Instant::now() >= until {

@@ -11,6 +11,8 @@ const STALE_AFTER: SignedDuration = SignedDuration::from_mins(3);
 /// The maximum pause between two scans of a slice whose batches never report, for example because one of them kills its
 /// function every time.
 const MAX_PAUSE: SignedDuration = SignedDuration::from_hours(6);
+/// How often the audience queue delivers a message before it is a dead letter (`maxReceiveCount` in template.yaml).
+const RECEIVES: u32 = 5;
 /// Slices of a push that one sweep marks as done. Each is a write of the push's item, which holds the numbers of all
 /// that are marked: of the largest item, DynamoDB takes some 25 writes a second.
 const MAX_MARKS: usize = 500;
@@ -118,9 +120,10 @@ pub(super) fn idle_time(push: &Push, slice: &SliceStatus, now: Timestamp) -> Sig
 }
 
 /// How long a slice may be without progress. It doubles with every scan of the slice, so that a batch that never
-/// reports does not keep the pipeline busy.
+/// reports does not keep the pipeline busy; and with every time that a message was received as often as SQS delivers it
+/// and no page was scanned, so that a page that ends its function does not.
 pub(super) fn pause(slice: &SliceStatus) -> SignedDuration {
-    let doublings = slice.generation.saturating_sub(1).min(10);
+    let doublings = slice.generation.saturating_sub(1).saturating_add(slice.starts_in_vain / RECEIVES).min(10);
     (STALE_AFTER * 2_i32.pow(doublings)).min(MAX_PAUSE)
 }
 
@@ -151,7 +154,7 @@ pub(super) mod tests {
     }
 
     pub(in crate::sweep) fn slice(slice: u32, generation: u32, state: SliceState) -> SliceStatus {
-        SliceStatus { slice, generation, heartbeat: None, state, partials: BTreeSet::new() }
+        SliceStatus { slice, generation, heartbeat: None, starts_in_vain: 0, state, partials: BTreeSet::new() }
     }
 
     pub(in crate::sweep) fn scanned(outstanding: impl IntoIterator<Item = (Channel, usize)>) -> SliceState {
@@ -303,6 +306,10 @@ pub(super) mod tests {
         for (generation, minutes) in [(0, 3), (1, 3), (2, 6), (3, 12), (7, 192), (8, 360), (u32::MAX, 360)] {
             let pause = pause(&slice(0, generation, SliceState::Scanning));
             assert_eq!(pause, SignedDuration::from_mins(minutes), "{generation}");
+        }
+        for (starts_in_vain, minutes) in [(1, 6), (4, 6), (5, 12), (10, 24), (u32::MAX, 360)] {
+            let pause = pause(&SliceStatus { starts_in_vain, ..slice(0, 2, SliceState::Scanning) });
+            assert_eq!(pause, SignedDuration::from_mins(minutes), "{starts_in_vain} starts");
         }
     }
 

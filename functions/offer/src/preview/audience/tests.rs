@@ -40,7 +40,11 @@ fn customer(id: &str, channels: &Value, attributes: &Value) -> Customer {
 /// A page of one eligible customer with an e-mail address, and one who is not eligible.
 fn page() -> Result<CustomersPage, StoreError> {
     let customer = |id, tier| customer(id, &json!(["email"]), &json!({"tier": tier}));
-    Ok(CustomersPage { customers: vec![customer("a", "gold"), customer("b", "silver")], unreadable: 0, next: None })
+    Ok(CustomersPage {
+        customers: vec![customer("a", "gold"), customer("b", "silver")],
+        unreadable: vec![],
+        next: None,
+    })
 }
 
 /// A segment of this many pages, with no response to the request for the next one.
@@ -134,7 +138,7 @@ async fn pages_add_up_and_each_sample_has_the_smallest_id() {
     let until = far();
     let page = async |customers, unreadable| {
         let mut count = AudienceCount::default();
-        count.add_page(&survey, &CustomersPage { customers, unreadable, next: None }, until).await;
+        count.add_page(&survey, &CustomersPage { customers, unreadable: vec![0; unreadable], next: None }, until).await;
         count
     };
     let both = json!(["email", "sms"]);
@@ -160,7 +164,7 @@ fn heavy() -> (Offer, Pages) {
     let offer = testing::offer(json!({"code": "A", "description": "B", "eligibility": rule}));
     let list = json!({"list": vec![1; 1_000]});
     let customers: Vec<_> = (0..400).map(|n| customer(&format!("c-{n}"), &json!(["email"]), &list)).collect();
-    let page = CustomersPage { customers, unreadable: 0, next: None };
+    let page = CustomersPage { customers, unreadable: vec![], next: None };
     (offer, stream::iter([Ok(page)]).boxed())
 }
 
@@ -217,7 +221,7 @@ fn mixed() -> (Offer, Vec<Customer>) {
 async fn messages_that_cannot_be_composed_are_counted_with_their_reasons() {
     let (offer, customers) = mixed();
     let composer = composer();
-    let page = stream::iter([Ok(CustomersPage { customers, unreadable: 0, next: None })]);
+    let page = stream::iter([Ok(CustomersPage { customers, unreadable: vec![], next: None })]);
     let count = count_segments([page], pending(), &survey(&offer, &composer), far()).await.unwrap();
     let seen = json!(AudienceView::new(&count, &offer));
     assert_eq!(seen["languages"], json!({"en": 4, "de": 1}));
@@ -236,7 +240,7 @@ async fn messages_that_cannot_be_composed_are_counted_with_their_reasons() {
 async fn counts_of_a_part_are_scaled_alike() {
     let (offer, customers) = mixed();
     let composer = composer();
-    let page = CustomersPage { customers, unreadable: 0, next: None };
+    let page = CustomersPage { customers, unreadable: vec![], next: None };
     let stalled = stream::iter([Ok(page)]).chain(stream::pending());
     let count = count_segments([stalled], ready(Ok(1_000)), &survey(&offer, &composer), soon()).await.unwrap();
     let seen = json!(AudienceView::new(&count, &offer));
@@ -255,7 +259,7 @@ async fn counting_goes_on_when_the_time_for_composing_has_ended() {
     let (offer, customers) = mixed();
     let composer = composer();
     let mut survey = survey(&offer, &composer);
-    let page = |customers| CustomersPage { customers, unreadable: 0, next: None };
+    let page = |customers| CustomersPage { customers, unreadable: vec![], next: None };
     let mut count = AudienceCount::default();
     count.add_page(&survey, &page(customers[2..].to_vec()), far()).await;
     survey.compose_until = Instant::now();
