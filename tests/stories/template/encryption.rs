@@ -1,7 +1,5 @@
 //! Everything that is stored is encrypted, with the deployment's own KMS key if it has one.
 
-use std::collections::BTreeSet;
-
 use serde_yaml_ng::Value;
 
 use super::{each, of_type, resources, statements, statements_of, template};
