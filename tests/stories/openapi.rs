@@ -159,10 +159,14 @@ async fn responses_match_openapi() {
     assert_eq!(call("POST", "/suppressions/lift", &[], "", &lift).await.status, 200);
     assert_eq!(call("POST", "/suppressions/lift", &[], "", &json!({"reason": "optedOut"})).await.status, 400);
     assert_eq!(call("DELETE", "/customers/{id}", &[&id], "", none).await.status, 204);
-    let health = bank.call_with("GET", "/health", &[], b"").await;
+}
+
+#[tokio::test]
+async fn health_matches_openapi() {
+    let health = Bank::open().call_with("GET", "/health", &[], b"").await;
     assert_eq!(health.status, 200);
     // API Gateway answers it. MiniStack does too, but imports a mock integration without its response.
     if health.text != "{}" {
-        description.check("GET", "/health", &health);
+        Description::read().check("GET", "/health", &health);
     }
 }

@@ -241,10 +241,12 @@ async fn each_fault_is_named(bank: &Bank, sam: Option<&Sam<'_>>) {
     }
 }
 
-/// Each route of the template has a sample.
+/// Each route that a function serves has a sample.
 #[test]
 fn every_route_has_a_sample_event() {
-    let routes: BTreeSet<_> = routes().into_iter().map(|route| (route.method, route.path)).collect();
+    // API Gateway answers `/health` itself.
+    let routes = routes().into_iter().filter(|route| route.path != "/health");
+    let routes: BTreeSet<_> = routes.map(|route| (route.method, route.path)).collect();
     let sampled: BTreeSet<(String, String)> = fs::read_dir(folder())
         .unwrap()
         .filter_map(|entry| {

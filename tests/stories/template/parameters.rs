@@ -107,7 +107,6 @@ fn refused() -> Vec<(&'static str, Vec<String>)> {
     };
     let switch = || list(&["", "TRUE", "yes"]);
     let rate = || list(&["0", "-1", "100001", "many", ""]);
-    let concurrency = || list(&["0", "1", "1001", "x"]);
     vec![
         ("FromAddress", mailboxes()),
         ("ReplyToAddress", mailboxes()),
@@ -159,7 +158,23 @@ fn refused() -> Vec<(&'static str, Vec<String>)> {
         ("SmsDeliveryLogs", switch()),
         ("ApiRatePerSecond", rate()),
         ("PublicRatePerSecond", rate()),
-        ("UnsubscribeBurst", rate()),
+        ("EventArchiveDays", list(&["-1", "36501", "ever"])),
+        ("Alarms", switch()),
+        ("LogRetentionDays", list(&["0", "2", "ever"])),
+        ("KmsKeyArn", list(&["alias/bank", "arn:aws:kms:eu-west-1:1:key/a", "arn:aws:s3:::bucket"])),
+        ("DeletionProtection", switch()),
+        ("SendingEnabled", switch()),
+        ("LogLevel", list(&["", "info", "TRACE"])),
+        ("Architecture", list(&["", "x86"])),
+    ]
+}
+
+/// As [`refused`], of the parameters for AWS's own settings.
+fn refused_for_aws() -> Vec<(&'static str, Vec<String>)> {
+    let list = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
+    let concurrency = || list(&["0", "1", "1001", "x"]);
+    vec![
+        ("UnsubscribeBurst", list(&["0", "100001", ""])),
         ("WebAcl", list(&["", "true", "arn:aws:wafv2:eu-west-1:123456789012:global/webacl/a/1"])),
         ("WebAclRequestsPer5Minutes", list(&["9", "many", ""])),
         ("ApiAccessLog", list(&["", "yes"])),
@@ -172,14 +187,6 @@ fn refused() -> Vec<(&'static str, Vec<String>)> {
         ("CodeSigningConfigArn", list(&["csc-0123456789abcdef0", "arn:aws:lambda:eu-west-1:123456789012:function:a"])),
         ("VpcSubnetIds", list(&["subnet-1", "sg-0a1b2c3d", "subnet-0a1b2c3d, subnet-0a1b2c3e", "vpc-0a1b2c3d"])),
         ("SecurityGroupIds", list(&["sg-", "subnet-0a1b2c3d", "sg-0a1b2c3d,"])),
-        ("EventArchiveDays", list(&["-1", "36501", "ever"])),
-        ("Alarms", switch()),
-        ("LogRetentionDays", list(&["0", "2", "ever"])),
-        ("KmsKeyArn", list(&["alias/bank", "arn:aws:kms:eu-west-1:1:key/a", "arn:aws:s3:::bucket"])),
-        ("DeletionProtection", switch()),
-        ("SendingEnabled", switch()),
-        ("LogLevel", list(&["", "info", "TRACE"])),
-        ("Architecture", list(&["", "x86"])),
     ]
 }
 
@@ -230,7 +237,7 @@ const ACCEPTED: &[(&str, &str)] = &[
 fn bad_value_of_a_parameter_is_refused_when_the_stack_is_deployed() {
     let template = template();
     let parameters = template["Parameters"].as_mapping().unwrap();
-    let refused = refused();
+    let refused = [refused(), refused_for_aws()].concat();
     let tried: BTreeSet<_> = refused.iter().map(|(name, _)| *name).collect();
     let known: BTreeSet<_> = parameters.keys().map(|name| name.as_str().unwrap()).collect();
     assert_eq!(tried, known, "every parameter has bad values here");
