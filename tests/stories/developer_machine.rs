@@ -57,7 +57,10 @@ async fn a_page_elsewhere_is_refused_by_the_emulator_the_inbox_and_the_status_pa
         (&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")], 403),
         (&[("sec-fetch-site", "same-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")], 403),
         (&[("host", "evil.example")], 421),
-        (&[("host", "evil.example:4566"), ("origin", "http://evil.example:4566"), ("sec-fetch-site", "same-origin")], 421),
+        (
+            &[("host", "evil.example:4566"), ("origin", "http://evil.example:4566"), ("sec-fetch-site", "same-origin")],
+            421,
+        ),
     ];
     for (method, url, body) in requests(&bank) {
         for (headers, status) in pages {
@@ -122,13 +125,13 @@ mod enforced_roles {
     async fn statuses(bank: &Bank, key: &Credentials) -> Vec<u16> {
         let signer = Signer::new(&bank.stack.region, key.clone());
         let aws = &bank.stack.endpoint_url;
-        let (functions, bucket) = (format!("{aws}/2015-03-31/functions/"), format!("{aws}/probe-bucket"));
-        let (tables, offers) = (format!("{aws}/"), format!("{}/offers", bank.stack.api_url));
+        let (root, functions) = (format!("{aws}/"), format!("{aws}/2015-03-31/functions/"));
+        let offers = format!("{}/offers", bank.stack.api_url);
         let list = [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", "DynamoDB_20120810.ListTables")];
         let calls = [
             Call { method: "GET", url: &functions, headers: &[], body: b"", service: "lambda" },
-            Call { method: "POST", url: &tables, headers: &list, body: b"{}", service: "dynamodb" },
-            Call { method: "PUT", url: &bucket, headers: &[], body: b"", service: "s3" },
+            Call { method: "POST", url: &root, headers: &list, body: b"{}", service: "dynamodb" },
+            Call { method: "GET", url: &root, headers: &[], body: b"", service: "s3" },
             Call { method: "GET", url: &offers, headers: &[], body: b"", service: "execute-api" },
         ];
         let mut statuses = Vec::new();
@@ -176,9 +179,9 @@ mod enforced_roles {
         bank.get("/offers").await;
         let (id, secret) = (format!("ASIA{}", digest[..16].to_uppercase()), hash(format!("secret:{digest}")));
         let key = Credentials::new(id, secret, Some(hash(format!("token:{digest}"))), None, "derived");
-        let item = json!({"TableName": bank.stack.tables["offers"], "Key": {"pk": {"S": "none"}, "sk": {"S": "offer"}}});
-        let headers =
-            [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", "DynamoDB_20120810.GetItem")];
+        let item =
+            json!({"TableName": bank.stack.tables["offers"], "Key": {"pk": {"S": "none"}, "sk": {"S": "offer"}}});
+        let headers = [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", "DynamoDB_20120810.GetItem")];
         let (url, body) = (format!("{}/", bank.stack.endpoint_url), item.to_string());
         let call = Call { method: "POST", url: &url, headers: &headers, body: body.as_bytes(), service: "dynamodb" };
         let response = Signer::new(&bank.stack.region, key).send(&call).await.unwrap();
