@@ -3,9 +3,11 @@
 use std::path::Path;
 use std::process::Stdio;
 
+use data_encoding::HEXLOWER;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder};
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 use tokio::process::{Child, Command};
 
 use crate::wait_for;
@@ -89,8 +91,8 @@ impl Browser {
     }
 }
 
-/// The version of axe-core, a library that finds barriers in pages. From npm, which verifies its downloads.
-const AXE: &str = "axe-core@4.14.1";
+/// The version of axe-core, a library that finds barriers in pages, and the SHA-256 hash of its script.
+const AXE: (&str, &str) = ("axe-core@4.14.1", "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c");
 
 /// The source of axe-core, fetched when it is first needed.
 fn axe() -> String {
@@ -99,11 +101,13 @@ fn axe() -> String {
     if !script.exists() {
         std::fs::create_dir_all(folder).expect("target can be written to");
         let mut npm = std::process::Command::new("npm");
-        npm.args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", AXE]).current_dir(folder);
+        npm.args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", AXE.0]).current_dir(folder);
         let status = npm.status().expect("npm runs; cargo xtask test skips these tests where it is not installed");
-        assert!(status.success(), "npm could not install {AXE}");
+        assert!(status.success(), "npm could not install {}", AXE.0);
     }
-    std::fs::read_to_string(script).expect("npm installed axe-core")
+    let script = std::fs::read_to_string(script).expect("npm installed axe-core");
+    assert_eq!(HEXLOWER.encode(&Sha256::digest(&script)), AXE.1, "{} is not what it was", AXE.0);
+    script
 }
 
 /// A command of Chromium's own, of the Chrome DevTools Protocol.

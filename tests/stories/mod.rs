@@ -7,6 +7,7 @@ mod accessibility;
 mod consent;
 mod contract;
 mod dead_letters;
+mod developer_machine;
 mod event_bus;
 mod event_sources;
 mod forged_messages;

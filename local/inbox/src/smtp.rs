@@ -57,6 +57,10 @@ async fn converse(stream: TcpStream, peer: IpAddr, receiver: Receiver) -> io::Re
         if reader.read_until(b'\n', &mut line).await? == 0 || line.len() > LINE_LIMIT {
             return Ok(());
         }
+        // A page in the browser can send this, with the commands of a message in the body.
+        if !in_data && line.ends_with(b" HTTP/1.1\r\n") {
+            return Ok(());
+        }
         let is_outdated = || faults.password_version() != password_version;
         if !in_data && (is_outdated() || faults.next_action(Point::Connection, "").is_some()) {
             return Ok(());
@@ -182,5 +186,39 @@ impl Handler for Receiver {
 
     fn data_end(&mut self) -> Response {
         self.respond(Point::Message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    /// What the server replies to these bytes, and how many messages it stores.
+    async fn converse_with(sent: &str) -> (String, usize) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let messages = Messages::default();
+        let server = tokio::spawn(serve(listener, messages.clone(), Faults::default()));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(sent.as_bytes()).await.unwrap();
+        let mut replies = Vec::new();
+        // The server may close the connection with bytes unread.
+        let _ = client.read_to_end(&mut replies).await;
+        server.abort();
+        let stored = messages.newest(&crate::Wanted { limit: usize::MAX, before: None, find: String::new() }).0;
+        (String::from_utf8_lossy(&replies).into_owned(), stored)
+    }
+
+    #[tokio::test]
+    async fn a_page_cannot_deliver_mail() {
+        let mail = "HELO here\r\nMAIL FROM:<a@bank.example>\r\nRCPT TO:<b@bank.example>\r\nDATA\r\nSubject: a\r\n\r\nb\r\n.\r\nQUIT\r\n";
+        let (replies, stored) = converse_with(mail).await;
+        assert_eq!(stored, 1, "{replies}");
+        let (replies, stored) = converse_with(&format!("POST / HTTP/1.1\r\nHost: 127.0.0.1:1025\r\n\r\n{mail}")).await;
+        assert!(stored == 0 && !replies.contains("354"), "{replies}");
     }
 }

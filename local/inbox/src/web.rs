@@ -2,9 +2,11 @@
 
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderName, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse};
 use axum::routing::{get, put};
 use axum::{Json, Router};
+use loopback::only_from_here;
 use serde::Deserialize;
 
 use crate::faults::{self, Fault, Faults};
@@ -13,29 +15,31 @@ use crate::message::{Messages, Wanted};
 const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 
 /// The page loads only its own parts, and shows only frames of this server.
-const PAGE_POLICY: [(HeaderName, &str); 3] = [
+const PAGE_POLICY: [(HeaderName, &str); 2] = [
     (
         header::CONTENT_SECURITY_POLICY,
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::CACHE_CONTROL, "no-store"),
 ];
 
 /// E-mail content is untrusted, even here: it runs no scripts and loads only images, from the message itself or from
 /// this machine. A link that is followed opens a tab, which the sandbox does not restrict.
-const MESSAGE_POLICY: [(HeaderName, &str); 5] = [
+const MESSAGE_POLICY: [(HeaderName, &str); 4] = [
     (
         header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data: http://127.0.0.1:* http://localhost:*; form-action 'none'; sandbox allow-popups allow-popups-to-escape-sandbox",
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data: http://127.0.0.1:* http://localhost:*; form-action 'none'; frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox",
     ),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::X_DNS_PREFETCH_CONTROL, "off"),
     (header::CACHE_CONTROL, "no-store"),
 ];
 
-/// The page, `/api/messages`, a message's HTML and source, and fault injection: `/api/faults`, `/api/password`.
+/// What a link on another page may lead to.
+const ENTRIES: &[&str] = &["/"];
+
+/// The page, `/api/messages`, a message's HTML and source, and fault injection: `/api/faults`, `/api/password`. For programs
+/// of this machine and for the page itself, not for pages elsewhere.
 pub fn router(messages: Messages, faults: Faults) -> Router {
     let script = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")];
     let style = [(header::CONTENT_TYPE, "text/css; charset=utf-8")];
@@ -46,7 +50,6 @@ pub fn router(messages: Messages, faults: Faults) -> Router {
         .route("/api/messages", get(all).delete(clear))
         // For clients that join the inbox's URL, which ends with a slash, and a path that begins with one.
         .route("//api/messages", get(all).delete(clear))
-        .route(SAMPLE_PATH, get(sample_picture))
         .route("/messages/{id}/html", get(html))
         .route("/messages/{id}/source", get(source))
         .with_state(messages)
@@ -56,6 +59,9 @@ pub fn router(messages: Messages, faults: Faults) -> Router {
                 .route("/api/password", put(set_password))
                 .with_state(faults),
         )
+        .layer(from_fn_with_state(ENTRIES, only_from_here))
+        // A message is shown without an origin, so its picture counts as another page's.
+        .route(SAMPLE_PATH, get(sample_picture))
 }
 
 async fn faults_now(State(faults): State<Faults>) -> Json<faults::State> {
@@ -120,7 +126,7 @@ const SAMPLE_PICTURE: (&str, &[u8]) = ("https://bank.example/cashback.jpg", incl
 const SAMPLE_PATH: &str = "/sample/cashback.jpg";
 
 async fn sample_picture() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "image/jpeg")], SAMPLE_PICTURE.1)
+    ([(header::CONTENT_TYPE, "image/jpeg"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")], SAMPLE_PICTURE.1)
 }
 
 /// A message as the page frames it. Links open in a new tab: in the frame, the page that they lead to could not be used.

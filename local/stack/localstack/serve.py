@@ -1,4 +1,5 @@
-"""Runs LocalStack without containers: LocalStack, its functions and its database are processes that listen on loopback.
+"""Runs LocalStack without containers: LocalStack, its functions and its database are processes that listen on loopback, and
+answer no web page of another origin. LocalStack checks no signatures: any program of this machine may use it with any key.
 
 `serve.py PORT FOLDER DYNAMODB` stores its files in FOLDER and uses DynamoDB Local from the folder DYNAMODB.
 
@@ -45,6 +46,13 @@ os.environ |= {
     "SQS_DISABLE_CLOUDWATCH_METRICS": "1",
 }
 
+# The folder of the source code stays as it is.
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "loopback"))
+from only_from_here import guard_http_servers, refusal_of_raw
+
+sys.dont_write_bytecode = False
+
 from botocore.exceptions import ClientError
 from localstack import config
 from localstack.runtime import main
@@ -53,6 +61,7 @@ from localstack.services.lambda_.event_source_mapping.pollers.sqs_poller import 
 from localstack.services.lambda_.invocation import runtime_executor
 from localstack.services.lambda_.invocation.lambda_models import InvocationResult
 from localstack.utils.threads import FuncThread
+from rolo.serving.twisted import TwistedRequestAdapter
 from twisted.internet import endpoints
 from twisted.web.http import HTTPFactory
 
@@ -302,6 +311,25 @@ def close_when_done(self):
     slots_of(self).release(CONCURRENT_BATCHES)
 
 
+process = TwistedRequestAdapter.process
+
+
+def process_unless_refused(self):
+    headers = [(name, value) for name, values in self.requestHeaders.getAllRawHeaders() for value in values]
+    refused = refusal_of_raw(self.method.decode("latin-1"), self.path.decode("latin-1"), headers)
+    if not refused:
+        return process(self)
+    status, text = refused
+    self.site = self.channel.site
+    self.setResponseCode(status)
+    self.setHeader(b"Content-Type", b"text/plain; charset=utf-8")
+    self.setHeader(b"X-Content-Type-Options", b"nosniff")
+    self.write(text.encode())
+    self.finish()
+
+
+TwistedRequestAdapter.process = process_unless_refused
+guard_http_servers()
 SqsPoller.poll_events, SqsPoller.handle_messages, SqsPoller.close = poll_when_free, handle_elsewhere, close_when_done
 runtime_executor.get_runtime_executor = lambda: ProcessExecutor
 DynamodbServer.do_start_thread = start_dynamodb

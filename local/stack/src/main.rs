@@ -5,8 +5,10 @@
 //! |---|---|
 //! | the steps of `up` and `down` | `up` |
 //! | the AWS emulators: MiniStack, LocalStack | `emulator` |
+//! | the key that deploys to an emulator | `administrator` |
 //! | how services are started, awaited and stopped | `services`, `process` |
 //! | the record of the running stack | `running_stack` |
+//! | files that hold keys | `private_file` |
 //! | options shared by several commands | `options` |
 //! | packaging functions and deploying `template.yaml` | `package`, `deploy` |
 //! | the sample customers and the sample offer | `sample` |
@@ -17,6 +19,7 @@
 //! | `load`, `logs`, `redrive`, `demo`, `test` | the module of that name |
 //! | where files are kept | `stack_dir` |
 
+mod administrator;
 mod bench;
 mod demo;
 mod deploy;
@@ -25,6 +28,7 @@ mod load;
 mod logs;
 mod options;
 mod package;
+mod private_file;
 mod process;
 mod progress;
 mod redrive;

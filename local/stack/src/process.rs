@@ -1,6 +1,6 @@
 //! Child processes that outlive this program, and stopping exactly those.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
+
+use crate::private_file;
 
 /// Time between SIGTERM and SIGKILL.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,7 +30,7 @@ pub(crate) struct Running {
 impl Running {
     /// Starts a process in its own process group, logging to a file.
     pub(crate) fn start(name: &str, mut command: Command, log: &Path) -> Result<Self> {
-        let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        let file = private_file::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         let child = command
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)

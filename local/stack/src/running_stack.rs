@@ -9,7 +9,9 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use crate::administrator::Administrator;
 use crate::emulator::Emulator;
+use crate::private_file;
 use crate::process::Running;
 
 /// The running services and their URLs.
@@ -17,6 +19,9 @@ use crate::process::Running;
 pub(crate) struct RunningStack {
     /// The AWS emulator.
     pub(crate) emulator: Emulator,
+    /// Who deploys to it.
+    #[serde(default)]
+    pub(crate) administrator: Administrator,
     pub(crate) endpoint_url: String,
     pub(crate) inbox_url: String,
     /// The inbox's SMTP server.
@@ -33,7 +38,7 @@ impl RunningStack {
     }
 
     pub(crate) fn save(&self, file: &Path) -> Result<()> {
-        fs::write(file, serde_json::to_vec_pretty(self)?).with_context(|| format!("cannot write {}", file.display()))
+        private_file::write(file, &serde_json::to_vec_pretty(self)?)
     }
 
     /// Whether every process that was started is still running.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::private_file;
+
 /// The directory of the stack that `up` starts.
 pub(crate) const DEFAULT: &str = "stack";
 /// The AWS region of a local stack.
@@ -20,7 +22,8 @@ pub(crate) struct StackDir {
 }
 
 impl StackDir {
-    /// Creates `target/NAME` in the workspace that this program was built from.
+    /// Creates `target/NAME` in the workspace that this program was built from. Only its owner can open it: it holds keys,
+    /// and logs with customers.
     pub(crate) fn in_workspace(name: &'static str) -> Result<Self> {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
             .ancestors()
@@ -28,7 +31,7 @@ impl StackDir {
             .context("the workspace that this program was built from no longer exists")?
             .to_owned();
         let dir = Self { workspace, name, functions: None };
-        std::fs::create_dir_all(dir.path()).context("cannot create a directory under target")?;
+        private_file::create_folder(&dir.path()).context("cannot create a directory under target")?;
         Ok(dir)
     }
 

@@ -12,7 +12,7 @@ use crate::process::Running;
 use crate::running_stack::RunningStack;
 use crate::shutdown::{Interrupted, ShutdownSignal};
 use crate::stack_dir::{REGION, StackDir};
-use crate::{logs, package, progress, sample, services};
+use crate::{logs, package, private_file, progress, sample, services};
 
 /// Preferred ports; any free port is used instead of one that is taken.
 const AWS_PORT: u16 = 4566;
@@ -73,7 +73,7 @@ pub(crate) async fn prepare(dir: &StackDir, options: &Options) -> Result<Stack> 
     let endpoint = running.endpoint_url;
     let smtp_url = options.smtp.clone().unwrap_or_else(|| running.inbox_smtp_url.clone());
 
-    let aws = Aws::at(&endpoint);
+    let aws = Aws::at(&endpoint, running.administrator.credentials());
     let mut settings = BTreeMap::from([
         ("EmailTransport".to_owned(), "smtp".to_owned()),
         ("SmtpUrl".to_owned(), smtp_url.clone()),
@@ -125,7 +125,7 @@ pub(crate) async fn prepare(dir: &StackDir, options: &Options) -> Result<Stack> 
         tables,
         queues,
     };
-    std::fs::write(dir.stack_file(), serde_json::to_vec_pretty(&stack)?)?;
+    private_file::write(&dir.stack_file(), &serde_json::to_vec_pretty(&stack)?)?;
     Ok(stack)
 }
 
@@ -140,7 +140,8 @@ async fn start(dir: &StackDir, emulator: Emulator) -> Result<RunningStack> {
     let aws_port = port(AWS_PORT)?;
     running.emulator = emulator;
     running.endpoint_url = running.emulator.url(aws_port);
-    if let Some((aws, ready)) = running.emulator.start(dir, aws_port)? {
+    running.administrator = running.emulator.administrator()?;
+    if let Some((aws, ready)) = running.emulator.start(dir, aws_port, &running.administrator)? {
         record_and_wait(dir, &mut running, aws, &ready, "aws.log").await?;
     }
     let smtp_port = port(SMTP_PORT)?;

@@ -1,4 +1,4 @@
-//! Serves the status page: on loopback only, and only to requests addressed to loopback.
+//! Serves the status page: on loopback only, and not to pages elsewhere.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use client::Stack;
+use loopback::only_from_here;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
@@ -25,14 +26,16 @@ use crate::options::Target;
 const CACHE_TTL: Duration = Duration::from_millis(800);
 
 /// The page loads only its own parts, even if a customer's name contains HTML.
-const POLICY: [(HeaderName, &str); 3] = [
+const POLICY: [(HeaderName, &str); 2] = [
     (
         header::CONTENT_SECURITY_POLICY,
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::CACHE_CONTROL, "no-store"),
 ];
+
+/// What a link on another page may lead to.
+const ENTRIES: &[&str] = &["/"];
 
 /// Serves the page until the process is stopped.
 pub(crate) async fn serve(stack_file: PathBuf, port: u16) -> Result<()> {
@@ -47,23 +50,11 @@ pub(crate) async fn serve(stack_file: PathBuf, port: u16) -> Result<()> {
         // For clients that join the page's URL, which ends with a slash, and a path that begins with one.
         .route("//api/status", get(status))
         .with_state(page)
-        .layer(from_fn(move |request, next| require_local_host(port, request, next)));
+        .layer(from_fn_with_state(ENTRIES, only_from_here));
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
         .await
         .with_context(|| format!("cannot listen on port {port}"))?;
     Ok(axum::serve(listener, router).await?)
-}
-
-/// Prevents DNS rebinding. Another site can point its domain at this machine, but the browser still sends that domain
-/// in `Host`.
-async fn require_local_host(port: u16, request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    if !["127.0.0.1", "localhost"].contains(&name) {
-        let hint = format!("Open this page at http://127.0.0.1:{port} or http://localhost:{port}.");
-        return (StatusCode::MISDIRECTED_REQUEST, hint).into_response();
-    }
-    next.run(request).await
 }
 
 struct Page {

@@ -34,6 +34,7 @@ const ORDER: [&str; 31] = [
     "killed_functions", // Kills functions at work for any story.
     "lost_messages",    // Empties queues.
     "dead_letters",     // Makes the email function fail, and expects no other dead letters.
+    "developer_machine",
     "languages",
     "offers",
     "openapi",
