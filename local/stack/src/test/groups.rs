@@ -21,7 +21,7 @@ use crate::progress;
 /// A story may therefore break a part of the stack for a while. The stories of its own group either do not need that
 /// part, or share a lock with it. A comment says what a group breaks, or why it has its place. A group without a
 /// comment breaks nothing and may have any place.
-const ORDER: [&str; 31] = [
+const ORDER: [&str; 32] = [
     "consent",       // Changes the keys that sign links.
     "contract",      // Lets no test messages of previews be sent.
     "event_bus",     // Breaks the event bus and writes to the offers table.
