@@ -79,7 +79,7 @@ mod enforced_roles {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::roles::enforced_roles::Intruder;
+    use crate::stories::roles::enforced_roles::Intruder;
 
     /// The queues that each role may write to.
     const MAY_WRITE: [(&str, &[&str]); 4] = [
