@@ -97,7 +97,7 @@ mod in_a_container {
 async fn each_gets_the_right_response(bank: &Bank, sam: Option<&Sam<'_>>) {
     let _alone = ALONE.lock().await;
     bank.put_customers(&[bank.customer("other", &json!({}))]).await;
-    let offer = bank.post_offer(&json!({"code": "SAMPLE", "description": "Hello"})).await;
+    let offer = bank.post_offer(&json!({"code": "SAMPLE", "description": "Get 5% cashback on 5000 spent"})).await;
     bank.wait_until_completed(&offer).await;
     let files = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
     let untried = files.map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned()).collect();

@@ -31,8 +31,8 @@ const DESCRIPTION_LIMITS: (usize, usize) = (DESCRIPTION_LIMIT, RENDERED_DESCRIPT
 const TERMS_LIMITS: (usize, usize) = (TERMS_LIMIT, RENDERED_TERMS_LIMIT);
 /// Maximum number of translations of an offer.
 pub const TRANSLATIONS_LIMIT: usize = 40;
-/// Maximum size of all that an offer says, in bytes as JSON: with its rule and the ids of a batch, it fits into a message
-/// of SQS (256 KiB).
+/// Maximum size of all that an offer says, in bytes as JSON: with its rule it fits into an event (EventBridge: 256 KB), into
+/// an item (DynamoDB: 400 KB), and into the queue messages of the release before (SQS: 256 KiB), which had it inside.
 pub const ANNOUNCEMENT_BYTES_LIMIT: usize = 128 * 1024;
 
 /// What an offer says.

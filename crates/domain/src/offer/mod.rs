@@ -141,8 +141,8 @@ impl Offer {
         }
     }
 
-    /// Checks that no text of the offer has a forbidden character, as one that an earlier release stored may: SQS refuses
-    /// messages with some of them, and no notification could be composed with any.
+    /// Checks that no text of the offer has a forbidden character, as one that an earlier release stored may: no
+    /// notification could be composed with any.
     ///
     /// # Errors
     /// The name of the first field that has one, and the character.

@@ -287,7 +287,7 @@ fn every_fault_of_the_fields_within_fields_is_reported() {
 }
 
 #[test]
-fn what_an_offer_says_fits_into_a_message_of_a_queue() {
+fn what_an_offer_says_fits_into_an_event() {
     let description = "ü".repeat(DESCRIPTION_LIMIT);
     let mut offer = json!({"code": "A", "description": description, "translations": {}});
     for language in ["de", "fr", "es", "it", "nl"] {

@@ -8,7 +8,7 @@ use store::pushes::ReportResult;
 use testing::{Fault, number_set};
 
 use super::super::report::Swept;
-use super::world::{World, minutes, pass, push};
+use super::world::{OFFER, World, minutes, pass, push};
 
 /// A running push whose slices are scanned, each with one batch of e-mails that is outstanding and queued.
 async fn scanned(slices: u32) -> World {
@@ -226,4 +226,19 @@ async fn an_operator_starts_a_push_that_the_stream_has_not_delivered() {
     world.post(json!({})).await;
     assert_eq!(world.sweep_offer().await.unwrap(), Swept { started: 1, published: 1, ..Swept::default() });
     assert_eq!((world.state(1), world.queues.depth("audience")), ("running".into(), 8));
+}
+
+/// Not only is each small: 10,000 of them with the offer inside did not fit into the function's memory.
+#[tokio::test(start_paused = true)]
+async fn messages_of_a_push_are_small_whatever_the_offer() {
+    let world = World::empty();
+    world.post(json!({"description": "\u{928}".repeat(10_000), "eligibility": "customer.id == 'c-1'"})).await;
+    world.start(1).await;
+    let messages = world.queues.take("audience");
+    assert_eq!(messages.len(), 8);
+    for message in messages {
+        let expected = json!({"offer": OFFER, "number": 1});
+        assert_eq!((&message["type"], &message["push"]), (&json!("slice.v2"), &expected));
+        assert!(message.to_string().len() < 150, "{message}");
+    }
 }
