@@ -11,6 +11,7 @@
 //! | what is kept when a stack is deleted or rolled back | `template/kept.rs` |
 //! | the limits of AWS | `template/limits.rs` |
 //! | SES, and the VPC of `email` | `template/sending.rs` |
+//! | what is downloaded: actions, packages | `template/supply_chain.rs` |
 //! | alarms, dashboard, logs, metrics, traces | `template/monitoring.rs` |
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -32,6 +33,8 @@ mod permissions;
 mod public_routes;
 #[path = "template/sending.rs"]
 mod sending;
+#[path = "template/supply_chain.rs"]
+mod supply_chain;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -131,12 +131,14 @@ fn the_web_acl_limits_each_address_on_routes_without_credentials_only() {
     assert_eq!(resources["WebAclAssociation"]["Condition"], "HasWebAcl");
 }
 
-/// API Gateway's type for a path or method that it does not know. Its status would be 403.
 #[test]
-fn what_has_no_route_is_not_found() {
+fn refusals_of_api_gateway_say_what_is_wrong_to_programs_and_to_readers() {
     let resources = resources();
     let responses = &of_type(&resources, "AWS::Serverless::Api")[0].1["GatewayResponses"];
-    assert_eq!(responses["MISSING_AUTHENTICATION_TOKEN"]["StatusCode"].as_u64(), Some(404));
+    let refused = &responses["MISSING_AUTHENTICATION_TOKEN"];
+    assert_eq!(refused["StatusCode"].as_u64(), Some(403));
+    let detail = refused["ResponseTemplates"]["application/json"].as_str().unwrap();
+    assert!(detail.contains("no signature") && detail.contains("no such route"), "{detail}");
     let throttled = &responses["THROTTLED"];
     assert_eq!(throttled["StatusCode"].as_u64(), Some(429));
     // A header would be that of both.
