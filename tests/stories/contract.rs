@@ -316,14 +316,14 @@ async fn lists_are_paginated_without_gaps_or_duplicates() {
 #[tokio::test]
 async fn test_messages_of_previews_have_a_daily_number() {
     let bank = Bank::open();
-    let before = bank.aws().environment_of("offer").await.get("TEST_MESSAGES_PER_DAY").cloned();
-    bank.aws().set_environment("offer", "TEST_MESSAGES_PER_DAY", Some("1")).await;
+    let many = 1_000_000;
+    bank.tables().add_test_messages(many).await;
     let tried = json!({
         "code": bank.name, "description": "Hello", "testRecipients": [bank.address("a"), bank.address("b")],
     });
     let refused = bank.call("POST", "/offers/preview", &tried).await;
     let without = bank.call("POST", "/offers/preview", &json!({"code": bank.name, "description": "Hello"})).await;
-    bank.aws().set_environment("offer", "TEST_MESSAGES_PER_DAY", before.as_deref()).await;
+    bank.tables().add_test_messages(-many).await;
     assert_eq!((refused.status, without.status), (429, 200), "{}", refused.text);
     assert_eq!(refused.headers["content-type"], "application/problem+json");
     let retry_after: u32 = refused.headers["retry-after"].parse().unwrap();

@@ -103,7 +103,8 @@ fn statements_of<'r>(resources: &'r BTreeMap<String, Value>, function: &Value) -
 /// The statements of a role's inline policies.
 fn statements(role: &Value) -> Vec<&Value> {
     let policies = role["Properties"]["Policies"].as_sequence();
-    let statements = policies.into_iter().flatten().flat_map(|policy| policy["PolicyDocument"]["Statement"].as_sequence().unwrap());
+    let statements =
+        policies.into_iter().flatten().flat_map(|policy| policy["PolicyDocument"]["Statement"].as_sequence().unwrap());
     // `!If [condition, statement, AWS::NoValue]` counts as its statement.
     statements.map(|statement| statement.as_sequence().map_or(statement, |branches| &branches[1])).collect()
 }

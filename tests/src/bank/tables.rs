@@ -82,6 +82,20 @@ impl<'a> Tables<'a> {
         records.await.expect("DynamoDB responds")
     }
 
+    /// Adds to the number of test messages that previews sent on this day (UTC), or takes from it.
+    pub async fn add_test_messages(self, messages: i32) {
+        let day = jiff::Timestamp::now().strftime("tests#%Y-%m-%d").to_string();
+        let add = self
+            .dynamodb()
+            .update_item()
+            .table_name(self.name("offers"))
+            .key("pk", S(day))
+            .key("sk", S("count".to_owned()))
+            .update_expression("ADD sent :messages")
+            .expression_attribute_values(":messages", N(messages.to_string()));
+        add.send().await.expect("DynamoDB responds");
+    }
+
     /// The number of items stored for an offer with this code, or for a request with this idempotency key, which no other
     /// key may contain.
     pub async fn count_offers(self, code_and_key: &str) -> i32 {
