@@ -17,7 +17,6 @@ use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::{HttpConnector as _, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::dns;
@@ -179,7 +178,7 @@ impl Aws {
         let request = HttpRequest::get(url).map_err(|error| error.to_string())?;
         match tokio::time::timeout(TIMEOUT, self.web.call(request)).await {
             Ok(Ok(response)) => Ok(response.status().as_u16()),
-            Ok(Err(error)) => Err(DisplayErrorContext(&error).to_string()),
+            Ok(Err(error)) => Err(causes(&error)),
             Err(_) => Err(format!("no response in {} seconds", TIMEOUT.as_secs())),
         }
     }
@@ -232,6 +231,30 @@ where
 {
     match (error.code(), error.message()) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
-        _ => DisplayErrorContext(error).to_string(),
+        _ => causes(error),
+    }
+}
+
+/// An error and its causes.
+fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_url_that_cannot_be_reached_says_why() {
+        let aws = Aws::from_env(Some("eu-west-1".to_owned())).await;
+        // Nobody listens on port 1 of this machine.
+        let reason = aws.get("https://127.0.0.1:1/health").await.unwrap_err();
+        assert!(reason.to_lowercase().contains("connection refused"), "{reason}");
     }
 }
