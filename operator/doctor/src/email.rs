@@ -3,10 +3,10 @@
 use aws_sdk_sesv2::operation::get_account::GetAccountOutput;
 use aws_sdk_sesv2::operation::get_configuration_set::GetConfigurationSetOutput;
 use aws_sdk_sesv2::operation::get_email_identity::GetEmailIdentityOutput;
-use aws_sdk_sesv2::types::{DkimStatus, EventDestination, EventType, SuppressionListReason};
+use aws_sdk_sesv2::types::{DkimStatus, EventDestination, EventType, SuppressionListReason, SuppressionOptions};
 
-use crate::finding::{Answer, Finding, read};
-use crate::stack::Stack;
+use crate::finding::{Answer, Finding, Unread, read};
+use crate::stack::{Stack, domain};
 
 /// An identity of SES that covers the sender: the address itself, its domain, or a domain above that.
 #[derive(Debug)]
@@ -126,7 +126,7 @@ pub(crate) fn identity(stack: &Stack, answer: &Answer<Option<Identity>>) -> Find
         Ok(None) => Finding::failed(
             CHECK,
             format!("SES knows neither {sender} nor its domain"),
-            format!("aws sesv2 create-email-identity --email-identity {}", crate::stack::domain(sender)),
+            format!("aws sesv2 create-email-identity --email-identity {}", domain(sender)),
         ),
         Err(finding) => finding,
     }
@@ -179,7 +179,7 @@ pub(crate) fn forwarding(answer: &Answer<Option<Identity>>) -> Finding {
 pub(crate) fn configuration_set(stack: &Stack, answer: &Answer<GetConfigurationSetOutput>) -> Finding {
     const CHECK: &str = "configuration set";
     let name = &stack.name;
-    if answer == &Err(crate::finding::Unread::Missing) {
+    if answer == &Err(Unread::Missing) {
         return Finding::failed(
             CHECK,
             format!("{name} does not exist, and SES refuses e-mails that name it"),
@@ -199,7 +199,7 @@ pub(crate) fn configuration_set(stack: &Stack, answer: &Answer<GetConfigurationS
             ),
         );
     }
-    let suppressed = set.suppression_options().map(|options| options.suppressed_reasons()).unwrap_or_default();
+    let suppressed = set.suppression_options().map(SuppressionOptions::suppressed_reasons).unwrap_or_default();
     let complete = [SuppressionListReason::Bounce, SuppressionListReason::Complaint]
         .iter()
         .all(|reason| suppressed.contains(reason));
@@ -220,7 +220,7 @@ pub(crate) fn configuration_set(stack: &Stack, answer: &Answer<GetConfigurationS
 pub(crate) fn events(stack: &Stack, answer: &Answer<Vec<EventDestination>>) -> Finding {
     const CHECK: &str = "SES events";
     let failed = |what: String| Finding::failed(CHECK, what, "no address would be suppressed: deploy the stack again");
-    if answer == &Err(crate::finding::Unread::Missing) {
+    if answer == &Err(Unread::Missing) {
         return failed(format!("the configuration set {} does not exist", stack.name));
     }
     let destinations = match read(CHECK, answer) {
