@@ -41,7 +41,7 @@ pub(crate) fn concurrency(stack: &Stack, answer: &Answer<AccountLimit>) -> Findi
     match free - wanted {
         ..0 => Finding::failed(
             CHECK,
-            format!("{what}: messages become dead letters"),
+            format!("{what}: messages may become dead letters"),
             format!("lower {}; or {raise}", CONCURRENCY.join(", ")),
         ),
         left @ 0..MARGIN => {

@@ -25,13 +25,13 @@ pub(crate) fn dmarc_records(records: &[String]) -> Vec<&str> {
 /// SPF of e-mails through SES, whose envelope sender is the identity's MAIL FROM domain.
 pub(crate) fn spf_of_ses(region: &str, identity: &Answer<Option<Identity>>, records: &Records) -> Finding {
     const CHECK: &str = "SPF";
-    let Identity { name, found } = match read(CHECK, identity) {
+    let identity = match read(CHECK, identity) {
         Ok(Some(identity)) => identity,
         Ok(None) => return Finding::skipped(CHECK, "there is no identity of FromAddress"),
         Err(finding) => return finding,
     };
-    let Some(mail_from) = found.mail_from_attributes().filter(|attributes| !attributes.mail_from_domain().is_empty())
-    else {
+    let Identity { name, found } = identity;
+    let (Some(mail_from), Some(domain)) = (found.mail_from_attributes(), identity.mail_from()) else {
         return Finding::warning(
             CHECK,
             format!("{name} has no MAIL FROM domain: SPF is that of amazonses.com, so DMARC rests on DKIM alone"),
@@ -40,7 +40,6 @@ pub(crate) fn spf_of_ses(region: &str, identity: &Answer<Option<Identity>>, reco
             ),
         );
     };
-    let domain = mail_from.mail_from_domain();
     if mail_from.mail_from_domain_status() != &MailFromDomainStatus::Success {
         let what = format!(
             "SES does not find the MX record of the MAIL FROM domain {domain} ({})",

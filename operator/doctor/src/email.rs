@@ -15,6 +15,14 @@ pub(crate) struct Identity {
     pub(crate) found: GetEmailIdentityOutput,
 }
 
+impl Identity {
+    /// The domain of the envelope's sender, if it is the bank's own.
+    pub(crate) fn mail_from(&self) -> Option<&str> {
+        let domain = self.found.mail_from_attributes()?.mail_from_domain();
+        (!domain.is_empty()).then_some(domain)
+    }
+}
+
 /// Sandbox: 200 e-mails in 24 hours (SES developer guide, "Service quotas in Amazon SES").
 const SANDBOX_QUOTA: f64 = 200.0;
 

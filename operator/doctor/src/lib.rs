@@ -31,6 +31,7 @@ mod smtp;
 mod stack;
 
 use anyhow::Result;
+use email::Identity;
 
 pub use aws::{ACTIONS, Aws};
 pub use finding::{Finding, State};
@@ -89,10 +90,8 @@ async fn ses(aws: &Aws, stack: &Stack) -> Vec<Finding> {
     }
     let account = aws.ses_account().await;
     let identity = aws.identity(stack.sender()).await;
-    let mail_from =
-        identity.as_ref().ok().and_then(Option::as_ref).and_then(|identity| identity.found.mail_from_attributes());
-    let records = match mail_from {
-        Some(attributes) => aws.txt(attributes.mail_from_domain()).await,
+    let records = match identity.as_ref().ok().and_then(Option::as_ref).and_then(Identity::mail_from) {
+        Some(domain) => aws.txt(domain).await,
         None => Ok(Vec::new()),
     };
     vec![

@@ -33,8 +33,13 @@ pub(crate) fn spending(answer: &Answer<Attributes>) -> Finding {
         Ok(attributes) => attributes,
         Err(finding) => return finding,
     };
-    // Without one, it is the account's quota, at first 1 USD.
-    let limit: f64 = attributes.get("MonthlySpendLimit").and_then(|limit| limit.parse().ok()).unwrap_or(FIRST_LIMIT);
+    let Some(limit) = attributes.get("MonthlySpendLimit").and_then(|limit| limit.parse::<f64>().ok()) else {
+        return Finding::unknown(
+            CHECK,
+            "not set, so it is the account's quota, at first 1 USD a month; SNS drops what goes beyond",
+            "look it up (SNS, Text messaging), and set it: aws sns set-sms-attributes --attributes MonthlySpendLimit=USD",
+        );
+    };
     if limit > FIRST_LIMIT {
         return Finding::ok(CHECK, format!("{limit} USD a month; SNS drops what goes beyond"));
     }

@@ -1,5 +1,7 @@
 //! Each check finds a healthy account healthy and a sick one sick, from recorded answers of AWS.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
+
 mod nameserver;
 mod replay;
 mod sick;
@@ -145,4 +147,26 @@ fn the_policy_in_the_guide_allows_exactly_what_is_read() {
         }
     }
     assert_eq!(allowed, ACTIONS.iter().map(ToString::to_string).collect());
+}
+
+/// Parameters that the template does not have yet: without them a check says `unknown`.
+const COMING: [&str; 5] =
+    ["AudienceConcurrency", "EmailConcurrency", "FeedbackConcurrency", "SmsConcurrency", "VpcSubnetIds"];
+
+#[test]
+fn parameters_outputs_and_resources_have_the_names_of_the_template() {
+    let template = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../template.yaml")).unwrap();
+    let stack = include_str!("../answers/healthy/cloudformation-DescribeStacks.xml");
+    let resource = include_str!("../answers/healthy/cloudformation-DescribeStackResource.xml");
+    let names = |text: &'static str, element: &str| -> Vec<&'static str> {
+        let before = format!("<{element}>");
+        text.split(&before).skip(1).map(|rest| rest.split_once('<').unwrap().0).collect()
+    };
+    let mut all = names(stack, "ParameterKey");
+    all.extend(names(stack, "OutputKey"));
+    all.extend(names(resource, "LogicalResourceId"));
+    assert!(all.len() > 20, "{all:?}");
+    for name in all {
+        assert!(template.contains(&format!("\n  {name}:")) || COMING.contains(&name), "the template has no {name}");
+    }
 }

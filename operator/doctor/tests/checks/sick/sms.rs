@@ -22,8 +22,8 @@ pub(crate) const SICK: &[Sick] = &[
     ),
     sick(
         "SMS spending limit",
-        Failed,
-        "1 USD a month",
+        Unknown,
+        "not set",
         "MonthlySpendLimit=USD",
         answer(&[("sns:GetSMSAttributes", 200, "sns-GetSMSAttributes-new")]),
     ),
