@@ -1,11 +1,12 @@
-//! `cargo xtask`: checks the machine's requirements, builds, and runs `local/stack`.
+//! `cargo xtask`: checks the machine's requirements, builds, and runs `local/stack`, or `operator/doctor`.
 //!
 //! # Layout
 //! | to change | open |
 //! |---|---|
 //! | what a machine needs and how to install it | `requirements` |
 //! | the message if there is no C compiler | `../needs-cc.sh` |
-//! | the commands themselves | `local/stack` |
+//! | the command `doctor` | `operator/doctor` |
+//! | the other commands | `local/stack` |
 //!
 //! Without dependencies, it builds in a second, so missing requirements are reported before a long build.
 
@@ -21,8 +22,9 @@ use requirements::{Missing, missing, python};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
+    let doctor = arguments.first().is_some_and(|command| command == "doctor");
     // Cargo puts the tool beside this program, in any target folder.
-    let tool = env::current_exe().map(|own| own.with_file_name("stack"));
+    let tool = env::current_exe().map(|own| own.with_file_name(if doctor { "doctor" } else { "stack" }));
     let Ok(tool) = tool else {
         eprintln!("cannot find this program's own path");
         return ExitCode::FAILURE;
@@ -43,20 +45,24 @@ fn main() -> ExitCode {
         }
         command.env("PYTHON", python.unwrap_or_default());
     }
-    if (starts || !tool.exists()) && !build() {
+    let built = if doctor { build(&["--bin", "doctor"]) } else { (!starts && tool.exists()) || build(&["--bins"]) };
+    if !built {
         return ExitCode::FAILURE;
     }
-    let error = command.args(arguments).exec();
+    let error = command.args(arguments.iter().skip(usize::from(doctor))).exec();
     eprintln!("cannot run {}: {error}", tool.display());
     ExitCode::FAILURE
 }
 
-/// Builds the whole workspace in one go: separate builds would select other features and compile dependencies twice.
-fn build() -> bool {
+/// Builds these programs. The whole workspace is selected in any case: separate builds would select other features and compile
+/// dependencies twice.
+fn build(programs: &[&str]) -> bool {
     eprintln!("\x1b[1m==>\x1b[0m Building (the first time takes a few minutes)");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the repository");
     let status = command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--workspace", "--bins", "--manifest-path"])
+        .args(["build", "--workspace"])
+        .args(programs)
+        .arg("--manifest-path")
         .arg(root.join("Cargo.toml"))
         .status();
     match status {
