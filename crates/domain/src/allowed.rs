@@ -127,8 +127,8 @@ impl FromStr for AllowedSenders {
                      expected something like offers@bank.example,news.bank.example"
                 )
             };
-            // Legal before the @, but whoever writes it means a pattern, and so does IAM.
-            if entry.contains('*') {
+            // Legal before the @, but IAM reads them as a pattern or a variable.
+            if entry.contains(['*', '?', '$']) {
                 return Err(invalid());
             }
             if entry.contains('@') {

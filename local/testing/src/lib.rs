@@ -47,4 +47,4 @@ pub use dynamo::{Dynamo, Fault, Hook};
 pub use hashes::{address_hash, customer_hash, hash_key};
 pub use offers::{OFFER, offer, offer_posted, policy};
 pub use random::seeded;
-pub use start::{check_starts, start};
+pub use start::{ACCEPTED, check_starts, start};

@@ -92,7 +92,7 @@ fn answer(stream: TcpStream, secrets: &HashMap<String, String>) -> io::Result<()
 }
 
 /// What a function whose settings are accepted prints.
-const ACCEPTED: &str = "AWS_LAMBDA_";
+pub const ACCEPTED: &str = "AWS_LAMBDA_";
 
 /// Checks that the function starts with the template's defaults and with each of `good`, and that each of `bad` stops
 /// it with a log line that names the parameter.

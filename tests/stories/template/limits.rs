@@ -13,11 +13,6 @@ use super::{of_type, resources, template};
 const ENVIRONMENT: usize = 4 * 1024;
 /// Characters of all inline policies of a role, without white space (IAM user guide, "IAM and AWS STS quotas").
 const POLICIES: usize = 10_240;
-/// Bytes of a template in a bucket, and numbers in a template (CloudFormation user guide, "quotas").
-const TEMPLATE: usize = 1_000_000;
-const PARAMETERS: usize = 200;
-const RESOURCES: usize = 500;
-const OUTPUTS: usize = 200;
 /// Characters of a function's name, which limit the stack's (Lambda API reference, CreateFunction).
 const FUNCTION_NAME: usize = 64;
 
@@ -106,24 +101,6 @@ fn statements_of_a_role_fit_into_its_policies() {
         let size: usize = statements.flat_map(|statements| statements.as_sequence().unwrap()).map(written).sum();
         assert!(size <= POLICIES, "{name}: {size} characters");
     }
-}
-
-#[test]
-fn template_is_within_the_limits_of_cloudformation() {
-    let template = template();
-    let count = |section: &str| template[section].as_mapping().unwrap().len();
-    assert!(count("Parameters") <= PARAMETERS);
-    assert!(count("Outputs") <= OUTPUTS);
-    // SAM makes a mapping or a rule of each event, with a permission, and a deployment and a stage of the API.
-    let functions = resources();
-    let events = of_type(&functions, "AWS::Serverless::Function")
-        .iter()
-        .map(|(_, function)| function["Events"].as_mapping().unwrap().len())
-        .sum::<usize>();
-    assert!(count("Resources") + 2 * events + 10 <= RESOURCES);
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml"));
-    // SAM writes JSON, and each route out: three times the text is more than it ever was.
-    assert!(3 * fs::read_to_string(path).unwrap().len() <= TEMPLATE);
 }
 
 #[test]

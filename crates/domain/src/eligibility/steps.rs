@@ -1,8 +1,9 @@
 //! How much a rule may do for one customer.
 //!
-//! Work is counted in steps: one for each part of a rule that is evaluated, and some for each attribute that is read, by its
-//! size. Comparing, searching and joining values takes time in proportion to their size, and a rule has to read them first;
-//! so what is read bounds what is done. A rule that has no steps left ends, and has no result.
+//! Work is counted in steps: one for each part of a macro in each of its rounds, and some for each attribute that is read or
+//! text or list that is joined, by their size. Comparing and searching values takes time in proportion to their size, and a
+//! rule has to read them first; so what is read bounds what is done. What is outside of macros is bounded by the rule's length.
+//! A rule that has no steps left ends, and has no result.
 //!
 //! CEL knows no such limit. So each round of a macro reads a variable that takes its steps ([`variable`]), and reading an
 //! attribute does so as well (see [`super::values`]).
@@ -29,13 +30,13 @@ const NESTED_VALUE: u64 = 8;
 /// The bytes of text that count as one value.
 const BYTES_PER_VALUE: usize = 32;
 
-/// The steps that are left.
+/// The steps that are left, and one more: 0 says that a rule wanted more than it had.
 #[derive(Debug)]
 pub(super) struct Steps(AtomicU64);
 
 impl Steps {
     pub(super) fn new() -> Self {
-        Self(AtomicU64::new(STEPS_LIMIT))
+        Self(AtomicU64::new(STEPS_LIMIT + 1))
     }
 
     /// Takes some steps. Returns false, now and from now on, if so many were not left.
@@ -165,6 +166,7 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     use super::super::{InvalidRule, Rule, RuleText, Verdict};
+    use super::{STEPS_LIMIT, Steps};
     use crate::customer::Customer;
 
     fn customer(attributes: Json) -> Customer {
@@ -243,6 +245,13 @@ mod tests {
         // What an earlier release accepted goes on, within its steps.
         assert_eq!(stored(&dear).verdict(&customer(json!({"a": [1]}))), Verdict::Eligible);
         assert_eq!(stored(&dear).verdict(&customer(json!({"a": vec![1; 50]}))), Verdict::Unevaluable);
+    }
+
+    #[test]
+    fn a_rule_may_take_all_of_its_steps_and_no_more() {
+        let steps = Steps::new();
+        assert!(steps.take(STEPS_LIMIT - 1) && steps.take(1) && steps.were_enough());
+        assert!(!steps.take(1) && !steps.were_enough() && !steps.take(0));
     }
 
     #[test]

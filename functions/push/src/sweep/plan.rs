@@ -121,9 +121,10 @@ pub(super) fn idle_time(push: &Push, slice: &SliceStatus, now: Timestamp) -> Sig
 
 /// How long a slice may be without progress. It doubles with every scan of the slice, so that a batch that never
 /// reports does not keep the pipeline busy; and with every time that a message was received as often as SQS delivers it
-/// and no page was scanned, so that a page that ends its function does not.
+/// and no page was scanned, so that a page that ends its function does not. The latter up to an hour only: a store that is
+/// unavailable keeps pages from being scanned as well.
 pub(super) fn pause(slice: &SliceStatus) -> SignedDuration {
-    let doublings = slice.generation.saturating_sub(1).saturating_add(slice.starts_in_vain / RECEIVES).min(10);
+    let doublings = slice.generation.saturating_sub(1).saturating_add((slice.starts_in_vain / RECEIVES).min(4)).min(10);
     (STALE_AFTER * 2_i32.pow(doublings)).min(MAX_PAUSE)
 }
 
@@ -307,7 +308,7 @@ pub(super) mod tests {
             let pause = pause(&slice(0, generation, SliceState::Scanning));
             assert_eq!(pause, SignedDuration::from_mins(minutes), "{generation}");
         }
-        for (starts_in_vain, minutes) in [(1, 6), (4, 6), (5, 12), (10, 24), (u32::MAX, 360)] {
+        for (starts_in_vain, minutes) in [(1, 6), (4, 6), (5, 12), (10, 24), (u32::MAX, 96)] {
             let pause = pause(&SliceStatus { starts_in_vain, ..slice(0, 2, SliceState::Scanning) });
             assert_eq!(pause, SignedDuration::from_mins(minutes), "{starts_in_vain} starts");
         }

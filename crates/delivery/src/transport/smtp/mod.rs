@@ -91,8 +91,9 @@ impl SmtpTransport {
         Self { pool, sources }
     }
 
-    /// Checks what no message should have to find out: that the port is open, and the authority is a certificate. What
-    /// cannot be read now is read for the first message.
+    /// Checks what no message should have to find out: that the port is not one that AWS closes, and the authority is a
+    /// certificate. What cannot be read now is read for the first message, and with any other mistake in the URL, messages
+    /// wait until the secret is right.
     ///
     /// # Errors
     /// If a parameter cannot be used.
