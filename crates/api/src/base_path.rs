@@ -1,7 +1,7 @@
 //! The base path of a custom domain.
 //!
-//! API Gateway's REST API passes on the path as the caller wrote it: `/offers/v1/offers/7` where the domain maps `/offers/v1` to
-//! the stage. Only `requestContext.resourcePath` and `pathParameters` are free of that, so they say where the route begins.
+//! API Gateway's REST API passes on the path as the caller wrote it: `/offers/v1/offers/7` where the domain maps
+//! `/offers/v1` to the stage. Only `requestContext.resourcePath` and `pathParameters` are free of that, so they say where the route begins.
 
 use axum::Router;
 use axum::extract::Request;
@@ -37,7 +37,8 @@ pub fn without_base_path<B>(mut request: Request<B>) -> Request<B> {
     request
 }
 
-/// The end of the path that the resource describes, if there is more in front of it. `value` returns a variable as it was sent.
+/// The end of the path that the resource describes, if there is more in front of it. `value` returns a variable as it
+/// was sent.
 fn route_in<'p, 'v>(path: &'p str, resource: &str, value: impl Fn(&str) -> Option<&'v str>) -> Option<&'p str> {
     let pattern: Vec<_> = resource.strip_prefix('/')?.split('/').collect();
     // A greedy variable is the last one, and takes as many segments as its value has.

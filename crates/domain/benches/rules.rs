@@ -1,4 +1,4 @@
-//! Processor time and memory of the dearest rules that may be posted, each for 1,000 customers with the largest attributes.
+//! Processor time and memory of the most expensive rules that may be posted, each for 1,000 customers with the largest attributes.
 //!
 //!     cargo bench -p domain --bench rules
 

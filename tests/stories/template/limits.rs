@@ -2,8 +2,6 @@
 //! for cycles as well.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 
 use serde_yaml_ng::Value;
 

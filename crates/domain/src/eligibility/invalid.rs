@@ -30,10 +30,10 @@ pub enum InvalidRule {
         message: String,
     },
     #[error(
-        "could take {steps} steps for a customer with lists of {TYPICAL_ENTRIES}, and may take {STEPS_LIMIT}: use fewer or simpler \
-         macros (exists, all, map, filter)"
+        "could take {steps} steps for a customer with lists of {TYPICAL_ENTRIES}, and may take {STEPS_LIMIT}: use fewer \
+         or simpler macros (exists, all, map, filter)"
     )]
-    TooDear { steps: u64 },
+    TooExpensive { steps: u64 },
     /// Its value is never true or false.
     #[error("must be true or false for a customer, but is always of type {kind}")]
     NotACondition { kind: String },

@@ -73,7 +73,7 @@ impl Rule {
         }
         let (rule, steps) = Self::compile(source)?;
         if steps > STEPS_LIMIT {
-            return Err(InvalidRule::TooDear { steps });
+            return Err(InvalidRule::TooExpensive { steps });
         }
         Ok(rule)
     }

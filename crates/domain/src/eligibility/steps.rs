@@ -1,9 +1,9 @@
 //! How much a rule may do for one customer.
 //!
-//! Work is counted in steps: one for each part of a macro in each of its rounds, and some for each attribute that is read or
-//! text or list that is joined, by their size. Comparing and searching values takes time in proportion to their size, and a
-//! rule has to read them first; so what is read bounds what is done. What is outside of macros is bounded by the rule's length.
-//! A rule that has no steps left ends, and has no result.
+//! Work is counted in steps: one for each part of a macro in each of its rounds, and some for each attribute that is
+//! read, or text or list that is joined, by their size. Comparing and searching values takes time in proportion to their
+//! size, and a rule has to read them first; so what is read bounds what is done. What is outside of macros is bounded by
+//! the rule's length. A rule that has no steps left ends, and has no result.
 //!
 //! CEL knows no such limit. So each round of a macro reads a variable that takes its steps ([`variable`]), and reading an
 //! attribute does so as well (see [`super::values`]).
@@ -16,7 +16,7 @@ use cel::{ExecutionError, FunctionContext, Value};
 use super::check::is_customer;
 use super::tree::{parts, parts_mut};
 
-/// The steps of a rule for one customer. The dearest of rules take about half a millisecond for them (see
+/// The steps of a rule for one customer. The most expensive of rules take about half a millisecond for them (see
 /// `benches/rules.rs`).
 pub(super) const STEPS_LIMIT: u64 = 5_000;
 /// For a customer whose lists and objects have this many entries, a rule must be within [`STEPS_LIMIT`], or it is refused
@@ -179,7 +179,7 @@ mod tests {
     }
 
     /// Each is true for a customer with short attributes, and has to do much for one with long ones.
-    const DEAR: [&str; 14] = [
+    const EXPENSIVE: [&str; 14] = [
         "customer.a.all(x, !(x + 1 in customer.a))",
         "customer.a.all(x, customer.a != [x])",
         "!customer.a.exists(x, x == -1)",
@@ -202,7 +202,7 @@ mod tests {
         let m = |entries: usize| (0..entries).map(|n| (format!("k{n}"), json!(7))).collect::<serde_json::Map<_, _>>();
         let short = customer(json!({"a": [7, 7], "t": "t", "k": "a", "m": m(3)}));
         let long = customer(json!({"a": vec![7; 1_000], "t": "t".repeat(2_000), "k": "a", "m": m(700)}));
-        for rule in DEAR {
+        for rule in EXPENSIVE {
             let rule = format!("({rule}) && true");
             assert_eq!(Rule::parse(&rule).unwrap().verdict(&short), Verdict::Eligible, "{rule}");
             assert_eq!(Rule::parse(&rule).unwrap().verdict(&long), Verdict::Unevaluable, "{rule}");
@@ -232,19 +232,22 @@ mod tests {
     }
 
     #[test]
-    fn rule_that_is_too_dear_for_a_typical_customer_is_refused_when_posted() {
-        for condition in DEAR {
+    fn rule_that_is_too_expensive_for_a_typical_customer_is_refused_when_posted() {
+        for condition in EXPENSIVE {
             let rule = vec![format!("({condition})"); 40].join("&&");
             let refused = Rule::parse(&rule);
-            assert!(matches!(refused, Err(InvalidRule::TooDear { .. } | InvalidRule::TooLong { .. })), "{condition}");
+            assert!(
+                matches!(refused, Err(InvalidRule::TooExpensive { .. } | InvalidRule::TooLong { .. })),
+                "{condition}"
+            );
         }
-        let dear = vec!["customer.a.all(x,x==1)"; 40].join("&&");
-        let refused = Rule::parse(&dear).unwrap_err().to_string();
+        let expensive = vec!["customer.a.all(x,x==1)"; 40].join("&&");
+        let refused = Rule::parse(&expensive).unwrap_err().to_string();
         assert!(refused.starts_with("could take 14"), "{refused}");
         assert!(refused.contains("steps for a customer with lists of 50, and may take 5000: use fewer"), "{refused}");
         // What an earlier release accepted goes on, within its steps.
-        assert_eq!(stored(&dear).verdict(&customer(json!({"a": [1]}))), Verdict::Eligible);
-        assert_eq!(stored(&dear).verdict(&customer(json!({"a": vec![1; 50]}))), Verdict::Unevaluable);
+        assert_eq!(stored(&expensive).verdict(&customer(json!({"a": [1]}))), Verdict::Eligible);
+        assert_eq!(stored(&expensive).verdict(&customer(json!({"a": vec![1; 50]}))), Verdict::Unevaluable);
     }
 
     #[test]

@@ -27,8 +27,8 @@ impl RuleText {
         &self.0
     }
 
-    /// Compiles the rule. It may be longer or dearer than a rule that is posted now: what bounds its evaluation is the steps
-    /// that it has for each customer.
+    /// Compiles the rule. It may be longer or more expensive than a rule that is posted now: what bounds its evaluation
+    /// are the steps that it has for each customer.
     ///
     /// # Errors
     /// If this release does not accept the rule any more.
