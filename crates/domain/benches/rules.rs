@@ -1,4 +1,5 @@
-//! Processor time and memory of the most expensive rules that may be posted, each for 1,000 customers with the largest attributes.
+//! Processor time and memory of the most expensive rules that may be posted, each for 1,000 customers with the largest
+//! attributes.
 //!
 //!     cargo bench -p domain --bench rules
 
@@ -11,7 +12,7 @@ use serde_json::json;
 const CUSTOMERS: u32 = 1_000;
 
 /// Conditions that hold for none of the customers below, or for all, so that a chain of them is evaluated to its end.
-const TRUE: [&str; 24] = [
+const TRUE: [&str; 27] = [
     "true",
     "customer.n==1",
     "has(customer.n)",
@@ -36,6 +37,9 @@ const TRUE: [&str; 24] = [
     "customer.a.all(x,!customer.t.endsWith('zz'))",
     "customer.m.all(k,customer.m[k]!=-1)",
     "customer.m==customer.m",
+    "size([customer.m]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[])>0",
+    "size([customer.a,customer.m]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[])>0",
+    "size([customer.a]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[]+[])>0",
 ];
 
 fn main() -> Result<()> {

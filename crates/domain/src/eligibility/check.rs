@@ -117,6 +117,11 @@ impl Check<'_> {
                 "runs a macro over something that is not an attribute; write, for example, customer.cards.exists(c, c == 'gold')",
             ));
         }
+        self.expression(&comprehension.iter_range, scope, depth)?;
+        let variables = [Some(&comprehension.iter_var), comprehension.iter_var2.as_ref()];
+        if variables.into_iter().flatten().any(|variable| variable == CUSTOMER) {
+            return Err(self.refuse(expression, "names the variable of a macro customer; choose another name"));
+        }
         let mut inner = scope.clone();
         inner.macro_variables.push(&comprehension.iter_var);
         inner.macro_variables.extend(comprehension.iter_var2.as_deref());

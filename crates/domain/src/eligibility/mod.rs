@@ -41,7 +41,7 @@ use self::check::{CUSTOMER, Check, Scope};
 use self::compile::compile;
 pub use self::invalid::{InvalidRule, RULE_LIMIT};
 use self::numbers::{functions, with_mixed_numbers};
-use self::steps::{STEPS_LIMIT, with_steps};
+use self::steps::{STEPS_LIMIT, Steps, with_steps};
 pub use self::text::RuleText;
 use self::values::{CustomerValues, with_variables};
 use crate::customer::Customer;
@@ -92,7 +92,10 @@ impl Rule {
         let rule = Self { expression, functions: functions(), fields };
         // A rule that does not read the customer always has the same value, so it is evaluated now.
         if !program.references().has_variable(CUSTOMER) {
-            match rule.expression.resolve_in(&rule.functions) {
+            let steps = Steps::new();
+            let mut scope = rule.functions.new_inner_scope();
+            scope.set_variable_resolver(&steps);
+            match rule.expression.resolve_in(&scope) {
                 Ok(Value::Bool(_)) => {}
                 Ok(other) => {
                     return Err(InvalidRule::NotACondition { kind: other.type_of().to_string() });
@@ -264,14 +267,27 @@ mod tests {
         assert!(Rule::parse(&deep(20)).is_ok());
         // The deepest rule that is allowed must also evaluate on the stack of a worker thread.
         assert_eq!(verdict(&format!("customer.a{} > 0", " + 1".repeat(45)), json!({"a": 1})), Verdict::Eligible);
-        for rule in [deep(300), "[".repeat(1900), "(".repeat(1900)] {
-            assert!(refused(&rule).contains("it is nested too deeply"), "{rule}");
+        let range = format!("customer{}.all(x, true)", ".a".repeat(200));
+        for rule in [deep(300), "[".repeat(1900), "(".repeat(1900), range] {
+            assert!(refused(&rule).contains("is nested too deeply"), "{rule}");
         }
         let chain = format!("customer.a{} > 0", " + 1".repeat(400));
         assert!(refused(&chain).contains("is nested too deeply (at most 50 levels)"));
         // A long chain of conditions is not nested.
         let chain = vec!["customer.a == 1"; 100].join(" || ");
         assert_eq!(verdict(&chain, json!({"a": 2})), Verdict::NotEligible);
+    }
+
+    #[test]
+    fn rule_that_reads_no_customer_may_join_values() {
+        assert_eq!(verdict("'a' + 'b' == 'ab' && [1] + [2] == [1, 2]", json!({})), Verdict::Eligible);
+    }
+
+    #[test]
+    fn variable_of_a_macro_does_not_hide_the_customer() {
+        for rule in ["customer.cards.exists(customer, customer.kind == 'gold')", "customer.a.map(customer, 1) == [1]"] {
+            assert!(refused(rule).contains("names the variable of a macro customer"), "{rule}");
+        }
     }
 
     #[test]

@@ -11,6 +11,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, operators};
+use cel::common::types::CelBool;
+use cel::common::value::CowVal;
+use cel::context::VariableResolver;
 use cel::{ExecutionError, FunctionContext, Value};
 
 use super::check::is_customer;
@@ -27,6 +30,7 @@ pub(super) const TYPICAL_ENTRIES: u64 = 50;
 const VALUES_PER_STEP: u64 = 4;
 /// As how many values each value counts that is within an entry: a macro copies its entries, some several times.
 const NESTED_VALUE: u64 = 8;
+const STEPS: &str = "@steps.";
 /// The bytes of text that count as one value.
 const BYTES_PER_VALUE: usize = 32;
 
@@ -52,14 +56,17 @@ impl Steps {
     }
 }
 
-/// The variable that takes this many steps when it is read: true, or an error if there are not so many. No rule can name it.
-pub(super) fn variable(steps: u64) -> String {
-    format!("@steps.{steps}")
+impl VariableResolver for Steps {
+    /// The value of a variable of [`variable`].
+    fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
+        let steps = name.strip_prefix(STEPS)?.parse().ok()?;
+        self.take(steps).then_some(CowVal::Borrowed(&CelBool::TRUE))
+    }
 }
 
-/// The steps that a variable of [`variable`] takes.
-pub(super) fn of_variable(name: &str) -> Option<u64> {
-    name.strip_prefix("@steps.")?.parse().ok()
+/// The variable that takes this many steps when it is read: true, or an error if there are not so many. No rule can name it.
+pub(super) fn variable(steps: u64) -> String {
+    format!("{STEPS}{steps}")
 }
 
 /// Takes steps within a function.
@@ -76,15 +83,29 @@ pub(super) fn take(context: &FunctionContext<'_, '_>, steps: u64) -> Result<(), 
 /// The steps that it takes to copy a value of which a function makes another: none for numbers.
 pub(super) fn to_copy(value: &Value) -> u64 {
     match value {
-        Value::String(text) => values_of_text(text),
-        Value::List(entries) => entries.len() as u64,
+        Value::String(_) | Value::List(_) | Value::Map(_) => values_in(value),
         _ => 0,
     }
 }
 
-/// As how many values a part of an attribute counts, its entries not included. An attribute itself has the depth 0.
+/// As how many values a value counts, with all that is in it.
+fn values_in(value: &Value) -> u64 {
+    match value {
+        Value::String(text) => values_of_text(text),
+        Value::List(entries) => 1 + entries.iter().map(values_in).sum::<u64>(),
+        Value::Map(entries) => 1 + entries.map.values().map(|entry| 1 + values_in(entry)).sum::<u64>(),
+        _ => 1,
+    }
+}
+
+/// As how many values a part of an attribute counts, its entries not included, but their names. An attribute itself has the
+/// depth 0.
 pub(super) fn values_of(part: &serde_json::Value, depth: u32) -> u64 {
-    let values = part.as_str().map_or(1, values_of_text);
+    let values = match part {
+        serde_json::Value::String(text) => values_of_text(text),
+        serde_json::Value::Object(entries) => 1 + entries.keys().map(|name| values_of_text(name)).sum::<u64>(),
+        _ => 1,
+    };
     if depth > 1 { NESTED_VALUE * values } else { values }
 }
 
@@ -225,6 +246,13 @@ mod tests {
             let rule = stored(&vec![condition; times].join(" && "));
             assert_eq!(rule.verdict(&small), Verdict::Eligible, "{condition}");
             assert_eq!(rule.verdict(&large), Verdict::Unevaluable, "{condition}");
+        }
+        // What is within a list is copied with it.
+        let m = (0..600).map(|n| (format!("k{n}"), json!(7))).collect::<serde_json::Map<_, _>>();
+        let large = customer(json!({"a": vec![7; 3_000], "m": m}));
+        for attribute in ["customer.a", "customer.m"] {
+            let rule = stored(&format!("size([{attribute}]{}) > 0", "+[]".repeat(45)));
+            assert_eq!(rule.verdict(&large), Verdict::Unevaluable, "{attribute}");
         }
         // What is within entries is copied by macros.
         let nested = customer(json!({"a": [vec![7; 3_000]]}));

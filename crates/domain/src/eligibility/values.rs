@@ -111,16 +111,14 @@ impl<'c> CustomerValues<'c> {
 impl VariableResolver for CustomerValues<'_> {
     /// The value of a variable that a rule reads, if the rule has steps left to read it.
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
-        let read = if let Some(steps) = steps::of_variable(variable) {
-            return self.steps.take(steps).then_some(CowVal::Borrowed(&CelBool::TRUE));
-        } else if let Some(field) = variable.strip_prefix(HAS) {
+        let read = if let Some(field) = variable.strip_prefix(HAS) {
             return Some(CowVal::owned(CelBool::from(self.has(field))));
         } else if let Some(field) = variable.strip_prefix(READ) {
             self.field(field)?
         } else if variable == CUSTOMER {
             self.whole()
         } else {
-            return None;
+            return self.steps.resolve(variable);
         };
         self.steps.take(read.steps).then(|| CowVal::Borrowed(&*read.value))
     }
