@@ -58,7 +58,7 @@ async fn converse(stream: TcpStream, peer: IpAddr, receiver: Receiver) -> io::Re
             return Ok(());
         }
         // A page in the browser can send this, with the commands of a message in the body.
-        if !in_data && line.ends_with(b" HTTP/1.1\r\n") {
+        if !in_data && is_http(&line) {
             return Ok(());
         }
         let is_outdated = || faults.password_version() != password_version;
@@ -189,6 +189,13 @@ impl Handler for Receiver {
     }
 }
 
+/// Whether a line is the first one of an HTTP request, and no command of SMTP.
+fn is_http(line: &[u8]) -> bool {
+    const METHODS: [&str; 10] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PRI", "PUT", "TRACE"];
+    let method = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+    METHODS.iter().any(|http| method.eq_ignore_ascii_case(http.as_bytes()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
@@ -218,7 +225,11 @@ mod tests {
         let mail = "HELO here\r\nMAIL FROM:<a@bank.example>\r\nRCPT TO:<b@bank.example>\r\nDATA\r\nSubject: a\r\n\r\nb\r\n.\r\nQUIT\r\n";
         let (replies, stored) = converse_with(mail).await;
         assert_eq!(stored, 1, "{replies}");
-        let (replies, stored) = converse_with(&format!("POST / HTTP/1.1\r\nHost: 127.0.0.1:1025\r\n\r\n{mail}")).await;
-        assert!(stored == 0 && !replies.contains("354"), "{replies}");
+        for request in
+            ["POST / HTTP/1.1", "POST / HTTP/1.1 ", "post / HTTP/1.0", "GET /", "PRI * HTTP/2.0", "OPTIONS *"]
+        {
+            let (replies, stored) = converse_with(&format!("{request}\r\nHost: 127.0.0.1:1025\r\n\r\n{mail}")).await;
+            assert!(stored == 0 && !replies.contains("354"), "{request}: {replies}");
+        }
     }
 }

@@ -64,6 +64,18 @@ def execution_credentials(config):
     return {"AWS_ACCESS_KEY_ID": key_id, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": token}
 
 
+def without_reset(application):
+    """Another user of the machine needs no key for what begins with `/_ministack/`, some of which ends or changes everything."""
+
+    async def refuse_or_serve(scope, receive, send):
+        if scope["type"] == "http" and scope["path"].rstrip("/") in ("/_ministack/reset", "/_ministack/config"):
+            await send({"type": "http.response.start", "status": 403, "headers": []})
+            return await send({"type": "http.response.body", "body": b"not on this stack"})
+        return await application(scope, receive, send)
+
+    return refuse_or_serve
+
+
 import_operation = apigateway_v1._import_operation
 
 
@@ -81,5 +93,5 @@ create_administrator()
 apigateway_v1._import_operation = import_operation_with_answer
 lambda_runtime.execution_credentials = lambda_svc.execution_credentials = execution_credentials
 guard_http_servers()
-app.app = guarded(app.app)
+app.app = guarded(without_reset(app.app))
 app.main()

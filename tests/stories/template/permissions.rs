@@ -104,7 +104,7 @@ fn limit_on_keys_refuses_requests_without_a_key() {
             }
         }
     }
-    assert_eq!(limited, 6);
+    assert_eq!(limited, 7);
 }
 
 /// Whoever took over `offer` can make the others send test messages, and nothing else: they see by which name they were
