@@ -80,10 +80,11 @@ pub(super) fn take(context: &FunctionContext<'_, '_>, steps: u64) -> Result<(), 
     Err(context.error("takes more steps than are left"))
 }
 
-/// The steps that it takes to copy a value of which a function makes another: none for numbers.
+/// The steps that it takes to copy a value of which a function makes another: none for numbers. The function's arguments
+/// are copies already, hence twice.
 pub(super) fn to_copy(value: &Value) -> u64 {
     match value {
-        Value::String(_) | Value::List(_) | Value::Map(_) => values_in(value),
+        Value::String(_) | Value::List(_) | Value::Map(_) => 2 * values_in(value),
         _ => 0,
     }
 }
