@@ -23,6 +23,8 @@ pub(super) struct CheckedBatch {
     pub(super) requested_at: Timestamp,
     /// Whether the push was cancelled when it was read.
     pub(super) push_is_cancelled: bool,
+    /// Whether the push was completed: it has no outstanding batch, so no scan queued this one, or it was counted.
+    pub(super) push_is_completed: bool,
 }
 
 /// Why a batch must not be delivered. Delivering it again does not help: it becomes a dead letter.
@@ -88,6 +90,7 @@ impl CheckedBatch {
             retry_rejected: request.retry_rejected,
             requested_at: request.requested_at,
             push_is_cancelled: push.state == PushState::Cancelled,
+            push_is_completed: push.state == PushState::Completed,
         })
     }
 

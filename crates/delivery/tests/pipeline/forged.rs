@@ -77,6 +77,22 @@ async fn push_that_no_caller_requested_sends_nothing_although_it_is_stored() {
     assert_eq!(bank.smtp.count(), 0);
 }
 
+/// A completed push has no outstanding batch, so no scan queued this one.
+#[tokio::test(start_paused = true)]
+async fn batch_of_a_completed_push_sends_and_counts_nothing() {
+    let bank = Bank::with_customers(1).await;
+    let batch = bank.push(1).await;
+    assert_eq!(bank.complete(&batch).await, sent(1));
+    assert_eq!(bank.state_of_push(1), "completed");
+    bank.put_customer("c-2", json!({})).await;
+    let forged = parse(queued(&batch, json!({"customers": ["c-2"]}))).unwrap();
+    for forged in [forged.clone(), Batch { number: 7, ..forged }] {
+        assert_eq!(bank.deliver(&forged).await, Delivered::NothingToReport);
+    }
+    assert_eq!((bank.smtp.count(), bank.dynamo.items("Deliveries").len()), (1, 1));
+    assert_has(&bank.slice(1), &json!({"sent": 1}));
+}
+
 #[tokio::test(start_paused = true)]
 async fn offer_is_sent_on_its_own_channels_only() {
     let mut bank = Bank::with_customers(1).await;
