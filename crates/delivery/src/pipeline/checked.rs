@@ -45,9 +45,7 @@ pub enum UnusableBatch {
     #[error("the stored offer is not for the channel {0}")]
     NotOffered(Channel),
     /// The push has no such slice, or no slice has such a generation.
-    #[error(
-        "the push has {slices} slices, and none of generation 0; the batch is of slice {slice}, generation {generation}"
-    )]
+    #[error("names slice {slice} of {slices}, generation {generation}")]
     NoSuchSlice {
         /// How many slices the push has.
         slices: u32,

@@ -1,4 +1,4 @@
-//! Messages that somebody else wrote into the queue, and those of the release before: nothing is sent but what is stored.
+//! Messages that another principal wrote into the queue, and those of the release before: nothing is sent but what is stored.
 
 use delivery::{DeliverError, Delivered, UnusableBatch};
 use domain::Channel;
@@ -38,9 +38,9 @@ async fn batch_of_what_is_not_stored_sends_nothing() {
     let batch = bank.push(1).await;
     let other = "01980000-0000-7000-8000-00000000ffff";
     for (changed, refused) in [
-        // An offer that nobody posted.
+        // An offer that no caller posted.
         (json!({"push": {"offer": other, "number": 1}}), UnusableBatch::NotStored),
-        // A push that nobody requested.
+        // A push that no caller requested.
         (json!({"push": {"offer": bank.offer.id, "number": 2}}), UnusableBatch::NotStored),
         (json!({"channel": "sms"}), UnusableBatch::OtherChannel { named: Channel::Sms, own: Channel::Email }),
         (json!({"slice": 1}), UnusableBatch::NoSuchSlice { slices: 1, slice: 1, generation: 1 }),

@@ -118,7 +118,7 @@ pub(crate) async fn preview(
         customers = count.tally.scan.customers_eligible,
         read = count.tally.scan.customers_read,
         tests = view.tests.len(),
-        testsSent = view.tests.iter().filter(|test| test.message_id().is_some()).count(),
+        tests.sent = view.tests.iter().filter(|test| test.message_id().is_some()).count(),
         "offer previewed"
     );
     Ok(Json(json!(view)))

@@ -1,4 +1,4 @@
-//! What a preview is asked to send as a test: to whom, and whose message.
+//! What a preview is asked to send as a test: which recipients test messages may go to, and whose message they are.
 
 use std::collections::HashSet;
 use std::str::FromStr;

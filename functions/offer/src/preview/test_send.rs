@@ -39,7 +39,7 @@ pub struct TestSender {
     pub sms_function: String,
     pub from: String,
     pub reply_to: String,
-    /// Whom test messages may go to. The functions check it as well.
+    /// Which recipients test messages may go to. The functions check it as well.
     pub allowed: AllowedRecipients,
     /// How many test messages a day (UTC) allows, of all callers.
     pub per_day: u32,
@@ -128,7 +128,7 @@ fn used_up(per_day: u32, wait: SignedDuration) -> Problem {
          one day (UTC), of all callers together. None was sent. Try again tomorrow, with fewer recipients, or without any."
     );
     // A whole second more, so that a caller who waits exactly so long is not early.
-    Problem::used_up(detail, u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX))
+    Problem::too_many_requests(detail, u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX))
 }
 
 impl TestSender {
