@@ -47,6 +47,7 @@ async fn dead_letters_can_be_listed_dropped_and_redriven() {
     bank.wait_until_completed(&offer).await;
     let customers: Vec<_> = (0..10).map(|i| bank.id(&format!("c{i}"))).collect();
     let batch = email_batch(&offer, 0, &customers);
+    bank.tables().await_batch(&offer, 0, 10).await;
     let poison = bank.queues().send("emailDeadLetters", "not json").await;
     let good = bank.queues().send("emailDeadLetters", &batch).await;
 

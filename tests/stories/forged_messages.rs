@@ -193,22 +193,39 @@ mod enforced_roles {
         bank.queues().reset_visibility_timeout().await;
         assert_eq!((bank.mail().await.len(), bank.texts(&["vic"]).await.len()), (0, 0));
 
-        // A batch of what is stored has the stored text, whatever else the message says.
         let intruder = Intruder::into(&bank, "audience").await;
-        for (queue, batch) in [("email", 0), ("sms", 1)] {
+        let send_stored = async |queue: &str, batch: u32| {
             let body = json!({
                 "type": "batch.v1", "push": {"offer": id_of(&offer), "number": 1}, "offer": forged(&offer), "slice": 0,
                 "generation": 1, "batch": batch, "channel": queue, "customers": vic,
             });
             let send = json!({"QueueUrl": bank.queues().url(queue), "MessageBody": body.to_string()});
             assert!(intruder.may("AmazonSQS.SendMessage", &send).await);
+        };
+        let sent = async || (bank.mail().await.len(), bank.texts(&["vic"]).await.get("vic").map_or(0, Vec::len));
+        // The push is completed: no batch of it is outstanding.
+        for (queue, batch) in [("email", 0), ("sms", 1)] {
+            send_stored(queue, batch).await;
         }
-        wait_for("the stored offer to be sent", async || {
-            let sent = (bank.mail().await.len(), bank.texts(&["vic"]).await.get("vic").map_or(0, Vec::len));
-            anyhow::ensure!(sent == (1, 1), "{sent:?}");
+        wait_for("the queues to be empty", async || {
+            let depths = bank.queues().depths().await;
+            anyhow::ensure!(depths["email"] + depths["sms"] == 0, "{depths:?}");
             Ok(())
         })
         .await;
+        assert_eq!(sent().await, (0, 0));
+        // A batch of a running push has the stored text, whatever else the message says.
+        for (queue, batch, expected) in [("email", 0, (1, 0)), ("sms", 1, (1, 1))] {
+            bank.tables().await_batch(&offer, batch, 1).await;
+            send_stored(queue, batch).await;
+            wait_for("the stored offer to be sent", async || {
+                let sent = sent().await;
+                anyhow::ensure!(sent == expected, "{sent:?}");
+                Ok(())
+            })
+            .await;
+            bank.wait_until_completed(&offer).await;
+        }
         let (mail, texts) = (bank.mail().await, bank.texts(&["vic"]).await);
         assert_eq!(mail[0].subject, STORED);
         let sent = format!("{} {} {}", mail[0].text, mail[0].html, texts["vic"][0].message);

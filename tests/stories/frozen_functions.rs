@@ -22,6 +22,7 @@ async fn batch(bank: &Bank) -> (Value, Value) {
     bank.wait_until_completed(&offer).await;
     let customers: Vec<_> = (0..20).map(|i| bank.id(&format!("c{i}"))).collect();
     let batch = email_batch(&offer, 0, &customers);
+    bank.tables().await_batch(&offer, 0, 20).await;
     (offer, sqs_event(&[batch]))
 }
 

@@ -143,6 +143,7 @@ async fn customers_deleted_after_queueing_get_nothing() {
     let offer = bank.post_offer(&json!({"code": "GONE", "description": "Hello"})).await;
     bank.wait_until_completed(&offer).await;
     // A batch for customers of whom one gave up their consent and one does not exist, as if it was queued before.
+    bank.tables().await_batch(&offer, 1, 3).await;
     let batch = email_batch(&offer, 1, &[bank.id("left"), bank.id("never-there"), bank.id("asha")]);
     let response = bank.invoke("email", &sqs_event(&[batch])).await.unwrap();
     assert_eq!(response["batchItemFailures"], json!([]));
@@ -160,6 +161,7 @@ async fn bad_record_does_not_fail_other_records() {
     bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
     let offer = bank.post_offer(&json!({"code": "BAD", "description": "Hello", "eligibility": "false"})).await;
     bank.wait_until_completed(&offer).await;
+    bank.tables().await_batch(&offer, 0, 1).await;
     let batch = email_batch(&offer, 0, &[bank.id("asha")]);
     let event = sqs_event(&["not json".to_owned(), batch, r#"{"type":"batch.v9"}"#.to_owned()]);
     let response = bank.invoke("email", &event).await.unwrap();

@@ -46,7 +46,7 @@ impl Problem {
     }
 
     /// `429`: the caller has used up what a time allows, and may retry after so many seconds.
-    pub fn used_up(detail: impl Into<String>, retry_after: u32) -> Self {
+    pub fn too_many_requests(detail: impl Into<String>, retry_after: u32) -> Self {
         Self { retry_after: Some(retry_after), ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
     }
 
@@ -120,7 +120,7 @@ mod tests {
     fn only_retryable_problems_have_retry_after() {
         let retry_after = |problem: Problem| problem.into_response().headers().contains_key(RETRY_AFTER);
         assert!(retry_after(Problem::busy("Busy.")));
-        assert!(retry_after(Problem::used_up("Tomorrow.", 86_400)));
+        assert!(retry_after(Problem::too_many_requests("Tomorrow.", 86_400)));
         assert!(retry_after(Problem::unavailable("Unavailable.")));
         assert!(!retry_after(Problem::not_found("offer")));
     }

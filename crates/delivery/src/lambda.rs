@@ -12,6 +12,7 @@ use store::suppressions::Reason;
 use store::{PushedOffers, Pushes, StoreError};
 
 use crate::compose::Compose;
+use crate::compose::mailbox::Mailbox;
 use crate::pipeline::{Deliverer, RateLimited, SendOneError};
 use crate::transport::Transport;
 use crate::worker::Worker;
@@ -58,8 +59,18 @@ pub struct ChannelFunction<C, T> {
     pub worker: Worker<C, T>,
     /// While this is false, the queue is not read at all and direct invocations are refused.
     pub is_sending_enabled: bool,
-    /// The only recipients of messages that the function is to send as its alias for tests.
+    /// The recipients that messages are limited to which the function is to send as its alias for tests.
     pub test_recipients: AllowedRecipients,
+}
+
+/// The recipients that test messages may go to. By default, those of the sender's domain.
+///
+/// # Errors
+/// If a setting is missing or invalid.
+pub fn allowed_test_recipients() -> Result<AllowedRecipients, SettingError> {
+    let from: Mailbox = settings::parameter("FromAddress")?;
+    let allowed = settings::optional_parameter("AllowedTestRecipients")?;
+    Ok(allowed.unwrap_or_else(|| AllowedRecipients::of_domain(from.domain())))
 }
 
 /// Opens the tables that settings name, and builds a deliverer on them.
@@ -96,7 +107,7 @@ where
 {
     /// Delivers the batches of an event with `Records`; calls `direct` with any other payload.
     ///
-    /// Whoever may use the alias for tests only, such as the function `offer`, can send nothing but tests: batches are
+    /// A principal that may use the alias for tests only, such as the function `offer`, can send nothing but tests: batches are
     /// refused there, and `direct` checks the recipient ([`ChannelFunction::only_recipients`]).
     ///
     /// # Errors
@@ -117,7 +128,7 @@ where
         Ok(direct(payload).await?)
     }
 
-    /// The only recipients that a direct message may have, if it may not have any.
+    /// The recipients that direct messages are limited to; `None`: no limit.
     pub fn only_recipients(&self, invoked_as: InvokedAs) -> Option<&AllowedRecipients> {
         (invoked_as == InvokedAs::TestAlias).then_some(&self.test_recipients)
     }

@@ -72,7 +72,8 @@ where
                     slice = log.slice,
                     batch = log.number,
                     duration_ms,
-                    "batch not counted: it was counted before, its scan was restarted, or its page was never committed"
+                    "batch not counted: its push is completed, it was counted before, its scan was restarted, or its page was \
+                     never committed"
                 );
             }
             Delivered::Completed(counts) => log.completed(&counts, duration_ms),

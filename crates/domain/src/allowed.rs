@@ -1,4 +1,5 @@
-//! Whom test messages may go to, and in whose name a direct invocation may send: lists of parameters of the stack.
+//! Which recipients test messages may go to, and which senders a direct invocation may name: lists of parameters of the
+//! stack.
 //!
 //! A domain in a list means itself and its subdomains, as it does for links.
 

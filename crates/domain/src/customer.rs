@@ -113,12 +113,17 @@ impl Customer {
 
     /// The value that a rule or a text reads as `customer.<field>`.
     pub fn field(&self, field: &str) -> Option<Value> {
+        self.own_field(field).map(Into::into).or_else(|| self.attributes.get(field).cloned())
+    }
+
+    /// The value of one of [`OWN_FIELDS`].
+    pub(crate) fn own_field(&self, field: &str) -> Option<&str> {
         match field {
-            "id" => Some(self.id.as_str().into()),
-            "name" => Some(self.name.as_str().into()),
-            "locale" => self.locale.as_deref().map(Into::into),
-            "timeZone" => self.time_zone.as_deref().map(Into::into),
-            attribute => self.attributes.get(attribute).cloned(),
+            "id" => Some(self.id.as_str()),
+            "name" => Some(&self.name),
+            "locale" => self.locale.as_deref(),
+            "timeZone" => self.time_zone.as_deref(),
+            _ => None,
         }
     }
 }

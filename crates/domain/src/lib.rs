@@ -12,7 +12,7 @@
 //! | placeholders such as `{{ customer.name }}`, and their filters | [`text`] |
 //! | CommonMark in descriptions | [`markup`] |
 //! | where links may lead | [`link`] |
-//! | whom test messages may go to, and who may be the sender of a direct message | [`allowed`] |
+//! | which recipients test messages may go to, and which senders direct messages may have | [`allowed`] |
 //! | the messages in queues | [`queue`] |
 //! | a push: its states, its counts, what it waits for | [`push`] |
 //! | the states and outcomes of a notification | [`notification`] |

@@ -1,7 +1,7 @@
 //! The messages in queues. Each has a type and a version, so that functions of two releases can share a queue.
 //!
 //! A message names what is to be done and says nothing of its own: the offer, the number of a push's slices and what the
-//! caller asked for are read from the tables. So a message that anybody wrote into a queue sends nothing that is not
+//! caller asked for are read from the tables. So a message that another principal wrote into a queue sends nothing that is not
 //! stored, and a message is small whatever the offer.
 //!
 //! Messages of version 1 carried the offer, the number of slices and `retryRejected`. They are read for their ids, and
@@ -119,7 +119,7 @@ impl Notifications {
         if customers.iter().collect::<HashSet<_>>().len() < customers.len() {
             return Err(InvalidNotifications::RepeatedCustomer);
         }
-        // Whoever writes a message may write any number into it.
+        // A message may have any number in it.
         let counted = counts.named().into_iter().map(|(_, count)| count).fold(0, u64::saturating_add);
         let number = counted.saturating_add(customers.len() as u64);
         if (1..=BATCH_LIMIT as u64).contains(&number) {

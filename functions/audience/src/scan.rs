@@ -68,6 +68,15 @@ pub enum ScanError {
     Rule(#[from] InvalidRule),
 }
 
+/// What is the same for every page of a slice in one invocation.
+struct PageScan<'a> {
+    slice: &'a Slice,
+    /// How many slices the push has.
+    slices: u32,
+    audience: Audience<'a>,
+    deadline: Deadline,
+}
+
 impl SliceScanner {
     /// Scans a slice to its end. The rest of it is queued again if the deadline is near or the store is unavailable:
     /// neither is a fault of the message, so SQS must not count it as a failed receive.
@@ -94,21 +103,21 @@ impl SliceScanner {
             return Ok(self.end_without_scanning(slice).await?);
         }
         // Compiled once for all pages of the invocation.
-        let audience = Audience::of(&offer)?;
+        let pages = PageScan { slice, slices: push.slices, audience: Audience::of(&offer)?, deadline };
         let mut step = self.pushes.start_scan(slice.push, slice.index, slice.generation).await?;
         while let ScanStep::Continue(scan) = step {
             if deadline.has_less_than(MIN_TIME_PER_PAGE, self.sources.now()) {
                 self.slice_queue.send_all([AudienceMessage::Slice(slice.clone())]).await?;
                 break;
             }
-            step = self.scan_page(slice, push.slices, &audience, &scan, deadline).await?;
+            step = self.scan_page(&pages, &scan).await?;
         }
         Ok(())
     }
 
     /// Whether the slice must be scanned, or was queued for a push that no longer needs it.
-    async fn is_needed(&self, slice: &Slice, push: PushState) -> Result<bool, StoreError> {
-        match push {
+    async fn is_needed(&self, slice: &Slice, state: PushState) -> Result<bool, StoreError> {
+        match state {
             // The message is old.
             PushState::Completed => Ok(false),
             // The batches of a page are counted only once it is committed. So a scan that has started goes on to its
@@ -129,16 +138,10 @@ impl SliceScanner {
     }
 
     /// Scans one page, queues its batches and commits it.
-    async fn scan_page(
-        &self,
-        slice: &Slice,
-        slices: u32,
-        audience: &Audience<'_>,
-        scan: &SliceScan,
-        deadline: Deadline,
-    ) -> Result<ScanStep, ScanError> {
+    async fn scan_page(&self, pages: &PageScan<'_>, scan: &SliceScan) -> Result<ScanStep, ScanError> {
+        let PageScan { slice, slices, audience, deadline } = pages;
         let began = self.sources.now();
-        let mut page = self.customers.scan(slice.index, slices, scan.after.as_ref(), PAGE).await?;
+        let mut page = self.customers.scan(slice.index, *slices, scan.after.as_ref(), PAGE).await?;
         let channels = self.channel_queues.keys().copied().collect();
         let (counts, recipients) =
             select(audience, &mut page, &channels, || deadline.has_less_than(MIN_TIME_TO_COMMIT, self.sources.now()));

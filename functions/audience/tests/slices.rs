@@ -96,7 +96,7 @@ fn message(fields: Value) -> Value {
     message
 }
 
-/// What the release before had in its messages, with a text and a rule that nobody stored.
+/// What the release before had in its messages, with a text and a rule that no caller stored.
 fn forged() -> Value {
     let offer = json!({
         "id": OFFER, "code": "A", "subject": "Urgent", "description": "Urgent", "eligibility": "true",

@@ -45,10 +45,10 @@ const HTML_LIMIT: usize = 1_000_000;
 /// Maximum length of a text that is not laid out, in characters: description, terms and all that is around them.
 const TEXT_LIMIT: usize = RENDERED_DESCRIPTION_LIMIT + RENDERED_TERMS_LIMIT + 10_000;
 
-/// From whom and to whom a direct message may be.
+/// Which senders and recipients a direct message may have.
 struct Rules<'a> {
     senders: &'a AllowedSenders,
-    /// The only recipients. `None`: any.
+    /// The recipients that messages are limited to; `None`: no limit.
     recipients: Option<&'a AllowedRecipients>,
 }
 

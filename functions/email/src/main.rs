@@ -5,7 +5,7 @@ use std::sync::Arc;
 use delivery::compose::letterhead::letterhead;
 use delivery::compose::links::{Links, PublicUrl, RingSource};
 use delivery::{EmailComposer, EmailTransport, Mailbox, RateLimited, Transport, Worker, lambda};
-use domain::{AllowedRecipients, AllowedSenders};
+use domain::AllowedSenders;
 use email::App;
 use futures::FutureExt;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -38,13 +38,11 @@ async fn app(aws: &Aws) -> Result<App<EmailTransport>, Error> {
         None => None,
     };
     let first = RateLimited { transport: first, rate: settings::parameter("EmailRatePerSecond")? };
-    let test_recipients = settings::optional_parameter("AllowedTestRecipients")?;
-    let test_recipients = test_recipients.unwrap_or_else(|| AllowedRecipients::of_domain(composer.sender_domain()));
     let deliverer = lambda::deliverer(aws, composer, first, fallback)?;
     Ok(App {
         worker: Worker { deliverer, queue: aws.queue("EMAIL_QUEUE_URL")? },
         is_sending_enabled: settings::parameter("SendingEnabled")?,
-        test_recipients,
+        test_recipients: lambda::allowed_test_recipients()?,
     })
 }
 
@@ -56,14 +54,14 @@ fn composer(aws: &Aws) -> Result<EmailComposer, SettingError> {
     });
     let links = Links::new(public_url()?, ring);
     let from: Mailbox = settings::parameter("FromAddress")?;
-    let senders: Option<AllowedSenders> = settings::optional_parameter("AllowedSenders")?;
-    if let Some(senders) = &senders {
+    let from_address = from.email_address().clone();
+    let mut composer = EmailComposer::new(from, settings::parameter("ReplyToAddress")?, letterhead()?, links);
+    if let Some(senders) = settings::optional_parameter::<AllowedSenders>("AllowedSenders")? {
         // The role allows these senders only, so nothing else could be sent.
-        senders.check(from.email_address()).map_err(|error| SettingError::parameter("FromAddress", error))?;
+        senders.check(&from_address).map_err(|error| SettingError::parameter("FromAddress", error))?;
+        composer = composer.with_senders(senders);
     }
-    let composer = EmailComposer::new(from, settings::parameter("ReplyToAddress")?, letterhead()?, links);
     Ok(composer
-        .with_senders(senders)
         .with_default_language(settings::default_language()?)
         .with_stack(settings::required("STACK_NAME")?)
         .with_return_path(settings::optional_parameter("ReturnPath")?))

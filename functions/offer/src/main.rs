@@ -4,9 +4,10 @@ use aws_sdk_lambda::Client;
 use delivery::Mailbox;
 use delivery::compose::letterhead::letterhead;
 use delivery::compose::sms::sms_composer;
+use delivery::lambda::allowed_test_recipients;
 use domain::offer::{Policy, SUBJECT_LIMIT};
 use domain::transport::OptionalTransport;
-use domain::{AllowedRecipients, Text, TransportId};
+use domain::{Text, TransportId};
 use offer::{App, Diagnosis, SampleComposer, TEST_TIMEOUT, TestSender, router};
 use runtime::settings::SettingError;
 use runtime::{Aws, settings, telemetry};
@@ -64,13 +65,6 @@ fn app(aws: &Aws) -> Result<App, SettingError> {
 fn mailbox(parameter: &str) -> Result<String, SettingError> {
     let _: Mailbox = settings::parameter(parameter)?;
     settings::parameter(parameter)
-}
-
-/// By default, those of the sender's domain.
-fn allowed_test_recipients() -> Result<AllowedRecipients, SettingError> {
-    let from: Mailbox = settings::parameter("FromAddress")?;
-    let allowed = settings::optional_parameter("AllowedTestRecipients")?;
-    Ok(allowed.unwrap_or_else(|| AllowedRecipients::of_domain(from.domain())))
 }
 
 fn default_subject() -> Result<Text, SettingError> {

@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use crate::App;
 
-/// `segments` is the maximum of a message, as for offers; `only` are the only recipients, if not any may get it.
+/// `segments` is the maximum of a message, as for offers; `only` are the recipients that messages
+/// are limited to; `None`: no limit.
 fn parse(payload: Value, segments: usize, only: Option<&AllowedRecipients>) -> Result<TextMessage, Faults> {
     let mut fields = Fields::of(payload)?;
     let recipient = fields.required("recipient", |f| f.parsed("recipient", str::parse::<Mobile>));

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::id_of;
 use crate::aws_proxy::AwsCall;
 
-use AttributeValue::{N, S};
+use AttributeValue::{N, Ns, S};
 
 /// The items that say that the migration of hashes is finished, and how far it is.
 const MIGRATED: &str = "migration#keyedHashes";
@@ -244,6 +244,31 @@ impl<'a> Tables<'a> {
             .send()
             .await
             .expect("DynamoDB responds");
+    }
+
+    /// Makes an offer's first push, which is completed, wait for a batch of so many customers as if the scan of its first
+    /// slice had queued it: it runs until the batch is reported.
+    pub async fn await_batch(self, offer: &Value, batch: u32, customers: usize) {
+        let update = self.dynamodb().update_item().table_name(self.name("pushes"));
+        update
+            .set_key(Some(key(&first_push(offer), "slice#0000")))
+            .update_expression("SET heartbeat = :now ADD batchesOpen :batches, notifications :customers")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":now", N(jiff::Timestamp::now().as_millisecond().to_string()))
+            .expression_attribute_values(":customers", N(customers.to_string()))
+            .expression_attribute_values(":batches", Ns(vec![batch.to_string()]))
+            .send()
+            .await
+            .expect("DynamoDB responds");
+        let update = self.dynamodb().update_item().table_name(self.name("pushes"));
+        update
+            .set_key(Some(key(&first_push(offer), "push")))
+            .update_expression("DELETE slicesDone :slices")
+            .expression_attribute_values(":slices", Ns(vec!["0".to_owned()]))
+            .send()
+            .await
+            .expect("DynamoDB responds");
+        self.reopen_push(offer).await;
     }
 
     /// Takes back the last step of an offer's first push: its slices stay done, and it runs again.

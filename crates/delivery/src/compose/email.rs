@@ -53,10 +53,9 @@ impl EmailComposer {
         Self { return_path, ..self }
     }
 
-    /// With these senders of direct messages. `None`: the domain of the bank's own.
+    /// With these senders of direct messages. Otherwise the addresses of the domain of the bank's own.
     #[must_use]
-    pub fn with_senders(self, senders: Option<AllowedSenders>) -> Self {
-        let senders = senders.unwrap_or_else(|| AllowedSenders::of_domain(self.sender_domain()));
+    pub fn with_senders(self, senders: AllowedSenders) -> Self {
         Self { senders, ..self }
     }
 

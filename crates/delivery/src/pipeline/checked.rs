@@ -23,6 +23,8 @@ pub(super) struct CheckedBatch {
     pub(super) requested_at: Timestamp,
     /// Whether the push was cancelled when it was read.
     pub(super) push_is_cancelled: bool,
+    /// Whether the push was completed: it has no outstanding batch, so no scan queued this one, or it was counted.
+    pub(super) push_is_completed: bool,
 }
 
 /// Why a batch must not be delivered. Delivering it again does not help: it becomes a dead letter.
@@ -43,9 +45,7 @@ pub enum UnusableBatch {
     #[error("the stored offer is not for the channel {0}")]
     NotOffered(Channel),
     /// The push has no such slice, or no slice has such a generation.
-    #[error(
-        "the push has {slices} slices, and none of generation 0; the batch is of slice {slice}, generation {generation}"
-    )]
+    #[error("names slice {slice} of {slices}, generation {generation}")]
     NoSuchSlice {
         /// How many slices the push has.
         slices: u32,
@@ -88,6 +88,7 @@ impl CheckedBatch {
             retry_rejected: request.retry_rejected,
             requested_at: request.requested_at,
             push_is_cancelled: push.state == PushState::Cancelled,
+            push_is_completed: push.state == PushState::Completed,
         })
     }
 

@@ -85,8 +85,9 @@ const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(5);
 pub enum Delivered {
     /// Every notification is final, and the batch has been reported with these counts.
     Completed(OutcomeCounts),
-    /// Every notification is final, but there is nothing to report: the batch was reported before, its scan has been
-    /// restarted, or its page was never committed and its push is cancelled.
+    /// There is nothing to report: the push is completed, and nothing of the batch was sent; or every notification is
+    /// final, but the batch was reported before, its scan has been restarted, or its page was never committed and its
+    /// push is cancelled.
     NothingToReport,
     /// Some notifications are not final: the batch must come again.
     Deferred(Box<Deferral>),
@@ -148,6 +149,9 @@ where
         let pushed = self.pushed_offers.get(batch.push).await?;
         telemetry::record_push(batch.push, pushed.as_ref().and_then(|pushed| pushed.request.trace));
         let batch = &CheckedBatch::new(batch, self.composer.channel(), pushed)?;
+        if batch.push_is_completed {
+            return Ok(Delivered::NothingToReport);
+        }
         let selected = if batch.push_is_cancelled || batch.offer.has_expired(self.sources.now()) {
             // Nothing will be sent, so the state of the breaker does not matter.
             self.without_probe(&self.primary)

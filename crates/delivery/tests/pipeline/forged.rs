@@ -1,4 +1,4 @@
-//! Messages that somebody else wrote into the queue, and those of the release before: nothing is sent but what is stored.
+//! Messages that another principal wrote into the queue, and those of the release before: nothing is sent but what is stored.
 
 use delivery::{DeliverError, Delivered, UnusableBatch};
 use domain::Channel;
@@ -38,9 +38,9 @@ async fn batch_of_what_is_not_stored_sends_nothing() {
     let batch = bank.push(1).await;
     let other = "01980000-0000-7000-8000-00000000ffff";
     for (changed, refused) in [
-        // An offer that nobody posted.
+        // An offer that no caller posted.
         (json!({"push": {"offer": other, "number": 1}}), UnusableBatch::NotStored),
-        // A push that nobody requested.
+        // A push that no caller requested.
         (json!({"push": {"offer": bank.offer.id, "number": 2}}), UnusableBatch::NotStored),
         (json!({"channel": "sms"}), UnusableBatch::OtherChannel { named: Channel::Sms, own: Channel::Email }),
         (json!({"slice": 1}), UnusableBatch::NoSuchSlice { slices: 1, slice: 1, generation: 1 }),
@@ -75,6 +75,22 @@ async fn push_that_no_caller_requested_sends_nothing_although_it_is_stored() {
         assert!(matches!(error, DeliverError::Unusable(UnusableBatch::NotStored)), "{push}: {error}");
     }
     assert_eq!(bank.smtp.count(), 0);
+}
+
+/// A completed push has no outstanding batch, so no scan queued this one.
+#[tokio::test(start_paused = true)]
+async fn batch_of_a_completed_push_sends_and_counts_nothing() {
+    let bank = Bank::with_customers(1).await;
+    let batch = bank.push(1).await;
+    assert_eq!(bank.complete(&batch).await, sent(1));
+    assert_eq!(bank.state_of_push(1), "completed");
+    bank.put_customer("c-2", json!({})).await;
+    let forged = parse(queued(&batch, json!({"customers": ["c-2"]}))).unwrap();
+    for forged in [forged.clone(), Batch { number: 7, ..forged }] {
+        assert_eq!(bank.deliver(&forged).await, Delivered::NothingToReport);
+    }
+    assert_eq!((bank.smtp.count(), bank.dynamo.items("Deliveries").len()), (1, 1));
+    assert_has(&bank.slice(1), &json!({"sent": 1}));
 }
 
 #[tokio::test(start_paused = true)]

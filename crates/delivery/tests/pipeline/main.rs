@@ -12,7 +12,7 @@
 //! | a whole batch, again and by two invocations at a time | `batches` |
 //! | what each response of a provider means | `responses` |
 //! | refusals whose fault is unclear, and pushes that are held | `holds` |
-//! | messages that somebody else wrote into the queue, and those of the release before | `forged` |
+//! | messages that another principal wrote into the queue, and those of the release before | `forged` |
 //! | who gets no message | `screening`, while hashes are migrated `migration` |
 //! | what changes while a message waits | `freshness` |
 //! | the rate limit | `rate` |

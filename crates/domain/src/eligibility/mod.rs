@@ -3,7 +3,7 @@
 //! A caller posts a rule once; it is kept and evaluated for every customer of the bank. So every fault that does not
 //! depend on a customer is found when the rule is posted. A rule has so many steps for each customer ([`steps`]), which
 //! bounds its time and memory. One that could not do with them for a typical customer is refused when posted; a customer
-//! for whom the steps do not suffice is unevaluable.
+//! for which the steps do not suffice is unevaluable.
 //!
 //! Tables and queues hold the rule's text ([`RuleText`]). It is compiled where customers are selected, and nowhere else:
 //! compiling takes a thread with a large stack, and a later release may refuse a rule that this one accepts.

@@ -74,7 +74,7 @@ impl<'c> CustomerValues<'c> {
     }
 
     fn has(&self, field: &str) -> bool {
-        own_field(self.customer, field).is_some() || self.customer.attributes.contains_key(field)
+        self.customer.own_field(field).is_some() || self.customer.attributes.contains_key(field)
     }
 
     fn field(&self, field: &str) -> Option<&ReadValue<'c>> {
@@ -84,7 +84,7 @@ impl<'c> CustomerValues<'c> {
 
     fn read_field(&self, field: &str) -> Option<ReadValue<'c>> {
         let mut values = 0;
-        let value = match own_field(self.customer, field) {
+        let value = match self.customer.own_field(field) {
             Some(text) => Box::new(CelString::from(text)),
             None => to_cel(self.customer.attributes.get(field)?, 0, &mut values),
         };
@@ -96,7 +96,7 @@ impl<'c> CustomerValues<'c> {
             let mut values = 0;
             let mut all: HashMap<CelMapKey<'c>, Box<dyn Val + 'c>> = HashMap::new();
             for field in OWN_FIELDS {
-                if let Some(text) = own_field(self.customer, field) {
+                if let Some(text) = self.customer.own_field(field) {
                     all.insert(CelMapKey::from(field), Box::new(CelString::from(text)));
                 }
             }
@@ -121,17 +121,6 @@ impl VariableResolver for CustomerValues<'_> {
             return self.steps.resolve(variable);
         };
         self.steps.take(read.steps).then(|| CowVal::Borrowed(&*read.value))
-    }
-}
-
-/// The text of a field that every customer has.
-fn own_field<'c>(customer: &'c Customer, field: &str) -> Option<&'c str> {
-    match field {
-        "id" => Some(customer.id.as_str()),
-        "name" => Some(&customer.name),
-        "locale" => customer.locale.as_deref(),
-        "timeZone" => customer.time_zone.as_deref(),
-        _ => None,
     }
 }
 

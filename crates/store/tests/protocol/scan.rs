@@ -152,7 +152,7 @@ async fn a_message_of_another_generation_or_of_a_finished_scan_starts_nothing() 
     assert_eq!(world.push_item()["slicesDone"], Value::Null, "a batch is outstanding");
 }
 
-/// No sweep has restarted it, so somebody else wrote that message.
+/// No sweep has restarted it, so another principal wrote that message.
 #[tokio::test(start_paused = true)]
 async fn a_slice_without_a_scan_is_started_in_the_first_generation_only() {
     let world = World::new();

@@ -47,7 +47,7 @@ use tokio::time::Instant;
 use findings::Draft;
 use tally::Survey;
 use test_request::TestRequest;
-use test_send::{RECORD_TIMEOUT, TEST_TIMEOUT, Tests};
+use test_send::{RECORD_TIMEOUT, RESERVE_TIMEOUT, TEST_TIMEOUT, Tests};
 use view::{AudienceView, PreviewView, SmsView, fitting, size};
 
 use crate::app::App;
@@ -61,10 +61,9 @@ const TIME_LIMIT: Duration = Duration::from_secs(26);
 const _: () = assert!(TIME_LIMIT.as_millis() + MARGIN.as_millis() <= RESPONSE_LIMIT.as_millis());
 /// Time for counting if there are test messages. A preview that takes longer than its caller waits is repeated, and would
 /// send them twice.
-const COUNTING_LIMIT: Duration = Duration::from_secs(17);
-const _: () = assert!(
-    COUNTING_LIMIT.as_millis() + TEST_TIMEOUT.as_millis() + RECORD_TIMEOUT.as_millis() <= TIME_LIMIT.as_millis()
-);
+const COUNTING_LIMIT: Duration = Duration::from_secs(15);
+const TESTING_LIMIT: u128 = RESERVE_TIMEOUT.as_millis() + TEST_TIMEOUT.as_millis() + RECORD_TIMEOUT.as_millis();
+const _: () = assert!(COUNTING_LIMIT.as_millis() + TESTING_LIMIT <= TIME_LIMIT.as_millis());
 /// The part of the time for counting in which messages are also composed, to see whether they can be: one in so many.
 const COMPOSING_SHARE: u32 = 2;
 /// Maximum size of a response without the results of tests, in octets. Lambda passes 6 MB, API Gateway 10 MB.
@@ -77,7 +76,7 @@ pub(crate) async fn preview(
     Body(mut body): Body,
 ) -> Result<Json<Value>, Problem> {
     let started = Instant::now();
-    let tests = TestRequest::take(&mut body, &app.test_sender.allowed);
+    let tests = TestRequest::take(&mut body, &app.test_sender.allowed, app.test_sender.per_day);
     let posted =
         Posted { id: OfferId::generate(&app.sources), at: app.sources.now(), by: &caller, policy: &app.policy };
     let (offer, tests) = match (Offer::parse(body, &posted), tests) {
@@ -89,7 +88,7 @@ pub(crate) async fn preview(
     let audience = Audience::of(&offer).map_err(|error| Faults::one("eligibility", error.to_string()))?;
 
     // First, so that the time it takes is not that of the test messages, and its errors are known at once.
-    let tests = Tests::reserve(&app, tests, &offer).await?;
+    let tests = Tests::read(&app, tests, &offer).await?;
     let limit = if tests.is_none() { TIME_LIMIT } else { COUNTING_LIMIT };
     let survey = Survey::new(&offer, audience, &app.sample_composer, started + limit / COMPOSING_SHARE);
     let count = audience::count(&app.customers, &survey, started + limit).await?;
@@ -107,10 +106,11 @@ pub(crate) async fn preview(
         tests: Vec::new(),
     };
     (view.samples, view.samples_omitted) = fitting(&samples, SIZE_LIMIT.saturating_sub(size(&view)));
-    // Last, because a caller retries after an error, and a retry would send the test messages again. From here on, nothing
-    // fails, and nothing takes longer than `TEST_TIMEOUT` and `RECORD_TIMEOUT`.
+    // Last, because a caller retries after an error, and a retry would count the test messages or send them again. Once
+    // they are reserved, nothing fails. All of it takes no longer than the three timeouts.
     if let Some(tests) = &tests {
-        view.tests = tests.send(&app, &offer).await;
+        let record = tests.reserve(&app, &offer).await?;
+        view.tests = tests.send(&app, &offer, &record).await;
     }
     tracing::info!(
         offer.code = offer.code,
@@ -118,7 +118,7 @@ pub(crate) async fn preview(
         customers = count.tally.scan.customers_eligible,
         read = count.tally.scan.customers_read,
         tests = view.tests.len(),
-        testsSent = view.tests.iter().filter(|test| test.message_id().is_some()).count(),
+        tests.sent = view.tests.iter().filter(|test| test.message_id().is_some()).count(),
         "offer previewed"
     );
     Ok(Json(json!(view)))
@@ -131,3 +131,6 @@ fn all_faults(offer: Option<Faults>, recipients: Option<Faults>) -> Faults {
     }
     all
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! What a preview is asked to send as a test: to whom, and whose message.
+//! What a preview is asked to send as a test: which recipients test messages may go to, and whose message they are.
 
 use std::collections::HashSet;
 use std::str::FromStr;
@@ -75,11 +75,11 @@ impl TestRecipient {
 }
 
 impl TestRequest {
-    /// Takes its fields out of the body, whose other fields are those of the offer.
+    /// Takes its fields out of the body, whose other fields are those of the offer. A day allows `per_day` test messages.
     ///
     /// # Errors
     /// With every fault. If one recipient is not allowed, none gets a message.
-    pub(super) fn take(body: &mut Value, allowed: &AllowedRecipients) -> Result<Self, Faults> {
+    pub(super) fn take(body: &mut Value, allowed: &AllowedRecipients, per_day: u32) -> Result<Self, Faults> {
         let Some(body) = body.as_object_mut() else { return Ok(Self::default()) };
         let mut fields = Fields::of(json!({}))?;
         for field in FIELDS {
@@ -92,6 +92,9 @@ impl TestRequest {
                 "testRecipients",
                 format!("must have at most {MAX_TEST_RECIPIENTS} recipients, not {}", recipients.len()),
             );
+        } else if recipients.len() > per_day as usize {
+            // It would not succeed on any day.
+            fields.fault("testRecipients", more_than_a_day_allows(per_day, recipients.len()));
         }
         for index in repeated(&recipients) {
             fields.fault(&format!("testRecipients[{index}]"), "is in this list more than once");
@@ -100,6 +103,16 @@ impl TestRequest {
         fields.finish(&FIELDS)?;
         Ok(Self { recipients, customer })
     }
+}
+
+fn more_than_a_day_allows(per_day: u32, recipients: usize) -> String {
+    if per_day == 0 {
+        return "must be empty: the parameter TestMessagesPerDay of the stack allows no test messages".to_owned();
+    }
+    format!(
+        "must have at most {per_day} recipients, not {recipients}: the parameter TestMessagesPerDay of the stack allows no \
+         more test messages on a day"
+    )
 }
 
 /// The places of recipients that are in the list before.
@@ -114,7 +127,7 @@ mod tests {
 
     fn request(recipients: Value) -> Result<TestRequest, Faults> {
         let allowed = "b.example,c.example,+35191".parse().unwrap();
-        TestRequest::take(&mut json!({"code": "A", "testRecipients": recipients}), &allowed)
+        TestRequest::take(&mut json!({"code": "A", "testRecipients": recipients}), &allowed, 100)
     }
 
     fn faulty(recipients: &Value) -> Vec<String> {
@@ -152,6 +165,27 @@ mod tests {
     }
 
     #[test]
+    fn more_recipients_than_a_day_allows_are_refused_with_the_parameter_that_says_so() {
+        for (per_day, count, refusal) in [
+            (0, 0, None),
+            (0, 1, Some("must be empty: the parameter TestMessagesPerDay of the stack allows no test messages")),
+            (2, 2, None),
+            (
+                2,
+                3,
+                Some("must have at most 2 recipients, not 3: the parameter TestMessagesPerDay of the stack allows no"),
+            ),
+        ] {
+            let recipients: Vec<_> = (0..count).map(|number| format!("a{number}@b.example")).collect();
+            let mut body = json!({"testRecipients": recipients});
+            let taken = TestRequest::take(&mut body, &"b.example".parse().unwrap(), per_day);
+            let error = taken.map(|_| ()).map_err(|faults| faults.to_string()).err();
+            assert_eq!(error.is_some(), refusal.is_some(), "{error:?}");
+            assert!(error.unwrap_or_default().contains(refusal.unwrap_or_default()), "{per_day} {count}");
+        }
+    }
+
+    #[test]
     fn test_recipient_that_is_repeated_is_refused_by_its_place() {
         for (recipients, fields) in [
             (json!(["a@b.example", "a@b.example"]), vec!["testRecipients[1]"]),
@@ -168,12 +202,12 @@ mod tests {
     #[test]
     fn fields_of_the_test_are_taken_out_of_the_body() {
         let mut body = json!({"code": "A", "testRecipients": [], "testCustomer": "c-1"});
-        let tests = TestRequest::take(&mut body, &AllowedRecipients::default()).map_err(|error| error.to_string());
+        let tests = TestRequest::take(&mut body, &AllowedRecipients::default(), 100).map_err(|error| error.to_string());
         assert_eq!(tests.unwrap().customer.unwrap().as_str(), "c-1");
         assert_eq!(body, json!({"code": "A"}));
         for wrong in [json!(5), json!("no id"), json!("")] {
             let mut body = json!({"testCustomer": wrong});
-            let faults = TestRequest::take(&mut body, &AllowedRecipients::default()).map(|_| ()).unwrap_err();
+            let faults = TestRequest::take(&mut body, &AllowedRecipients::default(), 100).map(|_| ()).unwrap_err();
             assert!(faults.to_string().starts_with("testCustomer "), "{faults}");
         }
     }

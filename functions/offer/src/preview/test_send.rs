@@ -25,6 +25,8 @@ use crate::app::App;
 
 /// Timeout of the invocation that sends a test message.
 pub const TEST_TIMEOUT: Duration = Duration::from_secs(8);
+/// Timeout of counting and recording test messages before they are sent.
+pub(super) const RESERVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Timeout of recording what became of the test messages. They are on record already.
 pub(super) const RECORD_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -37,26 +39,25 @@ pub struct TestSender {
     pub sms_function: String,
     pub from: String,
     pub reply_to: String,
-    /// Whom test messages may go to. The functions check it as well.
+    /// Which recipients test messages may go to. The functions check it as well.
     pub allowed: AllowedRecipients,
     /// How many test messages a day (UTC) allows, of all callers.
     pub per_day: u32,
 }
 
-/// The test messages of one preview, counted and recorded, but not sent yet.
+/// The test messages of one preview.
 pub(super) struct Tests {
     recipients: Vec<TestRecipient>,
     /// Whose message they get.
     customer: Customer,
-    record: TestRecord,
 }
 
 impl Tests {
-    /// Counts and records the test messages of a preview, before anything is sent. `None` if there are none.
+    /// Reads whose message the test messages of a preview are. `None` if there are none.
     ///
     /// # Errors
-    /// If there is no such customer, the day's number is used up, or the store is unavailable.
-    pub(super) async fn reserve(
+    /// If there is no such customer, or the store is unavailable.
+    pub(super) async fn read(
         app: &App,
         TestRequest { recipients, customer }: TestRequest,
         offer: &Offer,
@@ -68,30 +69,40 @@ impl Tests {
             Some(id) => app.customers.get(&id).await?.ok_or_else(no_such_customer)?,
             None => example_customer(offer, &app.sample_composer.default_language),
         };
+        Ok(Some(Self { recipients, customer }))
+    }
+
+    /// Counts and records them, immediately before they are sent. Takes no longer than [`RESERVE_TIMEOUT`].
+    ///
+    /// # Errors
+    /// If the day's number is used up, or the store is unavailable or slow. None may be sent then.
+    pub(super) async fn reserve(&self, app: &App, offer: &Offer) -> Result<TestRecord, Problem> {
         let hash =
             |recipient: &TestRecipient| (recipient.channel(), unkeyed_address(recipient.channel(), recipient.as_str()));
         let messages = TestMessages {
             sent_at: app.sources.now(),
             by: offer.created_by.clone(),
             code: offer.code.clone(),
-            recipients: recipients.iter().map(hash).collect(),
+            recipients: self.recipients.iter().map(hash).collect(),
         };
         let per_day = app.test_sender.per_day;
-        match app.offers.reserve_tests(&messages, per_day).await? {
-            TestReservation::Reserved(record) => Ok(Some(Self { recipients, customer, record })),
+        // If it takes too long, they may be counted all the same.
+        let reserved = timeout(RESERVE_TIMEOUT, app.offers.reserve_tests(&messages, per_day)).await;
+        match reserved.map_err(|_elapsed| too_slow())?? {
+            TestReservation::Reserved(record) => Ok(record),
             TestReservation::Exhausted { until } => Err(used_up(per_day, until.duration_since(messages.sent_at))),
         }
     }
 
     /// Sends each of them once, and records the messages' ids. Takes no longer than [`TEST_TIMEOUT`] and `RECORD_TIMEOUT`.
-    pub(super) async fn send(&self, app: &App, offer: &Offer) -> Vec<TestView> {
+    pub(super) async fn send(&self, app: &App, offer: &Offer, record: &TestRecord) -> Vec<TestView> {
         let compose = |channel: &Channel| (*channel, app.sample_composer.compose(*channel, offer, &self.customer));
         let samples: BTreeMap<_, _> = offer.channels.iter().map(compose).collect();
         let send = |recipient: &TestRecipient| samples.get(&recipient.channel());
         let sent = self.recipients.iter().map(|recipient| app.test_sender.send(recipient, send(recipient)));
         let views = join_all(sent).await;
         let ids: Vec<_> = views.iter().map(TestView::message_id).collect();
-        let recorded = timeout(RECORD_TIMEOUT, app.offers.record_test_results(&self.record, &ids)).await;
+        let recorded = timeout(RECORD_TIMEOUT, app.offers.record_test_results(record, &ids)).await;
         let error = match recorded {
             Ok(Ok(())) => return views,
             Ok(Err(error)) => error.to_string(),
@@ -106,13 +117,18 @@ fn no_such_customer() -> Faults {
     Faults::one("testCustomer", "must be the id of a customer; leave it out to test with an invented one")
 }
 
+fn too_slow() -> Problem {
+    tracing::error!("test messages not recorded in time; returning an error to the caller");
+    Problem::unavailable("The store is too slow to record the test messages. None was sent; please try again.")
+}
+
 fn used_up(per_day: u32, wait: SignedDuration) -> Problem {
     let detail = format!(
         "These test messages would be more than the {per_day} that the parameter TestMessagesPerDay of the stack allows on \
          one day (UTC), of all callers together. None was sent. Try again tomorrow, with fewer recipients, or without any."
     );
     // A whole second more, so that a caller who waits exactly so long is not early.
-    Problem::used_up(detail, u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX))
+    Problem::too_many_requests(detail, u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX))
 }
 
 impl TestSender {

@@ -74,6 +74,7 @@ fn batch_is_used_if_what_it_names_is_stored_and_for_its_channel() {
         let checked = CheckedBatch::new(&queued(changed.clone()), Channel::Email, pushed);
         assert_eq!(checked.err(), refused, "{changed}");
     }
+    assert_eq!(no_slice(2, 3, 1).unwrap().to_string(), "names slice 3 of 2, generation 1");
     let sms_only = pushed(offer(json!({"channels": ["sms"]})));
     let refused = CheckedBatch::new(&queued(json!({})), Channel::Email, Some(sms_only)).unwrap_err();
     assert_eq!(refused, UnusableBatch::NotOffered(Channel::Email));
