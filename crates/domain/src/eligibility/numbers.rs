@@ -52,18 +52,19 @@ fn replace_operators(expression: &mut IdedExpr, within_macro: bool) {
 pub(super) fn functions() -> Context<'static, 'static> {
     let mut functions = Context::with_env(Arc::new(Env::stdlib()));
     let mut arithmetic = |name: &'static str, apply: fn(Value, Value) -> Result<Value, ExecutionError>| {
-        let within_steps = move |context: &FunctionContext<'_, '_>, a: Value, b: Value| {
-            steps::take(context, steps::to_copy(&a) + steps::to_copy(&b))?;
-            apply(a, b)
-        };
-        functions.add_function(name, within_steps).expect("no standard function begins with @");
-        let numbers_only = move |a: Value, b: Value| match (to_float(&a), to_float(&b)) {
-            (Some(_), Some(_)) => apply(a, b),
-            _ => Err(ExecutionError::function_error(name, "takes only numbers within a macro")),
-        };
-        functions
-            .add_function(&format!("{name}{NUMBERS_ONLY}"), numbers_only)
-            .expect("no standard function begins with @");
+        for (suffix, is_within_macro) in [("", false), (NUMBERS_ONLY, true)] {
+            let function = move |context: &FunctionContext<'_, '_>| {
+                let [a, b] = &context.args[..] else { return Err(context.error("takes two values")) };
+                // Before they are copied.
+                let steps = steps::to_copy(a.as_ref()) + steps::to_copy(b.as_ref());
+                if is_within_macro && steps > 0 {
+                    return Err(context.error("takes only numbers within a macro"));
+                }
+                steps::take(context, steps)?;
+                apply(a.as_ref().try_into()?, b.as_ref().try_into()?)
+            };
+            functions.add_function(&format!("{name}{suffix}"), function).expect("no standard function begins with @");
+        }
     };
     arithmetic("@add", |a, b| {
         let (a, b) = coerce_numbers(a, b);

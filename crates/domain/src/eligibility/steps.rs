@@ -11,10 +11,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, operators};
-use cel::common::types::CelBool;
-use cel::common::value::CowVal;
+use cel::common::types::{CelBool, CelList, CelMap, CelString, Kind};
+use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
-use cel::{ExecutionError, FunctionContext, Value};
+use cel::{ExecutionError, FunctionContext};
 
 use super::check::is_customer;
 use super::tree::{parts, parts_mut};
@@ -80,22 +80,22 @@ pub(super) fn take(context: &FunctionContext<'_, '_>, steps: u64) -> Result<(), 
     Err(context.error("takes more steps than are left"))
 }
 
-/// The steps that it takes to copy a value of which a function makes another: none for numbers. The function's arguments
-/// are copies already, hence twice.
-pub(super) fn to_copy(value: &Value) -> u64 {
-    match value {
-        Value::String(_) | Value::List(_) | Value::Map(_) => 2 * values_in(value),
-        _ => 0,
-    }
+/// The steps that it takes to copy a value of which a function makes another, in and out: none for numbers.
+pub(super) fn to_copy(value: &(dyn Val + '_)) -> u64 {
+    let is_copied = matches!(value.get_type().kind(), Kind::String | Kind::List | Kind::Map);
+    if is_copied { 2 * values_in(value) } else { 0 }
 }
 
 /// As how many values a value counts, with all that is in it.
-fn values_in(value: &Value) -> u64 {
-    match value {
-        Value::String(text) => values_of_text(text),
-        Value::List(entries) => 1 + entries.iter().map(values_in).sum::<u64>(),
-        Value::Map(entries) => 1 + entries.map.values().map(|entry| 1 + values_in(entry)).sum::<u64>(),
-        _ => 1,
+fn values_in(value: &(dyn Val + '_)) -> u64 {
+    if let Some(text) = value.downcast_ref::<CelString<'_>>() {
+        values_of_text(text.inner())
+    } else if let Some(entries) = value.downcast_ref::<CelList<'_>>() {
+        1 + entries.inner().iter().map(|entry| values_in(&**entry)).sum::<u64>()
+    } else if let Some(entries) = value.downcast_ref::<CelMap<'_>>() {
+        1 + entries.inner().values().map(|entry| 1 + values_in(&**entry)).sum::<u64>()
+    } else {
+        1
     }
 }
 
