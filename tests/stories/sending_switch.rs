@@ -96,7 +96,7 @@ async fn duplicated_and_reordered_messages_are_sent_once() {
         for message in received.await.unwrap().messages.unwrap_or_default() {
             let body = message.body.unwrap();
             let batch: serde_json::Value = serde_json::from_str(&body).unwrap();
-            if batch["offer"]["id"] == offer["id"] {
+            if batch["push"]["offer"] == offer["id"] {
                 seen += batch["customers"].as_array().unwrap().len();
             }
             messages.push(body);
