@@ -1,6 +1,8 @@
 //! `SendingEnabled=false` holds all messages and loses none. A group of its own: it stops sending for the whole stack.
 //! Duplicated and reordered messages are tested here too, because a test can only reorder messages that are held.
 
+use std::time::Duration;
+
 use anyhow::ensure;
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::types::{Capability, Parameter, StackStatus};
@@ -90,19 +92,23 @@ async fn duplicated_and_reordered_messages_are_sent_once() {
     // Takes every message out of the queue and puts each back twice, in reverse order.
     let (sqs, queue) = (bank.queues().sqs(), bank.queues().url("email"));
     let mut messages = Vec::new();
-    let mut seen = 0;
-    while seen < CUSTOMERS {
-        let received = sqs.receive_message().queue_url(queue).max_number_of_messages(10).wait_time_seconds(1).send();
-        for message in received.await.unwrap().messages.unwrap_or_default() {
-            let body = message.body.unwrap();
-            let batch: serde_json::Value = serde_json::from_str(&body).unwrap();
-            if batch["push"]["offer"] == offer["id"] {
-                seen += batch["customers"].as_array().unwrap().len();
+    let take_all = async {
+        let mut seen = 0;
+        while seen < CUSTOMERS {
+            let received = sqs.receive_message().queue_url(queue).max_number_of_messages(10).wait_time_seconds(1).send();
+            for message in received.await.unwrap().messages.unwrap_or_default() {
+                let body = message.body.unwrap();
+                let batch: serde_json::Value = serde_json::from_str(&body).unwrap();
+                if batch["push"]["offer"] == offer["id"] {
+                    seen += batch["customers"].as_array().unwrap().len();
+                }
+                messages.push(body);
+                let taken = message.receipt_handle.unwrap();
+                sqs.delete_message().queue_url(queue).receipt_handle(taken).send().await.unwrap();
             }
-            messages.push(body);
-            sqs.delete_message().queue_url(queue).receipt_handle(message.receipt_handle.unwrap()).send().await.unwrap();
         }
-    }
+    };
+    tokio::time::timeout(Duration::from_secs(120), take_all).await.expect("the queue holds a batch for each customer");
     for body in messages.iter().rev().chain(messages.iter().rev()) {
         sqs.send_message().queue_url(queue).message_body(body).send().await.unwrap();
     }
