@@ -95,7 +95,8 @@ async fn duplicated_and_reordered_messages_are_sent_once() {
     let take_all = async {
         let mut seen = 0;
         while seen < CUSTOMERS {
-            let received = sqs.receive_message().queue_url(queue).max_number_of_messages(10).wait_time_seconds(1).send();
+            let received =
+                sqs.receive_message().queue_url(queue).max_number_of_messages(10).wait_time_seconds(1).send();
             for message in received.await.unwrap().messages.unwrap_or_default() {
                 let body = message.body.unwrap();
                 let batch: serde_json::Value = serde_json::from_str(&body).unwrap();
