@@ -202,7 +202,8 @@ async fn test_message_of_a_named_customer_has_their_values_and_is_on_record() {
 
     let records = bank.tables().test_records(&bank.name).await;
     let [record] = records.as_slice() else { panic!("one preview, and {} records", records.len()) };
-    assert!(record["by"].as_s().unwrap().contains(":user/"), "{record:?}");
+    let posted = bank.post_offer(&json!({"code": "OTHER", "description": "Hello", "eligibility": "false"})).await;
+    assert_eq!(record["by"].as_s().unwrap(), posted["createdBy"].as_str().unwrap(), "{record:?}");
     let ids: Vec<_> =
         seen["tests"].as_array().unwrap().iter().map(|test| test["messageId"].as_str().unwrap()).collect();
     let recorded: Vec<_> = record["messageIds"].as_l().unwrap().iter().map(|id| id.as_s().unwrap().as_str()).collect();
