@@ -74,7 +74,7 @@ async fn messages_of_two_releases_are_delivered_with_the_stored_offer_once() {
     assert!(bank.mail().await.iter().all(|mail| mail.subject == STORED && !mail.html.contains(FORGED)));
 }
 
-/// Each function's role, in the hands of somebody else.
+/// Each function's role, in the hands of an intruder.
 mod enforced_roles {
     use std::collections::{BTreeMap, BTreeSet};
 

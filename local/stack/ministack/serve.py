@@ -3,7 +3,7 @@ environment, and in OFFERCAST_ADMINISTRATOR the access key id and secret of an a
 
 By itself, MiniStack lets every web page read its answers, takes the access key `test` and any 12 digits for the account's root
 whatever the signature, and makes the keys of a function's role from the names of function and role. A page, or a function that
-somebody got hold of, could do everything with that. And `/health`, which API Gateway answers itself, would be empty.
+an intruder got hold of, could do everything with that. And `/health`, which API Gateway answers itself, would be empty.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ ROLE_KEYS = secrets.token_bytes(32)
 
 
 def execution_credentials(config):
-    """A function's access key. MiniStack's own are known to whoever knows the names; these are new for each stack."""
+    """A function's access key. MiniStack's own follow from the names; these are new for each stack."""
     account, _ = lambda_runtime._account_region_from_function_config(config)
     role, name = config.get("Role", "").rsplit("/", 1)[-1], config.get("FunctionName", "")[:64]
 

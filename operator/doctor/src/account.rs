@@ -51,11 +51,11 @@ pub(crate) fn concurrency(stack: &Stack, answer: &Answer<AccountLimit>) -> Findi
     }
 }
 
-/// Whether anybody hears the alarms.
+/// Whether a person hears the alarms.
 pub(crate) fn alarms(stack: &Stack, answer: &Answer<Vec<Subscription>>) -> Finding {
     const CHECK: &str = "alarms";
     let Some(topic) = alarm_topic(stack) else {
-        return Finding::warning(CHECK, "the stack has none: nobody hears of dead letters", "deploy with Alarms=true");
+        return Finding::warning(CHECK, "the stack has none: dead letters go unnoticed", "deploy with Alarms=true");
     };
     let subscriptions = match read(CHECK, answer) {
         Ok(subscriptions) => subscriptions,
@@ -70,7 +70,7 @@ pub(crate) fn alarms(stack: &Stack, answer: &Answer<Vec<Subscription>>) -> Findi
     }
     let subscribe = format!("aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint ADDRESS");
     let (what, remedy) = match all {
-        0 => ("nobody has subscribed to their topic", subscribe),
+        0 => ("their topic has no subscriber", subscribe),
         _ => (
             "no subscription to their topic is confirmed",
             format!("open the link that AWS mailed to each subscriber; or {subscribe}"),

@@ -119,7 +119,7 @@ pub(crate) fn opt_outs(stack: &Stack, answer: &Answer<Option<String>>) -> Findin
     }
     Finding::warning(
         CHECK,
-        "its policy does not name SNS: perhaps nobody says who opted out, and such texts are recorded as sent",
+        "its policy does not name SNS: perhaps it is not known who opted out, and such texts are recorded as sent",
         format!(
             "try aws sns check-if-phone-number-is-opted-out --phone-number NUMBER; if that is refused, aws pinpoint-sms-voice-v2 \
              put-resource-policy --resource-arn {} with a policy that allows sns.amazonaws.com sms-voice:DescribeOptedOutNumbers",

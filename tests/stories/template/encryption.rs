@@ -95,7 +95,7 @@ fn what_the_bus_cannot_encrypt_is_kept_under_another_key() {
             assert_eq!(target["DeadLetterConfig"]["Arn"], "FeedbackRuleDeadLetters.Arn", "{name}");
         }
     }
-    // EventBridge may send there, and nobody else.
+    // Only EventBridge may send there.
     let policies = of_type(&resources, "AWS::SQS::QueuePolicy");
     for (queue, source) in OF_EVENT_BRIDGE.into_iter().zip(["FeedbackRule.Arn", "EventBus.Arn"]) {
         let policy = policies.iter().find(|(_, policy)| each(&policy["Queues"]).any(|named| named == queue)).unwrap().1;

@@ -78,7 +78,7 @@ pub(crate) const SICK: &[Sick] = &[
     sick(
         "alarms",
         Failed,
-        "nobody has subscribed",
+        "has no subscriber",
         "aws sns subscribe --topic-arn arn:aws:sns:",
         answer(&[("sns:ListSubscriptionsByTopic", 200, "sns-ListSubscriptionsByTopic-none")]),
     ),
