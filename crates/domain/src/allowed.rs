@@ -6,7 +6,7 @@
 use std::str::FromStr;
 
 use crate::email_address::{EmailAddress, normal_domain};
-use crate::link::is_within;
+use crate::link::{entries, is_within_any};
 use crate::mobile::Mobile;
 
 /// Maximum number of digits of a phone number (ITU-T E.164, 6.2.1).
@@ -31,7 +31,7 @@ impl AllowedRecipients {
     /// # Errors
     /// If they may not. The text follows the field's name, and does not repeat the address.
     pub fn check_email(&self, address: &EmailAddress) -> Result<(), RecipientNotAllowed> {
-        let is_allowed = self.domains.iter().any(|domain| is_within(address.domain(), domain));
+        let is_allowed = is_within_any(address.domain(), &self.domains);
         if is_allowed { Ok(()) } else { Err(self.refusal("its domain")) }
     }
 
@@ -106,8 +106,7 @@ impl AllowedSenders {
     /// # Errors
     /// If it may not. The text follows the field's name.
     pub fn check(&self, address: &EmailAddress) -> Result<(), SenderNotAllowed> {
-        let is_in = |domain: &String| is_within(address.domain(), domain);
-        if self.domains.iter().any(is_in) || self.addresses.contains(address) {
+        if is_within_any(address.domain(), &self.domains) || self.addresses.contains(address) {
             return Ok(());
         }
         let addresses = self.addresses.iter().map(EmailAddress::as_str);
@@ -147,10 +146,6 @@ impl FromStr for AllowedSenders {
 #[error("must be an allowed sender: the parameter AllowedSenders of the stack allows {allowed}")]
 pub struct SenderNotAllowed {
     allowed: String,
-}
-
-fn entries(list: &str) -> impl Iterator<Item = &str> {
-    list.split(',').map(str::trim).filter(|entry| !entry.is_empty())
 }
 
 /// The entries of a parameter, for people.

@@ -26,26 +26,32 @@ impl FromStr for LinkDomains {
 
     /// Reads a list with commas.
     fn from_str(string: &str) -> Result<Self, String> {
-        let domains = string.split(',').map(str::trim).filter(|domain| !domain.is_empty());
         let domain = |domain: &str| match Host::parse(domain) {
             Ok(Host::Domain(domain)) => Ok(domain),
             _ => Err(format!(
                 "has an entry that is no domain: {domain}; expected something like bank.example,shop.example"
             )),
         };
-        domains.map(domain).collect::<Result<_, _>>().map(Self)
+        entries(string).map(domain).collect::<Result<_, _>>().map(Self)
     }
 }
 
 impl LinkDomains {
     fn allow(&self, host: &str) -> bool {
-        self.0.is_empty() || self.0.iter().any(|domain| is_within(host, domain))
+        self.0.is_empty() || is_within_any(host, &self.0)
     }
 }
 
-/// Whether a host is a domain, or a subdomain of it. Both are in their normal form.
-pub(crate) fn is_within(host: &str, domain: &str) -> bool {
-    host.strip_suffix(domain).is_some_and(|sub| sub.is_empty() || sub.ends_with('.'))
+/// The entries of a list with commas.
+pub(crate) fn entries(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|entry| !entry.is_empty())
+}
+
+/// Whether a host is one of these domains, or a subdomain of one. All are in their normal form.
+pub(crate) fn is_within_any(host: &str, domains: &[String]) -> bool {
+    let is_within =
+        |domain: &String| host.strip_suffix(domain.as_str()).is_some_and(|sub| sub.is_empty() || sub.ends_with('.'));
+    domains.iter().any(is_within)
 }
 
 /// A URL with placeholders, checked when the offer is posted.

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | the decision | `refusal`; `only_from_here.py` is the same for the emulators, which are Python |
 //! | the cases that both must decide alike | `cases.json` |
-//! | headers of all answers | `only_from_here` |
+//! | headers of all responses | `only_from_here` |
 
 use std::net::Ipv4Addr;
 
@@ -19,7 +19,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-/// Answers a request, or refuses it if another page makes it. Pages elsewhere may lead to the paths of `entries`: a link
+/// Serves a request, or refuses it if another page makes it. Pages elsewhere may lead to the paths of `entries`: a link
 /// may be followed, but what it leads to is neither read nor framed by the page that has the link.
 pub async fn only_from_here(State(entries): State<&'static [&'static str]>, request: Request, next: Next) -> Response {
     let is_entry = entries.contains(&request.uri().path());

@@ -59,7 +59,7 @@ pub fn start(program: &str, logical_id: &str, changes: &[(&str, &str)]) -> Strin
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 
-/// Answers GetSecretValue for these secrets as long as this process lives. Returns its URL.
+/// Serves GetSecretValue for these secrets as long as this process lives. Returns its URL.
 fn secrets_manager(secrets: HashMap<String, String>) -> io::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let url = format!("http://{}", listener.local_addr()?);
@@ -72,7 +72,7 @@ fn secrets_manager(secrets: HashMap<String, String>) -> io::Result<String> {
     Ok(url)
 }
 
-/// Answers one request, and closes the connection.
+/// Serves one request, and closes the connection.
 fn answer(stream: TcpStream, secrets: &HashMap<String, String>) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     let (mut line, mut length) = (String::new(), 0);

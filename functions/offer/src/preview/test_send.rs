@@ -98,8 +98,8 @@ impl Tests {
     pub(super) async fn send(&self, app: &App, offer: &Offer, record: &TestRecord) -> Vec<TestView> {
         let compose = |channel: &Channel| (*channel, app.sample_composer.compose(*channel, offer, &self.customer));
         let samples: BTreeMap<_, _> = offer.channels.iter().map(compose).collect();
-        let send = |recipient: &TestRecipient| samples.get(&recipient.channel());
-        let sent = self.recipients.iter().map(|recipient| app.test_sender.send(recipient, send(recipient)));
+        let sample = |recipient: &TestRecipient| samples.get(&recipient.channel());
+        let sent = self.recipients.iter().map(|recipient| app.test_sender.send(recipient, sample(recipient)));
         let views = join_all(sent).await;
         let ids: Vec<_> = views.iter().map(TestView::message_id).collect();
         let recorded = timeout(RECORD_TIMEOUT, app.offers.record_test_results(record, &ids)).await;
