@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig};
+use aws_sdk_dynamodb::config::SharedHttpClient;
 use domain::Sources;
 use store::OpenTable;
 
@@ -37,20 +38,17 @@ pub struct Aws {
     /// Made for the first queue: not every function has one.
     sqs: OnceLock<aws_sdk_sqs::Client>,
     sources: Sources,
+    /// What carries the calls of the clients that send messages, if not connections of their own.
+    sending: Option<SharedHttpClient>,
 }
 
 impl Aws {
     /// Reads region, credentials and endpoint from the environment.
     pub async fn from_env() -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .operation_timeout(OPERATION_TIMEOUT)
-            .build();
         let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(https(None))
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .timeout_config(timeouts())
+            .retry_config(retries())
             .load()
             .await;
         Self::new(config, sources::system())
@@ -58,7 +56,14 @@ impl Aws {
 
     /// Clients with this configuration, on this clock.
     pub fn new(config: SdkConfig, sources: Sources) -> Self {
-        Self { dynamodb: aws_sdk_dynamodb::Client::new(&config), sqs: OnceLock::new(), config, sources }
+        Self { dynamodb: aws_sdk_dynamodb::Client::new(&config), sqs: OnceLock::new(), config, sources, sending: None }
+    }
+
+    /// Clients with this configuration and the timeouts and retries of a function, on this clock. `http` carries the
+    /// calls of all of them, those that send messages included: for a network that is simulated.
+    pub fn over(http: SharedHttpClient, config: &SdkConfig, sources: Sources) -> Self {
+        let config = config.to_builder().timeout_config(timeouts()).retry_config(retries()).http_client(http.clone());
+        Self { sending: Some(http), ..Self::new(config.build(), sources) }
     }
 
     /// The clock, and the source of ids and random numbers.
@@ -79,12 +84,12 @@ impl Aws {
             .operation_attempt_timeout(timeout)
             .operation_timeout(timeout)
             .build();
-        self.config
-            .to_builder()
-            .http_client(FreshConnections::new(self.sources.clone(), SENDING_IDLE))
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::disabled())
-            .build()
+        let config = self.config.to_builder().timeout_config(timeouts).retry_config(RetryConfig::disabled());
+        match &self.sending {
+            Some(http) => config.http_client(http.clone()),
+            None => config.http_client(FreshConnections::new(self.sources.clone(), SENDING_IDLE)),
+        }
+        .build()
     }
 
     /// Opens a table by the name in its setting.
@@ -138,6 +143,18 @@ impl Aws {
             .secret_string
             .ok_or_else(|| SecretError::NotText { arn: arn.to_owned() })
     }
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build()
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(ATTEMPTS)
 }
 
 /// Why a secret could not be read.

@@ -3,6 +3,8 @@
 //!
 //! All metrics are in the namespace `Offercast`, with the stack as their first dimension.
 
+use std::sync::OnceLock;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -10,6 +12,15 @@ use serde_json::{Map, Value, json};
 const NAMESPACE: &str = "Offercast";
 /// The environment variable with the name of the stack.
 const STACK_VARIABLE: &str = "STACK_NAME";
+
+/// Where the lines go, if not to the standard output.
+static SINK: OnceLock<fn(&str)> = OnceLock::new();
+
+/// Passes all lines of this process to `sink` from now on, instead of the standard output, where Lambda reads them. Only
+/// the first call counts.
+pub fn redirect(sink: fn(&str)) {
+    let _ = SINK.set(sink);
+}
 
 /// The unit of a metric, by CloudWatch's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +61,11 @@ fn emit_values(dimensions: &[(&str, &str)], metrics: &[(&str, Unit, Value)]) {
     let stack = std::env::var(STACK_VARIABLE).unwrap_or_default();
     let dimensions: Vec<_> = [("stack", stack.as_str())].into_iter().chain(dimensions.iter().copied()).collect();
     // Not through `tracing`: CloudWatch requires its own form at the top level of the line.
-    println!("{}", line(Timestamp::now(), &dimensions, metrics));
+    let line = line(Timestamp::now(), &dimensions, metrics).to_string();
+    match SINK.get() {
+        Some(sink) => sink(&line),
+        None => println!("{line}"),
+    }
 }
 
 /// A line in the embedded metric format, by CloudWatch's specification.

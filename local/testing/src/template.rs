@@ -25,6 +25,7 @@ pub(crate) struct Table {
     /// The attributes of its key: the partition key, and the sort key if it has one.
     pub(crate) key: Vec<String>,
     properties: Map<String, Value>,
+    stream: Option<Value>,
 }
 
 impl Table {
@@ -34,6 +35,21 @@ impl Table {
         request.insert("TableName".to_owned(), json!(self.name));
         request.insert("BillingMode".to_owned(), json!("PAY_PER_REQUEST"));
         Value::Object(request)
+    }
+
+    /// The same, with the table's stream if it has one.
+    pub(crate) fn create_request_with_stream(&self) -> Value {
+        let mut request = self.create_request();
+        if let Some(stream) = &self.stream {
+            request["StreamSpecification"] = stream.clone();
+            request["StreamSpecification"]["StreamEnabled"] = json!(true);
+        }
+        request
+    }
+
+    /// Whether it has a stream.
+    pub(crate) fn has_stream(&self) -> bool {
+        self.stream.is_some()
     }
 }
 
@@ -71,15 +87,17 @@ fn read(yaml: &str) -> Vec<Table> {
     tables.map(|(id, resource)| table_of(&id, &resource.properties)).collect()
 }
 
-fn table_of(id: &str, properties: &Yaml) -> Table {
+fn table_of(id: &str, yaml: &Yaml) -> Table {
     let properties: Map<_, _> = PROPERTIES
         .into_iter()
-        .filter_map(|name| Some((name.to_owned(), properties.get(name)?)))
+        .filter_map(|name| Some((name.to_owned(), yaml.get(name)?)))
         .map(|(name, value)| (name, serde_json::to_value(value).expect("names and types of attributes are text")))
         .collect();
     let schema = properties["KeySchema"].as_array().expect("a table has a key schema");
     let key = schema.iter().map(|part| part["AttributeName"].as_str().expect("a key part has a name").to_owned());
-    Table { name: id.trim_end_matches("Table").to_owned(), key: key.collect(), properties }
+    let stream = yaml.get("StreamSpecification");
+    let stream = stream.map(|stream| serde_json::to_value(stream).expect("the view of a stream is text"));
+    Table { name: id.trim_end_matches("Table").to_owned(), key: key.collect(), properties, stream }
 }
 
 #[cfg(test)]

@@ -34,8 +34,7 @@ impl HttpConnector for Dynamo {
 
 impl Dynamo {
     async fn respond(&self, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
-        let (operation, request) = read(request);
-        let table = table_of(operation, &request);
+        let Operation { name: operation, table, request } = read_call(request);
         let (fault, latency) = {
             let mut state = self.state();
             state.calls.push(Call { operation, table, request: request.clone() });
@@ -54,7 +53,7 @@ impl Dynamo {
         table: &str,
         request: Value,
     ) -> Result<Reply, ConnectorError> {
-        let execute = |request| engine::execute(&self.inner.database, operation, request);
+        let execute = |request| self.inner.engine.execute(operation, request);
         match fault {
             Fault::Nothing => Ok(execute(request)),
             Fault::Before(hook) => {
@@ -90,11 +89,27 @@ async fn sleep(time: Duration) {
     }
 }
 
-fn read(request: &HttpRequest) -> (&'static str, Value) {
+/// A call of DynamoDB's client.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    /// As in DynamoDB's API reference.
+    pub name: &'static str,
+    /// The table that it is for. A batch or a transaction may be for several; it counts as a call to the first.
+    pub table: &'static str,
+    /// In DynamoDB's JSON.
+    pub request: Value,
+}
+
+/// The call that a request of DynamoDB's client makes.
+///
+/// # Panics
+/// If the request is none, or its operation or table is unknown.
+pub fn read_call(request: &HttpRequest) -> Operation {
     let target = request.headers().get("x-amz-target").expect("a call names its operation");
-    let name = target.rsplit('.').next().expect("a split has at least one part");
+    let name = engine::operation(target.rsplit('.').next().expect("a split has at least one part"));
     let body = request.body().bytes().expect("the body of a call is in memory");
-    (engine::operation(name), serde_json::from_slice(body).expect("the body of a call is JSON"))
+    let request = serde_json::from_slice(body).expect("the body of a call is JSON");
+    Operation { name, table: table_of(name, &request), request }
 }
 
 /// The table that a call is for. A batch or a transaction may be for several; it counts as a call to the first.

@@ -1,23 +1,32 @@
 //! The operations, run by an in-memory database.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use dynoxide::actions::describe_table::DescribeTableRequest;
+use dynoxide::actions::get_records::GetRecordsRequest;
 use dynoxide::errors::DynoxideError;
 use dynoxide::{Database, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::template;
+
 /// The HTTP status and the body of a response.
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) body: Value,
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub status: u16,
+    pub body: Value,
 }
 
 impl Reply {
-    pub(super) fn ok(body: Value) -> Self {
+    pub fn ok(body: Value) -> Self {
         Self { status: 200, body }
     }
 
-    pub(super) fn error(status: u16, kind: &str, message: &str) -> Self {
+    /// An error of DynamoDB, by its name.
+    pub fn error(status: u16, kind: &str, message: &str) -> Self {
         let kind = format!("com.amazonaws.dynamodb.v20120810#{kind}");
         Self { status, body: json!({"__type": kind, "message": message}) }
     }
@@ -54,12 +63,85 @@ operations! {
 ///
 /// # Panics
 /// If there is none.
-pub(super) fn operation(name: &str) -> &'static str {
+pub fn operation(name: &str) -> &'static str {
     OPERATIONS.iter().find(|operation| **operation == name).unwrap_or_else(|| panic!("{name} is not supported here"))
 }
 
+/// The tables of `template.yaml` in an in-memory database, with their streams if a test reads those.
+pub struct Engine {
+    database: Database,
+    streams: BTreeMap<&'static str, Mutex<String>>,
+}
+
+impl Engine {
+    /// All tables, which are empty, without streams.
+    ///
+    /// # Panics
+    /// If `template.yaml` has a table that no DynamoDB would create.
+    pub fn without_streams() -> Self {
+        Self::with(template::Table::create_request)
+    }
+
+    /// All tables, which are empty. Those that have a stream in the template have one.
+    ///
+    /// # Panics
+    /// As [`Engine::without_streams`].
+    pub fn with_streams() -> Self {
+        let mut engine = Self::with(template::Table::create_request_with_stream);
+        let streams = template::tables().iter().filter(|table| table.has_stream());
+        engine.streams = streams
+            .map(|table| (table.name.as_str(), Mutex::new(first_iterator(&engine.database, &table.name))))
+            .collect();
+        engine
+    }
+
+    fn with(request: impl Fn(&template::Table) -> Value) -> Self {
+        let database = Database::memory().expect("an in-memory database opens");
+        for table in template::tables() {
+            let request = serde_json::from_value(request(table));
+            let request = request.unwrap_or_else(|error| panic!("template.yaml, {}: {error}", table.name));
+            database.create_table(request).unwrap_or_else(|error| panic!("template.yaml, {}: {error}", table.name));
+        }
+        Self { database, streams: BTreeMap::new() }
+    }
+
+    /// Runs an operation. Its effect is there when this returns.
+    pub fn execute(&self, operation: &str, request: Value) -> Reply {
+        execute(&self.database, operation, request)
+    }
+
+    /// The records of a table's stream that this has not returned yet, in order, as Lambda passes them to functions.
+    /// None if the table has no stream.
+    ///
+    /// # Panics
+    /// If the database cannot read its own stream.
+    pub fn take_records(&self, table: &str) -> Vec<Value> {
+        let Some(iterator) = self.streams.get(table) else { return Vec::new() };
+        let mut iterator = iterator.lock().unwrap_or_else(PoisonError::into_inner);
+        let request = GetRecordsRequest { shard_iterator: iterator.clone(), limit: None };
+        let read = self.database.get_records(request).expect("the iterator is valid");
+        if let Some(next) = read.next_shard_iterator {
+            *iterator = next;
+        }
+        read.records.iter().map(|record| serde_json::to_value(record).expect("a record is written as JSON")).collect()
+    }
+}
+
+fn first_iterator(database: &Database, table: &str) -> String {
+    let describe: DescribeTableRequest = serde_json::from_value(json!({"TableName": table})).expect("it is one");
+    let described = json!(database.describe_table(describe).expect("the table was created"));
+    let stream = described["Table"]["LatestStreamArn"].clone();
+    let describe = serde_json::from_value(json!({"StreamArn": stream})).expect("it is one");
+    let described = json!(database.describe_stream(describe).expect("the stream was created"));
+    let shard = described["StreamDescription"]["Shards"][0]["ShardId"].clone();
+    let request = json!({"StreamArn": stream, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"});
+    let request = serde_json::from_value(request).expect("it is one");
+    let iterator = json!(database.get_shard_iterator(request).expect("the shard was created"));
+    iterator["ShardIterator"].as_str().expect("an iterator is text").to_owned()
+}
+
 /// Runs an operation. Its effect is there when this returns.
-pub(super) fn execute(database: &Database, operation: &str, request: Value) -> Reply {
+fn execute(database: &Database, operation: &str, request: Value) -> Reply {
     match run(database, operation, request) {
         Ok(body) => Reply::ok(body),
         Err(error) => {

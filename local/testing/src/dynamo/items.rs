@@ -4,8 +4,8 @@ use std::borrow::Borrow;
 
 use serde_json::{Value, json};
 
+use super::Dynamo;
 use super::plain::{from_item, to_attribute, to_item};
-use super::{Dynamo, engine};
 use crate::template;
 
 /// Items and keys are plain JSON: `json!({"pk": "c-1", "attempts": 1})`. Sets are written with
@@ -79,7 +79,7 @@ impl Dynamo {
     /// Runs an operation that must succeed.
     fn run(&self, operation: &str, table: &str, mut request: Value) -> Value {
         request["TableName"] = json!(template::table(table).name);
-        let reply = engine::execute(&self.inner.database, operation, request);
+        let reply = self.inner.engine.execute(operation, request);
         assert!(reply.status == 200, "{operation} on {table}: {}", reply.body);
         reply.body
     }

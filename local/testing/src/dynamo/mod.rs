@@ -20,12 +20,13 @@ use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Region};
 use aws_smithy_async::rt::sleep::TokioSleep;
-use dynoxide::Database;
 use serde_json::Value;
 
 use crate::template;
 use fault::Faults;
 
+pub use connector::{Operation, read_call};
+pub use engine::{Engine, Reply};
 pub use fault::{Fault, Hook};
 
 /// A DynamoDB of its own, with the tables of `template.yaml`. They are named by their logical ids without `Table`:
@@ -41,7 +42,7 @@ pub struct Dynamo {
 }
 
 struct Inner {
-    database: Database,
+    engine: Engine,
     state: Mutex<State>,
 }
 
@@ -64,13 +65,7 @@ impl Dynamo {
     #[expect(clippy::new_without_default, reason = "it creates a database")]
     pub fn new() -> Self {
         fastrand::seed(0);
-        let database = Database::memory().expect("an in-memory database opens");
-        for table in template::tables() {
-            let request = serde_json::from_value(table.create_request());
-            let request = request.unwrap_or_else(|error| panic!("template.yaml, {}: {error}", table.name));
-            database.create_table(request).unwrap_or_else(|error| panic!("template.yaml, {}: {error}", table.name));
-        }
-        Self { inner: Arc::new(Inner { database, state: Mutex::default() }) }
+        Self { inner: Arc::new(Inner { engine: Engine::without_streams(), state: Mutex::default() }) }
     }
 
     /// A client with the timeouts and retries of `crates/runtime/src/clients.rs`. Its timers are tokio's. No other client

@@ -1,0 +1,181 @@
+//! Lambda: execution environments, and invocations of functions in them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use lambda_runtime::Context;
+use runtime::Invocation;
+use serde_json::Value;
+use testing::Clock;
+use tokio::time::{sleep, timeout};
+
+use crate::aws::template;
+use crate::chance::Chance;
+use crate::functions::App;
+use crate::process::Process;
+use crate::scenario::Scenario;
+use crate::world::World;
+
+/// A function of the template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Function {
+    Offer,
+    Customer,
+    Preferences,
+    Push,
+    Audience,
+    Email,
+    Sms,
+    Feedback,
+}
+
+impl Function {
+    pub const ALL: [Self; 8] = [
+        Self::Offer,
+        Self::Customer,
+        Self::Preferences,
+        Self::Push,
+        Self::Audience,
+        Self::Email,
+        Self::Sms,
+        Self::Feedback,
+    ];
+}
+
+impl fmt::Display for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Offer => "offer",
+            Self::Customer => "customer",
+            Self::Preferences => "preferences",
+            Self::Push => "push",
+            Self::Audience => "audience",
+            Self::Email => "email",
+            Self::Sms => "sms",
+            Self::Feedback => "feedback",
+        })
+    }
+}
+
+/// The result of an invocation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Invoked {
+    /// The function returned this.
+    Returned(Value),
+    /// The function returned an error.
+    Failed(String),
+    /// It was stopped at its time-out, or its process ended.
+    Ended,
+}
+
+/// A process that waits for invocations, with the function that it started.
+struct Environment {
+    process: Process,
+    app: App,
+}
+
+/// Lambda, with the execution environments of all functions.
+pub struct Lambda {
+    clock: Clock,
+    chance: Chance,
+    max_skew: SignedDuration,
+    processes: AtomicU32,
+    idle: Mutex<BTreeMap<Function, Vec<Environment>>>,
+}
+
+/// Environments are replaced after hours, whatever they do (Lambda guide, "Understanding the Lambda execution
+/// environment lifecycle").
+const REPLACED_AFTER_INVOCATION: f64 = 0.01;
+/// How long starting an environment takes: the function's own part of it is mostly a few calls.
+const START: (Duration, Duration) = (Duration::from_millis(80), Duration::from_millis(400));
+
+impl Lambda {
+    pub fn new(scenario: &Scenario, clock: Clock) -> Self {
+        let millis = i64::try_from(scenario.settings.max_skew_ms).unwrap_or(i64::MAX);
+        Self {
+            clock,
+            chance: Chance::of(scenario.seed, "lambda"),
+            max_skew: SignedDuration::from_millis(millis),
+            processes: AtomicU32::new(0),
+            idle: Mutex::default(),
+        }
+    }
+
+    /// Invokes a function with an event, in an environment that is idle or a new one. How many run at a time is the
+    /// caller's concern.
+    pub async fn invoke(&self, world: &Arc<World>, function: Function, payload: Value) -> Invoked {
+        let idle = self.idle().get_mut(&function).and_then(Vec::pop);
+        let environment = match idle {
+            Some(environment) => environment,
+            None => match self.start(world, function).await {
+                Some(environment) => environment,
+                None => return Invoked::Ended,
+            },
+        };
+        let Environment { process, app } = environment;
+        let time = template::timeout(function);
+        let invocation = self.invocation(time);
+        world.history.note(format_args!("{process} invoked"));
+        let result = timeout(time, process.run(app.handle(payload, invocation))).await;
+        match result {
+            Ok(Some(result)) => {
+                world.history.note(format_args!("{process} {}", if result.is_ok() { "returned" } else { "failed" }));
+                if self.chance.happens(REPLACED_AFTER_INVOCATION) {
+                    world.history.note(format_args!("{process} is replaced"));
+                } else {
+                    self.idle().entry(function).or_default().push(Environment { process, app });
+                }
+                match result {
+                    Ok(value) => Invoked::Returned(value),
+                    Err(error) => Invoked::Failed(error),
+                }
+            }
+            Ok(None) => Invoked::Ended,
+            Err(_) => {
+                // Lambda resets the environment (Lambda guide, "Configure Lambda function timeout").
+                world.history.note(format_args!("{process} timed out"));
+                world.evidence.killed(&process, self.clock.now());
+                process.kill();
+                Invoked::Ended
+            }
+        }
+    }
+
+    /// Starts an environment. `None` if its process ends meanwhile.
+    async fn start(&self, world: &Arc<World>, function: Function) -> Option<Environment> {
+        let number = self.processes.fetch_add(1, Ordering::Relaxed) + 1;
+        let process = Process::new(number, function, self.clock.clone(), self.skew());
+        world.history.note(format_args!("{process} starts"));
+        sleep(self.chance.between(START.0, START.1)).await;
+        let app = process.run(App::start(world, &process)).await?;
+        Some(Environment { process, app })
+    }
+
+    fn skew(&self) -> SignedDuration {
+        let most = self.max_skew.unsigned_abs();
+        let skew = SignedDuration::try_from(self.chance.between(Duration::ZERO, most)).unwrap_or_default();
+        if self.chance.happens(0.5) { -skew } else { skew }
+    }
+
+    /// What the function is told of the invocation. The deadline is by Lambda's clock.
+    fn invocation(&self, time: Duration) -> Invocation {
+        let mut context = Context::default();
+        let deadline: Timestamp = self.clock.now() + time;
+        context.deadline = u64::try_from(deadline.as_millisecond()).expect("it is after 1970");
+        Invocation::of(&context)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, BTreeMap<Function, Vec<Environment>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}]", self.function(), self.number())
+    }
+}

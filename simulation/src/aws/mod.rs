@@ -1,0 +1,24 @@
+//! Small models of what AWS documents. Each rule names its source.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | which service a request is for | [`call`] |
+//! | DynamoDB: its tables, throttling, streams | [`dynamo`] |
+//! | SQS | [`sqs`] |
+//! | what calls functions for the messages of a queue and the records of a stream | [`mapping`] |
+//! | the schedules | [`schedule`] |
+//! | execution environments, invocations and their time-outs | [`lambda`] |
+//! | EventBridge | [`bus`] |
+//! | Secrets Manager | [`secrets`] |
+//! | what the template says of functions, queues and mappings | [`template`] |
+
+pub mod bus;
+pub mod call;
+pub mod dynamo;
+pub mod lambda;
+pub mod mapping;
+pub mod schedule;
+pub mod secrets;
+pub mod sqs;
+pub mod template;

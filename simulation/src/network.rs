@@ -1,0 +1,210 @@
+//! The network: from a client's request to the response of a service, or to none.
+
+use std::fmt;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_types::body::SdkBody;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use crate::aws::call::{Call, Service};
+use crate::fault::{Fault, millis};
+use crate::process::Process;
+use crate::scenario::Trouble;
+use crate::world::World;
+
+/// A response of a service, and how it travels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    pub status: u16,
+    pub content_type: &'static str,
+    pub body: String,
+    /// How long the service takes for it, besides the usual time.
+    pub after: Duration,
+    pub arrival: Arrival,
+    /// What a provider accepted with this call, by its number in the evidence.
+    pub handover: Option<usize>,
+}
+
+/// What becomes of a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    Arrives,
+    /// The connection closes.
+    Lost,
+    /// The connection stays open, and nothing comes.
+    Never,
+}
+
+impl Reply {
+    pub fn json(status: u16, body: &serde_json::Value) -> Self {
+        Self::new(status, "application/x-amz-json-1.0", body.to_string())
+    }
+
+    pub fn new(status: u16, content_type: &'static str, body: String) -> Self {
+        Self { status, content_type, body, after: Duration::ZERO, arrival: Arrival::Arrives, handover: None }
+    }
+
+    /// An error as DynamoDB, SQS, EventBridge and Secrets Manager report theirs.
+    pub fn error(status: u16, kind: &str) -> Self {
+        Self::json(status, &serde_json::json!({"__type": kind, "message": "simulated"}))
+    }
+}
+
+/// The network as a process sees it.
+#[derive(Clone)]
+pub struct Network {
+    pub world: Arc<World>,
+    pub process: Process,
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Network")
+    }
+}
+
+impl HttpClient for Network {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Network {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let network = self.clone();
+        HttpConnectorFuture::new(async move { network.respond(&request).await })
+    }
+}
+
+impl Network {
+    async fn respond(&self, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let Self { world, process } = self;
+        let call = Call::read(process.function(), request);
+        let point = call.point();
+        let struck = world.faults.pass(&point);
+        world.evidence.call(world, process, &call, &struck);
+        match struck.before {
+            Some(Fault::Kill) => {
+                self.kill(&point, "before");
+                return pending().await;
+            }
+            Some(Fault::Freeze(time)) => self.freeze(&point, "before", time).await,
+            _ => {}
+        }
+        let (send, receive) = oneshot::channel();
+        let server = self.clone();
+        // A task of its own: what is on its way takes effect even if the process ends meanwhile.
+        let (nth, before, after) = (struck.nth, struck.before, struck.after);
+        tokio::spawn(async move {
+            if let Some(response) = server.serve(&call, &point, nth, before, after).await {
+                let _ = send.send(response);
+            }
+        });
+        let Ok(response) = receive.await else {
+            // The service never answers.
+            return pending().await;
+        };
+        let reply = response?;
+        if let Some(handover) = reply.handover {
+            world.evidence.answered(handover, world.clock.now());
+        }
+        let status = StatusCode::try_from(reply.status).expect("a reply has an HTTP status");
+        let mut response = HttpResponse::new(status, SdkBody::from(reply.body));
+        response.headers_mut().insert("content-type", reply.content_type);
+        Ok(response)
+    }
+
+    /// What happens on the way to the service, in it, and on the way back. `None`: nothing comes back.
+    async fn serve(
+        &self,
+        call: &Call,
+        point: &str,
+        nth: u32,
+        before: Option<Fault>,
+        after: Option<Fault>,
+    ) -> Option<Result<Reply, ConnectorError>> {
+        let Self { world, process } = self;
+        let lost = || Some(Err(ConnectorError::io("the connection was closed".into())));
+        sleep(world.latency.between(call.service.fastest() / 2, call.service.slowest() / 2)).await;
+        if let Some(Fault::Late(time)) = before {
+            sleep(millis(time)).await;
+        }
+        let reply = match (before, self.trouble(call)) {
+            (Some(Fault::Lose), _) => {
+                world.history.note(format_args!("{process} {point} #{nth}: request lost"));
+                return lost();
+            }
+            (Some(Fault::Hang), _) => {
+                world.history.note(format_args!("{process} {point} #{nth}: request never arrives"));
+                return None;
+            }
+            (Some(Fault::Throttle), _) => call.service.throttled(),
+            (Some(Fault::Unavailable), _) => call.service.unavailable(),
+            (_, Some(reply)) => reply,
+            _ => call.serve(world, process),
+        };
+        world.history.note(format_args!("{process} {point} #{nth}: {}", reply.status));
+        world.evidence.served(world, process, call, &reply);
+        match after {
+            Some(Fault::Kill) => self.kill(point, "after"),
+            Some(Fault::Freeze(time)) => self.freeze(point, "after", time).await,
+            Some(Fault::Lose) => {
+                world.history.note(format_args!("{process} {point} #{nth}: response lost"));
+                return lost();
+            }
+            Some(Fault::Hang) => {
+                world.history.note(format_args!("{process} {point} #{nth}: response never arrives"));
+                return None;
+            }
+            Some(Fault::Unavailable) => {
+                world.history.note(format_args!("{process} {point} #{nth}: took effect, and reports an error"));
+                return Some(Ok(call.service.unavailable()));
+            }
+            Some(Fault::Late(time)) => sleep(millis(time)).await,
+            _ => {}
+        }
+        sleep(reply.after + world.latency.between(call.service.fastest() / 2, call.service.slowest() / 2)).await;
+        match reply.arrival {
+            Arrival::Arrives => Some(Ok(reply)),
+            Arrival::Lost => lost(),
+            Arrival::Never => None,
+        }
+    }
+
+    /// The response while something is wrong with the service.
+    fn trouble(&self, call: &Call) -> Option<Reply> {
+        self.world.troubles().find_map(|trouble| match (trouble, call.service) {
+            (Trouble::WritesThrottled(table), Service::DynamoDb) if call.writes_to(table) => {
+                Some(call.service.throttled())
+            }
+            (Trouble::StoreUnavailable, Service::DynamoDb)
+            | (Trouble::QueuesUnavailable, Service::Sqs)
+            | (Trouble::BusUnavailable, Service::EventBridge)
+            | (Trouble::SecretsUnavailable, Service::SecretsManager) => Some(call.service.unavailable()),
+            _ => None,
+        })
+    }
+
+    fn kill(&self, point: &str, moment: &str) {
+        self.world.history.note(format_args!("{} killed {moment} {point}", self.process));
+        self.world.evidence.killed(&self.process, self.world.clock.now());
+        self.process.kill();
+    }
+
+    async fn freeze(&self, point: &str, moment: &str, time: u64) {
+        self.world.history.note(format_args!("{} frozen for {time} ms {moment} {point}", self.process));
+        self.process.freeze(millis(time));
+        // The process is not polled until it is thawed.
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,1 @@
+//! A run of one scenario, from its beginning to its end.

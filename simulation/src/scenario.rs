@@ -1,0 +1,77 @@
+//! What a seed decides before a run begins: the stack's settings, the bank's customers, what people do, and what goes
+//! wrong. A scenario can be written as JSON, so that one that broke a promise is kept and run again.
+
+use domain::TransportId;
+use serde::{Deserialize, Serialize};
+
+use crate::fault::Planned;
+use crate::people::{Action, Person};
+use crate::providers::Mode;
+
+/// A scenario. Times are in milliseconds since its beginning.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Scenario {
+    /// Decides what the scenario leaves open, such as how long each call takes.
+    pub seed: u64,
+    pub settings: Settings,
+    pub customers: Vec<Person>,
+    pub actions: Vec<TimedAction>,
+    pub outages: Vec<Outage>,
+    pub faults: Vec<Planned>,
+}
+
+/// Parameters of the template, and clocks.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Settings {
+    /// `ses` or `smtp`.
+    pub email_transport: TransportId,
+    pub fallback_email_transport: Option<TransportId>,
+    /// Per second.
+    pub email_rate: u32,
+    pub fallback_email_rate: u32,
+    pub sms_rate: u32,
+    pub audience_concurrency: u32,
+    pub email_concurrency: u32,
+    pub sms_concurrency: u32,
+    pub feedback_concurrency: u32,
+    pub retry_hours: u32,
+    /// How far a process's clock is ahead or behind at most.
+    pub max_skew_ms: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TimedAction {
+    pub at_ms: u64,
+    pub action: Action,
+}
+
+/// Something that holds for a while, for all calls.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Outage {
+    pub from_ms: u64,
+    pub for_ms: u64,
+    pub what: Trouble,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Trouble {
+    /// DynamoDB throttles every write to this table.
+    WritesThrottled(String),
+    /// DynamoDB reports errors of its own.
+    StoreUnavailable,
+    /// Each call of DynamoDB takes this much longer, in milliseconds.
+    StoreSlow(u64),
+    /// SQS reports errors of its own.
+    QueuesUnavailable,
+    /// EventBridge reports errors of its own.
+    BusUnavailable,
+    /// Secrets Manager reports errors of its own.
+    SecretsUnavailable,
+    /// What a provider does instead of accepting messages.
+    Provider(TransportId, Mode),
+}

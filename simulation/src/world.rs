@@ -1,0 +1,94 @@
+//! All that a run consists of, besides the processes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use testing::Clock;
+use testing::clock::START;
+
+use crate::aws::bus::Bus;
+use crate::aws::dynamo::Dynamo;
+use crate::aws::lambda::Lambda;
+use crate::aws::secrets::Secrets;
+use crate::aws::sqs::Queues;
+use crate::chance::Chance;
+use crate::fault::Faults;
+use crate::history::History;
+use crate::promises::Evidence;
+use crate::providers::{Ses, SmtpServer, Sns};
+use crate::scenario::{Scenario, Trouble};
+
+/// The world of one run.
+pub struct World {
+    pub scenario: Scenario,
+    /// The true time. Processes' clocks differ a little.
+    pub clock: Clock,
+    pub faults: Faults,
+    pub history: History,
+    /// How long calls take.
+    pub latency: Chance,
+    pub dynamo: Dynamo,
+    pub queues: Queues,
+    pub bus: Bus,
+    pub secrets: Secrets,
+    pub lambda: Lambda,
+    pub ses: Ses,
+    pub sns: Sns,
+    pub smtp: SmtpServer,
+    /// What the promises are checked against.
+    pub evidence: Evidence,
+    is_calm: AtomicBool,
+}
+
+impl World {
+    /// A world at the beginning of its scenario. Call it in the run's runtime, whose time is virtual.
+    pub fn new(scenario: Scenario, keeps_lines: bool) -> Arc<Self> {
+        let clock = Clock::new();
+        let seed = scenario.seed;
+        Arc::new(Self {
+            faults: Faults::new(&scenario.faults),
+            history: History::new(clock.clone(), keeps_lines),
+            latency: Chance::of(seed, "latency"),
+            dynamo: Dynamo::new(&scenario),
+            queues: Queues::new(clock.clone(), Chance::of(seed, "queues")),
+            bus: Bus::default(),
+            secrets: Secrets::new(&scenario),
+            lambda: Lambda::new(&scenario, clock.clone()),
+            ses: Ses::new(&scenario),
+            sns: Sns::new(&scenario),
+            smtp: SmtpServer::new(&scenario),
+            evidence: Evidence::new(&scenario),
+            is_calm: AtomicBool::new(false),
+            clock,
+            scenario,
+        })
+    }
+
+    /// Milliseconds since the beginning.
+    pub fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.clock.now().duration_since(START).as_millis()).unwrap_or_default()
+    }
+
+    /// What is wrong at present.
+    pub fn troubles(&self) -> impl Iterator<Item = &Trouble> {
+        let now = self.elapsed_ms();
+        let is_calm = self.is_calm.load(Ordering::Relaxed);
+        let lasts = move |from: u64, time: u64| !is_calm && (from..from.saturating_add(time)).contains(&now);
+        self.scenario
+            .outages
+            .iter()
+            .filter(move |outage| lasts(outage.from_ms, outage.for_ms))
+            .map(|outage| &outage.what)
+    }
+
+    /// Ends all that goes wrong, planned or present. Time goes on.
+    pub fn calm(&self) {
+        self.is_calm.store(true, Ordering::Relaxed);
+        self.faults.end();
+    }
+
+    /// Whether everything that goes wrong has ended.
+    pub fn is_calm(&self) -> bool {
+        self.is_calm.load(Ordering::Relaxed)
+    }
+}
