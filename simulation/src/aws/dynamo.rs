@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
-use testing::Engine;
+use testing::{Engine, run_in_part};
 use tokio::time::Instant;
 
 use crate::aws::call::{Call, Service};
@@ -43,6 +43,23 @@ impl Dynamo {
         }
         let reply = self.engine.execute(&call.operation, call.json().clone());
         Reply::json(reply.status, &reply.body)
+    }
+
+    /// A batch of which only the first half is processed, as when DynamoDB throttles it. `None` if the call is no batch of
+    /// two or more.
+    pub fn serve_in_part(&self, call: &Call) -> Option<Reply> {
+        let batch = || &call.json()["RequestItems"][&call.target];
+        let count = match call.operation.as_str() {
+            "BatchGetItem" => batch()["Keys"].as_array()?.len(),
+            "BatchWriteItem" => batch().as_array()?.len(),
+            _ => return None,
+        };
+        if count < 2 {
+            return None;
+        }
+        let execute = |request| self.engine.execute(&call.operation, request);
+        let reply = run_in_part(&call.operation, &call.target, call.json().clone(), count / 2, execute);
+        Some(Reply::json(reply.status, &reply.body))
     }
 
     /// The records of a table's stream that were not taken yet, in order.
