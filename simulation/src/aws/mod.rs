@@ -24,3 +24,5 @@ pub mod schedule;
 pub mod secrets;
 pub mod sqs;
 pub mod template;
+#[cfg(test)]
+mod testing;

@@ -1,5 +1,6 @@
 //! Schedules, and asynchronous invocations, of which they make one at each tick.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::aws::activity::Activity;
 use crate::aws::lambda::{Function, Invoked};
+use crate::aws::mapping::{Invoke, lambda};
 use crate::aws::template::{self, Schedule};
 use crate::chance::Chance;
 use crate::fault::{Fault, millis};
@@ -25,12 +27,13 @@ const RETRY_AFTER: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs
 pub fn start(world: &Arc<World>) -> Activity {
     let activity = Activity::default();
     for schedule in template::schedules() {
-        spawn_local(run(Arc::clone(world), schedule, activity.clone()));
+        let invoke = lambda(world, schedule.function);
+        spawn_local(run(Arc::clone(world), schedule, invoke, activity.clone()));
     }
     activity
 }
 
-async fn run(world: Arc<World>, schedule: &'static Schedule, activity: Activity) {
+async fn run(world: Arc<World>, schedule: &'static Schedule, invoke: Invoke, activity: Activity) {
     let Schedule { function, every, .. } = schedule;
     let point = format!("schedule {function}");
     let chance = Chance::of(world.scenario.seed, &point);
@@ -51,10 +54,11 @@ async fn run(world: Arc<World>, schedule: &'static Schedule, activity: Activity)
         world.history.note(format_args!("{point} #{}: {} invocations", struck.nth, delays.len()));
         let event = event(&world, schedule);
         for delay in delays {
-            let (world, event, busy) = (Arc::clone(&world), event.clone(), activity.begin());
+            let (world, invoke, event, busy) =
+                (Arc::clone(&world), Rc::clone(&invoke), event.clone(), activity.begin());
             spawn_local(async move {
                 sleep(delay).await;
-                invoke_later(&world, *function, event).await;
+                retry(&world, *function, &invoke, event).await;
                 drop(busy);
             });
         }
@@ -64,10 +68,14 @@ async fn run(world: Arc<World>, schedule: &'static Schedule, activity: Activity)
 /// An asynchronous invocation: tried again if it fails, until it is too old or was tried often enough (Lambda guide, "How
 /// Lambda handles errors and retries with asynchronous invocation"). Ends when it succeeded or is given up.
 pub async fn invoke_later(world: &Arc<World>, function: Function, event: Value) {
+    retry(world, function, &lambda(world, function), event).await;
+}
+
+async fn retry(world: &World, function: Function, invoke: &Invoke, event: Value) {
     let limits = template::limits(function);
     let began = Instant::now();
     for retry in 0..=limits.max_retries {
-        let invoked = Box::pin(world.lambda.invoke(world, function, event.clone())).await;
+        let invoked = invoke(event.clone()).await;
         if matches!(invoked, Invoked::Returned(_)) {
             return;
         }
@@ -98,4 +106,66 @@ fn event(world: &World, schedule: &Schedule) -> Value {
             "detail": {},
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use tokio::task::LocalSet;
+
+    use super::*;
+    use crate::aws::testing::{planned, world};
+    use crate::fault::{Moment, Planned};
+
+    /// When the function was invoked, in seconds, within this time, by its schedule. It answers with this, ten seconds later.
+    async fn invocations(of: Function, faults: Vec<Planned>, answer: Invoked, seconds: u64) -> Vec<u64> {
+        let world = world(faults);
+        let schedule = template::schedules().iter().find(|schedule| schedule.function == of).unwrap();
+        let (began, seen) = (Instant::now(), Rc::new(RefCell::new(Vec::new())));
+        let kept = Rc::clone(&seen);
+        let invoke: Invoke = Rc::new(move |_| {
+            kept.borrow_mut().push(began.elapsed().as_secs());
+            let answer = answer.clone();
+            Box::pin(async move {
+                sleep(Duration::from_secs(10)).await;
+                answer
+            })
+        });
+        let local = LocalSet::new();
+        local.spawn_local(run(world, schedule, invoke, Activity::default()));
+        local.run_until(sleep(Duration::from_secs(seconds))).await;
+        seen.take()
+    }
+
+    /// The seconds between them, to the nearest ten.
+    fn gaps(times: &[u64]) -> Vec<u64> {
+        times.windows(2).map(|pair| (pair[1] - pair[0] + 5) / 10 * 10).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_schedule_invokes_at_its_rate_and_as_planned() {
+        for (fault, expected) in [
+            (None, vec![60, 60, 60]),
+            (Some(Fault::Gone), vec![120, 60]),
+            (Some(Fault::Twice(20_000)), vec![60, 20, 40, 60]),
+            (Some(Fault::Late(20_000)), vec![80, 40, 60]),
+        ] {
+            let fault = fault.map(|fault| ("schedule push", 2, Moment::Before, fault));
+            let times = invocations(Function::Push, planned(fault.as_slice()), Invoked::Ended, 240).await;
+            assert_eq!(gaps(&times), expected, "{fault:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_invocation_that_fails_is_tried_again_as_the_template_says() {
+        let failed = || Invoked::Failed("error".to_owned());
+        // Every five minutes; two retries, 60 and 120 seconds after the ten that each takes.
+        let times = invocations(Function::Feedback, vec![], failed(), 550).await;
+        assert_eq!(gaps(&times)[..2], [70, 130], "{times:?}");
+        let times = invocations(Function::Feedback, vec![], Invoked::Returned(Value::Null), 900).await;
+        assert_eq!(gaps(&times), [300, 300]);
+        let times = invocations(Function::Push, vec![], failed(), 240).await;
+        assert_eq!(gaps(&times), [60, 60, 60]);
+    }
 }

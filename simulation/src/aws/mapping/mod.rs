@@ -33,9 +33,9 @@ use crate::world::World;
 const REGION: &str = "eu-central-1";
 const ACCOUNT: &str = "123456789012";
 
-/// What invokes a mapping's function with an event. The compiler cannot see that the functions' futures may move between
+/// What invokes a function with an event. The compiler cannot see that the functions' futures may move between
 /// threads, so all that invokes functions are local tasks.
-type Invoke = Rc<dyn Fn(Value) -> LocalBoxFuture<'static, Invoked>>;
+pub(super) type Invoke = Rc<dyn Fn(Value) -> LocalBoxFuture<'static, Invoked>>;
 
 /// Starts the pollers of all mappings of the template as tasks of the present `LocalSet`. They run until it ends. The activity
 /// is idle while no poller has anything to deliver; a message that waits is none
@@ -53,7 +53,8 @@ pub fn start(world: &Arc<World>) -> Activity {
     activity
 }
 
-fn lambda(world: &Arc<World>, function: Function) -> Invoke {
+/// Invokes a function in Lambda.
+pub(super) fn lambda(world: &Arc<World>, function: Function) -> Invoke {
     let world = Arc::clone(world);
     Rc::new(move |event| {
         let world = Arc::clone(&world);

@@ -64,8 +64,9 @@ async fn handle(
     chance: Chance,
 ) {
     let QueueMapping { function, queue, reports_failures, .. } = mapping;
-    let invoked = invoke(event(queue, &messages)).await;
     let ids: Vec<_> = messages.iter().map(|message| message.id.as_str()).collect();
+    world.history.note(format_args!("{function} is given {} of {queue}", ids.join(", ")));
+    let invoked = invoke(event(queue, &messages)).await;
     let report = report(&invoked, &ids, *reports_failures);
     sleep(chance.between(DELETING.0, DELETING.1)).await;
     for (place, message) in messages.iter().enumerate() {

@@ -64,6 +64,7 @@ impl Poller {
 
     async fn deliver(&mut self, records: Vec<Record>) {
         let StreamMapping { function, table, reports_failures, .. } = self.mapping;
+        self.world.history.note(format_args!("{function} is given {} records of {table}", records.len()));
         let invocation = (self.invoke)(event(table, &records));
         let invoked = self.meanwhile(invocation).await;
         let ids: Vec<_> = records.iter().map(|record| sequence_number(&record.value)).collect();
