@@ -5,9 +5,11 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 use testing::{Engine, run_in_part};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::aws::call::{Call, Service};
+use crate::aws::template;
 use crate::network::Reply;
 use crate::scenario::Scenario;
 use crate::world::World;
@@ -22,6 +24,8 @@ const READS: f64 = 3_000.0;
 pub struct Dynamo {
     engine: Engine,
     partitions: Mutex<BTreeMap<(String, String), Partition>>,
+    /// For the one who reads the stream of each table: it may have a new record.
+    written: BTreeMap<&'static str, Notify>,
 }
 
 /// What is left of a partition's second.
@@ -34,14 +38,16 @@ struct Partition {
 
 impl Dynamo {
     pub fn new(_scenario: &Scenario) -> Self {
-        Self { engine: Engine::with_streams(), partitions: Mutex::default() }
+        let tables = template::stream_mappings().iter().map(|mapping| mapping.table.as_str());
+        let written = tables.map(|table| (table, Notify::new())).collect();
+        Self { engine: Engine::with_streams(), partitions: Mutex::default(), written }
     }
 
     pub fn serve(&self, _world: &World, call: &Call) -> Reply {
         if !self.has_capacity(call) {
             return Service::DynamoDb.throttled();
         }
-        let reply = self.engine.execute(&call.operation, call.json().clone());
+        let reply = self.execute(&call.operation, call.json().clone());
         Reply::json(reply.status, &reply.body)
     }
 
@@ -67,9 +73,21 @@ impl Dynamo {
         self.engine.take_records(table)
     }
 
+    /// Waits until the stream of this table may have a new record. For one task for each table.
+    pub async fn written(&self, table: &str) {
+        self.written[table].notified().await;
+    }
+
     /// Runs an operation at once, outside the simulated network: for those who look at tables.
     pub fn execute(&self, operation: &str, request: Value) -> testing::Reply {
-        self.engine.execute(operation, request)
+        let table = request["TableName"].as_str().map(str::to_owned);
+        let reply = self.engine.execute(operation, request);
+        if !matches!(operation, "GetItem" | "BatchGetItem" | "Query" | "Scan" | "DescribeTable") {
+            // A batch or a transaction may write to several tables.
+            let is_written = |name: &str| table.as_deref().is_none_or(|table| table == name);
+            self.written.iter().filter(|(name, _)| is_written(name)).for_each(|(_, written)| written.notify_one());
+        }
+        reply
     }
 
     /// Takes the units of a call from the partitions of its keys, if each has enough. An item counts as one unit: the
