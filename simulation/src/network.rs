@@ -116,6 +116,7 @@ impl Network {
         };
         let reply = response?;
         if let Some(handover) = reply.handover {
+            world.handovers.answered(handover, world.clock.now());
             world.evidence.answered(handover, world.clock.now());
         }
         let status = StatusCode::try_from(reply.status).expect("a reply has an HTTP status");
@@ -195,13 +196,15 @@ impl Network {
         })
     }
 
-    fn kill(&self, point: &str, moment: &str) {
+    /// Ends the process.
+    pub(crate) fn kill(&self, point: &str, moment: &str) {
         self.world.history.note(format_args!("{} killed {moment} {point}", self.process));
         self.world.evidence.killed(&self.process, self.world.clock.now());
         self.process.kill();
     }
 
-    async fn freeze(&self, point: &str, moment: &str, time: u64) {
+    /// Freezes the process for this many milliseconds.
+    pub(crate) async fn freeze(&self, point: &str, moment: &str, time: u64) {
         self.world.history.note(format_args!("{} frozen for {time} ms {moment} {point}", self.process));
         self.process.freeze(millis(time));
         // The process is not polled until it is thawed.
