@@ -15,7 +15,7 @@ use crate::chance::Chance;
 use crate::fault::Faults;
 use crate::history::History;
 use crate::promises::Evidence;
-use crate::providers::{Ses, SmtpServer, Sns};
+use crate::providers::{Handovers, Ses, SmtpServer, Sns};
 use crate::scenario::{Scenario, Trouble};
 
 /// The world of one run.
@@ -37,6 +37,8 @@ pub struct World {
     pub ses: Ses,
     pub sns: Sns,
     pub smtp: SmtpServer,
+    /// What the providers accepted and refused.
+    pub handovers: Handovers,
     /// What the promises are checked against.
     pub evidence: Evidence,
     is_calm: AtomicBool,
@@ -61,6 +63,7 @@ impl World {
             ses: Ses::new(&scenario),
             sns: Sns::new(&scenario),
             smtp: SmtpServer::new(&scenario),
+            handovers: Handovers::default(),
             evidence: Evidence::new(&scenario),
             is_calm: AtomicBool::new(false),
             clock,
