@@ -14,6 +14,7 @@ use crate::aws::sqs::Queues;
 use crate::chance::Chance;
 use crate::fault::Faults;
 use crate::history::History;
+use crate::people::People;
 use crate::promises::Evidence;
 use crate::providers::{Ses, SmtpServer, Sns};
 use crate::scenario::{Scenario, Trouble};
@@ -35,6 +36,8 @@ pub struct World {
     pub ses: Ses,
     pub sns: Sns,
     pub smtp: SmtpServer,
+    /// What people did, and what they have set.
+    pub people: People,
     /// What the promises are checked against.
     pub evidence: Evidence,
     is_calm: AtomicBool,
@@ -57,6 +60,7 @@ impl World {
             ses: Ses::new(&scenario),
             sns: Sns::new(&scenario),
             smtp: SmtpServer::new(&scenario),
+            people: People::new(&scenario),
             evidence: Evidence::new(&scenario),
             is_calm: AtomicBool::new(false),
             clock,
