@@ -14,6 +14,7 @@ use crate::aws::sqs::Queues;
 use crate::chance::Chance;
 use crate::fault::Faults;
 use crate::history::History;
+use crate::people::People;
 use crate::promises::Evidence;
 use crate::providers::{Handovers, Ses, SmtpServer, Sns};
 use crate::scenario::{Scenario, Trouble};
@@ -39,6 +40,8 @@ pub struct World {
     pub smtp: SmtpServer,
     /// What the providers accepted and refused.
     pub handovers: Handovers,
+    /// What people did, and what they have set.
+    pub people: People,
     /// What the promises are checked against.
     pub evidence: Evidence,
     is_calm: AtomicBool,
@@ -64,6 +67,7 @@ impl World {
             sns: Sns::new(&scenario),
             smtp: SmtpServer::new(&scenario),
             handovers: Handovers::default(),
+            people: People::new(&scenario),
             evidence: Evidence::new(&scenario),
             is_calm: AtomicBool::new(false),
             clock,
