@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::runtime::Builder;
+use tokio::task::LocalSet;
 use tokio::time::sleep;
 
 use crate::aws::{mapping, schedule};
@@ -56,7 +57,8 @@ pub fn run(scenario: &Scenario, keeps_lines: bool) -> Outcome {
     fastrand::seed(scenario.seed);
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without I/O can be built");
-    let mut outcome = runtime.block_on(async {
+    // The tasks of people and of models need not be able to move to other threads.
+    let mut outcome = LocalSet::new().block_on(&runtime, async {
         let world = World::new(scenario.clone(), keeps_lines);
         let _guard = logs::listen(&world);
         live(&world).await;

@@ -3,7 +3,8 @@
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
-use delivery::compose::sms::{SmsAlphabet, SmsComposer, SmsSettings};
+
+use delivery::{SmsComposer, SmsSettings};
 use domain::{AllowedRecipients, TransportId};
 use language::Language;
 use offer::{Diagnosis, SampleComposer, TEST_TIMEOUT, TestSender};
@@ -61,7 +62,7 @@ pub(super) fn sms_composer() -> SmsComposer {
         brand_name: "Bank".to_owned(),
         opt_out: None,
         segments: 2,
-        alphabet: SmsAlphabet::Gsm,
+        alphabet: "gsm".parse().expect("it is one of the template's values"),
         default_language: Language::english(),
         dlt: delivery::DltIds::default(),
     })

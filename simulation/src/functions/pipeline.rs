@@ -20,6 +20,7 @@ use store::{PushedOffers, Pushes};
 
 use super::Clients;
 use super::http::sms_composer;
+use crate::providers::SmtpServer;
 
 /// The bank's address.
 pub(super) const FROM: &str = "Bank <offers@bank.example>";
@@ -54,13 +55,14 @@ pub(super) fn audience(clients: &Clients) -> audience::App {
 
 pub(super) fn email(clients: &Clients) -> email::App<EmailTransport> {
     let settings = &clients.world.scenario.settings;
+    let rates = clients.world.people.switches.rates();
     let primary = RateLimited {
         transport: email_transport(clients, settings.email_transport),
-        rate: rate(clients.world.rates.email()),
+        rate: rate(rates.email),
     };
     let fallback = settings.fallback_email_transport.map(|id| RateLimited {
         transport: email_transport(clients, id),
-        rate: rate(settings.fallback_email_rate),
+        rate: rate(rates.fallback_email),
     });
     email::App {
         worker: Worker {
@@ -75,7 +77,7 @@ pub(super) fn email(clients: &Clients) -> email::App<EmailTransport> {
 pub(super) fn sms(clients: &Clients) -> sms::App<SnsTransport> {
     let options = SnsOptions { sender_id: None, message_type: "Promotional".to_owned(), check_opt_outs: true };
     let transport = SnsTransport::new(&clients.aws, options);
-    let primary = RateLimited { transport, rate: rate(clients.world.rates.sms()) };
+    let primary = RateLimited { transport, rate: rate(clients.world.people.switches.rates().sms) };
     sms::App {
         worker: Worker {
             deliverer: deliverer(clients, sms_composer(), primary, None),
@@ -165,11 +167,7 @@ fn smtp(clients: &Clients) -> SmtpTransport {
         }
         .boxed()
     });
-    let (world, process) = (clients.world.clone(), clients.process.clone());
-    let connect = Arc::new(move |_host: String, _port: u16| {
-        let (world, process) = (world.clone(), process.clone());
-        async move { world.smtp.connect(&world, &process).await }.boxed()
-    });
+    let connect = SmtpServer::connector(&clients.world, &clients.process);
     let hello = "bank.example".parse().expect("it is a domain");
     SmtpTransport::over(settings, hello, clients.sources(), connect)
 }

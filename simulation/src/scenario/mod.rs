@@ -36,6 +36,15 @@ pub struct Scenario {
     pub faults: Vec<Planned>,
 }
 
+impl Scenario {
+    /// When the last action has begun and the last outage is over, in milliseconds.
+    pub fn end_ms(&self) -> u64 {
+        let actions = self.actions.iter().map(|action| action.at_ms);
+        let outages = self.outages.iter().map(|outage| outage.from_ms + outage.for_ms);
+        actions.chain(outages).max().unwrap_or_default()
+    }
+}
+
 /// Parameters of the template, and clocks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

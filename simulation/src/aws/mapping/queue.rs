@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use super::report::{Report, report};
 use super::{ACCOUNT, Invoke, REGION};
 use crate::aws::activity::Activity;
+use crate::aws::lambda::Function;
 use crate::aws::sqs::{MD5, Received, system_attributes};
 use crate::aws::template::QueueMapping;
 use crate::chance::Chance;
@@ -20,6 +21,8 @@ use crate::world::World;
 /// How long a call of SQS takes, and how long Lambda needs for what it received.
 const RECEIVING: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(60));
 const DELETING: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(30));
+/// The functions whose mappings the parameter `SendingEnabled` disables.
+const SENDING: [Function; 2] = [Function::Email, Function::Sms];
 /// How often a call receives fewer messages than there are (SQS Developer Guide, "Short and long polling").
 const FEWER: f64 = 0.3;
 
@@ -28,6 +31,9 @@ pub(super) async fn poll(world: Arc<World>, mapping: &'static QueueMapping, invo
     let chance = Chance::of(world.scenario.seed, &format!("poller {}", mapping.queue));
     let slots = Arc::new(Semaphore::new(mapping.max_concurrency(&world.scenario.settings)));
     loop {
+        if SENDING.contains(&mapping.function) {
+            world.people.switches.sending_enabled().await;
+        }
         // With MaximumConcurrency, pollers receive no more than they can invoke for (Lambda guide, "Configuring maximum
         // concurrency for Amazon SQS event sources").
         let slot = Arc::clone(&slots).acquire_owned().await.expect("it is never closed");
