@@ -15,7 +15,7 @@ use crate::seeds::Seeds;
 /// Where a scenario that broke a promise is saved.
 const SAVED: &str = "target/simulation";
 /// How often a scenario is run to make it smaller.
-const SHRINKING_RUNS: usize = 400;
+const SHRINKING_RUNS: u32 = 400;
 
 /// The numbers of all seeds.
 pub(crate) fn summary(seeds: &Seeds) {
@@ -81,7 +81,12 @@ pub(crate) fn history(outcome: &Outcome) {
         let seconds = at.duration_since(START).as_secs_f64();
         println!("{seconds:>12.3} s  {line}");
     }
-    println!("\n{} events, {:.0} s of virtual time, history {:016x}", outcome.events, outcome.elapsed.as_secs_f64(), outcome.hash);
+    println!(
+        "\n{} events, {:.0} s of virtual time, history {:016x}",
+        outcome.events,
+        outcome.elapsed.as_secs_f64(),
+        outcome.hash
+    );
     for violation in &outcome.violations {
         println!("BROKEN  {}: {}", violation.promise, violation.what);
     }
