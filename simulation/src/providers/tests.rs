@@ -156,10 +156,10 @@ async fn e_mail_arrives_by_smtp_over_one_connection_for_several() {
     let all = world.handovers.all();
     assert_eq!(all.len(), 3);
     for (number, handover) in all.iter().enumerate() {
-        assert!(handover.is_accepted() && handover.number == number);
+        assert!(handover.is_taken() && handover.number == number);
         assert_eq!((handover.recipient.as_str(), handover.offer.as_deref()), (ASHA, Some("OFFER-7")));
         let answered_at = handover.answered_at.unwrap();
-        assert!(handover.begun < handover.decided_at && handover.decided_at < answered_at, "{handover:?}");
+        assert!(handover.begun < handover.taken_at && handover.taken_at < answered_at, "{handover:?}");
     }
     let passed = world.faults.passed();
     assert_eq!((passed["email SMTP.CONNECT"], passed["email SMTP.MESSAGE"]), (1, 3));
@@ -169,15 +169,16 @@ async fn e_mail_arrives_by_smtp_over_one_connection_for_several() {
 async fn e_mail_arrives_by_ses_and_bounces_later_if_its_address_says_so() {
     let (world, sent) = send_ses(scenario(), ASHA).await;
     assert_eq!(sent.unwrap(), "ses-0");
-    assert_eq!(kept(&world), [("Accepted".to_owned(), true)]);
+    assert_eq!(kept(&world), [("Taken".to_owned(), true)]);
     assert_eq!(world.handovers.get(0).offer.as_deref(), Some("OFFER-7"));
     assert!(world.ses.reports.sent().is_empty());
     let (world, _) = send_ses(scenario(), "bounces.asha@example.com").await;
     let [reported] = &world.ses.reports.sent()[..] else { panic!("one report") };
     assert_eq!(reported.report, feedback::Report::Bounced);
-    assert!(reported.at > world.handovers.get(0).decided_at + Duration::from_secs(1));
+    assert!(reported.at > world.handovers.get(0).taken_at + Duration::from_secs(1));
     let tags = &reported.body["detail"]["mail"]["tags"];
     assert_eq!(tags["customer"][0], "c-1");
+    assert_eq!(world.queues.bodies("FeedbackQueue"), [reported.body.to_string()]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -243,11 +244,11 @@ async fn each_mode_means_to_the_product_what_it_says() {
 /// Compares what a provider kept with what it made of the message.
 fn check_kept(world: &World, provider: TransportId, mode: Mode, meaning: &str) {
     let all = world.handovers.all();
-    let is_accepted = all.iter().any(Handover::is_accepted);
+    let is_accepted = all.iter().any(Handover::is_taken);
     match meaning {
         "accepted" => assert!(is_accepted && all[0].answered_at.is_some(), "{provider} {mode:?} {all:?}"),
         "unanswered" => {
-            assert!(all.iter().all(|handover| handover.answered_at.is_none()), "{provider} {mode:?} {all:?}")
+            assert!(all.iter().all(|handover| handover.answered_at.is_none()), "{provider} {mode:?} {all:?}");
         }
         "unreachable" => assert!(!is_accepted, "{provider} {mode:?} {all:?}"),
         _ => {
@@ -279,7 +280,7 @@ async fn each_fault_of_each_step_means_to_the_product_what_it_says() {
             let point = format!("email SMTP.{}", step.name());
             let (world, sent) = send_smtp(with_fault(&point, moment, fault), ASHA).await;
             assert_eq!(meaning(&sent), expected, "{step:?} {moment:?} {fault:?} {sent:?}");
-            let is_accepted = world.handovers.all().iter().any(Handover::is_accepted);
+            let is_accepted = world.handovers.all().iter().any(Handover::is_taken);
             let accepts = expected == "accepted" || (step == Step::Message && moment == After);
             assert_eq!(is_accepted, accepts, "{step:?} {moment:?} {fault:?}");
         }
@@ -288,7 +289,7 @@ async fn each_fault_of_each_step_means_to_the_product_what_it_says() {
 
 #[tokio::test(start_paused = true)]
 async fn a_process_that_is_killed_after_its_message_has_no_answer() {
-    for (moment, expected) in [(Moment::Before, vec![]), (Moment::After, vec![("Accepted".to_owned(), false)])] {
+    for (moment, expected) in [(Moment::Before, vec![]), (Moment::After, vec![("Taken".to_owned(), false)])] {
         let world = World::new(with_fault("email SMTP.MESSAGE", moment, Fault::Kill), true);
         let process = process(&world, Function::Email);
         let transport = smtp(&world, &process);
@@ -304,13 +305,13 @@ async fn a_process_that_is_frozen_before_its_message_sends_it_late_and_gets_no_e
     let transport = smtp(&world, &process);
     let before = world.clock.now();
     process.run(transport.send(&email(ASHA), Timestamp::MAX)).await.unwrap().unwrap();
-    assert!(world.handovers.get(0).decided_at > before + Duration::from_secs(40));
+    assert!(world.handovers.get(0).taken_at > before + Duration::from_secs(40));
     let world = World::new(with_fault("email SMTP.MESSAGE", Moment::After, Fault::Freeze(40_000)), true);
     let process = super::tests::process(&world, Function::Email);
     let transport = smtp(&world, &process);
     process.run(transport.send(&email(ASHA), Timestamp::MAX)).await.unwrap().unwrap();
     let handover = world.handovers.get(0);
-    assert!(handover.answered_at.unwrap() > handover.decided_at + Duration::from_secs(39));
+    assert!(handover.answered_at.unwrap() > handover.taken_at + Duration::from_secs(39));
 }
 
 #[tokio::test(start_paused = true)]
@@ -333,6 +334,53 @@ async fn an_idle_connection_is_closed_and_the_next_message_takes_another() {
         tokio::time::sleep(Duration::from_secs(600)).await;
     }
     assert_eq!(world.faults.passed()["email SMTP.CONNECT"], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_fails_between_two_messages_costs_neither() {
+    for fault in [Fault::Lose, Fault::Hang, Fault::Late(2_000), Fault::Throttle, Fault::Unavailable] {
+        for (step, moment) in [
+            (Step::Rset, Moment::Before),
+            (Step::Rset, Moment::After),
+            (Step::Quit, Moment::Before),
+            (Step::Quit, Moment::After),
+        ] {
+            let world = World::new(with_fault(&format!("email SMTP.{}", step.name()), moment, fault), true);
+            let process = process(&world, Function::Email);
+            let transport = smtp(&world, &process);
+            for _ in 0..2 {
+                transport.send(&email(ASHA), Timestamp::MAX).await.unwrap();
+                tokio::time::sleep(Duration::from_secs(10)).await;
+            }
+            assert_eq!(world.faults.passed()["email SMTP.RSET"], 1, "the second message asks first");
+            assert_eq!(world.handovers.all().len(), 2, "{step:?} {moment:?} {fault:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mode_holds_for_a_connection_that_is_open_already_and_ends_with_its_outage() {
+    for (mode, expected) in [
+        (Mode::Down, "unreachable"),
+        (Mode::Unanswering, "unreachable"),
+        (Mode::RefusesLogin, "unreachable"),
+        (Mode::RefusesSender, "unreachable"),
+        (Mode::Drops(Step::Data), "unreachable"),
+        (Mode::Silent, "unanswered"),
+        (Mode::RefusesMessages, "message"),
+    ] {
+        let what = Trouble::Provider(TransportId::Smtp, mode);
+        let outages = vec![Outage { from_ms: 2_000, for_ms: 60_000, what }];
+        let world = World::new(Scenario { outages, ..scenario() }, true);
+        let process = process(&world, Function::Email);
+        let transport = smtp(&world, &process);
+        for expected in ["accepted", expected, "accepted"] {
+            let sent = transport.send(&email(ASHA), Timestamp::MAX).await;
+            assert_eq!(meaning(&sent), expected, "{mode:?} {sent:?}");
+            let pause = if expected == "accepted" { 4 } else { 60 };
+            tokio::time::sleep(Duration::from_secs(pause)).await;
+        }
+    }
 }
 
 #[test]
