@@ -16,7 +16,7 @@ use crate::fault::Faults;
 use crate::history::History;
 use crate::people::People;
 use crate::promises::Evidence;
-use crate::providers::{Ses, SmtpServer, Sns};
+use crate::providers::{Handovers, Ses, SmtpServer, Sns};
 use crate::scenario::{Scenario, Trouble};
 
 /// The world of one run.
@@ -38,6 +38,8 @@ pub struct World {
     pub smtp: SmtpServer,
     /// What people did, and what they have set.
     pub people: People,
+    /// What the providers accepted and refused.
+    pub handovers: Handovers,
     /// What the promises are checked against.
     pub evidence: Evidence,
     is_calm: AtomicBool,
@@ -61,6 +63,7 @@ impl World {
             sns: Sns::new(&scenario),
             smtp: SmtpServer::new(&scenario),
             people: People::new(&scenario),
+            handovers: Handovers::default(),
             evidence: Evidence::new(&scenario),
             is_calm: AtomicBool::new(false),
             clock,

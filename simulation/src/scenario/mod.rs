@@ -21,7 +21,6 @@ use crate::people::{Action, Person};
 use crate::providers::Mode;
 
 pub use draw::Options;
-pub use shrink::shrink;
 
 /// A scenario. Times are in milliseconds since its beginning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +33,15 @@ pub struct Scenario {
     pub actions: Vec<TimedAction>,
     pub outages: Vec<Outage>,
     pub faults: Vec<Planned>,
+}
+
+impl Scenario {
+    /// When the last thing that people do begins, and the last outage ends, in milliseconds.
+    pub fn end_ms(&self) -> u64 {
+        let actions = self.actions.iter().map(|timed| timed.at_ms);
+        let outages = self.outages.iter().map(|outage| outage.from_ms.saturating_add(outage.for_ms));
+        actions.chain(outages).max().unwrap_or_default()
+    }
 }
 
 /// Parameters of the template, and clocks.
