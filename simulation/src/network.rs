@@ -154,7 +154,7 @@ impl Network {
                 world.history.note(format_args!("{process} {point} #{nth}: request never arrives"));
                 return None;
             }
-            (Some(Fault::Throttle), _) => call.service.throttled(),
+            (Some(Fault::Throttle), _) => world.dynamo.serve_in_part(call).unwrap_or_else(|| call.service.throttled()),
             (Some(Fault::Unavailable), _) => call.service.unavailable(),
             (_, Some(reply)) => reply,
             _ => call.serve(world, process),

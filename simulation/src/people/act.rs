@@ -41,8 +41,12 @@ pub(super) async fn perform(world: &Arc<World>, number: usize, action: &Action) 
         Action::HoldSending => doing.switch(What::SendingHeld, || world.people.switches.hold()),
         Action::ResumeSending => doing.switch(What::SendingResumed, || world.people.switches.resume()),
         &Action::ChangeRate { rate, per_second } => doing.change_rate(rate, per_second),
-        Action::Redrive { queue } => doing.switch(What::Redriven { queue: queue.clone() }, || redrive(world, queue)),
-        Action::Purge { queue } => doing.switch(What::Purged { queue: queue.clone() }, || purge(world, queue)),
+        Action::Redrive { queue } => doing.switch(What::Redriven { queue: queue.clone() }, || {
+            world.queues.redrive(world, queue);
+        }),
+        Action::Purge { queue } => doing.switch(What::Purged { queue: queue.clone() }, || {
+            world.queues.purge(world, queue);
+        }),
         Action::Deploy => doing.switch(What::Deployed, || world.people.switches.deploy()),
     }
 }
@@ -199,16 +203,6 @@ impl Doing<'_> {
         };
         self.world.people.log.end(self.world, number, told.attempts, outcome);
     }
-}
-
-// Until the models have them.
-
-fn redrive(_world: &World, _queue: &str) {
-    unimplemented!("world.queues.redrive(queue)")
-}
-
-fn purge(_world: &World, _queue: &str) {
-    unimplemented!("world.queues.purge(queue)")
 }
 
 #[cfg(test)]

@@ -36,9 +36,9 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// When the last thing that people do begins, and the last outage ends, in milliseconds.
+    /// When the last action has begun and the last outage is over, in milliseconds.
     pub fn end_ms(&self) -> u64 {
-        let actions = self.actions.iter().map(|timed| timed.at_ms);
+        let actions = self.actions.iter().map(|action| action.at_ms);
         let outages = self.outages.iter().map(|outage| outage.from_ms.saturating_add(outage.for_ms));
         actions.chain(outages).max().unwrap_or_default()
     }

@@ -141,22 +141,22 @@ impl<F: FnMut(&Scenario) -> bool> Search<F> {
             let changes: [fn(&mut Action); 4] = [
                 |action| {
                     if let Action::PostOffer(post) = action {
-                        post.eligibility = None
+                        post.eligibility = None;
                     }
                 },
                 |action| {
                     if let Action::PostOffer(post) = action {
-                        post.starts_after_ms = None
+                        post.starts_after_ms = None;
                     }
                 },
                 |action| {
                     if let Action::PostOffer(post) = action {
-                        post.valid_for_ms = None
+                        post.valid_for_ms = None;
                     }
                 },
                 |action| {
                     if let Action::PostOffer(post) = action {
-                        post.names_tier = false
+                        post.names_tier = false;
                     }
                 },
             ];
