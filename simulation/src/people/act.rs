@@ -37,6 +37,7 @@ pub(super) async fn perform(world: &Arc<World>, number: usize, action: &Action) 
         Action::Unsubscribe { customer } => doing.unsubscribe(customer).await,
         Action::LiftSuppression { customer, channel } => doing.lift(customer, *channel).await,
         Action::RotateLinkKeys => doing.switch(What::LinkKeysRotated, || world.secrets.rotate_links()),
+        Action::ChangeSmtpPassword => doing.switch(What::SmtpPasswordChanged, || world.secrets.change_smtp_password()),
         Action::HoldSending => doing.switch(What::SendingHeld, || world.people.switches.hold()),
         Action::ResumeSending => doing.switch(What::SendingResumed, || world.people.switches.resume()),
         &Action::ChangeRate { rate, per_second } => doing.change_rate(rate, per_second),
