@@ -1,3 +1,96 @@
 //! The command behind `cargo xtask simulate`.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | the options | this file |
+//! | running many seeds at a time, and the progress of it | `seeds` |
+//! | what is printed | `report` |
 
-fn main() {}
+mod report;
+mod seeds;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use simulation::run::run;
+use simulation::scenario::{Options, Scenario};
+
+use crate::seeds::{Budget, Seeds};
+
+/// Runs the whole pipeline on virtual time under seeded faults, and checks every promise of docs/guarantees.md.
+#[derive(Debug, Parser)]
+#[command(name = "simulate", version)]
+struct Arguments {
+    /// How many seeds to run.
+    #[arg(long, default_value_t = 500, conflicts_with_all = ["seed", "replay"])]
+    seeds: u64,
+    /// The first of the seeds. By default 1.
+    #[arg(long, default_value_t = 1)]
+    from: u64,
+    /// Begin at a seed that no earlier run had, drawn from the time of day.
+    #[arg(long)]
+    fresh: bool,
+    /// Run this seed only, and print its history.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Run a scenario that was saved, and print its history.
+    #[arg(long, value_name = "FILE", conflicts_with = "seed")]
+    replay: Option<PathBuf>,
+    /// Stop after so many minutes, whatever the number of seeds.
+    #[arg(long)]
+    minutes: Option<u64>,
+    /// How many customers each bank has. By default the seed decides.
+    #[arg(long)]
+    customers: Option<usize>,
+    /// How many seeds run at a time. By default one for each processor.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Leave a scenario that breaks a promise as it is.
+    #[arg(long)]
+    no_shrink: bool,
+    /// Print how often each call was struck.
+    #[arg(long)]
+    coverage: bool,
+}
+
+fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    // The functions' metrics are lines of the standard output.
+    runtime::metrics::redirect(|_| ());
+    let options = Options { customers: arguments.customers };
+    if let Some(path) = &arguments.replay {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let scenario = serde_json::from_str(&text).with_context(|| format!("{} is no scenario", path.display()))?;
+        return Ok(one(&scenario));
+    }
+    if let Some(seed) = arguments.seed {
+        return Ok(one(&Scenario::draw(seed, &options)));
+    }
+    let from = if arguments.fresh { seeds::fresh() } else { arguments.from };
+    let budget = Budget {
+        seeds: if arguments.minutes.is_some() && arguments.fresh { u64::MAX } else { arguments.seeds },
+        time: arguments.minutes.map(|minutes| Duration::from_secs(minutes * 60)),
+    };
+    let threads = arguments.threads.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
+    let seeds = Seeds::run(from, &budget, threads, &options);
+    report::summary(&seeds);
+    if arguments.coverage {
+        report::coverage(&seeds);
+    }
+    if let Some((seed, violations)) = seeds.broken.first_key_value() {
+        report::failure(&Scenario::draw(*seed, &options), violations, !arguments.no_shrink)?;
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs one scenario and prints its history.
+fn one(scenario: &Scenario) -> ExitCode {
+    let outcome = run(scenario, true);
+    report::history(&outcome);
+    if outcome.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -13,6 +13,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
@@ -80,16 +81,20 @@ impl HttpClient for Network {
 }
 
 impl HttpConnector for Network {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
         let network = self.clone();
-        HttpConnectorFuture::new(async move { network.respond(&request).await })
+        HttpConnectorFuture::new(async move {
+            let call = Call::read(network.process.function(), &request);
+            // Read to its end as a connection does: else the client takes the upload for stalled after some seconds.
+            ByteStream::new(request.take_body()).collect().await.expect("the body of a call is in memory");
+            network.respond(call).await
+        })
     }
 }
 
 impl Network {
-    async fn respond(&self, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    async fn respond(&self, call: Call) -> Result<HttpResponse, ConnectorError> {
         let Self { world, process } = self;
-        let call = Call::read(process.function(), request);
         let point = call.point();
         let struck = world.faults.pass(&point);
         world.evidence.call(world, process, &call, &struck);
@@ -116,6 +121,7 @@ impl Network {
         };
         let reply = response?;
         if let Some(handover) = reply.handover {
+            world.handovers.answered(handover, world.clock.now());
             world.evidence.answered(handover, world.clock.now());
         }
         let status = StatusCode::try_from(reply.status).expect("a reply has an HTTP status");
@@ -148,7 +154,7 @@ impl Network {
                 world.history.note(format_args!("{process} {point} #{nth}: request never arrives"));
                 return None;
             }
-            (Some(Fault::Throttle), _) => call.service.throttled(),
+            (Some(Fault::Throttle), _) => world.dynamo.serve_in_part(call).unwrap_or_else(|| call.service.throttled()),
             (Some(Fault::Unavailable), _) => call.service.unavailable(),
             (_, Some(reply)) => reply,
             _ => call.serve(world, process),
@@ -195,13 +201,15 @@ impl Network {
         })
     }
 
-    fn kill(&self, point: &str, moment: &str) {
+    /// Ends the process.
+    pub(crate) fn kill(&self, point: &str, moment: &str) {
         self.world.history.note(format_args!("{} killed {moment} {point}", self.process));
         self.world.evidence.killed(&self.process, self.world.clock.now());
         self.process.kill();
     }
 
-    async fn freeze(&self, point: &str, moment: &str, time: u64) {
+    /// Freezes the process for this many milliseconds.
+    pub(crate) async fn freeze(&self, point: &str, moment: &str, time: u64) {
         self.world.history.note(format_args!("{} frozen for {time} ms {moment} {point}", self.process));
         self.world.evidence.frozen(&self.process, self.world.clock.now(), time, point);
         self.process.freeze(millis(time));

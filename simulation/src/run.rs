@@ -1,1 +1,106 @@
 //! A run of one scenario, from its beginning to its end.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::panic;
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::runtime::Builder;
+use tokio::task::LocalSet;
+use tokio::time::sleep;
+
+use crate::aws::{mapping, schedule};
+use crate::fault::Moment;
+use crate::people;
+use crate::promises::{self, Violation, logs};
+use crate::scenario::Scenario;
+use crate::world::World;
+
+/// How long the last actions and outages may still have an effect before everything that goes wrong is ended.
+const AFTERMATH: Duration = Duration::from_secs(120);
+/// How often the end of a run is looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(20);
+/// How long all pushes may take to end once nothing goes wrong any more. A message whose functions were killed comes again
+/// after 15 minutes, up to four times; the sweep restarts a scan after 45; waits between attempts are up to 15.
+const PATIENCE: Duration = Duration::from_hours(6);
+
+/// What a run showed.
+#[derive(Debug)]
+pub struct Outcome {
+    pub violations: Vec<Violation>,
+    /// Two runs of one scenario have the same.
+    pub hash: u64,
+    pub events: u64,
+    /// How much virtual time passed.
+    pub elapsed: Duration,
+    /// How often each point was passed, and struck by a fault.
+    pub passed: BTreeMap<String, u32>,
+    pub struck: BTreeMap<(String, Moment), u32>,
+    /// The history, if it was kept.
+    pub lines: Vec<(Timestamp, String)>,
+}
+
+thread_local! {
+    /// The panics of the present run. Those in tasks would else be seen by nobody.
+    static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs a scenario. With `keeps_lines`, the outcome has the history as text.
+///
+/// # Panics
+/// If the runtime cannot be built.
+pub fn run(scenario: &Scenario, keeps_lines: bool) -> Outcome {
+    record_panics();
+    // The SDK's clients take their random pauses from here.
+    fastrand::seed(scenario.seed);
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime without I/O can be built");
+    // The tasks of people and of models need not be able to move to other threads.
+    let mut outcome = LocalSet::new().block_on(&runtime, async {
+        let world = World::new(scenario.clone(), keeps_lines);
+        let _guard = logs::listen(&world);
+        live(&world).await;
+        Outcome {
+            violations: promises::check_all(&world),
+            hash: world.history.hash(),
+            events: world.history.events(),
+            elapsed: Duration::from_millis(world.elapsed_ms()),
+            passed: world.faults.passed(),
+            struck: world.faults.struck(),
+            lines: world.history.lines(),
+        }
+    });
+    let panics = PANICS.with_borrow_mut(std::mem::take);
+    outcome.violations.extend(panics.into_iter().map(|what| Violation { promise: "nothing panics", what }));
+    outcome
+}
+
+async fn live(world: &Arc<World>) {
+    people::settle_in(world).await;
+    mapping::start(world);
+    schedule::start(world);
+    people::start(world);
+    sleep(Duration::from_millis(world.scenario.end_ms()) + AFTERMATH).await;
+    world.calm();
+    world.history.note(format_args!("from now on nothing goes wrong"));
+    let mut waited = Duration::ZERO;
+    while waited < PATIENCE && !promises::is_finished(world) {
+        sleep(LOOK_EVERY).await;
+        waited += LOOK_EVERY;
+    }
+}
+
+fn record_panics() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            PANICS.with_borrow_mut(|panics| panics.push(info.to_string()));
+            if std::env::var_os("RUST_BACKTRACE").is_some() {
+                before(info);
+            }
+        }));
+    });
+}

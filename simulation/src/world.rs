@@ -1,7 +1,7 @@
 //! All that a run consists of, besides the processes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use testing::Clock;
 use testing::clock::START;
@@ -14,12 +14,15 @@ use crate::aws::sqs::Queues;
 use crate::chance::Chance;
 use crate::fault::Faults;
 use crate::history::History;
+use crate::people::People;
 use crate::promises::Evidence;
-use crate::providers::{Ses, SmtpServer, Sns};
+use crate::providers::{Handovers, Ses, SmtpServer, Sns};
 use crate::scenario::{Scenario, Trouble};
 
 /// The world of one run.
 pub struct World {
+    /// No other run of this program has it.
+    pub number: u64,
     pub scenario: Scenario,
     /// The true time. Processes' clocks differ a little.
     pub clock: Clock,
@@ -35,6 +38,10 @@ pub struct World {
     pub ses: Ses,
     pub sns: Sns,
     pub smtp: SmtpServer,
+    /// What the providers accepted and refused.
+    pub handovers: Handovers,
+    /// What people did, and what they have set.
+    pub people: People,
     /// What the promises are checked against.
     pub evidence: Evidence,
     is_calm: AtomicBool,
@@ -43,9 +50,11 @@ pub struct World {
 impl World {
     /// A world at the beginning of its scenario. Call it in the run's runtime, whose time is virtual.
     pub fn new(scenario: Scenario, keeps_lines: bool) -> Arc<Self> {
+        static RUNS: AtomicU64 = AtomicU64::new(0);
         let clock = Clock::new();
         let seed = scenario.seed;
         Arc::new(Self {
+            number: RUNS.fetch_add(1, Ordering::Relaxed),
             faults: Faults::new(&scenario.faults),
             history: History::new(clock.clone(), keeps_lines),
             latency: Chance::of(seed, "latency"),
@@ -57,6 +66,8 @@ impl World {
             ses: Ses::new(&scenario),
             sns: Sns::new(&scenario),
             smtp: SmtpServer::new(&scenario),
+            handovers: Handovers::default(),
+            people: People::new(&scenario),
             evidence: Evidence::new(&scenario),
             is_calm: AtomicBool::new(false),
             clock,

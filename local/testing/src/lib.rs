@@ -43,7 +43,7 @@ mod template;
 pub use bus::{Bus, BusState, Published};
 pub use clock::Clock;
 pub use dynamo::plain::{number_set, string_set};
-pub use dynamo::{Dynamo, Engine, Fault, Hook, Operation, Reply, read_call};
+pub use dynamo::{Dynamo, Engine, Fault, Hook, Operation, Reply, read_call, run_in_part};
 pub use hashes::{address_hash, customer_hash, hash_key};
 pub use offers::{OFFER, offer, offer_posted, policy};
 pub use random::seeded;

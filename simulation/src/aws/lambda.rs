@@ -76,6 +76,8 @@ pub enum Invoked {
 struct Environment {
     process: Process,
     app: App,
+    /// The deployment that it started under.
+    deployment: u32,
 }
 
 /// Lambda, with the execution environments of all functions.
@@ -108,7 +110,12 @@ impl Lambda {
     /// Invokes a function with an event, in an environment that is idle or a new one. How many run at a time is the
     /// caller's concern.
     pub async fn invoke(&self, world: &Arc<World>, function: Function, payload: Value) -> Invoked {
-        let idle = self.idle().get_mut(&function).and_then(Vec::pop);
+        let present = world.people.switches.deployment();
+        let idle = self.idle().get_mut(&function).and_then(|idle| {
+            // Processes of earlier deployments are given no invocation any more.
+            idle.retain(|environment| environment.deployment == present);
+            idle.pop()
+        });
         let environment = match idle {
             Some(environment) => environment,
             None => match self.start(world, function).await {
@@ -116,7 +123,7 @@ impl Lambda {
                 None => return Invoked::Ended,
             },
         };
-        let Environment { process, app } = environment;
+        let Environment { process, app, deployment } = environment;
         let time = template::timeout(function);
         let invocation = self.invocation(time);
         world.history.note(format_args!("{process} invoked"));
@@ -127,7 +134,7 @@ impl Lambda {
                 if self.chance.happens(REPLACED_AFTER_INVOCATION) {
                     world.history.note(format_args!("{process} is replaced"));
                 } else {
-                    self.idle().entry(function).or_default().push(Environment { process, app });
+                    self.idle().entry(function).or_default().push(Environment { process, app, deployment });
                 }
                 match result {
                     Ok(value) => Invoked::Returned(value),
@@ -151,8 +158,9 @@ impl Lambda {
         let process = Process::new(number, function, self.clock.clone(), self.skew());
         world.history.note(format_args!("{process} starts"));
         sleep(self.chance.between(START.0, START.1)).await;
+        let deployment = world.people.switches.deployment();
         let app = process.run(App::start(world, &process)).await?;
-        Some(Environment { process, app })
+        Some(Environment { process, app, deployment })
     }
 
     fn skew(&self) -> SignedDuration {

@@ -7,12 +7,14 @@
 //! | DynamoDB: its tables, throttling, streams | [`dynamo`] |
 //! | SQS | [`sqs`] |
 //! | what calls functions for the messages of a queue and the records of a stream | [`mapping`] |
-//! | the schedules | [`schedule`] |
+//! | the schedules, and asynchronous invocations | [`schedule`] |
+//! | whether a mapping or a schedule has work under way | [`activity`] |
 //! | execution environments, invocations and their time-outs | [`lambda`] |
 //! | EventBridge | [`bus`] |
 //! | Secrets Manager | [`secrets`] |
 //! | what the template says of functions, queues and mappings | [`template`] |
 
+pub mod activity;
 pub mod bus;
 pub mod call;
 pub mod dynamo;
@@ -22,3 +24,5 @@ pub mod schedule;
 pub mod secrets;
 pub mod sqs;
 pub mod template;
+#[cfg(test)]
+mod testing;

@@ -8,7 +8,7 @@ use super::engine::Reply;
 ///
 /// # Panics
 /// If the operation is no batch.
-pub(super) fn run_in_part(
+pub fn run_in_part(
     operation: &str,
     table: &str,
     mut request: Value,

@@ -63,7 +63,7 @@ operations! {
 ///
 /// # Panics
 /// If there is none.
-pub fn operation(name: &str) -> &'static str {
+pub(super) fn operation(name: &str) -> &'static str {
     OPERATIONS.iter().find(|operation| **operation == name).unwrap_or_else(|| panic!("{name} is not supported here"))
 }
 

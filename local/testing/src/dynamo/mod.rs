@@ -25,6 +25,7 @@ use serde_json::Value;
 use crate::template;
 use fault::Faults;
 
+pub use batch::run_in_part;
 pub use connector::{Operation, read_call};
 pub use engine::{Engine, Reply};
 pub use fault::{Fault, Hook};

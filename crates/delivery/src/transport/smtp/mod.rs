@@ -28,6 +28,7 @@ use crate::transport::{Accepted, RefusalKind, SendError, Transport};
 
 pub use self::hello::{HelloName, InvalidHelloName};
 pub use self::pool::{ServerSettings, SettingsError, SettingsSource};
+pub use self::server::{Connect, Stream};
 
 mod classify;
 mod hello;
@@ -75,9 +76,15 @@ impl SmtpTransport {
     /// `smtp://host:25`. Credentials are sent unencrypted to this machine only. The settings are read for the first
     /// message, and again after the server could not be used. `hello` is our name in `EHLO`.
     pub fn new(settings: SettingsSource, hello: HelloName, sources: Sources) -> Self {
+        Self::over(settings, hello, sources, server::tcp())
+    }
+
+    /// As [`SmtpTransport::new`], over connections that `connect` opens: for a network that is simulated.
+    pub fn over(settings: SettingsSource, hello: HelloName, sources: Sources, connect: Connect) -> Self {
         let connections = Connections {
             settings,
             hello,
+            connect,
             server: Mutex::default(),
             sources: sources.clone(),
             closed_until: Mutex::default(),

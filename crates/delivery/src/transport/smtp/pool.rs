@@ -11,7 +11,7 @@ use runtime::settings::SettingError;
 use tokio::time::Instant;
 
 use super::HelloName;
-use super::server::{Conversation, Server};
+use super::server::{Connect, Conversation, Server};
 use super::tls::Authority;
 use crate::transport::SendError;
 
@@ -65,6 +65,7 @@ pub(super) struct Connection {
 pub(super) struct Connections {
     pub(super) settings: SettingsSource,
     pub(super) hello: HelloName,
+    pub(super) connect: Connect,
     /// The server as its settings were last read. Read again after the server could not be used.
     pub(super) server: Mutex<Option<Server>>,
     pub(super) sources: Sources,
@@ -107,7 +108,7 @@ impl managed::Manager for Connections {
 
     async fn create(&self) -> Result<Connection, SendError> {
         let server = self.server().await?;
-        let connected = server.connect(&self.hello).await;
+        let connected = server.connect(&self.connect, &self.hello).await;
         let session = connected.inspect_err(|_| self.forget_server())?;
         Ok(Connection { session, used_at: self.sources.now(), reused: false })
     }

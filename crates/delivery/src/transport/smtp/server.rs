@@ -1,7 +1,11 @@
 //! An SMTP server: parsing its URL, and connecting to it.
 
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use smtp::{Credentials, Session};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -17,9 +21,26 @@ use crate::transport::{SendError, redact};
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection, encrypted or not.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// Opens a connection to a port of a host, before any encryption.
+pub type Connect = Arc<dyn Fn(&str, u16) -> BoxFuture<'static, io::Result<Box<dyn Stream>>> + Send + Sync>;
+
+/// Opens connections over TCP.
+pub(super) fn tcp() -> Connect {
+    Arc::new(|host, port| {
+        let host = host.to_owned();
+        async move {
+            let stream = TcpStream::connect((host, port)).await?;
+            // Else each message waits 40 ms for a delayed acknowledgement.
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream) as Box<dyn Stream>)
+        }
+        .boxed()
+    })
+}
 
 /// A conversation with a server.
 pub(super) type Conversation = Session<Box<dyn Stream>>;
@@ -97,24 +118,26 @@ impl Server {
     }
 
     /// Opens a conversation in which the server waits for messages.
-    pub(super) async fn connect(&self, hello: &HelloName) -> Result<Conversation, SendError> {
+    pub(super) async fn connect(&self, connect: &Connect, hello: &HelloName) -> Result<Conversation, SendError> {
         let deadline = Instant::now() + CONNECT_TIMEOUT;
-        match timeout_at(deadline, self.try_connect(hello, deadline)).await {
+        match timeout_at(deadline, self.try_connect(connect, hello, deadline)).await {
             Ok(connected) => connected.map_err(SendError::Unreachable),
             Err(_) => Err(SendError::Unreachable(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()))),
         }
     }
 
-    async fn try_connect(&self, hello: &HelloName, deadline: Instant) -> Result<Conversation, String> {
+    async fn try_connect(
+        &self,
+        connect: &Connect,
+        hello: &HelloName,
+        deadline: Instant,
+    ) -> Result<Conversation, String> {
         let authority = self.authority.as_ref();
         let hello = hello.to_string();
-        let no_connection = |error: std::io::Error| format!("no connection: {error}");
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(no_connection)?;
-        // Else each message waits 40 ms for a delayed acknowledgement.
-        stream.set_nodelay(true).map_err(no_connection)?;
+        let stream = connect(&self.host, self.port).await.map_err(|error| format!("no connection: {error}"))?;
         let stream: Box<dyn Stream> = match self.security {
             Security::Implicit => Box::new(tls::connect(stream, &self.host, authority).await?),
-            Security::None | Security::StartTls => Box::new(stream),
+            Security::None | Security::StartTls => stream,
         };
         let mut session = Session::start(stream, deadline).await.map_err(|error| redacted(&error))?;
         session.hello(&hello, deadline).await.map_err(|error| redacted(&error))?;

@@ -1,5 +1,17 @@
 //! What a seed decides before a run begins: the stack's settings, the bank's customers, what people do, and what goes
 //! wrong. A scenario can be written as JSON, so that one that broke a promise is kept and run again.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | what a scenario consists of | this file |
+//! | which scenario a seed has | [`draw`] |
+//! | where faults may strike | [`points`] |
+//! | how a scenario that breaks a promise is made smaller | [`shrink`] |
+
+pub mod draw;
+pub mod points;
+pub mod shrink;
 
 use domain::TransportId;
 use serde::{Deserialize, Serialize};
@@ -8,8 +20,11 @@ use crate::fault::Planned;
 use crate::people::{Action, Person};
 use crate::providers::Mode;
 
+pub use draw::Options;
+pub use shrink::shrink;
+
 /// A scenario. Times are in milliseconds since its beginning.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Scenario {
     /// Decides what the scenario leaves open, such as how long each call takes.
@@ -21,8 +36,17 @@ pub struct Scenario {
     pub faults: Vec<Planned>,
 }
 
+impl Scenario {
+    /// When the last action has begun and the last outage is over, in milliseconds.
+    pub fn end_ms(&self) -> u64 {
+        let actions = self.actions.iter().map(|action| action.at_ms);
+        let outages = self.outages.iter().map(|outage| outage.from_ms + outage.for_ms);
+        actions.chain(outages).max().unwrap_or_default()
+    }
+}
+
 /// Parameters of the template, and clocks.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Settings {
     /// `ses` or `smtp`.
@@ -41,7 +65,7 @@ pub struct Settings {
     pub max_skew_ms: u64,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TimedAction {
     pub at_ms: u64,
@@ -49,7 +73,7 @@ pub struct TimedAction {
 }
 
 /// Something that holds for a while, for all calls.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Outage {
     pub from_ms: u64,

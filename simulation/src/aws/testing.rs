@@ -1,0 +1,38 @@
+//! Worlds for the tests of the models.
+
+use std::sync::Arc;
+
+use domain::TransportId;
+
+use crate::fault::{Fault, Moment, Planned};
+use crate::scenario::{Scenario, Settings};
+use crate::world::World;
+
+/// A world in which these faults are planned.
+pub(crate) fn world(faults: Vec<Planned>) -> Arc<World> {
+    let settings = Settings {
+        email_transport: TransportId::Ses,
+        fallback_email_transport: None,
+        email_rate: 14,
+        fallback_email_rate: 14,
+        sms_rate: 20,
+        audience_concurrency: 2,
+        email_concurrency: 2,
+        sms_concurrency: 2,
+        feedback_concurrency: 2,
+        retry_hours: 72,
+        max_skew_ms: 0,
+    };
+    let (customers, actions, outages) = (Vec::new(), Vec::new(), Vec::new());
+    World::new(Scenario { seed: 1, settings, customers, actions, outages, faults }, true)
+}
+
+pub(crate) fn planned(faults: &[(&str, u32, Moment, Fault)]) -> Vec<Planned> {
+    let planned = |(point, nth, moment, fault): &(&str, u32, Moment, Fault)| Planned {
+        point: (*point).to_owned(),
+        nth: *nth,
+        moment: *moment,
+        fault: *fault,
+    };
+    faults.iter().map(planned).collect()
+}

@@ -1,0 +1,43 @@
+//! The customers of the beginning.
+
+use domain::Channel;
+use serde_json::json;
+
+use super::{between, skewed, weighted};
+use crate::chance::Chance;
+use crate::people::Person;
+use crate::people::person::{Mailbox, email};
+
+/// Draws the customers, as many as asked for.
+pub(super) fn draw(chance: &Chance, number: Option<u32>) -> Vec<Person> {
+    // Drawn in any case, so that the customers of a seed are the same ones whatever their number.
+    let drawn = match chance.below(100) {
+        0..5 => 1,
+        5..20 => between(chance, 2, 4),
+        20..92 => skewed(chance, 5, 60),
+        _ => between(chance, 61, 300),
+    };
+    let number = number.unwrap_or_else(|| u32::try_from(drawn).expect("it is at most 300"));
+    (1..=number).map(|number| person(chance, number)).collect()
+}
+
+/// Draws the customer with this number.
+pub(super) fn person(chance: &Chance, number: u32) -> Person {
+    let mut person = Person::numbered(number);
+    let channels: &[Channel] = weighted(
+        chance,
+        &[(40, &[Channel::Email]), (20, &[Channel::Sms]), (37, &[Channel::Email, Channel::Sms]), (3, &[])],
+    );
+    person.channels = channels.iter().copied().collect();
+    let mailbox = weighted(chance, &[(92, Mailbox::Reads), (4, Mailbox::Bounces), (4, Mailbox::Complains)]);
+    person.email = (!chance.happens(0.03)).then(|| email(number, 0, mailbox));
+    if chance.happens(0.03) {
+        person.mobile = None;
+    }
+    let tier = weighted(chance, &[(45, Some("gold")), (40, Some("silver")), (15, None)]);
+    if let Some(tier) = tier {
+        person.attributes.insert("tier".to_owned(), json!(tier));
+    }
+    person.attributes.insert("balance".to_owned(), json!(between(chance, 0, 1_000)));
+    person
+}
