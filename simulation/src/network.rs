@@ -211,6 +211,7 @@ impl Network {
     /// Freezes the process for this many milliseconds.
     pub(crate) async fn freeze(&self, point: &str, moment: &str, time: u64) {
         self.world.history.note(format_args!("{} frozen for {time} ms {moment} {point}", self.process));
+        self.world.evidence.frozen(&self.process, self.world.clock.now(), time, point);
         self.process.freeze(millis(time));
         // The process is not polled until it is thawed.
         tokio::task::yield_now().await;

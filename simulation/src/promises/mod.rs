@@ -1,32 +1,97 @@
 //! The promises of docs/guarantees.md, and what they are checked against.
+//!
+//! While a run lasts, [`Evidence`] keeps what its calls show. At its end, `collect` turns that, the tables, and the logs of
+//! providers and people into [`Facts`], and each check reads nothing but those.
+//!
+//! # Layout
+//! | to change | open |
+//! |---|---|
+//! | what is known of a run | [`facts`] |
+//! | what is kept of its calls | [`evidence`], [`reading`] |
+//! | what the tables say at its end | [`tables`] |
+//! | what the logs of providers, people and services hold | [`sources`] |
+//! | how facts are made of all that | [`collect`] |
+//! | never lost: each customer has the message or a reason, each push ends | [`lost`] |
+//! | never twice | [`twice`] |
+//! | counts | [`counts`] |
+//! | stored first, only with consent, nothing after it was cancelled or expired | [`allowed`] |
+//! | within the rate | [`rate`] |
+//! | nobody failed for our fault | [`blame`] |
+//! | dead letters | [`letters`] |
+//! | events | [`events`] |
+//! | bounded calls | [`effort`] |
+//! | no personal data in logs, queues and events | [`privacy`] |
 
-use jiff::Timestamp;
+pub mod allowed;
+pub mod blame;
+pub mod collect;
+pub mod counts;
+pub mod effort;
+pub mod events;
+pub mod evidence;
+pub mod facts;
+pub mod letters;
+pub mod lost;
+pub mod privacy;
+pub mod rate;
+pub mod reading;
+#[cfg(test)]
+mod samples;
+pub mod sources;
+pub mod tables;
+pub mod twice;
 
-use crate::aws::call::Call;
-use crate::fault::Struck;
-use crate::network::Reply;
-use crate::process::Process;
-use crate::scenario::Scenario;
+use std::fmt;
+
 use crate::world::World;
 
-/// What happened in a run that a promise is about.
-#[derive(Debug)]
-pub struct Evidence;
+pub use evidence::Evidence;
+pub use facts::Facts;
+pub use privacy::logs;
 
-impl Evidence {
-    pub fn new(_scenario: &Scenario) -> Self {
-        Self
+/// A promise that was broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Its short name.
+    pub promise: &'static str,
+    /// For the person who looks for the defect: who, which offer, when, which processes.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.promise, self.what)
     }
+}
 
-    /// A function makes a call, and this goes wrong with it.
-    pub fn call(&self, _world: &World, _process: &Process, _call: &Call, _struck: &Struck) {}
+/// A check of a promise.
+pub type Check = fn(&Facts) -> Vec<Violation>;
 
-    /// A service has handled a call, whether it took effect or not.
-    pub fn served(&self, _world: &World, _process: &Process, _call: &Call, _reply: &Reply) {}
+/// All checks.
+pub const CHECKS: [Check; 10] = [
+    lost::check,
+    twice::check,
+    counts::check,
+    allowed::check,
+    rate::check,
+    blame::check,
+    letters::check,
+    events::check,
+    effort::check,
+    privacy::check,
+];
 
-    /// The process that handed a message over has the provider's response.
-    pub fn answered(&self, _handover: usize, _at: Timestamp) {}
+/// The promises that a run broke. Call it at the end, when nothing is in progress.
+pub fn check_all(world: &World) -> Vec<Violation> {
+    check_facts(&collect::collect(world))
+}
 
-    /// A process ended in the middle of its work.
-    pub fn killed(&self, _process: &Process, _at: Timestamp) {}
+/// The promises that are broken by these facts.
+pub fn check_facts(facts: &Facts) -> Vec<Violation> {
+    CHECKS.iter().flat_map(|check| check(facts)).collect()
+}
+
+/// Whether nothing is left to do: every push has ended, and every event is published. Until then time must go on.
+pub fn is_finished(world: &World) -> bool {
+    tables::is_finished(&world.dynamo, &world.evidence.published_ids())
 }

@@ -1,0 +1,163 @@
+//! Nobody has failed for our fault: each failure has a reason that the provider, the recipient or the offer's text gave.
+
+use jiff::Timestamp;
+
+use super::Violation;
+use super::facts::{Facts, Handover, Notification, Record, Refused, Write};
+
+const PROMISE: &str = "nobody failed for our fault";
+/// How often a message is handed over without an answer before its recipient has failed.
+const MAX_UNANSWERED: usize = 2;
+
+/// Checks the promise.
+pub fn check(facts: &Facts) -> Vec<Violation> {
+    let failed = facts.records.iter().filter(|(_, record)| record.state == "failed");
+    let undeserved = failed.filter_map(|(notification, record)| {
+        let why = undeserved(facts, notification, record)?;
+        let Record { code, reason, updated_at, .. } = record;
+        let (code, reason) = (code.as_deref().unwrap_or("?"), reason.as_deref().unwrap_or("?"));
+        Some(format!("{notification}: failed at {updated_at} as {code} ({reason}), but {why}"))
+    });
+    undeserved.map(|what| Violation { promise: PROMISE, what }).collect()
+}
+
+/// Why a failure is not deserved.
+fn undeserved(facts: &Facts, notification: &Notification, record: &Record) -> Option<String> {
+    let refusals = |kinds: &[Refused]| {
+        let handovers = facts.handovers.iter().filter(|handover| handover.notification.as_ref() == Some(notification));
+        let refused = handovers.filter(|handover| handover.refused.is_some_and(|refused| kinds.contains(&refused)));
+        refused.collect::<Vec<&Handover>>()
+    };
+    match record.code.as_deref() {
+        Some("addressUnknown" | "recipientRefused" | "messageRefused" | "refused") => {
+            let is_deserved = !refusals(&[Refused::Deserved]).is_empty();
+            let late = kept_refused(facts, record, &refusals(&[Refused::Deserved, Refused::ForNow, Refused::Ours]));
+            (!is_deserved && !late).then(|| "the provider never refused its recipient or message for good".to_owned())
+        }
+        Some("refusedForNow") => {
+            let refusals = refusals(&[Refused::Deserved, Refused::ForNow, Refused::Ours]);
+            let first = refusals.iter().map(|handover| handover.begun).min();
+            let since = first.map_or("never".to_owned(), |at| at.to_string());
+            (!kept_refused(facts, record, &refusals))
+                .then(|| format!("its first refusal was {since}, less than {:#} before", facts.limits.retry_for))
+        }
+        Some("noResponse") => {
+            let claims = claims(facts, notification).filter(|claim| was_unanswered(facts, notification, claim));
+            let count = claims.count();
+            (count < MAX_UNANSWERED).then(|| format!("it was handed over without an answer {count} times"))
+        }
+        Some("notComposable") => {
+            let offer = facts.offers.get(&notification.offer)?;
+            let versions = facts.customers.get(&notification.customer)?;
+            let lacks = |name: &String| {
+                let mut items = versions.iter().filter_map(|version| version.record.as_ref());
+                items.any(|record| record.item["attributes"].get(name).is_none() && record.item.get(name).is_none())
+            };
+            (!offer.placeholders.iter().any(lacks)).then(|| "its customer lacks nothing that its text needs".to_owned())
+        }
+        other => Some(format!("{} is no fault of a customer", other.unwrap_or("nothing"))),
+    }
+}
+
+/// Whether a recipient was refused for as long as refusals are retried.
+fn kept_refused(facts: &Facts, record: &Record, refusals: &[&Handover]) -> bool {
+    let first = refusals.iter().map(|handover| handover.begun).min();
+    let margin = facts.limits.skew + facts.limits.skew;
+    first.is_some_and(|first| record.updated_at.duration_since(first) + margin >= facts.limits.retry_for)
+}
+
+fn claims<'f>(facts: &'f Facts, notification: &'f Notification) -> impl Iterator<Item = &'f Write> {
+    let claims = facts.writes.iter().filter(|write| write.is_claim() && write.at.is_some());
+    claims.filter(move |write| write.notification == *notification)
+}
+
+/// Whether the process that had this claim got no answer: the provider gave none, or a fault took it.
+fn was_unanswered(facts: &Facts, notification: &Notification, claim: &Write) -> bool {
+    let from = claim.asked_at;
+    let released = facts.writes.iter().filter(|write| !write.is_claim() && write.token == claim.token);
+    let until = released.map(|write| write.asked_at).max().or(claim.lease_until).unwrap_or(Timestamp::MAX);
+    let is_meanwhile = |process: u32, at: Timestamp| process == claim.process && (from..=until).contains(&at);
+    let mut handovers = facts.handovers.iter().filter(|handover| handover.notification.as_ref() == Some(notification));
+    handovers.any(|handover| is_meanwhile(handover.process, handover.begun) && handover.answered_at.is_none())
+        || facts.struck_sends.iter().any(|send| is_meanwhile(send.process, send.at))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::super::facts::StruckSend;
+    use super::super::samples::{self, again, at, broken_by, notification};
+    use super::*;
+
+    fn fail(facts: &mut Facts, code: &str) {
+        let record = facts.records.get_mut(&notification()).unwrap();
+        "failed".clone_into(&mut record.state);
+        record.code = Some(code.to_owned());
+        record.reason = Some("why".to_owned());
+        facts.handovers[0].taken_at = None;
+    }
+
+    fn refused(code: &str, refused: Refused) -> usize {
+        let mut facts = samples::facts();
+        fail(&mut facts, code);
+        facts.handovers[0].refused = Some(refused);
+        check(&facts).len()
+    }
+
+    #[test]
+    fn nobody_has_failed_in_an_ordinary_run() {
+        assert_eq!(check(&samples::facts()), []);
+    }
+
+    #[test]
+    fn only_a_refusal_of_the_recipient_or_the_message_is_deserved() {
+        for code in ["addressUnknown", "recipientRefused", "messageRefused", "refused"] {
+            assert_eq!(refused(code, Refused::Deserved), 0, "{code}");
+            assert_eq!(refused(code, Refused::Ours), 1, "{code}");
+            assert_eq!(refused(code, Refused::ForNow), 1, "{code}");
+        }
+        for code in ["providerUnavailable", "customerUnreadable"] {
+            assert_eq!(refused(code, Refused::Deserved), 1, "{code}");
+        }
+        let what = broken_by(check, |facts| fail(facts, "recipientRefused"));
+        assert!(what[0].contains("the provider never refused"), "{what:?}");
+    }
+
+    #[test]
+    fn refusals_for_now_fail_after_the_hours_of_retries() {
+        assert_eq!(refused("refusedForNow", Refused::ForNow), 1);
+        let mut facts = samples::facts();
+        fail(&mut facts, "refusedForNow");
+        facts.handovers[0].refused = Some(Refused::ForNow);
+        facts.records.get_mut(&notification()).unwrap().updated_at = at(10_050) + SignedDuration::from_hours(72);
+        assert_eq!(check(&facts), []);
+    }
+
+    #[test]
+    fn two_handovers_without_an_answer_are_needed() {
+        let mut facts = samples::facts();
+        fail(&mut facts, "noResponse");
+        again(&mut facts, 4, 20_000);
+        facts.handovers[0].answered_at = None;
+        let found = check(&facts);
+        assert!(found[0].what.contains("without an answer 1 times"), "{found:?}");
+        let send = StruckSend { process: 4, at: at(30_060) };
+        facts.struck_sends.push(send);
+        assert_eq!(check(&facts), []);
+        facts.struck_sends.clear();
+        facts.handovers[1].answered_at = None;
+        assert_eq!(check(&facts), []);
+    }
+
+    #[test]
+    fn a_message_that_lacks_a_value_is_deserved() {
+        let with = |placeholder: &str| {
+            let mut facts = samples::facts();
+            fail(&mut facts, "notComposable");
+            facts.offers.get_mut(samples::OFFER).unwrap().placeholders.insert(placeholder.to_owned());
+            check(&facts).len()
+        };
+        assert_eq!((with("tier"), with("name"), with("balance")), (1, 1, 0));
+    }
+}

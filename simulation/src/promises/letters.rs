@@ -1,0 +1,95 @@
+//! Dead letters: nothing but what was received as often as allowed, each time by a process that was ended.
+
+use jiff::SignedDuration;
+
+use super::Violation;
+use super::facts::Facts;
+
+const PROMISE: &str = "nothing but poison among dead letters";
+
+/// What a dead-letter queue is for.
+struct Kind {
+    queue: &'static str,
+    function: &'static str,
+    /// How often a message is received before it becomes a dead letter (`maxReceiveCount` of the template), or a record of a
+    /// stream is tried.
+    attempts: usize,
+    /// How long the function may be unable to work before what comes to it is given up, if it cannot put it off.
+    patience: Option<SignedDuration>,
+}
+
+const KINDS: [Kind; 7] = [
+    Kind { queue: "AudienceDeadLetters", function: "audience", attempts: 5, patience: None },
+    Kind { queue: "EmailDeadLetters", function: "email", attempts: 5, patience: None },
+    Kind { queue: "SmsDeadLetters", function: "sms", attempts: 5, patience: None },
+    // Reports wait in the queue while the store is away, and records of the stream are given up after half an hour or so.
+    Kind {
+        queue: "FeedbackDeadLetters",
+        function: "feedback",
+        attempts: 10,
+        patience: Some(SignedDuration::from_mins(20)),
+    },
+    // 20 attempts or an hour, whichever is first.
+    Kind { queue: "PushDeadLetters", function: "push", attempts: 3, patience: Some(SignedDuration::from_mins(5)) },
+    Kind { queue: "FeedbackRuleDeadLetters", function: "feedback", attempts: 1, patience: None },
+    Kind { queue: "BusDeadLetters", function: "push", attempts: 1, patience: None },
+];
+
+/// Checks the promise.
+pub fn check(facts: &Facts) -> Vec<Violation> {
+    let unexplained = facts.dead_letters.iter().filter(|(_, count)| **count > 0).filter_map(|(queue, count)| {
+        let Some(kind) = KINDS.iter().find(|kind| kind.queue == queue) else {
+            return Some(format!("{count} messages in {queue}, which is no dead-letter queue of the template"));
+        };
+        let deaths = facts.deaths.iter().filter(|death| death.function == kind.function).count();
+        let waited = facts.outages.store + facts.outages.bus + facts.outages.secrets;
+        let is_impatient = kind.patience.is_some_and(|patience| waited >= patience);
+        (deaths < kind.attempts && !is_impatient).then(|| {
+            let Kind { function, attempts, .. } = kind;
+            format!(
+                "{count} messages in {queue}, and {deaths} processes of {function} ended: {attempts} would be needed"
+            )
+        })
+    });
+    unexplained.map(|what| Violation { promise: PROMISE, what }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::facts::Death;
+    use super::super::samples::{self, at, broken_by};
+    use super::*;
+
+    #[test]
+    fn an_ordinary_run_has_no_dead_letters() {
+        assert_eq!(check(&samples::facts()), []);
+    }
+
+    #[test]
+    fn a_dead_letter_needs_as_many_deaths_as_receives() {
+        let with = |deaths: u32, function: &str| {
+            let mut facts = samples::facts();
+            facts.dead_letters.insert("EmailDeadLetters".to_owned(), 1);
+            facts.deaths =
+                (0..deaths).map(|process| Death { process, function: function.to_owned(), at: at(0) }).collect();
+            check(&facts).len()
+        };
+        assert_eq!((with(5, "email"), with(4, "email"), with(5, "sms")), (0, 1, 1));
+    }
+
+    #[test]
+    fn only_streams_give_up_after_a_long_outage() {
+        let after = |queue: &str, minutes: i64| {
+            let mut facts = samples::facts();
+            facts.dead_letters.insert(queue.to_owned(), 1);
+            facts.outages.bus = SignedDuration::from_mins(minutes);
+            check(&facts).len()
+        };
+        assert_eq!((after("FeedbackDeadLetters", 30), after("FeedbackDeadLetters", 3)), (0, 1));
+        assert_eq!(after("EmailDeadLetters", 30), 1);
+        let what = broken_by(check, |facts| {
+            facts.dead_letters.insert("OtherQueue".to_owned(), 1);
+        });
+        assert!(what[0].contains("no dead-letter queue"), "{what:?}");
+    }
+}

@@ -1,0 +1,175 @@
+//! What the tables say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::facts::{Notification, Push, Record};
+use super::reading::{self, millis, plain_item};
+use crate::aws::dynamo::Dynamo;
+
+/// The counters of a slice that are outcomes (`OutcomeCounts::named`).
+const OUTCOMES: [&str; 7] = ["sent", "failed", "suppressed", "optedOut", "expired", "cancelled", "alreadyServed"];
+
+/// All items of a table, as plain JSON.
+///
+/// # Panics
+/// If the table cannot be read.
+pub fn scan(dynamo: &Dynamo, table: &str) -> Vec<Value> {
+    let mut items = Vec::new();
+    let mut after = Value::Null;
+    loop {
+        let mut request = json!({"TableName": table, "ConsistentRead": true});
+        if !after.is_null() {
+            request["ExclusiveStartKey"] = after;
+        }
+        let reply = dynamo.execute("Scan", request);
+        assert_eq!(reply.status, 200, "the table {table} can be read: {}", reply.body);
+        items.extend(reply.body["Items"].as_array().into_iter().flatten().map(plain_item));
+        after = reply.body["LastEvaluatedKey"].clone();
+        if after.is_null() {
+            return items;
+        }
+    }
+}
+
+/// An offer as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredOffer {
+    pub id: String,
+    pub code: String,
+    pub created_at: Option<Timestamp>,
+    pub valid_until: Option<Timestamp>,
+    pub rule: Option<String>,
+    pub channels: BTreeSet<domain::Channel>,
+    /// All of it, with its texts.
+    pub item: Value,
+}
+
+/// The offers, and the requests for pushes with their times.
+pub fn offers(dynamo: &Dynamo) -> (Vec<StoredOffer>, BTreeMap<(String, u32), Option<Timestamp>>) {
+    let (mut offers, mut requests) = (Vec::new(), BTreeMap::new());
+    for item in scan(dynamo, "Offers") {
+        let (Some(id), Some(sk)) = (item["pk"].as_str(), item["sk"].as_str()) else { continue };
+        if sk == "offer" {
+            let channels = item["channels"].as_array().into_iter().flatten();
+            offers.push(StoredOffer {
+                id: id.to_owned(),
+                code: item["code"].as_str().unwrap_or_default().to_owned(),
+                created_at: millis(&item["createdAt"]),
+                valid_until: millis(&item["validUntil"]),
+                rule: item["eligibility"].as_str().map(str::to_owned),
+                channels: channels.filter_map(|name| name.as_str()?.parse().ok()).collect(),
+                item: item.clone(),
+            });
+        } else if let Some(number) = sk.strip_prefix("push#").and_then(|number| number.parse().ok()) {
+            requests.insert((id.to_owned(), number), millis(&item["requestedAt"]));
+        }
+    }
+    (offers, requests)
+}
+
+/// The pushes, with the sums over their slices.
+pub fn pushes(dynamo: &Dynamo) -> Vec<Push> {
+    let mut pushes: BTreeMap<(String, u32), Push> = BTreeMap::new();
+    let (own, slices): (Vec<_>, Vec<_>) =
+        scan(dynamo, "Pushes").into_iter().partition(|item| item["sk"].as_str() == Some("push"));
+    for item in own {
+        let Some((offer, number)) = item["pk"].as_str().and_then(reading::push) else { continue };
+        let state = item["state"].as_str().unwrap_or_default().to_owned();
+        let ended_at = millis(&item["completedAt"]);
+        let push = Push {
+            offer: offer.clone(),
+            number,
+            requested_at: millis(&item["requestedAt"]).unwrap_or_default(),
+            cancelled_at: ended_at.filter(|_| state == "cancelled"),
+            ended_at,
+            state,
+            eligible: 0,
+            outcomes: BTreeMap::new(),
+            outstanding: 0,
+            is_unpublished: !item["unpublished"].is_null(),
+        };
+        pushes.insert((offer, number), push);
+    }
+    for item in slices {
+        let push = item["pk"].as_str().and_then(reading::push).and_then(|push| pushes.get_mut(&push));
+        if let Some(push) = push {
+            add_slice(push, &item);
+        }
+    }
+    pushes.into_values().collect()
+}
+
+fn add_slice(push: &mut Push, slice: &Value) {
+    let open = slice["batchesOpen"].as_array().map_or(&[][..], Vec::as_slice);
+    push.eligible += slice["notifications"].as_u64().unwrap_or_default();
+    push.outstanding += open.len();
+    // What a deferred batch has reported so far is in an attribute of its own.
+    let partials = slice["partials"].as_array().into_iter().flatten().filter(|batch| open.contains(batch));
+    let partials: Vec<_> = partials.map(|batch| &slice[format!("partial#{batch}")]).collect();
+    for name in OUTCOMES {
+        let counts = partials.iter().copied().chain([slice]);
+        let count: u64 = counts.filter_map(|counts| counts[name].as_u64()).sum();
+        if count > 0 {
+            *push.outcomes.entry(name.to_owned()).or_default() += count;
+        }
+    }
+}
+
+/// The records of deliveries.
+pub fn records(dynamo: &Dynamo) -> BTreeMap<Notification, Record> {
+    let record = |item: &Value| {
+        let text = |name: &str| item[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        let notification = reading::notification(item["pk"].as_str()?, item["sk"].as_str()?)?;
+        let record = Record {
+            state: text("state")?,
+            push: u32::try_from(item["push"].as_u64()?).ok()?,
+            code: text("code"),
+            reason: text("reason"),
+            updated_at: millis(&item["updatedAt"])?,
+        };
+        Some((notification, record))
+    };
+    scan(dynamo, "Deliveries").iter().filter_map(record).collect()
+}
+
+/// Whether every push that was requested has ended, with all its batches reported, and every event is published.
+///
+/// A cancelled push whose batches are lost stays as it is: after a while, time need not go on for it.
+pub fn is_finished(dynamo: &Dynamo, published: &BTreeSet<String>) -> bool {
+    let pushes = pushes(dynamo);
+    let is_done = |push: &Push| push.has_ended() && !push.is_unpublished && push.outstanding == 0;
+    if !pushes.iter().all(is_done) {
+        return false;
+    }
+    let (_, requests) = offers(dynamo);
+    let exists =
+        |(offer, number): &(String, u32)| pushes.iter().any(|push| push.offer == *offer && push.number == *number);
+    if !requests.keys().all(exists) {
+        return false;
+    }
+    let suppressions = scan(dynamo, "Suppressions");
+    let mut events = suppressions.iter().filter_map(|item| item["pk"].as_str()?.strip_prefix("event#"));
+    events.all(|id| published.contains(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_push_has_the_sums_over_its_slices_and_their_deferred_batches() {
+        let mut push = super::super::samples::facts().pushes.remove(0);
+        (push.eligible, push.outcomes) = (0, BTreeMap::new());
+        let slice = json!({
+            "notifications": 10, "sent": 3, "failed": 1, "batchesOpen": [7, 9], "partials": [7, 8],
+            "partial#7": {"sent": 2, "refused": 1}, "partial#8": {"sent": 5},
+        });
+        add_slice(&mut push, &slice);
+        add_slice(&mut push, &json!({"notifications": 1, "sent": 1}));
+        assert_eq!((push.eligible, push.total(), push.outstanding), (11, 7, 2));
+        assert_eq!((push.count("sent"), push.count("failed")), (6, 1));
+    }
+}
