@@ -81,7 +81,12 @@ pub(crate) fn history(outcome: &Outcome) {
         let seconds = at.duration_since(START).as_secs_f64();
         println!("{seconds:>12.3} s  {line}");
     }
-    println!("\n{} events, {:.0} s of virtual time, history {:016x}", outcome.events, outcome.elapsed.as_secs_f64(), outcome.hash);
+    println!(
+        "\n{} events, {:.0} s of virtual time, history {:016x}",
+        outcome.events,
+        outcome.elapsed.as_secs_f64(),
+        outcome.hash
+    );
     for violation in &outcome.violations {
         println!("BROKEN  {}: {}", violation.promise, violation.what);
     }

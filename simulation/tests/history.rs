@@ -34,7 +34,8 @@ fn a_seed_has_one_history() {
             hash
         });
         assert_eq!(busy, first, "seed {seed}, on a busy machine");
-        let program = Command::new(env!("CARGO_BIN_EXE_simulation")).args(["--seed", &seed.to_string()]).output().unwrap();
+        let program =
+            Command::new(env!("CARGO_BIN_EXE_simulation")).args(["--seed", &seed.to_string()]).output().unwrap();
         let printed = String::from_utf8(program.stdout).unwrap();
         assert!(printed.contains(&format!("history {first:016x}")), "seed {seed}, in another program");
     }

@@ -8,7 +8,8 @@ use delivery::compose::letterhead::Letterhead;
 use delivery::compose::links::Links;
 use delivery::transport::smtp::ServerSettings;
 use delivery::{
-    Deliverer, EmailComposer, EmailTransport, RateLimited, SesTransport, SmtpTransport, SnsOptions, SnsTransport, Worker,
+    Deliverer, EmailComposer, EmailTransport, RateLimited, SesTransport, SmtpTransport, SnsOptions, SnsTransport,
+    Worker,
 };
 use domain::{AllowedRecipients, Channel, TransportId};
 use futures::FutureExt;
@@ -56,14 +57,11 @@ pub(super) fn audience(clients: &Clients) -> audience::App {
 pub(super) fn email(clients: &Clients) -> email::App<EmailTransport> {
     let settings = &clients.world.scenario.settings;
     let rates = clients.world.people.switches.rates();
-    let primary = RateLimited {
-        transport: email_transport(clients, settings.email_transport),
-        rate: rate(rates.email),
-    };
-    let fallback = settings.fallback_email_transport.map(|id| RateLimited {
-        transport: email_transport(clients, id),
-        rate: rate(rates.fallback_email),
-    });
+    let primary =
+        RateLimited { transport: email_transport(clients, settings.email_transport), rate: rate(rates.email) };
+    let fallback = settings
+        .fallback_email_transport
+        .map(|id| RateLimited { transport: email_transport(clients, id), rate: rate(rates.fallback_email) });
     email::App {
         worker: Worker {
             deliverer: deliverer(clients, email_composer(clients), primary, fallback),
