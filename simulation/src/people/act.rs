@@ -36,12 +36,17 @@ pub(super) async fn perform(world: &Arc<World>, number: usize, action: &Action) 
         Action::DeleteCustomer { customer } => doing.delete(customer).await,
         Action::Unsubscribe { customer } => doing.unsubscribe(customer).await,
         Action::LiftSuppression { customer, channel } => doing.lift(customer, *channel).await,
-        Action::RotateLinkKeys => doing.switch(What::LinkKeysRotated, || rotate_links(world)),
+        Action::RotateLinkKeys => doing.switch(What::LinkKeysRotated, || world.secrets.rotate_links()),
+        Action::ChangeSmtpPassword => doing.switch(What::SmtpPasswordChanged, || world.secrets.change_smtp_password()),
         Action::HoldSending => doing.switch(What::SendingHeld, || world.people.switches.hold()),
         Action::ResumeSending => doing.switch(What::SendingResumed, || world.people.switches.resume()),
         &Action::ChangeRate { rate, per_second } => doing.change_rate(rate, per_second),
-        Action::Redrive { queue } => doing.switch(What::Redriven { queue: queue.clone() }, || redrive(world, queue)),
-        Action::Purge { queue } => doing.switch(What::Purged { queue: queue.clone() }, || purge(world, queue)),
+        Action::Redrive { queue } => doing.switch(What::Redriven { queue: queue.clone() }, || {
+            world.queues.redrive(world, queue);
+        }),
+        Action::Purge { queue } => doing.switch(What::Purged { queue: queue.clone() }, || {
+            world.queues.purge(world, queue);
+        }),
         Action::Deploy => doing.switch(What::Deployed, || world.people.switches.deploy()),
     }
 }
@@ -198,20 +203,6 @@ impl Doing<'_> {
         };
         self.world.people.log.end(self.world, number, told.attempts, outcome);
     }
-}
-
-// Until the models have them.
-
-fn rotate_links(_world: &World) {
-    unimplemented!("world.secrets.rotate_links()")
-}
-
-fn redrive(_world: &World, _queue: &str) {
-    unimplemented!("world.queues.redrive(queue)")
-}
-
-fn purge(_world: &World, _queue: &str) {
-    unimplemented!("world.queues.purge(queue)")
 }
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ pub enum Action {
     },
     /// A new key of links becomes the current one.
     RotateLinkKeys,
+    /// The password of the mail server changes, there and in the secret.
+    ChangeSmtpPassword,
     /// The parameter `SendingEnabled` becomes `false`, or `true` again.
     HoldSending,
     ResumeSending,

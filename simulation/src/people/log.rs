@@ -84,6 +84,7 @@ pub enum What {
         address: String,
     },
     LinkKeysRotated,
+    SmtpPasswordChanged,
     SendingHeld,
     SendingResumed,
     RateChanged {

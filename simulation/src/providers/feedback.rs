@@ -50,6 +50,9 @@ pub(super) struct Sent {
 /// How long after a message its report comes.
 const DELAY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
+/// How long EventBridge waits before it tries again, here.
+const RETRY: Duration = Duration::from_secs(5);
+
 impl Report {
     /// What follows from a message to an address: the beginning of the address decides, so that a scenario says it all.
     pub fn of(address: &str) -> Option<Self> {
@@ -73,7 +76,7 @@ impl Reports {
     pub(super) fn follow(&self, world: &World, handover: &Handover, sent: &Sent) {
         let Some(report) = Report::of(&handover.recipient) else { return };
         let delay = self.delay.between(DELAY.0, DELAY.1);
-        let at = handover.decided_at + delay;
+        let at = handover.taken_at + delay;
         let body = event(report, handover, sent, at);
         world.history.note(format_args!("SES reports later: {report:?}: {}", handover.recipient));
         queue(world, &body, delay);
@@ -82,9 +85,12 @@ impl Reports {
     }
 }
 
-/// The rule of the template has the event as it is in the queue.
-fn queue(_world: &World, _body: &Value, _delay: Duration) {
-    // until sqs is there: world.queues.send(world, "FeedbackQueue", body.to_string(), delay);
+/// Queues an event. EventBridge has it as it is, and tries again for a day if SQS rejects it (EventBridge user guide,
+/// "How EventBridge retries delivering events").
+fn queue(world: &World, body: &Value, mut delay: Duration) {
+    while world.queues.send(world, "FeedbackQueue", body.to_string(), Some(delay)).is_err() {
+        delay += RETRY;
+    }
 }
 
 /// The event (SES developer guide, "Examples of event data that Amazon SES publishes to EventBridge").
@@ -106,7 +112,7 @@ fn event(report: Report, handover: &Handover, sent: &Sent, at: Timestamp) -> Val
     let mut detail = json!({
         "eventType": kind,
         "mail": {
-            "timestamp": handover.decided_at, "messageId": sent.message_id, "destination": [recipient],
+            "timestamp": handover.taken_at, "messageId": sent.message_id, "destination": [recipient],
             "tags": tags(&sent.tags),
         },
     });

@@ -24,8 +24,8 @@ pub struct Handover {
     pub offer: Option<String>,
     /// When the process began the conversation about this message; of a call, when the provider got it.
     pub begun: Timestamp,
-    /// When the provider accepted or refused it.
-    pub decided_at: Timestamp,
+    /// When the provider accepted or refused it: before its answer.
+    pub taken_at: Timestamp,
     pub outcome: Outcome,
     /// When the process read that. `None` if it never did.
     pub answered_at: Option<Timestamp>,
@@ -35,15 +35,15 @@ pub struct Handover {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// The customer gets it.
-    Accepted,
+    Taken,
     /// The provider says that it accepted it, and drops it: the number has opted out.
     Dropped,
     Refused(Refusal),
 }
 
 impl Handover {
-    pub fn is_accepted(&self) -> bool {
-        self.outcome == Outcome::Accepted
+    pub fn is_taken(&self) -> bool {
+        self.outcome == Outcome::Taken
     }
 }
 

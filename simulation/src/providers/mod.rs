@@ -100,7 +100,7 @@ impl Offered<'_> {
                 recipient: self.recipient.to_owned(),
                 offer: self.offer.clone(),
                 begun: now,
-                decided_at: now,
+                taken_at: now,
                 outcome,
                 answered_at: None,
             },

@@ -170,7 +170,9 @@ impl Mode {
             Self::Drops(Step::Rset | Step::Quit) => Treatment::Accepted,
             Self::Drops(_) => Treatment::Ignored(Unheard::Closed),
             // Only mail servers name an unknown mailbox at once.
-            Self::RefusesRecipients { .. } if provider == TransportId::Smtp && hash(recipient) / 100 % 2 == 0 => {
+            Self::RefusesRecipients { .. }
+                if provider == TransportId::Smtp && (hash(recipient) / 100).is_multiple_of(2) =>
+            {
                 refused(Refusal::UnknownAddress)
             }
             Self::RefusesRecipients { .. } => refused(Refusal::Recipient),

@@ -58,15 +58,15 @@ impl Refusal {
         matches!(self, Self::Unclear | Self::Content)
     }
 
-    /// Whether it may pass, so that a customer has failed only after `RetryHours`.
+    /// Whether it may pass, so that a customer has failed only after `RetryHours`. A mail server says [`Self::TooFast`]
+    /// before it knows the recipient, so that no handover has it, and nobody may fail for it.
     pub fn is_for_now(self) -> bool {
         matches!(self, Self::ForNow | Self::TooFast)
     }
 
-    /// Whether it is certainly not about a customer: nobody may fail for it. A mail server says that we are too fast by
-    /// closing the connection; from SES and SNS, that is one for now.
+    /// Whether it is certainly not about a customer: nobody may fail for it.
     pub fn is_no_customers(self) -> bool {
-        matches!(self, Self::Sender | Self::Login | Self::TooFast | Self::OverQuota | Self::Unavailable)
+        !(self.is_permanent() || self.is_ambiguous() || self.is_for_now())
     }
 
     /// How a mail server says it: at which step, and its reply. What an unclear answer is depends on the recipient.
@@ -100,7 +100,7 @@ impl Refusal {
     /// How SES says it (API v2 reference, SendEmail, errors; developer guide, "Amazon SES email sending errors").
     pub fn of_ses(self, recipient: &str) -> Reply {
         let (status, code, message) = match self {
-            Self::UnknownAddress | Self::Recipient if hash(recipient) / 1_000 % 2 == 0 => {
+            Self::UnknownAddress | Self::Recipient if (hash(recipient) / 1_000).is_multiple_of(2) => {
                 (400, "MessageRejected", "Address blacklisted.")
             }
             Self::UnknownAddress | Self::Recipient => (400, "BadRequestException", "Missing final '@domain'"),

@@ -41,7 +41,7 @@ impl Ses {
             refused: |refusal: Refusal| refusal.of_ses(&recipient),
             error: ses_error(500, "InternalFailure", "An internal error occurred."),
         };
-        let (reply, accepted) = offered.handle(world, Outcome::Accepted, answers);
+        let (reply, accepted) = offered.handle(world, Outcome::Taken, answers);
         if let Some(number) = accepted {
             let sent = Sent { message_id: message_id(number), tags: request["EmailTags"].clone() };
             self.reports.follow(world, &world.handovers.get(number), &sent);

@@ -51,7 +51,7 @@ impl Sns {
                 let offer = offer_code(&parameter("Message"));
                 let offered = Offered { provider: TransportId::Sns, process, recipient: &number, offer };
                 // It is accepted and not delivered (developer guide, as above).
-                let outcome = if is_opted_out { Outcome::Dropped } else { Outcome::Accepted };
+                let outcome = if is_opted_out { Outcome::Dropped } else { Outcome::Taken };
                 let answers = Answers {
                     accepted: |number| {
                         let result = format!("<MessageId>sns-{number}</MessageId>");
@@ -79,7 +79,7 @@ fn check(world: &World, number: &str, is_opted_out: bool) -> Reply {
         Some(Treatment::AcceptedUnheard(unheard) | Treatment::Ignored(unheard)) => {
             unheard.reply(sns_error(500, "InternalError", "An internal error occurred."))
         }
-        Some(Treatment::Refused(refusal)) if refusal.is_no_customers() => refusal.of_sns(),
+        Some(Treatment::Refused(refusal)) if refusal.is_no_customers() || refusal.is_for_now() => refusal.of_sns(),
         _ => response("CheckIfPhoneNumberIsOptedOut", &format!("<isOptedOut>{is_opted_out}</isOptedOut>")),
     };
     reply.after += millis(mode.map_or(0, super::Mode::delay));

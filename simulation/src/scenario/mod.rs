@@ -21,7 +21,6 @@ use crate::people::{Action, Person};
 use crate::providers::Mode;
 
 pub use draw::Options;
-pub use shrink::shrink;
 
 /// A scenario. Times are in milliseconds since its beginning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +39,7 @@ impl Scenario {
     /// When the last action has begun and the last outage is over, in milliseconds.
     pub fn end_ms(&self) -> u64 {
         let actions = self.actions.iter().map(|action| action.at_ms);
-        let outages = self.outages.iter().map(|outage| outage.from_ms + outage.for_ms);
+        let outages = self.outages.iter().map(|outage| outage.from_ms.saturating_add(outage.for_ms));
         actions.chain(outages).max().unwrap_or_default()
     }
 }

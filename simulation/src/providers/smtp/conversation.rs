@@ -178,7 +178,7 @@ impl Conversation {
             Step::Data => Answer::new("354 go on"),
             Step::Message => {
                 self.messages = self.messages.saturating_sub(1);
-                let handover = self.keep(Some(said), Outcome::Accepted);
+                let handover = self.keep(Some(said), Outcome::Taken);
                 Answer { handover: Some(handover), ..Answer::new(format!("250 2.0.0 queued as smtp-{handover}")) }
             }
             Step::Rset => {
@@ -198,7 +198,7 @@ impl Conversation {
             Treatment::Accepted => (mode == Mode::Drops(step)).then(|| unheard(Unheard::Closed)),
             Treatment::Ignored(how) => (how == Unheard::Silence || mode == Mode::Drops(step)).then(|| unheard(how)),
             Treatment::AcceptedUnheard(how) => (step == Step::Message).then(|| {
-                self.keep(Some(said), Outcome::Accepted);
+                self.keep(Some(said), Outcome::Taken);
                 unheard(how)
             }),
             Treatment::Refused(refusal) => {
@@ -245,7 +245,7 @@ impl Conversation {
             recipient,
             offer: message.and_then(|message| Headers::of(message).offer),
             begun: self.envelope.begun.unwrap_or(now),
-            decided_at: now,
+            taken_at: now,
             outcome,
             answered_at: None,
         };

@@ -24,6 +24,7 @@ enum Kind {
     Unsubscribe,
     Lift,
     RotateLinkKeys,
+    ChangeSmtpPassword,
     Hold,
     ChangeRate,
     Redrive,
@@ -37,8 +38,9 @@ const KINDS: &[(usize, Kind)] = &[
     (28, Kind::Put),
     (8, Kind::Delete),
     (14, Kind::Unsubscribe),
-    (7, Kind::Lift),
+    (10, Kind::Lift),
     (4, Kind::RotateLinkKeys),
+    (2, Kind::ChangeSmtpPassword),
     (5, Kind::Hold),
     (8, Kind::ChangeRate),
     (4, Kind::Redrive),
@@ -136,6 +138,7 @@ impl Draw<'_> {
                 self.at(at, Action::LiftSuppression { customer, channel });
             }
             Kind::RotateLinkKeys => self.at(at, Action::RotateLinkKeys),
+            Kind::ChangeSmtpPassword => self.at(at, Action::ChangeSmtpPassword),
             Kind::Hold => {
                 self.at(at, Action::HoldSending);
                 self.at(at + skewed(chance, 1_000, 60 * MINUTE), Action::ResumeSending);

@@ -8,8 +8,11 @@ use crate::chance::Chance;
 use crate::people::Person;
 use crate::people::person::{Mailbox, email};
 
+/// There are mobile numbers for fewer customers, those who come later included.
+const MOST: u32 = 1_900;
+
 /// Draws the customers, as many as asked for.
-pub(super) fn draw(chance: &Chance, number: Option<u32>) -> Vec<Person> {
+pub(super) fn draw(chance: &Chance, number: Option<usize>) -> Vec<Person> {
     // Drawn in any case, so that the customers of a seed are the same ones whatever their number.
     let drawn = match chance.below(100) {
         0..5 => 1,
@@ -17,7 +20,9 @@ pub(super) fn draw(chance: &Chance, number: Option<u32>) -> Vec<Person> {
         20..92 => skewed(chance, 5, 60),
         _ => between(chance, 61, 300),
     };
-    let number = number.unwrap_or_else(|| u32::try_from(drawn).expect("it is at most 300"));
+    let number = number.map_or(drawn, |number| u64::try_from(number).unwrap_or(u64::MAX));
+    let number =
+        u32::try_from(number).ok().filter(|number| *number < MOST).expect("there are numbers for no more customers");
     (1..=number).map(|number| person(chance, number)).collect()
 }
 

@@ -10,6 +10,8 @@ use crate::scenario::points::{Kind, POINTS, Point};
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
+/// What is passed so often at most is rare.
+const RARE: u32 = 3;
 
 /// Draws what goes wrong, at points that a run of the scenario passes.
 pub(super) fn draw(chance: &Chance, mood: Mood, scenario: &Scenario) -> Vec<Planned> {
@@ -26,7 +28,7 @@ pub(super) fn draw(chance: &Chance, mood: Mood, scenario: &Scenario) -> Vec<Plan
     };
     let mut faults = Faults::default();
     for _ in 0..number {
-        let (point, times) = *chance.pick(&points);
+        let (point, times) = pick(chance, &points);
         let moment = moment(chance, point.kind);
         faults.add(Planned {
             point: point.name.to_owned(),
@@ -53,10 +55,16 @@ impl Faults {
     }
 }
 
+/// A point. Those that few runs pass, and seldom, are drawn more often in the runs that do.
+fn pick<'a>(chance: &Chance, points: &[(&'a Point, u32)]) -> (&'a Point, u32) {
+    let rare: Vec<_> = points.iter().filter(|(_, times)| *times <= RARE).collect();
+    if chance.happens(0.35) && !rare.is_empty() { **chance.pick(&rare) } else { *chance.pick(points) }
+}
+
 /// The same thing again and again: at one point each time it is passed, or the same at many points.
 fn storm(chance: &Chance, points: &[(&Point, u32)]) -> Vec<Planned> {
     let mut faults = Faults::default();
-    let (point, times) = *chance.pick(points);
+    let (point, times) = pick(chance, points);
     let moment = moment(chance, point.kind);
     let the_fault = fault(chance, point.kind, moment);
     if chance.happens(0.5) {

@@ -47,12 +47,7 @@ fn trouble(chance: &Chance, scenario: &Scenario) -> Trouble {
                 .chain([settings.email_transport])
                 .chain(settings.fallback_email_transport)
                 .collect();
-            Trouble::Provider(*chance.pick(&transports), mode(chance))
+            Trouble::Provider(*chance.pick(&transports), Mode::drawn(chance))
         }
     }
-}
-
-/// Draws what a provider does instead of accepting messages.
-fn mode(_chance: &Chance) -> Mode {
-    Mode::Down
 }

@@ -1,4 +1,4 @@
-//! The product's own transports against the models.
+//! The product's own transports against the models. Those of the mail server alone are in `mail_server`.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ use crate::aws::lambda::Function;
 use crate::fault::{Fault, Moment, Planned};
 use crate::network::Network;
 use crate::scenario::{Outage, Scenario, Settings};
+
+mod mail_server;
 
 const ASHA: &str = "asha@example.com";
 
@@ -146,38 +148,19 @@ fn kept(world: &World) -> Vec<(String, bool)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn e_mail_arrives_by_smtp_over_one_connection_for_several() {
-    let world = World::new(scenario(), true);
-    let process = process(&world, Function::Email);
-    let transport = smtp(&world, &process);
-    for _ in 0..3 {
-        transport.send(&email(ASHA), Timestamp::MAX).await.unwrap();
-    }
-    let all = world.handovers.all();
-    assert_eq!(all.len(), 3);
-    for (number, handover) in all.iter().enumerate() {
-        assert!(handover.is_accepted() && handover.number == number);
-        assert_eq!((handover.recipient.as_str(), handover.offer.as_deref()), (ASHA, Some("OFFER-7")));
-        let answered_at = handover.answered_at.unwrap();
-        assert!(handover.begun < handover.decided_at && handover.decided_at < answered_at, "{handover:?}");
-    }
-    let passed = world.faults.passed();
-    assert_eq!((passed["email SMTP.CONNECT"], passed["email SMTP.MESSAGE"]), (1, 3));
-}
-
-#[tokio::test(start_paused = true)]
 async fn e_mail_arrives_by_ses_and_bounces_later_if_its_address_says_so() {
     let (world, sent) = send_ses(scenario(), ASHA).await;
     assert_eq!(sent.unwrap(), "ses-0");
-    assert_eq!(kept(&world), [("Accepted".to_owned(), true)]);
+    assert_eq!(kept(&world), [("Taken".to_owned(), true)]);
     assert_eq!(world.handovers.get(0).offer.as_deref(), Some("OFFER-7"));
     assert!(world.ses.reports.sent().is_empty());
     let (world, _) = send_ses(scenario(), "bounces.asha@example.com").await;
     let [reported] = &world.ses.reports.sent()[..] else { panic!("one report") };
     assert_eq!(reported.report, feedback::Report::Bounced);
-    assert!(reported.at > world.handovers.get(0).decided_at + Duration::from_secs(1));
+    assert!(reported.at > world.handovers.get(0).taken_at + Duration::from_secs(1));
     let tags = &reported.body["detail"]["mail"]["tags"];
     assert_eq!(tags["customer"][0], "c-1");
+    assert_eq!(world.queues.bodies("FeedbackQueue"), [reported.body.to_string()]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -243,11 +226,11 @@ async fn each_mode_means_to_the_product_what_it_says() {
 /// Compares what a provider kept with what it made of the message.
 fn check_kept(world: &World, provider: TransportId, mode: Mode, meaning: &str) {
     let all = world.handovers.all();
-    let is_accepted = all.iter().any(Handover::is_accepted);
+    let is_accepted = all.iter().any(Handover::is_taken);
     match meaning {
         "accepted" => assert!(is_accepted && all[0].answered_at.is_some(), "{provider} {mode:?} {all:?}"),
         "unanswered" => {
-            assert!(all.iter().all(|handover| handover.answered_at.is_none()), "{provider} {mode:?} {all:?}")
+            assert!(all.iter().all(|handover| handover.answered_at.is_none()), "{provider} {mode:?} {all:?}");
         }
         "unreachable" => assert!(!is_accepted, "{provider} {mode:?} {all:?}"),
         _ => {
@@ -258,81 +241,6 @@ fn check_kept(world: &World, provider: TransportId, mode: Mode, meaning: &str) {
             assert_eq!(refusal.is_permanent(), is_permanent, "{provider} {mode:?}");
         }
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn each_fault_of_each_step_means_to_the_product_what_it_says() {
-    use Fault::{Hang, Late, Lose, Throttle, Unavailable};
-    use Moment::{After, Before};
-    let both = [Before, After];
-    for step in [Step::Connect, Step::Ehlo, Step::Auth, Step::Mail, Step::Rcpt, Step::Data, Step::Message] {
-        for (moment, fault) in both.iter().flat_map(|moment| {
-            [Lose, Hang, Late(2_000), Throttle, Unavailable].into_iter().map(move |fault| (*moment, fault))
-        }) {
-            let expected = match (step, moment, fault) {
-                (_, _, Late(_)) | (_, After, Throttle) => "accepted",
-                (Step::Message, _, Lose | Hang) | (Step::Message, After, Unavailable) => "unanswered",
-                (Step::Rcpt | Step::Data, _, Unavailable | Hang) => "for now",
-                (Step::Message, Before, Unavailable) => "for now",
-                _ => "unreachable",
-            };
-            let point = format!("email SMTP.{}", step.name());
-            let (world, sent) = send_smtp(with_fault(&point, moment, fault), ASHA).await;
-            assert_eq!(meaning(&sent), expected, "{step:?} {moment:?} {fault:?} {sent:?}");
-            let is_accepted = world.handovers.all().iter().any(Handover::is_accepted);
-            let accepts = expected == "accepted" || (step == Step::Message && moment == After);
-            assert_eq!(is_accepted, accepts, "{step:?} {moment:?} {fault:?}");
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_process_that_is_killed_after_its_message_has_no_answer() {
-    for (moment, expected) in [(Moment::Before, vec![]), (Moment::After, vec![("Accepted".to_owned(), false)])] {
-        let world = World::new(with_fault("email SMTP.MESSAGE", moment, Fault::Kill), true);
-        let process = process(&world, Function::Email);
-        let transport = smtp(&world, &process);
-        assert!(process.run(transport.send(&email(ASHA), Timestamp::MAX)).await.is_none());
-        assert_eq!(kept(&world), expected);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_process_that_is_frozen_before_its_message_sends_it_late_and_gets_no_earlier_answer() {
-    let world = World::new(with_fault("email SMTP.MESSAGE", Moment::Before, Fault::Freeze(40_000)), true);
-    let process = process(&world, Function::Email);
-    let transport = smtp(&world, &process);
-    let before = world.clock.now();
-    process.run(transport.send(&email(ASHA), Timestamp::MAX)).await.unwrap().unwrap();
-    assert!(world.handovers.get(0).decided_at > before + Duration::from_secs(40));
-    let world = World::new(with_fault("email SMTP.MESSAGE", Moment::After, Fault::Freeze(40_000)), true);
-    let process = super::tests::process(&world, Function::Email);
-    let transport = smtp(&world, &process);
-    process.run(transport.send(&email(ASHA), Timestamp::MAX)).await.unwrap().unwrap();
-    let handover = world.handovers.get(0);
-    assert!(handover.answered_at.unwrap() > handover.decided_at + Duration::from_secs(39));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_password_that_was_changed_is_refused_until_the_secret_is_read_again() {
-    let world = World::new(scenario(), true);
-    let process = process(&world, Function::Email);
-    let transport = smtp(&world, &process);
-    world.secrets.change_smtp_password();
-    assert_eq!(meaning(&transport.send(&email(ASHA), Timestamp::MAX).await), "unreachable");
-    assert!(smtp(&world, &process).send(&email(ASHA), Timestamp::MAX).await.is_ok());
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_idle_connection_is_closed_and_the_next_message_takes_another() {
-    let world = World::new(scenario(), true);
-    let process = process(&world, Function::Email);
-    let transport = smtp(&world, &process);
-    for _ in 0..2 {
-        transport.send(&email(ASHA), Timestamp::MAX).await.unwrap();
-        tokio::time::sleep(Duration::from_secs(600)).await;
-    }
-    assert_eq!(world.faults.passed()["email SMTP.CONNECT"], 2);
 }
 
 #[test]
