@@ -1,6 +1,8 @@
 //! Nobody has failed for our fault: each failure has a reason that the provider, the recipient or the offer's text gave.
 
-use jiff::Timestamp;
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
 
 use super::Violation;
 use super::facts::{Facts, Handover, Notification, Record, Refused, Write};
@@ -29,13 +31,15 @@ fn undeserved(facts: &Facts, notification: &Notification, record: &Record) -> Op
         refused.collect::<Vec<&Handover>>()
     };
     match record.code.as_deref() {
-        Some("addressUnknown" | "recipientRefused" | "messageRefused" | "refused") => {
+        Some(code @ ("addressUnknown" | "recipientRefused" | "messageRefused" | "refused")) => {
             let is_deserved = !refusals(&[Refused::Deserved]).is_empty();
-            let late = kept_refused(facts, record, &refusals(&[Refused::Deserved, Refused::ForNow, Refused::Ours]));
-            (!is_deserved && !late).then(|| "the provider never refused its recipient or message for good".to_owned())
+            let is_judged = code == "refused" && is_the_recipients(facts, &refusals(&[Refused::Unclear]));
+            let late = kept_refused(facts, record, &refusals(&ANY));
+            (!is_deserved && !is_judged && !late)
+                .then(|| "the provider never refused its recipient or message for good".to_owned())
         }
         Some("refusedForNow") => {
-            let refusals = refusals(&[Refused::Deserved, Refused::ForNow, Refused::Ours]);
+            let refusals = refusals(&ANY);
             let first = refusals.iter().map(|handover| handover.begun).min();
             let since = first.map_or("never".to_owned(), |at| at.to_string());
             (!kept_refused(facts, record, &refusals))
@@ -58,6 +62,32 @@ fn undeserved(facts: &Facts, notification: &Notification, record: &Record) -> Op
         other => Some(format!("{} is no fault of a customer", other.unwrap_or("nothing"))),
     }
 }
+
+/// Whether refusals that may be about us are about the recipient: another message was accepted between two of them; or there
+/// were so many, for so long, and too few other messages to compare with.
+fn is_the_recipients(facts: &Facts, refusals: &[&Handover]) -> bool {
+    let (Some(first), Some(last)) = (refusals.first(), refusals.last()) else {
+        return false;
+    };
+    let times = first.begun..=last.begun;
+    let is_other = |handover: &&Handover| handover.provider == last.provider && handover.address != last.address;
+    let mut others = facts.handovers.iter().filter(is_other);
+    let is_accepted = others.clone().any(|other| other.taken_at.is_some_and(|at| times.contains(&at)));
+    let refused: BTreeSet<_> = others
+        .by_ref()
+        .filter(|other| other.refused == Some(Refused::Unclear) && times.contains(&other.begun))
+        .map(|other| &other.address)
+        .collect();
+    let is_long = last.begun.duration_since(first.begun) >= ALONE_FOR && refusals.len() >= ALONE_REFUSALS;
+    is_accepted || (is_long && refused.len() + 1 < HELD_AT)
+}
+
+/// Five recipients in a row whom the provider refuses, and none who is accepted, show that it may be our fault.
+const HELD_AT: usize = 5;
+/// Fewer have failed after so many refusals each, and so long, with some seconds for clocks that differ.
+const ALONE_REFUSALS: usize = 5;
+const ALONE_FOR: SignedDuration = SignedDuration::from_secs(25);
+const ANY: [Refused; 4] = [Refused::Deserved, Refused::ForNow, Refused::Unclear, Refused::Ours];
 
 /// Whether a recipient was refused for as long as refusals are retried.
 fn kept_refused(facts: &Facts, record: &Record, refusals: &[&Handover]) -> bool {
@@ -84,8 +114,6 @@ fn was_unanswered(facts: &Facts, notification: &Notification, claim: &Write) -> 
 
 #[cfg(test)]
 mod tests {
-    use jiff::SignedDuration;
-
     use super::super::facts::StruckSend;
     use super::super::samples::{self, again, at, broken_by, notification};
     use super::*;
@@ -122,6 +150,29 @@ mod tests {
         }
         let what = broken_by(check, |facts| fail(facts, "recipientRefused"));
         assert!(what[0].contains("the provider never refused"), "{what:?}");
+    }
+
+    #[test]
+    fn an_unclear_refusal_is_deserved_once_another_message_is_accepted_before_the_next() {
+        let with = |refusals: i64, seconds: i64, others: usize, accepted: Option<i64>| {
+            let mut facts = samples::facts();
+            fail(&mut facts, "refused");
+            let first = Handover { refused: Some(Refused::Unclear), ..facts.handovers.remove(0) };
+            let later = |handover: &Handover, seconds| {
+                let begun = handover.begun + SignedDuration::from_secs(seconds);
+                Handover { begun, ..handover.clone() }
+            };
+            facts.handovers.extend((0..refusals).map(|number| later(&first, seconds * number)));
+            let other = |number: usize| Handover { address: format!("other-{number}"), ..later(&first, 1) };
+            facts.handovers.extend((0..others).map(other));
+            facts.handovers.extend(accepted.map(|seconds| {
+                let accepted = later(&other(0), seconds);
+                Handover { taken_at: Some(accepted.begun), refused: None, ..accepted }
+            }));
+            check(&facts).len()
+        };
+        assert_eq!((with(2, 10, 0, Some(3)), with(2, 10, 0, Some(30)), with(2, 10, 0, None)), (0, 1, 1));
+        assert_eq!((with(5, 10, 3, None), with(5, 10, 4, None), with(5, 2, 0, None)), (0, 1, 1));
     }
 
     #[test]

@@ -154,14 +154,6 @@ impl Evidence {
         self.kept().leak(at, place.to_owned(), text);
     }
 
-    /// The customers of the beginning, if they were stored in another way than by a function.
-    pub fn begin(&self, world: &World) {
-        let mut kept = self.kept();
-        for item in super::tables::scan(&world.dynamo, "Customers") {
-            kept.customer(&item, world.clock.now(), true);
-        }
-    }
-
     /// The ids of the events that the bus took so far.
     pub fn published_ids(&self) -> BTreeSet<String> {
         self.kept().published.clone()
@@ -259,7 +251,7 @@ impl Kept {
             "Customers" => {
                 for change in reading::customers_written(&call.operation, request, &reply.body) {
                     match change {
-                        Ok(item) => self.customer(&item, now, false),
+                        Ok(item) => self.customer(&item, now),
                         Err(id) => self.version(&id, Version { from: now, record: None }),
                     }
                 }
@@ -285,9 +277,8 @@ impl Kept {
         self.customer_events.extend(reading::customer_events(&call.operation, request, now));
     }
 
-    fn customer(&mut self, item: &Value, from: Timestamp, is_first: bool) {
-        let Some(id) = item["pk"].as_str() else { return };
-        if !(is_first && self.customers.contains_key(id)) {
+    fn customer(&mut self, item: &Value, from: Timestamp) {
+        if let Some(id) = item["pk"].as_str() {
             self.version(id, Version { from, record: Some(reading::customer(item)) });
         }
     }

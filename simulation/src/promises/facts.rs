@@ -206,6 +206,8 @@ pub enum Refused {
     Deserved,
     /// The recipient's, for now.
     ForNow,
+    /// The recipient's, the message's or ours.
+    Unclear,
     /// Ours, or the provider's.
     Ours,
 }

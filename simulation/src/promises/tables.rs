@@ -137,10 +137,12 @@ pub fn records(dynamo: &Dynamo) -> BTreeMap<Notification, Record> {
 
 /// Whether every push that was requested has ended, with all its batches reported, and every event is published.
 ///
-/// A cancelled push whose batches are lost stays as it is: after a while, time need not go on for it.
-pub fn is_finished(dynamo: &Dynamo, published: &BTreeSet<String>) -> bool {
+/// A cancelled push whose batches are lost stays as it is, and so do events that were given up: `is_quiet` says whether no
+/// message is left in a queue, and `gave_up` whether dead letters tell of such events.
+pub fn is_finished(dynamo: &Dynamo, published: &BTreeSet<String>, is_quiet: bool, gave_up: bool) -> bool {
     let pushes = pushes(dynamo);
-    let is_done = |push: &Push| push.has_ended() && !push.is_unpublished && push.outstanding == 0;
+    let is_drained = |push: &Push| push.outstanding == 0 || (is_quiet && push.state == "cancelled");
+    let is_done = |push: &Push| push.has_ended() && !push.is_unpublished && is_drained(push);
     if !pushes.iter().all(is_done) {
         return false;
     }
@@ -152,7 +154,7 @@ pub fn is_finished(dynamo: &Dynamo, published: &BTreeSet<String>) -> bool {
     }
     let suppressions = scan(dynamo, "Suppressions");
     let mut events = suppressions.iter().filter_map(|item| item["pk"].as_str()?.strip_prefix("event#"));
-    events.all(|id| published.contains(id))
+    gave_up || events.all(|id| published.contains(id))
 }
 
 #[cfg(test)]

@@ -29,9 +29,9 @@ const OURS: [&str; 13] = [
     "store",
 ];
 
-/// Watches what is logged on this thread, until the guard is dropped.
+/// Listens to what is logged on this thread, until the guard is dropped.
 #[must_use]
-pub fn watch(world: &Arc<World>) -> DefaultGuard {
+pub fn listen(world: &Arc<World>) -> DefaultGuard {
     let found = Arc::clone(world);
     let kept = Arc::clone(world);
     tracing::subscriber::set_default(Watch {
@@ -123,7 +123,7 @@ mod tests {
             keep: Box::new(move |line: &str| kept.lock().unwrap().push(line.to_owned())),
         };
         tracing::subscriber::with_default(watch, || {
-            tracing::debug!(target: "delivery::pipeline", customer.id = "c-1", "notification sent");
+            tracing::debug!(target: "delivery::pipeline", { customer.id = "c-1" }, "notification sent");
             tracing::warn!(target: "delivery::pipeline", error = "zq1.v0@person1.example is unknown", "not sent");
             tracing::error!(target: "hyper", "Dear Zq1Name");
             tracing::debug!(target: "hyper", "Dear Zq1Name");

@@ -133,6 +133,9 @@ impl Conversation {
             Way::Hang => return self.hang_up_later().await,
         }
         sleep(self.world.smtp.pause(step) + millis(present.map_or(0, Mode::delay))).await;
+        if answer.unheard.is_some() {
+            self.world.evidence.struck_at_server(&self.process, self.world.clock.now());
+        }
         match answer.unheard {
             Some(Unheard::Closed) => {
                 passage.note("closed");

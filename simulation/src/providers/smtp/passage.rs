@@ -35,6 +35,9 @@ impl Passage {
     pub(super) fn of(world: &Arc<World>, process: &Process, step: Step) -> Self {
         let point = format!("{} SMTP.{}", process.function(), step.name());
         let struck = world.faults.pass(&point);
+        if struck.before.is_some() || struck.after.is_some() {
+            world.evidence.struck_at_server(process, world.clock.now());
+        }
         Self { network: Network { world: world.clone(), process: process.clone() }, step, point, struck }
     }
 
