@@ -97,6 +97,7 @@ pub const POINTS: &[Point] = &[
     p("customer DynamoDB.BatchGetItem Suppressions", Call, Lifted),
     p("customer DynamoDB.Query Suppressions", Call, Lifted),
     p("customer DynamoDB.DeleteItem Suppressions", Call, Lifted),
+    p("customer DynamoDB.PutItem Suppressions", Call, Lifted),
     p("customer DynamoDB.TransactWriteItems Suppressions", Call, Lifted),
     // preferences
     p("preferences SecretsManager.GetSecretValue HashKey", Call, Unsubscribed),
