@@ -45,7 +45,7 @@ struct Arguments {
     minutes: Option<u64>,
     /// How many customers each bank has. By default the seed decides.
     #[arg(long)]
-    customers: Option<usize>,
+    customers: Option<u32>,
     /// How many seeds run at a time. By default one for each processor.
     #[arg(long)]
     threads: Option<usize>,
@@ -68,7 +68,7 @@ fn main() -> Result<ExitCode> {
         return Ok(one(&scenario));
     }
     if let Some(seed) = arguments.seed {
-        return Ok(one(&Scenario::draw(seed, &options)));
+        return Ok(one(&Scenario::draw(seed, options)));
     }
     let from = if arguments.fresh { seeds::fresh() } else { arguments.from };
     let budget = Budget {
@@ -82,7 +82,7 @@ fn main() -> Result<ExitCode> {
         report::coverage(&seeds);
     }
     if let Some((seed, violations)) = seeds.broken.first_key_value() {
-        report::failure(&Scenario::draw(*seed, &options), violations, !arguments.no_shrink)?;
+        report::failure(&Scenario::draw(*seed, options), violations, !arguments.no_shrink)?;
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)

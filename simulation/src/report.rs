@@ -15,7 +15,7 @@ use crate::seeds::Seeds;
 /// Where a scenario that broke a promise is saved.
 const SAVED: &str = "target/simulation";
 /// How often a scenario is run to make it smaller.
-const SHRINKING_RUNS: usize = 400;
+const SHRINKING_RUNS: u32 = 400;
 
 /// The numbers of all seeds.
 pub(crate) fn summary(seeds: &Seeds) {

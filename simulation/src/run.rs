@@ -62,6 +62,7 @@ pub fn run(scenario: &Scenario, keeps_lines: bool) -> Outcome {
         let world = World::new(scenario.clone(), keeps_lines);
         let _guard = logs::listen(&world);
         live(&world).await;
+        world.lambda.shut_down();
         Outcome {
             violations: promises::check_all(&world),
             hash: world.history.hash(),

@@ -57,7 +57,7 @@ impl Seeds {
                 if seed - from >= budget.seeds {
                     return;
                 }
-                let outcome = run(&Scenario::draw(seed, options), false);
+                let outcome = run(&Scenario::draw(seed, *options), false);
                 let mut sum = lock();
                 sum.ran += 1;
                 sum.virtual_time += outcome.elapsed;

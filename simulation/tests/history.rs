@@ -14,7 +14,7 @@ const SEEDS: [u64; 4] = [1, 2, 3, 4];
 
 fn hash_of(seed: u64) -> u64 {
     runtime::metrics::redirect(|_| ());
-    run(&Scenario::draw(seed, &Options::default()), false).hash
+    run(&Scenario::draw(seed, Options::default()), false).hash
 }
 
 #[test]

@@ -152,6 +152,11 @@ impl Lambda {
         }
     }
 
+    /// Ends all idle processes. They hold the world, and the world them.
+    pub fn shut_down(&self) {
+        self.idle().clear();
+    }
+
     /// Starts an environment. `None` if its process ends meanwhile.
     async fn start(&self, world: &Arc<World>, function: Function) -> Option<Environment> {
         let number = self.processes.fetch_add(1, Ordering::Relaxed) + 1;

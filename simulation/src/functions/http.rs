@@ -1,11 +1,14 @@
 //! The functions behind the HTTP API.
 
+use std::collections::HashMap;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 
 use delivery::{SmsComposer, SmsSettings};
 use domain::{AllowedRecipients, TransportId};
+use lambda_http::RequestExt;
 use language::Language;
 use offer::{Diagnosis, SampleComposer, TEST_TIMEOUT, TestSender};
 use preferences::Pages;
@@ -88,7 +91,7 @@ pub(super) fn preferences(clients: &Clients) -> Router {
     })
 }
 
-/// Makes the call `{method, path, headers?, body?}` and returns `{status, body}`. A body that is no JSON object is sent
+/// Makes the call `{method, path, headers?, pathParameters?, body?}` and returns `{status, body}`. A body that is no JSON object is sent
 /// as its text.
 pub(super) async fn call(router: Router, payload: &Value) -> Value {
     let text = |name: &str| payload[name].as_str().unwrap_or_else(|| panic!("a call has a {name}"));
@@ -101,7 +104,10 @@ pub(super) async fn call(router: Router, payload: &Value) -> Value {
         Value::String(text) => Body::from(text.clone()),
         json => Body::from(json.to_string()),
     };
+    let variables = payload["pathParameters"].as_object().into_iter().flatten();
+    let variables = variables.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()));
     let request = request.body(body).expect("the call has a method and a path");
+    let request = request.with_path_parameters(variables.collect::<HashMap<_, _>>());
     let Ok(response) = router.oneshot(request).await;
     let status = response.status().as_u16();
     let body = to_bytes(response.into_body(), RESPONSE_LIMIT).await.expect("the response is in memory");

@@ -58,7 +58,7 @@ impl App {
         }
     }
 
-    /// Handles an event. The HTTP functions take `{method, path, headers?, body?}` and return `{status, body}`.
+    /// Handles an event. The HTTP functions take `{method, path, headers?, pathParameters?, body?}` and return `{status, body}`.
     ///
     /// # Errors
     /// The function's own error, as a text.

@@ -21,6 +21,7 @@ use crate::people::{Action, Person};
 use crate::providers::Mode;
 
 pub use draw::Options;
+pub use shrink::shrink;
 
 /// A scenario. Times are in milliseconds since its beginning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

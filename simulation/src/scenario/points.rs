@@ -43,6 +43,10 @@ pub enum Often {
     Batch(Channel),
     /// For each minute.
     Minute,
+    /// For each five minutes.
+    FiveMinutes,
+    /// For each connection to a mail server.
+    Connection,
     /// For each process of a function that sends on this channel.
     Process(Channel),
     /// For each message that this transport is given.
@@ -67,8 +71,8 @@ pub enum Often {
 use Channel::{Email, Sms};
 use Kind::{Call, Event, Message, Record, Report, Schedule, Smtp};
 use Often::{
-    Asked, Batch, Cancelled, Deleted, Feedback, Lifted, Minute, Notification, Posted, Process, Push, PushedAgain, Put,
-    Refusal, Slice, Suppression, Transport, Unsubscribed,
+    Asked, Batch, Cancelled, Connection, Deleted, Feedback, FiveMinutes, Lifted, Minute, Notification, Posted, Process,
+    Push, PushedAgain, Put, Refusal, Slice, Suppression, Transport, Unsubscribed,
 };
 
 const fn p(name: &'static str, kind: Kind, often: Often) -> Point {
@@ -93,6 +97,7 @@ pub const POINTS: &[Point] = &[
     p("customer DynamoDB.BatchGetItem Suppressions", Call, Lifted),
     p("customer DynamoDB.Query Suppressions", Call, Lifted),
     p("customer DynamoDB.DeleteItem Suppressions", Call, Lifted),
+    p("customer DynamoDB.PutItem Suppressions", Call, Lifted),
     p("customer DynamoDB.TransactWriteItems Suppressions", Call, Lifted),
     // preferences
     p("preferences SecretsManager.GetSecretValue HashKey", Call, Unsubscribed),
@@ -103,6 +108,7 @@ pub const POINTS: &[Point] = &[
     p("push DynamoDB.GetItem Offers", Call, Push),
     p("push DynamoDB.Query Offers", Call, Minute),
     p("push DynamoDB.DescribeTable Customers", Call, Push),
+    p("push DynamoDB.GetItem Pushes", Call, Push),
     p("push DynamoDB.PutItem Pushes", Call, Push),
     p("push DynamoDB.UpdateItem Pushes", Call, Push),
     p("push DynamoDB.BatchGetItem Pushes", Call, Push),
@@ -117,12 +123,13 @@ pub const POINTS: &[Point] = &[
     p("audience DynamoDB.GetItem Offers", Call, Slice),
     p("audience DynamoDB.UpdateItem Pushes", Call, Slice),
     p("audience DynamoDB.Scan Customers", Call, Slice),
+    p("audience SQS.SendMessage AudienceQueue", Call, Push),
     p("audience SQS.SendMessageBatch EmailQueue", Call, Batch(Email)),
     p("audience SQS.SendMessageBatch SmsQueue", Call, Batch(Sms)),
     // email
     p("email SecretsManager.GetSecretValue HashKey", Call, Process(Email)),
     p("email SecretsManager.GetSecretValue UnsubscribeKeys", Call, Process(Email)),
-    p("email SecretsManager.GetSecretValue SmtpUrl", Call, Transport(TransportId::Smtp)),
+    p("email SecretsManager.GetSecretValue SmtpUrl", Call, Connection),
     p("email DynamoDB.GetItem Pushes", Call, Batch(Email)),
     p("email DynamoDB.GetItem Offers", Call, Batch(Email)),
     p("email DynamoDB.UpdateItem Pushes", Call, Batch(Email)),
@@ -137,15 +144,15 @@ pub const POINTS: &[Point] = &[
     p("email DynamoDB.TransactWriteItems Suppressions", Call, Refusal(Email)),
     p("email SQS.SendMessage EmailQueue", Call, Batch(Email)),
     p("email SES.SendEmail", Call, Transport(TransportId::Ses)),
-    p("email SMTP.CONNECT", Smtp, Transport(TransportId::Smtp)),
-    p("email SMTP.EHLO", Smtp, Transport(TransportId::Smtp)),
-    p("email SMTP.AUTH", Smtp, Transport(TransportId::Smtp)),
+    p("email SMTP.CONNECT", Smtp, Connection),
+    p("email SMTP.EHLO", Smtp, Connection),
+    p("email SMTP.AUTH", Smtp, Connection),
     p("email SMTP.MAIL", Smtp, Transport(TransportId::Smtp)),
     p("email SMTP.RCPT", Smtp, Transport(TransportId::Smtp)),
     p("email SMTP.DATA", Smtp, Transport(TransportId::Smtp)),
     p("email SMTP.MESSAGE", Smtp, Transport(TransportId::Smtp)),
     p("email SMTP.RSET", Smtp, Refusal(Email)),
-    p("email SMTP.QUIT", Smtp, Process(Email)),
+    p("email SMTP.QUIT", Smtp, Connection),
     // sms
     p("sms SecretsManager.GetSecretValue HashKey", Call, Process(Sms)),
     p("sms DynamoDB.GetItem Pushes", Call, Batch(Sms)),
@@ -164,8 +171,9 @@ pub const POINTS: &[Point] = &[
     // feedback
     p("feedback SecretsManager.GetSecretValue HashKey", Call, Feedback),
     p("feedback DynamoDB.UpdateItem Deliveries", Call, Feedback),
-    p("feedback DynamoDB.GetItem Suppressions", Call, Feedback),
-    p("feedback DynamoDB.TransactWriteItems Suppressions", Call, Feedback),
+    p("feedback DynamoDB.GetItem Suppressions", Call, FiveMinutes),
+    p("feedback DynamoDB.PutItem Suppressions", Call, Push),
+    p("feedback DynamoDB.TransactWriteItems Suppressions", Call, FiveMinutes),
     p("feedback EventBridge.PutEvents", Call, Suppression),
     // what is not a call
     p("message AudienceQueue", Message, Slice),
@@ -176,6 +184,7 @@ pub const POINTS: &[Point] = &[
     p("record Pushes", Record, Push),
     p("record Suppressions", Record, Suppression),
     p("schedule push", Schedule, Minute),
+    p("schedule feedback", Schedule, FiveMinutes),
     p("event offer.created", Event, Posted),
     p("event push.completed", Event, Push),
     p("event push.cancelled", Event, Cancelled),
@@ -184,8 +193,6 @@ pub const POINTS: &[Point] = &[
     p("event customer.complained", Event, Feedback),
 ];
 
-/// Minutes of a run in which something happens.
-const MINUTES: u32 = 60;
 /// The least number of slices of a push (functions/push/src/start.rs).
 const SLICES: u32 = 8;
 
@@ -208,7 +215,10 @@ impl Point {
             Slice => pushes * SLICES,
             Notification(channel) => notifications(scenario, channel, pushes) * 2,
             Batch(channel) => notifications(scenario, channel, pushes).min(pushes * SLICES),
-            Minute => MINUTES,
+            Minute => minutes(scenario),
+            FiveMinutes => minutes(scenario).div_ceil(5),
+            Connection if uses(scenario, TransportId::Smtp) => notifications(scenario, Email, pushes).min(3),
+            Connection => 0,
             Process(channel) => notifications(scenario, channel, pushes).min(3),
             Transport(transport) if uses(scenario, transport) => notifications(scenario, transport.channel(), pushes),
             Transport(_) => 0,
@@ -260,6 +270,11 @@ impl Size {
 
 fn notifications(scenario: &Scenario, channel: Channel, pushes: u32) -> u32 {
     count(scenario.customers.iter().filter(|person| person.is_reachable_by(channel)).count()) * pushes
+}
+
+/// How long faults may strike.
+fn minutes(scenario: &Scenario) -> u32 {
+    u32::try_from(scenario.end_ms() / 60_000).unwrap_or(u32::MAX).max(1)
 }
 
 fn uses(scenario: &Scenario, transport: TransportId) -> bool {

@@ -12,7 +12,7 @@ const SHORTEST: u64 = 100;
 ///
 /// Each pass drops what it can, halves first and then single things, and makes what is left simpler. It ends when a pass
 /// changes nothing: then every single thing in the scenario is needed.
-pub fn shrink(scenario: &Scenario, budget: usize, fails: impl FnMut(&Scenario) -> bool) -> Scenario {
+pub fn shrink(scenario: &Scenario, budget: u32, fails: impl FnMut(&Scenario) -> bool) -> Scenario {
     let mut search = Search { best: scenario.clone(), budget, fails };
     loop {
         let before = search.best.clone();
@@ -33,7 +33,7 @@ pub fn shrink(scenario: &Scenario, budget: usize, fails: impl FnMut(&Scenario) -
 struct Search<F> {
     /// The smallest that fails, so far.
     best: Scenario,
-    budget: usize,
+    budget: u32,
     fails: F,
 }
 
@@ -224,7 +224,7 @@ mod tests {
     use crate::fault::{Moment, Planned};
     use crate::people::{Person, Post};
 
-    const BUDGET: usize = 5_000;
+    const BUDGET: u32 = 5_000;
 
     fn planned(point: &str, fault: Fault) -> Planned {
         Planned { point: point.to_owned(), nth: 1, moment: Moment::Before, fault }
@@ -232,7 +232,7 @@ mod tests {
 
     /// A scenario with a lot in it.
     fn large() -> Scenario {
-        let mut scenario = Scenario::draw(3, &Options { customers: Some(40) });
+        let mut scenario = Scenario::draw(3, Options { customers: Some(40) });
         scenario.faults = (0..30).map(|number| planned(&format!("point {number}"), Fault::Lose)).collect();
         scenario.outages =
             (0..5).map(|from_ms| Outage { from_ms, for_ms: 600_000, what: Trouble::StoreUnavailable }).collect();

@@ -12,7 +12,7 @@ use crate::people::person::{Mailbox, email};
 const MOST: u32 = 1_900;
 
 /// Draws the customers, as many as asked for.
-pub(super) fn draw(chance: &Chance, number: Option<usize>) -> Vec<Person> {
+pub(super) fn draw(chance: &Chance, number: Option<u32>) -> Vec<Person> {
     // Drawn in any case, so that the customers of a seed are the same ones whatever their number.
     let drawn = match chance.below(100) {
         0..5 => 1,
@@ -20,9 +20,8 @@ pub(super) fn draw(chance: &Chance, number: Option<usize>) -> Vec<Person> {
         20..92 => skewed(chance, 5, 60),
         _ => between(chance, 61, 300),
     };
-    let number = number.map_or(drawn, |number| u64::try_from(number).unwrap_or(u64::MAX));
-    let number =
-        u32::try_from(number).ok().filter(|number| *number < MOST).expect("there are numbers for no more customers");
+    let number = number.unwrap_or_else(|| u32::try_from(drawn).expect("it is at most 300"));
+    assert!(number < MOST, "there are numbers for fewer than {MOST} customers");
     (1..=number).map(|number| person(chance, number)).collect()
 }
 

@@ -22,7 +22,7 @@ pub(super) fn draw(chance: &Chance, mood: Mood, scenario: &Scenario) -> Vec<Plan
         // Else an outage.
         Mood::One if scenario.outages.is_empty() => 1,
         Mood::One => 0,
-        Mood::Handful => between(chance, 2, 6),
+        Mood::Handful => between(chance, 3, 12),
         Mood::Storm => return storm(chance, &points),
         Mood::Chaos => between(chance, 10, 60),
     };

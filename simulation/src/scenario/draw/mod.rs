@@ -23,7 +23,7 @@ use crate::chance::Chance;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
     /// The number of customers at the beginning.
-    pub customers: Option<usize>,
+    pub customers: Option<u32>,
 }
 
 /// How much goes wrong.
@@ -41,7 +41,7 @@ enum Mood {
 
 impl Scenario {
     /// The scenario of a seed.
-    pub fn draw(seed: u64, options: &Options) -> Self {
+    pub fn draw(seed: u64, options: Options) -> Self {
         let mood = mood(&Chance::of(seed, "mood"));
         let mut scenario = Self {
             seed,

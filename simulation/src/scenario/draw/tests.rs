@@ -8,15 +8,15 @@ use crate::people::Action;
 use crate::scenario::points::{Kind, POINTS};
 
 fn drawn(seeds: u64) -> impl Iterator<Item = Scenario> {
-    (0..seeds).map(|seed| Scenario::draw(seed, &Options::default()))
+    (0..seeds).map(|seed| Scenario::draw(seed, Options::default()))
 }
 
 #[test]
 fn a_seed_has_one_scenario() {
     for seed in 0..50 {
         let text = |scenario: &Scenario| serde_json::to_string(scenario).unwrap();
-        let scenario = Scenario::draw(seed, &Options::default());
-        assert_eq!(text(&scenario), text(&Scenario::draw(seed, &Options::default())));
+        let scenario = Scenario::draw(seed, Options::default());
+        assert_eq!(text(&scenario), text(&Scenario::draw(seed, Options::default())));
         let again: Scenario = serde_json::from_str(&text(&scenario)).unwrap();
         assert_eq!(text(&again), text(&scenario));
     }
@@ -49,7 +49,7 @@ fn scenarios_are_of_all_sizes() {
 
 #[test]
 fn the_number_of_customers_may_be_given() {
-    let scenario = Scenario::draw(7, &Options { customers: Some(3) });
+    let scenario = Scenario::draw(7, Options { customers: Some(3) });
     assert_eq!(scenario.customers.len(), 3);
     assert!(scenario.customers.iter().all(|person| person.customer().id.as_str() == person.id));
 }
