@@ -49,6 +49,9 @@ struct Arguments {
     /// How many seeds run at a time. By default one for each processor.
     #[arg(long)]
     threads: Option<usize>,
+    /// Stop at so many seeds that break a promise.
+    #[arg(long, default_value_t = 3)]
+    enough: usize,
     /// Leave a scenario that breaks a promise as it is.
     #[arg(long)]
     no_shrink: bool,
@@ -72,6 +75,7 @@ fn main() -> Result<ExitCode> {
     }
     let from = if arguments.fresh { seeds::fresh() } else { arguments.from };
     let budget = Budget {
+        broken: arguments.enough,
         seeds: if arguments.minutes.is_some() && arguments.fresh { u64::MAX } else { arguments.seeds },
         time: arguments.minutes.map(|minutes| Duration::from_secs(minutes * 60)),
     };

@@ -16,6 +16,8 @@ use simulation::scenario::{Options, Scenario};
 pub(crate) struct Budget {
     pub(crate) seeds: u64,
     pub(crate) time: Option<Duration>,
+    /// Stop at so many seeds that broke a promise.
+    pub(crate) broken: usize,
 }
 
 /// What the seeds showed.
@@ -32,8 +34,6 @@ pub(crate) struct Seeds {
     pub(crate) broken: BTreeMap<u64, Vec<Violation>>,
 }
 
-/// Stop at so many broken seeds: more of them say nothing more.
-const ENOUGH_BROKEN: usize = 3;
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// A first seed that no earlier run had.
@@ -68,9 +68,10 @@ impl Seeds {
                 for (point, times) in outcome.struck {
                     *sum.struck.entry(point).or_default() += u64::from(times);
                 }
-                if !outcome.violations.is_empty() {
+                if let Some(first) = outcome.violations.first() {
+                    println!("BROKEN by seed {seed}: {first}");
                     sum.broken.insert(seed, outcome.violations);
-                    is_done.fetch_or(sum.broken.len() >= ENOUGH_BROKEN, Ordering::Relaxed);
+                    is_done.fetch_or(sum.broken.len() >= budget.broken, Ordering::Relaxed);
                 }
             }
         };

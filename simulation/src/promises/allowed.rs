@@ -72,7 +72,7 @@ fn is_late(facts: &Facts, handover: &Handover, moment: Timestamp) -> bool {
 /// Whether each push of the offer was cancelled, or not requested yet, at every time that the process may have read.
 fn without_push(facts: &Facts, handover: &Handover, offer: &str) -> Option<String> {
     let started = facts.started(handover);
-    let pushes = || facts.pushes.iter().filter(|push| push.offer == offer && push.requested_at <= started);
+    let pushes = || facts.pushes.iter().filter(|push| push.offer == offer && push.requested_at <= started + facts.limits.skew);
     let may_know_it_open = pushes().any(|push| push.cancelled_at.is_none_or(|at| !is_late(facts, handover, at)));
     let last = pushes().filter_map(|push| push.cancelled_at).max();
     (!may_know_it_open).then(|| match last {
