@@ -48,7 +48,7 @@ pub struct Kept {
     pub leaks: Vec<Leak>,
     pub answered: BTreeMap<usize, Timestamp>,
     /// Calls whose response has not come back yet: of which process, of what, since when.
-    open: Vec<(u32, String, Timestamp)>,
+    pub(super) open: Vec<(u32, String, Timestamp)>,
 }
 
 impl Evidence {
