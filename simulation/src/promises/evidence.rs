@@ -35,6 +35,7 @@ pub struct Evidence {
 pub struct Kept {
     pub customers: BTreeMap<String, Vec<Version>>,
     pub offers: BTreeMap<String, Timestamp>,
+    pub requests: BTreeMap<(String, u32), Timestamp>,
     pub cancels: BTreeMap<(String, u32), Timestamp>,
     pub writes: Vec<Write>,
     pub struck_sends: Vec<StruckSend>,
@@ -256,9 +257,12 @@ impl Kept {
                     }
                 }
             }
-            "Offers" if call.operation == "TransactWriteItems" => {
+            "Offers" => {
                 for id in reading::offers_stored(request) {
                     self.offers.entry(id).or_insert(now);
+                }
+                for push in reading::pushes_requested(request) {
+                    self.requests.entry(push).or_insert(now);
                 }
             }
             "Pushes" => {
