@@ -85,6 +85,7 @@ async fn live(world: &Arc<World>) {
     people::start(world);
     sleep(Duration::from_millis(world.scenario.end_ms()) + AFTERMATH).await;
     world.calm();
+    people::tidy_up(world);
     world.history.note(format_args!("from now on nothing goes wrong"));
     let mut waited = Duration::ZERO;
     while waited < PATIENCE && !promises::is_finished(world) {

@@ -22,7 +22,7 @@ pub enum Kind {
     Smtp,
     /// A message that is queued. One that is lost is found missing by the sweep.
     Message,
-    /// A message that nothing finds missing. SQS loses none.
+    /// A message or a record that nothing finds missing. Neither SQS nor DynamoDB loses one.
     Report,
     Record,
     Schedule,
@@ -182,7 +182,7 @@ pub const POINTS: &[Point] = &[
     p("message FeedbackQueue", Report, Feedback),
     p("record Offers", Record, Push),
     p("record Pushes", Record, Push),
-    p("record Suppressions", Record, Suppression),
+    p("record Suppressions", Report, Suppression),
     p("schedule push", Schedule, Minute),
     p("schedule feedback", Schedule, FiveMinutes),
     p("event offer.created", Event, Posted),
