@@ -163,7 +163,11 @@ mod tests {
                 Handover { begun, ..handover.clone() }
             };
             facts.handovers.extend((0..refusals).map(|number| later(&first, seconds * number)));
-            let other = |number: usize| Handover { address: format!("other-{number}"), ..later(&first, 1) };
+            let other = |number: usize| {
+                let customer = format!("other-{number}");
+                let notification = Some(Notification { customer: customer.clone(), ..notification() });
+                Handover { address: customer, notification, ..later(&first, 1) }
+            };
             facts.handovers.extend((0..others).map(other));
             facts.handovers.extend(accepted.map(|seconds| {
                 let accepted = later(&other(0), seconds);

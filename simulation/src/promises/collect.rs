@@ -21,11 +21,16 @@ pub fn collect(world: &World) -> Facts {
     let mut pushes = tables::pushes(&world.dynamo);
     for push in &mut pushes {
         // By the true time, where that is known.
-        if let Some(at) = kept.cancels.get(&(push.offer.clone(), push.number)) {
+        let id = (push.offer.clone(), push.number);
+        if let Some(at) = kept.cancels.get(&id) {
             push.cancelled_at = Some(*at);
         }
+        if let Some(at) = kept.requests.get(&id) {
+            push.requested_at = *at;
+        }
     }
-    let offers = stored.iter().map(|offer| (offer.id.clone(), offer_of(offer, &pushes, &kept))).collect();
+    let limits = limits(&world.scenario, super::sources::rates(world));
+    let offers = stored.iter().map(|offer| (offer.id.clone(), offer_of(offer, &pushes, &kept, limits.skew))).collect();
     let ids: BTreeMap<_, _> = stored.iter().map(|offer| (offer.code.as_str(), offer.id.as_str())).collect();
     let mut handovers = super::sources::handovers(world);
     for handover in &mut handovers {
@@ -36,7 +41,7 @@ pub fn collect(world: &World) -> Facts {
     }
     let blocks = blocks(&kept.customer_events, &kept.customers, &super::sources::lifts(world));
     Facts {
-        limits: limits(&world.scenario, super::sources::rates(world)),
+        limits,
         customers: kept.customers,
         blocks,
         offers,
@@ -54,7 +59,8 @@ pub fn collect(world: &World) -> Facts {
         published: super::sources::published(world),
         customer_events: kept.customer_events,
         dead_letters: super::sources::dead_letters(world),
-        loses_messages: loses_messages(world),
+        loses_messages: loses(world, "message ") || super::sources::purges(world),
+        loses_customer_events: loses_customer_events(world),
         outages: outages(&world.scenario),
         effort: kept.effort,
         leaks: kept.leaks,
@@ -79,16 +85,21 @@ fn limits(scenario: &Scenario, changed: BTreeMap<TransportId, u32>) -> Limits {
     }
 }
 
-/// Whether a queue lost messages by a fault, or an operator purged one.
-fn loses_messages(world: &World) -> bool {
+/// Whether something was lost for good at a point that begins like this.
+fn loses(world: &World, point: &str) -> bool {
     let passed = world.faults.passed();
-    let mut faults = world.scenario.faults.iter();
-    let is_lost = faults.any(|planned| {
-        planned.point.starts_with("message ")
+    world.scenario.faults.iter().any(|planned| {
+        planned.point.starts_with(point)
             && planned.fault == Fault::Gone
             && passed.get(&planned.point).is_some_and(|times| *times >= planned.nth)
-    });
-    is_lost || super::sources::purges(world)
+    })
+}
+
+/// Whether events about customers may be unpublished for good. They are in the table, for an operator to have them published
+/// again. No sweep looks for them: a stream has each record once ("Change data capture for DynamoDB Streams" in the DynamoDB
+/// Developer Guide), and what Lambda gives up leaves a dead letter.
+pub fn loses_customer_events(world: &World) -> bool {
+    loses(world, "record Suppressions") || super::sources::dead_letters(world).contains_key("FeedbackDeadLetters")
 }
 
 fn outages(scenario: &Scenario) -> Outages {
@@ -105,7 +116,7 @@ fn outages(scenario: &Scenario) -> Outages {
     outages
 }
 
-fn offer_of(stored: &StoredOffer, pushes: &[Push], kept: &Kept) -> Offer {
+fn offer_of(stored: &StoredOffer, pushes: &[Push], kept: &Kept, skew: SignedDuration) -> Offer {
     let stored_at = kept.offers.get(&stored.id).copied().or(stored.created_at).unwrap_or_default();
     let own = pushes.iter().filter(|push| push.offer == stored.id);
     let ended = own.map(|push| push.ended_at.unwrap_or(Timestamp::MAX)).max().unwrap_or(Timestamp::MAX);
@@ -115,7 +126,8 @@ fn offer_of(stored: &StoredOffer, pushes: &[Push], kept: &Kept) -> Offer {
     };
     let (mut wanted, mut unsteady) = (BTreeSet::new(), BTreeSet::new());
     for (id, versions) in &kept.customers {
-        match steady(versions, stored_at, ended) {
+        // The end is by the clock of a process.
+        match steady(versions, stored_at, ended.saturating_add(skew).unwrap_or(Timestamp::MAX)) {
             None => {
                 unsteady.insert(id.clone());
             }

@@ -42,7 +42,9 @@ fn unlike_records(facts: &Facts, push: &Push) -> Vec<String> {
     // A cancelled push does not scan what it had not begun to.
     let may_be_less = push.state == "cancelled"
         || facts.offers.get(&push.offer).is_some_and(|offer| {
-            offer.valid_until.is_some_and(|until| push.ended_at.is_none_or(|ended| ended >= until))
+            offer.valid_until.is_some_and(|until| {
+                push.ended_at.is_none_or(|ended| ended + facts.limits.skew + facts.limits.skew >= until)
+            })
         });
     let mut found = Vec::new();
     let names = expected.keys().copied().chain(push.outcomes.keys().map(String::as_str));

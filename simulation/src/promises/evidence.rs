@@ -35,6 +35,7 @@ pub struct Evidence {
 pub struct Kept {
     pub customers: BTreeMap<String, Vec<Version>>,
     pub offers: BTreeMap<String, Timestamp>,
+    pub requests: BTreeMap<(String, u32), Timestamp>,
     pub cancels: BTreeMap<(String, u32), Timestamp>,
     pub writes: Vec<Write>,
     pub struck_sends: Vec<StruckSend>,
@@ -48,7 +49,7 @@ pub struct Kept {
     pub leaks: Vec<Leak>,
     pub answered: BTreeMap<usize, Timestamp>,
     /// Calls whose response has not come back yet: of which process, of what, since when.
-    open: Vec<(u32, String, Timestamp)>,
+    pub(super) open: Vec<(u32, String, Timestamp)>,
 }
 
 impl Evidence {
@@ -256,9 +257,12 @@ impl Kept {
                     }
                 }
             }
-            "Offers" if call.operation == "TransactWriteItems" => {
+            "Offers" => {
                 for id in reading::offers_stored(request) {
                     self.offers.entry(id).or_insert(now);
+                }
+                for push in reading::pushes_requested(request) {
+                    self.requests.entry(push).or_insert(now);
                 }
             }
             "Pushes" => {

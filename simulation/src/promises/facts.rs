@@ -55,6 +55,8 @@ pub struct Facts {
     pub dead_letters: BTreeMap<String, usize>,
     /// Whether a queue lost messages.
     pub loses_messages: bool,
+    /// Whether events about customers wait for an operator.
+    pub loses_customer_events: bool,
     /// How long each kind of service was unavailable, by outages.
     pub outages: Outages,
     pub effort: BTreeMap<String, Effort>,

@@ -77,7 +77,10 @@ fn may_stay(facts: &Facts, offer: &str) -> bool {
 /// The customers who have neither the message nor a record, though a push of the offer was completed while it was valid.
 fn without_outcome(facts: &Facts, id: &str, offer: &Offer) -> Vec<String> {
     let is_full = |push: &&Push| {
-        let in_time = offer.valid_until.is_none_or(|until| push.ended_at.is_some_and(|ended| ended < until));
+        let in_time = offer.valid_until.is_none_or(|until| {
+            // Both are by clocks of processes.
+            push.ended_at.is_some_and(|ended| ended + facts.limits.skew + facts.limits.skew < until)
+        });
         push.offer == *id && push.state == "completed" && in_time
     };
     let Some(push) = facts.pushes.iter().rfind(is_full) else {

@@ -93,6 +93,6 @@ pub fn check_facts(facts: &Facts) -> Vec<Violation> {
 
 /// Whether nothing is left to do: every push has ended, and every event is published. Until then time must go on.
 pub fn is_finished(world: &World) -> bool {
-    let gave_up = sources::dead_letters(world).contains_key("FeedbackDeadLetters");
+    let gave_up = collect::loses_customer_events(world);
     tables::is_finished(&world.dynamo, &world.evidence.published_ids(), world.queues.is_empty(), gave_up)
 }

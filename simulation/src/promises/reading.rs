@@ -111,6 +111,15 @@ pub fn offers_stored(request: &Value) -> Vec<String> {
         .collect()
 }
 
+/// The pushes that a call requests.
+pub fn pushes_requested(request: &Value) -> Vec<(String, u32)> {
+    let push = |item: &Value| {
+        let number = item["sk"]["S"].as_str()?.strip_prefix("push#")?.parse().ok()?;
+        Some((item["pk"]["S"].as_str()?.to_owned(), number))
+    };
+    puts(request).chain([&request["Item"]]).filter_map(push).collect()
+}
+
 /// The items that a transaction puts.
 fn puts(request: &Value) -> impl Iterator<Item = &Value> {
     request["TransactItems"].as_array().into_iter().flatten().map(|action| &action["Put"]["Item"])

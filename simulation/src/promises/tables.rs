@@ -138,7 +138,7 @@ pub fn records(dynamo: &Dynamo) -> BTreeMap<Notification, Record> {
 /// Whether every push that was requested has ended, with all its batches reported, and every event is published.
 ///
 /// A cancelled push whose batches are lost stays as it is, and so do events that were given up: `is_quiet` says whether no
-/// message is left in a queue, and `gave_up` whether dead letters tell of such events.
+/// message is left in a queue, and `gave_up` whether there may be such events.
 pub fn is_finished(dynamo: &Dynamo, published: &BTreeSet<String>, is_quiet: bool, gave_up: bool) -> bool {
     let pushes = pushes(dynamo);
     let is_drained = |push: &Push| push.outstanding == 0 || (is_quiet && push.state == "cancelled");
