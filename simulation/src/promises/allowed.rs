@@ -1,7 +1,6 @@
 //! Stored first, and only with consent: nothing is begun for an offer that is not stored or has expired, for a push that was
 //! cancelled, or for a customer who must not get it.
 
-use domain::Channel;
 use jiff::{SignedDuration, Timestamp};
 use store::MAX_READ_AGE;
 
@@ -79,7 +78,8 @@ fn is_late(facts: &Facts, handover: &Handover, moment: Timestamp) -> bool {
 /// Whether each push of the offer was cancelled, or not requested yet, at every time that the process may have read.
 fn without_push(facts: &Facts, handover: &Handover, offer: &str) -> Option<String> {
     let started = facts.started(handover);
-    let pushes = || facts.pushes.iter().filter(|push| push.offer == offer && push.requested_at <= started + facts.limits.skew);
+    let pushes =
+        || facts.pushes.iter().filter(|push| push.offer == offer && push.requested_at <= started + facts.limits.skew);
     let may_know_it_open = pushes().any(|push| push.cancelled_at.is_none_or(|at| !is_late(facts, handover, at)));
     let last = pushes().filter_map(|push| push.cancelled_at).max();
     (!may_know_it_open).then(|| match last {
@@ -131,13 +131,10 @@ fn blocked<'f>(
     blocks.map(|block| format!("although {} since {}", block.why, block.from))
 }
 
-/// The channel of an event or a key.
-pub fn channel(name: &str) -> Option<Channel> {
-    name.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use domain::Channel;
+
     use super::super::facts::{Block, Freeze, Hitch, Version};
     use super::super::samples::{self, ADDRESS, OFFER, at, broken_by};
     use super::*;

@@ -46,7 +46,7 @@ pub fn collect(world: &World) -> Facts {
         blocks,
         offers,
         confirmed: super::sources::confirmed(world),
-        requests: requests.into_keys().collect(),
+        requests,
         pushes,
         records: tables::records(&world.dynamo),
         handovers,

@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn each_missing_or_untrue_event_is_found() {
-        let changes: [(fn(&mut Facts), &str); 8] = [
+        type Change = fn(&mut Facts);
+        let changes: [(Change, &str); 8] = [
             (|facts| drop(facts.published.remove(0)), "offer.created with the id"),
             (|facts| drop(facts.published.remove(1)), "push.completed with the id"),
             (|facts| facts.customer_events.push(unsubscribed()), "customer.unsubscribed with the id e-1"),

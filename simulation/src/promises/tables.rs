@@ -47,9 +47,9 @@ pub struct StoredOffer {
     pub item: Value,
 }
 
-/// The offers, and the requests for pushes with their times.
-pub fn offers(dynamo: &Dynamo) -> (Vec<StoredOffer>, BTreeMap<(String, u32), Option<Timestamp>>) {
-    let (mut offers, mut requests) = (Vec::new(), BTreeMap::new());
+/// The offers, and the pushes that were requested.
+pub fn offers(dynamo: &Dynamo) -> (Vec<StoredOffer>, BTreeSet<(String, u32)>) {
+    let (mut offers, mut requests) = (Vec::new(), BTreeSet::new());
     for item in scan(dynamo, "Offers") {
         let (Some(id), Some(sk)) = (item["pk"].as_str(), item["sk"].as_str()) else { continue };
         if sk == "offer" {
@@ -64,7 +64,7 @@ pub fn offers(dynamo: &Dynamo) -> (Vec<StoredOffer>, BTreeMap<(String, u32), Opt
                 item: item.clone(),
             });
         } else if let Some(number) = sk.strip_prefix("push#").and_then(|number| number.parse().ok()) {
-            requests.insert((id.to_owned(), number), millis(&item["requestedAt"]));
+            requests.insert((id.to_owned(), number));
         }
     }
     (offers, requests)
@@ -140,6 +140,11 @@ pub fn records(dynamo: &Dynamo) -> BTreeMap<Notification, Record> {
 /// A cancelled push whose batches are lost stays as it is, and so do events that were given up: `is_quiet` says whether no
 /// message is left in a queue, and `gave_up` whether there may be such events.
 pub fn is_finished(dynamo: &Dynamo, published: &BTreeSet<String>, is_quiet: bool, gave_up: bool) -> bool {
+    // Most of the time this is all that has to be read.
+    let open = dynamo.execute("Scan", json!({"TableName": "Pushes", "IndexName": "openPushes", "Select": "COUNT"}));
+    if open.body["Count"] != 0 {
+        return false;
+    }
     let pushes = pushes(dynamo);
     let is_drained = |push: &Push| push.outstanding == 0 || (is_quiet && push.state == "cancelled");
     let is_done = |push: &Push| push.has_ended() && !push.is_unpublished && is_drained(push);
@@ -149,7 +154,7 @@ pub fn is_finished(dynamo: &Dynamo, published: &BTreeSet<String>, is_quiet: bool
     let (_, requests) = offers(dynamo);
     let exists =
         |(offer, number): &(String, u32)| pushes.iter().any(|push| push.offer == *offer && push.number == *number);
-    if !requests.keys().all(exists) {
+    if !requests.iter().all(exists) {
         return false;
     }
     let suppressions = scan(dynamo, "Suppressions");
