@@ -99,7 +99,9 @@ impl SliceScanner {
         if !self.is_needed(slice, push.state).await? {
             return Ok(());
         }
-        if offer.has_expired(self.sources.now()) {
+        // Batches of a page may be queued and sent before it is committed, which counts them: so a scan that has started goes
+        // on to its end.
+        if offer.has_expired(self.sources.now()) && !self.pushes.is_started(slice.push, slice.index).await? {
             return Ok(self.end_without_scanning(slice).await?);
         }
         // Compiled once for all pages of the invocation.
@@ -127,8 +129,7 @@ impl SliceScanner {
         }
     }
 
-    /// Ends the scan of a slice of an offer that has expired, where it is: its customers would get nothing. They are not
-    /// counted.
+    /// Ends a slice of an offer that expired before its scan began: its customers would get nothing. They are not counted.
     async fn end_without_scanning(&self, slice: &Slice) -> Result<(), StoreError> {
         if let ScanStep::Continue(scan) = self.pushes.start_scan(slice.push, slice.index, slice.generation).await? {
             self.pushes.commit_page(&scan, ScanCounts::default(), &[], None).await?;

@@ -160,3 +160,14 @@ async fn offer_that_has_expired_is_not_scanned_and_its_push_ends() {
     // A message that comes again changes nothing.
     assert!(world.handle(&message(json!({}))).await);
 }
+
+/// Batches of its page may have been queued and sent by a scanner that ended before it committed the page.
+#[tokio::test(start_paused = true)]
+async fn slice_whose_scan_has_started_is_scanned_to_its_end_although_the_offer_has_expired() {
+    let world = World::with_push(1, json!({"validUntil": "2026-06-01T12:00:10Z"})).await;
+    world.pushes().start_scan(push(), 0, 1).await.unwrap();
+    tokio::time::advance(std::time::Duration::from_secs(10)).await;
+    assert!(world.handle(&message(json!({}))).await);
+    assert_eq!(world.scans().len(), 1);
+    assert!(!world.push().await.state.is_open());
+}
