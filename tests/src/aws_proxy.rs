@@ -3,21 +3,16 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
 /// A call that a function makes.
 pub struct AwsCall<'a> {
     /// Its name, such as `UpdateItem`.
     pub operation: &'a str,
-    /// Its table, if it is a call to DynamoDB.
-    pub table: &'a str,
     /// Its arguments, as they were sent.
     pub body: &'a str,
 }
@@ -26,12 +21,8 @@ pub struct AwsCall<'a> {
 pub enum ProxyAction {
     /// Passes it on, and the response back.
     Pass,
-    /// Passes it on, and the response back after this time.
-    Delay(Duration),
     /// Refuses it, as when a table is too busy. The service does not see the call.
     Throttle,
-    /// Passes it on, and the response back once this semaphore is closed.
-    HoldResponse(Arc<Semaphore>),
     /// Responds with this status and body. The service does not see the call.
     Respond(u16, String),
 }
@@ -51,35 +42,26 @@ impl AwsProxy {
         let (endpoint, decide, http) = (endpoint.to_owned(), Arc::new(decide), reqwest::Client::new());
         let router = axum::Router::new().fallback(async move |uri: Uri, headers: HeaderMap, body: Bytes| {
             let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok());
-            let arguments: Value = serde_json::from_slice(&body).unwrap_or_default();
             let text = String::from_utf8_lossy(&body);
             // The operation is in a header in AWS's JSON protocols, and in an argument in its query protocol.
             let operation = match target {
                 Some(target) => target.rsplit('.').next(),
                 None => text.split('&').find_map(|argument| argument.strip_prefix("Action=")),
             };
-            let (operation, table) =
-                (operation.unwrap_or_default(), arguments["TableName"].as_str().unwrap_or_default());
-            let action = decide(&AwsCall { operation, table, body: &text });
-            match action {
+            let operation = operation.unwrap_or_default();
+            match decide(&AwsCall { operation, body: &text }) {
                 ProxyAction::Throttle => return throttled(),
                 ProxyAction::Respond(status, body) => {
                     let status = StatusCode::from_u16(status).expect("a test responds with a valid status");
                     return (status, [("content-type", "text/xml")], body).into_response();
                 }
-                ProxyAction::Pass | ProxyAction::Delay(_) | ProxyAction::HoldResponse(_) => {}
+                ProxyAction::Pass => {}
             }
             // With the caller's own headers, since the caller signed the host among them.
             let call = http.post(format!("{endpoint}{uri}")).headers(headers).body(body);
             let response = call.send().await.expect("the stack responds");
             let (status, headers) = (response.status(), response.headers().clone());
             let body = response.bytes().await.expect("the stack responds in full");
-            match action {
-                // The semaphore never gets a permit: this ends when it is closed.
-                ProxyAction::HoldResponse(until) => drop(until.acquire().await),
-                ProxyAction::Delay(time) => tokio::time::sleep(time).await,
-                _ => {}
-            }
             let kind = headers.get("content-type").cloned().expect("the stack's response has a content type");
             (status, [("content-type", kind)], body).into_response()
         });

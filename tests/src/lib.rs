@@ -5,8 +5,8 @@
 //! | to change | open |
 //! |---|---|
 //! | the fixture: customers, offers, inbox, queues, tables | `bank` |
-//! | an AWS service that fails, delays or withholds responses | `aws_proxy` |
-//! | a function's process that a test freezes and kills | `function` |
+//! | an AWS service that fails | `aws_proxy` |
+//! | a function's process that a test freezes | `function` |
 //! | functions in containers, as `sam local invoke` runs them | `container` |
 //! | SES, simulated by moto | `ses` |
 //! | calls signed for a program that cannot sign | `signing_proxy` |
@@ -29,8 +29,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 pub use bank::{
-    Aws, Bank, Header, MOBILE_PREFIX, Mail, Processes, Queues, Tables, TextMessage, check_sum, commits_page, counts,
-    each_once, email_batch, id_of, push_stream_event, records_acceptance, sqs_event, unsubscribe_page,
+    Aws, Bank, Header, MOBILE_PREFIX, Mail, Processes, Queues, Tables, TextMessage, check_sum, counts, each_once,
+    email_batch, id_of, push_stream_event, sqs_event, unsubscribe_page,
 };
 pub use routes::{Route, routes};
 pub use unsubscribe_page::one_click;

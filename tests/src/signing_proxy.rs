@@ -29,8 +29,12 @@ pub struct SigningProxy {
 }
 
 impl SigningProxy {
-    /// Starts a proxy in front of the stack's API. `change` may change each call.
-    pub async fn start(stack: &Stack, change: impl Fn(&mut ForwardedCall) + Clone + Send + Sync + 'static) -> Self {
+    /// Starts a proxy in front of the stack's API. `change` may change each call, and `see` sees what it led to.
+    pub async fn start(
+        stack: &Stack,
+        change: impl Fn(&mut ForwardedCall) + Clone + Send + Sync + 'static,
+        see: impl Fn(&ForwardedCall, &Response) + Clone + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free");
         let url = format!("http://{}", listener.local_addr().expect("it listens"));
         let api = Api::new(stack);
@@ -44,7 +48,9 @@ impl SigningProxy {
                     body,
                 };
                 change(&mut call);
-                forward(&api, &call).await
+                let response = forward(&api, &call).await;
+                see(&call, &response);
+                response
             });
         let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
         Self { url, server }

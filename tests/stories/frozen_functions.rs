@@ -1,15 +1,12 @@
-//! A function that is frozen or killed at a chosen moment, and another that takes over.
+//! A function that is frozen while it sends, and another that takes over.
 #![cfg(target_os = "linux")]
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::ensure;
-use end_to_end::aws_proxy::{AwsCall, AwsProxy, ProxyAction};
 use end_to_end::function::Function;
-use end_to_end::{Bank, each_once, email_batch, records_acceptance, sqs_event, wait_for, wait_long_for};
+use end_to_end::{Bank, each_once, email_batch, sqs_event, wait_for, wait_long_for};
 use serde_json::{Value, json};
-use tokio::sync::{Notify, Semaphore};
 
 /// The frozen invocation's time: little more than the minimum with which the email function starts to send
 /// (`crates/delivery`). Its leases expire five seconds after that.
@@ -51,37 +48,6 @@ async fn another_takes_over(bank: &Bank, offer: &Value, event: &Value, frozen: &
 }
 
 #[tokio::test]
-async fn function_frozen_while_claiming_sends_nothing_after_its_leases_expire() {
-    let bank = Bank::open();
-    let (offer, event) = batch(&bank).await;
-    // The store has recorded its claims, and it is frozen before it receives the store's response.
-    let (claimed, release) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
-    let decide = {
-        let (claimed, release) = (claimed.clone(), release.clone());
-        let deliveries = bank.stack.tables["deliveries"].clone();
-        move |call: &AwsCall<'_>| {
-            if (call.operation, call.table) != ("UpdateItem", &*deliveries) {
-                return ProxyAction::Pass;
-            }
-            claimed.notify_one();
-            ProxyAction::HoldResponse(release.clone())
-        }
-    };
-    let store = AwsProxy::start(&bank.stack.endpoint_url, decide).await;
-    let mut frozen = Function::start(&bank, "email", &[("AWS_ENDPOINT_URL_DYNAMODB", &store.url)]).await;
-    frozen.begin(event.clone(), MAY_TAKE).await;
-    claimed.notified().await;
-    wait_for("a claim to be stored", async || {
-        ensure!(!bank.deliveries(&offer, "state=claimed").await.is_empty());
-        Ok(())
-    })
-    .await;
-    frozen.freeze();
-    release.close();
-    another_takes_over(&bank, &offer, &event, &mut frozen).await;
-}
-
-#[tokio::test]
 async fn function_frozen_during_smtp_sends_nothing_after_its_leases_expire() {
     let bank = Bank::open();
     let (offer, event) = batch(&bank).await;
@@ -97,38 +63,4 @@ async fn function_frozen_during_smtp_sends_nothing_after_its_leases_expire() {
     .await;
     frozen.freeze();
     another_takes_over(&bank, &offer, &event, &mut frozen).await;
-}
-
-#[tokio::test]
-async fn function_killed_before_recording_duplicates_only_messages_in_flight() {
-    let bank = Bank::open();
-    let (offer, event) = batch(&bank).await;
-    // It receives the server's replies and is killed before it can record them.
-    let deliveries = bank.stack.tables["deliveries"].clone();
-    let decide = move |call: &AwsCall<'_>| {
-        if records_acceptance(call, &deliveries) { ProxyAction::Throttle } else { ProxyAction::Pass }
-    };
-    let store = AwsProxy::start(&bank.stack.endpoint_url, decide).await;
-    let killed = Function::start(&bank, "email", &[("AWS_ENDPOINT_URL_DYNAMODB", &store.url)]).await;
-    killed.begin(event.clone(), MAY_TAKE).await;
-    wait_for("all messages in flight to arrive", async || {
-        let sent = bank.mail_count().await.len();
-        ensure!(sent == 10, "{sent}");
-        Ok(())
-    })
-    .await;
-    drop(killed);
-    assert_eq!(bank.deliveries(&offer, "state=sent").await.len(), 0, "it recorded nothing");
-
-    assert_eq!(bank.invoke("email", &event).await.unwrap(), json!({"batchItemFailures": []}), "the rest is deferred");
-    wait_long_for("all customers to be served", MAY_TAKE * 2, async || {
-        let served = bank.deliveries(&offer, "state=sent").await.len();
-        ensure!(served == 20, "{served} served");
-        Ok(())
-    })
-    .await;
-    let count = bank.mail_count().await;
-    assert_eq!(count.len(), 20, "no customer is left out");
-    assert_eq!(count.values().sum::<usize>(), 30, "the ten in flight arrived twice, the others once");
-    assert!(count.values().all(|copies| *copies <= 2), "{count:?}");
 }

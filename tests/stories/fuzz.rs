@@ -1,11 +1,15 @@
 //! Generated requests: the API's responses are as `docs/openapi.yaml` describes them, and never a `5xx`.
 //!
-//! A group of its own: schemathesis uses the resources it finds, so it would cancel pushes that other stories wait for.
+//! Schemathesis uses the resources that it finds. It may read those of other stories, but changes none: it would cancel pushes
+//! that others wait for.
 
+use std::collections::HashSet;
 use std::env;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
 use client::SCHEMATHESIS_VARIABLE;
 use end_to_end::signing_proxy::{ForwardedCall, SigningProxy};
 use end_to_end::{Bank, wait_for};
@@ -20,7 +24,17 @@ mod concurrent_functions {
     #[tokio::test]
     async fn generated_requests_get_only_documented_responses() {
         let bank = Bank::open();
-        let proxy = SigningProxy::start(&bank.stack, make_harmless).await;
+        // The ids of the offers that it posted.
+        let own = Arc::new(Mutex::new(HashSet::new()));
+        let posted = own.clone();
+        let change = move |call: &mut ForwardedCall| make_harmless(call, &own.lock().unwrap());
+        let see = move |_: &ForwardedCall, response: &Response| {
+            let location = response.headers().get("location").and_then(|location| location.to_str().ok());
+            if let (StatusCode::CREATED, Some(location)) = (response.status(), location) {
+                posted.lock().unwrap().extend(location.rsplit('/').next().map(str::to_owned));
+            }
+        };
+        let proxy = SigningProxy::start(&bank.stack, change, see).await;
         let schemathesis = env::var_os(SCHEMATHESIS_VARIABLE).expect("cargo xtask test sets the path of schemathesis");
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let output = Command::new(schemathesis)
@@ -46,9 +60,27 @@ mod concurrent_functions {
     }
 }
 
-/// Changes a generated offer so that no customer is eligible for it, and so that all of its faults are tested; and a
-/// generated bulk lift so that it lifts nothing.
-fn make_harmless(call: &mut ForwardedCall) {
+/// The id of another story's offer or customer in a path that would change it, or of a customer's suppression: their
+/// ids and their addresses begin with, or contain, the name of their bank.
+fn of_another_story<'c>(call: &'c ForwardedCall, own: &HashSet<String>) -> Option<&'c str> {
+    let path = call.path.split('?').next().unwrap_or_default();
+    let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
+    match (call.method.as_str(), &parts[..]) {
+        ("POST", ["offers", offer, ..]) => (Uuid::parse_str(offer).is_ok() && !own.contains(*offer)).then_some(*offer),
+        ("PUT" | "DELETE", ["customers" | "suppressions", .., of]) => of.contains("bank").then_some(*of),
+        _ => None,
+    }
+}
+
+/// Changes a generated offer so that no customer is eligible for it, and so that all of its faults are tested; a generated
+/// bulk lift so that it lifts nothing; and what would change an offer or a customer of another story so that it names one that
+/// does not exist.
+fn make_harmless(call: &mut ForwardedCall, own: &HashSet<String>) {
+    if let Some(other) = of_another_story(call, own) {
+        let other = other.to_owned();
+        call.path = call.path.replacen(&other, &Uuid::now_v7().to_string(), 1);
+        return;
+    }
     if call.path == "/suppressions/lift" {
         // Other stories wait for their suppressions. A request that is rejected is left as it is.
         if let Ok(Value::Object(mut request)) = serde_json::from_slice(&call.body)

@@ -35,24 +35,6 @@ async fn lost_batches_are_found_and_sent_once() {
 }
 
 #[tokio::test]
-async fn lost_slices_are_scanned_by_the_sweep() {
-    let _guard = QUEUES.lock().await;
-    let bank = Bank::open();
-    bank.put_many(100).await;
-    let offer = bank.post_offer(&json!({"code": "SLICES", "description": "Hello"})).await;
-    wait_for("the push to be started", async || {
-        let push = bank.push(&offer).await;
-        ensure!(push["slices"] != 0);
-        Ok(())
-    })
-    .await;
-    bank.queues().purge("audience").await;
-    let push = sweep_until_completed(&bank, &offer).await;
-    assert_eq!((&push["sent"], &push["slicesDone"]), (&json!(100), &push["slices"]), "{push}");
-    assert_eq!(bank.mail_count().await, each_once(100));
-}
-
-#[tokio::test]
 async fn push_missed_by_the_stream_is_started_by_the_sweep() {
     let _guard = QUEUES.lock().await;
     let bank = Bank::open();
@@ -70,18 +52,4 @@ async fn push_missed_by_the_stream_is_started_by_the_sweep() {
     let push = bank.wait_until_completed(&offer).await;
     assert_ne!(push["startedAt"], first["startedAt"], "it was started again");
     assert_eq!((&push["slicesDone"], &push["slices"]), (&first["slices"], &first["slices"]));
-}
-
-#[tokio::test]
-async fn push_without_its_last_step_is_completed_by_the_sweep() {
-    let _guard = QUEUES.lock().await;
-    let bank = Bank::open();
-    bank.put_many(10).await;
-    let offer = bank.post_offer(&json!({"code": "NEARLY", "description": "Hello"})).await;
-    bank.wait_until_completed(&offer).await;
-    // As if the function died after it marked its last slice as done and before it completed the push.
-    bank.tables().reopen_push(&offer).await;
-    assert_eq!(bank.push(&offer).await["state"], "running");
-    let push = sweep_until_completed(&bank, &offer).await;
-    assert_eq!((&push["sent"], &push["slicesDone"]), (&json!(10), &push["slices"]), "{push}");
 }

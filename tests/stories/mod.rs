@@ -1,7 +1,7 @@
 //! The stories. Each module is a group: the tests of one subject.
 //!
-//! The stories of a group run at the same time, the groups one after the other. The order is in
-//! `local/stack/src/test/groups.rs`, where a new group needs a place.
+//! The stories of a group run at the same time, and so do some groups: `local/stack/src/test/groups.rs` says which. A new group
+//! needs a place there.
 
 mod accessibility;
 mod consent;

@@ -110,7 +110,8 @@ async fn any_name_and_text_arrive_unchanged() {
 async fn push_waits_for_valid_from() {
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
-    let soon = bank.in_seconds(4);
+    // Late enough that a busy machine reads the push before.
+    let soon = bank.in_seconds(15);
     let offer = bank.post_offer(&json!({"code": "SOON", "description": "Wait for it", "validFrom": soon})).await;
     assert_eq!(bank.push(&offer).await["state"], "scheduled");
     assert_eq!(bank.push(&offer).await["waitingFor"], "validFrom");

@@ -1,73 +1,64 @@
 //! One rate for all functions together, and a repeated push, which reserves no sends at that rate. A group of its own:
 //! it changes the rate of the whole stack.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
-
 use anyhow::ensure;
-use end_to_end::aws_proxy::{AwsCall, AwsProxy, ProxyAction};
-use end_to_end::{Bank, each_once, id_of, wait_long_for};
+use end_to_end::{Bank, each_once, id_of, wait_for};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 static RATE: Mutex<()> = Mutex::const_new(());
 const PARAMETER: &str = "EMAIL_RATE_PER_SECOND";
 
-/// Sends an offer to this many customers at a rate. Returns the push and the number of messages that arrived in each
-/// second.
-async fn send_at(bank: &Bank, rate: &str, customers: usize) -> (Value, Vec<usize>) {
-    bank.put_many(customers).await;
-    let before = bank.aws().environment_of("email").await[PARAMETER].clone();
-    bank.aws().set_environment("email", PARAMETER, Some(rate)).await;
-    let offer = bank.post_offer(&json!({"code": "PACED", "description": "Hello"})).await;
-    let mut waits = Vec::new();
-    let push = wait_long_for("the push to complete", Duration::from_secs(300), async || {
-        let push = bank.push(&offer).await;
-        waits.extend(push["waitingFor"].as_str().map(str::to_owned));
-        ensure!(push["state"] == "completed", "{push}");
-        Ok(push)
-    })
-    .await;
-    bank.aws().set_environment("email", PARAMETER, Some(&before)).await;
-    // It may also wait for the provider, after messages that were rejected.
-    assert!(waits.iter().all(|wait| wait == "rate" || wait == "provider"), "{waits:?}");
-    assert_eq!(bank.mail_count().await, each_once(customers));
-
-    let times: Vec<_> = bank.mail().await.iter().map(|mail| mail.received_at).collect();
-    let mut seconds = Vec::new();
-    for time in &times {
-        let second = usize::try_from(time.duration_since(times[0]).as_secs()).unwrap();
-        seconds.resize(seconds.len().max(second + 1), 0);
-        seconds[second] += 1;
-    }
-    bank.close().await;
-    (push, seconds)
-}
-
 mod concurrent_functions {
     use super::*;
 
-    /// Sends to this many customers through a server that rejects what exceeds `limit` in any second. Returns the
-    /// number that arrived in each second, and the number rejected.
-    async fn send_within(bank: &Bank, rate: usize, limit: usize, customers: usize) -> (Vec<usize>, u64) {
-        bank.smtp_faults(json!([{"at": "rcpt", "above": limit, "do": {"reply": "454 4.7.0 rate exceeded"}}])).await;
-        let (push, seconds) = send_at(bank, &rate.to_string(), customers).await;
-        let refused = bank.smtp_faults_now().await[0]["seen"].as_u64().unwrap();
-        bank.smtp_faults(json!([])).await;
-        assert_eq!((&push["sent"], &push["failed"]), (&json!(customers), &json!(0)), "{push}");
-        (seconds, refused)
+    /// Sends an offer to this many customers at a rate. Returns the push and the number of messages that arrived in each
+    /// second.
+    async fn send_at(bank: &Bank, rate: &str, customers: usize) -> (Value, Vec<usize>) {
+        bank.put_many(customers).await;
+        let before = bank.aws().environment_of("email").await[PARAMETER].clone();
+        bank.aws().set_environment("email", PARAMETER, Some(rate)).await;
+        let offer = bank.post_offer(&json!({"code": "PACED", "description": "Hello"})).await;
+        let mut waits = Vec::new();
+        let push = wait_for("the push to complete", async || {
+            let push = bank.push(&offer).await;
+            waits.extend(push["waitingFor"].as_str().map(str::to_owned));
+            ensure!(push["state"] == "completed", "{push}");
+            Ok(push)
+        })
+        .await;
+        bank.aws().set_environment("email", PARAMETER, Some(&before)).await;
+        // It may also wait for the provider, after messages that were rejected.
+        assert!(waits.iter().all(|wait| wait == "rate" || wait == "provider"), "{waits:?}");
+        assert_eq!(bank.mail_count().await, each_once(customers));
+
+        let times: Vec<_> = bank.mail().await.iter().map(|mail| mail.received_at).collect();
+        let mut seconds = Vec::new();
+        for time in &times {
+            let second = usize::try_from(time.duration_since(times[0]).as_secs()).unwrap();
+            seconds.resize(seconds.len().max(second + 1), 0);
+            seconds[second] += 1;
+        }
+        bank.close().await;
+        (push, seconds)
     }
 
     /// Tolerance: no second exceeds the rate by more than a burst, and on average 40 to 105 % of the rate is used.
     #[tokio::test]
     async fn all_functions_together_use_the_full_rate_but_not_more() {
+        const CUSTOMERS: usize = 1_000;
         const RATE_PER_SECOND: usize = 50;
         /// The messages that may arrive early or late, between their reserved moment and the server.
         const BURST: usize = 10;
         let _guard = RATE.lock().await;
         let bank = Bank::open();
         let limit = RATE_PER_SECOND + BURST;
-        let (seconds, refused) = send_within(&bank, RATE_PER_SECOND, limit, 2_000).await;
+        // The server rejects what exceeds the limit in any second.
+        bank.smtp_faults(json!([{"at": "rcpt", "above": limit, "do": {"reply": "454 4.7.0 rate exceeded"}}])).await;
+        let (push, seconds) = send_at(&bank, &RATE_PER_SECOND.to_string(), CUSTOMERS).await;
+        let refused = bank.smtp_faults_now().await[0]["seen"].as_u64().unwrap();
+        bank.smtp_faults(json!([])).await;
+        assert_eq!((&push["sent"], &push["failed"]), (&json!(CUSTOMERS), &json!(0)), "{push}");
         assert!(seconds.iter().all(|count| *count <= limit), "{seconds:?}");
         // The steady state: from the second second until nine of ten are sent.
         let mut sent = seconds[0];
@@ -75,7 +66,7 @@ mod concurrent_functions {
             .iter()
             .take_while(|count| {
                 sent += **count;
-                sent < 1_800
+                sent < CUSTOMERS * 9 / 10
             })
             .collect();
         let (sent, could) = (running.iter().copied().sum::<usize>(), running.len() * RATE_PER_SECOND);
@@ -83,42 +74,8 @@ mod concurrent_functions {
         // A quiet machine reaches 98 % (docs/performance.md). A busy one misses some reserved moments, which breaks no
         // promise. Functions that shared the rate wrongly would use a tenth of it, or ten times as much.
         assert!((40..=105).contains(&(sent * 100 / could)), "{sent} of {could}: {seconds:?}");
-        assert!(refused < 100, "{refused} exceeded the rate");
+        assert!(refused < 50, "{refused} exceeded the rate");
     }
-
-    /// Tolerance: one and a half times the rate in any second, since a late response to a reservation can shift sends
-    /// into the next second.
-    #[tokio::test]
-    async fn late_reservations_exceed_the_rate_by_at_most_half() {
-        const RATE_PER_SECOND: usize = 50;
-        const CUSTOMERS: usize = 400;
-        let _guard = RATE.lock().await;
-        let bank = Bank::open();
-        let (pacing, calls) = (bank.stack.tables["pacing"].clone(), AtomicUsize::new(0));
-        // Immediate, or up to a second late, irregularly.
-        let unsteady = move |call: &AwsCall<'_>| match call.table == pacing {
-            true => {
-                ProxyAction::Delay(Duration::from_millis(calls.fetch_add(1, Ordering::Relaxed) as u64 * 7_919 % 1_000))
-            }
-            false => ProxyAction::Pass,
-        };
-        let store = AwsProxy::start(&bank.stack.endpoint_url, unsteady).await;
-        bank.aws().set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", Some(&store.url)).await;
-        let (seconds, refused) = send_within(&bank, RATE_PER_SECOND, RATE_PER_SECOND * 3 / 2, CUSTOMERS).await;
-        bank.aws().set_environment("email", "AWS_ENDPOINT_URL_DYNAMODB", None).await;
-        println!("{refused} refused: {seconds:?}");
-        assert_eq!(refused, 0, "some messages exceeded one and a half times the rate: {seconds:?}");
-    }
-}
-
-#[tokio::test]
-async fn nothing_is_lost_at_a_rate_near_the_machines_limit() {
-    const RATE_PER_SECOND: usize = 500;
-    let _guard = RATE.lock().await;
-    let bank = Bank::open();
-    let (push, seconds) = send_at(&bank, "500", 2_000).await;
-    assert_eq!((&push["sent"], &push["failed"]), (&json!(2_000), &json!(0)), "{push}");
-    println!("at {RATE_PER_SECOND} a second, or as many as this machine can send: {seconds:?}");
 }
 
 #[tokio::test]

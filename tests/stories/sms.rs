@@ -1,12 +1,7 @@
 //! Text messages, independently of e-mail. One test at a time: they change the functions' SNS.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-
-use anyhow::ensure;
 use end_to_end::aws_proxy::{AwsCall, AwsProxy, ProxyAction};
-use end_to_end::{Bank, counts, each_once, wait_for, wait_long_for};
+use end_to_end::{Bank, counts};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -23,14 +18,6 @@ async fn with_sns<T>(
     let done = during().await;
     bank.aws().set_environment("sms", "AWS_ENDPOINT_URL_SNS", None).await;
     done
-}
-
-/// SNS is unavailable while `is_down` is set.
-fn down_while(is_down: Arc<AtomicBool>) -> impl Fn(&AwsCall<'_>) -> ProxyAction {
-    move |_| match is_down.load(Ordering::Relaxed) {
-        true => ProxyAction::Respond(503, refusal("ServiceUnavailable", "Service is temporarily unavailable")),
-        false => ProxyAction::Pass,
-    }
 }
 
 fn refusal(code: &str, words: &str) -> String {
@@ -82,94 +69,6 @@ async fn each_consented_channel_gets_one_message() {
     assert_eq!(bank.wait_until_completed(&offer).await["sent"], 2);
     assert_eq!(bank.mail_count().await, counts(&["both", "mail"]), "no more e-mail");
     assert!(bank.texts(&["both", "phone"]).await.values().all(|texts| texts.len() == 2));
-}
-
-#[tokio::test]
-async fn sns_outage_delays_texts_but_not_email() {
-    const CUSTOMERS: usize = 120;
-    const DOWN: Duration = Duration::from_secs(60);
-    let _guard = SNS.lock().await;
-    let bank = Bank::open();
-    let is_down = Arc::new(AtomicBool::new(true));
-    let names: Vec<_> = (0..CUSTOMERS).map(|i| format!("c{i}")).collect();
-    let both = |who: &String| bank.customer(who, &json!({"channels": ["email", "sms"], "mobile": bank.mobile(who)}));
-    bank.put_customers(&names.iter().map(both).collect::<Vec<_>>()).await;
-    let dead = bank.queues().dead_letters().await;
-
-    with_sns(&bank, down_while(is_down.clone()), async || {
-        let began = Instant::now();
-        let offer = bank.post_offer(&json!({"code": "DOWN", "description": "Hello"})).await;
-        wait_for("all e-mail to arrive while SNS is down", async || {
-            let count = bank.mail_count().await;
-            ensure!(count == each_once(CUSTOMERS), "{} of {CUSTOMERS}", count.len());
-            Ok(())
-        })
-        .await;
-        let took = began.elapsed();
-        assert!(took < DOWN, "the e-mail is there while SNS is still down: {took:?}");
-        let push = wait_for("the push to show what it waits for", async || {
-            let push = bank.push(&offer).await;
-            ensure!(push["waitingFor"] == "provider", "{push}");
-            Ok(push)
-        })
-        .await;
-        assert!(push["lastError"].as_str().unwrap().starts_with("sns: ServiceUnavailable"), "{push}");
-        assert_eq!(push["failed"], 0, "{push}");
-        // The minute is part of the fault.
-        tokio::time::sleep_until((began + DOWN).into()).await;
-        assert_eq!(bank.texts(&names.iter().map(String::as_str).collect::<Vec<_>>()).await.len(), 0);
-        is_down.store(false, Ordering::Relaxed);
-        let push = wait_long_for("the texts to arrive", Duration::from_secs(300), async || {
-            let push = bank.push(&offer).await;
-            ensure!(push["state"] == "completed", "{push}");
-            Ok(push)
-        })
-        .await;
-        assert_eq!((&push["sent"], &push["failed"]), (&json!(2 * CUSTOMERS), &json!(0)), "{push}");
-    })
-    .await;
-    let texts = bank.texts(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    assert_eq!(texts.len(), CUSTOMERS, "no customer is left out");
-    assert!(texts.values().all(|texts| texts.len() == 1), "no customer gets two");
-    assert_eq!(bank.mail_count().await, each_once(CUSTOMERS));
-    assert_eq!(bank.queues().dead_letters().await, dead);
-}
-
-#[tokio::test]
-async fn lost_email_batches_are_found_while_texts_wait() {
-    const CUSTOMERS: usize = 600;
-    let _guard = SNS.lock().await;
-    let bank = Bank::open();
-    let is_down = Arc::new(AtomicBool::new(true));
-    bank.put_many(CUSTOMERS - 1).await;
-    let last = format!("c{}", CUSTOMERS - 1);
-    let both = json!({"channels": ["email", "sms"], "mobile": bank.mobile(&last)});
-    bank.put_customers(&[bank.customer(&last, &both)]).await;
-    // Slow enough that batches still wait for a function when the queue is purged.
-    bank.smtp_faults(json!([{"at": "message", "do": {"wait": 300}}])).await;
-    with_sns(&bank, down_while(is_down.clone()), async || {
-        let offer = bank.post_offer(&json!({"code": "LOST", "description": "Hello"})).await;
-        bank.wait_until_count(&offer, "sent", 50).await;
-        bank.queues().purge("email").await;
-        bank.smtp_faults(json!([])).await;
-        let mut restarted = 0;
-        wait_for("the sweep to find what is missing", async || {
-            restarted += bank.sweep(&offer).await["anew"].as_u64().unwrap();
-            let count = bank.mail_count().await;
-            ensure!(count == each_once(CUSTOMERS), "{} of {CUSTOMERS}", count.len());
-            Ok(())
-        })
-        .await;
-        assert!(restarted > 0, "the purge happened during the push");
-        assert_eq!(bank.push(&offer).await["state"], "running", "the text still waits");
-        is_down.store(false, Ordering::Relaxed);
-        let push = bank.wait_until_completed(&offer).await;
-        assert_eq!((&push["eligible"], &push["failed"]), (&json!(CUSTOMERS + 1), &json!(0)), "{push}");
-    })
-    .await;
-    assert_eq!(bank.texts(&[&last]).await[&last].len(), 1);
-    assert_eq!(bank.mail_count().await, each_once(CUSTOMERS));
-    bank.close().await;
 }
 
 #[tokio::test]

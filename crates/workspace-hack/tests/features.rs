@@ -1,6 +1,7 @@
-//! `sam build` compiles what the functions share once: every function wants the same features of it.
+//! What is shared is compiled once: by `sam build`, since every function wants the same features of it, and by
+//! `cargo test` and `cargo build`, since tests want no others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;
 use std::path::Path;
@@ -35,14 +36,32 @@ fn functions_want_equal_features_of_shared_crates() -> Result<()> {
     Ok(())
 }
 
+/// `cargo xtask test` builds the programs without the tests, and then the tests. One feature more in the tests, of a crate that
+/// all of the AWS SDK needs, and all of it is compiled twice.
+#[test]
+fn tests_want_no_other_features_than_builds() -> Result<()> {
+    let every = |edges: &str| -> Result<BTreeSet<String>> {
+        let listed = tree(&["--workspace", "--edges", edges])?;
+        Ok(listed
+            .lines()
+            .filter(|line| !line.is_empty())
+            .map(|line| line.trim_end_matches(" (*)").to_owned())
+            .collect())
+    };
+    let (built, tested) = (every("normal,build")?, every("normal,build,dev")?);
+    let twice: Vec<_> = built.difference(&tested).collect();
+    ensure!(
+        twice.is_empty(),
+        "tests enable more features of these; leave them out in the tests, or let local/stack enable them too: {twice:#?}"
+    );
+    Ok(())
+}
+
 /// The crates that a function is built from, with the features that are enabled for each.
 fn crates(function: &str) -> Result<BTreeMap<String, String>> {
-    let mut cargo = Command::new(env::var_os("CARGO").context("cargo sets CARGO for tests")?);
-    cargo.args(["tree", "--locked", "--package", function, "--target", TARGET, "--edges", "normal,build"]);
-    let output = cargo.args(["--prefix", "none", "--format", "{p} | {f}"]).output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let listed = tree(&["--package", function, "--target", TARGET, "--edges", "normal,build"])?;
     let mut crates: BTreeMap<String, String> = BTreeMap::new();
-    for line in String::from_utf8(output.stdout)?.lines().filter(|line| !line.is_empty()) {
+    for line in listed.lines().filter(|line| !line.is_empty()) {
         let (of, features) = line.split_once(" | ").with_context(|| format!("no features in {line:?}"))?;
         let features = features.trim_end_matches(" (*)");
         let known = crates.entry(of.to_owned()).or_default();
@@ -52,4 +71,13 @@ fn crates(function: &str) -> Result<BTreeMap<String, String>> {
         }
     }
     Ok(crates)
+}
+
+/// Lists crates, each with the features that are enabled for it: `serde v1.0.0 | default,std`.
+fn tree(which: &[&str]) -> Result<String> {
+    let mut cargo = Command::new(env::var_os("CARGO").context("cargo sets CARGO for tests")?);
+    cargo.args(["tree", "--locked", "--prefix", "none", "--format", "{p} | {f}"]).args(which);
+    let output = cargo.output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
 }

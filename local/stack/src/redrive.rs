@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::Message;
 use client::Deployment;
+use futures::future::try_join_all;
 
 /// Suffix of a dead-letter queue's name, after the name of the queue it belongs to.
 pub(crate) const DEAD_LETTERS: &str = "DeadLetters";
@@ -49,12 +50,16 @@ pub(crate) async fn redrive(deployment: &Deployment, queue: Option<&str>, drop: 
 }
 
 async fn list(sqs: &Client, deployment: &Deployment) -> Result<()> {
-    let mut total = 0;
-    for (name, url) in deployment.queues.iter().filter(|(name, _)| name.ends_with(DEAD_LETTERS)) {
+    let queues = deployment.queues.iter().filter(|(name, _)| name.ends_with(DEAD_LETTERS));
+    // At the same time, since an empty queue takes a second to read.
+    let read = try_join_all(queues.map(async |(name, url)| {
         let dead_letters = DeadLetterQueue { sqs, url };
-        let queue = name.trim_end_matches(DEAD_LETTERS);
         let found = dead_letters.receive_until(MAX_LISTED, |_| true).await?;
         dead_letters.make_visible(&found).await?;
+        anyhow::Ok((name.trim_end_matches(DEAD_LETTERS), found))
+    }));
+    let mut total = 0;
+    for (queue, found) in read.await? {
         for message in &found {
             let body: String = message.body().unwrap_or_default().chars().take(SHOWN_CHARS).collect();
             println!("{queue:9} {}  {body}", message.message_id().unwrap_or_default());

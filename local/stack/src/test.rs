@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use client::{MOTO_VARIABLE, SCHEMATHESIS_VARIABLE, STACK_VARIABLE};
 
-use groups::Stories;
+use groups::{AtOnce, Stories};
 
 use crate::emulator::{Emulator, install_moto, install_schemathesis};
 use crate::options::Options;
@@ -73,8 +73,9 @@ async fn run(dir: &StackDir, options: &Options, arguments: &[String]) -> Result<
         }
     }
     if arguments.includes_stories() {
+        let at_once = if enforces_roles { AtOnce::FAST } else { AtOnce::SLOW };
         let stories = Stories::select(cargo, &arguments.libtest, &arguments.groups).await?;
-        failed.extend(stories.run(&arguments.libtest, set_environment).await?);
+        failed.extend(stories.run(&arguments.libtest, at_once, set_environment).await?);
     }
     if !failed.is_empty() {
         eprintln!("\nfailed: {}", failed.join(", "));

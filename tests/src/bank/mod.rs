@@ -45,7 +45,7 @@ pub use messages::{email_batch, push_stream_event, sqs_event};
 pub use offers::{check_sum, id_of};
 pub use processes::Processes;
 pub use queues::Queues;
-pub use tables::{Tables, commits_page, records_acceptance};
+pub use tables::Tables;
 
 use crate::program;
 

@@ -11,8 +11,6 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::id_of;
-use crate::aws_proxy::AwsCall;
-
 use AttributeValue::{N, Ns, S};
 
 /// The items that say that the migration of hashes is finished, and how far it is.
@@ -272,7 +270,7 @@ impl<'a> Tables<'a> {
     }
 
     /// Takes back the last step of an offer's first push: its slices stay done, and it runs again.
-    pub async fn reopen_push(self, offer: &Value) {
+    async fn reopen_push(self, offer: &Value) {
         let update = self.dynamodb().update_item().table_name(self.name("pushes"));
         update
             .set_key(Some(key(&first_push(offer), "push")))
@@ -285,19 +283,6 @@ impl<'a> Tables<'a> {
             .await
             .expect("DynamoDB responds");
     }
-}
-
-/// Expressions of the two writes that commit a page: one for a page with others after it, one for a slice's last.
-const PAGE_COMMITS: [&str; 2] = ["resumeAfter = ", "walked = :true REMOVE resumeAfter"];
-
-/// Whether a call is the write that commits a page of a slice. `pushes` is the table's name.
-pub fn commits_page(call: &AwsCall<'_>, pushes: &str) -> bool {
-    call.table == pushes && PAGE_COMMITS.iter().any(|commit| call.body.contains(commit))
-}
-
-/// Whether a call is the write that records what a provider accepted. `deliveries` is the table's name.
-pub fn records_acceptance(call: &AwsCall<'_>, deliveries: &str) -> bool {
-    call.table == deliveries && call.body.contains("providerMessageId = ")
 }
 
 /// The partition key of an offer's first push, in the pushes table.

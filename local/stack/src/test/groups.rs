@@ -1,4 +1,4 @@
-//! The stories, which are the end-to-end tests in `tests/stories`: the order in which their groups run.
+//! The stories, which are the end-to-end tests in `tests/stories`: which of their groups run at the same time.
 //!
 //! They are one program. libtest would run all its tests at the same time, so this lists the program's tests and then
 //! runs the program once for each group. Two alternatives were rejected. A program for each group takes minutes more to
@@ -6,62 +6,91 @@
 //! does not capture a test's output, and each test must be added to a list by hand.
 
 use std::collections::BTreeMap;
+use std::env;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
 use super::{output, succeeded};
 use crate::progress;
 
-/// All groups. Each is a module in `tests/stories`. They run one after the other, and the stories of each at the same
-/// time.
+/// All groups, by stage. Each group is a module in `tests/stories`. The stages run one after the other, the groups of a stage
+/// at the same time, and so do the stories of a group.
 ///
-/// A story may therefore break a part of the stack for a while. The stories of its own group either do not need that
-/// part, or share a lock with it. A comment says what a group breaks, or why it has its place. A group without a
-/// comment breaks nothing and may have any place.
-const ORDER: [&str; 32] = [
-    "consent",       // Changes the keys that sign links.
-    "contract",      // Lets no test messages of previews be sent.
-    "event_bus",     // Breaks the event bus and writes to the offers table.
-    "event_sources", // Makes the push function fail.
-    "sample_events", // Posts an offer for all customers: no other story may count mail until it is sent.
-    "offer_for_all", // Posts an offer for all customers, and counts mail.
-    "frozen_functions",
-    "fuzz",             // Cancels pushes and changes customers of any story.
-    "sending_switch",   // Switches sending off.
-    "killed_functions", // Kills functions at work for any story.
-    "lost_messages",    // Empties queues.
-    "dead_letters",     // Makes the email function fail, and expects no other dead letters.
-    "developer_machine",
-    "languages",
-    "offers",
-    "openapi",
-    "rate_limit", // Changes the rate.
-    "accessibility",
-    "unsubscribe_page",
-    "preview",
-    "pushes",
-    "forged_messages", // Opens the roles of functions to all callers, and fills dead-letter queues.
-    "roles",           // Opens the functions' roles to all callers.
-    "ses",             // Changes the transport of e-mail.
-    "sms",             // Breaks SNS, and empties the e-mail queue.
-    "smtp_faults",     // Makes the SMTP server fail.
-    "status_page",     // Slows the SMTP server down.
-    "store_failure",   // Breaks writes to the offers table, and needs empty queues.
-    "telemetry",
-    "hash_migration", // Lets the migration of hashes end.
-    "slow_store",     // Slows the store down, and makes it refuse writes.
-    "privacy",        // Last: it reads what the functions logged during all the other stories.
+/// Stories of one group may break a part of the stack for a while: the others of the group do not need that part, or share a
+/// lock with it. Such a group is a stage of its own, unless the comment says why not. What breaks more than it seems:
+/// - A change of a function's environment ends its invocations. Their messages come again after 15 minutes, and MiniStack loses
+///   their stream records.
+/// - Faults of the SMTP server replace those of other stories.
+/// - Messages that come again after a second are dead letters after five.
+const STAGES: &[&[&str]] = &[
+    // These break nothing. The first three take longest: they begin first, and mostly wait. The faults of `frozen_functions`
+    // are for addresses of its own, and it is done with them in seconds.
+    &[
+        "sample_events",
+        "frozen_functions",
+        "fuzz",
+        "pushes",
+        "offers",
+        "accessibility",
+        "openapi",
+        "languages",
+        "unsubscribe_page",
+    ],
+    // Nor do these, but `preview` counts an audience, which takes longer the more customers there are and may then be an
+    // estimate; `roles` opens the roles of functions to all callers, which no other story notices.
+    &["preview", "telemetry", "developer_machine", "roles"],
+    &["contract"],         // Lets no test messages of previews be sent.
+    &["status_page"],      // Slows the SMTP server down, and looks for its offers among the newest.
+    &["consent"],          // Changes the keys that sign links, and the faults of the SMTP server.
+    &["event_bus"],        // Breaks the event bus, and writes to the offers table.
+    &["event_sources"],    // Makes the push function fail.
+    &["offer_for_all"],    // Posts an offer for the customers of all stories.
+    &["sending_switch"],   // Switches sending off.
+    &["killed_functions"], // Kills functions at work for any story.
+    &["lost_messages"],    // Empties a queue.
+    &["dead_letters"],     // Makes the email function fail, and expects no other dead letters.
+    &["rate_limit"],       // Changes the rate.
+    &["forged_messages"],  // Fills dead-letter queues, and lets messages come again at once.
+    &["ses"],              // Changes the transport of e-mail.
+    &["sms"],              // Changes the SNS of texts, and sends e-mail.
+    &["smtp_faults"],      // Makes the SMTP server fail.
+    &["store_failure"],    // Breaks writes to the offers table, and needs empty queues.
+    &["hash_migration"],   // Lets the migration of hashes end: most stories show that what comes before it works.
+    &["slow_store"],       // Makes the store refuse writes.
+    &["privacy"],          // Last: it reads what the functions logged during all the other stories.
 ];
+
+/// How much runs at the same time. Stories mostly wait, so it is more than there are processors.
+#[derive(Clone, Copy)]
+pub(super) struct AtOnce {
+    /// The groups of a stage.
+    groups: usize,
+    /// The stories of a group.
+    stories: usize,
+}
+
+impl AtOnce {
+    /// On MiniStack: the three long groups, and two others.
+    pub(super) const FAST: Self = Self { groups: 5, stories: 8 };
+    /// On LocalStack, which handles some 70 requests a second and scans one slice at a time.
+    pub(super) const SLOW: Self = Self { groups: 2, stories: 4 };
+}
+
+/// What libtest reads the number of tests at the same time from. By default, it is the number of processors.
+const STORIES_VARIABLE: &str = "RUST_TEST_THREADS";
 
 /// The module of all stories. Their names begin with it.
 pub(super) const MODULE: &str = "stories::";
 
 /// Whether a group has this name.
 pub(super) fn is_group(name: &str) -> bool {
-    ORDER.contains(&name)
+    STAGES.iter().any(|stage| stage.contains(&name))
 }
 
 /// The program that holds the stories, and those to run, by group.
@@ -77,7 +106,7 @@ impl Stories {
     /// program.
     ///
     /// # Errors
-    /// If a group is not in `ORDER`, since its stories would not run.
+    /// If a group is not in `STAGES`, since its stories would not run.
     pub(super) async fn select(cargo: impl Fn() -> Command, libtest: &[String], groups: &[String]) -> Result<Self> {
         let mut build = cargo();
         build.args(["--test", "stories", "--no-run", "--message-format", "json-render-diagnostics"]);
@@ -95,30 +124,60 @@ impl Stories {
             }
         }
         if let Some(forgotten) = by_group.keys().find(|group| !is_group(group)) {
-            bail!("the group {forgotten} is missing from ORDER in local/stack/src/test/groups.rs");
+            bail!("the group {forgotten} is missing from STAGES in local/stack/src/test/groups.rs");
         }
         let folder = cargo().get_current_dir().context("cargo runs in the workspace")?.join("tests");
         Ok(Self { program, folder, groups: by_group })
     }
 
-    /// Runs one group after the other. Returns the names of those that failed.
-    pub(super) async fn run(&self, libtest: &[String], prepare: impl Fn(&mut Command)) -> Result<Vec<&'static str>> {
+    /// Runs one stage after the other. Returns the names of the groups that failed.
+    pub(super) async fn run(
+        &self,
+        libtest: &[String],
+        at_once: AtOnce,
+        prepare: impl Fn(&mut Command),
+    ) -> Result<Vec<&'static str>> {
         let mut failed = Vec::new();
-        for group in ORDER {
-            let Some(names) = self.groups.get(group) else { continue };
-            progress::step(&format!("Stories: {group}"));
-            let mut command = Command::new(&self.program);
-            // A name among the caller's own arguments is selected already, and may be one of another group.
-            let options =
-                libtest.iter().filter(|argument| !self.groups.values().flatten().any(|name| name == *argument));
-            command.current_dir(&self.folder).args(options).arg("--exact").args(names);
-            prepare(&mut command);
-            if !output(command, false).await?.status.success() {
-                failed.push(group);
-            }
+        for stage in STAGES {
+            let selected: Vec<_> = stage.iter().filter_map(|group| Some((*group, self.groups.get(*group)?))).collect();
+            let is_alone = selected.len() == 1;
+            let groups = selected.into_iter().map(|(group, names)| {
+                let mut command = self.command(names, libtest, &prepare);
+                if env::var_os(STORIES_VARIABLE).is_none() {
+                    command.env(STORIES_VARIABLE, at_once.stories.to_string());
+                }
+                async move { anyhow::Ok((group, run_group(group, command, is_alone).await?)) }
+            });
+            let ended: Vec<_> = stream::iter(groups).buffer_unordered(at_once.groups).try_collect().await?;
+            failed.extend(ended.iter().filter(|(_, succeeded)| !succeeded).map(|(group, _)| *group));
         }
         Ok(failed)
     }
+
+    /// Runs these stories at the same time.
+    fn command(&self, names: &[String], libtest: &[String], prepare: impl Fn(&mut Command)) -> Command {
+        let mut command = Command::new(&self.program);
+        // A name among the caller's own arguments is selected already, and may be one of another group.
+        let options = libtest.iter().filter(|argument| !self.groups.values().flatten().any(|name| name == *argument));
+        command.current_dir(&self.folder).args(options).arg("--exact").args(names);
+        prepare(&mut command);
+        command
+    }
+}
+
+/// Runs a group. Its output is shown as it comes if no other group runs, otherwise as a whole. Returns whether all its stories
+/// succeeded.
+async fn run_group(group: &str, command: Command, is_alone: bool) -> Result<bool> {
+    let heading = format!("Stories: {group}");
+    if is_alone {
+        progress::step(&heading);
+        return Ok(output(command, false).await?.status.success());
+    }
+    let began = Instant::now();
+    let output = output(command, true).await?;
+    progress::step(&format!("{heading} ({:.1} s)", began.elapsed().as_secs_f32()));
+    std::io::stdout().write_all(&output.stdout)?;
+    Ok(output.status.success())
 }
 
 /// The program that a line of cargo's JSON reports, if it is the one with the stories.
@@ -133,7 +192,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
-    use super::ORDER;
+    use super::STAGES;
 
     #[test]
     fn every_group_of_stories_has_one_place_and_privacy_is_last() {
@@ -142,9 +201,9 @@ mod tests {
         let groups: BTreeSet<_> = files.map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
         // `mod` lists the others, and the tests of the template need no stack.
         let groups: Vec<_> = groups.iter().filter(|name| *name != "mod" && !name.starts_with("template")).collect();
-        let mut ordered = ORDER;
-        ordered.sort_unstable();
-        assert_eq!(groups, ordered);
-        assert_eq!(ORDER.last(), Some(&"privacy"));
+        let mut staged = STAGES.concat();
+        staged.sort_unstable();
+        assert_eq!(groups, staged);
+        assert_eq!(STAGES.last(), Some(&["privacy"].as_slice()));
     }
 }
