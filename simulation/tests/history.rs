@@ -27,7 +27,11 @@ fn a_seed_has_one_history() {
         let is_done = AtomicBool::new(false);
         let busy = thread::scope(|scope| {
             for _ in 0..thread::available_parallelism().map_or(2, usize::from) * 3 {
-                scope.spawn(|| while !is_done.load(Ordering::Relaxed) {});
+                scope.spawn(|| {
+                    while !is_done.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                });
             }
             let hash = hash_of(seed);
             is_done.store(true, Ordering::Relaxed);

@@ -32,7 +32,6 @@ use crate::process::Process;
 use crate::world::World;
 
 /// A function that has started.
-#[expect(clippy::large_enum_variant, reason = "there is one for each process")]
 pub enum App {
     Http(Router),
     Push(push::App),
