@@ -13,7 +13,7 @@ use testing::clock::START;
 use crate::seeds::Seeds;
 
 /// Where a scenario that broke a promise is saved.
-const SAVED: &str = "target/simulation";
+const SAVED: &str = "target/scenarios";
 /// How often a scenario is run to make it smaller.
 const SHRINKING_RUNS: u32 = 400;
 

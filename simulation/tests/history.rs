@@ -9,8 +9,8 @@ use std::thread;
 use simulation::run::run;
 use simulation::scenario::{Options, Scenario};
 
-/// Seeds of different moods.
-const SEEDS: [u64; 4] = [1, 2, 3, 4];
+/// Seeds that differ in how much goes wrong.
+const SEEDS: [u64; 2] = [2, 5];
 
 fn hash_of(seed: u64) -> u64 {
     runtime::metrics::redirect(|_| ());
@@ -26,7 +26,7 @@ fn a_seed_has_one_history() {
         assert_eq!(hash_of(seed), first, "seed {seed}, run again");
         let is_done = AtomicBool::new(false);
         let busy = thread::scope(|scope| {
-            for _ in 0..thread::available_parallelism().map_or(2, usize::from) * 3 {
+            for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
                 scope.spawn(|| {
                     while !is_done.load(Ordering::Relaxed) {
                         std::hint::spin_loop();
