@@ -52,7 +52,7 @@ use shutdown::Interrupted;
 use stack_dir::StackDir;
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Runs Offercast on this machine, without an AWS account or Docker.", after_help = "cargo xtask doctor --on-aws STACK checks an AWS account before the first push.", version = None)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Runs Offercast on this machine, without an AWS account or Docker.", after_help = "cargo xtask doctor --on-aws STACK checks an AWS account before the first push. cargo xtask simulate runs the pipeline under seeded faults.", version = None)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
