@@ -58,10 +58,10 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Runs the simulation, which a build for speed makes ten times faster. It has a profile of its own, since a release takes
-/// minutes more to link.
+/// Runs the simulation, built with a profile of its own: optimised code is ten times faster, and a release takes minutes longer
+/// to link.
 fn simulate(arguments: &[String]) -> ExitCode {
-    let mut command = command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = cargo();
     command.args(["run", "--profile", "simulation", "--package", "simulation", "--manifest-path"]).arg(manifest());
     let error = command.arg("--").args(arguments).exec();
     eprintln!("cannot run cargo: {error}");
@@ -76,7 +76,7 @@ fn manifest() -> PathBuf {
 /// dependencies twice.
 fn build(programs: &[&str]) -> bool {
     eprintln!("\x1b[1m==>\x1b[0m Building (the first time takes a few minutes)");
-    let status = command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let status = cargo()
         .args(["build", "--workspace"])
         .args(programs)
         .arg("--manifest-path")
@@ -89,6 +89,10 @@ fn build(programs: &[&str]) -> bool {
             false
         }
     }
+}
+
+fn cargo() -> Command {
+    command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
 /// A command without the variables that cargo sets for this program: build scripts would see a change and rebuild.

@@ -73,7 +73,7 @@ async fn run(dir: &StackDir, options: &Options, arguments: &[String]) -> Result<
         }
     }
     if arguments.includes_stories() {
-        let at_once = if enforces_roles { AtOnce::FAST } else { AtOnce::SLOW };
+        let at_once = if enforces_roles { AtOnce::MINISTACK } else { AtOnce::LOCALSTACK };
         let stories = Stories::select(cargo, &arguments.libtest, &arguments.groups).await?;
         failed.extend(stories.run(&arguments.libtest, at_once, set_environment).await?);
     }

@@ -77,9 +77,9 @@ pub(super) struct AtOnce {
 
 impl AtOnce {
     /// On MiniStack: the three long groups, and two others.
-    pub(super) const FAST: Self = Self { groups: 5, stories: 8 };
+    pub(super) const MINISTACK: Self = Self { groups: 5, stories: 8 };
     /// On LocalStack, which handles some 70 requests a second and scans one slice at a time.
-    pub(super) const SLOW: Self = Self { groups: 2, stories: 4 };
+    pub(super) const LOCALSTACK: Self = Self { groups: 2, stories: 4 };
 }
 
 /// What libtest reads the number of tests at the same time from. By default, it is the number of processors.

@@ -67,7 +67,7 @@ pub(super) fn operation(name: &str) -> &'static str {
     OPERATIONS.iter().find(|operation| **operation == name).unwrap_or_else(|| panic!("{name} is not supported here"))
 }
 
-/// The tables of `template.yaml` in an in-memory database, with their streams if a test reads those.
+/// The tables of `template.yaml` in an in-memory database, with their streams if [`Engine::with_streams`] made it.
 pub struct Engine {
     database: Database,
     streams: BTreeMap<&'static str, Mutex<String>>,
@@ -111,7 +111,7 @@ impl Engine {
     }
 
     /// The records of a table's stream that this has not returned yet, in order, as Lambda passes them to functions.
-    /// None if the table has no stream.
+    /// Empty if the table has no stream.
     ///
     /// # Panics
     /// If the database cannot read its own stream.
