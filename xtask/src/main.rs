@@ -76,12 +76,7 @@ fn manifest() -> PathBuf {
 /// dependencies twice.
 fn build(programs: &[&str]) -> bool {
     eprintln!("\x1b[1m==>\x1b[0m Building (the first time takes a few minutes)");
-    let status = cargo()
-        .args(["build", "--workspace"])
-        .args(programs)
-        .arg("--manifest-path")
-        .arg(manifest())
-        .status();
+    let status = cargo().args(["build", "--workspace"]).args(programs).arg("--manifest-path").arg(manifest()).status();
     match status {
         Ok(status) => status.success(),
         Err(error) => {
