@@ -33,6 +33,10 @@ pub enum Action {
     Unsubscribe {
         customer: String,
     },
+    /// The customer answers STOP to a text message, which SNS notes.
+    AnswerStop {
+        customer: String,
+    },
     /// An operator lifts the suppression of the address that the customer has.
     LiftSuppression {
         customer: String,

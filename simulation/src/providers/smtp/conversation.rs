@@ -126,7 +126,8 @@ impl Conversation {
             Way::Hang => return self.hang_up_later().await,
         };
         let present = mode(&self.world, TransportId::Smtp);
-        match passage.after().await {
+        let has_effect = answer.unheard.is_none() && answer.reply.starts_with(['2', '3']);
+        match passage.after(has_effect).await {
             Way::On => {}
             Way::Reply(reply) => answer = Answer::new(reply),
             Way::Close => return None,
