@@ -236,11 +236,11 @@ fn has_leases(function: Function) -> bool {
 /// A process that was frozen at its time-out goes on once it is thawed, for so much longer.
 async fn outlive<T>(world: Arc<World>, process: Process, work: impl Future<Output = T>, more: Duration) {
     let busy = world.lambda.outlived.begin();
+    world.history.note(format_args!("{process} is frozen, and not ended"));
     let end = async {
         while let Some(thaw) = process.thaws_at() {
             sleep_until(thaw).await;
         }
-        world.history.note(format_args!("{process} goes on after its time-out"));
         sleep(more).await;
     };
     let (work, end) = (pin!(work), pin!(end));
@@ -261,5 +261,49 @@ fn timed_out(world: &World, process: &Process, at: Timestamp) {
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}[{}]", self.function(), self.number())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::LocalSet;
+
+    use super::*;
+    use crate::aws::schedule;
+    use crate::aws::testing::{planned, world};
+    use crate::fault::Moment;
+
+    /// The history of push by its schedule alone, within so many minutes, and whether none outlives its time-out then.
+    async fn history(fault: (&str, u32, Moment, Fault), minutes: u64) -> (String, bool) {
+        let world = world(planned(&[fault]));
+        let local = LocalSet::new();
+        let minutes = Duration::from_secs(minutes * 60);
+        let run = async {
+            schedule::start(&world);
+            sleep(minutes).await;
+        };
+        local.run_until(run).await;
+        let lines: Vec<_> = world.history.lines().into_iter().map(|(_, line)| line).collect();
+        (lines.join("\n"), world.lambda.is_idle())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_is_frozen_at_its_time_out_goes_on_for_a_while() {
+        let freeze = ("push DynamoDB.Query Pushes", 1, Moment::Before, Fault::Freeze(20 * 60_000));
+        let (lines, is_idle) = history(freeze, 10).await;
+        assert!(lines.contains("push[1] is frozen, and not ended") && !lines.contains("push[1] ends"), "{lines}");
+        assert!(!is_idle);
+        let (lines, is_idle) = history(freeze, 25).await;
+        assert!(lines.contains("push[1] ends"), "{lines}");
+        let calls = lines.matches("push[1] push DynamoDB.Query Pushes #1: 200").count();
+        assert_eq!(calls, 1, "what it was about to call takes effect: {lines}");
+        assert!(is_idle && lines.contains("push[2] returned"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_runs_without_capacity() {
+        let (lines, _) = history(("invoke push", 1, Moment::Before, Fault::Throttle), 3).await;
+        let (before, after) = lines.split_once("invoke push #1: throttled").unwrap();
+        assert!(!before.contains("push[1] invoked") && after.contains("push[1] invoked"), "{lines}");
     }
 }

@@ -176,6 +176,9 @@ mod tests {
         assert_eq!(gaps(&times)[..2], [70, 130], "{times:?}");
         let times = invocations(Function::Feedback, vec![], Invoked::Returned(Value::Null), 900).await;
         assert_eq!(gaps(&times), [300, 300]);
+        // Without capacity, after 1, 2, 4 and 8 seconds, and however often.
+        let times = invocations(Function::Feedback, vec![], Invoked::Throttled, 400).await;
+        assert_eq!(gaps(&times)[..4], [10, 10, 10, 20], "{times:?}");
         let times = invocations(Function::Push, vec![], failed(), 240).await;
         assert_eq!(gaps(&times), [60, 60, 60]);
     }

@@ -121,7 +121,7 @@ impl Post {
         let tier = if *names_tier { " for {{customer.tier}}" } else { "" };
         let mut body = json!({
             "code": code,
-            "subject": format!("{code} is for you"),
+            "subject": format!("{code} is for {{{{customer.name}}}}"),
             "description": format!("{{{{customer.name}}}}, here is {code}{tier}."),
             "channels": channels,
         });

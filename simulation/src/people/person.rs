@@ -131,6 +131,13 @@ impl Person {
     }
 }
 
+/// The id of the customer whose name is in a text, if one is.
+pub fn named(text: &str) -> Option<String> {
+    let rest = text.split_once(NAME_MARK)?.1;
+    let (number, _) = rest.split_once("Name")?;
+    number.bytes().all(|byte| byte.is_ascii_digit()).then(|| format!("c{number}"))
+}
+
 /// The first mark of personal data in a text, if it has any.
 pub fn personal_datum(text: &str) -> Option<&'static str> {
     if text.contains(EMAIL_MARK) {
@@ -167,6 +174,8 @@ mod tests {
     #[test]
     fn personal_data_is_recognised() {
         let person = Person::numbered(7);
+        assert_eq!(named(&format!("OFFER-1 is for {}", person.name)), Some(person.id.clone()));
+        assert_eq!(named("OFFER-1 is for you"), None);
         let mobile = person.mobile.clone().unwrap();
         let encoded = mobile.replace('+', "%2B");
         for text in [&person.name, person.email.as_ref().unwrap(), &mobile, &encoded] {

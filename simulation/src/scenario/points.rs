@@ -177,6 +177,7 @@ pub const POINTS: &[Point] = &[
     p("feedback SecretsManager.GetSecretValue HashKey", Call, Feedback),
     p("feedback DynamoDB.UpdateItem Deliveries", Call, Feedback),
     p("feedback DynamoDB.GetItem Suppressions", Call, FiveMinutes),
+    p("feedback DynamoDB.Scan Suppressions", Call, FiveMinutes),
     p("feedback DynamoDB.PutItem Suppressions", Call, Push),
     p("feedback DynamoDB.TransactWriteItems Suppressions", Call, FiveMinutes),
     p("feedback EventBridge.PutEvents", Call, Suppression),
@@ -211,7 +212,7 @@ pub const POINTS: &[Point] = &[
 ];
 
 /// The calls that only storing the customers of the beginning takes, before anything goes wrong.
-pub const SETTLING: [&str; 0] = [];
+pub const SETTLING: [&str; 1] = ["customer DynamoDB.BatchWriteItem Customers"];
 
 /// What the names of points begin with that are neither calls nor steps of a conversation.
 const NO_CALLS: [&str; 6] = ["message", "record", "schedule", "event", "invoke", "delete"];

@@ -34,10 +34,10 @@ enum Kind {
 }
 
 const KINDS: &[(usize, Kind)] = &[
-    (8, Kind::Cancel),
+    (10, Kind::Cancel),
     (12, Kind::PushAgain),
     (28, Kind::Put),
-    (8, Kind::Delete),
+    (10, Kind::Delete),
     (14, Kind::Unsubscribe),
     (8, Kind::AnswerStop),
     (10, Kind::Lift),

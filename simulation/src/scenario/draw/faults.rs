@@ -94,7 +94,7 @@ impl Faults {
 /// A point. Those that few runs pass, and seldom, are drawn more often in the runs that do.
 fn pick<'a>(chance: &Chance, points: &[(&'a Point, u32)]) -> (&'a Point, u32) {
     let rare: Vec<_> = points.iter().filter(|(_, times)| *times <= RARE).collect();
-    if chance.happens(0.35) && !rare.is_empty() { **chance.pick(&rare) } else { *chance.pick(points) }
+    if chance.happens(0.5) && !rare.is_empty() { **chance.pick(&rare) } else { *chance.pick(points) }
 }
 
 /// The same thing again and again: at one point each time it is passed, or the same at many points.
