@@ -32,9 +32,9 @@ pub(super) fn draw(chance: &Chance, mood: Mood, scenario: &Scenario) -> Vec<Plan
         // Else an outage.
         Mood::One if scenario.outages.is_empty() => 1,
         Mood::One => 0,
-        Mood::Handful => between(chance, 3, 12),
+        Mood::Handful => between(chance, 4, 15),
         Mood::Storm => return storm(chance, &points),
-        Mood::Chaos => between(chance, 10, 60),
+        Mood::Chaos => between(chance, 12, 75),
     };
     let mut faults = Faults::default();
     for _ in 0..number {
@@ -94,7 +94,7 @@ impl Faults {
 /// A point. Those that few runs pass, and seldom, are drawn more often in the runs that do.
 fn pick<'a>(chance: &Chance, points: &[(&'a Point, u32)]) -> (&'a Point, u32) {
     let rare: Vec<_> = points.iter().filter(|(_, times)| *times <= RARE).collect();
-    if chance.happens(0.5) && !rare.is_empty() { **chance.pick(&rare) } else { *chance.pick(points) }
+    if chance.happens(0.45) && !rare.is_empty() { **chance.pick(&rare) } else { *chance.pick(points) }
 }
 
 /// The same thing again and again: at one point each time it is passed, or the same at many points.
