@@ -2,8 +2,8 @@
 //!
 //! A *point* is a kind of thing that happens again and again: a call of a function (`email DynamoDB.UpdateItem
 //! Deliveries`), a step of its conversation with a mail server (`email SMTP.RCPT`), a message that is queued (`message
-//! EmailQueue`), a record of a stream (`record Offers`), a tick of the schedule (`schedule push`). A planned fault names
-//! a point, which time it is passed, and what goes wrong then.
+//! EmailQueue`), its deletion (`delete EmailQueue`), a record of a stream (`record Offers`), a tick of the schedule (`schedule
+//! push`), an event (`event push.completed`), an invocation (`invoke email`). A planned fault names a point, which time it is passed, and what goes wrong then.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -96,12 +96,17 @@ impl Faults {
         }
         let fault = |moment| state.planned.get(point).and_then(|faults| faults.get(&(nth, moment)).copied());
         let struck = Struck { nth, before: fault(Moment::Before), after: fault(Moment::After) };
-        for (moment, fault) in [(Moment::Before, struck.before), (Moment::After, struck.after)] {
-            if fault.is_some() {
-                *state.struck.entry((point.to_owned(), moment)).or_default() += 1;
-            }
+        if struck.before.is_some() {
+            *state.struck.entry((point.to_owned(), Moment::Before)).or_default() += 1;
         }
         struck
+    }
+
+    /// Counts that something went wrong after what passed a point had its effect. What goes wrong before is counted as it
+    /// passes.
+    pub fn took_effect(&self, point: &str) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *state.struck.entry((point.to_owned(), Moment::After)).or_default() += 1;
     }
 
     /// From now on nothing planned goes wrong any more.

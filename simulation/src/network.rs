@@ -145,6 +145,7 @@ impl Network {
         if let Some(Fault::Late(time)) = before {
             sleep(millis(time)).await;
         }
+        sleep(self.slowness(call)).await;
         let reply = match (before, self.trouble(call)) {
             (Some(Fault::Lose), _) => {
                 world.history.note(format_args!("{process} {point} #{nth}: request lost"));
@@ -154,13 +155,16 @@ impl Network {
                 world.history.note(format_args!("{process} {point} #{nth}: request never arrives"));
                 return None;
             }
-            (Some(Fault::Throttle), _) => world.dynamo.serve_in_part(call).unwrap_or_else(|| call.service.throttled()),
+            (Some(Fault::Throttle), _) => world.dynamo.serve_in_part(call).unwrap_or_else(|| call.throttled(nth)),
             (Some(Fault::Unavailable), _) => call.service.unavailable(),
             (_, Some(reply)) => reply,
             _ => call.serve(world, process),
         };
         world.history.note(format_args!("{process} {point} #{nth}: {}", reply.status));
         world.evidence.served(world, process, call, &reply);
+        if after.is_some() && reply.status == 200 {
+            world.faults.took_effect(point);
+        }
         match after {
             Some(Fault::Kill) => self.kill(point, "after"),
             Some(Fault::Freeze(time)) => self.freeze(point, "after", time).await,
@@ -189,16 +193,25 @@ impl Network {
 
     /// The response while something is wrong with the service.
     fn trouble(&self, call: &Call) -> Option<Reply> {
-        self.world.troubles().find_map(|trouble| match (trouble, call.service) {
-            (Trouble::WritesThrottled(table), Service::DynamoDb) if call.writes_to(table) => {
-                Some(call.service.throttled())
-            }
-            (Trouble::StoreUnavailable, Service::DynamoDb)
-            | (Trouble::QueuesUnavailable, Service::Sqs)
-            | (Trouble::BusUnavailable, Service::EventBridge)
-            | (Trouble::SecretsUnavailable, Service::SecretsManager) => Some(call.service.unavailable()),
-            _ => None,
+        let unavailable = |service| (call.service == service).then(|| service.unavailable());
+        self.world.troubles().find_map(|trouble| match trouble {
+            Trouble::WritesThrottled(table) => call.writes_to(table).then(|| call.throttled(0)),
+            Trouble::StoreUnavailable => unavailable(Service::DynamoDb),
+            Trouble::QueuesUnavailable => unavailable(Service::Sqs),
+            Trouble::BusUnavailable => unavailable(Service::EventBridge),
+            Trouble::SecretsUnavailable => unavailable(Service::SecretsManager),
+            // `slowness`, and `providers::mode`.
+            Trouble::StoreSlow(_) | Trouble::Provider(..) => None,
         })
+    }
+
+    /// How much longer a call takes before it has its effect.
+    fn slowness(&self, call: &Call) -> Duration {
+        let slow = self.world.troubles().map(|trouble| match trouble {
+            Trouble::StoreSlow(time) if call.service == Service::DynamoDb => millis(*time),
+            _ => Duration::ZERO,
+        });
+        slow.max().unwrap_or_default()
     }
 
     /// Ends the process.
@@ -215,5 +228,79 @@ impl Network {
         self.process.freeze(millis(time));
         // The process is not polled until it is thawed.
         tokio::task::yield_now().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::TransportId;
+    use jiff::SignedDuration;
+    use serde_json::{Value, json};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::aws::call::Body;
+    use crate::aws::lambda::Function;
+    use crate::providers::Mode;
+    use crate::providers::tests::scenario;
+    use crate::scenario::{Outage, Scenario};
+
+    fn call(service: Service, operation: &str, target: &str, request: Value) -> Call {
+        let (operation, target) = (operation.to_owned(), target.to_owned());
+        Call { function: Function::Email, service, operation, target, body: Body::Json(request) }
+    }
+
+    /// A call with which a trouble interferes.
+    fn concerned(trouble: &Trouble) -> Call {
+        let key = json!({"TableName": "Suppressions", "Key": {"pk": {"S": "a"}}});
+        match trouble {
+            Trouble::WritesThrottled(table) => call(Service::DynamoDb, "DeleteItem", table, key),
+            Trouble::StoreUnavailable | Trouble::StoreSlow(_) => {
+                call(Service::DynamoDb, "GetItem", "Suppressions", key)
+            }
+            Trouble::QueuesUnavailable => {
+                call(Service::Sqs, "GetQueueAttributes", "EmailQueue", json!({"AttributeNames": ["All"]}))
+            }
+            Trouble::BusUnavailable => {
+                let entries = json!({"Entries": [{"DetailType": "push.completed", "Detail": "{}"}]});
+                call(Service::EventBridge, "PutEvents", "", entries)
+            }
+            Trouble::SecretsUnavailable => {
+                call(Service::SecretsManager, "GetSecretValue", "HashKey", json!({"SecretId": "HashKey"}))
+            }
+            Trouble::Provider(..) => {
+                let form = "Action=Publish&PhoneNumber=%2B4915123450001&Message=OFFER-1".to_owned();
+                Call { body: Body::Form(form), ..call(Service::Sns, "Publish", "", Value::Null) }
+            }
+        }
+    }
+
+    /// The status of the response, and how long it took.
+    async fn response(call: Call, troubles: &[&Trouble]) -> (u16, Duration) {
+        let outage = |what: &Trouble| Outage { from_ms: 0, for_ms: u64::MAX, what: what.clone() };
+        let outages = troubles.iter().map(|trouble| outage(trouble)).collect();
+        let world = World::new(Scenario { outages, ..scenario() }, true);
+        let process = Process::new(1, call.function, world.clock.clone(), SignedDuration::ZERO);
+        let began = Instant::now();
+        let response = Network { world, process }.respond(call).await.unwrap();
+        (response.status().as_u16(), began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_trouble_changes_a_response_or_its_time() {
+        for trouble in [
+            Trouble::WritesThrottled("Suppressions".to_owned()),
+            Trouble::StoreUnavailable,
+            Trouble::StoreSlow(4_000),
+            Trouble::QueuesUnavailable,
+            Trouble::BusUnavailable,
+            Trouble::SecretsUnavailable,
+            Trouble::Provider(TransportId::Sns, Mode::OverQuota),
+        ] {
+            let (status, time) = response(concerned(&trouble), &[]).await;
+            assert!(status == 200 && time < Duration::from_secs(1), "{trouble:?}: {status} after {time:?}");
+            let (status, time) = response(concerned(&trouble), &[&trouble]).await;
+            assert!(status != 200 || time >= Duration::from_secs(4), "{trouble:?}: {status} after {time:?}");
+        }
     }
 }

@@ -81,6 +81,11 @@ impl Process {
         }
     }
 
+    /// When it goes on, if it is frozen.
+    pub fn thaws_at(&self) -> Option<Instant> {
+        self.frozen().until.filter(|until| *until > Instant::now())
+    }
+
     /// Runs work of the process. `None` if the process is killed before the work is done.
     pub async fn run<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let mut work = pin!(work);

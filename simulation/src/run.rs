@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::panic;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 use tokio::time::sleep;
 
+use crate::aws::activity::Activity;
 use crate::aws::{mapping, schedule};
 use crate::fault::Moment;
 use crate::people;
@@ -18,8 +19,6 @@ use crate::promises::{self, Violation, logs};
 use crate::scenario::Scenario;
 use crate::world::World;
 
-/// How long the last actions and outages may still have an effect before everything that goes wrong is ended.
-const AFTERMATH: Duration = Duration::from_secs(120);
 /// How often the end of a run is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
 /// How long all pushes may take to end once nothing goes wrong any more. A message whose functions were killed comes again
@@ -27,7 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_hours(6);
 
 /// What a run showed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Outcome {
     pub violations: Vec<Violation>,
     /// Two runs of one scenario have the same.
@@ -47,18 +46,24 @@ thread_local! {
     static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Runs a scenario. With `keeps_lines`, the outcome has the history as text.
-///
-/// # Panics
-/// If the runtime cannot be built.
+/// Runs a scenario. With `keeps_lines`, the outcome has the history as text. A panic of the run is a violation, with which the
+/// outcome has nothing else.
 pub fn run(scenario: &Scenario, keeps_lines: bool) -> Outcome {
     record_panics();
+    PANICS.take();
+    let mut outcome = catch_unwind(AssertUnwindSafe(|| run_once(scenario, keeps_lines))).unwrap_or_default();
+    let panics = PANICS.take().into_iter();
+    outcome.violations.extend(panics.map(|what| Violation { promise: "nothing panics", what }));
+    outcome
+}
+
+fn run_once(scenario: &Scenario, keeps_lines: bool) -> Outcome {
     // The SDK's clients take their random pauses from here.
     fastrand::seed(scenario.seed);
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without I/O can be built");
     // The tasks of people and of models need not be able to move to other threads.
-    let mut outcome = LocalSet::new().block_on(&runtime, async {
+    LocalSet::new().block_on(&runtime, async {
         let world = World::new(scenario.clone(), keeps_lines);
         let _guard = logs::listen(&world);
         live(&world).await;
@@ -72,26 +77,28 @@ pub fn run(scenario: &Scenario, keeps_lines: bool) -> Outcome {
             struck: world.faults.struck(),
             lines: world.history.lines(),
         }
-    });
-    let panics = PANICS.with_borrow_mut(std::mem::take);
-    outcome.violations.extend(panics.into_iter().map(|what| Violation { promise: "nothing panics", what }));
-    outcome
+    })
 }
 
 async fn live(world: &Arc<World>) {
     people::settle_in(world).await;
-    mapping::start(world);
-    schedule::start(world);
+    let at_work = [mapping::start(world), schedule::start(world)];
     people::start(world);
-    sleep(Duration::from_millis(world.scenario.end_ms()) + AFTERMATH).await;
+    sleep(Duration::from_millis(world.scenario.end_ms())).await;
     world.calm();
     people::tidy_up(world);
     world.history.note(format_args!("from now on nothing goes wrong"));
     let mut waited = Duration::ZERO;
-    while waited < PATIENCE && !promises::is_finished(world) {
+    while waited < PATIENCE && !has_ended(world, &at_work) {
         sleep(LOOK_EVERY).await;
         waited += LOOK_EVERY;
     }
+}
+
+/// Whether nothing is left to do, waits in a queue or runs.
+fn has_ended(world: &World, at_work: &[Activity]) -> bool {
+    let is_idle = world.lambda.is_idle() && at_work.iter().all(Activity::is_idle);
+    is_idle && world.queues.is_empty() && promises::is_finished(world)
 }
 
 fn record_panics() {

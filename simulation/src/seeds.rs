@@ -14,7 +14,8 @@ use simulation::scenario::{Options, Scenario};
 
 /// How much to run.
 pub(crate) struct Budget {
-    pub(crate) seeds: u64,
+    /// `None`: as many as the time allows.
+    pub(crate) seeds: Option<u64>,
     pub(crate) time: Option<Duration>,
     /// Stop at so many seeds that broke a promise.
     pub(crate) broken: usize,
@@ -54,7 +55,7 @@ impl Seeds {
         let work = || {
             while !is_done.load(Ordering::Relaxed) && budget.time.is_none_or(|time| began.elapsed() < time) {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed - from >= budget.seeds {
+                if budget.seeds.is_some_and(|seeds| seed - from >= seeds) {
                     return;
                 }
                 let outcome = run(&Scenario::draw(seed, *options), false);
@@ -99,7 +100,7 @@ impl Seeds {
 }
 
 fn progress(sum: &Seeds, budget: &Budget, took: Duration) {
-    let of = if budget.seeds == u64::MAX { String::new() } else { format!(" of {}", budget.seeds) };
+    let of = budget.seeds.map(|seeds| format!(" of {seeds}")).unwrap_or_default();
     let line = format!(
         "{}{of} seeds, {:.1} a second, {} broke a promise",
         sum.ran,

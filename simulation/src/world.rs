@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use testing::Clock;
 use testing::clock::START;
+use tokio::time::{Instant, sleep_until};
 
 use crate::aws::bus::Bus;
 use crate::aws::dynamo::Dynamo;
@@ -18,6 +20,9 @@ use crate::people::People;
 use crate::promises::Evidence;
 use crate::providers::{Handovers, Ses, SmtpServer, Sns};
 use crate::scenario::{Scenario, Trouble};
+
+/// How often one who waits looks whether the world is calm.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// The world of one run.
 pub struct World {
@@ -96,6 +101,14 @@ impl World {
     pub fn calm(&self) {
         self.is_calm.store(true, Ordering::Relaxed);
         self.faults.end();
+    }
+
+    /// Waits this long, or until soon after nothing goes wrong any more.
+    pub async fn sleep_until_calm(&self, time: Duration) {
+        let end = Instant::now() + time;
+        while Instant::now() < end && !self.is_calm() {
+            sleep_until(end.min(Instant::now() + LOOK_EVERY)).await;
+        }
     }
 
     /// Whether everything that goes wrong has ended.

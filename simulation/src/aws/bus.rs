@@ -47,7 +47,8 @@ impl Bus {
         let kind = entry["DetailType"].as_str().expect("an event has a detail type");
         let detail = entry["Detail"].as_str().expect("an event has a detail");
         let detail = serde_json::from_str(detail).expect("the detail of an event is JSON");
-        let struck = world.faults.pass(&format!("event {kind}"));
+        let point = format!("event {kind}");
+        let struck = world.faults.pass(&point);
         match struck.before {
             Some(Fault::Throttle) => return refused("ThrottlingException"),
             Some(Fault::Unavailable) => return refused("InternalFailure"),
@@ -60,7 +61,10 @@ impl Bus {
         };
         world.history.note(format_args!("event {kind} #{}", struck.nth));
         match struck.after {
-            Some(Fault::Unavailable) => refused("InternalFailure"),
+            Some(Fault::Unavailable) => {
+                world.faults.took_effect(&point);
+                refused("InternalFailure")
+            }
             _ => json!({"EventId": format!("event-{number}")}),
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use serde_json::Value;
+use serde_json::{Value, json};
 use testing::read_call;
 
 use crate::aws::lambda::Function;
@@ -114,6 +114,28 @@ impl Call {
             Body::Json(json) => json,
             Body::Form(_) => panic!("{} takes no JSON", self.point()),
         }
+    }
+
+    /// The response to too many calls. A transaction is cancelled, with the reason for each of its actions: here the first one
+    /// conflicts with another transaction, or is throttled (DynamoDB API reference, TransactWriteItems: errors). `nth` decides.
+    pub fn throttled(&self, nth: u32) -> Reply {
+        if self.operation != "TransactWriteItems" {
+            return self.service.throttled();
+        }
+        let (code, message) = if nth.is_multiple_of(2) {
+            ("ThrottlingError", "Throughput exceeds the current capacity of your table or index.")
+        } else {
+            ("TransactionConflict", "Transaction is ongoing for the item")
+        };
+        let count = self.json()["TransactItems"].as_array().map_or(0, Vec::len);
+        let first = json!({"Code": code, "Message": message});
+        let reasons: Vec<_> = std::iter::once(first).chain((1..count).map(|_| json!({"Code": "None"}))).collect();
+        let body = json!({
+            "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+            "message": format!("Transaction cancelled, please refer cancellation reasons for specific reasons [{code}]"),
+            "CancellationReasons": reasons,
+        });
+        Reply::json(400, &body)
     }
 
     /// Takes effect.

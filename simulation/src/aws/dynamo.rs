@@ -8,11 +8,14 @@ use testing::{Engine, run_in_part};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::aws::call::{Call, Service};
+use crate::aws::call::Call;
+use crate::aws::dynamo::stale::{Key, Stale};
 use crate::aws::template;
 use crate::network::Reply;
 use crate::scenario::Scenario;
 use crate::world::World;
+
+mod stale;
 
 /// Write units and read units that one partition takes a second (DynamoDB Developer Guide, "Best practices for designing and
 /// using partition keys effectively"). Each key counts as a partition of its own: DynamoDB splits what is hot, but never
@@ -26,6 +29,7 @@ pub struct Dynamo {
     partitions: Mutex<BTreeMap<(String, String), Partition>>,
     /// For the one who reads the stream of each table: it may have a new record.
     written: BTreeMap<&'static str, Notify>,
+    stale: Stale,
 }
 
 /// What is left of a partition's second.
@@ -37,17 +41,30 @@ struct Partition {
 }
 
 impl Dynamo {
-    pub fn new(_scenario: &Scenario) -> Self {
+    pub fn new(scenario: &Scenario) -> Self {
         let tables = template::stream_mappings().iter().map(|mapping| mapping.table.as_str());
         let written = tables.map(|table| (table, Notify::new())).collect();
-        Self { engine: Engine::with_streams(), partitions: Mutex::default(), written }
+        Self { engine: Engine::with_streams(), partitions: Mutex::default(), written, stale: Stale::new(scenario) }
     }
 
-    pub fn serve(&self, _world: &World, call: &Call) -> Reply {
+    pub fn serve(&self, world: &World, call: &Call) -> Reply {
         if !self.has_capacity(call) {
-            return Service::DynamoDb.throttled();
+            return call.throttled(0);
         }
-        let reply = self.execute(&call.operation, call.json().clone());
+        if !self.stale.happens() || world.is_calm() {
+            let reply = self.execute(&call.operation, call.json().clone());
+            return Reply::json(reply.status, &reply.body);
+        }
+        let image = |key: &Key| {
+            let reply = self.engine.execute("GetItem", key.request());
+            reply.body.get("Item").cloned()
+        };
+        let before: Vec<_> = stale::written_by(call).into_iter().map(|key| (image(&key), key)).collect();
+        let mut reply = self.execute(&call.operation, call.json().clone());
+        if reply.status == 200 {
+            self.stale.keep(before);
+            self.stale.change(call, &mut reply.body);
+        }
         Reply::json(reply.status, &reply.body)
     }
 

@@ -4,7 +4,7 @@
 //! | to change | open |
 //! |---|---|
 //! | which service a request is for | [`call`] |
-//! | DynamoDB: its tables, throttling, streams | [`dynamo`] |
+//! | DynamoDB: its tables, throttling, reads that are behind, streams | [`dynamo`] |
 //! | SQS | [`sqs`] |
 //! | what calls functions for the messages of a queue and the records of a stream | [`mapping`] |
 //! | the schedules, and asynchronous invocations | [`schedule`] |

@@ -21,6 +21,8 @@ const JITTER: Duration = Duration::from_secs(2);
 /// How long Lambda waits before the first retry of an asynchronous invocation, and before the second (Lambda guide, "How
 /// Lambda handles errors and retries with asynchronous invocation").
 const RETRY_AFTER: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
+/// How long Lambda waits at first, and at most, if it throttles an asynchronous invocation (as above).
+const THROTTLED_FOR: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 
 /// Starts all schedules of the template as tasks of the present `LocalSet`. They run until it ends. The activity is idle while
 /// no invocation of theirs runs or waits to be tried again.
@@ -73,19 +75,28 @@ pub async fn invoke_later(world: &Arc<World>, function: Function, event: Value) 
 
 async fn retry(world: &World, function: Function, invoke: &Invoke, event: Value) {
     let limits = template::limits(function);
-    let began = Instant::now();
-    for retry in 0..=limits.max_retries {
-        let invoked = invoke(event.clone()).await;
-        if matches!(invoked, Invoked::Returned(_)) {
-            return;
-        }
-        let place = usize::try_from(retry).unwrap_or(usize::MAX).min(RETRY_AFTER.len() - 1);
-        let wait = RETRY_AFTER[place];
-        if retry == limits.max_retries || began.elapsed() + wait > limits.max_event_age {
+    let (began, mut retries, mut throttled_for) = (Instant::now(), 0, THROTTLED_FOR.0);
+    loop {
+        let wait = match invoke(event.clone()).await {
+            Invoked::Returned(_) => return,
+            // It counts as no attempt.
+            Invoked::Throttled => {
+                let wait = throttled_for;
+                throttled_for = (throttled_for * 2).min(THROTTLED_FOR.1);
+                wait
+            }
+            Invoked::Failed(_) | Invoked::Ended if retries == limits.max_retries => break,
+            Invoked::Failed(_) | Invoked::Ended => {
+                let place = usize::try_from(retries).unwrap_or(usize::MAX).min(RETRY_AFTER.len() - 1);
+                retries += 1;
+                RETRY_AFTER[place]
+            }
+        };
+        if began.elapsed() + wait > limits.max_event_age {
             break;
         }
         sleep(wait).await;
-        world.history.note(format_args!("{function} is invoked asynchronously again, retry {}", retry + 1));
+        world.history.note(format_args!("{function} is invoked asynchronously again, retry {retries}"));
     }
     world.history.note(format_args!("an asynchronous invocation of {function} is given up"));
 }
@@ -165,6 +176,9 @@ mod tests {
         assert_eq!(gaps(&times)[..2], [70, 130], "{times:?}");
         let times = invocations(Function::Feedback, vec![], Invoked::Returned(Value::Null), 900).await;
         assert_eq!(gaps(&times), [300, 300]);
+        // Without capacity, after 1, 2, 4 and 8 seconds, and however often.
+        let times = invocations(Function::Feedback, vec![], Invoked::Throttled, 400).await;
+        assert_eq!(gaps(&times)[..4], [10, 10, 10, 20], "{times:?}");
         let times = invocations(Function::Push, vec![], failed(), 240).await;
         assert_eq!(gaps(&times), [60, 60, 60]);
     }

@@ -22,9 +22,10 @@ pub(crate) fn world(faults: Vec<Planned>) -> Arc<World> {
         feedback_concurrency: 2,
         retry_hours: 72,
         max_skew_ms: 0,
+        stale_percent: 0,
     };
     let (customers, actions, outages) = (Vec::new(), Vec::new(), Vec::new());
-    World::new(Scenario { seed: 1, settings, customers, actions, outages, faults }, true)
+    World::new(Scenario { seed: 1, settings, customers, actions, outages, faults, calm_after_ms: 0 }, true)
 }
 
 pub(crate) fn planned(faults: &[(&str, u32, Moment, Fault)]) -> Vec<Planned> {

@@ -35,6 +35,11 @@ pub(super) async fn perform(world: &Arc<World>, number: usize, action: &Action) 
         Action::PutCustomer { customer, change } => doing.put(customer, change).await,
         Action::DeleteCustomer { customer } => doing.delete(customer).await,
         Action::Unsubscribe { customer } => doing.unsubscribe(customer).await,
+        Action::AnswerStop { customer } => {
+            if let Some(number) = world.people.customer(customer).and_then(|person| person.mobile) {
+                world.sns.opt_out(&number);
+            }
+        }
         Action::LiftSuppression { customer, channel } => doing.lift(customer, *channel).await,
         Action::RotateLinkKeys => doing.switch(What::LinkKeysRotated, || world.secrets.rotate_links()),
         Action::ChangeSmtpPassword => doing.switch(What::SmtpPasswordChanged, || world.secrets.change_smtp_password()),

@@ -33,6 +33,10 @@ pub enum Action {
     Unsubscribe {
         customer: String,
     },
+    /// The customer answers STOP to a text message, which SNS notes.
+    AnswerStop {
+        customer: String,
+    },
     /// An operator lifts the suppression of the address that the customer has.
     LiftSuppression {
         customer: String,
@@ -117,7 +121,7 @@ impl Post {
         let tier = if *names_tier { " for {{customer.tier}}" } else { "" };
         let mut body = json!({
             "code": code,
-            "subject": format!("{code} is for you"),
+            "subject": format!("{code} is for {{{{customer.name}}}}"),
             "description": format!("{{{{customer.name}}}}, here is {code}{tier}."),
             "channels": channels,
         });

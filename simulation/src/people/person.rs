@@ -16,6 +16,8 @@ pub const MOBILE_MARK: &str = "+491512345";
 pub const MOBILE_DIGITS_MARK: &str = "491512345";
 /// What begins the local part of an address whose e-mail bounces after it was accepted.
 pub const BOUNCES: &str = "bounces.";
+/// What begins the local part of an address whose mailbox is full.
+pub const BOUNCES_FOR_NOW: &str = "bounces-for-now.";
 /// What begins the local part of an address whose owner complains after the e-mail was accepted.
 pub const COMPLAINS: &str = "complains.";
 
@@ -39,6 +41,8 @@ pub struct Person {
 pub enum Mailbox {
     Reads,
     Bounces,
+    /// It is full.
+    BouncesForNow,
     Complains,
 }
 
@@ -47,6 +51,7 @@ pub fn email(number: u32, version: u32, mailbox: Mailbox) -> String {
     let prefix = match mailbox {
         Mailbox::Reads => "",
         Mailbox::Bounces => BOUNCES,
+        Mailbox::BouncesForNow => BOUNCES_FOR_NOW,
         Mailbox::Complains => COMPLAINS,
     };
     format!("{prefix}zq{number}.v{version}{EMAIL_MARK}{number}.example")
@@ -126,6 +131,13 @@ impl Person {
     }
 }
 
+/// The id of the customer whose name is in a text, if one is.
+pub fn named(text: &str) -> Option<String> {
+    let rest = text.split_once(NAME_MARK)?.1;
+    let (number, _) = rest.split_once("Name")?;
+    number.bytes().all(|byte| byte.is_ascii_digit()).then(|| format!("c{number}"))
+}
+
 /// The first mark of personal data in a text, if it has any.
 pub fn personal_datum(text: &str) -> Option<&'static str> {
     if text.contains(EMAIL_MARK) {
@@ -147,7 +159,7 @@ mod tests {
     fn the_product_accepts_every_customer() {
         for number in [1, 60, 999, 1_999] {
             for version in 0..5 {
-                for mailbox in [Mailbox::Reads, Mailbox::Bounces, Mailbox::Complains] {
+                for mailbox in [Mailbox::Reads, Mailbox::Bounces, Mailbox::BouncesForNow, Mailbox::Complains] {
                     let mut person = Person::numbered(number);
                     person.email = Some(email(number, version, mailbox));
                     person.mobile = Some(mobile(number, version));
@@ -162,6 +174,8 @@ mod tests {
     #[test]
     fn personal_data_is_recognised() {
         let person = Person::numbered(7);
+        assert_eq!(named(&format!("OFFER-1 is for {}", person.name)), Some(person.id.clone()));
+        assert_eq!(named("OFFER-1 is for you"), None);
         let mobile = person.mobile.clone().unwrap();
         let encoded = mobile.replace('+', "%2B");
         for text in [&person.name, person.email.as_ref().unwrap(), &mobile, &encoded] {

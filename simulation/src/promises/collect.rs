@@ -38,6 +38,10 @@ pub fn collect(world: &World) -> Facts {
             handover.answered_at = kept.answered.get(&handover.number).copied();
         }
         handover.notification = notification_of(handover, &ids, &kept);
+        // Of customers who share an address, the one who is named in it.
+        if let (Some(found), Some(named)) = (&mut handover.notification, world.handovers.customer(handover.number)) {
+            found.customer = named;
+        }
     }
     let blocks = blocks(&kept.customer_events, &kept.customers, &super::sources::lifts(world));
     Facts {

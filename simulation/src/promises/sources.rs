@@ -17,8 +17,9 @@ pub fn handovers(world: &World) -> Vec<Handover> {
 }
 
 fn handover(kept: providers::Handover) -> Handover {
-    let providers::Handover { number, provider, process, recipient, offer, begun, taken_at, outcome, answered_at } =
-        kept;
+    let providers::Handover {
+        number, provider, process, recipient, offer, begun, taken_at, outcome, answered_at, ..
+    } = kept;
     let (taken_at, refused) = match outcome {
         // A provider that says so and drops it is as good as one that takes it: nobody can tell.
         Outcome::Taken | Outcome::Dropped => (Some(taken_at), None),

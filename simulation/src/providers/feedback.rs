@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::chance::Chance;
+use crate::people::person::{BOUNCES, BOUNCES_FOR_NOW, COMPLAINS};
 use crate::providers::Handover;
 use crate::world::World;
 
@@ -56,7 +57,7 @@ const RETRY: Duration = Duration::from_secs(5);
 impl Report {
     /// What follows from a message to an address: the beginning of the address decides, so that a scenario says it all.
     pub fn of(address: &str) -> Option<Self> {
-        [("bounces.", Self::Bounced), ("bounces-for-now.", Self::BouncedForNow), ("complains.", Self::Complained)]
+        [(BOUNCES, Self::Bounced), (BOUNCES_FOR_NOW, Self::BouncedForNow), (COMPLAINS, Self::Complained)]
             .into_iter()
             .find_map(|(prefix, report)| address.starts_with(prefix).then_some(report))
     }

@@ -22,6 +22,8 @@ pub struct Handover {
     /// The code in its subject or text, such as `OFFER-3`. `None` if it has none, or the provider refused the message
     /// before it saw that.
     pub offer: Option<String>,
+    /// Who is named in it, which tells customers apart who share an address. `None` as for the offer.
+    pub customer: Option<String>,
     /// When the process began the conversation about this message; of a call, when the provider got it.
     pub begun: Timestamp,
     /// When the provider accepted or refused it: before its answer.
@@ -68,6 +70,11 @@ impl Handovers {
     /// The one of a number that [`Handovers::add`] returned.
     pub fn get(&self, number: usize) -> Handover {
         self.lock()[number].clone()
+    }
+
+    /// Who is named in the message of this number.
+    pub fn customer(&self, number: usize) -> Option<String> {
+        self.lock()[number].customer.clone()
     }
 
     pub fn all(&self) -> Vec<Handover> {

@@ -49,6 +49,7 @@ struct Offered<'a> {
     process: &'a Process,
     recipient: &'a str,
     offer: Option<String>,
+    customer: Option<String>,
 }
 
 /// How a provider words its answers.
@@ -99,6 +100,7 @@ impl Offered<'_> {
                 process: self.process.clone(),
                 recipient: self.recipient.to_owned(),
                 offer: self.offer.clone(),
+                customer: self.customer.clone(),
                 begun: now,
                 taken_at: now,
                 outcome,

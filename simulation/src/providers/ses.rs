@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::aws::call::Call;
 use crate::chance::Chance;
 use crate::network::Reply;
+use crate::people::person::named;
 use crate::process::Process;
 use crate::providers::feedback::{Reports, Sent};
 use crate::providers::handover::offer_code;
@@ -34,8 +35,8 @@ impl Ses {
         let request = call.json();
         let raw = request["Content"]["Raw"]["Data"].as_str().expect("a message is sent raw");
         let raw = BASE64.decode(raw.as_bytes()).expect("a message is sent in base64");
-        let Headers { recipient, offer } = Headers::of(&raw);
-        let offered = Offered { provider: TransportId::Ses, process, recipient: &recipient, offer };
+        let Headers { recipient, offer, customer } = Headers::of(&raw);
+        let offered = Offered { provider: TransportId::Ses, process, recipient: &recipient, offer, customer };
         let answers = Answers {
             accepted: |number| Reply::json(200, &json!({"MessageId": message_id(number)})),
             refused: |refusal: Refusal| refusal.of_ses(&recipient),
@@ -58,6 +59,7 @@ fn message_id(number: usize) -> String {
 pub(super) struct Headers {
     pub(super) recipient: String,
     pub(super) offer: Option<String>,
+    pub(super) customer: Option<String>,
 }
 
 impl Headers {
@@ -69,6 +71,7 @@ impl Headers {
         let message = MessageParser::new().parse(raw).expect("what is sent is a message");
         let recipient =
             message.to().and_then(|to| to.first()?.address()).expect("a message has a recipient").to_owned();
-        Self { recipient, offer: message.subject().and_then(offer_code) }
+        let subject = message.subject();
+        Self { recipient, offer: subject.and_then(offer_code), customer: subject.and_then(named) }
     }
 }

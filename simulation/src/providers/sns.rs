@@ -9,6 +9,7 @@ use url::form_urlencoded;
 use crate::aws::call::{Body, Call};
 use crate::fault::millis;
 use crate::network::Reply;
+use crate::people::person::named;
 use crate::process::Process;
 use crate::providers::handover::offer_code;
 use crate::providers::{Answers, Offered, Outcome, Refusal, Treatment, mode};
@@ -48,8 +49,9 @@ impl Sns {
         match call.operation.as_str() {
             "CheckIfPhoneNumberIsOptedOut" => check(world, &number, is_opted_out),
             "Publish" => {
-                let offer = offer_code(&parameter("Message"));
-                let offered = Offered { provider: TransportId::Sns, process, recipient: &number, offer };
+                let message = parameter("Message");
+                let (offer, customer) = (offer_code(&message), named(&message));
+                let offered = Offered { provider: TransportId::Sns, process, recipient: &number, offer, customer };
                 // It is accepted and not delivered (developer guide, as above).
                 let outcome = if is_opted_out { Outcome::Dropped } else { Outcome::Taken };
                 let answers = Answers {

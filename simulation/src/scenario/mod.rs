@@ -34,14 +34,22 @@ pub struct Scenario {
     pub actions: Vec<TimedAction>,
     pub outages: Vec<Outage>,
     pub faults: Vec<Planned>,
+    /// How long after the last action and outage faults strike still, such as those of recovery.
+    #[serde(default = "two_minutes")]
+    pub calm_after_ms: u64,
+}
+
+fn two_minutes() -> u64 {
+    120_000
 }
 
 impl Scenario {
-    /// When the last action has begun and the last outage is over, in milliseconds.
+    /// When nothing goes wrong any more, in milliseconds: some time after the last action has begun and the last outage is
+    /// over.
     pub fn end_ms(&self) -> u64 {
         let actions = self.actions.iter().map(|action| action.at_ms);
         let outages = self.outages.iter().map(|outage| outage.from_ms.saturating_add(outage.for_ms));
-        actions.chain(outages).max().unwrap_or_default()
+        actions.chain(outages).max().unwrap_or_default().saturating_add(self.calm_after_ms)
     }
 }
 
@@ -63,6 +71,9 @@ pub struct Settings {
     pub retry_hours: u32,
     /// How far a process's clock is ahead or behind at most.
     pub max_skew_ms: u64,
+    /// How many of a hundred eventually consistent reads of an item show it as it was before a write within the last second.
+    #[serde(default)]
+    pub stale_percent: u8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

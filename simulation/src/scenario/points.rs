@@ -4,6 +4,7 @@ use domain::{Channel, TransportId};
 
 use super::Scenario;
 use crate::people::Action;
+use crate::providers::feedback::Report as Reported;
 
 /// A kind of thing that happens again and again in a run, as `fault` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,10 @@ pub enum Kind {
     Schedule,
     /// An event of a call of the bus.
     Event,
+    /// An invocation of a function, for which there may be no capacity.
+    Invoke,
+    /// The deletion of a message that was handled.
+    Delete,
 }
 
 /// How often a point is passed in a run.
@@ -69,7 +74,7 @@ pub enum Often {
 }
 
 use Channel::{Email, Sms};
-use Kind::{Call, Event, Message, Record, Report, Schedule, Smtp};
+use Kind::{Call, Delete, Event, Invoke, Message, Record, Report, Schedule, Smtp};
 use Often::{
     Asked, Batch, Cancelled, Connection, Deleted, Feedback, FiveMinutes, Lifted, Minute, Notification, Posted, Process,
     Push, PushedAgain, Put, Refusal, Slice, Suppression, Transport, Unsubscribed,
@@ -172,6 +177,7 @@ pub const POINTS: &[Point] = &[
     p("feedback SecretsManager.GetSecretValue HashKey", Call, Feedback),
     p("feedback DynamoDB.UpdateItem Deliveries", Call, Feedback),
     p("feedback DynamoDB.GetItem Suppressions", Call, FiveMinutes),
+    p("feedback DynamoDB.Scan Suppressions", Call, FiveMinutes),
     p("feedback DynamoDB.PutItem Suppressions", Call, Push),
     p("feedback DynamoDB.TransactWriteItems Suppressions", Call, FiveMinutes),
     p("feedback EventBridge.PutEvents", Call, Suppression),
@@ -191,7 +197,31 @@ pub const POINTS: &[Point] = &[
     p("event customer.unsubscribed", Event, Unsubscribed),
     p("event customer.bounced", Event, Feedback),
     p("event customer.complained", Event, Feedback),
+    // Not of customer: by it the customers of the beginning are stored, before anything goes wrong.
+    p("invoke offer", Invoke, Posted),
+    p("invoke preferences", Invoke, Unsubscribed),
+    p("invoke push", Invoke, Minute),
+    p("invoke audience", Invoke, Slice),
+    p("invoke email", Invoke, Batch(Email)),
+    p("invoke sms", Invoke, Batch(Sms)),
+    p("invoke feedback", Invoke, FiveMinutes),
+    p("delete AudienceQueue", Delete, Slice),
+    p("delete EmailQueue", Delete, Batch(Email)),
+    p("delete SmsQueue", Delete, Batch(Sms)),
+    p("delete FeedbackQueue", Delete, Feedback),
 ];
+
+/// The calls that only storing the customers of the beginning takes, before anything goes wrong.
+pub const SETTLING: [&str; 1] = ["customer DynamoDB.BatchWriteItem Customers"];
+
+/// What the names of points begin with that are neither calls nor steps of a conversation.
+const NO_CALLS: [&str; 6] = ["message", "record", "schedule", "event", "invoke", "delete"];
+
+/// Whether a point is a call of a function or a step of a conversation: both have an effect, before and after which
+/// something may go wrong.
+pub fn is_call(point: &str) -> bool {
+    !NO_CALLS.contains(&point.split(' ').next().unwrap_or_default())
+}
 
 /// The least number of slices of a push (functions/push/src/start.rs).
 const SLICES: u32 = 8;
@@ -202,9 +232,7 @@ impl Point {
         let Size { posted, pushed_again, cancelled, put, deleted, unsubscribed, lifted } = Size::of(scenario);
         let pushes = posted + pushed_again;
         let reports = || {
-            let is_reported = |email: &String| {
-                email.starts_with(crate::people::person::BOUNCES) || email.starts_with(crate::people::person::COMPLAINS)
-            };
+            let is_reported = |email: &String| Reported::of(email).is_some();
             let people = scenario.customers.iter().filter(|person| person.is_reachable_by(Channel::Email));
             let reported = people.filter(|person| person.email.as_ref().is_some_and(is_reported)).count();
             let is_used = uses(scenario, TransportId::Ses);
@@ -298,5 +326,12 @@ mod tests {
     fn a_point_is_named_once() {
         let names: BTreeSet<_> = POINTS.iter().map(|point| point.name).collect();
         assert_eq!(names.len(), POINTS.len());
+    }
+
+    #[test]
+    fn a_point_is_a_call_as_its_kind_says() {
+        for point in POINTS {
+            assert_eq!(is_call(point.name), matches!(point.kind, Call | Smtp), "{}", point.name);
+        }
     }
 }

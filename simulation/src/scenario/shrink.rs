@@ -1,5 +1,6 @@
 //! Making a scenario that breaks a promise smaller, so that a person can read what happens in it.
 
+use super::points::is_call;
 use super::{Scenario, Settings};
 use crate::fault::Fault;
 use crate::people::{Action, Change};
@@ -23,6 +24,7 @@ pub fn shrink(scenario: &Scenario, budget: u32, fails: impl FnMut(&Scenario) -> 
         search.simplify_settings();
         search.simplify_faults();
         search.simplify_outages();
+        search.shorten(|scenario| Some(&mut scenario.calm_after_ms));
         search.simplify_actions();
         if search.budget == 0 || search.best == before {
             return search.best;
@@ -74,6 +76,7 @@ impl<F: FnMut(&Scenario) -> bool> Search<F> {
                     Action::PutCustomer { customer, .. }
                     | Action::DeleteCustomer { customer }
                     | Action::Unsubscribe { customer }
+                    | Action::AnswerStop { customer }
                     | Action::LiftSuppression { customer, .. } => !dropped.contains(customer),
                     _ => true,
                 });
@@ -100,8 +103,9 @@ impl<F: FnMut(&Scenario) -> bool> Search<F> {
         if self.attempt(|scenario| scenario.settings = plain.clone()) {
             return;
         }
-        let changes: [fn(&mut Settings, &Settings); 11] = [
+        let changes: [fn(&mut Settings, &Settings); 12] = [
             |settings, _| settings.max_skew_ms = 0,
+            |settings, _| settings.stale_percent = 0,
             |settings, _| settings.fallback_email_transport = None,
             |settings, plain| settings.email_transport = plain.email_transport,
             |settings, plain| settings.retry_hours = plain.retry_hours,
@@ -120,7 +124,9 @@ impl<F: FnMut(&Scenario) -> bool> Search<F> {
 
     fn simplify_faults(&mut self) {
         for at in 0..self.best.faults.len() {
-            let simpler = self.best.faults[at].fault.simpler();
+            let planned = &self.best.faults[at];
+            // The others have no simpler ones.
+            let simpler = if is_call(&planned.point) { planned.fault.simpler() } else { Vec::new() };
             for fault in simpler {
                 if self.attempt(|scenario| scenario.faults[at].fault = fault) {
                     break;
@@ -192,6 +198,7 @@ impl Settings {
             feedback_concurrency: 2,
             retry_hours: 72,
             max_skew_ms: 0,
+            stale_percent: 0,
         }
     }
 }
@@ -259,6 +266,7 @@ mod tests {
         assert_eq!(small.customers.len(), 1);
         assert!(small.outages.is_empty() && small.actions.is_empty());
         assert_eq!(small.settings, Settings::plain());
+        assert_eq!(small.calm_after_ms, SHORTEST);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::aws::lambda::Function;
 use crate::aws::sqs::{MD5, Received, system_attributes};
 use crate::aws::template::QueueMapping;
 use crate::chance::Chance;
+use crate::fault::Fault;
 use crate::world::World;
 
 /// How long a call of SQS takes, and how long Lambda needs for what it received.
@@ -61,7 +62,9 @@ async fn next(world: &World, mapping: &QueueMapping, chance: &Chance) -> Vec<Rec
 }
 
 /// Invokes the function, and deletes what it handled. The rest can be received again when its visibility time-out ends
-/// (Lambda guide, "Handling errors for an SQS event source in Lambda").
+/// (Lambda guide, "Handling errors for an SQS event source in Lambda"). So can a message whose deletion is planned to be lost,
+/// at the point `delete <queue>` (SQS API reference, DeleteMessage: "it is possible to receive a message even after you delete
+/// it").
 async fn handle(
     world: Arc<World>,
     mapping: &'static QueueMapping,
@@ -76,17 +79,29 @@ async fn handle(
     let report = report(&invoked, &ids, *reports_failures);
     sleep(chance.between(DELETING.0, DELETING.1)).await;
     for (place, message) in messages.iter().enumerate() {
-        let has_failed = match &report {
-            Report::Success => false,
-            Report::Partly(failed) => failed.contains(&place),
-            Report::Failure => true,
-        };
-        if has_failed {
-            world.history.note(format_args!("{function} has not handled {} of {queue}", message.id));
+        match &report {
+            Report::Partly(failed) if failed.contains(&place) => {
+                returned_as_failed(&world, *function, queue, &message.id);
+                continue;
+            }
+            Report::Failure => {
+                world.history.note(format_args!("{function} has not handled {} of {queue}", message.id));
+                continue;
+            }
+            Report::Success | Report::Partly(_) => {}
+        }
+        let struck = world.faults.pass(&format!("delete {queue}"));
+        if struck.before == Some(Fault::Gone) {
+            world.history.note(format_args!("delete {queue} #{}: {} stays", struck.nth, message.id));
         } else if !world.queues.delete(queue, &message.receipt) {
             world.history.note(format_args!("{} of {queue} is not deleted: it was received again", message.id));
         }
     }
+}
+
+/// The function itself said that it has not handled a message.
+fn returned_as_failed(world: &World, function: Function, queue: &str, message: &str) {
+    world.history.note(format_args!("{function} returned {message} of {queue} as failed"));
 }
 
 /// The event as Lambda builds it.

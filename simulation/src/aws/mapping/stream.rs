@@ -14,6 +14,7 @@ use super::report::report;
 use super::shard::{Discarded, Record, Shard, Step};
 use super::{ACCOUNT, Invoke, REGION, filter};
 use crate::aws::activity::Activity;
+use crate::aws::lambda::Invoked;
 use crate::aws::template::StreamMapping;
 use crate::chance::Chance;
 use crate::fault::{Fault, millis};
@@ -22,6 +23,8 @@ use crate::world::World;
 /// From a write to its record's delivery: streams are near real time, and Lambda polls four times a second (DynamoDB
 /// Developer Guide, "Change data capture for DynamoDB Streams"; Lambda guide, "Polling and batching streams").
 const LATENCY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(1_000));
+/// How long Lambda waits before it tries a batch again for which there was no capacity.
+const THROTTLED_FOR: Duration = Duration::from_secs(1);
 
 /// Reads the records of the stream and invokes the function with them, for ever.
 pub(super) async fn poll(world: Arc<World>, mapping: &'static StreamMapping, invoke: Invoke, activity: Activity) {
@@ -65,8 +68,13 @@ impl Poller {
     async fn deliver(&mut self, records: Vec<Record>) {
         let StreamMapping { function, table, reports_failures, .. } = self.mapping;
         self.world.history.note(format_args!("{function} is given {} records of {table}", records.len()));
-        let invocation = (self.invoke)(event(table, &records));
-        let invoked = self.meanwhile(invocation).await;
+        let mut invoked = self.meanwhile((self.invoke)(event(table, &records))).await;
+        // A batch that did not reach the function counts as no attempt (Lambda API reference, CreateEventSourceMapping,
+        // MaximumRetryAttempts; Lambda guide, "Retain discarded records").
+        while invoked == Invoked::Throttled {
+            self.meanwhile(sleep(THROTTLED_FOR)).await;
+            invoked = self.meanwhile((self.invoke)(event(table, &records))).await;
+        }
         let ids: Vec<_> = records.iter().map(|record| sequence_number(&record.value)).collect();
         let report = report(&invoked, &ids, *reports_failures);
         let done = self.shard.finish(&report, self.world.clock.now());
@@ -87,11 +95,9 @@ impl Poller {
         let StreamMapping { function, table, .. } = self.mapping;
         let (count, event) = (records.len(), event(table, records));
         spawn_local(async move {
-            sleep(after).await;
-            if !world.is_calm() {
-                world.history.note(format_args!("{function} is given {count} records of {table} again"));
-                invoke(event).await;
-            }
+            world.sleep_until_calm(after).await;
+            world.history.note(format_args!("{function} is given {count} records of {table} again"));
+            invoke(event).await;
             drop(busy);
         });
     }

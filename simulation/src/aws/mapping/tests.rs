@@ -297,3 +297,24 @@ fn a_record_is_tried_twenty_times_again() {
     assert_eq!(step(&mut shard, now), ("RetryAttemptsExhausted", vec![0, 0]));
     assert_eq!(step(&mut shard, now), ("idle", vec![]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_message_whose_deletion_is_lost_comes_again() {
+    let world = world(planned(&[("delete FeedbackQueue", 1, Moment::Before, Fault::Gone)]));
+    world.queues.send(&world, "FeedbackQueue", "a".to_owned(), None).unwrap();
+    let (seen, invoke) = function(1, |_, _| success());
+    run_queue(&world, "FeedbackQueue", invoke, 3_600).await;
+    assert_eq!(texts(&seen, "/body"), [["a"], ["a"]]);
+    assert!(world.queues.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_without_capacity_is_tried_until_there_is_some() {
+    let world = world(vec![]);
+    // More often than a batch that fails.
+    let throttled = usize::try_from(offers().max_retries.unwrap_or_default()).unwrap() + 5;
+    let answer = move |_: &Value, number| if number < throttled { Invoked::Throttled } else { success() };
+    let (seen, invoke) = function(1, answer);
+    run_stream(&world, 1, invoke, 300).await;
+    assert_eq!(seen.events.borrow().len(), throttled + 1);
+}

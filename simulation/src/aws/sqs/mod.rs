@@ -75,12 +75,16 @@ impl Queues {
     /// # Panics
     /// If there is no such queue, or the planned fault is none of a message.
     pub fn send(&self, world: &World, queue: &str, body: String, delay: Option<Duration>) -> Result<String, Rejected> {
-        let struck = world.faults.pass(&format!("message {queue}"));
+        let point = format!("message {queue}");
+        let struck = world.faults.pass(&point);
         let now = self.clock.now();
         let (mut is_stored, mut rejected, mut later, mut again) = (true, None, Duration::ZERO, None);
         for (moment, fault) in [(Moment::Before, struck.before), (Moment::After, struck.after)] {
             let Some(fault) = fault else { continue };
             world.history.note(format_args!("message {queue} #{}: {fault:?}", struck.nth));
+            if moment == Moment::After {
+                world.faults.took_effect(&point);
+            }
             match fault {
                 Fault::Twice(time) => again = Some(millis(time)),
                 Fault::Late(time) => later += millis(time),
@@ -115,7 +119,7 @@ impl Queues {
             *serial += 1;
             *serial
         };
-        let (received, dead) = source.receive(most.min(10), now, &self.chance, next_serial, !world.is_calm());
+        let (received, dead) = source.receive(most.min(10), now, &self.chance, next_serial, world.is_calm());
         for message in received.iter().filter(|message| message.times > 1) {
             world.history.note(format_args!("{queue} delivers {} for time {}", message.id, message.times));
         }

@@ -13,6 +13,8 @@ pub(super) const STALE: Duration = Duration::from_secs(60);
 /// Order is kept at best effort (SQS Developer Guide, "Amazon SQS standard queues"): mostly one of the oldest comes next.
 const NEAR: usize = 10;
 const FAR: f64 = 0.1;
+/// When the copy of a message comes once nothing goes wrong any more.
+const SOON: Duration = Duration::from_secs(10);
 
 /// A message. A copy of one has the same id and another serial number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,14 +76,15 @@ impl Queue {
     }
 
     /// Receives up to `most` messages. Those that were received as often as the queue allows leave it instead, for its
-    /// dead-letter queue (SQS Developer Guide, "Using dead-letter queues"). `copies`: those that come twice do.
+    /// dead-letter queue (SQS Developer Guide, "Using dead-letter queues"). A copy of one that
+    /// comes twice comes in its time, or soon if `is_calm`.
     pub(super) fn receive(
         &mut self,
         most: usize,
         now: Timestamp,
         chance: &Chance,
         mut serial: impl FnMut() -> u64,
-        copies: bool,
+        is_calm: bool,
     ) -> (Vec<Received>, Vec<Message>) {
         let kept = self.settings.retention;
         self.messages.retain(|_, message| message.sent + kept > now);
@@ -97,7 +100,8 @@ impl Queue {
                 dead.extend(self.messages.remove(&number));
                 continue;
             }
-            if let Some(after) = message.again.take().filter(|_| copies) {
+            if let Some(after) = message.again.take() {
+                let after = if is_calm { after.min(SOON) } else { after };
                 let copy = Message { visible: now + after, ..message.clone() };
                 self.messages.insert(serial(), copy);
             }

@@ -126,7 +126,8 @@ impl Conversation {
             Way::Hang => return self.hang_up_later().await,
         };
         let present = mode(&self.world, TransportId::Smtp);
-        match passage.after().await {
+        let has_effect = answer.unheard.is_none() && answer.reply.starts_with(['2', '3']);
+        match passage.after(has_effect).await {
             Way::On => {}
             Way::Reply(reply) => answer = Answer::new(reply),
             Way::Close => return None,
@@ -238,12 +239,14 @@ impl Conversation {
 
     fn keep_for(&self, recipient: String, message: Option<&[u8]>, outcome: Outcome) -> usize {
         let now = self.world.clock.now();
+        let headers = message.map(Headers::of);
         let handover = Handover {
             number: 0,
             provider: TransportId::Smtp,
             process: self.process.clone(),
             recipient,
-            offer: message.and_then(|message| Headers::of(message).offer),
+            offer: headers.as_ref().and_then(|headers| headers.offer.clone()),
+            customer: headers.and_then(|headers| headers.customer),
             begun: self.envelope.begun.unwrap_or(now),
             taken_at: now,
             outcome,

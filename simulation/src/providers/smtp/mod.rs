@@ -99,7 +99,7 @@ async fn accept(world: Arc<World>, process: Process, mut opened: oneshot::Sender
         return;
     }
     let mut conversation = Conversation::new(world.clone(), process.clone(), ours, answers);
-    let greeting = match (greeting, passage.after().await) {
+    let greeting = match (greeting, passage.after(greeting.is_none()).await) {
         (_, Way::Close) => return,
         (_, Way::Hang) => return conversation.hang().await,
         (_, Way::Reply(reply)) | (Some(reply), Way::On) => reply,

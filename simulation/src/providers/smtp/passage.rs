@@ -58,8 +58,11 @@ impl Passage {
         }
     }
 
-    /// After it had its effect, before its reply.
-    pub(super) async fn after(&self) -> Way {
+    /// After it had its effect, before its reply. `has_effect`: unless the server refused it.
+    pub(super) async fn after(&self, has_effect: bool) -> Way {
+        if self.struck.after.is_some() && has_effect {
+            self.network.world.faults.took_effect(&self.point);
+        }
         match self.struck.after {
             Some(Fault::Kill) => self.kill("after"),
             Some(Fault::Freeze(time)) => {

@@ -43,8 +43,10 @@ pub(crate) fn scenario() -> Scenario {
         feedback_concurrency: 2,
         retry_hours: 72,
         max_skew_ms: 0,
+        stale_percent: 0,
     };
-    Scenario { seed: 1, settings, customers: vec![], actions: vec![], outages: vec![], faults: vec![] }
+    let (customers, actions, outages, faults) = (vec![], vec![], vec![], vec![]);
+    Scenario { seed: 1, settings, customers, actions, outages, faults, calm_after_ms: 0 }
 }
 
 /// A world in which a provider is in a mode.

@@ -22,6 +22,7 @@ enum Kind {
     Put,
     Delete,
     Unsubscribe,
+    AnswerStop,
     Lift,
     RotateLinkKeys,
     ChangeSmtpPassword,
@@ -33,11 +34,12 @@ enum Kind {
 }
 
 const KINDS: &[(usize, Kind)] = &[
-    (8, Kind::Cancel),
+    (10, Kind::Cancel),
     (12, Kind::PushAgain),
     (28, Kind::Put),
-    (8, Kind::Delete),
+    (10, Kind::Delete),
     (14, Kind::Unsubscribe),
+    (8, Kind::AnswerStop),
     (10, Kind::Lift),
     (4, Kind::RotateLinkKeys),
     (2, Kind::ChangeSmtpPassword),
@@ -132,6 +134,10 @@ impl Draw<'_> {
                         Action::LiftSuppression { customer, channel: Channel::Email },
                     );
                 }
+            }
+            Kind::AnswerStop => {
+                let customer = self.customer();
+                self.at(at, Action::AnswerStop { customer });
             }
             Kind::Lift => {
                 let (customer, channel) = (self.customer(), *chance.pick(&Channel::ALL));

@@ -22,7 +22,18 @@ pub(super) fn draw(chance: &Chance, number: Option<u32>) -> Vec<Person> {
     };
     let number = number.unwrap_or_else(|| u32::try_from(drawn).expect("it is at most 300"));
     assert!(number < MOST, "there are numbers for fewer than {MOST} customers");
-    (1..=number).map(|number| person(chance, number)).collect()
+    let mut people: Vec<Person> = Vec::new();
+    for number in 1..=number {
+        let mut person = person(chance, number);
+        // A couple with one mailbox.
+        if chance.happens(0.05)
+            && let Some(before) = people.last()
+        {
+            person.email.clone_from(&before.email);
+        }
+        people.push(person);
+    }
+    people
 }
 
 /// Draws the customer with this number.
@@ -33,7 +44,9 @@ pub(super) fn person(chance: &Chance, number: u32) -> Person {
         &[(40, &[Channel::Email]), (20, &[Channel::Sms]), (37, &[Channel::Email, Channel::Sms]), (3, &[])],
     );
     person.channels = channels.iter().copied().collect();
-    let mailbox = weighted(chance, &[(92, Mailbox::Reads), (4, Mailbox::Bounces), (4, Mailbox::Complains)]);
+    let mailboxes =
+        &[(89, Mailbox::Reads), (4, Mailbox::Bounces), (3, Mailbox::BouncesForNow), (4, Mailbox::Complains)];
+    let mailbox = weighted(chance, mailboxes);
     person.email = (!chance.happens(0.03)).then(|| email(number, 0, mailbox));
     if chance.happens(0.03) {
         person.mobile = None;

@@ -12,6 +12,16 @@ const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 /// What is passed so often at most is rare.
 const RARE: u32 = 3;
+/// The longest time for which a process stands still: beyond the time for which a message is hidden.
+const LONGEST: u64 = 40 * MINUTE;
+/// Where one who sends needs its lease.
+const LEASED: [&str; 5] = [
+    "email SES.SendEmail",
+    "email SMTP.MESSAGE",
+    "email DynamoDB.UpdateItem Deliveries",
+    "sms SNS.Publish",
+    "sms DynamoDB.UpdateItem Deliveries",
+];
 
 /// Draws what goes wrong, at points that a run of the scenario passes.
 pub(super) fn draw(chance: &Chance, mood: Mood, scenario: &Scenario) -> Vec<Planned> {
@@ -22,9 +32,9 @@ pub(super) fn draw(chance: &Chance, mood: Mood, scenario: &Scenario) -> Vec<Plan
         // Else an outage.
         Mood::One if scenario.outages.is_empty() => 1,
         Mood::One => 0,
-        Mood::Handful => between(chance, 3, 12),
+        Mood::Handful => between(chance, 4, 15),
         Mood::Storm => return storm(chance, &points),
-        Mood::Chaos => between(chance, 10, 60),
+        Mood::Chaos => between(chance, 12, 75),
     };
     let mut faults = Faults::default();
     for _ in 0..number {
@@ -32,12 +42,38 @@ pub(super) fn draw(chance: &Chance, mood: Mood, scenario: &Scenario) -> Vec<Plan
         let moment = moment(chance, point.kind);
         faults.add(Planned {
             point: point.name.to_owned(),
-            nth: nth(chance, times),
+            nth: nth(chance, point, times),
             moment,
             fault: fault(chance, point.kind, moment),
         });
     }
+    let outlives = match mood {
+        Mood::Handful => 0.2,
+        Mood::Chaos => 0.4,
+        Mood::Calm | Mood::One | Mood::Storm => 0.0,
+    };
+    if chance.happens(outlives) {
+        outlive_lease(chance, &points, &mut faults);
+    }
     faults.all
+}
+
+/// One who sends stands still beyond its lease, where a message is handed over or recorded, while another is given the same
+/// notifications.
+fn outlive_lease(chance: &Chance, points: &[(&Point, u32)], faults: &mut Faults) {
+    let standing: Vec<_> = points.iter().filter(|(point, _)| LEASED.contains(&point.name)).collect();
+    if standing.is_empty() {
+        return;
+    }
+    let (point, times) = **chance.pick(&standing);
+    let queue = if point.name.starts_with("email ") { "message EmailQueue" } else { "message SmsQueue" };
+    let batches = points.iter().find(|(other, _)| other.name == queue).map_or(1, |(_, times)| *times);
+    let (fault, moment) = (Fault::Freeze(between(chance, 5 * MINUTE, LONGEST)), moment(chance, point.kind));
+    faults.add(Planned { point: point.name.to_owned(), nth: nth(chance, point, times), moment, fault });
+    for nth in 1..=batches.min(3) {
+        let fault = Fault::Twice(skewed(chance, 10 * SECOND, 20 * MINUTE));
+        faults.add(Planned { point: queue.to_owned(), nth, moment: Moment::Before, fault });
+    }
 }
 
 /// The faults so far, at most one at each passing and moment.
@@ -58,7 +94,7 @@ impl Faults {
 /// A point. Those that few runs pass, and seldom, are drawn more often in the runs that do.
 fn pick<'a>(chance: &Chance, points: &[(&'a Point, u32)]) -> (&'a Point, u32) {
     let rare: Vec<_> = points.iter().filter(|(_, times)| *times <= RARE).collect();
-    if chance.happens(0.35) && !rare.is_empty() { **chance.pick(&rare) } else { *chance.pick(points) }
+    if chance.happens(0.45) && !rare.is_empty() { **chance.pick(&rare) } else { *chance.pick(points) }
 }
 
 /// The same thing again and again: at one point each time it is passed, or the same at many points.
@@ -68,7 +104,7 @@ fn storm(chance: &Chance, points: &[(&Point, u32)]) -> Vec<Planned> {
     let moment = moment(chance, point.kind);
     let the_fault = fault(chance, point.kind, moment);
     if chance.happens(0.5) {
-        let from = nth(chance, times);
+        let from = nth(chance, point, times);
         for nth in from..from + u32::try_from(skewed(chance, 3, 60)).expect("it is at most 60") {
             faults.add(Planned { point: point.name.to_owned(), nth, moment, fault: the_fault });
         }
@@ -76,30 +112,36 @@ fn storm(chance: &Chance, points: &[(&Point, u32)]) -> Vec<Planned> {
         let alike: Vec<_> = points.iter().filter(|(other, _)| other.kind == point.kind).collect();
         for _ in 0..between(chance, 10, 50) {
             let (point, times) = **chance.pick(&alike);
-            faults.add(Planned { point: point.name.to_owned(), nth: nth(chance, times), moment, fault: the_fault });
+            let nth = nth(chance, point, times);
+            faults.add(Planned { point: point.name.to_owned(), nth, moment, fault: the_fault });
         }
     }
     faults.all
 }
 
-/// Which passing: often one of the first, or any of those that the run has.
-fn nth(chance: &Chance, times: u32) -> u32 {
+/// Which passing: often one of the first, or any of those that the run has. Sweeps, and what they start again, pass the points
+/// of push and audience more often than usual.
+fn nth(chance: &Chance, point: &Point, times: u32) -> u32 {
+    let is_swept = point.name.starts_with("push ") || point.name.starts_with("audience ");
+    if is_swept && chance.happens(0.25) {
+        return u32::try_from(between(chance, 1, u64::from(times) * 4)).expect("it is at most a u32");
+    }
     let most = if chance.happens(0.45) { times.min(3) } else { times };
     u32::try_from(between(chance, 1, u64::from(most))).expect("it is at most a u32")
 }
 
-/// Only calls and steps of a conversation have an effect after which something may go wrong.
+/// Only calls, steps of a conversation and events have an effect after which something may go wrong.
 fn moment(chance: &Chance, kind: Kind) -> Moment {
     match kind {
-        Kind::Call | Kind::Smtp => *chance.pick(&[Moment::Before, Moment::After]),
-        Kind::Message | Kind::Report | Kind::Record | Kind::Schedule | Kind::Event => Moment::Before,
+        Kind::Call | Kind::Smtp | Kind::Event => *chance.pick(&[Moment::Before, Moment::After]),
+        Kind::Message | Kind::Report | Kind::Record | Kind::Schedule | Kind::Invoke | Kind::Delete => Moment::Before,
     }
 }
 
 /// Durations of faults are so that they are over, or noticed, within an hour or so.
 fn fault(chance: &Chance, kind: Kind, moment: Moment) -> Fault {
-    // Beyond a lease, and the time-out of any function.
-    let freeze = || Fault::Freeze(skewed(chance, 200, 15 * MINUTE));
+    // Beyond a lease, the time-out of any function, and the time for which a message is hidden.
+    let freeze = || Fault::Freeze(skewed(chance, 200, LONGEST));
     // Below what the bank waits until it changes a customer again.
     let late = || Fault::Late(skewed(chance, 100, 30 * SECOND));
     match (kind, moment) {
@@ -121,10 +163,14 @@ fn fault(chance: &Chance, kind: Kind, moment: Moment) -> Fault {
             8 => Fault::Unavailable,
             _ => late(),
         },
-        (Kind::Event, _) => Fault::Throttle,
+        (Kind::Event, Moment::Before) => *chance.pick(&[Fault::Throttle, Fault::Unavailable]),
+        (Kind::Event, Moment::After) => Fault::Unavailable,
+        (Kind::Invoke, _) => Fault::Throttle,
+        (Kind::Delete, _) => Fault::Gone,
         (Kind::Message, _) => {
             let time = skewed(chance, 100, 60 * MINUTE);
-            weighted(chance, &[(40, Fault::Twice(time)), (35, Fault::Late(time)), (25, Fault::Gone)])
+            let refused = *chance.pick(&[Fault::Throttle, Fault::Unavailable]);
+            weighted(chance, &[(35, Fault::Twice(time)), (30, Fault::Late(time)), (20, Fault::Gone), (15, refused)])
         }
         (Kind::Report, _) => {
             let time = skewed(chance, 100, 60 * MINUTE);

@@ -50,6 +50,7 @@ impl Scenario {
             actions: Vec::new(),
             outages: Vec::new(),
             faults: Vec::new(),
+            calm_after_ms: skewed(&Chance::of(seed, "calm"), 2 * 60_000, 90 * 60_000),
         };
         scenario.actions = actions::draw(&Chance::of(seed, "actions"), &scenario);
         scenario.outages = outages::draw(&Chance::of(seed, "outages"), mood, &scenario);
@@ -86,6 +87,11 @@ fn settings(chance: &Chance) -> Settings {
         feedback_concurrency: concurrency(),
         retry_hours: *chance.pick(&[1, 1, 2, 6, 24, 72]),
         max_skew_ms: if chance.happens(0.4) { 0 } else { between(chance, 1, 2_000) },
+        stale_percent: if chance.happens(0.5) {
+            0
+        } else {
+            u8::try_from(between(chance, 1, 20)).expect("it is at most 20")
+        },
     }
 }
 

@@ -65,7 +65,9 @@ fn what_people_do_is_about_someone_and_after_an_offer() {
                     let offer = testing::offer_posted(testing::clock::START, post.body(testing::clock::START));
                     assert_eq!(offer.code, post.code);
                 }
-                Action::Unsubscribe { customer } | Action::DeleteCustomer { customer } => {
+                Action::Unsubscribe { customer }
+                | Action::DeleteCustomer { customer }
+                | Action::AnswerStop { customer } => {
                     assert!(scenario.customers.iter().any(|person| person.id == *customer));
                 }
                 _ => {}
@@ -85,7 +87,7 @@ fn each_point_is_drawn_before_and_after_its_effect_within_2_000_seeds() {
     }
     for point in POINTS {
         let moments: &[Moment] = match point.kind {
-            Kind::Call | Kind::Smtp => &[Moment::Before, Moment::After],
+            Kind::Call | Kind::Smtp | Kind::Event => &[Moment::Before, Moment::After],
             _ => &[Moment::Before],
         };
         for moment in moments {
