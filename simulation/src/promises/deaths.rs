@@ -1,9 +1,10 @@
 //! Functions end in time: none times out by itself, while it was not frozen and all that it called answered.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Violation;
 use super::facts::{Death, Facts};
+use crate::providers::Mode;
 use crate::scenario::{Scenario, Trouble};
 
 const PROMISE: &str = "functions end in time";
@@ -17,15 +18,22 @@ pub struct Troubled {
     pub until: Timestamp,
 }
 
-/// The outages of a scenario.
+/// The outages of a scenario that may keep any process from its work: a provider that refuses answers at once.
 pub fn outages(scenario: &Scenario, began: Timestamp) -> Vec<Troubled> {
-    let keeps = |trouble: &Trouble| !matches!(trouble, Trouble::WritesThrottled(table) if table.is_empty());
-    let time = |millis: u64| jiff::SignedDuration::from_millis(i64::try_from(millis).unwrap_or(i64::MAX));
+    let keeps = |trouble: &Trouble| match trouble {
+        Trouble::Provider(_, mode) => {
+            matches!(mode, Mode::Down | Mode::Slow(_) | Mode::Silent | Mode::Unanswering | Mode::Drops(_))
+        }
+        _ => true,
+    };
+    let later = |from: Timestamp, millis: u64| {
+        let time = SignedDuration::from_millis(i64::try_from(millis).unwrap_or(i64::MAX));
+        from.saturating_add(time).unwrap_or(Timestamp::MAX)
+    };
     let outages = scenario.outages.iter().filter(|outage| keeps(&outage.what));
-    let span = |from: Timestamp, long| from.saturating_add(time(long)).unwrap_or(Timestamp::MAX);
     let troubled = outages.map(|outage| {
-        let from = span(began, outage.from_ms);
-        Troubled { process: None, from, until: span(from, outage.for_ms) }
+        let from = later(began, outage.from_ms);
+        Troubled { process: None, from, until: later(from, outage.for_ms) }
     });
     troubled.collect()
 }

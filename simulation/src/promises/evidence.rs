@@ -174,8 +174,14 @@ impl Evidence {
 
     /// A step of a conversation with a mail server was struck, so that its answer may not have come.
     pub fn struck_at_server(&self, process: &Process, at: Timestamp) {
+        self.struck_message(process, at, None, true);
+    }
+
+    /// The same, of the message to this recipient, if that is known. `is_fault`: a planned fault did it, and not the provider.
+    pub fn struck_message(&self, process: &Process, at: Timestamp, recipient: Option<&str>, is_fault: bool) {
         let mut kept = self.kept();
-        kept.struck_sends.push(StruckSend { process: process.number(), at, address: None, is_fault: true });
+        let address = recipient.map(str::to_lowercase);
+        kept.struck_sends.push(StruckSend { process: process.number(), at, address, is_fault });
         kept.trouble(process, at);
         kept.hitch(process, at, at + TRIED_AGAIN);
     }

@@ -67,11 +67,11 @@ fn untrue(facts: &Facts, notification: &Notification, record: &Record) -> Option
 
 /// From when to when what the reason was made of may have been read.
 fn decided(facts: &Facts, notification: &Notification, record: &Record) -> (Timestamp, Timestamp) {
-    let writes = facts.writes.iter().filter(|write| {
+    let mut writes = facts.writes.iter().filter(|write| {
         write.notification == *notification && write.state == record.state && !write.is_claim() && write.at.is_some()
     });
     let allowed = SignedDuration::try_from(MAX_READ_AGE).unwrap_or_default() + USUAL;
-    match writes.last() {
+    match writes.next_back() {
         Some(write) => {
             let held_up = facts.held_up(write.process, write.asked_at - HELD_UP_WITHIN, write.asked_at);
             (write.asked_at - allowed - held_up, write.at.unwrap_or(write.asked_at))

@@ -141,7 +141,7 @@ fn untrue(facts: &Facts, told: &Told) -> Option<String> {
         }
         Confirmed::Cancelled { offer, push: number } => {
             let push = facts.pushes.iter().find(|push| push.offer == *offer && push.number == *number);
-            (!push.is_some_and(|push| push.state == "cancelled"))
+            push.is_none_or(|push| push.state != "cancelled")
                 .then(|| format!("push {number} of offer {offer} is not cancelled"))
         }
         Confirmed::PushedAgain { offer, push } => (!facts.requests.contains(&(offer.clone(), *push)))
