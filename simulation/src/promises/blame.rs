@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Violation;
-use super::facts::{Facts, Handover, Notification, Record, Refused, Write};
+use super::facts::{Facts, Handover, Notification, Record, Refused, StruckSend, Write};
 
 const PROMISE: &str = "nobody failed for our fault";
 /// How often a message is handed over without an answer before its recipient has failed.
@@ -34,12 +34,12 @@ fn undeserved(facts: &Facts, notification: &Notification, record: &Record) -> Op
         Some(code @ ("addressUnknown" | "recipientRefused" | "messageRefused" | "refused")) => {
             let is_deserved = !refusals(&[Refused::Deserved]).is_empty();
             let is_judged = code == "refused" && is_the_recipients(facts, &refusals(&[Refused::Unclear]));
-            let late = kept_refused(facts, record, &refusals(&ANY));
+            let late = kept_refused(facts, record, &refusals(&RECIPIENTS));
             (!is_deserved && !is_judged && !late)
                 .then(|| "the provider never refused its recipient or message for good".to_owned())
         }
         Some("refusedForNow") => {
-            let refusals = refusals(&ANY);
+            let refusals = refusals(&RECIPIENTS);
             let first = refusals.iter().map(|handover| handover.begun).min();
             let since = first.map_or("never".to_owned(), |at| at.to_string());
             (!kept_refused(facts, record, &refusals))
@@ -87,7 +87,8 @@ const HELD_AT: usize = 5;
 /// Fewer have failed after so many refusals each, and so long, with some seconds for clocks that differ.
 const ALONE_REFUSALS: usize = 5;
 const ALONE_FOR: SignedDuration = SignedDuration::from_secs(25);
-const ANY: [Refused; 4] = [Refused::Deserved, Refused::ForNow, Refused::Unclear, Refused::Ours];
+/// Refusals that may be about the recipient. What is certainly ours never makes anybody fail.
+const RECIPIENTS: [Refused; 3] = [Refused::Deserved, Refused::ForNow, Refused::Unclear];
 
 /// Whether a recipient was refused for as long as refusals are retried.
 fn kept_refused(facts: &Facts, record: &Record, refusals: &[&Handover]) -> bool {
@@ -107,14 +108,20 @@ fn was_unanswered(facts: &Facts, notification: &Notification, claim: &Write) -> 
     let released = facts.writes.iter().filter(|write| !write.is_claim() && write.token == claim.token);
     let until = released.map(|write| write.asked_at).max().or(claim.lease_until).unwrap_or(Timestamp::MAX);
     let is_meanwhile = |process: u32, at: Timestamp| process == claim.process && (from..=until).contains(&at);
+    // A message that was lost on its way was never handed over: its address tells whose it was.
+    let is_its = |send: &StruckSend| {
+        let Some(address) = &send.address else { return true };
+        let versions = facts.customers.get(&notification.customer).map_or(&[][..], Vec::as_slice);
+        let mut records = versions.iter().filter_map(|version| version.record.as_ref());
+        records.any(|record| record.email.as_ref() == Some(address) || record.mobile.as_ref() == Some(address))
+    };
     let mut handovers = facts.handovers.iter().filter(|handover| handover.notification.as_ref() == Some(notification));
     handovers.any(|handover| is_meanwhile(handover.process, handover.begun) && handover.answered_at.is_none())
-        || facts.struck_sends.iter().any(|send| is_meanwhile(send.process, send.at))
+        || facts.struck_sends.iter().any(|send| is_meanwhile(send.process, send.at) && is_its(send))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::facts::StruckSend;
     use super::super::samples::{self, again, at, broken_by, notification};
     use super::*;
 
@@ -187,6 +194,8 @@ mod tests {
         facts.handovers[0].refused = Some(Refused::ForNow);
         facts.records.get_mut(&notification()).unwrap().updated_at = at(10_050) + SignedDuration::from_hours(72);
         assert_eq!(check(&facts), []);
+        facts.handovers[0].refused = Some(Refused::Ours);
+        assert_eq!(check(&facts).len(), 1, "our fault is nobody else's, however long it lasts");
     }
 
     #[test]
@@ -197,9 +206,16 @@ mod tests {
         facts.handovers[0].answered_at = None;
         let found = check(&facts);
         assert!(found[0].what.contains("without an answer 1 times"), "{found:?}");
-        let send = StruckSend { process: 4, at: at(30_060) };
-        facts.struck_sends.push(send);
-        assert_eq!(check(&facts), []);
+        let send = |address: Option<&str>| {
+            let address = address.map(str::to_owned);
+            StruckSend { process: 4, at: at(30_060), address, is_fault: true }
+        };
+        facts.struck_sends.push(send(Some("zq2@person.example")));
+        assert_eq!(check(&facts).len(), 1, "a message to somebody else");
+        for address in [None, Some(samples::ADDRESS)] {
+            facts.struck_sends = vec![send(address)];
+            assert_eq!(check(&facts), []);
+        }
         facts.struck_sends.clear();
         facts.handovers[1].answered_at = None;
         assert_eq!(check(&facts), []);

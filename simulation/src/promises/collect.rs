@@ -6,6 +6,7 @@ use domain::eligibility::Verdict;
 use domain::{Customer as Recipient, RuleText, TransportId};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use testing::clock::START;
 
 use super::evidence::Kept;
 use super::facts::{Block, CustomerEvent, Facts, Handover, Limits, Notification, Offer, Outages, Push, Version, Write};
@@ -19,6 +20,7 @@ pub fn collect(world: &World) -> Facts {
     let kept = world.evidence.all();
     let (stored, requests) = tables::offers(&world.dynamo);
     let mut pushes = tables::pushes(&world.dynamo);
+    let told = super::sources::told(world);
     for push in &mut pushes {
         // By the true time, where that is known.
         let id = (push.offer.clone(), push.number);
@@ -28,6 +30,7 @@ pub fn collect(world: &World) -> Facts {
         if let Some(at) = kept.requests.get(&id) {
             push.requested_at = *at;
         }
+        super::told::cancel(&told, push);
     }
     let limits = limits(&world.scenario, super::sources::rates(world));
     let offers = stored.iter().map(|offer| (offer.id.clone(), offer_of(offer, &pushes, &kept, limits.skew))).collect();
@@ -43,11 +46,20 @@ pub fn collect(world: &World) -> Facts {
             found.customer = named;
         }
     }
-    let blocks = blocks(&kept.customer_events, &kept.customers, &super::sources::lifts(world));
+    let lifts = super::sources::lifts(world);
+    let mut blocks = blocks(&kept.customer_events, &kept.customers, &lifts);
+    blocks.extend(super::told::blocks(&told, &kept.customer_events, &lifts));
+    let mut troubles = kept.troubles;
+    troubles.extend(super::deaths::outages(&world.scenario, START));
+    let mut leaks = kept.leaks;
+    leaks.extend(super::privacy::tables(world));
+    leaks.extend(super::privacy::metrics::take());
     Facts {
         limits,
         customers: kept.customers,
         blocks,
+        lifts,
+        told,
         offers,
         confirmed: super::sources::confirmed(world),
         requests,
@@ -57,17 +69,22 @@ pub fn collect(world: &World) -> Facts {
         writes: kept.writes,
         struck_sends: kept.struck_sends,
         reservations: kept.reservations,
+        breakers: kept.breakers,
         deaths: kept.deaths,
+        troubles,
         freezes: kept.freezes,
         hitches: kept.hitches,
         published: super::sources::published(world),
         customer_events: kept.customer_events,
         dead_letters: super::sources::dead_letters(world),
-        loses_messages: loses(world, "message ") || super::sources::purges(world),
+        failures: kept.failures,
+        reports: super::reports::of(world),
+        loses_messages: QUEUES_OF_PUSHES.iter().any(|queue| loses_messages(world, queue)),
         loses_customer_events: loses_customer_events(world),
         outages: outages(&world.scenario),
         effort: kept.effort,
-        leaks: kept.leaks,
+        deferrals: kept.deferrals,
+        leaks,
     }
 }
 
@@ -87,6 +104,14 @@ fn limits(scenario: &Scenario, changed: BTreeMap<TransportId, u32>) -> Limits {
         retry_for: SignedDuration::from_hours(settings.retry_hours.into()),
         skew: SignedDuration::from_millis(i64::try_from(settings.max_skew_ms).unwrap_or(i64::MAX)),
     }
+}
+
+/// The queues that what belongs to a push goes through.
+const QUEUES_OF_PUSHES: [&str; 3] = ["AudienceQueue", "EmailQueue", "SmsQueue"];
+
+/// Whether a queue lost messages for good.
+pub fn loses_messages(world: &World, queue: &str) -> bool {
+    loses(world, &format!("message {queue}")) || super::sources::purges(world, queue)
 }
 
 /// Whether something was lost for good at a point that begins like this.

@@ -12,6 +12,9 @@ const PROMISE: &str = "bounded calls";
 /// 15 minutes: some 20 attempts. While the provider is away, or the push is held, it may be each probe: 1 s, 2 s, up to a
 /// minute: some 65. Each of the 49 others of its batch that becomes final lets the waits begin again.
 const PER_HOUR: usize = 150;
+/// How often a batch is put off within an hour, at most: while the provider is away, at each probe, some 65 times. A copy of
+/// its message, and repeated calls, add to that.
+const DEFERRALS_PER_HOUR: usize = 140;
 /// Calls of DynamoDB for each notification, each handover and each round of a batch: some 15, and each may be repeated.
 const STORE_CALLS: u64 = 50;
 /// Those of functions that start, and of what is left of batches that were done already.
@@ -33,6 +36,17 @@ pub fn check(facts: &Facts) -> Vec<Violation> {
         if let Some(window) = windows.find(|window| window[PER_HOUR].duration_since(window[0]) < hour) {
             let (count, from, to) = (window.len(), window[0], window[PER_HOUR]);
             found.push(format!("{notification}: handed over {count} times from {from} to {to}"));
+        }
+    }
+    for (batch, at) in &facts.deferrals {
+        let mut at = at.clone();
+        at.sort_unstable();
+        let mut windows = at.windows(DEFERRALS_PER_HOUR + 1);
+        let is_hour = |window: &&[Timestamp]| {
+            window[DEFERRALS_PER_HOUR].duration_since(window[0]) < SignedDuration::from_hours(1)
+        };
+        if let Some(window) = windows.find(is_hour) {
+            found.push(format!("batch {batch}: put off {} times within an hour from {}", window.len(), window[0]));
         }
     }
     for (function, effort) in &facts.effort {
@@ -83,6 +97,17 @@ mod tests {
             check(&facts).len()
         };
         assert_eq!((tried(151, 10), tried(150, 10), tried(1_000, 60)), (1, 0, 0));
+    }
+
+    #[test]
+    fn a_batch_that_is_put_off_without_end_is_found() {
+        let put_off = |count: i64, seconds: i64| {
+            let mut facts = samples::facts();
+            let times = (0..count).map(|number| samples::at(number * seconds * 1_000)).collect();
+            facts.deferrals.insert("b".to_owned(), times);
+            check(&facts).len()
+        };
+        assert_eq!((put_off(141, 10), put_off(140, 10), put_off(500, 60)), (1, 0, 0));
     }
 
     #[test]

@@ -7,10 +7,13 @@ use domain::TransportId;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use super::breaker::Breaker;
+use super::deaths::Troubled;
 use super::facts::{CustomerEvent, Death, Effort, Freeze, Hitch, Leak, Reservation, StruckSend, Version, Write};
 use super::{privacy, reading};
 use crate::aws::call::{Body, Call, Service};
 use crate::aws::lambda::Function;
+use crate::aws::template;
 use crate::fault::Struck;
 use crate::network::{Arrival, Reply};
 use crate::process::Process;
@@ -40,6 +43,10 @@ pub struct Kept {
     pub writes: Vec<Write>,
     pub struck_sends: Vec<StruckSend>,
     pub reservations: Vec<Reservation>,
+    pub breakers: Vec<Breaker>,
+    pub troubles: Vec<Troubled>,
+    pub failures: BTreeMap<String, usize>,
+    pub deferrals: BTreeMap<String, Vec<Timestamp>>,
     pub deaths: Vec<Death>,
     pub freezes: Vec<Freeze>,
     pub hitches: Vec<Hitch>,
@@ -62,6 +69,10 @@ impl Evidence {
         let now = world.clock.now();
         let mut kept = self.kept();
         let sends = matches!(call.function, Function::Email | Function::Sms);
+        let is_struck = struck.before.is_some() || struck.after.is_some();
+        if is_struck {
+            kept.trouble(process, now);
+        }
         match call.service {
             Service::DynamoDb => {
                 if sends {
@@ -73,25 +84,28 @@ impl Evidence {
                 {
                     write.process = process.number();
                     write.asked_at = now;
-                    write.is_struck = struck.before.is_some() || struck.after.is_some();
+                    write.is_struck = is_struck;
                     kept.writes.push(write);
                 }
             }
             Service::Sqs => {
                 if sends && call.operation.starts_with("SendMessage") {
                     kept.effort_of(call).deferrals += 1;
+                    for batch in reading::batches_queued(call.json()) {
+                        kept.deferrals.entry(batch).or_default().push(now);
+                    }
                 }
                 kept.look_for_leaks(now, call);
             }
             Service::EventBridge => kept.look_for_leaks(now, call),
             Service::Ses | Service::Sns => {
-                if struck.before.is_some() || struck.after.is_some() {
-                    kept.struck_sends.push(StruckSend { process: process.number(), at: now });
+                if is_struck {
+                    kept.struck_send(process, call, now, true);
                 }
             }
             Service::SecretsManager => {}
         }
-        if sends && (struck.before.is_some() || struck.after.is_some()) {
+        if sends && is_struck {
             kept.hitch(process, now, now + TRIED_AGAIN);
         }
     }
@@ -118,7 +132,7 @@ impl Evidence {
             }
             // Whether it was accepted is not said.
             Service::Ses | Service::Sns if reply.arrival != Arrival::Arrives || reply.status >= 500 => {
-                kept.struck_sends.push(StruckSend { process: process.number(), at: now });
+                kept.struck_send(process, call, now, false);
             }
             _ => {}
         }
@@ -134,8 +148,23 @@ impl Evidence {
         let (number, function) = (process.number(), process.function().to_string());
         let mut kept = self.kept();
         if !kept.deaths.iter().any(|death| death.process == number) {
-            kept.deaths.push(Death { process: number, function, at });
+            kept.deaths.push(Death { process: number, function, at, timed_out: None });
         }
+    }
+
+    /// A process was ended because it timed out.
+    pub fn timed_out(&self, process: &Process, at: Timestamp) {
+        self.killed(process, at);
+        let time = SignedDuration::try_from(template::timeout(process.function())).unwrap_or_default();
+        let mut kept = self.kept();
+        if let Some(death) = kept.deaths.iter_mut().find(|death| death.process == process.number()) {
+            death.timed_out = Some(at - time);
+        }
+    }
+
+    /// A function returned this message as one that it has not handled.
+    pub fn returned_as_failed(&self, message: &str) {
+        *self.kept().failures.entry(message.to_owned()).or_default() += 1;
     }
 
     /// A process froze for this long, in milliseconds. `point` says where.
@@ -145,8 +174,15 @@ impl Evidence {
 
     /// A step of a conversation with a mail server was struck, so that its answer may not have come.
     pub fn struck_at_server(&self, process: &Process, at: Timestamp) {
+        self.struck_message(process, at, None, true);
+    }
+
+    /// The same, of the message to this recipient, if that is known. `is_fault`: a planned fault did it, and not the provider.
+    pub fn struck_message(&self, process: &Process, at: Timestamp, recipient: Option<&str>, is_fault: bool) {
         let mut kept = self.kept();
-        kept.struck_sends.push(StruckSend { process: process.number(), at });
+        let address = recipient.map(str::to_lowercase);
+        kept.struck_sends.push(StruckSend { process: process.number(), at, address, is_fault });
+        kept.trouble(process, at);
         kept.hitch(process, at, at + TRIED_AGAIN);
     }
 
@@ -194,6 +230,17 @@ impl Kept {
             return;
         }
         self.hitches.push(Hitch { process, from, until });
+    }
+
+    fn struck_send(&mut self, process: &Process, call: &Call, at: Timestamp, is_fault: bool) {
+        // A question about a number hands nothing over.
+        if let Some(address) = reading::recipient(call) {
+            self.struck_sends.push(StruckSend { process: process.number(), at, address: Some(address), is_fault });
+        }
+    }
+
+    fn trouble(&mut self, process: &Process, at: Timestamp) {
+        self.troubles.push(Troubled { process: Some(process.number()), from: at, until: at });
     }
 
     fn freeze(&mut self, process: &Process, from: Timestamp, millis: u64, point: &str) {
@@ -271,6 +318,7 @@ impl Kept {
                 }
             }
             "Pacing" => {
+                self.breakers.extend(Breaker::of(request, now));
                 if let Some((transport, first, length)) = reading::slots_reserved(request, &reply.body) {
                     let process = process.number();
                     self.reservations.push(Reservation { process, transport, at: now, first, length });

@@ -7,6 +7,12 @@ use domain::{Channel, TransportId};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use super::breaker::Breaker;
+use super::collect::Lift;
+use super::deaths::Troubled;
+use super::reports::Reported;
+use super::told::Told;
+
 /// One offer to one customer over one channel.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Notification {
@@ -29,6 +35,9 @@ pub struct Facts {
     /// Each customer's record, in the order of its changes.
     pub customers: BTreeMap<String, Vec<Version>>,
     pub blocks: Vec<Block>,
+    pub lifts: Vec<Lift>,
+    /// What was confirmed to people.
+    pub told: Vec<Told>,
     /// The offers that are stored, by their ids.
     pub offers: BTreeMap<String, Offer>,
     /// The codes of the offers of which the API said that they are stored, and when.
@@ -45,7 +54,9 @@ pub struct Facts {
     /// Calls of providers that a fault struck.
     pub struck_sends: Vec<StruckSend>,
     pub reservations: Vec<Reservation>,
+    pub breakers: Vec<Breaker>,
     pub deaths: Vec<Death>,
+    pub troubles: Vec<Troubled>,
     pub freezes: Vec<Freeze>,
     /// When a call of a sending function failed, was struck or took long, and of which process.
     pub hitches: Vec<Hitch>,
@@ -53,13 +64,18 @@ pub struct Facts {
     pub customer_events: Vec<CustomerEvent>,
     /// The number of messages in each dead-letter queue that has any.
     pub dead_letters: BTreeMap<String, usize>,
-    /// Whether a queue lost messages.
+    /// How often each message was returned as not handled, by its id.
+    pub failures: BTreeMap<String, usize>,
+    pub reports: Vec<Reported>,
+    /// Whether a queue of pushes lost messages.
     pub loses_messages: bool,
     /// Whether events about customers wait for an operator.
     pub loses_customer_events: bool,
     /// How long each kind of service was unavailable, by outages.
     pub outages: Outages,
     pub effort: BTreeMap<String, Effort>,
+    /// When each batch was put off.
+    pub deferrals: BTreeMap<String, Vec<Timestamp>>,
     /// Personal data where none may be: where, and what was found.
     pub leaks: Vec<Leak>,
 }
@@ -70,7 +86,7 @@ pub struct Limits {
     /// Sends a second.
     pub rates: BTreeMap<TransportId, u32>,
     pub retry_for: SignedDuration,
-    /// How far the clock of a process may be off, either way.
+    /// How far a process's clock may be off.
     pub skew: SignedDuration,
 }
 
@@ -250,6 +266,10 @@ impl Write {
 pub struct StruckSend {
     pub process: u32,
     pub at: Timestamp,
+    /// Whose message it was, if that is known.
+    pub address: Option<String>,
+    /// Whether a planned fault did it, and not the provider.
+    pub is_fault: bool,
 }
 
 /// Slots that were reserved.
@@ -269,6 +289,8 @@ pub struct Death {
     pub process: u32,
     pub function: String,
     pub at: Timestamp,
+    /// If it timed out: since when it was invoked, at the latest.
+    pub timed_out: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -355,6 +377,13 @@ impl Facts {
         let claim = self.claim_of(handover);
         let first = claim.and_then(|claim| self.writes.iter().find(|write| write.token == claim.token));
         first.map_or(handover.begun, |write| write.asked_at)
+    }
+
+    /// Whether a planned fault struck the call by which a message was handed over.
+    pub fn was_struck(&self, handover: &Handover) -> bool {
+        let is_its = |send: &&StruckSend| send.address.as_ref().is_none_or(|address| *address == handover.address);
+        let mut own = self.struck_sends.iter().filter(|send| send.is_fault && send.process == handover.process);
+        own.any(|send| is_its(&send) && send.at.duration_since(handover.begun).abs() < SignedDuration::from_secs(60))
     }
 
     /// How long a process stood still, or its calls did not go as usual, between two moments.

@@ -51,7 +51,16 @@ pub fn check(facts: &Facts) -> Vec<Violation> {
             )
         })
     });
-    unexplained.map(|what| Violation { promise: PROMISE, what }).collect()
+    let failed = facts.failures.iter().filter_map(|(message, times)| returned_to_the_end(facts, message, *times));
+    unexplained.chain(failed).map(|what| Violation { promise: PROMISE, what }).collect()
+}
+
+/// A message that a function returned as not handled each time that it came. What it cannot do for now, it puts off.
+fn returned_to_the_end(facts: &Facts, message: &str, times: usize) -> Option<String> {
+    let kinds = KINDS.iter().filter(|kind| facts.dead_letters.contains_key(kind.queue) && kind.patience.is_none());
+    let fewest = kinds.map(|kind| kind.attempts).filter(|attempts| *attempts > 1).min()?;
+    (times >= fewest)
+        .then(|| format!("{message} was returned as not handled {times} times, and there are dead letters"))
 }
 
 #[cfg(test)]
@@ -70,11 +79,26 @@ mod tests {
         let with = |deaths: u32, function: &str| {
             let mut facts = samples::facts();
             facts.dead_letters.insert("EmailDeadLetters".to_owned(), 1);
-            facts.deaths =
-                (0..deaths).map(|process| Death { process, function: function.to_owned(), at: at(0) }).collect();
+            facts.deaths = (0..deaths)
+                .map(|process| Death { process, function: function.to_owned(), at: at(0), timed_out: None })
+                .collect();
             check(&facts).len()
         };
         assert_eq!((with(5, "email"), with(4, "email"), with(5, "sms")), (0, 1, 1));
+    }
+
+    #[test]
+    fn a_message_that_is_returned_each_time_is_found() {
+        let with = |times: usize, queue: &str| {
+            let mut facts = samples::facts();
+            facts.dead_letters.insert(queue.to_owned(), 1);
+            facts.failures.insert("m-1".to_owned(), times);
+            facts.deaths = (0..9)
+                .map(|process| Death { process, function: "email".to_owned(), at: at(0), timed_out: None })
+                .collect();
+            check(&facts).len()
+        };
+        assert_eq!((with(5, "EmailDeadLetters"), with(4, "EmailDeadLetters")), (1, 0));
     }
 
     #[test]

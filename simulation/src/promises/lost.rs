@@ -70,7 +70,8 @@ fn unended(facts: &Facts, push: &Push) -> Option<String> {
 
 /// Whether notifications of an offer may be left without an outcome: a cancelled push lost their batch.
 fn may_stay(facts: &Facts, offer: &str) -> bool {
-    let has_lost = facts.loses_messages || !facts.dead_letters.is_empty();
+    let own = ["AudienceDeadLetters", "EmailDeadLetters", "SmsDeadLetters"];
+    let has_lost = facts.loses_messages || own.iter().any(|queue| facts.dead_letters.contains_key(*queue));
     has_lost && facts.pushes.iter().any(|push| push.offer == offer && push.state == "cancelled")
 }
 
@@ -148,6 +149,11 @@ mod tests {
         facts.pushes[0].eligible = 2;
         assert_eq!(check(&facts).len(), 1);
         facts.pushes[0].state = "cancelled".to_owned();
+        assert_eq!(check(&facts), []);
+        facts.loses_messages = false;
+        facts.dead_letters.insert("FeedbackDeadLetters".to_owned(), 1);
+        assert_eq!(check(&facts).len(), 1, "what another queue lost is no part of a push");
+        facts.dead_letters.insert("EmailDeadLetters".to_owned(), 1);
         assert_eq!(check(&facts), []);
     }
 

@@ -20,12 +20,21 @@
 //! | dead letters | [`letters`] |
 //! | events | [`events`] |
 //! | bounded calls | [`effort`] |
+//! | a reason that is recorded was true | [`reasons`] |
+//! | what people were told is done | [`told`] |
+//! | answers of providers count, and missing ones | [`answers`] |
+//! | who bounced or complained is suppressed | [`reports`] |
+//! | no function times out by itself | [`deaths`] |
+//! | only probes while a transport is blocked | [`breaker`] |
 //! | no personal data in logs, queues and events | [`privacy`] |
 
 pub mod allowed;
+pub mod answers;
 pub mod blame;
+pub mod breaker;
 pub mod collect;
 pub mod counts;
+pub mod deaths;
 pub mod effort;
 pub mod events;
 pub mod evidence;
@@ -35,10 +44,13 @@ pub mod lost;
 pub mod privacy;
 pub mod rate;
 pub mod reading;
+pub mod reasons;
+pub mod reports;
 #[cfg(test)]
 mod samples;
 pub mod sources;
 pub mod tables;
+pub mod told;
 pub mod twice;
 
 use std::fmt;
@@ -47,7 +59,7 @@ use crate::world::World;
 
 pub use evidence::Evidence;
 pub use facts::Facts;
-pub use privacy::logs;
+pub use privacy::{logs, metrics};
 
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +80,7 @@ impl fmt::Display for Violation {
 pub type Check = fn(&Facts) -> Vec<Violation>;
 
 /// All checks.
-pub const CHECKS: [Check; 10] = [
+pub const CHECKS: [Check; 16] = [
     lost::check,
     twice::check,
     counts::check,
@@ -79,6 +91,12 @@ pub const CHECKS: [Check; 10] = [
     events::check,
     effort::check,
     privacy::check,
+    reasons::check,
+    told::check,
+    answers::check,
+    reports::check,
+    deaths::check,
+    breaker::check,
 ];
 
 /// The promises that a run broke. Call it at the end, when nothing is in progress.

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use data_encoding::BASE64;
 use domain::{Channel, TransportId};
 use jiff::Timestamp;
+use mail_parser::MessageParser;
 use serde_json::Value;
+use url::form_urlencoded;
 
 use super::evidence::transport;
 use super::facts::{Customer, CustomerEvent, Notification, Write};
+use crate::aws::call::{Body, Call};
 
 /// A value of an item in DynamoDB's JSON as plain JSON. Sets become arrays.
 pub fn plain(attribute: &Value) -> Value {
@@ -156,6 +160,33 @@ pub fn slots_reserved(request: &Value, response: &str) -> Option<(TransportId, i
     Some((transport, next - length, length))
 }
 
+/// The recipient of the message that a call hands over, in lower case. `None` if it hands none over.
+pub fn recipient(call: &Call) -> Option<String> {
+    match &call.body {
+        Body::Json(request) => {
+            let raw = BASE64.decode(request["Content"]["Raw"]["Data"].as_str()?.as_bytes()).ok()?;
+            let message = MessageParser::new().parse(&raw)?;
+            Some(message.to()?.first()?.address()?.to_lowercase())
+        }
+        Body::Form(form) if call.operation == "Publish" => {
+            let mut values = form_urlencoded::parse(form.as_bytes());
+            values.find_map(|(key, value)| (key == "PhoneNumber").then(|| value.to_lowercase()))
+        }
+        Body::Form(_) => None,
+    }
+}
+
+/// What tells the batches apart that a call of SQS queues.
+pub fn batches_queued(request: &Value) -> Vec<String> {
+    let entries = request["Entries"].as_array().into_iter().flatten();
+    let batch = |entry: &Value| {
+        let body: Value = serde_json::from_str(entry["MessageBody"].as_str()?).ok()?;
+        let part = |name: &str| body[name].to_string();
+        Some(["push", "slice", "generation", "batch", "channel"].map(part).join(" "))
+    };
+    entries.chain([request]).filter_map(batch).collect()
+}
+
 /// The events about customers that a transaction stores.
 pub fn customer_events(operation: &str, request: &Value, at: Timestamp) -> Vec<CustomerEvent> {
     if operation != "TransactWriteItems" {
@@ -214,6 +245,16 @@ mod tests {
         let release = delivery_write(&release).unwrap();
         assert_eq!((release.state.as_str(), release.is_unanswered, release.is_claim()), ("retry", true, false));
         assert_eq!(delivery_write(&update("SET feedback = :feedback", json!({}))), None);
+    }
+
+    #[test]
+    fn a_batch_is_the_same_however_often_it_was_put_off() {
+        let queued = |attempt: u32| {
+            let body =
+                json!({"push": "o#1", "slice": 3, "generation": 1, "batch": 7, "channel": "email", "attempt": attempt});
+            batches_queued(&json!({"MessageBody": body.to_string()}))
+        };
+        assert_eq!((queued(1).len(), queued(1)), (1, queued(2)));
     }
 
     #[test]

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 
 use super::collect::Lift;
 use super::facts::{Handover, Published, Refused};
-use crate::people::{Outcome as Told, Rate, What};
+use super::told::Told;
+use crate::people::{Outcome as Ended, Rate, What};
 use crate::providers::{self, Outcome, Refusal};
 use crate::world::World;
 
@@ -69,11 +70,16 @@ pub fn lifts(world: &World) -> Vec<Lift> {
             channel: *channel,
             address: address.to_lowercase(),
             begun: entry.begun,
-            ended: entry.ended.filter(|_| matches!(entry.outcome, Some(Told::Done | Told::Refused(_)))),
+            ended: entry.ended.filter(|_| matches!(entry.outcome, Some(Ended::Done | Ended::Refused(_)))),
         }),
         _ => None,
     });
     lifts.collect()
+}
+
+/// What was confirmed to people.
+pub fn told(world: &World) -> Vec<Told> {
+    world.people.log.entries().iter().filter_map(Told::of).collect()
 }
 
 /// The highest rate to which operators changed each transport's.
@@ -97,8 +103,8 @@ pub fn rates(world: &World) -> BTreeMap<TransportId, u32> {
 }
 
 /// Whether an operator purged a queue.
-pub fn purges(world: &World) -> bool {
-    world.people.log.entries().iter().any(|entry| matches!(entry.what, What::Purged { .. }))
+pub fn purges(world: &World, name: &str) -> bool {
+    world.people.log.entries().iter().any(|entry| matches!(&entry.what, What::Purged { queue } if queue == name))
 }
 
 /// The events that the bus took.

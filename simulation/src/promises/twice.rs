@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Violation;
 use super::facts::{Facts, Handover, Notification, Write};
@@ -61,8 +61,10 @@ fn excuse(facts: &Facts, copy: &Handover) -> Option<&'static str> {
     });
     if frozen {
         Some("its process froze beyond its lease")
-    } else if written.peek().is_some_and(|first| first.asked_at >= lease) {
-        Some("it was recorded after its lease")
+    } else if written.peek().is_some_and(|first| first.asked_at >= lease)
+        && facts.held_up(copy.process, copy.begun, lease) > SignedDuration::ZERO
+    {
+        Some("it was held up, and recorded after its lease")
     } else if written.any(|write| write.is_struck || (write.at.is_none() && !write.is_refused)) {
         Some("its record was lost")
     } else if died {
@@ -114,7 +116,7 @@ const ON_THE_WAY: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use super::super::facts::{Death, Freeze};
+    use super::super::facts::{Death, Freeze, Hitch};
     use super::super::samples::{self, again, at, broken_by};
     use super::*;
 
@@ -151,7 +153,7 @@ mod tests {
     #[test]
     fn each_lost_answer_or_record_excuses_one_copy() {
         let freeze = Freeze { process: 3, from: at(10_170), until: at(400_000), point: String::new() };
-        let death = Death { process: 3, function: "email".to_owned(), at: at(10_180) };
+        let death = Death { process: 3, function: "email".to_owned(), at: at(10_180), timed_out: None };
         let excuses: [fn(&mut Facts); 3] = [
             |facts| {
                 facts.handovers[0].answered_at = None;
@@ -180,6 +182,21 @@ mod tests {
             facts.freezes.push(freeze);
         };
         assert_eq!(second_copy(frozen), []);
+    }
+
+    #[test]
+    fn a_record_that_is_merely_late_is_no_excuse() {
+        let late = |facts: &mut Facts| {
+            unrecorded(facts);
+            facts.writes[1].is_refused = true;
+            facts.writes[1].asked_at = at(166_000);
+        };
+        assert_eq!(second_copy(late).len(), 1);
+        let held_up = |facts: &mut Facts| {
+            late(facts);
+            facts.hitches.push(Hitch { process: 3, from: at(10_200), until: at(60_000) });
+        };
+        assert_eq!(second_copy(held_up), []);
     }
 
     #[test]

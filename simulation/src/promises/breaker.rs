@@ -1,0 +1,130 @@
+//! Probes: while a transport is blocked, only those who acquired the right to probe hand a message over, one each.
+
+use std::collections::BTreeSet;
+
+use domain::TransportId;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use store::MAX_READ_AGE;
+
+use super::Violation;
+use super::facts::{Facts, Handover};
+
+const PROMISE: &str = "only probes while blocked";
+/// How long calls usually take between looking at the breaker and claiming.
+const USUAL: SignedDuration = SignedDuration::from_secs(1);
+
+/// A change of a transport's breaker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Breaker {
+    pub transport: TransportId,
+    pub at: Timestamp,
+    pub change: Change,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It is blocked, once more or for the first time.
+    Opened,
+    /// Somebody acquired the right to probe it.
+    Probed,
+    Closed,
+}
+
+impl Breaker {
+    /// What a call of DynamoDB that took effect changed.
+    pub fn of(request: &Value, at: Timestamp) -> Option<Self> {
+        // A hold of a push has another key.
+        let transport = super::evidence::transport(request["Key"]["pk"]["S"].as_str()?)?;
+        let expression = request["UpdateExpression"].as_str()?;
+        let change = if expression.contains("blockedUntil = ") {
+            Change::Opened
+        } else if expression.contains("probeToken = ") {
+            Change::Probed
+        } else if expression.contains("REMOVE blockedUntil") {
+            Change::Closed
+        } else {
+            return None;
+        };
+        Some(Self { transport, at, change })
+    }
+}
+
+/// Checks the promise.
+pub fn check(facts: &Facts) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let transports: BTreeSet<_> = facts.breakers.iter().map(|breaker| breaker.transport).collect();
+    for transport in transports {
+        let changes: Vec<_> = facts.breakers.iter().filter(|breaker| breaker.transport == transport).collect();
+        for (index, opened) in changes.iter().enumerate().filter(|(_, change)| change.change == Change::Opened) {
+            let rest = &changes[index + 1..];
+            let until = rest.iter().find(|change| change.change != Change::Probed).map_or(Timestamp::MAX, |end| end.at);
+            let probes = rest.iter().filter(|change| change.change == Change::Probed && change.at <= until).count();
+            found.extend(unprobed(facts, transport, opened.at, until, probes));
+        }
+    }
+    found.into_iter().map(|what| Violation { promise: PROMISE, what }).collect()
+}
+
+/// More messages than probes, in one block.
+fn unprobed(facts: &Facts, transport: TransportId, from: Timestamp, until: Timestamp, probes: usize) -> Option<String> {
+    let allowed = SignedDuration::try_from(MAX_READ_AGE).unwrap_or_default() + USUAL;
+    let must_know = |handover: &&Handover| {
+        let started = facts.started(handover);
+        let known = started - allowed - facts.held_up(handover.process, from, handover.begun);
+        handover.provider == transport && handover.begun <= until && known > from
+    };
+    let sends: Vec<_> = facts.handovers.iter().filter(must_know).collect();
+    // A mail server may be tried at several connections under one claim.
+    let tokens: BTreeSet<_> = sends.iter().filter_map(|send| facts.claim_of(send)?.token.as_ref()).collect();
+    (tokens.len() > probes).then(|| {
+        let all: Vec<_> = sends.iter().map(|send| format!("process {} at {}", send.process, send.begun)).collect();
+        format!(
+            "{transport} was blocked at {from} until {until}, and {} messages were handed over with {probes} probes: {}",
+            tokens.len(),
+            all.join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::samples::{self, again, at};
+    use super::*;
+
+    #[test]
+    fn changes_of_a_breaker_are_told_apart() {
+        let of = |pk: &str, expression: &str| {
+            let request = json!({"Key": {"pk": {"S": pk}}, "UpdateExpression": expression});
+            Breaker::of(&request, at(0)).map(|breaker| breaker.change)
+        };
+        let opens = "REMOVE probeUntil, probeToken SET blockedUntil = :until, openedAt = :now";
+        assert_eq!(of("ses", opens), Some(Change::Opened));
+        assert_eq!(of("push#x#ses", opens), None);
+        assert_eq!(of("ses", "SET probeUntil = :until, probeToken = :token"), Some(Change::Probed));
+        assert_eq!(of("ses", "REMOVE blockedUntil, failures, probeUntil, probeToken"), Some(Change::Closed));
+        assert_eq!(of("ses", "REMOVE probeUntil, probeToken"), None);
+        assert_eq!(of("ses", "SET acceptedAt = :at REMOVE refused"), None);
+    }
+
+    #[test]
+    fn each_message_while_blocked_needs_a_probe() {
+        let with = |opened: i64, rest: &[(i64, Change)]| {
+            let mut facts = samples::facts();
+            again(&mut facts, 4, 1_000);
+            let changes = [(opened, Change::Opened)].into_iter().chain(rest.iter().copied());
+            facts.breakers = changes
+                .map(|(millis, change)| Breaker { transport: TransportId::Ses, at: at(millis), change })
+                .collect();
+            check(&facts).len()
+        };
+        let probe = |millis| (millis, Change::Probed);
+        assert_eq!(with(1_000, &[]), 1);
+        assert_eq!(with(1_000, &[probe(9_000)]), 1, "two messages, one probe");
+        assert_eq!(with(1_000, &[probe(9_000), probe(10_500)]), 0);
+        assert_eq!(with(1_000, &[probe(2_000), (3_000, Change::Closed)]), 0);
+        assert_eq!(with(9_000, &[]), 0, "nobody needs to know yet");
+    }
+}
