@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use simulation::promises;
 use simulation::run::run;
 use simulation::scenario::{Options, Scenario};
 
@@ -68,7 +69,7 @@ struct Arguments {
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     // The functions' metrics are lines of the standard output.
-    runtime::metrics::redirect(|_| ());
+    runtime::metrics::redirect(promises::metrics::look);
     let options = Options { customers: arguments.customers };
     if let Some(path) = &arguments.replay {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use simulation::promises::metrics;
 use simulation::run::run;
 use simulation::scenario::{Options, Scenario};
 
@@ -13,7 +14,7 @@ use simulation::scenario::{Options, Scenario};
 const SEEDS: [u64; 2] = [2, 5];
 
 fn hash_of(seed: u64) -> u64 {
-    runtime::metrics::redirect(|_| ());
+    runtime::metrics::redirect(metrics::look);
     run(&Scenario::draw(seed, Options::default()), false).hash
 }
 
@@ -53,7 +54,7 @@ fn two_seeds_have_two_histories() {
 /// Each file is a scenario in which the product broke a promise once.
 #[test]
 fn scenarios_that_broke_a_promise_keep_it_now() {
-    runtime::metrics::redirect(|_| ());
+    runtime::metrics::redirect(metrics::look);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();

@@ -179,7 +179,7 @@ impl Lambda {
             Ok((None, _)) => Invoked::Ended,
             Err(_) => {
                 world.history.note(format_args!("{process} timed out"));
-                timed_out(world, &process, self.clock.now());
+                world.evidence.timed_out(&process, self.clock.now());
                 if has_leases(function) && process.thaws_at().is_some() {
                     let more = self.chance.between(Duration::ZERO, OUTLIVES);
                     spawn_local(outlive(Arc::clone(world), process, work, more));
@@ -252,10 +252,6 @@ async fn outlive<T>(world: Arc<World>, process: Process, work: impl Future<Outpu
     world.history.note(format_args!("{process} ends"));
     process.kill();
     drop(busy);
-}
-
-fn timed_out(world: &World, process: &Process, at: Timestamp) {
-    world.evidence.killed(process, at);
 }
 
 impl fmt::Display for Process {

@@ -102,6 +102,7 @@ async fn handle(
 /// The function itself said that it has not handled a message.
 fn returned_as_failed(world: &World, function: Function, queue: &str, message: &str) {
     world.history.note(format_args!("{function} returned {message} of {queue} as failed"));
+    world.evidence.returned_as_failed(message);
 }
 
 /// The event as Lambda builds it.
