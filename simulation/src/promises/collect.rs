@@ -71,6 +71,7 @@ pub fn collect(world: &World) -> Facts {
         reservations: kept.reservations,
         breakers: kept.breakers,
         deaths: kept.deaths,
+        throttled: throttled(world),
         troubles,
         freezes: kept.freezes,
         hitches: kept.hitches,
@@ -86,6 +87,12 @@ pub fn collect(world: &World) -> Facts {
         deferrals: kept.deferrals,
         leaks,
     }
+}
+
+fn throttled(world: &World) -> BTreeMap<String, usize> {
+    let struck = world.faults.struck().into_iter();
+    let invocations = struck.filter_map(|((point, _), times)| Some((point.strip_prefix("invoke ")?.to_owned(), times)));
+    invocations.map(|(function, times)| (function, usize::try_from(times).unwrap_or(usize::MAX))).collect()
 }
 
 fn limits(scenario: &Scenario, changed: BTreeMap<TransportId, u32>) -> Limits {
@@ -140,7 +147,11 @@ fn outages(scenario: &Scenario) -> Outages {
             Trouble::SecretsUnavailable => &mut outages.secrets,
             _ => continue,
         };
-        *sum += SignedDuration::from_millis(i64::try_from(outage.for_ms).unwrap_or(i64::MAX));
+        let time = SignedDuration::from_millis(i64::try_from(outage.for_ms).unwrap_or(i64::MAX));
+        *sum += time;
+        if outage.what == Trouble::QueuesUnavailable {
+            outages.queues += time;
+        }
     }
     outages
 }

@@ -12,9 +12,9 @@ const PROMISE: &str = "bounded calls";
 /// 15 minutes: some 20 attempts. While the provider is away, or the push is held, it may be each probe: 1 s, 2 s, up to a
 /// minute: some 65. Each of the 49 others of its batch that becomes final lets the waits begin again.
 const PER_HOUR: usize = 150;
-/// How often a batch is put off within an hour, at most: while the provider is away, at each probe, some 65 times. A copy of
-/// its message, and repeated calls, add to that.
-const DEFERRALS_PER_HOUR: usize = 140;
+/// How often a batch is put off within an hour, at most. While the provider is away, at each probe, some 65 times, and every two
+/// seconds while another caller waits for the provider's reply to its probe, which takes ten seconds or more.
+const DEFERRALS_PER_HOUR: usize = 1_000;
 /// Calls of DynamoDB for each notification, each handover and each round of a batch: some 15, and each may be repeated.
 const STORE_CALLS: u64 = 50;
 /// Those of functions that start, and of what is left of batches that were done already.
@@ -107,7 +107,7 @@ mod tests {
             facts.deferrals.insert("b".to_owned(), times);
             check(&facts).len()
         };
-        assert_eq!((put_off(141, 10), put_off(140, 10), put_off(500, 60)), (1, 0, 0));
+        assert_eq!((put_off(1_001, 2), put_off(1_000, 2), put_off(2_000, 60)), (1, 0, 0));
     }
 
     #[test]

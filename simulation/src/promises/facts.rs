@@ -56,6 +56,8 @@ pub struct Facts {
     pub reservations: Vec<Reservation>,
     pub breakers: Vec<Breaker>,
     pub deaths: Vec<Death>,
+    /// How many invocations of each function found no capacity.
+    pub throttled: BTreeMap<String, usize>,
     pub troubles: Vec<Troubled>,
     pub freezes: Vec<Freeze>,
     /// When a call of a sending function failed, was struck or took long, and of which process.
@@ -341,6 +343,8 @@ pub struct Outages {
     pub bus: SignedDuration,
     /// DynamoDB and the queues.
     pub store: SignedDuration,
+    /// The queues alone.
+    pub queues: SignedDuration,
     pub secrets: SignedDuration,
 }
 

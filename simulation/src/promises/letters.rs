@@ -41,13 +41,15 @@ pub fn check(facts: &Facts) -> Vec<Violation> {
         let Some(kind) = KINDS.iter().find(|kind| kind.queue == queue) else {
             return Some(format!("{count} messages in {queue}, which is no dead-letter queue of the template"));
         };
-        let deaths = facts.deaths.iter().filter(|death| death.function == kind.function).count();
+        // An invocation that is refused for want of capacity counts as a receive as well.
+        let refused = facts.throttled.get(kind.function).copied().unwrap_or_default();
+        let deaths = facts.deaths.iter().filter(|death| death.function == kind.function).count() + refused;
         let waited = facts.outages.store + facts.outages.bus + facts.outages.secrets;
-        let is_impatient = kind.patience.is_some_and(|patience| waited >= patience);
+        let is_impatient = kind.patience.is_some_and(|patience| waited >= patience) || cannot_be_deferred(facts);
         (deaths < kind.attempts && !is_impatient).then(|| {
             let Kind { function, attempts, .. } = kind;
             format!(
-                "{count} messages in {queue}, and {deaths} processes of {function} ended: {attempts} would be needed"
+                "{count} messages in {queue}, and {deaths} invocations of {function} ended or were refused: {attempts} would be needed"
             )
         })
     });
@@ -55,8 +57,17 @@ pub fn check(facts: &Facts) -> Vec<Violation> {
     unexplained.chain(failed).map(|what| Violation { promise: PROMISE, what }).collect()
 }
 
+/// Whether no queue took messages for so long that a message may have been received as often as it may: five times, six minutes
+/// apart. What cannot be queued again can only be returned as not handled. The sweep finds it missing.
+fn cannot_be_deferred(facts: &Facts) -> bool {
+    facts.outages.queues >= SignedDuration::from_mins(20)
+}
+
 /// A message that a function returned as not handled each time that it came. What it cannot do for now, it puts off.
 fn returned_to_the_end(facts: &Facts, message: &str, times: usize) -> Option<String> {
+    if cannot_be_deferred(facts) {
+        return None;
+    }
     let kinds = KINDS.iter().filter(|kind| facts.dead_letters.contains_key(kind.queue) && kind.patience.is_none());
     let fewest = kinds.map(|kind| kind.attempts).filter(|attempts| *attempts > 1).min()?;
     (times >= fewest)

@@ -69,7 +69,7 @@ fn unended(facts: &Facts, push: &Push) -> Option<String> {
 }
 
 /// Whether notifications of an offer may be left without an outcome: a cancelled push lost their batch.
-fn may_stay(facts: &Facts, offer: &str) -> bool {
+pub(super) fn may_stay(facts: &Facts, offer: &str) -> bool {
     let own = ["AudienceDeadLetters", "EmailDeadLetters", "SmsDeadLetters"];
     let has_lost = facts.loses_messages || own.iter().any(|queue| facts.dead_letters.contains_key(*queue));
     has_lost && facts.pushes.iter().any(|push| push.offer == offer && push.state == "cancelled")

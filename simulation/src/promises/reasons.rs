@@ -103,16 +103,27 @@ fn was(
 fn has_event(facts: &Facts, notification: &Notification, until: Timestamp, kinds: &[&str]) -> bool {
     facts.customer_events.iter().any(|event| {
         kinds.contains(&event.kind.as_str())
-            && event.customer == notification.customer
+            && shares_address(facts, notification, &event.customer)
             && event.channel == notification.channel
             && event.at <= until
     })
 }
 
+/// Whether this is the customer, or one who had an address that the customer had as well: suppressions hold for the address.
+fn shares_address(facts: &Facts, notification: &Notification, other: &str) -> bool {
+    let versions = |customer: &str| facts.customers.get(customer).map_or(&[][..], Vec::as_slice);
+    let addresses = |customer| {
+        let records = versions(customer).iter().filter_map(|version| version.record.as_ref());
+        records.filter_map(|record| record.address(notification.channel)).collect::<Vec<_>>()
+    };
+    let own = addresses(&notification.customer);
+    other == notification.customer || addresses(other).iter().any(|address| own.contains(address))
+}
+
 fn may_have_unsubscribed(facts: &Facts, notification: &Notification, until: Timestamp) -> bool {
     notification.channel == Channel::Email
         && facts.told.iter().any(|told| {
-            let is_it = |customer: &String| *customer == notification.customer && told.begun <= until;
+            let is_it = |customer: &String| shares_address(facts, notification, customer) && told.begun <= until;
             matches!(&told.what, Confirmed::Unsubscribed { customer } if is_it(customer))
         })
 }

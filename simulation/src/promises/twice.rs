@@ -22,7 +22,10 @@ pub fn check(facts: &Facts) -> Vec<Violation> {
     for (notification, handovers) in by_notification {
         let mut copies: Vec<_> = handovers.iter().copied().filter(|handover| handover.taken_at.is_some()).collect();
         copies.sort_by_key(|handover| (handover.begun, handover.number));
-        let excused = copies.iter().filter(|copy| excuse(facts, copy).is_some()).count();
+        // A process that stood still at the very call could not know that its lease had ended.
+        let is_late =
+            |copy: &&&Handover| froze_at_handover(facts, copy).is_some_and(|until| until <= copy.begun + ON_THE_WAY);
+        let excused = copies.iter().filter(|copy| excuse(facts, copy).is_some() || is_late(copy)).count();
         if copies.len() > 1 + excused {
             let lines: Vec<_> = copies
                 .iter()
@@ -109,6 +112,16 @@ fn after_lease(facts: &Facts, handover: &Handover) -> Option<String> {
         .any(|freeze| freeze.process == handover.process && freeze.until >= lease && freeze.is_at_handover());
     let is_late = over > facts.limits.skew + ON_THE_WAY && !froze;
     is_late.then(|| format!("{}, {over:#} after its lease (held up for {held_up:#})", describe(handover)))
+}
+
+/// Until when the process stood still at the call that hands a message over, if that was beyond its lease.
+fn froze_at_handover(facts: &Facts, copy: &Handover) -> Option<Timestamp> {
+    let lease = facts.claim_of(copy)?.lease_until?;
+    let mut freezes = facts.freezes.iter();
+    let freeze = freezes.find(|freeze| {
+        freeze.process == copy.process && freeze.until >= lease && freeze.from <= lease && freeze.is_at_handover()
+    });
+    freeze.map(|freeze| freeze.until)
 }
 
 /// How long a message takes from the last look at its lease to the provider, at most.
