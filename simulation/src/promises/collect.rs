@@ -71,7 +71,7 @@ pub fn collect(world: &World) -> Facts {
         reservations: kept.reservations,
         breakers: kept.breakers,
         deaths: kept.deaths,
-        throttled: throttled(world),
+        received_in_vain: received_in_vain(world),
         troubles,
         freezes: kept.freezes,
         hitches: kept.hitches,
@@ -89,10 +89,19 @@ pub fn collect(world: &World) -> Facts {
     }
 }
 
-fn throttled(world: &World) -> BTreeMap<String, usize> {
-    let struck = world.faults.struck().into_iter();
-    let invocations = struck.filter_map(|((point, _), times)| Some((point.strip_prefix("invoke ")?.to_owned(), times)));
-    invocations.map(|(function, times)| (function, usize::try_from(times).unwrap_or(usize::MAX))).collect()
+/// How often messages of each function came again although no process ended: it found no capacity, or a message that was
+/// handled was not deleted.
+fn received_in_vain(world: &World) -> BTreeMap<String, usize> {
+    let mut in_vain = BTreeMap::new();
+    for ((point, _), times) in world.faults.struck() {
+        let function = match point.split_once(' ') {
+            Some(("invoke", function)) => function.to_owned(),
+            Some(("delete", queue)) => queue.trim_end_matches("Queue").to_lowercase(),
+            _ => continue,
+        };
+        *in_vain.entry(function).or_default() += usize::try_from(times).unwrap_or(usize::MAX);
+    }
+    in_vain
 }
 
 fn limits(scenario: &Scenario, changed: BTreeMap<TransportId, u32>) -> Limits {

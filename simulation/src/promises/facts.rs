@@ -56,8 +56,8 @@ pub struct Facts {
     pub reservations: Vec<Reservation>,
     pub breakers: Vec<Breaker>,
     pub deaths: Vec<Death>,
-    /// How many invocations of each function found no capacity.
-    pub throttled: BTreeMap<String, usize>,
+    /// How often messages of each function came again although no process ended.
+    pub received_in_vain: BTreeMap<String, usize>,
     pub troubles: Vec<Troubled>,
     pub freezes: Vec<Freeze>,
     /// When a call of a sending function failed, was struck or took long, and of which process.

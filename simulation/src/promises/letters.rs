@@ -41,15 +41,14 @@ pub fn check(facts: &Facts) -> Vec<Violation> {
         let Some(kind) = KINDS.iter().find(|kind| kind.queue == queue) else {
             return Some(format!("{count} messages in {queue}, which is no dead-letter queue of the template"));
         };
-        // An invocation that is refused for want of capacity counts as a receive as well.
-        let refused = facts.throttled.get(kind.function).copied().unwrap_or_default();
-        let deaths = facts.deaths.iter().filter(|death| death.function == kind.function).count() + refused;
+        let in_vain = facts.received_in_vain.get(kind.function).copied().unwrap_or_default();
+        let deaths = facts.deaths.iter().filter(|death| death.function == kind.function).count() + in_vain;
         let waited = facts.outages.store + facts.outages.bus + facts.outages.secrets;
         let is_impatient = kind.patience.is_some_and(|patience| waited >= patience) || cannot_be_deferred(facts);
         (deaths < kind.attempts && !is_impatient).then(|| {
             let Kind { function, attempts, .. } = kind;
             format!(
-                "{count} messages in {queue}, and {deaths} invocations of {function} ended or were refused: {attempts} would be needed"
+                "{count} messages in {queue}, and {deaths} invocations of {function} ended or were in vain: {attempts} would be needed"
             )
         })
     });

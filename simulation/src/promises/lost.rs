@@ -31,7 +31,10 @@ pub fn check(facts: &Facts) -> Vec<Violation> {
     }
     for (notification, record) in &facts.records {
         let ended = facts.pushes.iter().filter(|push| push.offer == notification.offer).all(Push::has_ended);
-        if !record.is_final() && ended && !may_stay(facts, &notification.offer) {
+        // A scan that begins again does not find a customer who was deleted meanwhile.
+        let is_steady =
+            facts.offers.get(&notification.offer).is_none_or(|offer| !offer.unsteady.contains(&notification.customer));
+        if !record.is_final() && ended && is_steady && !may_stay(facts, &notification.offer) {
             let at = record.updated_at;
             add(format!("{notification}: its pushes have ended, and it is left as {} since {at}", record.state));
         }
