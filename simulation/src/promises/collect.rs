@@ -96,6 +96,8 @@ fn received_in_vain(world: &World) -> BTreeMap<String, usize> {
     for ((point, _), times) in world.faults.struck() {
         let function = match point.split_once(' ') {
             Some(("invoke", function)) => function.to_owned(),
+            // A page whose batches are refused is scanned again.
+            Some(("message", _)) => "audience".to_owned(),
             Some(("delete", queue)) => queue.trim_end_matches("Queue").to_lowercase(),
             _ => continue,
         };

@@ -1,5 +1,7 @@
 //! What happened in a run, in plain values: what the checks of the promises read.
 
+mod processes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -12,6 +14,8 @@ use super::collect::Lift;
 use super::deaths::Troubled;
 use super::reports::Reported;
 use super::told::Told;
+
+pub use self::processes::{Death, Freeze, Hitch};
 
 /// One offer to one customer over one channel.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -284,39 +288,6 @@ pub struct Reservation {
     pub first: i64,
     /// Microseconds, in all.
     pub length: i64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Death {
-    pub process: u32,
-    pub function: String,
-    pub at: Timestamp,
-    /// If it timed out: since when it was invoked, at the latest.
-    pub timed_out: Option<Timestamp>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Freeze {
-    pub process: u32,
-    pub from: Timestamp,
-    pub until: Timestamp,
-    /// The point at which it froze.
-    pub point: String,
-}
-
-impl Freeze {
-    /// Whether it froze after the last look at the lease, at the call that hands the message over.
-    pub fn is_at_handover(&self) -> bool {
-        ["SES.", "SNS.", "SMTP.END", "SMTP.MESSAGE"].iter().any(|step| self.point.contains(step))
-    }
-}
-
-/// A time in which a process's calls did not go as usual.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hitch {
-    pub process: u32,
-    pub from: Timestamp,
-    pub until: Timestamp,
 }
 
 /// An event that the bus took.

@@ -103,6 +103,8 @@ fn after_sent(facts: &Facts, notification: &Notification, handovers: &[&Handover
 
 /// Nothing is handed over after the lease of its claim. A process that stood still at the very call cannot know.
 fn after_lease(facts: &Facts, handover: &Handover) -> Option<String> {
+    // Before the end of the message, a mail server has nothing that it could deliver.
+    handover.taken_at?;
     let lease = facts.claim_of(handover)?.lease_until?;
     let over = handover.begun.duration_since(lease);
     let held_up = facts.held_up(handover.process, lease - facts.limits.skew, handover.begun);
