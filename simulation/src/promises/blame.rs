@@ -69,7 +69,8 @@ fn is_the_recipients(facts: &Facts, refusals: &[&Handover]) -> bool {
     let (Some(first), Some(last)) = (refusals.first(), refusals.last()) else {
         return false;
     };
-    let times = first.begun..=last.begun;
+    // Refusals and acceptances are compared by the clocks of their processes.
+    let times = first.begun - facts.limits.skew - facts.limits.skew..=last.begun;
     let is_other = |handover: &&Handover| handover.provider == last.provider && handover.address != last.address;
     let mut others = facts.handovers.iter().filter(is_other);
     let is_accepted = others.clone().any(|other| other.taken_at.is_some_and(|at| times.contains(&at)));
