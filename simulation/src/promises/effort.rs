@@ -14,7 +14,7 @@ const PROMISE: &str = "bounded calls";
 const PER_HOUR: usize = 150;
 /// How often a batch is put off within an hour, at most. While the provider is away, at each probe, some 65 times, and every two
 /// seconds while another caller waits for the provider's reply to its probe, which takes ten seconds or more.
-const DEFERRALS_PER_HOUR: usize = 1_000;
+const DEFERRALS_PER_HOUR: usize = 2_000;
 /// Calls of DynamoDB for each notification, each handover and each round of a batch: some 15, and each may be repeated.
 const STORE_CALLS: u64 = 50;
 /// Those of functions that start, and of what is left of batches that were done already.
@@ -107,7 +107,7 @@ mod tests {
             facts.deferrals.insert("b".to_owned(), times);
             check(&facts).len()
         };
-        assert_eq!((put_off(1_001, 2), put_off(1_000, 2), put_off(2_000, 60)), (1, 0, 0));
+        assert_eq!((put_off(2_001, 1), put_off(2_000, 1), put_off(4_000, 60)), (1, 0, 0));
     }
 
     #[test]
