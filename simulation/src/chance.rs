@@ -5,6 +5,14 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+/// What [`fnv1a`] begins with.
+pub(crate) const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// FNV-1a, continued from a hash: the hash of the standard library may change from release to release.
+pub(crate) fn fnv1a(hash: u64, bytes: impl IntoIterator<Item = u8>) -> u64 {
+    bytes.into_iter().fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 /// A sequence of random choices. The same seed and name give the same sequence; clones take from one sequence.
 ///
 /// Each part of the simulation has its own, so that one more choice in one part changes none in another.
@@ -14,10 +22,7 @@ pub struct Chance(Arc<Mutex<Rng>>);
 impl Chance {
     /// The sequence of this name.
     pub fn of(seed: u64, name: &str) -> Self {
-        // FNV-1a: the hash of the standard library may change from release to release.
-        let hash = name
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let hash = fnv1a(FNV_BASIS, name.bytes());
         let mut mixed = Rng::with_seed(seed ^ hash);
         Self(Arc::new(Mutex::new(Rng::with_seed(mixed.u64(..)))))
     }

@@ -6,6 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use testing::Clock;
 
+use crate::chance::{FNV_BASIS, fnv1a};
+
 /// The events of a run, in order.
 #[derive(Debug)]
 pub struct History {
@@ -24,11 +26,7 @@ struct State {
 
 impl History {
     pub fn new(clock: Clock, keeps_lines: bool) -> Self {
-        Self {
-            clock,
-            keeps_lines,
-            state: Mutex::new(State { lines: Vec::new(), events: 0, hash: 0xcbf2_9ce4_8422_2325 }),
-        }
+        Self { clock, keeps_lines, state: Mutex::new(State { lines: Vec::new(), events: 0, hash: FNV_BASIS }) }
     }
 
     /// Notes an event. The text must be the same in every run of the seed: no body of a call, whose maps have no order.
@@ -38,8 +36,7 @@ impl History {
         let mut state = self.state();
         state.events += 1;
         let bytes = at.as_nanosecond().to_le_bytes().into_iter().chain(text.bytes());
-        // FNV-1a, as in `Chance`.
-        state.hash = bytes.fold(state.hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        state.hash = fnv1a(state.hash, bytes);
         if self.keeps_lines {
             state.lines.push((at, text));
         }

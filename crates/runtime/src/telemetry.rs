@@ -17,7 +17,7 @@ use tracing::field::Empty;
 /// Not Lambda's own `AWS_LAMBDA_LOG_LEVEL`: with that, Lambda drops lines without a level, which include the metrics.
 const LEVEL_VARIABLE: &str = "LOG_LEVEL";
 /// Our own crates. At DEBUG, the others would log every byte.
-const OUR_CRATES: [&str; 13] = [
+pub const OUR_CRATES: [&str; 13] = [
     "api",
     "audience",
     "customer",

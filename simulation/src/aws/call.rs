@@ -100,9 +100,7 @@ impl Call {
 
     /// Whether it writes to this table.
     pub fn writes_to(&self, table: &str) -> bool {
-        self.service == Service::DynamoDb
-            && self.target == table
-            && !matches!(self.operation.as_str(), "GetItem" | "BatchGetItem" | "Query" | "Scan" | "DescribeTable")
+        self.service == Service::DynamoDb && self.target == table && !only_reads(&self.operation)
     }
 
     /// The request's JSON.
@@ -149,6 +147,11 @@ impl Call {
             Service::Sns => world.sns.serve(world, process, self),
         }
     }
+}
+
+/// Whether an operation of DynamoDB writes nothing.
+pub(super) fn only_reads(operation: &str) -> bool {
+    matches!(operation, "GetItem" | "BatchGetItem" | "Query" | "Scan" | "DescribeTable")
 }
 
 impl Service {

@@ -8,7 +8,7 @@ use testing::{Engine, run_in_part};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::aws::call::Call;
+use crate::aws::call::{Call, only_reads};
 use crate::aws::dynamo::stale::{Key, Stale};
 use crate::aws::template;
 use crate::network::Reply;
@@ -99,7 +99,7 @@ impl Dynamo {
     pub fn execute(&self, operation: &str, request: Value) -> testing::Reply {
         let table = request["TableName"].as_str().map(str::to_owned);
         let reply = self.engine.execute(operation, request);
-        if !matches!(operation, "GetItem" | "BatchGetItem" | "Query" | "Scan" | "DescribeTable") {
+        if !only_reads(operation) {
             // A batch or a transaction may write to several tables.
             let is_written = |name: &str| table.as_deref().is_none_or(|table| table == name);
             self.written.iter().filter(|(name, _)| is_written(name)).for_each(|(_, written)| written.notify_one());

@@ -26,3 +26,7 @@ pub mod sqs;
 pub mod template;
 #[cfg(test)]
 mod testing;
+
+/// Where the stack is.
+const REGION: &str = "eu-central-1";
+const ACCOUNT: &str = "123456789012";

@@ -12,6 +12,7 @@ use crate::aws::activity::Activity;
 use crate::aws::lambda::{Function, Invoked};
 use crate::aws::mapping::{Invoke, lambda};
 use crate::aws::template::{self, Schedule};
+use crate::aws::{ACCOUNT, REGION};
 use crate::chance::Chance;
 use crate::fault::{Fault, millis};
 use crate::world::World;
@@ -110,10 +111,10 @@ fn event(world: &World, schedule: &Schedule) -> Value {
             "id": "00000000-0000-4000-8000-000000000000",
             "detail-type": "Scheduled Event",
             "source": "aws.events",
-            "account": "123456789012",
+            "account": ACCOUNT,
             "time": time,
-            "region": "eu-central-1",
-            "resources": [format!("arn:aws:events:eu-central-1:123456789012:rule/{}", schedule.function)],
+            "region": REGION,
+            "resources": [format!("arn:aws:events:{REGION}:{ACCOUNT}:rule/{}", schedule.function)],
             "detail": {},
         })
     })

@@ -2,28 +2,13 @@
 
 use std::sync::Arc;
 
-use domain::TransportId;
-
 use crate::fault::{Fault, Moment, Planned};
 use crate::scenario::{Scenario, Settings};
 use crate::world::World;
 
 /// A world in which these faults are planned.
 pub(crate) fn world(faults: Vec<Planned>) -> Arc<World> {
-    let settings = Settings {
-        email_transport: TransportId::Ses,
-        fallback_email_transport: None,
-        email_rate: 14,
-        fallback_email_rate: 14,
-        sms_rate: 20,
-        audience_concurrency: 2,
-        email_concurrency: 2,
-        sms_concurrency: 2,
-        feedback_concurrency: 2,
-        retry_hours: 72,
-        max_skew_ms: 0,
-        stale_percent: 0,
-    };
+    let settings = Settings::plain();
     let (customers, actions, outages) = (Vec::new(), Vec::new(), Vec::new());
     World::new(Scenario { seed: 1, settings, customers, actions, outages, faults, calm_after_ms: 0 }, true)
 }

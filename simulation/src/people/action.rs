@@ -137,11 +137,6 @@ impl Post {
         }
         body
     }
-
-    /// Whether a message of it can be composed for this customer.
-    pub fn suits(&self, person: &Person) -> bool {
-        !self.names_tier || person.attributes.contains_key("tier")
-    }
 }
 
 impl Change {

@@ -107,11 +107,6 @@ impl Entry {
         self.ended.filter(|_| self.outcome == Some(Outcome::Done))
     }
 
-    /// Whether it may have taken effect: also if it was not confirmed.
-    pub fn may_be_done(&self) -> bool {
-        !matches!(self.outcome, Some(Outcome::Refused(_))) || self.attempts > 1
-    }
-
     /// The address on this channel to which nothing may be sent any more, if the entry puts an end to that, because the
     /// address is another one, consent is withdrawn, or the customer is deleted or unsubscribed.
     pub fn ends(&self, customer: &str, channel: Channel) -> Option<&str> {

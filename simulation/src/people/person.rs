@@ -6,8 +6,9 @@ use domain::{Channel, Customer, RuleText};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// What every name begins with.
+/// What every name begins with. A number and the rest of it follow.
 pub const NAME_MARK: &str = "Zq";
+pub const NAME_REST: &str = "Name";
 /// A part of every address of e-mail.
 pub const EMAIL_MARK: &str = "@person";
 /// What every number begins with: one of a German mobile network.
@@ -134,26 +135,14 @@ impl Person {
 /// The id of the customer whose name is in a text, if one is.
 pub fn named(text: &str) -> Option<String> {
     let rest = text.split_once(NAME_MARK)?.1;
-    let (number, _) = rest.split_once("Name")?;
+    let (number, _) = rest.split_once(NAME_REST)?;
     number.bytes().all(|byte| byte.is_ascii_digit()).then(|| format!("c{number}"))
-}
-
-/// The first mark of personal data in a text, if it has any.
-pub fn personal_datum(text: &str) -> Option<&'static str> {
-    if text.contains(EMAIL_MARK) {
-        return Some(EMAIL_MARK);
-    }
-    if text.contains(MOBILE_DIGITS_MARK) {
-        return Some(MOBILE_DIGITS_MARK);
-    }
-    // Letters alone may be part of an identifier in base64: a name is the mark, a number and the rest of the name.
-    let is_name = |rest: &str| rest.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with("Name");
-    text.split(NAME_MARK).skip(1).any(is_name).then_some(NAME_MARK)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::promises::privacy::personal;
 
     #[test]
     fn the_product_accepts_every_customer() {
@@ -179,10 +168,10 @@ mod tests {
         let mobile = person.mobile.clone().unwrap();
         let encoded = mobile.replace('+', "%2B");
         for text in [&person.name, person.email.as_ref().unwrap(), &mobile, &encoded] {
-            assert!(personal_datum(&format!("sent to {text} now")).is_some(), "{text}");
+            assert!(personal(&format!("sent to {text} now")).is_some(), "{text}");
         }
         for text in ["customer c7", "k1.aZqx0Zq", "person 7", "OFFER-1"] {
-            assert_eq!(personal_datum(text), None, "{text}");
+            assert_eq!(personal(text), None, "{text}");
         }
     }
 

@@ -3,20 +3,13 @@
 use super::Violation;
 use super::facts::{Facts, Leak};
 use super::tables::scan;
+use crate::people::person::{EMAIL_MARK, MOBILE_DIGITS_MARK, NAME_MARK, NAME_REST};
 use crate::world::World;
 
 pub mod logs;
 pub mod metrics;
 
 const PROMISE: &str = "no personal data";
-
-/// A part of every customer's address of e-mail.
-const EMAIL: &str = "@person";
-/// What every customer's number begins with, without the plus, which a form encodes.
-const MOBILE: &str = "491512345";
-/// What every customer's name begins with. A number and the rest of it follow.
-const NAME: &str = "Zq";
-const NAME_REST: &str = "Name";
 
 /// All tables but Customers.
 const TABLES: [&str; 5] = ["Offers", "Pushes", "Deliveries", "Suppressions", "Pacing"];
@@ -31,10 +24,11 @@ pub fn check(facts: &Facts) -> Vec<Violation> {
 /// The personal datum in a text, with what surrounds it.
 pub fn personal(text: &str) -> Option<&str> {
     // Letters alone may be a part of an identifier.
-    let is_name =
-        |at: &usize| text[at + NAME.len()..].trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(NAME_REST);
-    let name = || text.match_indices(NAME).map(|(at, _)| at).find(is_name);
-    let at = text.find(EMAIL).or_else(|| text.find(MOBILE)).or_else(name)?;
+    let is_name = |at: &usize| {
+        text[at + NAME_MARK.len()..].trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(NAME_REST)
+    };
+    let name = || text.match_indices(NAME_MARK).map(|(at, _)| at).find(is_name);
+    let at = text.find(EMAIL_MARK).or_else(|| text.find(MOBILE_DIGITS_MARK)).or_else(name)?;
     let from = text.floor_char_boundary(at.saturating_sub(AROUND));
     let until = text.ceil_char_boundary((at + AROUND).min(text.len()));
     Some(&text[from..until])

@@ -3,7 +3,7 @@
 use domain::TransportId;
 use serde::{Deserialize, Serialize};
 
-use crate::chance::Chance;
+use crate::chance::{Chance, FNV_BASIS, fnv1a};
 use crate::providers::refusal::Refusal;
 
 /// What a provider does instead of accepting messages. Durations are in milliseconds.
@@ -202,11 +202,9 @@ impl Mode {
     }
 }
 
-/// FNV-1a, as in `Chance`, mixed so that similar texts have hashes that are far apart.
+/// FNV-1a, mixed so that similar texts have hashes that are far apart.
 pub(super) fn hash(text: &str) -> u64 {
-    let hash = text
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = fnv1a(FNV_BASIS, text.bytes());
     let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     mixed ^ (mixed >> 33)
 }

@@ -76,6 +76,26 @@ pub struct Settings {
     pub stale_percent: u8,
 }
 
+impl Settings {
+    /// Those of a small stack, with clocks that all show the true time.
+    pub fn plain() -> Self {
+        Self {
+            email_transport: TransportId::Ses,
+            fallback_email_transport: None,
+            email_rate: 14,
+            fallback_email_rate: 14,
+            sms_rate: 20,
+            audience_concurrency: 2,
+            email_concurrency: 2,
+            sms_concurrency: 2,
+            feedback_concurrency: 2,
+            retry_hours: 72,
+            max_skew_ms: 0,
+            stale_percent: 0,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TimedAction {

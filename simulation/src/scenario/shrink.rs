@@ -4,7 +4,6 @@ use super::points::is_call;
 use super::{Scenario, Settings};
 use crate::fault::Fault;
 use crate::people::{Action, Change};
-use domain::TransportId;
 
 /// The shortest duration to which faults and outages are shortened, in milliseconds.
 const SHORTEST: u64 = 100;
@@ -183,26 +182,6 @@ impl<F: FnMut(&Scenario) -> bool> Search<F> {
     }
 }
 
-impl Settings {
-    /// Those of a small stack, with clocks that all show the true time.
-    pub fn plain() -> Self {
-        Self {
-            email_transport: TransportId::Ses,
-            fallback_email_transport: None,
-            email_rate: 14,
-            fallback_email_rate: 14,
-            sms_rate: 20,
-            audience_concurrency: 2,
-            email_concurrency: 2,
-            sms_concurrency: 2,
-            feedback_concurrency: 2,
-            retry_hours: 72,
-            max_skew_ms: 0,
-            stale_percent: 0,
-        }
-    }
-}
-
 impl Fault {
     /// Faults that are easier to understand and may do the same.
     fn simpler(self) -> Vec<Self> {
@@ -227,6 +206,8 @@ impl Fault {
 #[cfg(test)]
 mod tests {
     use super::super::{Options, Outage, TimedAction, Trouble};
+    use domain::TransportId;
+
     use super::*;
     use crate::fault::{Moment, Planned};
     use crate::people::{Person, Post};

@@ -29,10 +29,6 @@ use crate::aws::lambda::{Function, Invoked};
 use crate::aws::template;
 use crate::world::World;
 
-/// Where the stack is.
-const REGION: &str = "eu-central-1";
-const ACCOUNT: &str = "123456789012";
-
 /// What invokes a function with an event. The compiler cannot see that the functions' futures may move between
 /// threads, so all that invokes functions are local tasks.
 pub(super) type Invoke = Rc<dyn Fn(Value) -> LocalBoxFuture<'static, Invoked>>;

@@ -9,12 +9,13 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 
+use super::Invoke;
 use super::report::{Report, report};
-use super::{ACCOUNT, Invoke, REGION};
 use crate::aws::activity::Activity;
 use crate::aws::lambda::Function;
 use crate::aws::sqs::{MD5, Received, system_attributes};
 use crate::aws::template::QueueMapping;
+use crate::aws::{ACCOUNT, REGION};
 use crate::chance::Chance;
 use crate::fault::Fault;
 use crate::world::World;

@@ -12,10 +12,11 @@ use tokio::time::sleep;
 
 use super::report::report;
 use super::shard::{Discarded, Record, Shard, Step};
-use super::{ACCOUNT, Invoke, REGION, filter};
+use super::{Invoke, filter};
 use crate::aws::activity::Activity;
 use crate::aws::lambda::Invoked;
 use crate::aws::template::StreamMapping;
+use crate::aws::{ACCOUNT, REGION};
 use crate::chance::Chance;
 use crate::fault::{Fault, millis};
 use crate::world::World;

@@ -4,6 +4,7 @@ use std::fmt::{Debug, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use runtime::telemetry::OUR_CRATES;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
@@ -11,23 +12,8 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::world::World;
 
-/// Our own crates, which log at every level. Those of others log only what is worth a warning, as with `LogLevel=DEBUG`.
+/// What crates of others log: only what is worth a warning, as with `LogLevel=DEBUG`. Our own log at every level.
 const OTHERS: Level = Level::WARN;
-const OURS: [&str; 13] = [
-    "api",
-    "audience",
-    "customer",
-    "delivery",
-    "domain",
-    "email",
-    "feedback",
-    "offer",
-    "preferences",
-    "push",
-    "runtime",
-    "sms",
-    "store",
-];
 
 /// Listens to what is logged on this thread, until the guard is dropped.
 #[must_use]
@@ -76,7 +62,7 @@ impl Watch {
 impl Subscriber for Watch {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let target = metadata.target().split("::").next().unwrap_or_default();
-        OURS.contains(&target) || *metadata.level() <= OTHERS
+        OUR_CRATES.contains(&target) || *metadata.level() <= OTHERS
     }
 
     fn new_span(&self, span: &Attributes<'_>) -> Id {

@@ -31,20 +31,7 @@ const ASHA: &str = "asha@example.com";
 
 /// A scenario in which nothing happens.
 pub(crate) fn scenario() -> Scenario {
-    let settings = Settings {
-        email_transport: TransportId::Ses,
-        fallback_email_transport: None,
-        email_rate: 10,
-        fallback_email_rate: 10,
-        sms_rate: 10,
-        audience_concurrency: 2,
-        email_concurrency: 2,
-        sms_concurrency: 2,
-        feedback_concurrency: 2,
-        retry_hours: 72,
-        max_skew_ms: 0,
-        stale_percent: 0,
-    };
+    let settings = Settings { email_rate: 10, fallback_email_rate: 10, sms_rate: 10, ..Settings::plain() };
     let (customers, actions, outages, faults) = (vec![], vec![], vec![], vec![]);
     Scenario { seed: 1, settings, customers, actions, outages, faults, calm_after_ms: 0 }
 }
