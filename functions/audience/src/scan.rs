@@ -25,8 +25,8 @@ const _: () = assert!(PAGE as usize <= PAGE_BATCHES as usize * BATCH_LIMIT);
 const MIN_TIME_PER_PAGE: Duration = Duration::from_secs(15);
 /// With less time than this left, no further customer of a page is selected: its batches must be queued and committed.
 const MIN_TIME_TO_COMMIT: Duration = Duration::from_secs(7);
-/// How long a slice waits when the store is unavailable or throttles.
-const STORE_RETRY_DELAY: Duration = Duration::from_secs(5);
+/// How long a slice waits when the store or a channel's queue is unavailable or throttles.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Scans slices.
 pub struct SliceScanner {
@@ -68,6 +68,17 @@ pub enum ScanError {
     Rule(#[from] InvalidRule),
 }
 
+impl ScanError {
+    /// Whether a service is unavailable, which is no fault of the message.
+    fn is_temporary(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(StoreError::Unavailable { .. })
+                | Self::Queue(QueueError::Unavailable(_) | QueueError::Rejected { .. })
+        )
+    }
+}
+
 /// What is the same for every page of a slice in one invocation.
 struct PageScan<'a> {
     slice: &'a Slice,
@@ -78,14 +89,14 @@ struct PageScan<'a> {
 }
 
 impl SliceScanner {
-    /// Scans a slice to its end. The rest of it is queued again if the deadline is near or the store is unavailable:
-    /// neither is a fault of the message, so SQS must not count it as a failed receive.
+    /// Scans a slice to its end. The rest of it is queued again if the deadline is near, or the store or a channel's queue is
+    /// unavailable: none of these is a fault of the message, so SQS must not count it as a failed receive.
     pub(crate) async fn scan_slice(&self, slice: &Slice, deadline: Deadline) -> Result<(), ScanError> {
         telemetry::record_push(slice.push, None);
         match self.try_scan_slice(slice, deadline).await {
-            Err(ScanError::Store(error @ StoreError::Unavailable { .. })) => {
-                tracing::warn!(slice = slice.index, error = %error, "store unavailable; the slice is queued again");
-                Ok(self.slice_queue.send_delayed(&AudienceMessage::Slice(slice.clone()), STORE_RETRY_DELAY).await?)
+            Err(error) if error.is_temporary() => {
+                tracing::warn!(slice = slice.index, error = %error, "scan interrupted; the slice is queued again");
+                Ok(self.slice_queue.send_delayed(&AudienceMessage::Slice(slice.clone()), RETRY_DELAY).await?)
             }
             result => result,
         }

@@ -117,11 +117,15 @@ pub struct Customer {
 impl Customer {
     /// Where messages of this channel go, with consent.
     pub fn address(&self, channel: Channel) -> Option<&str> {
-        let address = match channel {
-            Channel::Email => &self.email,
-            Channel::Sms => &self.mobile,
-        };
-        address.as_deref().filter(|_| self.channels.contains(&channel))
+        self.known_address(channel).filter(|_| self.channels.contains(&channel))
+    }
+
+    /// The address on this channel, with or without consent.
+    pub fn known_address(&self, channel: Channel) -> Option<&str> {
+        match channel {
+            Channel::Email => self.email.as_deref(),
+            Channel::Sms => self.mobile.as_deref(),
+        }
     }
 }
 

@@ -105,7 +105,7 @@ fn has_event(facts: &Facts, notification: &Notification, until: Timestamp, kinds
         kinds.contains(&event.kind.as_str())
             && shares_address(facts, notification, &event.customer)
             && event.channel == notification.channel
-            && event.at <= until
+            && event.at <= until + facts.limits.skew
     })
 }
 
@@ -114,7 +114,7 @@ fn shares_address(facts: &Facts, notification: &Notification, other: &str) -> bo
     let versions = |customer: &str| facts.customers.get(customer).map_or(&[][..], Vec::as_slice);
     let addresses = |customer| {
         let records = versions(customer).iter().filter_map(|version| version.record.as_ref());
-        records.filter_map(|record| record.address(notification.channel)).collect::<Vec<_>>()
+        records.filter_map(|record| record.known_address(notification.channel)).collect::<Vec<_>>()
     };
     let own = addresses(&notification.customer);
     other == notification.customer || addresses(other).iter().any(|address| own.contains(address))
@@ -197,5 +197,27 @@ mod tests {
             assert_eq!(found(state, code, |facts| facts.customer_events.push(event(kind, 9))), [], "{code}");
         }
         assert_eq!(found("suppressed", "optedOut", |_| {}).len(), 1);
+    }
+
+    #[test]
+    fn an_opt_out_holds_for_all_who_have_the_address_with_consent_or_without() {
+        let of_another = |facts: &mut Facts, email: &str| {
+            let mut other = facts.customers["c-1"].clone();
+            let record = other[0].record.as_mut().unwrap();
+            record.channels.clear();
+            record.email = Some(email.to_owned());
+            facts.customers.insert("c-2".to_owned(), other);
+            facts.customer_events.push(CustomerEvent {
+                id: "e-1".to_owned(),
+                at: at(9_000),
+                kind: "customer.unsubscribed".to_owned(),
+                customer: "c-2".to_owned(),
+                channel: Channel::Email,
+                offer: None,
+            });
+        };
+        let own = samples::facts().customers["c-1"][0].record.as_ref().unwrap().email.clone().unwrap();
+        assert_eq!(found("optedOut", "optedOut", |facts| of_another(facts, &own)), []);
+        assert_eq!(found("optedOut", "optedOut", |facts| of_another(facts, "other@person.example")).len(), 1);
     }
 }
