@@ -16,6 +16,7 @@
 //! | the promises, and what they are checked against | [`promises`] |
 //! | a run from its beginning to its end | [`run`] |
 //! | what is printed of a run | [`history`] |
+//! | how long a killed invocation delays what it held | [`recovery`] |
 
 pub mod aws;
 pub mod chance;
@@ -27,6 +28,7 @@ pub mod people;
 pub mod process;
 pub mod promises;
 pub mod providers;
+pub mod recovery;
 pub mod run;
 pub mod scenario;
 pub mod world;

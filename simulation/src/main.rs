@@ -5,8 +5,10 @@
 //! |---|---|
 //! | the options | this file |
 //! | running many seeds at a time, and the progress of it | `seeds` |
-//! | what is printed | `report` |
+//! | what is printed of them | `report` |
+//! | how long recovery takes | `recoveries` |
 
+mod recoveries;
 mod report;
 mod seeds;
 
@@ -64,6 +66,10 @@ struct Arguments {
     /// Print how often each call was struck. Of 2,000 seeds or more, fail if a side of one was struck less than ten times.
     #[arg(long)]
     coverage: bool,
+    /// Measure instead how long a killed invocation delays what it held: of each function one in each seed, and a frozen one in
+    /// each fifth. Fail if that is ever more than a minute.
+    #[arg(long, conflicts_with_all = ["seed", "replay", "coverage"])]
+    recovery: bool,
 }
 
 fn main() -> Result<ExitCode> {
@@ -86,6 +92,10 @@ fn main() -> Result<ExitCode> {
         time: arguments.minutes.map(|minutes| Duration::from_secs(minutes * 60)),
     };
     let threads = arguments.threads.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
+    if arguments.recovery {
+        let seeds = from..from + budget.seeds.unwrap_or(SEEDS);
+        return Ok(if recoveries::print(seeds, threads) { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     let seeds = Seeds::run(from, &budget, threads, &options);
     report::summary(&seeds);
     let gaps = if arguments.coverage { report::coverage(&seeds) } else { Vec::new() };

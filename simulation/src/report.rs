@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use simulation::fault::Moment;
@@ -99,9 +99,7 @@ pub(crate) fn failure(scenario: &Scenario, violations: &[Violation], shrinks: bo
     let broken = kind(&violations[0]);
     let fails = |scenario: &Scenario| run(scenario, false).violations.iter().any(|found| kind(found) == broken);
     let smallest = if shrinks { shrink::shrink(scenario, SHRINKING_RUNS, fails) } else { scenario.clone() };
-    let path = Path::new(SAVED).join(format!("seed-{}.json", scenario.seed));
-    fs::create_dir_all(SAVED)?;
-    fs::write(&path, serde_json::to_string_pretty(&smallest)?)?;
+    let path = save(&smallest)?;
     let which = if shrinks { "The smallest scenario found" } else { "The scenario" };
     println!(
         "\n{which} that breaks it ({} customers, {} actions, {} outages, {} faults) is in {}.\n\
@@ -115,6 +113,14 @@ pub(crate) fn failure(scenario: &Scenario, violations: &[Violation], shrinks: bo
     );
     history(&run(&smallest, true));
     Ok(())
+}
+
+/// Saves a scenario, to be run again.
+pub(crate) fn save(scenario: &Scenario) -> Result<PathBuf> {
+    let path = Path::new(SAVED).join(format!("seed-{}.json", scenario.seed));
+    fs::create_dir_all(SAVED)?;
+    fs::write(&path, serde_json::to_string_pretty(scenario)?)?;
+    Ok(path)
 }
 
 /// What a violation has in common with others of the same defect: its promise, and its text without numbers.

@@ -1,7 +1,7 @@
 //! Functions killed at any moment: no notification is lost, and duplicates are bounded by the messages in flight.
 #![cfg(target_os = "linux")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use end_to_end::{Bank, wait_long_for};
@@ -10,15 +10,15 @@ use serde_json::json;
 /// Concurrent sends of one email function (`CONCURRENCY` in crates/delivery).
 const IN_FLIGHT: usize = 10;
 const CUSTOMERS: usize = 2_000;
-const KILLS: usize = 20;
+const KILLS: usize = 25;
+/// After the last kill, whatever the moment: docs/guarantees.md promises that each killed function delays what it held by a
+/// minute at most, and what it held may come to another one that is killed.
+const RECOVERED_WITHIN: Duration = Duration::from_secs(120);
 
 #[tokio::test]
 async fn repeatedly_killed_functions_lose_no_notification() {
     let bank = Bank::open();
     bank.put_many(CUSTOMERS).await;
-    // Messages that a killed function held are redelivered after this time. In production it is 6 minutes for audience
-    // and 15 for email.
-    bank.queues().set_visibility_timeout(5).await;
     // Each message takes a moment, as with a real server, so that kills hit functions while they send.
     bank.smtp_faults(json!([{"at": "message", "do": {"wait": 40}}])).await;
     let offer = bank.post_offer(&json!({"code": "KILLED", "description": "Hello"})).await;
@@ -42,15 +42,15 @@ async fn repeatedly_killed_functions_lose_no_notification() {
     }
     assert!(killed >= KILLS, "only {killed} functions were killed before the push completed");
 
-    // The leases of killed functions expire after two and a half minutes.
-    let push = wait_long_for("the push to complete", Duration::from_secs(600), async || {
+    let last_kill = Instant::now();
+    let push = wait_long_for("the push to complete", RECOVERED_WITHIN, async || {
         let push = bank.push(&offer).await;
         ensure!(push["state"] == "completed", "{push}");
         Ok(push)
     })
     .await;
     bank.smtp_faults(json!([])).await;
-    bank.queues().reset_visibility_timeout().await;
+    let recovered = last_kill.elapsed().as_secs();
 
     let count = bank.mail_count().await;
     assert_eq!(count.len(), CUSTOMERS, "no customer is left out");
@@ -60,7 +60,8 @@ async fn repeatedly_killed_functions_lose_no_notification() {
     let bound = email_killed * IN_FLIGHT;
     assert!(twice <= bound, "{twice} copies too many, for {email_killed} email functions killed");
     println!(
-        "{killed} functions killed, {email_killed} of them sending: {CUSTOMERS} served, {twice} copies too many (bound: {bound})"
+        "{killed} functions killed, {email_killed} of them sending: {CUSTOMERS} served {recovered} s after the last kill, {twice} \
+         copies too many (bound: {bound})"
     );
     bank.close().await;
 }

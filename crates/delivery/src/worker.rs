@@ -48,7 +48,7 @@ where
 {
     /// Delivers each batch of an event, and returns those that SQS must redeliver.
     pub async fn deliver_all(&self, event: SqsEvent, deadline: Deadline) -> SqsBatchResponse {
-        records::handle_each(event, async |body| {
+        records::handle_each(event, &self.queue, async |body| {
             let ChannelMessage::Batch(batch) = serde_json::from_str(body)?;
             self.deliver(&batch, deadline).await
         })

@@ -9,6 +9,7 @@
 //! | how the keys of unsubscribe links are read and cached | [`keys`] |
 //! | how the key of hashes is read | [`hash_keys`] |
 //! | how messages are queued | [`queue`] |
+//! | how long messages are hidden from others while they are handled | [`in_flight`] |
 //! | how events reach the bus | [`bus`] |
 //! | how the messages of an SQS event are handled, and which are redelivered | [`records`] |
 //! | the system's clock and random numbers | [`sources`] |
@@ -22,6 +23,7 @@ pub mod clients;
 mod connections;
 pub mod deadline;
 pub mod hash_keys;
+pub mod in_flight;
 pub mod invocation;
 pub mod keys;
 pub mod metrics;

@@ -1,11 +1,13 @@
-//! Queueing messages, in batches and with retries.
+//! Queueing messages, in batches and with retries, and hiding those that were received.
 
 use std::iter::Peekable;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::DisplayErrorContext;
-use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
+use aws_sdk_sqs::types::{
+    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, QueueAttributeName, SendMessageBatchRequestEntry,
+};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
@@ -18,7 +20,7 @@ const CONCURRENCY: usize = 8;
 /// Attempts to send the entries that SQS rejects.
 const ATTEMPTS: u32 = 4;
 
-/// A queue to send messages to.
+/// A queue.
 #[derive(Debug, Clone)]
 pub struct Queue {
     client: Client,
@@ -83,13 +85,58 @@ impl Queue {
             .map_err(|error| QueueError::Unavailable(DisplayErrorContext(&error).to_string()))
     }
 
+    /// Hides received messages from other receivers for this long from now on, in whole seconds. Up to ten.
+    ///
+    /// # Errors
+    /// If any of them is not known to be hidden, because it is in flight no more or another receiver has it.
+    pub async fn hide(&self, receipts: &[String], time: Duration) -> Result<(), QueueError> {
+        if receipts.is_empty() {
+            return Ok(());
+        }
+        let seconds = i32::try_from(time.as_secs()).unwrap_or(i32::MAX);
+        let entry = |(number, receipt): (usize, &String)| {
+            ChangeMessageVisibilityBatchRequestEntry::builder()
+                .id(number.to_string())
+                .receipt_handle(receipt)
+                .visibility_timeout(seconds)
+                .build()
+                .expect("id and receipt are set")
+        };
+        let response = self
+            .client
+            .change_message_visibility_batch()
+            .queue_url(&self.url)
+            .set_entries(Some(receipts.iter().enumerate().map(entry).collect()))
+            .send()
+            .await
+            .map_err(|error| QueueError::Unavailable(DisplayErrorContext(&error).to_string()))?;
+        match response.failed.first() {
+            Some(first) => Err(QueueError::Rejected { left: response.failed.len(), reason: reason_of(first) }),
+            None => Ok(()),
+        }
+    }
+
+    /// How long the queue hides a message that was received, unless something else is said of that message.
+    ///
+    /// # Errors
+    /// If the call failed.
+    pub async fn visibility_timeout(&self) -> Result<Duration, QueueError> {
+        let [seconds] = self.attributes([QueueAttributeName::VisibilityTimeout]).await?;
+        Ok(Duration::from_secs(seconds))
+    }
+
     /// How many messages the queue holds, waiting, delayed and in flight, by SQS's own estimate.
     pub async fn depth(&self) -> Result<u64, QueueError> {
-        let names = [
+        let counts = self.attributes([
             QueueAttributeName::ApproximateNumberOfMessages,
             QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
             QueueAttributeName::ApproximateNumberOfMessagesDelayed,
-        ];
+        ]);
+        Ok(counts.await?.iter().sum())
+    }
+
+    /// The values of these attributes; 0 of one that is missing.
+    async fn attributes<const N: usize>(&self, names: [QueueAttributeName; N]) -> Result<[u64; N], QueueError> {
         let response = self
             .client
             .get_queue_attributes()
@@ -99,7 +146,7 @@ impl Queue {
             .await
             .map_err(|error| QueueError::Unavailable(DisplayErrorContext(&error).to_string()))?;
         let attributes = response.attributes.unwrap_or_default();
-        Ok(names.iter().filter_map(|name| attributes.get(name)?.parse::<u64>().ok()).sum())
+        Ok(names.map(|name| attributes.get(&name).and_then(|value| value.parse().ok()).unwrap_or_default()))
     }
 
     async fn send_batch(&self, mut entries: Vec<SendMessageBatchRequestEntry>) -> Result<(), QueueError> {
@@ -119,11 +166,16 @@ impl Queue {
             let Some(first) = response.failed.first() else {
                 return Ok(());
             };
-            reason = format!("{} {}", first.code, first.message.as_deref().unwrap_or_default());
+            reason = reason_of(first);
             entries.retain(|entry| response.failed.iter().any(|failed| failed.id == entry.id));
         }
         Err(QueueError::Rejected { left: entries.len(), reason })
     }
+}
+
+/// Why SQS rejected an entry.
+fn reason_of(entry: &BatchResultErrorEntry) -> String {
+    format!("{} {}", entry.code, entry.message.as_deref().unwrap_or_default())
 }
 
 /// The bodies of the next call: as many as it may have, or the first that cannot be written; `None` if there are none

@@ -8,15 +8,36 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures::FutureExt;
 use tracing::Instrument;
 
-use crate::telemetry;
+use crate::in_flight::InFlight;
+use crate::{Queue, telemetry};
 
-/// Handles the records one after the other. The response names those that failed, for SQS to redeliver. An error or a
-/// panic is logged here, once.
+/// Handles the records of `queue` one after the other. The response names those that failed, for SQS to redeliver. An error
+/// or a panic is logged here, once. Meanwhile the messages are kept hidden, a little at a time: see [`crate::in_flight`].
 pub async fn handle_each<E: Display>(
     event: SqsEvent,
-    mut handle: impl AsyncFnMut(&str) -> Result<(), E>,
+    queue: &Queue,
+    handle: impl AsyncFnMut(&str) -> Result<(), E>,
 ) -> SqsBatchResponse {
+    let messages = InFlight::of(&event, queue);
+    // Hidden first: an invocation that is killed before that delays its messages for longest.
+    let failed = tokio::select! {
+        biased;
+        never = messages.keep_hidden() => match never {},
+        failed = handle_all(event, handle) => failed,
+    };
+    let (ids, receipts): (Vec<_>, Vec<_>) = failed.into_iter().unzip();
+    messages.retry_later(&receipts.into_iter().flatten().collect::<Vec<_>>()).await;
     let mut response = SqsBatchResponse::default();
+    ids.into_iter().for_each(|id| response.add_failure(id));
+    response
+}
+
+/// Returns the ids and the receipts of the messages that failed.
+async fn handle_all<E: Display>(
+    event: SqsEvent,
+    mut handle: impl AsyncFnMut(&str) -> Result<(), E>,
+) -> Vec<(String, Option<String>)> {
+    let mut failed = Vec::new();
     for record in event.records {
         let message_id = record.message_id.unwrap_or_default();
         let body = record.body.unwrap_or_default();
@@ -33,9 +54,9 @@ pub async fn handle_each<E: Display>(
             error = failure,
             "message failed; SQS redelivers it, or moves it to the dead-letter queue after the last receive"
         );
-        response.add_failure(message_id);
+        failed.push((message_id, record.receipt_handle));
     }
-    response
+    failed
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {
@@ -48,21 +69,62 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use aws_lambda_events::sqs::SqsMessage;
+    use testing::{Hidden, Sqs};
+    use tokio::time::sleep;
 
     use super::*;
 
-    #[tokio::test]
-    async fn only_records_that_fail_or_panic_are_redelivered() {
+    /// Messages with these bodies, and as their receipts.
+    fn event(bodies: &[&str]) -> SqsEvent {
         let mut event = SqsEvent::default();
-        for body in ["good", "bad", "mad", "good"] {
+        for body in bodies {
             let mut message = SqsMessage::default();
             message.message_id = Some(format!("{body}-{}", event.records.len()));
-            message.body = Some(body.to_owned());
+            message.receipt_handle = Some((*body).to_owned());
+            message.body = Some((*body).to_owned());
             event.records.push(message);
         }
+        event
+    }
+
+    fn queue(sqs: &Sqs) -> Queue {
+        Queue::new(sqs.client(), "https://sqs.invalid/queue")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_are_hidden_again_and_again_while_they_are_handled() {
+        let sqs = Sqs::new();
+        let handle = async |_: &str| {
+            sleep(Duration::from_secs(12)).await;
+            Ok::<_, &str>(())
+        };
+        handle_each(event(&["one", "two"]), &queue(&sqs), handle).await;
+        sleep(Duration::from_secs(60)).await;
+        let hidden = |at, receipt: &str| Hidden { at, receipt: receipt.to_owned(), seconds: 30 };
+        let expected: Vec<_> = [0, 10, 20].into_iter().flat_map(|at| [hidden(at, "one"), hidden(at, "two")]).collect();
+        assert_eq!(sqs.hidden(), expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_fails_is_tried_again_later() {
+        let sqs = Sqs::new();
+        let handle = async |body: &str| {
+            sleep(Duration::from_secs(1)).await;
+            if body == "bad" { Err("it is bad") } else { Ok(()) }
+        };
+        handle_each(event(&["bad", "good"]), &queue(&sqs), handle).await;
+        let last = sqs.hidden().pop().unwrap();
+        assert_eq!(last, Hidden { at: 2, receipt: "bad".to_owned(), seconds: 600 });
+    }
+
+    #[tokio::test]
+    async fn only_records_that_fail_or_panic_are_redelivered() {
         let mut handled = 0;
-        let response = handle_each(event, async |body| match body {
+        let sqs = Sqs::new();
+        let response = handle_each(event(&["good", "bad", "mad", "good"]), &queue(&sqs), async |body| match body {
             "bad" => Err("it is bad"),
             "mad" => panic!("it is mad"),
             _ => {

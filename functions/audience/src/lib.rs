@@ -30,7 +30,7 @@ impl App {
     /// Scans the slices of a queue's event. The response names the messages that failed, for SQS to redeliver.
     pub async fn handle(&self, event: SqsEvent, deadline: Deadline) -> SqsBatchResponse {
         // Boxed: inside a caller's own futures, a scan exceeds the compiler's depth limit for layouts.
-        Box::pin(records::handle_each(event, async |body| {
+        Box::pin(records::handle_each(event, &self.scanner.slice_queue, async |body| {
             let AudienceMessage::Slice(slice) = serde_json::from_str(body)?;
             self.scanner.scan_slice(&slice, deadline).await
         }))

@@ -39,7 +39,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use lambda_runtime::Error;
 use runtime::bus::BusError;
-use runtime::{EventBus, HashKeys, records};
+use runtime::{EventBus, HashKeys, Queue, records};
 use serde_json::{Value, json};
 use store::deliveries::FeedbackResult;
 use store::suppressions::{BounceResult, BounceRule, Notified, Reason, Report};
@@ -83,6 +83,8 @@ pub struct App {
     pub objects: ObjectSource,
     /// Where events about customers go.
     pub bus: EventBus,
+    /// Where reports come from.
+    pub queue: Queue,
 }
 
 /// Why an event must be delivered again.
@@ -163,7 +165,7 @@ impl App {
         let (event, periods) = recovery::last(event);
         let mut recovery = Recovery::of(periods, self.sources.now());
         let handle = async |body: &str| self.handle_all(source::parse(body)?, &mut recovery).await.map(|_| ());
-        let response = records::handle_each(event, handle).await;
+        let response = records::handle_each(event, &self.queue, handle).await;
         Ok(serde_json::to_value(response)?)
     }
 

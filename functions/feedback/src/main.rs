@@ -24,6 +24,7 @@ async fn main() -> Result<(), Error> {
         ring: ring(&aws)?,
         objects: objects(&aws),
         bus: aws.event_bus()?,
+        queue: aws.queue("FEEDBACK_QUEUE_URL")?,
     };
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| app.handle(event.payload).await)).await
 }

@@ -8,11 +8,11 @@ use domain::unsubscribe::Subscription;
 use domain::{Channel, CustomerId};
 use feedback::App;
 use futures::FutureExt;
-use runtime::{EventBus, HashKeys};
+use runtime::{EventBus, HashKeys, Queue};
 use serde_json::{Value, json};
 use store::suppressions::{BounceRule, Notified, Reason, Report};
 use store::{Deliveries, Suppressions};
-use testing::{Bus, BusState, Clock, Dynamo, OFFER};
+use testing::{Bus, BusState, Clock, Dynamo, OFFER, Sqs};
 
 struct World {
     dynamo: Dynamo,
@@ -64,6 +64,7 @@ impl World {
             ring: Box::new(|_| std::future::ready(Err("no keys".to_owned())).boxed()),
             objects: Box::new(|_, _| std::future::ready(Err("no such bucket".to_owned())).boxed()),
             bus: EventBus::new(bus.client(), "events"),
+            queue: Queue::new(Sqs::new().client(), "https://sqs.invalid/queue"),
         };
         Self { dynamo, bus, clock, app }
     }

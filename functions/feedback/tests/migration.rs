@@ -7,11 +7,11 @@ use std::time::Duration;
 use domain::Channel;
 use feedback::App;
 use futures::FutureExt;
-use runtime::EventBus;
+use runtime::{EventBus, Queue};
 use serde_json::{Value, json};
 use store::suppressions::BounceRule;
 use store::{Deliveries, Suppressions};
-use testing::{Bus, Clock, Dynamo, address_hash, hash_key};
+use testing::{Bus, Clock, Dynamo, Sqs, address_hash, hash_key};
 
 const EVENT: &str = include_str!("../../../events/feedback-migrate.json");
 
@@ -25,6 +25,7 @@ fn app(dynamo: &Dynamo, clock: &Clock) -> App {
         rule: BounceRule::new(3, 14).unwrap(),
         ring: Box::new(|_| std::future::ready(Err("not needed".to_owned())).boxed()),
         bus: EventBus::new(Bus::default().client(), "events"),
+        queue: Queue::new(Sqs::new().client(), "https://sqs.invalid/queue"),
         objects: Box::new(|_, _| std::future::ready(Err("not needed".to_owned())).boxed()),
     }
 }

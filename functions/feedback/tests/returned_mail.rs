@@ -11,12 +11,12 @@ use domain::unsubscribe::KeyRing;
 use domain::{AddressHash, Channel, CustomerId, OfferId, PushId, ReturnPath, TransportId};
 use feedback::{App, StoredMail};
 use futures::FutureExt;
-use runtime::EventBus;
+use runtime::{EventBus, Queue};
 use serde_json::{Value, json};
-use store::deliveries::{ClaimResult, DeliveryId, FinalOutcome, ResendPolicy, Route};
+use store::deliveries::{ClaimResult, DeliveryId, FinalOutcome, HolderId, Lease, ResendPolicy, Route};
 use store::suppressions::{BounceRule, Reason};
 use store::{Deliveries, Suppressions};
-use testing::{Bus, Clock, Dynamo, OFFER};
+use testing::{Bus, Clock, Dynamo, OFFER, Sqs};
 
 const SECRET: &str = r#"{"current": "k1", "k1": "0123456789012345678901234567890123456789"}"#;
 const NEWER: &str = r#"{"current": "k2", "k2": "abcdefghijabcdefghijabcdefghijabcdefghij"}"#;
@@ -68,6 +68,7 @@ impl World {
             ring: Box::new(move |_| std::future::ready(Ok(keys.clone())).boxed()),
             objects: Box::new(|_, _| std::future::ready(Err("no such bucket".to_owned())).boxed()),
             bus: EventBus::new(Bus::default().client(), "events"),
+            queue: Queue::new(Sqs::new().client(), "https://sqs.invalid/queue"),
         };
         Self { dynamo, clock, app }
     }
@@ -85,8 +86,9 @@ impl World {
         let push = PushId { offer: offer_id(), number: 1 };
         let offer = testing::offer(json!({"code": "CASHBK", "description": "Get 5%"}));
         let route = Route { transport: TransportId::Smtp, other: None };
-        let until = self.clock.now() + Duration::from_secs(60);
-        match self.app.deliveries.claim(id, push, &offer, ResendPolicy::UnsentAndRejected, route, until).await.unwrap()
+        let holder = HolderId::generate(&self.clock.sources());
+        let lease = Lease { holder: &holder, until: self.clock.now() + Duration::from_secs(60), after: None };
+        match self.app.deliveries.claim(id, push, &offer, ResendPolicy::UnsentAndRejected, route, lease).await.unwrap()
         {
             ClaimResult::Granted(claim) => claim,
             refused => panic!("{refused:?}"),

@@ -100,6 +100,7 @@ pub(super) fn feedback(clients: &Clients) -> feedback::App {
         }),
         objects: Box::new(|_, _| async { Err("the simulation stores no mail".to_owned()) }.boxed()),
         bus: bus(clients),
+        queue: clients.queue("FeedbackQueue"),
     }
 }
 

@@ -74,8 +74,11 @@ fn is_the_recipients(facts: &Facts, refusals: &[&Handover]) -> bool {
     let is_other = |handover: &&Handover| handover.provider == last.provider && handover.address != last.address;
     let mut others = facts.handovers.iter().filter(is_other);
     let is_accepted = others.clone().any(|other| other.taken_at.is_some_and(|at| times.contains(&at)));
+    // A push is held by its own messages' refusals: those of another offer's content say nothing of this one's.
+    let offer = |handover: &Handover| handover.notification.as_ref().map(|notification| notification.offer.clone());
     let refused: BTreeSet<_> = others
         .by_ref()
+        .filter(|other| offer(other) == offer(last))
         .filter(|other| other.refused == Some(Refused::Unclear) && times.contains(&other.begun))
         .map(|other| &other.address)
         .collect();

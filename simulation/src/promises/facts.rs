@@ -258,7 +258,7 @@ pub struct Write {
     pub state: String,
     /// Of a claim, and of what is recorded under it.
     pub token: Option<String>,
-    /// Of a claim.
+    /// Of a claim: when it ends, unless heartbeats prolong it.
     pub lease_until: Option<Timestamp>,
     pub code: Option<String>,
     /// Whether it counts a handover without an answer.

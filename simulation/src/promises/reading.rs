@@ -72,7 +72,7 @@ pub fn delivery_write(request: &Value) -> Option<Write> {
         is_struck: false,
         state,
         token: text(":token"),
-        lease_until: if is_claim { millis(&plain(&values[":leaseUntil"])) } else { None },
+        lease_until: if is_claim { millis(&plain(&values[":heldUntil"])) } else { None },
         code: text(":code"),
         is_unanswered: expression.contains("unanswered = "),
     })

@@ -59,8 +59,12 @@ fn excuse(facts: &Facts, copy: &Handover) -> Option<&'static str> {
     let mut written = written.peekable();
     let died = facts.deaths.iter().any(|death| death.process == copy.process && death.at >= copy.begun);
     let lease = claim.lease_until.unwrap_or(copy.begun);
+    // While it stood still, it had no heartbeat.
     let frozen = facts.freezes.iter().any(|freeze| {
-        freeze.process == copy.process && freeze.until >= lease && freeze.until >= copy.begun && freeze.from <= lease
+        freeze.process == copy.process
+            && freeze.until >= lease
+            && freeze.until >= copy.begun
+            && freeze.from <= lease + INVOCATION
     });
     if frozen {
         Some("its process froze beyond its lease")
@@ -126,6 +130,8 @@ fn froze_at_handover(facts: &Facts, copy: &Handover) -> Option<Timestamp> {
     freeze.map(|freeze| freeze.until)
 }
 
+/// How long an invocation may prolong its claims (the longest time-out of the template).
+const INVOCATION: SignedDuration = SignedDuration::from_secs(150);
 /// How long a message takes from the last look at its lease to the provider, at most.
 const ON_THE_WAY: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
 

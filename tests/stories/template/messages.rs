@@ -32,6 +32,15 @@ fn queues_keep_messages_for_fourteen_days() {
     }
 }
 
+/// A frozen function holds the records of its shard until its time-out.
+#[test]
+fn functions_of_streams_end_within_half_a_minute() {
+    let resources = resources();
+    for (name, function, _) in events(&resources, "DynamoDB") {
+        assert!(function["Timeout"].as_u64().is_some_and(|timeout| timeout <= 30), "{name}");
+    }
+}
+
 #[test]
 fn failing_stream_records_end_in_a_dead_letter_queue() {
     let resources = resources();

@@ -34,7 +34,7 @@ where
         address_hash: AddressHash,
     ) -> Result<NotificationState, StoreError> {
         let began = self.sources.now();
-        let sent = round.selected.limited.transport.send(message, claim.lease_until).await;
+        let sent = round.selected.limited.transport.send(message, claim.held_until).await;
         let duration_ms = self.sources.millis_since(began);
         round.latencies_ms.lock().await.push(duration_ms);
         let meaning = self.meaning(round, claim, &sent, &address_hash).await;

@@ -3,20 +3,25 @@
 //! Its state is stored, so that one failure protects all functions.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use domain::{PushId, TransportId};
 use jiff::Timestamp;
 use runtime::metrics::{self, Unit};
+use store::StoreError;
 use store::limits::{BreakerState, Checked, Evidence, OpenResult, Probe, Scope};
-use store::{MAX_READ_AGE, StoreError};
 
 use super::deliverer::{Deliverer, RateLimited};
-use super::round::min_time_to_start;
 use crate::compose::Compose;
 use crate::transport::{Accepted, SendError, Transport};
 
 /// This many messages in a row without a response are no coincidence: the provider counts as unreachable.
 const UNANSWERED_STREAK: u32 = 3;
+
+/// How long one caller alone may probe: for long enough to hand a message over, which takes less than 43 seconds with what
+/// comes before. A response may take longer. It still counts; and the transport of a caller that has died is probed again
+/// within a minute.
+const PROBE_LEASE: Duration = Duration::from_secs(45);
 
 /// What an attempt says of the transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,10 +122,8 @@ where
         let mut is_held = false;
         for limited in std::iter::once(&self.primary).chain(&self.fallback) {
             let id = limited.transport.id();
-            // As long as it may take the caller to send one message and report the result.
-            let probe_lease = MAX_READ_AGE + min_time_to_start(&limited.transport);
             let mut selected = self.without_probe(limited);
-            let Checked { state, evidence } = self.limits.check_breaker(id, probe_lease).await?;
+            let Checked { state, evidence } = self.limits.check_breaker(id, PROBE_LEASE).await?;
             selected.of_transport = evidence;
             match state {
                 BreakerState::Closed => {}
@@ -131,7 +134,7 @@ where
                 }
             }
             let Some(push) = push else { return Ok(Selected::Transport(selected)) };
-            let Checked { state, evidence } = self.limits.check_hold(push, id, &evidence, probe_lease).await?;
+            let Checked { state, evidence } = self.limits.check_hold(push, id, &evidence, PROBE_LEASE).await?;
             selected.of_push = evidence;
             match state {
                 BreakerState::Closed => return Ok(Selected::Transport(selected)),

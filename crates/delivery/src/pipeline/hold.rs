@@ -144,7 +144,7 @@ where
             let suppression = Suppression::Unknown { others_are_accepted };
             self.suppress(&delivery_id(round.batch, id), address_hash, suppression, round.selected.id).await?;
         }
-        self.record_unsent(round.batch, id, &resolution.outcome).await.map(Some)
+        self.record_unsent(round, id, &resolution.outcome).await.map(Some)
     }
 
     /// Notes that a message was accepted. Best effort: the next acceptance is recorded.

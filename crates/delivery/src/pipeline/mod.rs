@@ -28,6 +28,7 @@
 //! | when a deferred batch comes again | `deferral` |
 //! | what a deferred batch reports | `progress` |
 //! | the state that the notifications of a batch share | `round` |
+//! | how an invocation shows that it lives, and how others take over from it | `heartbeat` |
 //! | a message on direct invocation | `send_one` |
 //! | the parts of a deliverer | `deliverer` |
 
@@ -42,13 +43,14 @@ use domain::{AddressHash, CustomerId};
 use futures::{FutureExt, StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use runtime::telemetry;
-use store::deliveries::{ClaimResult, DeliveryId, FinalOutcome, ResendPolicy, Route, Unclaimable};
+use store::deliveries::{ClaimResult, DeliveryId, FinalOutcome, Lease, ResendPolicy, Route, Unclaimable};
 use store::pushes::{Report, ReportResult};
 use store::{MAX_READ_AGE, StoreError};
 
 use self::breaker::{Selected, SelectedTransport, emit_breaker_state};
 use self::checked::CheckedBatch;
 use self::deferral::Unfinished;
+use self::heartbeat::Heartbeat;
 use self::hold::emit_held;
 use self::rate::SlotResult;
 use self::round::{Counted, NotificationState, Round};
@@ -66,6 +68,7 @@ mod breaker;
 mod checked;
 mod deferral;
 mod deliverer;
+mod heartbeat;
 mod hold;
 mod judgement;
 mod meaning;
@@ -191,9 +194,14 @@ where
         if let Some(until) = self.lets_others_probe(selected, batch, &known) {
             return Ok(self.defer_until(batch, until, DeferReason::Held).into());
         }
+        let heartbeat = Heartbeat::new(&self.sources, self.end_silent(&known).await?);
         let recipients = self.read_recipients(batch, batch.customers()).await?;
-        let round = Round::new(batch, keys, selected, known, read_at, deadline);
-        let turns = self.notify_all(&round, &recipients).await;
+        let round = Round::new(batch, keys, selected, known, heartbeat, read_at, deadline);
+        let turns = tokio::select! {
+            biased;
+            never = self.keep_beating(&round.heartbeat) => match never {},
+            turns = self.notify_all(&round, &recipients) => turns,
+        };
         round.emit_metrics().await;
         let (counts, unfinished) = sum_up(batch, turns)?;
         if unfinished.is_empty() {
@@ -242,7 +250,7 @@ where
         let screened = self.compose(batch, &round.keys, batch.push_is_cancelled, id, recipients);
         if let Err(unsent) = &screened {
             round.waiting.fetch_sub(1, Ordering::Relaxed);
-            return self.record_unsent(batch, id, unsent).await;
+            return self.record_unsent(round, id, unsent).await;
         }
         if let Ok((_, address_hash)) = &screened
             && let Some(resolved) = self.resolve(round, id, address_hash).await?
@@ -278,17 +286,18 @@ where
         let Round { batch, deadline, selected, .. } = *round;
         let (message, address_hash) = match screened {
             Ok(screened) => screened,
-            Err(unsent) => return self.record_unsent(batch, id, &unsent).await,
+            Err(unsent) => return self.record_unsent(round, id, &unsent).await,
         };
         if round.has_no_time(self.sources.now()) {
             return Ok(NotificationState::Unfinished(Unfinished::NoTime));
         }
-        let id = delivery_id(batch, id);
         let policy =
             if batch.retry_rejected { ResendPolicy::UnsentAndRejected } else { ResendPolicy::Unsent(&address_hash) };
         let route = Route { transport: selected.id, other: selected.other };
-        let lease_until = deadline + LEASE_MARGIN;
-        match self.deliveries.claim(id, batch.push, &batch.offer, policy, route, lease_until).await? {
+        let Heartbeat { holder, .. } = &round.heartbeat;
+        let lease = Lease { holder, until: deadline + LEASE_MARGIN, after: round.ended_holder(id) };
+        let id = delivery_id(batch, id);
+        match self.deliveries.claim(id, batch.push, &batch.offer, policy, route, lease).await? {
             ClaimResult::Granted(claim) => self.send(round, &claim, &message, address_hash).await,
             ClaimResult::NotGranted(delivery) => Ok(NotificationState::of(batch.push.number, delivery)),
         }
@@ -297,12 +306,13 @@ where
     /// Records a final outcome without sending.
     async fn record_unsent(
         &self,
-        batch: &CheckedBatch,
+        round: &Round<'_, C, T>,
         id: &CustomerId,
         outcome: &FinalOutcome,
     ) -> Result<NotificationState, StoreError> {
+        let (batch, after) = (round.batch, round.ended_holder(id));
         let recorded =
-            self.deliveries.record_unsent(&delivery_id(batch, id), batch.push, &batch.offer, outcome).await?;
+            self.deliveries.record_unsent(&delivery_id(batch, id), batch.push, &batch.offer, outcome, after).await?;
         Ok(NotificationState::of(batch.push.number, recorded))
     }
 

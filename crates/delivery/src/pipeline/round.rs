@@ -9,7 +9,7 @@ use domain::notification::Outcome;
 use jiff::Timestamp;
 use runtime::clients::OPERATION_TIMEOUT;
 use runtime::metrics::{self, Unit};
-use store::deliveries::{FinalDelivery, KnownDeliveries, Unclaimable};
+use store::deliveries::{FinalDelivery, HolderId, KnownDeliveries, Unclaimable};
 use store::limits::ReservedSlots;
 use tokio::sync::Mutex;
 
@@ -17,6 +17,7 @@ use super::attempt::MIN_TIME_TO_RECORD;
 use super::breaker::{SelectedTransport, Signal};
 use super::checked::CheckedBatch;
 use super::deferral::Unfinished;
+use super::heartbeat::Heartbeat;
 use super::hold::Fared;
 use crate::compose::Compose;
 use crate::transport::Transport;
@@ -72,6 +73,7 @@ pub(super) struct Round<'b, C: Compose, T> {
     pub(super) selected: &'b SelectedTransport<'b, T>,
     /// What was known of the deliveries before this round.
     pub(super) known: KnownDeliveries,
+    pub(super) heartbeat: Heartbeat,
     pub(super) deadline: Timestamp,
     /// When the push and the customers were read.
     pub(super) read_at: Timestamp,
@@ -98,6 +100,7 @@ impl<'b, C: Compose, T> Round<'b, C, T> {
         keys: C::Keys,
         selected: &'b SelectedTransport<'b, T>,
         known: KnownDeliveries,
+        heartbeat: Heartbeat,
         read_at: Timestamp,
         deadline: Timestamp,
     ) -> Self {
@@ -106,6 +109,7 @@ impl<'b, C: Compose, T> Round<'b, C, T> {
             keys,
             selected,
             known,
+            heartbeat,
             deadline,
             read_at,
             share: Mutex::default(),
@@ -136,12 +140,17 @@ impl<'b, C: Compose, T> Round<'b, C, T> {
         customers
     }
 
-    /// Whether too little time is left at `now` to start a notification.
+    /// The ended invocation from which a customer's delivery may be taken over.
+    pub(super) fn ended_holder(&self, customer: &CustomerId) -> Option<&HolderId> {
+        self.heartbeat.ended_holder(&self.known, customer)
+    }
+
+    /// Whether too little time is left at `now` to start a notification, or none because others have taken over.
     pub(super) fn has_no_time(&self, now: Timestamp) -> bool
     where
         T: Transport,
     {
-        now + min_time_to_start(&self.selected.limited.transport) > self.deadline
+        self.heartbeat.is_ended() || now + min_time_to_start(&self.selected.limited.transport) > self.deadline
     }
 
     /// Counts messages in a row without a response, and returns how many there are now.

@@ -8,7 +8,8 @@ use domain::offer::Offer;
 use domain::{AddressHash, PushId, Sources, TransportId};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Deliveries, DeliveryId, DeliveryItem, PastRefusal};
+use super::holder::{HELD_FOR, MARGIN};
+use super::{Deliveries, DeliveryId, DeliveryItem, HolderId, PastRefusal};
 use crate::StoreError;
 use crate::attributes::{millis, number, text};
 use crate::table::{Attempts, Conditional};
@@ -21,10 +22,11 @@ const KEEP_DAYS: i64 = 30;
 // Conditions on the stored delivery. `:push` is the number of the push that wants it.
 
 /// It is not final, and no lease on it is running.
-pub(super) const AVAILABLE: &str =
-    "attribute_not_exists(pk) OR #state = :retry OR (#state = :claimed AND leaseUntil < :now)";
+const AVAILABLE: &str = "attribute_not_exists(pk) OR #state = :retry OR (#state = :claimed AND leaseUntil < :now)";
+/// Its holder has ended.
+const ABANDONED: &str = "#state = :claimed AND heldBy = :ended AND heldUntil < :now";
 /// An earlier push ended it without handing it over: not rejected, and not left without a response.
-pub(super) const RESENDABLE: &str = "push < :push AND (#state IN (:suppressed, :optedOut, :expired, :cancelled) \
+const RESENDABLE: &str = "push < :push AND (#state IN (:suppressed, :optedOut, :expired, :cancelled) \
                           OR (#state = :failed AND attribute_not_exists(addressHash)))";
 /// It failed in an earlier push, at another address.
 const FAILED_AT_OTHER_ADDRESS: &str =
@@ -48,13 +50,25 @@ impl fmt::Display for LeaseToken {
     }
 }
 
+/// How a claim is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease<'a> {
+    /// The invocation that holds it. It must [beat](Deliveries::beat) within each half a minute.
+    pub holder: &'a HolderId,
+    /// When the lease ends whatever the holder shows: soon after the invocation's deadline.
+    pub until: Timestamp,
+    /// The invocation from which it may be taken over: the one that claimed the delivery before and
+    /// [is ended](Deliveries::end_holder).
+    pub after: Option<&'a HolderId>,
+}
+
 /// The right to send one notification until the lease ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// The notification to send.
     pub id: DeliveryId,
-    /// When the lease ends. Nothing may be sent after that.
-    pub lease_until: Timestamp,
+    /// When the claim ends. The message must have been handed over by then; for its response, heartbeats prolong the claim.
+    pub held_until: Timestamp,
     /// How often it was handed over without a response. The customer may have received it.
     pub unanswered: u32,
     /// The last refusal that did not make it final.
@@ -115,7 +129,7 @@ pub struct Route {
 }
 
 impl Deliveries {
-    /// Claims a delivery until `lease_until`.
+    /// Claims a delivery.
     pub async fn claim(
         &self,
         id: DeliveryId,
@@ -123,27 +137,30 @@ impl Deliveries {
         offer: &Offer,
         policy: ResendPolicy<'_>,
         route: Route,
-        lease_until: Timestamp,
+        lease: Lease<'_>,
     ) -> Result<ClaimResult, StoreError> {
         let failed = match policy {
             ResendPolicy::Unsent(_) => FAILED_AT_OTHER_ADDRESS,
             ResendPolicy::UnsentAndRejected => FAILED,
         };
-        let mut condition = format!("{AVAILABLE} OR ({RESENDABLE}) OR ({failed})");
+        let mut condition = format!("{} OR ({failed})", available(lease.after));
         if route.other.is_some() {
             condition = format!(
                 "({condition}) AND NOT (#state = :retry AND unansweredVia = :other AND unansweredAt > :reservedSince)"
             );
         }
+        let held_until = self.table.now() + HELD_FOR;
         let token = LeaseToken::generate(self.table.sources());
         let mut update = self
-            .update_available(&id, push, offer, &condition)
+            .update_available(&id, push, offer, &condition, lease.after)
             .update_expression(
                 "SET #state = :claimed, push = :push, updatedAt = :now, expiresAt = :expiresAt, \
-                 leaseUntil = :leaseUntil, leaseToken = :token, transport = :transport \
-                 REMOVE reason, code, addressHash ADD attempts :one",
+                 leaseUntil = :leaseUntil, leaseToken = :token, heldBy = :holder, heldUntil = :heldUntil, \
+                 transport = :transport REMOVE reason, code, addressHash ADD attempts :one",
             )
-            .expression_attribute_values(":leaseUntil", millis(lease_until))
+            .expression_attribute_values(":leaseUntil", millis(lease.until))
+            .expression_attribute_values(":holder", text(lease.holder))
+            .expression_attribute_values(":heldUntil", millis(held_until))
             .expression_attribute_values(":token", text(&token))
             .expression_attribute_values(":transport", text(route.transport))
             .expression_attribute_values(":one", number(1));
@@ -163,7 +180,7 @@ impl Deliveries {
             Conditional::Done(item) => {
                 let refusal = item.past_refusal();
                 let (unanswered, transport) = (item.unanswered, route.transport);
-                Ok(ClaimResult::Granted(Claim { id, lease_until, unanswered, refusal, transport, token }))
+                Ok(ClaimResult::Granted(Claim { id, held_until, unanswered, refusal, transport, token }))
             }
             Conditional::NotMet(item) => self.unclaimable(item).map(ClaimResult::NotGranted),
         }
@@ -176,6 +193,7 @@ impl Deliveries {
         push: PushId,
         offer: &Offer,
         condition: &str,
+        after: Option<&HolderId>,
     ) -> UpdateItemFluentBuilder {
         let resendable =
             [Outcome::Suppressed, Outcome::OptedOut, Outcome::Expired, Outcome::Cancelled, Outcome::Failed];
@@ -189,6 +207,9 @@ impl Deliveries {
             .expression_attribute_values(":push", number(push.number))
             .expression_attribute_values(":now", millis(self.table.now()))
             .expression_attribute_values(":expiresAt", number(keep_until(offer).as_second()));
+        if let Some(after) = after {
+            update = update.expression_attribute_values(":ended", text(after));
+        }
         for outcome in resendable {
             update = update.expression_attribute_values(format!(":{outcome}"), text(outcome));
         }
@@ -204,14 +225,21 @@ impl Deliveries {
             // `retry` if the item has changed since, or is reserved for the other transport: the caller should try
             // again.
             Ok(DeliveryState::Claimed | DeliveryState::Retry) => {
+                let now = self.table.now();
+                // Whether its holder lives is found then.
+                let held_until = item.held_until.map(|until| until + MARGIN).filter(|until| *until > now);
                 let reserved_until = item.unanswered_at.map(|at| at + RESERVED_FOR_TRANSPORT);
-                Ok(Unclaimable::Leased {
-                    until: item.lease_until.or(reserved_until).unwrap_or_else(|| self.table.now()),
-                })
+                Ok(Unclaimable::Leased { until: held_until.or(item.lease_until).or(reserved_until).unwrap_or(now) })
             }
             Err(error) => Err(self.table.unreadable(format!("state {error}"))),
         }
     }
+}
+
+/// The condition that it is available, abandoned by this holder, or may be sent again.
+pub(super) fn available(after: Option<&HolderId>) -> String {
+    let or_abandoned = if after.is_some() { format!(" OR ({ABANDONED})") } else { String::new() };
+    format!("{AVAILABLE}{or_abandoned} OR ({RESENDABLE})")
 }
 
 fn keep_until(offer: &Offer) -> Timestamp {

@@ -6,7 +6,7 @@ use domain::notification::{DeliveryState, Outcome, ReasonCode};
 use domain::{AddressHash, CustomerId, PushId, TransportId};
 use jiff::Timestamp;
 
-use super::{Deliveries, DeliveryId, DeliveryItem, FinalDelivery};
+use super::{Deliveries, DeliveryId, DeliveryItem, FinalDelivery, Held};
 use crate::StoreError;
 use crate::table::Consistency;
 
@@ -52,6 +52,8 @@ pub struct KnownDeliveries {
     pub finals: HashMap<CustomerId, FinalDelivery>,
     /// Those that were tried before.
     pub pending: HashMap<CustomerId, PendingDelivery>,
+    /// Those that an invocation has claimed.
+    pub held: HashMap<CustomerId, Held>,
 }
 
 impl DeliveryItem {
@@ -85,6 +87,10 @@ impl Deliveries {
             match item.state.parse() {
                 Ok(DeliveryState::Final(outcome)) if outcome == Outcome::Sent || item.push == push.number => {
                     known.finals.insert(id, FinalDelivery { push: item.push, outcome });
+                }
+                Ok(DeliveryState::Claimed) => {
+                    let held = item.held_by.zip(item.held_until);
+                    known.held.extend(held.map(|(by, until)| (id, Held { by, until })));
                 }
                 Ok(DeliveryState::Retry) => {
                     let (refusal, unanswered) = (item.past_refusal(), item.unanswered);

@@ -7,6 +7,7 @@
 //! | to change | open |
 //! |---|---|
 //! | who may send a notification | `claim` |
+//! | which invocations hold claims, and whether they live | `holder` |
 //! | what is known of a notification before that | `known` |
 //! | how its outcome is recorded | `outcome` |
 //! | what callers read about deliveries | `query` |
@@ -15,6 +16,7 @@
 
 mod claim;
 mod feedback;
+mod holder;
 mod known;
 mod outcome;
 mod query;
@@ -29,8 +31,9 @@ use sha2::{Digest, Sha256};
 use crate::attributes::{Item, key, millis_serde};
 use crate::table::Table;
 
-pub use claim::{Claim, ClaimResult, FinalDelivery, ResendPolicy, Route, Unclaimable};
+pub use claim::{Claim, ClaimResult, FinalDelivery, Lease, ResendPolicy, Route, Unclaimable};
 pub use feedback::{Feedback, FeedbackKind, FeedbackResult};
+pub use holder::{Held, HolderId};
 pub use known::{KnownDeliveries, PastRefusal, PendingDelivery};
 pub use outcome::{FinalOutcome, RecordResult, Release};
 pub use query::{Delivery, DeliverySelection};
@@ -86,6 +89,9 @@ struct DeliveryItem {
     #[serde(default, with = "millis_serde::option")]
     lease_until: Option<Timestamp>,
     lease_token: Option<String>,
+    held_by: Option<HolderId>,
+    #[serde(default, with = "millis_serde::option")]
+    held_until: Option<Timestamp>,
     /// The token of the claim that last recorded or released it.
     recorded_by: Option<String>,
     /// How often it was handed over without a response.

@@ -4,8 +4,8 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use domain::notification::{DeliveryState, Outcome, ReasonCode};
 use domain::{AddressHash, Offer, PushId};
 
-use super::claim::{AVAILABLE, Claim, RESENDABLE, Unclaimable};
-use super::{Deliveries, DeliveryId, DeliveryItem, PastRefusal};
+use super::claim::{Claim, Unclaimable, available};
+use super::{Deliveries, DeliveryId, DeliveryItem, HolderId, PastRefusal};
 use crate::StoreError;
 use crate::attributes::{millis, number, text};
 use crate::table::{Attempts, Conditional, never_own};
@@ -54,15 +54,16 @@ impl FinalOutcome {
 
 impl Deliveries {
     /// Records the outcome of a delivery that is not sent, unless it is final already or another invocation is sending
-    /// it. Returns what it is then. One write: a claim before it would be wasted.
+    /// it. Returns what it is then. `after` is as for [`Lease`](super::Lease). One write: a claim before it would be wasted.
     pub async fn record_unsent(
         &self,
         id: &DeliveryId,
         push: PushId,
         offer: &Offer,
         outcome: &FinalOutcome,
+        after: Option<&HolderId>,
     ) -> Result<Unclaimable, StoreError> {
-        let update = self.update_available(id, push, offer, &format!("{AVAILABLE} OR ({RESENDABLE})"));
+        let update = self.update_available(id, push, offer, &available(after), after);
         let set = "SET #state = :state, push = :push, updatedAt = :now, expiresAt = :expiresAt";
         let update = with_outcome(update, outcome, set);
         // Its own repeated write finds what it would have returned.
@@ -117,7 +118,7 @@ impl Deliveries {
         };
         let expression = format!(
             "SET #state = :state, updatedAt = :now, recordedBy = :token, code = :code, reason = :reason{more} \
-             REMOVE leaseUntil, leaseToken"
+             REMOVE {LEASE}"
         );
         self.write_claimed(claim, update.update_expression(expression)).await
     }
@@ -140,6 +141,9 @@ impl Deliveries {
     }
 }
 
+/// What only a claimed delivery has.
+const LEASE: &str = "leaseUntil, leaseToken, heldBy, heldUntil";
+
 /// What only a delivery without an outcome has. A later push starts anew.
 const WITHOUT_OUTCOME: &str = "unanswered, unansweredAt, unansweredVia, refusedAt, refusedSince, refusals, \
                                refusedAddress, refusedCode, refusedReason, refusedVia";
@@ -148,7 +152,7 @@ const WITHOUT_OUTCOME: &str = "unanswered, unansweredAt, unansweredVia, refusedA
 /// what only a delivery without an outcome has.
 fn with_outcome(update: UpdateItemFluentBuilder, outcome: &FinalOutcome, set: &str) -> UpdateItemFluentBuilder {
     let mut set = set.to_owned();
-    let mut remove = format!(" REMOVE leaseUntil, leaseToken, {WITHOUT_OUTCOME}");
+    let mut remove = format!(" REMOVE {LEASE}, {WITHOUT_OUTCOME}");
     let mut update = update.expression_attribute_values(":state", text(outcome.outcome));
     for (name, value) in [
         ("code", outcome.code.map(|code| code.to_string())),

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use domain::TransportId;
 use domain::notification::{Outcome, ReasonCode};
+use jiff::Timestamp;
 use serde_json::{Value, json};
-use store::deliveries::{ClaimResult, FinalDelivery, FinalOutcome, Release, ResendPolicy, Route, Unclaimable};
+use store::deliveries::{
+    Claim, ClaimResult, FinalDelivery, FinalOutcome, HolderId, Lease, Release, ResendPolicy, Route, Unclaimable,
+};
 use testing::Fault;
 
 use crate::world::{EMAIL_ONLY, World, address, claim, email_to, offer, push, try_claim};
@@ -22,6 +25,11 @@ async fn left_by_push_1(world: &World, outcome: FinalOutcome) {
     world.deliveries().record(&claim, &outcome).await.unwrap();
 }
 
+/// When others look whether the claim's holder lives.
+fn looked_at_again(claim: &Claim) -> Timestamp {
+    claim.held_until + Duration::from_secs(5)
+}
+
 fn is_granted(result: &ClaimResult) -> bool {
     matches!(result, ClaimResult::Granted(_))
 }
@@ -36,14 +44,17 @@ async fn a_claim_is_stored_with_its_lease() {
     let world = World::new();
     let claim = claim(&world, 1).await;
     assert_eq!((claim.id.clone(), claim.unanswered), (email_to("c-1"), 0));
-    assert_eq!(claim.lease_until.to_string(), "2026-06-01T12:01:00Z");
+    assert_eq!(claim.held_until.to_string(), "2026-06-01T12:00:30Z");
     let item = world.only("Deliveries");
     assert_eq!(item["sk"], "c-1#email");
     assert!(item["pk"].as_str().unwrap().starts_with(crate::world::OFFER));
     assert_eq!((&item["state"], &item["push"], &item["attempts"]), (&json!("claimed"), &json!(1), &json!(1)));
     assert_eq!(item["transport"], "ses");
     assert_eq!(item["updatedAt"], world.now().as_millisecond());
-    assert_eq!(item["leaseUntil"], claim.lease_until.as_millisecond());
+    let lease_until = world.now() + Duration::from_secs(60);
+    assert_eq!(item["leaseUntil"], lease_until.as_millisecond());
+    assert_eq!(item["heldUntil"], claim.held_until.as_millisecond());
+    assert!(item["heldBy"].is_string());
     // 30 days after the last push date, in seconds.
     assert_eq!(item["expiresAt"], json!(1_780_315_200 + (90 + 30) * 86_400));
 }
@@ -52,7 +63,7 @@ async fn a_claim_is_stored_with_its_lease() {
 async fn while_a_lease_runs_nobody_else_may_send() {
     let world = World::new();
     let first = claim(&world, 1).await;
-    let until = first.lease_until;
+    let until = looked_at_again(&first);
     assert_eq!(claim_again(&world, 1).await, ClaimResult::NotGranted(Unclaimable::Leased { until }));
     // The lease ends after its last millisecond.
     tokio::time::sleep(Duration::from_secs(60)).await;
@@ -70,7 +81,7 @@ async fn a_claim_whose_response_is_lost_is_recognised() {
         let claim = claim(&world, 1).await;
         assert_eq!(world.dynamo.count("UpdateItem", "Deliveries"), 2);
         assert_eq!(world.only("Deliveries")["attempts"], 1);
-        assert_eq!(world.only("Deliveries")["leaseUntil"], claim.lease_until.as_millisecond());
+        assert_eq!(world.only("Deliveries")["heldUntil"], claim.held_until.as_millisecond());
     }
 }
 
@@ -79,7 +90,7 @@ async fn a_repeated_claim_does_not_take_another_ones_for_its_own() {
     let world = World::new();
     let other = claim(&world, 1).await;
     world.dynamo.inject("UpdateItem", "Deliveries", [Fault::LoseResponse]);
-    let until = other.lease_until;
+    let until = looked_at_again(&other);
     assert_eq!(claim_again(&world, 1).await, ClaimResult::NotGranted(Unclaimable::Leased { until }));
 }
 
@@ -193,7 +204,7 @@ async fn the_transport_that_did_not_respond_may_try_again_at_once() {
 async fn an_outcome_without_sending_is_recorded_in_one_write() {
     let world = World::new();
     let outcome = FinalOutcome::unsent(Outcome::OptedOut, ReasonCode::RecipientRefused, "the customer unsubscribed");
-    let recorded = world.deliveries().record_unsent(&email_to("c-1"), push(1), &offer(), &outcome).await.unwrap();
+    let recorded = world.deliveries().record_unsent(&email_to("c-1"), push(1), &offer(), &outcome, None).await.unwrap();
     assert_eq!(recorded, Unclaimable::Final(FinalDelivery { push: 1, outcome: Outcome::OptedOut }));
     assert_eq!(world.dynamo.calls(), [("UpdateItem", "Deliveries")]);
     let item = world.only("Deliveries");
@@ -207,11 +218,11 @@ async fn an_outcome_without_sending_replaces_neither_a_running_claim_nor_a_final
     let outcome = FinalOutcome::unsent(Outcome::Cancelled, ReasonCode::RecipientRefused, "the push was cancelled");
     let record = async |world: &World, number| {
         let deliveries = world.deliveries();
-        deliveries.record_unsent(&email_to("c-1"), push(number), &offer(), &outcome).await.unwrap()
+        deliveries.record_unsent(&email_to("c-1"), push(number), &offer(), &outcome, None).await.unwrap()
     };
     let world = World::new();
     let claim = claim(&world, 1).await;
-    assert_eq!(record(&world, 1).await, Unclaimable::Leased { until: claim.lease_until });
+    assert_eq!(record(&world, 1).await, Unclaimable::Leased { until: looked_at_again(&claim) });
     let rejected = FinalOutcome {
         address_hash: Some(address(ASHA)),
         ..FinalOutcome::unsent(Outcome::Failed, ReasonCode::RecipientRefused, "rejected")
@@ -229,7 +240,7 @@ async fn an_outcome_without_sending_ends_an_abandoned_claim() {
     claim(&world, 1).await;
     tokio::time::sleep(Duration::from_millis(60_001)).await;
     let outcome = FinalOutcome::unsent(Outcome::Expired, ReasonCode::RecipientRefused, "the offer has expired");
-    let recorded = world.deliveries().record_unsent(&email_to("c-1"), push(1), &offer(), &outcome).await.unwrap();
+    let recorded = world.deliveries().record_unsent(&email_to("c-1"), push(1), &offer(), &outcome, None).await.unwrap();
     assert_eq!(recorded, Unclaimable::Final(FinalDelivery { push: 1, outcome: Outcome::Expired }));
     let item = world.only("Deliveries");
     assert_eq!((&item["leaseUntil"], &item["leaseToken"]), (&Value::Null, &Value::Null));
@@ -240,10 +251,11 @@ async fn an_unreadable_state_is_an_error_that_names_the_table() {
     let world = World::new();
     claim(&world, 1).await;
     world.dynamo.set("Deliveries", key(&world), "state", "lost");
-    let lease_until = world.now() + Duration::from_secs(60);
+    let holder = HolderId::generate(&world.clock.sources());
+    let lease = Lease { holder: &holder, until: world.now() + Duration::from_secs(60), after: None };
     let deliveries = world.deliveries();
     let policy = ResendPolicy::UnsentAndRejected;
-    let claim = deliveries.claim(email_to("c-1"), push(1), &offer(), policy, EMAIL_ONLY, lease_until).await;
+    let claim = deliveries.claim(email_to("c-1"), push(1), &offer(), policy, EMAIL_ONLY, lease).await;
     let error = claim.unwrap_err().to_string();
     assert!(error.contains("Deliveries") && error.contains("must be one of"), "{error}");
 }
@@ -254,7 +266,7 @@ async fn deliveries_that_need_no_claim_are_found_in_one_call() {
     let record = async |id: &str, number, outcome| {
         let deliveries = world.deliveries();
         let outcome = FinalOutcome::unsent(outcome, ReasonCode::RecipientRefused, "why");
-        deliveries.record_unsent(&email_to(id), push(number), &offer(), &outcome).await.unwrap();
+        deliveries.record_unsent(&email_to(id), push(number), &offer(), &outcome, None).await.unwrap();
     };
     record("sent-before", 1, Outcome::Sent).await;
     record("cancelled-before", 1, Outcome::Cancelled).await;
@@ -283,7 +295,7 @@ async fn deliveries_of_an_offer_are_spread_over_16_partitions() {
     for number in 0..200 {
         let outcome = FinalOutcome::unsent(Outcome::Expired, ReasonCode::RecipientRefused, "why");
         let id = email_to(&format!("c-{number}"));
-        world.deliveries().record_unsent(&id, push(1), &offer(), &outcome).await.unwrap();
+        world.deliveries().record_unsent(&id, push(1), &offer(), &outcome, None).await.unwrap();
     }
     let mut partitions: Vec<_> = world.dynamo.items("Deliveries").iter().map(|item| item["pk"].clone()).collect();
     partitions.sort_by_key(ToString::to_string);

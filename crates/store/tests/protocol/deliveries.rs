@@ -14,7 +14,7 @@ use crate::world::{OFFER, World, address, claim, customer, email_to, offer, offe
 
 async fn unsent(world: &World, id: &DeliveryId, outcome: Outcome) {
     let outcome = FinalOutcome::unsent(outcome, ReasonCode::RecipientRefused, "why");
-    world.deliveries().record_unsent(id, push(1), &offer(), &outcome).await.unwrap();
+    world.deliveries().record_unsent(id, push(1), &offer(), &outcome, None).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,7 +28,7 @@ async fn deliver(world: &World, number: u32, who: &str, channel: Channel) {
     let delivery = DeliveryId { offer: id(number), customer: customer(who), channel };
     let outcome = FinalOutcome::unsent(Outcome::Sent, ReasonCode::RecipientRefused, "");
     let push = PushId { offer: id(number), number: 1 };
-    world.deliveries().record_unsent(&delivery, push, &offer(), &outcome).await.unwrap();
+    world.deliveries().record_unsent(&delivery, push, &offer(), &outcome, None).await.unwrap();
 }
 
 async fn list(world: &World, who: &CustomerId, limit: u16, after: Option<Cursor>) -> Page<OfferDelivery> {

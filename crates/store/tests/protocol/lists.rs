@@ -15,7 +15,7 @@ const FAILED: DeliveryState = DeliveryState::Final(Outcome::Failed);
 
 async fn unsent(world: &World, id: &DeliveryId, outcome: Outcome) {
     let outcome = FinalOutcome::unsent(outcome, ReasonCode::RecipientRefused, "why");
-    world.deliveries().record_unsent(id, push(1), &offer(), &outcome).await.unwrap();
+    world.deliveries().record_unsent(id, push(1), &offer(), &outcome, None).await.unwrap();
 }
 
 /// Deliveries to this many customers, of which every `nth` has failed.

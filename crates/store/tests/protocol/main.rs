@@ -11,6 +11,7 @@ mod customers;
 mod deliveries;
 mod history;
 mod hold;
+mod holder;
 mod lists;
 mod migration;
 mod migration_under_change;

@@ -26,7 +26,7 @@ async fn of_tag(world: &World, tag: &ReturnTag) -> TaggedDelivery {
 async fn store(world: &World, ids: &[String]) {
     for id in ids {
         let outcome = FinalOutcome::unsent(Outcome::Failed, ReasonCode::Refused, "why");
-        world.deliveries().record_unsent(&email_to(id), push(1), &offer(), &outcome).await.unwrap();
+        world.deliveries().record_unsent(&email_to(id), push(1), &offer(), &outcome, None).await.unwrap();
     }
     for item in world.dynamo.items("Deliveries") {
         let id = item["sk"].as_str().unwrap().split_once('#').unwrap().0;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{AddressHash, Channel, CustomerId, Offer, OfferId, PushId, Sources, TransportId};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use store::deliveries::{Claim, ClaimResult, DeliveryId, ResendPolicy, Route};
+use store::deliveries::{Claim, ClaimResult, DeliveryId, HolderId, Lease, ResendPolicy, Route};
 use store::offers::PushRequest;
 use store::pushes::{Plan, Push, ScanStep, SliceScan};
 use store::suppressions::{Recipient, Report};
@@ -138,11 +138,12 @@ pub(crate) fn address(address: &str) -> AddressHash {
     testing::address_hash(Channel::Email, address)
 }
 
-/// Claims the e-mail to customer `c-1` for a minute, for this push.
+/// Claims the e-mail to customer `c-1` for a minute at most, for this push, by an invocation of its own.
 pub(crate) async fn try_claim(world: &World, number: u32, policy: ResendPolicy<'_>, route: Route) -> ClaimResult {
-    let lease_until = world.now() + Duration::from_secs(60);
+    let holder = HolderId::generate(&world.clock.sources());
+    let lease = Lease { holder: &holder, until: world.now() + Duration::from_secs(60), after: None };
     let (deliveries, offer) = (world.deliveries(), offer());
-    deliveries.claim(email_to("c-1"), push(number), &offer, policy, route, lease_until).await.unwrap()
+    deliveries.claim(email_to("c-1"), push(number), &offer, policy, route, lease).await.unwrap()
 }
 
 /// As [`try_claim`], if it is granted.

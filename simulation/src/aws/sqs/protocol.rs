@@ -35,14 +35,7 @@ impl Queues {
                 self.delete(queue, text(request, "ReceiptHandle"));
                 ok(&json!({}))
             }
-            "ChangeMessageVisibility" => {
-                let time = Duration::from_secs(request["VisibilityTimeout"].as_u64().unwrap_or_default());
-                if self.change_visibility(queue, text(request, "ReceiptHandle"), time) {
-                    ok(&json!({}))
-                } else {
-                    error("MessageNotInflight")
-                }
-            }
+            "ChangeMessageVisibilityBatch" => self.hide_batch(queue, request),
             "GetQueueAttributes" => self.attributes(world, queue, request),
             other => panic!("no model of SQS's {other}"),
         }
@@ -89,12 +82,32 @@ impl Queues {
         ok(&json!({"Successful": successful, "Failed": failed}))
     }
 
+    /// Each entry has a result of its own (SQS API reference, ChangeMessageVisibilityBatch).
+    fn hide_batch(&self, queue: &str, request: &Value) -> Reply {
+        let entries = request["Entries"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if !(1..=10).contains(&entries.len()) {
+            return error("TooManyEntriesInBatchRequest");
+        }
+        let (mut successful, mut failed) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let (id, time) = (text(entry, "Id"), entry["VisibilityTimeout"].as_u64().unwrap_or_default());
+            if self.change_visibility(queue, text(entry, "ReceiptHandle"), Duration::from_secs(time)) {
+                successful.push(json!({"Id": id}));
+            } else {
+                failed.push(json!({"Id": id, "Code": "MessageNotInflight", "SenderFault": true}));
+            }
+        }
+        ok(&json!({"Successful": successful, "Failed": failed}))
+    }
+
     fn attributes(&self, world: &World, queue: &str, request: &Value) -> Reply {
         let counts = self.approximate_counts(world, queue);
+        let visibility = self.state().queue(queue).settings().visibility;
         let all = [
-            ("ApproximateNumberOfMessages", counts.visible),
-            ("ApproximateNumberOfMessagesNotVisible", counts.in_flight),
-            ("ApproximateNumberOfMessagesDelayed", counts.delayed),
+            ("ApproximateNumberOfMessages", counts.visible as u64),
+            ("ApproximateNumberOfMessagesNotVisible", counts.in_flight as u64),
+            ("ApproximateNumberOfMessagesDelayed", counts.delayed as u64),
+            ("VisibilityTimeout", visibility.as_secs()),
         ];
         let names = request["AttributeNames"].as_array().map(Vec::as_slice).unwrap_or_default();
         let asked = |name: &str| names.iter().any(|asked| asked == "All" || asked == name);
