@@ -236,7 +236,7 @@ mod tests {
     fn claims_outcomes_and_releases_are_told_apart() {
         let claim = update(
             "SET #state = :claimed, push = :push",
-            json!({":leaseUntil": {"N": "1780315200000"}, ":token": {"S": "t"}, ":state": {"S": "x"}}),
+            json!({":heldUntil": {"N": "1780315200000"}, ":token": {"S": "t"}, ":state": {"S": "x"}}),
         );
         let claim = delivery_write(&claim).unwrap();
         assert_eq!((claim.state.as_str(), claim.token.as_deref(), claim.is_claim()), ("claimed", Some("t"), true));
