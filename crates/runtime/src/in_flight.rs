@@ -13,7 +13,7 @@ use crate::queue::QueueError;
 
 /// How long messages stay hidden after their invocation last showed that it lives.
 pub const HIDDEN_FOR: Duration = Duration::from_secs(30);
-/// How often an invocation shows that. Two calls may fail, with all their retries.
+/// How often an invocation shows that. One call may fail, with all its retries.
 const RENEW_EVERY: Duration = Duration::from_secs(10);
 
 /// The messages of an event.
@@ -55,7 +55,8 @@ impl<'a> InFlight<'a> {
     }
 }
 
-/// The messages are received again earlier or later than they should. That is harmless.
+/// The messages are received again earlier or later than they should, which sends nothing twice. A receive too early counts
+/// towards `maxReceiveCount`.
 fn not_hidden(error: &QueueError) {
     tracing::warn!(error = %error, "messages not hidden; SQS may deliver them again too early or too late");
 }

@@ -25,8 +25,11 @@ const _: () = assert!(PAGE as usize <= PAGE_BATCHES as usize * BATCH_LIMIT);
 const MIN_TIME_PER_PAGE: Duration = Duration::from_secs(15);
 /// With less time than this left, no further customer of a page is selected: its batches must be queued and committed.
 const MIN_TIME_TO_COMMIT: Duration = Duration::from_secs(7);
-/// How long a slice waits when the store or a channel's queue is unavailable or throttles.
-const RETRY_DELAY: Duration = Duration::from_secs(5);
+/// How long a slice waits when the store is unavailable or throttles.
+const STORE_RETRY_DELAY: Duration = Duration::from_secs(5);
+/// How long it waits when a channel's queue refuses batches. Longer, since the page's batches for the other channel are queued
+/// again each time.
+const QUEUE_RETRY_DELAY: Duration = Duration::from_secs(60);
 
 /// Scans slices.
 pub struct SliceScanner {
@@ -69,13 +72,13 @@ pub enum ScanError {
 }
 
 impl ScanError {
-    /// Whether a service is unavailable, which is no fault of the message.
-    fn is_temporary(&self) -> bool {
-        matches!(
-            self,
-            Self::Store(StoreError::Unavailable { .. })
-                | Self::Queue(QueueError::Unavailable(_) | QueueError::Rejected { .. })
-        )
+    /// After what time to try again, if a service is unavailable, which is no fault of the message.
+    const fn retry_delay(&self) -> Option<Duration> {
+        match self {
+            Self::Store(StoreError::Unavailable { .. }) => Some(STORE_RETRY_DELAY),
+            Self::Queue(QueueError::Unavailable(_) | QueueError::Rejected { .. }) => Some(QUEUE_RETRY_DELAY),
+            _ => None,
+        }
     }
 }
 
@@ -94,11 +97,12 @@ impl SliceScanner {
     pub(crate) async fn scan_slice(&self, slice: &Slice, deadline: Deadline) -> Result<(), ScanError> {
         telemetry::record_push(slice.push, None);
         match self.try_scan_slice(slice, deadline).await {
-            Err(error) if error.is_temporary() => {
+            Err(error) => {
+                let Some(delay) = error.retry_delay() else { return Err(error) };
                 tracing::warn!(slice = slice.index, error = %error, "scan interrupted; the slice is queued again");
-                Ok(self.slice_queue.send_delayed(&AudienceMessage::Slice(slice.clone()), RETRY_DELAY).await?)
+                Ok(self.slice_queue.send_delayed(&AudienceMessage::Slice(slice.clone()), delay).await?)
             }
-            result => result,
+            done => done,
         }
     }
 

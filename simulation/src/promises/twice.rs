@@ -65,6 +65,7 @@ fn excuse(facts: &Facts, copy: &Handover) -> Option<&'static str> {
             && freeze.until >= lease
             && freeze.until >= copy.begun
             && freeze.from <= lease + INVOCATION
+            && (freeze.from <= lease || freeze.until.duration_since(freeze.from) >= SILENCE)
     });
     if frozen {
         Some("its process froze beyond its lease")
@@ -130,6 +131,9 @@ fn froze_at_handover(facts: &Facts, copy: &Handover) -> Option<Timestamp> {
     freeze.map(|freeze| freeze.until)
 }
 
+/// How long a process must stand still at least to be taken for dead: 35 s without a heartbeat, of which 18 s may be over, with
+/// clocks that differ.
+const SILENCE: SignedDuration = SignedDuration::from_secs(13);
 /// How long an invocation may prolong its claims (the longest time-out of the template).
 const INVOCATION: SignedDuration = SignedDuration::from_secs(150);
 /// How long a message takes from the last look at its lease to the provider, at most.

@@ -145,12 +145,12 @@ impl<'b, C: Compose, T> Round<'b, C, T> {
         self.heartbeat.ended_holder(&self.known, customer)
     }
 
-    /// Whether too little time is left at `now` to start a notification, or none because others have taken over.
+    /// Whether too little time is left at `now` to start a notification, or none because others may take over.
     pub(super) fn has_no_time(&self, now: Timestamp) -> bool
     where
         T: Transport,
     {
-        self.heartbeat.is_ended() || now + min_time_to_start(&self.selected.limited.transport) > self.deadline
+        self.heartbeat.is_silent(now) || now + min_time_to_start(&self.selected.limited.transport) > self.deadline
     }
 
     /// Counts messages in a row without a response, and returns how many there are now.

@@ -98,8 +98,8 @@ async fn record_is_retried_until_twenty_seconds_before_the_deadline() {
         let bank = Bank::with_customers(1).await;
         let batch = bank.push(1).await;
         bank.smtp.always(accepted().after(Duration::from_millis(tenths * 100)));
-        // The claim, a heartbeat every ten seconds, the record.
-        let until_recorded = 1 + 9;
+        // The claim, a heartbeat every eight seconds, the record.
+        let until_recorded = 1 + 12;
         let faults = std::iter::repeat_n(Fault::Nothing, until_recorded).chain([Fault::Conflict]);
         bank.dynamo.inject("UpdateItem", "Deliveries", faults);
         let deadline = bank.sources.now() + SMTP_DURATION + Duration::from_secs(8 + 20);

@@ -24,7 +24,7 @@ const KEEP_DAYS: i64 = 30;
 /// It is not final, and no lease on it is running.
 const AVAILABLE: &str = "attribute_not_exists(pk) OR #state = :retry OR (#state = :claimed AND leaseUntil < :now)";
 /// Its holder has ended.
-const ABANDONED: &str = "#state = :claimed AND heldBy = :ended AND heldUntil < :now";
+const ABANDONED: &str = "#state = :claimed AND heldBy = :ended AND heldUntil < :silentSince";
 /// An earlier push ended it without handing it over: not rejected, and not left without a response.
 const RESENDABLE: &str = "push < :push AND (#state IN (:suppressed, :optedOut, :expired, :cancelled) \
                           OR (#state = :failed AND attribute_not_exists(addressHash)))";
@@ -62,7 +62,7 @@ pub struct Lease<'a> {
     pub after: Option<&'a HolderId>,
 }
 
-/// The right to send one notification until the lease ends.
+/// The right to send one notification until the claim ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// The notification to send.
@@ -208,7 +208,9 @@ impl Deliveries {
             .expression_attribute_values(":now", millis(self.table.now()))
             .expression_attribute_values(":expiresAt", number(keep_until(offer).as_second()));
         if let Some(after) = after {
-            update = update.expression_attribute_values(":ended", text(after));
+            update = update
+                .expression_attribute_values(":ended", text(after))
+                .expression_attribute_values(":silentSince", millis(self.table.now() - MARGIN));
         }
         for outcome in resendable {
             update = update.expression_attribute_values(format!(":{outcome}"), text(outcome));
@@ -226,8 +228,8 @@ impl Deliveries {
             // again.
             Ok(DeliveryState::Claimed | DeliveryState::Retry) => {
                 let now = self.table.now();
-                // Whether its holder lives is found then.
-                let held_until = item.held_until.map(|until| until + MARGIN).filter(|until| *until > now);
+                // Whether its holder lives is found then: at once, if that time is over.
+                let held_until = item.held_until.map(|until| (until + MARGIN).max(now));
                 let reserved_until = item.unanswered_at.map(|at| at + RESERVED_FOR_TRANSPORT);
                 Ok(Unclaimable::Leased { until: held_until.or(item.lease_until).or(reserved_until).unwrap_or(now) })
             }

@@ -16,7 +16,7 @@ use crate::StoreError;
 use crate::attributes::{Item, key, millis, number};
 use crate::table::never_own;
 
-/// How long a claim or a heartbeat lasts. A message is handed over within that time or not at all.
+/// How long a claim or a heartbeat lasts. A message begins to be handed over within that time or not at all.
 pub(super) const HELD_FOR: SignedDuration = SignedDuration::from_secs(30);
 /// A holder is taken for dead only so much later, since clocks differ.
 pub(super) const MARGIN: SignedDuration = SignedDuration::from_secs(5);
