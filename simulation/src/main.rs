@@ -6,9 +6,9 @@
 //! | the options | this file |
 //! | running many seeds at a time, and the progress of it | `seeds` |
 //! | what is printed of them | `report` |
-//! | how long recovery takes | `recoveries` |
+//! | how long recovery takes | `recovery_report` |
 
-mod recoveries;
+mod recovery_report;
 mod report;
 mod seeds;
 
@@ -94,7 +94,7 @@ fn main() -> Result<ExitCode> {
     let threads = arguments.threads.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
     if arguments.recovery {
         let seeds = from..from + budget.seeds.unwrap_or(SEEDS);
-        return Ok(if recoveries::print(seeds, threads) { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        return Ok(if recovery_report::print(seeds, threads) { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let seeds = Seeds::run(from, &budget, threads, &options);
     report::summary(&seeds);

@@ -68,11 +68,12 @@ fn measure_all(seeds: &Range<u64>, threads: usize) -> Vec<Recovery> {
             if seed >= seeds.end {
                 return;
             }
-            let ends: &[End] = if seed % FROZEN_EVERY == 0 { &[End::Killed, End::Frozen] } else { &[End::Killed] };
+            let ends: &[End] =
+                if seed.is_multiple_of(FROZEN_EVERY) { &[End::Killed, End::Frozen] } else { &[End::Killed] };
             let measured = measure(seed, ends);
             let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
             found.insert(seed, measured);
-            if found.len() % 50 == 0 {
+            if found.len().is_multiple_of(50) {
                 eprintln!("{} of {} seeds", found.len(), seeds.end - seeds.start);
             }
         }
