@@ -14,7 +14,7 @@ use crate::logs::Logs;
 use crate::provider::{accepted, refused};
 use crate::stored::{after, assert_has, millis};
 
-/// Reading, the calls before and after a message, and the longest attempt.
+/// Long enough to hand a message over (`pipeline/breaker.rs`).
 const PROBE_LEASE: Duration = Duration::from_secs(45);
 
 /// A bank whose primary was unreachable. Its block ends at one second, which is now. One batch for each customer.

@@ -1,8 +1,8 @@
 //! The invocations that hold claims, and whether they still live.
 //!
 //! A claim names its holder and lasts for half a minute. A holder that is busy for longer shows with a heartbeat that it lives:
-//! one item for all of its claims. When both are over, whoever wants the delivery first ends the holder, with one conditional
-//! write. After that its heartbeats are refused, so that it notices, and its claims can be taken over.
+//! one item for all of its claims. When both are over, the next invocation that wants the delivery ends the holder, with one
+//! conditional write. After that its heartbeats are refused, so that it notices, and its claims can be taken over.
 
 use std::fmt;
 
