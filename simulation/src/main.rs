@@ -27,7 +27,7 @@ use crate::seeds::{Budget, Seeds};
 /// How many seeds are run unless something else is said.
 const SEEDS: u64 = 500;
 /// So many seeds must strike each side of each call.
-const COVERED_BY: u64 = 2_000;
+const COVERED_BY: u64 = 10_000;
 
 /// Runs the whole pipeline on virtual time under seeded faults, and checks every promise of docs/guarantees.md.
 #[derive(Debug, Parser)]
@@ -63,7 +63,7 @@ struct Arguments {
     /// Leave a scenario that breaks a promise as it is.
     #[arg(long)]
     no_shrink: bool,
-    /// Print how often each call was struck. Of 2,000 seeds or more, fail if a side of one was struck less than ten times.
+    /// Print how often each call was struck. Of 10,000 seeds or more, fail if a side of one was struck less than ten times.
     #[arg(long)]
     coverage: bool,
     /// Measure instead how long a killed invocation delays what it held: of each function one in each seed, and a frozen one in

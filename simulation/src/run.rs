@@ -14,7 +14,8 @@ use tokio::time::sleep;
 use crate::aws::activity::Activity;
 use crate::aws::{mapping, schedule};
 use crate::fault::Moment;
-use crate::people;
+use crate::people::person::is_unknown;
+use crate::people::{self, Action, Change};
 use crate::promises::{self, Violation, logs};
 use crate::scenario::Scenario;
 use crate::world::World;
@@ -89,10 +90,21 @@ async fn live(world: &Arc<World>) {
     people::tidy_up(world);
     world.history.note(format_args!("from now on nothing goes wrong"));
     let mut waited = Duration::ZERO;
-    while waited < PATIENCE && !has_ended(world, &at_work) {
+    while waited < patience(&world.scenario) && !has_ended(world, &at_work) {
         sleep(LOOK_EVERY).await;
         waited += LOOK_EVERY;
     }
+}
+
+/// A refusal of an address that does not exist may be about us, while nothing else is accepted: it is tried for `RetryHours`.
+fn patience(scenario: &Scenario) -> Duration {
+    let newcomers = scenario.actions.iter().filter_map(|timed| match &timed.action {
+        Action::PutCustomer { change: Change::New(person), .. } => Some(person),
+        _ => None,
+    });
+    let mut people = scenario.customers.iter().chain(newcomers);
+    let refuses = people.any(|person| person.email.as_deref().is_some_and(is_unknown));
+    if refuses { PATIENCE + Duration::from_hours(scenario.settings.retry_hours.into()) } else { PATIENCE }
 }
 
 /// Whether nothing is left to do, waits in a queue or runs.

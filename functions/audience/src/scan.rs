@@ -100,7 +100,7 @@ impl SliceScanner {
             Err(error) => {
                 let Some(delay) = error.retry_delay() else { return Err(error) };
                 tracing::warn!(slice = slice.index, error = %error, "scan interrupted; the slice is queued again");
-                Ok(self.slice_queue.send_delayed(&AudienceMessage::Slice(slice.clone()), delay).await?)
+                self.queue_again(slice, delay).await
             }
             done => done,
         }
@@ -124,12 +124,16 @@ impl SliceScanner {
         let mut step = self.pushes.start_scan(slice.push, slice.index, slice.generation).await?;
         while let ScanStep::Continue(scan) = step {
             if deadline.has_less_than(MIN_TIME_PER_PAGE, self.sources.now()) {
-                self.slice_queue.send_all([AudienceMessage::Slice(slice.clone())]).await?;
+                self.queue_again(slice, Duration::ZERO).await?;
                 break;
             }
             step = self.scan_page(&pages, &scan).await?;
         }
         Ok(())
+    }
+
+    async fn queue_again(&self, slice: &Slice, delay: Duration) -> Result<(), ScanError> {
+        Ok(self.slice_queue.send_delayed(&AudienceMessage::Slice(slice.clone()), delay).await?)
     }
 
     /// Whether the slice must be scanned, or was queued for a push that no longer needs it.

@@ -15,7 +15,8 @@ pub const EMAIL_MARK: &str = "@person";
 pub const MOBILE_MARK: &str = "+491512345";
 /// The same without the plus, which a form encodes.
 pub const MOBILE_DIGITS_MARK: &str = "491512345";
-/// What begins the local part of an address whose e-mail bounces after it was accepted.
+/// What begins the local part of an address that does not exist: a mail server refuses it at once, and SES accepts the e-mail,
+/// which bounces.
 pub const BOUNCES: &str = "bounces.";
 /// What begins the local part of an address whose mailbox is full.
 pub const BOUNCES_FOR_NOW: &str = "bounces-for-now.";
@@ -37,10 +38,11 @@ pub struct Person {
     pub attributes: Map<String, Value>,
 }
 
-/// What becomes of e-mail at an address after a provider has accepted it.
+/// What becomes of e-mail at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mailbox {
     Reads,
+    /// It does not exist.
     Bounces,
     /// It is full.
     BouncesForNow,
@@ -56,6 +58,11 @@ pub fn email(number: u32, version: u32, mailbox: Mailbox) -> String {
         Mailbox::Complains => COMPLAINS,
     };
     format!("{prefix}zq{number}.v{version}{EMAIL_MARK}{number}.example")
+}
+
+/// Whether an address does not exist.
+pub fn is_unknown(email: &str) -> bool {
+    email.starts_with(BOUNCES)
 }
 
 /// The mobile number of the customer with this number, below 2,000. Each `version`, below 5, is another one.

@@ -26,7 +26,12 @@ pub fn check(facts: &Facts) -> Vec<Violation> {
 /// Why a failure is not deserved.
 fn undeserved(facts: &Facts, notification: &Notification, record: &Record) -> Option<String> {
     let refusals = |kinds: &[Refused]| {
-        let handovers = facts.handovers.iter().filter(|handover| handover.notification.as_ref() == Some(notification));
+        // Before the message only the address is known, which may be that of two customers.
+        let has_it = |handover: &Handover| handover.code.is_empty() && has_had(facts, notification, &handover.address);
+        let handovers = facts.handovers.iter().filter(|handover| {
+            let is_named = handover.notification.as_ref() == Some(notification);
+            is_named || (handover.provider.channel() == notification.channel && has_it(handover))
+        });
         let refused = handovers.filter(|handover| handover.refused.is_some_and(|refused| kinds.contains(&refused)));
         refused.collect::<Vec<&Handover>>()
     };
@@ -106,6 +111,13 @@ fn claims<'f>(facts: &'f Facts, notification: &'f Notification) -> impl Iterator
     claims.filter(move |write| write.notification == *notification)
 }
 
+/// Whether the customer of a notification has, or had, this address.
+fn has_had(facts: &Facts, notification: &Notification, address: &str) -> bool {
+    let versions = facts.customers.get(&notification.customer).map_or(&[][..], Vec::as_slice);
+    let mut records = versions.iter().filter_map(|version| version.record.as_ref());
+    records.any(|record| record.known_address(notification.channel) == Some(address))
+}
+
 /// Whether the process that had this claim got no answer: the provider gave none, or a fault took it.
 fn was_unanswered(facts: &Facts, notification: &Notification, claim: &Write) -> bool {
     let from = claim.asked_at;
@@ -113,12 +125,7 @@ fn was_unanswered(facts: &Facts, notification: &Notification, claim: &Write) -> 
     let until = released.map(|write| write.asked_at).max().or(claim.lease_until).unwrap_or(Timestamp::MAX);
     let is_meanwhile = |process: u32, at: Timestamp| process == claim.process && (from..=until).contains(&at);
     // A message that was lost on its way was never handed over: its address tells whose it was.
-    let is_its = |send: &StruckSend| {
-        let Some(address) = &send.address else { return true };
-        let versions = facts.customers.get(&notification.customer).map_or(&[][..], Vec::as_slice);
-        let mut records = versions.iter().filter_map(|version| version.record.as_ref());
-        records.any(|record| record.email.as_ref() == Some(address) || record.mobile.as_ref() == Some(address))
-    };
+    let is_its = |send: &StruckSend| send.address.as_ref().is_none_or(|address| has_had(facts, notification, address));
     let mut handovers = facts.handovers.iter().filter(|handover| handover.notification.as_ref() == Some(notification));
     handovers.any(|handover| is_meanwhile(handover.process, handover.begun) && handover.answered_at.is_none())
         || facts.struck_sends.iter().any(|send| is_meanwhile(send.process, send.at) && is_its(send))

@@ -14,6 +14,9 @@ const PROMISE: &str = "only probes while blocked";
 /// How long calls usually take between looking at the breaker and claiming.
 const USUAL: SignedDuration = SignedDuration::from_secs(1);
 
+/// How long after a message that was accepted its process may hand over the next: it knows better than the breaker.
+const GOES_ON: SignedDuration = SignedDuration::from_secs(6);
+
 /// How many messages one probe may hand over: one after the other, until one shows whether the transport works.
 const PER_PROBE: usize = 5;
 
@@ -75,7 +78,7 @@ fn unprobed(facts: &Facts, transport: TransportId, from: Timestamp, until: Times
     let must_know = |handover: &&Handover| {
         let started = facts.started(handover);
         let known = started - allowed - facts.held_up(handover.process, from, handover.begun);
-        handover.provider == transport && handover.begun <= until && known > from
+        handover.provider == transport && handover.begun <= until && known > from && !goes_on(facts, handover)
     };
     let sends: Vec<_> = facts.handovers.iter().filter(must_know).collect();
     // A mail server may be tried at several connections under one claim.
@@ -88,6 +91,16 @@ fn unprobed(facts: &Facts, transport: TransportId, from: Timestamp, until: Times
             all.join(", ")
         )
     })
+}
+
+/// Whether the last answer to its process, at the same transport, was that a message is accepted, and it follows soon: a batch that
+/// was under way goes on until one of its own messages fails.
+fn goes_on(facts: &Facts, handover: &Handover) -> bool {
+    let own =
+        facts.handovers.iter().filter(|other| other.process == handover.process && other.provider == handover.provider);
+    let answered = own.filter_map(|other| Some((other.answered_at.filter(|at| *at <= handover.begun)?, other)));
+    let last = answered.max_by_key(|(at, _)| *at);
+    last.is_some_and(|(at, last)| last.taken_at.is_some() && facts.started(handover) - at < GOES_ON)
 }
 
 #[cfg(test)]
@@ -110,6 +123,19 @@ mod tests {
         assert_eq!(of("ses", "REMOVE blockedUntil, failures, probeUntil, probeToken"), Some(Change::Closed));
         assert_eq!(of("ses", "REMOVE probeUntil, probeToken"), None);
         assert_eq!(of("ses", "SET acceptedAt = :at REMOVE refused"), None);
+    }
+
+    #[test]
+    fn a_batch_under_way_goes_on_while_its_messages_are_accepted() {
+        for (accepted, expected) in [(true, 0), (false, 1)] {
+            let mut facts = samples::facts();
+            facts.handovers[0].begun = at(5_000);
+            facts.handovers[0].answered_at = Some(at(6_000));
+            facts.handovers[0].taken_at = accepted.then(|| at(5_900));
+            again(&mut facts, 3, 1_000);
+            facts.breakers = vec![Breaker { transport: TransportId::Ses, at: at(1_000), change: Change::Opened }];
+            assert_eq!(check(&facts).len(), expected, "accepted: {accepted}");
+        }
     }
 
     #[test]

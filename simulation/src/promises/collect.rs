@@ -283,7 +283,8 @@ fn blocks(events: &[CustomerEvent], customers: &BTreeMap<String, Vec<Version>>, 
             own.for_each(|block| block.until = block.until.or(Some(*at)));
             continue;
         }
-        // Which address bounced is known only if the customer never had another one.
+        // Which address it was is known only if the customer never had another one. STOP holds for the number, as SNS has it; who
+        // unsubscribes on the page is told so, which `told` knows.
         let addresses: BTreeSet<_> = customers
             .get(customer)
             .into_iter()
@@ -294,7 +295,7 @@ fn blocks(events: &[CustomerEvent], customers: &BTreeMap<String, Vec<Version>>, 
                 domain::Channel::Sms => record.mobile.clone(),
             })
             .collect();
-        let is_of_address = kind == "customer.bounced";
+        let is_of_address = kind == "customer.bounced" || *channel == domain::Channel::Sms;
         if is_of_address && addresses.len() != 1 {
             continue;
         }

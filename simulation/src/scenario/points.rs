@@ -4,6 +4,7 @@ use domain::{Channel, TransportId};
 
 use super::Scenario;
 use crate::people::Action;
+use crate::people::person::is_unknown;
 use crate::providers::feedback::Report as Reported;
 
 /// A kind of thing that happens again and again in a run, as `fault` names it.
@@ -56,8 +57,10 @@ pub enum Often {
     Process(Channel),
     /// For each message that this transport is given.
     Transport(TransportId),
-    /// When a provider knows an address as wrong, or an owner has opted out.
-    Refusal(Channel),
+    /// For each e-mail that a mail server refuses since the address does not exist.
+    UnknownAddress,
+    /// For each number whose owner has opted out with the provider.
+    OptedOut,
     /// For each report of SES.
     Feedback,
     /// For each suppression: its event.
@@ -76,8 +79,8 @@ pub enum Often {
 use Channel::{Email, Sms};
 use Kind::{Call, Delete, Event, Invoke, Message, Record, Report, Schedule, Smtp};
 use Often::{
-    Asked, Batch, Cancelled, Connection, Deleted, Feedback, FiveMinutes, Lifted, Minute, Notification, Posted, Process,
-    Push, PushedAgain, Put, Refusal, Slice, Suppression, Transport, Unsubscribed,
+    Asked, Batch, Cancelled, Connection, Deleted, Feedback, FiveMinutes, Lifted, Minute, Notification, OptedOut,
+    Posted, Process, Push, PushedAgain, Put, Slice, Suppression, Transport, UnknownAddress, Unsubscribed,
 };
 
 const fn p(name: &'static str, kind: Kind, often: Often) -> Point {
@@ -120,8 +123,8 @@ pub const POINTS: &[Point] = &[
     p("push DynamoDB.Query Pushes", Call, Minute),
     p("push SQS.SendMessageBatch AudienceQueue", Call, Push),
     p("push SQS.GetQueueAttributes AudienceQueue", Call, Push),
-    p("push SQS.GetQueueAttributes EmailQueue", Call, Batch(Email)),
-    p("push SQS.GetQueueAttributes SmsQueue", Call, Batch(Sms)),
+    p("push SQS.GetQueueAttributes EmailQueue", Call, Push),
+    p("push SQS.GetQueueAttributes SmsQueue", Call, Push),
     p("push EventBridge.PutEvents", Call, Push),
     // audience
     p("audience DynamoDB.GetItem Pushes", Call, Slice),
@@ -130,6 +133,7 @@ pub const POINTS: &[Point] = &[
     p("audience DynamoDB.Scan Customers", Call, Slice),
     p("audience SQS.ChangeMessageVisibilityBatch AudienceQueue", Call, Slice),
     p("audience SQS.SendMessage AudienceQueue", Call, Push),
+    p("audience SQS.GetQueueAttributes AudienceQueue", Call, Push),
     p("audience SQS.SendMessageBatch EmailQueue", Call, Batch(Email)),
     p("audience SQS.SendMessageBatch SmsQueue", Call, Batch(Sms)),
     // email
@@ -145,11 +149,11 @@ pub const POINTS: &[Point] = &[
     p("email DynamoDB.GetItem Pacing", Call, Batch(Email)),
     p("email DynamoDB.UpdateItem Pacing", Call, Batch(Email)),
     p("email DynamoDB.UpdateItem Deliveries", Call, Notification(Email)),
-    p("email DynamoDB.GetItem Suppressions", Call, Refusal(Email)),
-    p("email DynamoDB.PutItem Suppressions", Call, Refusal(Email)),
-    p("email DynamoDB.TransactWriteItems Suppressions", Call, Refusal(Email)),
+    p("email DynamoDB.PutItem Suppressions", Call, UnknownAddress),
+    p("email DynamoDB.TransactWriteItems Suppressions", Call, UnknownAddress),
     p("email SQS.ChangeMessageVisibilityBatch EmailQueue", Call, Batch(Email)),
     p("email SQS.SendMessage EmailQueue", Call, Batch(Email)),
+    p("email SQS.GetQueueAttributes EmailQueue", Call, Push),
     p("email SES.SendEmail", Call, Transport(TransportId::Ses)),
     p("email SMTP.CONNECT", Smtp, Connection),
     p("email SMTP.EHLO", Smtp, Connection),
@@ -158,7 +162,7 @@ pub const POINTS: &[Point] = &[
     p("email SMTP.RCPT", Smtp, Transport(TransportId::Smtp)),
     p("email SMTP.DATA", Smtp, Transport(TransportId::Smtp)),
     p("email SMTP.MESSAGE", Smtp, Transport(TransportId::Smtp)),
-    p("email SMTP.RSET", Smtp, Refusal(Email)),
+    p("email SMTP.RSET", Smtp, UnknownAddress),
     p("email SMTP.QUIT", Smtp, Connection),
     // sms
     p("sms SecretsManager.GetSecretValue HashKey", Call, Process(Sms)),
@@ -171,17 +175,19 @@ pub const POINTS: &[Point] = &[
     p("sms DynamoDB.GetItem Pacing", Call, Batch(Sms)),
     p("sms DynamoDB.UpdateItem Pacing", Call, Batch(Sms)),
     p("sms DynamoDB.UpdateItem Deliveries", Call, Notification(Sms)),
-    p("sms DynamoDB.TransactWriteItems Suppressions", Call, Refusal(Sms)),
+    p("sms DynamoDB.TransactWriteItems Suppressions", Call, OptedOut),
     p("sms SQS.ChangeMessageVisibilityBatch SmsQueue", Call, Batch(Sms)),
     p("sms SQS.SendMessage SmsQueue", Call, Batch(Sms)),
+    p("sms SQS.GetQueueAttributes SmsQueue", Call, Push),
     p("sms SNS.CheckIfPhoneNumberIsOptedOut", Call, Transport(TransportId::Sns)),
     p("sms SNS.Publish", Call, Transport(TransportId::Sns)),
     // feedback
     p("feedback SecretsManager.GetSecretValue HashKey", Call, Feedback),
     p("feedback SQS.ChangeMessageVisibilityBatch FeedbackQueue", Call, Feedback),
+    p("feedback SQS.GetQueueAttributes FeedbackQueue", Call, Feedback),
     p("feedback DynamoDB.UpdateItem Deliveries", Call, Feedback),
     p("feedback DynamoDB.GetItem Suppressions", Call, FiveMinutes),
-    p("feedback DynamoDB.Scan Suppressions", Call, FiveMinutes),
+    p("feedback DynamoDB.Scan Suppressions", Call, Push),
     p("feedback DynamoDB.PutItem Suppressions", Call, Push),
     p("feedback DynamoDB.TransactWriteItems Suppressions", Call, FiveMinutes),
     p("feedback EventBridge.PutEvents", Call, Suppression),
@@ -215,6 +221,18 @@ pub const POINTS: &[Point] = &[
     p("delete FeedbackQueue", Delete, Feedback),
 ];
 
+/// Points that only few runs pass: after another fault or an outage, or when people do certain things.
+pub const SELDOM: [&str; 8] = [
+    "audience SQS.SendMessage AudienceQueue",
+    "audience SQS.GetQueueAttributes AudienceQueue",
+    "email SQS.GetQueueAttributes EmailQueue",
+    "sms SQS.GetQueueAttributes SmsQueue",
+    "feedback SQS.GetQueueAttributes FeedbackQueue",
+    "email SMTP.QUIT",
+    "email DynamoDB.PutItem Suppressions",
+    "sms DynamoDB.TransactWriteItems Suppressions",
+];
+
 /// The calls that only storing the customers of the beginning takes, before anything goes wrong.
 pub const SETTLING: [&str; 1] = ["customer DynamoDB.BatchWriteItem Customers"];
 
@@ -233,7 +251,8 @@ const SLICES: u32 = 8;
 impl Point {
     /// About how often it is passed in a run of the scenario. 0: not at all.
     pub fn times(&self, scenario: &Scenario) -> u32 {
-        let Size { posted, pushed_again, cancelled, put, deleted, unsubscribed, lifted } = Size::of(scenario);
+        let Size { posted, pushed_again, cancelled, put, deleted, unsubscribed, lifted, opted_out } =
+            Size::of(scenario);
         let pushes = posted + pushed_again;
         let reports = || {
             let is_reported = |email: &String| Reported::of(email).is_some();
@@ -254,7 +273,12 @@ impl Point {
             Process(channel) => notifications(scenario, channel, pushes).min(3),
             Transport(transport) if uses(scenario, transport) => notifications(scenario, transport.channel(), pushes),
             Transport(_) => 0,
-            Refusal(channel) => (notifications(scenario, channel, pushes) / 4).max(1),
+            UnknownAddress if uses(scenario, TransportId::Smtp) => {
+                let addresses = scenario.customers.iter().filter_map(|person| person.email.as_deref());
+                count(addresses.filter(|email| is_unknown(email)).count()) * pushes
+            }
+            UnknownAddress => 0,
+            OptedOut => opted_out,
             Feedback => reports(),
             Suppression => reports() + unsubscribed,
             Posted => posted,
@@ -279,6 +303,7 @@ struct Size {
     deleted: u32,
     unsubscribed: u32,
     lifted: u32,
+    opted_out: u32,
 }
 
 impl Size {
@@ -293,6 +318,7 @@ impl Size {
                 Action::DeleteCustomer { .. } => size.deleted += 1,
                 Action::Unsubscribe { .. } => size.unsubscribed += 1,
                 Action::LiftSuppression { .. } => size.lifted += 1,
+                Action::AnswerStop { .. } => size.opted_out += 1,
                 _ => {}
             }
         }
@@ -330,6 +356,13 @@ mod tests {
     fn a_point_is_named_once() {
         let names: BTreeSet<_> = POINTS.iter().map(|point| point.name).collect();
         assert_eq!(names.len(), POINTS.len());
+    }
+
+    #[test]
+    fn what_is_passed_seldom_is_a_point() {
+        for seldom in SELDOM {
+            assert!(POINTS.iter().any(|point| point.name == seldom && is_call(seldom)), "{seldom}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::client::Answers;
 use super::passage::{Passage, Way};
 use crate::fault::millis;
+use crate::people::person::is_unknown;
 use crate::process::Process;
 use crate::providers::handover::Handover;
 use crate::providers::ses::Headers;
@@ -174,6 +175,9 @@ impl Conversation {
             Step::Mail if !self.is_known => Answer::new("530 5.7.0 authentication required"),
             Step::Mail if self.messages == 0 => Answer::new("421 4.7.0 too many messages in one connection"),
             Step::Mail => Answer::new("250 2.1.0 ok"),
+            Step::Rcpt if self.envelope.recipient.as_deref().is_some_and(is_unknown) => {
+                self.refuse(step, Refusal::UnknownAddress, said).expect("an unknown address is refused at this step")
+            }
             Step::Rcpt => Answer::new("250 2.1.5 ok"),
             Step::Data if self.envelope.recipient.is_none() => Answer::new("503 5.5.1 no recipient"),
             Step::Data => Answer::new("354 go on"),
@@ -202,25 +206,29 @@ impl Conversation {
                 self.keep(Some(said), Outcome::Taken);
                 unheard(how)
             }),
-            Treatment::Refused(refusal) => {
-                let (at, reply) = refusal.of_smtp(&recipient);
-                let reply = match refusal {
-                    Refusal::Unavailable => reply,
-                    Refusal::Login if step == Step::Mail => "530 5.7.0 authentication required",
-                    _ if at == step => reply,
-                    _ => return None,
-                };
-                if step == Step::Rcpt {
-                    self.envelope.recipient = None;
-                }
-                let handover = match step {
-                    Step::Rcpt => Some(self.keep_for(recipient, None, Outcome::Refused(refusal))),
-                    Step::Message => Some(self.keep_for(recipient, Some(said), Outcome::Refused(refusal))),
-                    _ => None,
-                };
-                Some(Answer { handover, ..Answer::new(reply) })
-            }
+            Treatment::Refused(refusal) => self.refuse(step, refusal, said),
         }
+    }
+
+    /// The reply that refuses, if this is the step at which the server does so.
+    fn refuse(&mut self, step: Step, refusal: Refusal, said: &[u8]) -> Option<Answer> {
+        let recipient = self.envelope.recipient.clone().unwrap_or_default();
+        let (at, reply) = refusal.of_smtp(&recipient);
+        let reply = match refusal {
+            Refusal::Unavailable => reply,
+            Refusal::Login if step == Step::Mail => "530 5.7.0 authentication required",
+            _ if at == step => reply,
+            _ => return None,
+        };
+        if step == Step::Rcpt {
+            self.envelope.recipient = None;
+        }
+        let handover = match step {
+            Step::Rcpt => Some(self.keep_for(recipient, None, Outcome::Refused(refusal))),
+            Step::Message => Some(self.keep_for(recipient, Some(said), Outcome::Refused(refusal))),
+            _ => None,
+        };
+        Some(Answer { handover, ..Answer::new(reply) })
     }
 
     /// The reply to `EHLO` (RFC 5321, 4.1.1.1).

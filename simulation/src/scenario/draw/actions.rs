@@ -39,7 +39,7 @@ const KINDS: &[(usize, Kind)] = &[
     (28, Kind::Put),
     (10, Kind::Delete),
     (14, Kind::Unsubscribe),
-    (8, Kind::AnswerStop),
+    (12, Kind::AnswerStop),
     (10, Kind::Lift),
     (4, Kind::RotateLinkKeys),
     (2, Kind::ChangeSmtpPassword),

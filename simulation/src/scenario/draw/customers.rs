@@ -23,8 +23,13 @@ pub(super) fn draw(chance: &Chance, number: Option<u32>) -> Vec<Person> {
     let number = number.unwrap_or_else(|| u32::try_from(drawn).expect("it is at most 300"));
     assert!(number < MOST, "there are numbers for fewer than {MOST} customers");
     let mut people: Vec<Person> = Vec::new();
+    let is_forgotten = chance.happens(0.04);
     for number in 1..=number {
         let mut person = person(chance, number);
+        // A bank whose customers have mostly left their mailboxes.
+        if is_forgotten && chance.happens(0.8) {
+            person.email = Some(email(number, 0, Mailbox::Bounces));
+        }
         // A couple with one mailbox.
         if chance.happens(0.05)
             && let Some(before) = people.last()

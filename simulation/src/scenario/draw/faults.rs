@@ -6,7 +6,7 @@ use super::{Mood, between, skewed, weighted};
 use crate::chance::Chance;
 use crate::fault::{Fault, Moment, Planned};
 use crate::scenario::Scenario;
-use crate::scenario::points::{Kind, POINTS, Point};
+use crate::scenario::points::{Kind, POINTS, Point, SELDOM};
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -55,6 +55,9 @@ pub(super) fn draw(chance: &Chance, mood: Mood, scenario: &Scenario) -> Vec<Plan
     if chance.happens(outlives) {
         outlive_lease(chance, &points, &mut faults);
     }
+    if number > 1 {
+        seldom(chance, &points, &mut faults);
+    }
     faults.all
 }
 
@@ -73,6 +76,18 @@ fn outlive_lease(chance: &Chance, points: &[(&Point, u32)], faults: &mut Faults)
     for nth in 1..=batches.min(3) {
         let fault = Fault::Twice(skewed(chance, 10 * SECOND, 20 * MINUTE));
         faults.add(Planned { point: queue.to_owned(), nth, moment: Moment::Before, fault });
+    }
+}
+
+/// Faults at points that only few runs pass. Most do not strike.
+fn seldom(chance: &Chance, points: &[(&Point, u32)], faults: &mut Faults) {
+    for (point, _) in points.iter().filter(|(point, _)| SELDOM.contains(&point.name)) {
+        if chance.happens(0.3) {
+            let moment = moment(chance, point.kind);
+            let nth = u32::try_from(skewed(chance, 1, 4)).expect("it is at most 4");
+            let fault = fault(chance, point.kind, moment);
+            faults.add(Planned { point: point.name.to_owned(), nth, moment, fault });
+        }
     }
 }
 
