@@ -3,9 +3,12 @@
 use jiff::SignedDuration;
 
 use super::Violation;
-use super::facts::Facts;
+use super::facts::{Facts, Freeze};
 
 const PROMISE: &str = "nothing but poison among dead letters";
+
+/// For how long at least an invocation has hidden its messages, at any time (docs/guarantees.md, "Back within a minute").
+const HIDDEN_FOR: SignedDuration = SignedDuration::from_secs(20);
 
 /// What a dead-letter queue is for.
 struct Kind {
@@ -42,7 +45,8 @@ pub fn check(facts: &Facts) -> Vec<Violation> {
             return Some(format!("{count} messages in {queue}, which is no dead-letter queue of the template"));
         };
         let in_vain = facts.received_in_vain.get(kind.function).copied().unwrap_or_default();
-        let deaths = facts.deaths.iter().filter(|death| death.function == kind.function).count() + in_vain;
+        let ended = facts.deaths.iter().filter(|death| death.function == kind.function).count();
+        let deaths = ended + frozen(facts, kind.function) + in_vain;
         let waited = facts.outages.store + facts.outages.bus + facts.outages.secrets;
         let is_impatient = kind.patience.is_some_and(|patience| waited >= patience) || cannot_be_deferred(facts);
         (deaths < kind.attempts && !is_impatient).then(|| {
@@ -54,6 +58,14 @@ pub fn check(facts: &Facts) -> Vec<Violation> {
     });
     let failed = facts.failures.iter().filter_map(|(message, times)| returned_to_the_end(facts, message, *times));
     unexplained.chain(failed).map(|what| Violation { promise: PROMISE, what }).collect()
+}
+
+/// How many invocations of a function stood still for so long that their messages came again, although they went on.
+fn frozen(facts: &Facts, function: &str) -> usize {
+    let is_its = |point: &str| point.split(' ').next() == Some(function);
+    let is_long = |freeze: &&Freeze| freeze.until - freeze.from >= HIDDEN_FOR;
+    let went_on = |freeze: &&Freeze| facts.deaths.iter().all(|death| death.process != freeze.process);
+    facts.freezes.iter().filter(|freeze| is_its(&freeze.point)).filter(is_long).filter(went_on).count()
 }
 
 /// Whether no queue took messages for so long that a message may have been received as often as it may: five times, six minutes
@@ -95,6 +107,20 @@ mod tests {
             check(&facts).len()
         };
         assert_eq!((with(5, "email"), with(4, "email"), with(5, "sms")), (0, 1, 1));
+    }
+
+    #[test]
+    fn an_invocation_that_stood_still_counts_as_one_that_ended() {
+        let with = |seconds: i64, point: &str| {
+            let mut facts = samples::facts();
+            facts.dead_letters.insert("EmailDeadLetters".to_owned(), 1);
+            let freeze =
+                |process: u32| Freeze { process, from: at(0), until: at(seconds * 1_000), point: point.to_owned() };
+            facts.freezes = (0..5).map(freeze).collect();
+            check(&facts).len()
+        };
+        let email = "email SES.SendEmail";
+        assert_eq!((with(30, email), with(10, email), with(30, "sms SNS.Publish")), (0, 1, 1));
     }
 
     #[test]

@@ -53,10 +53,14 @@ where
         };
         // Also if the record could not be written: the other callers need to know.
         let streak = round.count_streak(&meaning.signal);
-        if self.report_to_breaker(round.selected, &meaning.signal, streak).await {
-            round.stopped.get_or_init(|| Unfinished::BreakerOpen);
-        }
         let mut next = meaning.next;
+        if let Some(comes_again) = self.report_to_breaker(round.selected, &meaning.signal, streak).await {
+            let stopped = Unfinished::BreakerOpen(comes_again);
+            round.stopped.get_or_init(|| stopped);
+            if matches!(next, NotificationState::Unfinished(Unfinished::NotAccepted | Unfinished::BreakerOpen(_))) {
+                next = NotificationState::Unfinished(stopped);
+            }
+        }
         if let Some((suspect, Err(error))) = meaning.hold.zip(Some(&sent)) {
             next = NotificationState::Unfinished(self.hold(round, suspect, &error.to_string()).await);
         }

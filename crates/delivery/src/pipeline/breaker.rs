@@ -70,6 +70,15 @@ fn action(signal: &Signal, is_probe: bool, streak: u32) -> Action<'_> {
     }
 }
 
+/// When a batch comes again whose round found the transport unreachable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Return {
+    /// In a second.
+    Soon,
+    /// When the block ends that it has caused: it probes then, so that all other batches can wait for longer.
+    ToProbe(Timestamp),
+}
+
 /// The result of selecting a transport.
 pub(super) enum Selected<'d, T> {
     /// This one may be called.
@@ -78,6 +87,8 @@ pub(super) enum Selected<'d, T> {
     AllOpen {
         /// When the first of them may be probed.
         until: Timestamp,
+        /// Since when none may be called.
+        since: Timestamp,
         /// Whether the push is held, on a transport that may be called.
         is_held: bool,
     },
@@ -118,7 +129,7 @@ where
     /// Selects the first transport that may be called: its breaker is closed or half-open, and the push, if there is
     /// one, is not held on it.
     pub(super) async fn select_transport(&self, push: Option<PushId>) -> Result<Selected<'_, T>, StoreError> {
-        let mut earliest = Timestamp::MAX;
+        let (mut earliest, mut latest) = (Timestamp::MAX, Timestamp::MIN);
         let mut is_held = false;
         for limited in std::iter::once(&self.primary).chain(&self.fallback) {
             let id = limited.transport.id();
@@ -128,8 +139,9 @@ where
             match state {
                 BreakerState::Closed => {}
                 BreakerState::HalfOpen(probe) => selected.probe = Some(probe),
-                BreakerState::Open { until } => {
+                BreakerState::Open { until, since } => {
                     earliest = earliest.min(until);
+                    latest = latest.max(since);
                     continue;
                 }
             }
@@ -144,13 +156,14 @@ where
                 }
                 // The transport must be probed, and this message may as well be the one.
                 BreakerState::Open { .. } if selected.probe.is_some() => return Ok(Selected::Transport(selected)),
-                BreakerState::Open { until } => {
+                BreakerState::Open { until, since } => {
                     earliest = earliest.min(until);
+                    latest = latest.max(since);
                     is_held = true;
                 }
             }
         }
-        Ok(Selected::AllOpen { until: earliest, is_held })
+        Ok(Selected::AllOpen { until: earliest, since: latest, is_held })
     }
 
     pub(super) fn without_probe<'d>(&'d self, limited: &'d RateLimited<T>) -> SelectedTransport<'d, T> {
@@ -190,40 +203,53 @@ where
     }
 
     /// Opens the breaker if the transport is unreachable, and closes it if a probe reached the transport; one report
-    /// for each selection. Returns whether the transport is unreachable. Best effort: the outcome of the message is
-    /// recorded, and the next attempt reports again.
+    /// for each selection. Returns when the batch comes again if the transport is unreachable. Best effort: the outcome of
+    /// the message is recorded, and the next attempt reports again.
     pub(super) async fn report_to_breaker(
         &self,
         selected: &SelectedTransport<'_, T>,
         signal: &Signal,
         streak: u32,
-    ) -> bool {
+    ) -> Option<Return> {
         let action = action(signal, selected.probe.is_some(), streak);
-        if action != Action::Leave && !selected.reported.swap(true, Ordering::Relaxed) {
-            let written = match (&action, &selected.probe) {
-                (Action::Open(reason), probe) => self.open_breaker(selected.id, probe.as_ref(), reason).await,
-                (Action::Close, Some(probe)) => self.close_breaker(selected.id, probe).await,
-                (Action::Close, None) | (Action::Leave, _) => Ok(()),
-            };
-            if let Err(error) = written {
+        let is_unreachable = matches!(action, Action::Open(_)).then_some(Return::Soon);
+        if action == Action::Leave || selected.reported.swap(true, Ordering::Relaxed) {
+            return is_unreachable;
+        }
+        let written = match (&action, &selected.probe) {
+            (Action::Open(reason), probe) => self.open_breaker(selected, probe.as_ref(), reason).await,
+            (Action::Close, Some(probe)) => self.close_breaker(selected.id, probe).await.map(|()| Return::Soon),
+            (Action::Close, None) | (Action::Leave, _) => Ok(Return::Soon),
+        };
+        match written {
+            Ok(comes_again) => is_unreachable.map(|_| comes_again),
+            Err(error) => {
                 selected.reported.store(false, Ordering::Relaxed);
                 tracing::warn!(
                     transport = %selected.id, error = %error,
                     "failed to report to the circuit breaker; the next attempt reports again"
                 );
+                is_unreachable
             }
         }
-        matches!(action, Action::Open(_))
     }
 
-    async fn open_breaker(&self, id: TransportId, probe: Option<&Probe>, reason: &str) -> Result<(), StoreError> {
-        if let OpenResult::Opened { until } = self.limits.open_breaker(id, probe, reason).await? {
-            tracing::warn!(
-                transport = %id, %until, error = reason, "circuit breaker open: the transport is unreachable"
-            );
-            emit_breaker_state(id, true);
-        }
-        Ok(())
+    async fn open_breaker(
+        &self,
+        selected: &SelectedTransport<'_, T>,
+        probe: Option<&Probe>,
+        reason: &str,
+    ) -> Result<Return, StoreError> {
+        let id = selected.id;
+        let OpenResult::Opened { until } = self.limits.open_breaker(id, probe, reason).await? else {
+            return Ok(Return::Soon);
+        };
+        tracing::warn!(
+            transport = %id, %until, error = reason, "circuit breaker open: the transport is unreachable"
+        );
+        emit_breaker_state(id, true);
+        // The other transport may serve the batch at once.
+        Ok(if selected.other.is_some() { Return::Soon } else { Return::ToProbe(until) })
     }
 
     async fn close_breaker(&self, id: TransportId, probe: &Probe) -> Result<(), StoreError> {

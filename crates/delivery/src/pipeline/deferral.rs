@@ -7,6 +7,8 @@ use domain::push::OutcomeCounts;
 use domain::queue::{Batch, Notifications};
 use jiff::Timestamp;
 
+use super::breaker::Return;
+
 /// The maximum delay of a message in SQS (SQS quotas).
 const MAX_DELAY: Duration = Duration::from_secs(900);
 /// The backoff after the first attempt.
@@ -62,7 +64,7 @@ pub(super) enum Unfinished {
     /// Another invocation holds the delivery until then.
     Leased(Timestamp),
     /// The circuit breaker is open, or this attempt opened it.
-    BreakerOpen,
+    BreakerOpen(Return),
     /// The push is held until then.
     Held(Timestamp),
     /// Not attempted: other invocations use the whole rate, at least until then.
@@ -80,7 +82,7 @@ impl Deferral {
         Self { again, delay: backoff(batch.deferrals, fraction), reason }
     }
 
-    /// Defers a batch until the breaker of a transport, or the hold of the push, may be checked again, at `until`.
+    /// Defers a batch until the hold of the push may be probed, at `until`.
     pub(super) fn until_probe(
         batch: &Batch,
         until: Timestamp,
@@ -89,6 +91,22 @@ impl Deferral {
         fraction: f64,
     ) -> Self {
         Self { again: batch.clone(), delay: delay_until(until, now, fraction), reason }
+    }
+
+    /// Defers a batch for half as long to as long again as there has been no transport for it, since `since`: of a short
+    /// outage it loses little, and in a long one few batches circulate. The batch that failed to reach the transport comes
+    /// again for each probe, so that the others need not.
+    pub(super) fn in_outage(
+        batch: &Batch,
+        until: Timestamp,
+        since: Timestamp,
+        reason: DeferReason,
+        now: Timestamp,
+        fraction: f64,
+    ) -> Self {
+        let away = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+        let again = now.saturating_add(away.mul_f64(0.5 + fraction / 2.0)).unwrap_or(Timestamp::MAX);
+        Self::until_probe(batch, until.max(again), reason, now, fraction)
     }
 
     /// Defers the unfinished notifications of a batch. `counts` are those of the others.
@@ -153,7 +171,13 @@ fn deferral_for(deferrals: u32, unfinished: &[Unfinished], now: Timestamp, fract
         Unfinished::Held(until) => Some(*until),
         _ => None,
     });
-    let (delay, reason) = if any(|why| matches!(why, Unfinished::BreakerOpen)) {
+    let probes_at = unfinished.iter().find_map(|why| match why {
+        Unfinished::BreakerOpen(Return::ToProbe(until)) => Some(*until),
+        _ => None,
+    });
+    let (delay, reason) = if let Some(until) = probes_at {
+        (delay_until(until, now, fraction), DeferReason::BreakerOpen)
+    } else if any(|why| matches!(why, Unfinished::BreakerOpen(Return::Soon))) {
         (backoff(0, fraction), DeferReason::BreakerOpen)
     } else if let Some(until) = held_until {
         (delay_until(until, now, fraction), DeferReason::Held)
@@ -232,12 +256,34 @@ mod tests {
     }
 
     #[test]
+    fn batch_waits_as_long_again_as_the_outage_has_lasted() {
+        for (lasted, block_left, fraction, expected) in [
+            // Not before the transport may be probed.
+            (1, 2, 0.0, 3.0),
+            (60, 2, 0.0, 31.0),
+            (60, 2, 1.0, 62.0),
+            (60, 45, 0.0, 46.0),
+            (1_000, 30, 0.0, 501.0),
+            (1_000, 30, 1.0, 900.0),
+            (86_400, 30, 0.5, 900.0),
+            // The clock of the one that opened the breaker is ahead.
+            (-2, 1, 0.0, 2.0),
+        ] {
+            let (until, since) = (after(block_left), after(-lasted));
+            let deferral = Deferral::in_outage(&batch(&["c-1"], 2), until, since, DeferReason::Held, NOW, fraction);
+            assert_eq!(deferral.delay, seconds(expected), "{lasted} s, {fraction}");
+            assert_eq!(deferral.again, batch(&["c-1"], 2));
+        }
+    }
+
+    #[test]
     fn progress_starts_the_backoff_again_and_some_reasons_do_not_grow_it() {
         for (customers, why, deferrals, delay, deferrals_again) in [
             (&["c-1"][..], Unfinished::NotAccepted, 2, 2.25, 3),
             (&["c-1"], Unfinished::StoreUnavailable, 2, 2.25, 3),
             (&["c-1"], Unfinished::Leased(after(900)), 2, 2.25, 3),
-            (&["c-1"], Unfinished::BreakerOpen, 2, 1.0, 2),
+            (&["c-1"], Unfinished::BreakerOpen(Return::Soon), 2, 1.0, 2),
+            (&["c-1"], Unfinished::BreakerOpen(Return::ToProbe(after(8))), 2, 9.0, 2),
             (&["c-1"], Unfinished::RateFull(after(5)), 2, 6.0, 2),
             (&["c-1"], Unfinished::NoTime, 2, 0.0, 2),
             // Another customer of the batch has an outcome.
@@ -321,12 +367,18 @@ mod tests {
     #[test]
     fn each_set_of_unfinished_notifications_has_one_delay_and_reason() {
         let (rate, leased) = (Unfinished::RateFull(after(60)), Unfinished::Leased(after(3)));
-        let (not_accepted, open, no_time, store) =
-            (Unfinished::NotAccepted, Unfinished::BreakerOpen, Unfinished::NoTime, Unfinished::StoreUnavailable);
+        let (not_accepted, open, no_time, store) = (
+            Unfinished::NotAccepted,
+            Unfinished::BreakerOpen(Return::Soon),
+            Unfinished::NoTime,
+            Unfinished::StoreUnavailable,
+        );
+        let probes = Unfinished::BreakerOpen(Return::ToProbe(after(30)));
         // After three deferrals, the backoff is 3.375 s.
         for (unfinished, delay, reason) in [
             // The breaker may close at any moment, so its wait does not grow.
             (&[open][..], 1.0, DeferReason::BreakerOpen),
+            (&[open, probes], 31.0, DeferReason::BreakerOpen),
             (&[no_time], 0.0, DeferReason::Deadline),
             (&[not_accepted], 3.375, DeferReason::Refused),
             (&[rate], 61.0, DeferReason::Rate),

@@ -4,7 +4,7 @@ use domain::AddressHash;
 use domain::notification::{Outcome, ReasonCode, Suspect};
 use store::deliveries::{FinalOutcome, Release};
 
-use super::breaker::Signal;
+use super::breaker::{Return, Signal};
 use super::deferral::Unfinished;
 use super::judgement::Judgement;
 use super::round::{Counted, NotificationState};
@@ -96,7 +96,9 @@ pub(super) fn classify<'a>(sent: &Result<Accepted, SendError>, known: Circumstan
     };
     let next = match (&record, &signal) {
         (Record::Final(written), _) => NotificationState::Final(Counted::Outcome(written.outcome)),
-        (Record::Retry { .. }, Signal::Unreachable(_)) => NotificationState::Unfinished(Unfinished::BreakerOpen),
+        (Record::Retry { .. }, Signal::Unreachable(_)) => {
+            NotificationState::Unfinished(Unfinished::BreakerOpen(Return::Soon))
+        }
         (Record::Retry { .. }, _) => NotificationState::Unfinished(Unfinished::NotAccepted),
         (Record::Nothing, _) => NotificationState::Unfinished(Unfinished::NoTime),
     };
@@ -300,7 +302,7 @@ mod tests {
             let sent = Err(SendError::Unreachable("why".to_owned()));
             let meaning = classify(&sent, Circumstances { unanswered, ..usual(&hash) });
             assert_eq!(kept(&meaning), (Release::Unsent, ReasonCode::ProviderUnavailable, "unreachable: why"));
-            assert_eq!(meaning.next, NotificationState::Unfinished(Unfinished::BreakerOpen));
+            assert_eq!(meaning.next, NotificationState::Unfinished(Unfinished::BreakerOpen(Return::Soon)));
             assert_eq!(meaning.signal, Signal::Unreachable("why".to_owned()));
         }
     }

@@ -130,11 +130,6 @@ where
         }
     }
 
-    /// Defers a batch until a probe is possible.
-    fn defer_until(&self, batch: &Batch, until: Timestamp, reason: DeferReason) -> Deferral {
-        Deferral::until_probe(batch, until, reason, self.sources.now(), self.sources.fraction())
-    }
-
     /// Defers a batch without any progress.
     fn defer_whole(&self, batch: &Batch, reason: DeferReason) -> Delivered {
         Deferral::whole(batch, reason, self.sources.fraction()).into()
@@ -161,14 +156,15 @@ where
         } else {
             match self.select_transport(Some(batch.push)).await? {
                 Selected::Transport(selected) => selected,
-                Selected::AllOpen { until, is_held } => {
+                Selected::AllOpen { until, since, is_held } => {
                     let emit = if is_held { emit_held } else { emit_breaker_state };
                     emit(self.primary.transport.id(), true);
                     // Some recipients may have been refused for so long that they are given up.
                     let may_be_over = batch.requested_at + self.retry_for <= self.sources.now();
                     if !(is_held && may_be_over) {
                         let reason = if is_held { DeferReason::Held } else { DeferReason::BreakerOpen };
-                        return Ok(self.defer_until(batch, until, reason).into());
+                        let (now, fraction) = (self.sources.now(), self.sources.fraction());
+                        return Ok(Deferral::in_outage(batch, until, since, reason, now, fraction).into());
                     }
                     SelectedTransport { held_until: Some(until), ..self.without_probe(&self.primary) }
                 }
@@ -192,7 +188,8 @@ where
         let ids: Vec<_> = batch.customers().iter().map(|customer| delivery_id(batch, customer)).collect();
         let known = self.deliveries.look_up(batch.push, &ids).await?;
         if let Some(until) = self.lets_others_probe(selected, batch, &known) {
-            return Ok(self.defer_until(batch, until, DeferReason::Held).into());
+            let (now, fraction) = (self.sources.now(), self.sources.fraction());
+            return Ok(Deferral::until_probe(batch, until, DeferReason::Held, now, fraction).into());
         }
         let heartbeat = Heartbeat::new(&self.sources, self.end_silent(&known).await?);
         let recipients = self.read_recipients(batch, batch.customers()).await?;

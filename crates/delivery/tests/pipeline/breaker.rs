@@ -32,7 +32,7 @@ async fn unreachable_transport_is_left_alone() {
     let logs = Logs::capture();
     bank.smtp.always(unreachable());
     let deferral = bank.defer(&batch).await;
-    assert_waits(&deferral, DeferReason::BreakerOpen, 1.0..=1.5);
+    assert_waits(&deferral, DeferReason::BreakerOpen, 2.0..=3.0);
     assert_eq!((deferral.again.customers().len(), deferral.again.deferrals), (50, 0));
     assert_eq!(bank.smtp.count(), 1);
     let blocked = json!({
@@ -85,7 +85,7 @@ async fn messages_on_their_way_are_finished_when_another_one_finds_the_transport
         _ => accepted().after(Duration::from_millis(200)),
     });
     let deferral = bank.defer(&batch).await;
-    assert_waits(&deferral, DeferReason::BreakerOpen, 1.0..=1.5);
+    assert_waits(&deferral, DeferReason::BreakerOpen, 1.9..=2.9);
     assert_eq!((bank.smtp.count(), deferral.again.counts()), (10, sent(9)));
     assert_eq!(deferral.again.customers().len(), 41);
 }
@@ -96,7 +96,7 @@ async fn messages_that_wait_for_a_slot_when_the_breaker_opens_ask_for_none() {
     let batch = bank.push(1).await;
     bank.smtp.always(unreachable().after(Duration::from_millis(500)));
     let deferral = bank.defer(&batch).await;
-    assert_waits(&deferral, DeferReason::BreakerOpen, 1.0..=1.5);
+    assert_waits(&deferral, DeferReason::BreakerOpen, 1.5..=2.6);
     assert_eq!((bank.smtp.count(), deferral.again.customers().len()), (1, 10));
     // The second has its slot by then, and the third is about to reserve one.
     assert_eq!(bank.limits_of(TransportId::Smtp)["nextSend"], after(3.0).as_microsecond());
@@ -108,7 +108,7 @@ async fn function_opens_the_breaker_once_for_all_its_messages() {
     let batch = bank.push(1).await;
     bank.smtp.always(unreachable().after(Duration::from_secs(5)));
     let deferral = bank.defer(&batch).await;
-    assert_waits(&deferral, DeferReason::BreakerOpen, 1.0..=1.5);
+    assert_waits(&deferral, DeferReason::BreakerOpen, 2.0..=3.0);
     assert_eq!((bank.smtp.count(), bank.breaker_writes()), (10, 1));
     assert_eq!(bank.limits_of(TransportId::Smtp)["failures"], 0);
 }
@@ -119,7 +119,7 @@ async fn three_messages_in_a_row_without_a_response_open_the_breaker() {
     let batch = bank.push(1).await;
     bank.smtp.always(silence());
     let deferral = bank.defer(&batch).await;
-    assert_waits(&deferral, DeferReason::BreakerOpen, 1.0..=1.5);
+    assert_waits(&deferral, DeferReason::BreakerOpen, 2.0..=3.0);
     assert_eq!((bank.smtp.count(), deferral.again.customers().len()), (3, 20));
     let limits = bank.limits_of(TransportId::Smtp);
     assert_has(&limits, &json!({"blockedUntil": millis(after(1.002)), "failures": 0, "lastError": "silence"}));
@@ -130,7 +130,7 @@ async fn message_that_was_not_handed_over_does_not_end_the_row() {
     let bank = Bank::with_customers(20).await;
     let batch = bank.push(1).await;
     bank.smtp.replies(first(vec![silence(), silence(), refused(SendError::TooLate), silence()]));
-    assert_waits(&bank.defer(&batch).await, DeferReason::BreakerOpen, 1.0..=1.5);
+    assert_waits(&bank.defer(&batch).await, DeferReason::BreakerOpen, 2.0..=3.0);
     assert_eq!((bank.smtp.count(), bank.limits_of(TransportId::Smtp)["lastError"].clone()), (4, json!("silence")));
 }
 

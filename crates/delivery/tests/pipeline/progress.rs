@@ -67,7 +67,7 @@ async fn counts_are_stored_when_the_breaker_opens_but_not_when_the_batch_comes_a
         _ => refused(SendError::Unreachable("no connection".to_owned())),
     });
     let deferral = bank.defer(&batch).await;
-    assert_waits(&deferral, DeferReason::BreakerOpen, 1.0..=1.5);
+    assert_waits(&deferral, DeferReason::BreakerOpen, 2.0..=3.0);
     let seen = progress(&bank, &batch).await;
     assert_eq!((seen.outcomes, seen.pending(), seen.refused), (sent(20), 10, 0));
     assert!(!seen.waits_for_recipients_only());

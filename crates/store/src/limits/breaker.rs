@@ -25,8 +25,8 @@ const MAX_BLOCK: SignedDuration = SignedDuration::from_secs(60);
 const PROBE_WAIT: SignedDuration = SignedDuration::from_secs(1);
 
 /// Blocks, and ends the probe that failed.
-pub(super) const OPEN: &str = "REMOVE probeUntil, probeToken SET blockedUntil = :until, openedAt = :now, \
-                               failures = :failures, lastError = :reason";
+pub(super) const OPEN: &str = "REMOVE probeUntil, probeToken SET blockedUntil = :until, blockedSince = :since, \
+                               openedAt = :now, failures = :failures, lastError = :reason";
 
 /// Whether a transport may be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +37,10 @@ pub enum BreakerState {
     HalfOpen(Probe),
     /// It is unreachable and must not be called.
     Open {
-        /// When to check the breaker again.
+        /// When it may be probed: by one caller who checks the breaker then.
         until: Timestamp,
+        /// Since when it has been unreachable.
+        since: Timestamp,
     },
 }
 
@@ -49,6 +51,8 @@ pub struct Probe {
     token: String,
     /// The block that had ended. While it is the last one, the result of the probe counts, also after the lease.
     pub(super) block: Timestamp,
+    /// When the first block began.
+    since: Timestamp,
     /// Probes that failed in a row before this one.
     failures: u32,
 }
@@ -86,6 +90,15 @@ pub(super) enum Gate {
 }
 
 impl LimitsItem {
+    /// Since when it has been unreachable. Releases that do not store that still store when the last block began.
+    fn since(&self) -> Option<Timestamp> {
+        self.blocked_since.or(self.opened_at)
+    }
+
+    fn open_until(&self, until: Timestamp) -> BreakerState {
+        BreakerState::Open { until, since: self.since().unwrap_or(until) }
+    }
+
     pub(super) fn gate(&self, now: Timestamp) -> Gate {
         match (self.blocked_until, self.probe_until) {
             (None, _) => Gate::Closed,
@@ -115,7 +128,7 @@ impl TransportLimits {
         let now = self.table.now();
         let block = match item.gate(now) {
             Gate::Closed => return Ok(BreakerState::Closed),
-            Gate::Open { until } => return Ok(BreakerState::Open { until }),
+            Gate::Open { until } => return Ok(item.open_until(until)),
             Gate::MayProbe { block } => block,
         };
         let token = self.table.sources().uuid().to_string();
@@ -129,13 +142,21 @@ impl TransportLimits {
             .expression_attribute_values(":now", millis(now));
         let is_own = |item: &LimitsItem, _: &Attempts| item.probe_token.as_ref() == Some(&token);
         Ok(match self.table.update_if(acquire, is_own).await? {
-            Conditional::Done(item) => BreakerState::HalfOpen(Probe { token, block, failures: item.failures }),
-            Conditional::NotMet(item) => match item.unwrap_or_default().gate(now) {
-                Gate::Closed => BreakerState::Closed,
-                Gate::Open { until } => BreakerState::Open { until },
-                // Another caller's probe came and went between the two calls.
-                Gate::MayProbe { .. } => BreakerState::Open { until: now },
-            },
+            Conditional::Done(item) => BreakerState::HalfOpen(Probe {
+                token,
+                block,
+                since: item.since().unwrap_or(block),
+                failures: item.failures,
+            }),
+            Conditional::NotMet(item) => {
+                let item = item.unwrap_or_default();
+                match item.gate(now) {
+                    Gate::Closed => BreakerState::Closed,
+                    Gate::Open { until } => item.open_until(until),
+                    // Another caller's probe came and went between the two calls.
+                    Gate::MayProbe { .. } => item.open_until(now),
+                }
+            }
         })
     }
 
@@ -163,6 +184,7 @@ impl TransportLimits {
         let until = now + block_after(failures);
         let open = open(self.update(scope))
             .expression_attribute_values(":until", millis(until))
+            .expression_attribute_values(":since", millis(probe.map_or(now, |probe| probe.since)))
             .expression_attribute_values(":now", millis(now))
             .expression_attribute_values(":failures", number(failures))
             .expression_attribute_values(":reason", text(truncate_reason(reason)));
@@ -184,7 +206,8 @@ impl TransportLimits {
     /// if another probe has failed since.
     pub async fn close_breaker(&self, transport: TransportId, probe: &Probe) -> Result<bool, StoreError> {
         let close = of_block(
-            self.update(transport).update_expression("REMOVE blockedUntil, failures, probeUntil, probeToken"),
+            self.update(transport)
+                .update_expression("REMOVE blockedUntil, blockedSince, failures, probeUntil, probeToken"),
             probe,
         );
         // Its own repeated write finds the breaker closed.

@@ -89,7 +89,9 @@ impl TransportLimits {
         let Some(block) = item.blocked_until else { return Ok(()) };
         let clear = self
             .update(scope)
-            .update_expression("SET clearedAt = :now REMOVE blockedUntil, failures, probeUntil, probeToken")
+            .update_expression(
+                "SET clearedAt = :now REMOVE blockedUntil, blockedSince, failures, probeUntil, probeToken",
+            )
             .condition_expression("blockedUntil = :block")
             .expression_attribute_values(":block", millis(block))
             .expression_attribute_values(":now", millis(self.table.now()));
@@ -149,7 +151,7 @@ impl TransportLimits {
         let update = match scope {
             Scope::Transport(_) => update.update_expression("SET acceptedAt = :at REMOVE refused"),
             Scope::Push(..) => update.update_expression(
-                "SET acceptedAt = :at REMOVE refused, blockedUntil, failures, probeUntil, probeToken",
+                "SET acceptedAt = :at REMOVE refused, blockedUntil, blockedSince, failures, probeUntil, probeToken",
             ),
         };
         self.table.write_if(update, never_own::<LimitsItem>).await.map(|_| ())

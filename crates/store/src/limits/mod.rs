@@ -100,6 +100,9 @@ struct LimitsItem {
     /// The recipients who were refused ambiguously since then: their address hashes, up to the length of a run.
     #[serde(default)]
     refused: HashSet<String>,
+    /// When the first block of the present outage began.
+    #[serde(default, with = "millis_serde::option")]
+    blocked_since: Option<Timestamp>,
     /// When the last block began.
     #[serde(default, with = "millis_serde::option")]
     opened_at: Option<Timestamp>,

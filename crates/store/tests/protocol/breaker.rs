@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use domain::TransportId;
 use domain::push::waiting::Delay;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use store::limits::{BreakerState, OpenResult, Probe};
 use testing::Fault;
+use testing::clock::START;
 
 use crate::world::{World, push as push_id};
 
@@ -35,8 +37,9 @@ async fn acquire(world: &World) -> Probe {
     }
 }
 
-fn open_for(world: &World, seconds: u64) -> BreakerState {
-    BreakerState::Open { until: world.now() + Duration::from_secs(seconds) }
+/// Open since the start of the test, which began with the first block.
+fn open_until(until: Timestamp) -> BreakerState {
+    BreakerState::Open { until, since: START }
 }
 
 #[tokio::test(start_paused = true)]
@@ -53,7 +56,7 @@ async fn the_first_failure_blocks_the_transport_for_a_second() {
     let world = World::new();
     let until = world.now() + Duration::from_secs(1);
     assert_eq!(open(&world, None).await, OpenResult::Opened { until });
-    assert_eq!(check(&world).await, BreakerState::Open { until });
+    assert_eq!(check(&world).await, open_until(until));
     let item = world.only("Pacing");
     assert_eq!((&item["failures"], &item["lastError"]), (&json!(0), &json!("no connection")));
     let outage = Delay::Outage { last_error: Some("no connection".to_owned()), blocked_until: until };
@@ -77,7 +80,7 @@ async fn one_caller_probes_and_the_others_look_again_after_a_second() {
     let world = World::new();
     probe(&world).await;
     for _ in 0..3 {
-        assert_eq!(check(&world).await, open_for(&world, 1));
+        assert_eq!(check(&world).await, open_until(world.now() + Duration::from_secs(1)));
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     let item = world.only("Pacing");
@@ -121,7 +124,7 @@ async fn each_failed_probe_blocks_for_twice_as_long() {
         assert_eq!((&item["failures"], &item["blockedUntil"]), (&json!(failures), &json!(until.as_millisecond())));
         assert_eq!((&item["probeUntil"], &item["probeToken"]), (&Value::Null, &Value::Null));
         tokio::time::sleep(Duration::from_millis(seconds * 1_000 - 1)).await;
-        assert_eq!(check(&world).await, BreakerState::Open { until });
+        assert_eq!(check(&world).await, open_until(until));
         tokio::time::sleep(Duration::from_millis(1)).await;
         probe = acquire(&world).await;
     }
@@ -215,7 +218,7 @@ async fn a_caller_who_loses_the_race_for_the_probe_learns_what_is_stored() {
         let key = key.clone();
         move |dynamo: &testing::Dynamo| dynamo.set("Pacing", &key, "probeUntil", probe_until)
     };
-    assert_eq!(check_while(&world, acquired).await, open_for(&world, 1));
+    assert_eq!(check_while(&world, acquired).await, open_until(world.now() + Duration::from_secs(1)));
 
     let world = World::new();
     let closed = {
@@ -227,7 +230,7 @@ async fn a_caller_who_loses_the_race_for_the_probe_learns_what_is_stored() {
     let world = World::new();
     let blocked_until = (world.now() + Duration::from_secs(33)).as_millisecond();
     let blocked = move |dynamo: &testing::Dynamo| dynamo.set("Pacing", &key, "blockedUntil", blocked_until);
-    assert_eq!(check_while(&world, blocked).await, open_for(&world, 32));
+    assert_eq!(check_while(&world, blocked).await, open_until(world.now() + Duration::from_secs(32)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -236,7 +239,7 @@ async fn a_block_that_ended_since_may_be_probed_at_once() {
     let just_ended = (world.now() + Duration::from_millis(500)).as_millisecond();
     let change = move |dynamo: &testing::Dynamo| dynamo.set("Pacing", json!({"pk": "ses"}), "blockedUntil", just_ended);
     let state = check_while(&world, change).await;
-    assert_eq!(state, open_for(&world, 0));
+    assert_eq!(state, open_until(world.now()));
 }
 
 /// The release before stored refusals here, of whichever push.
