@@ -90,7 +90,7 @@ impl fmt::Display for CustomerId {
 pub struct InvalidCustomerId;
 
 /// A push's id: the offer and the number of the push.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PushId {
     /// The offer that is pushed.
     pub offer: OfferId,

@@ -4,9 +4,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, Select};
 use domain::channel::Channels;
 use domain::{Channel, Customer, CustomerHash, CustomerId, EmailAddress, HashKey, Mobile, Sources};
+use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -20,6 +21,31 @@ const BATCH_WRITE_LIMIT: usize = 25;
 const BY_EMAIL: &str = "byEmail";
 /// Maximum number of customers with one address that are looked at.
 const HOLDERS_LIMIT: usize = 1_000;
+
+/// Segments of the table that are counted for an estimate of its size.
+pub const SAMPLES: u32 = 4;
+/// By this factor segments become smaller, until each of the samples fits into a page.
+const SAMPLE_GROWTH: u32 = 8;
+/// Maximum number of segments of a scan, 1,000,000 (DynamoDB API reference, `Scan`), as a multiple of [`SAMPLES`].
+const MAX_SEGMENTS: u32 = 1_000_000;
+
+/// What was counted of one segment.
+struct Sample {
+    customers: u64,
+    /// Whether that is all of it.
+    is_whole: bool,
+}
+
+fn signed(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// One of so many, by a random fraction from 0 to 1.
+fn sampled(number: u32, fraction: f64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is below the number")]
+    let drawn = (f64::from(number) * fraction) as u32;
+    drawn.min(number - 1)
+}
 
 /// The Customers table.
 #[derive(Debug, Clone)]
@@ -218,7 +244,6 @@ impl Customers {
         after: Option<&ScanPosition>,
         limit: u16,
     ) -> Result<CustomersPage, StoreError> {
-        let signed = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
         let page = self
             .table
             .client()
@@ -247,12 +272,36 @@ impl Customers {
         Ok(customers)
     }
 
-    /// How many customers there are. DynamoDB updates this count about every six hours.
-    pub async fn approximate_count(&self) -> Result<u64, StoreError> {
-        let call = self.table.client().describe_table().table_name(self.table.name());
-        let response = call.send().await.map_err(|error| self.table.call_failed("DescribeTable", &error))?;
-        let count = response.table.and_then(|table| table.item_count).unwrap_or_default();
-        Ok(u64::try_from(count).unwrap_or_default())
+    /// About how many customers there are now: counted exactly if they fit into [`SAMPLES`] pages of a megabyte, otherwise scaled up
+    /// from so many segments of the table, within some per cent. DynamoDB's own count is up to six hours old, so that a push
+    /// right after the first load would be cut into too few slices.
+    ///
+    /// Reads up to seven times [`SAMPLES`] megabytes, of the largest table.
+    pub async fn estimate_count(&self) -> Result<u64, StoreError> {
+        let mut segments = SAMPLES;
+        loop {
+            // Evenly spaced from a random one on. Keys are hashed, so that each is like any other.
+            let apart = segments / SAMPLES;
+            let first = sampled(apart, self.table.sources().fraction());
+            let samples = (0..SAMPLES).map(|sample| self.count_page(first + sample * apart, segments));
+            let samples = try_join_all(samples).await?;
+            let customers: u64 = samples.iter().map(|sample| sample.customers).sum();
+            if samples.iter().all(|sample| sample.is_whole) || segments == MAX_SEGMENTS {
+                return Ok(customers.saturating_mul(apart.into()));
+            }
+            segments = segments.saturating_mul(SAMPLE_GROWTH).min(MAX_SEGMENTS);
+        }
+    }
+
+    /// Counts the customers on the first page of a segment.
+    async fn count_page(&self, segment: u32, segments: u32) -> Result<Sample, StoreError> {
+        let scan = self.table.client().scan().table_name(self.table.name()).select(Select::Count);
+        let page = scan.segment(signed(segment)).total_segments(signed(segments)).send().await;
+        let page = page.map_err(|error| self.table.call_failed("Scan", &error))?;
+        Ok(Sample {
+            customers: u64::try_from(page.count).unwrap_or_default(),
+            is_whole: page.last_evaluated_key.is_none(),
+        })
     }
 
     fn customer(&self, item: Item) -> Result<Customer, StoreError> {

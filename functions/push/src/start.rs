@@ -10,9 +10,9 @@ use store::offers::PushRequest;
 use store::pushes::{FIRST_GENERATION, Plan, Push};
 use store::{Customers, Offers, Pushes, StoreError};
 
-/// Minimum number of slices. DynamoDB's item count may be six hours old, and too few slices make a push slow.
+/// Minimum number of slices, which are scanned at the same time.
 const MIN_SLICES: u32 = 8;
-/// Maximum number of slices. Their numbers must fit into one set of one item.
+/// Maximum number of slices. A sweep reads an item for each, and their keys have four digits.
 const MAX_SLICES: u32 = 10_000;
 /// How many customers a slice should have, so that an invocation or a few scan it.
 const CUSTOMERS_PER_SLICE: u64 = 5_000;
@@ -25,7 +25,7 @@ pub struct PushStarter {
     pub offers: Offers,
     /// The progress of pushes.
     pub pushes: Pushes,
-    /// Counted to plan the slices.
+    /// Estimated to plan the slices.
     pub customers: Customers,
     /// Where slices are queued.
     pub audience_queue: Queue,
@@ -80,7 +80,7 @@ impl PushStarter {
     }
 
     async fn slice_count(&self) -> Result<u32, StartError> {
-        Ok(slices_for(self.customers.approximate_count().await?))
+        Ok(slices_for(self.customers.estimate_count().await?))
     }
 
     async fn queue_first_scans(&self, push: &Push) -> Result<(), StartError> {

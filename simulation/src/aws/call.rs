@@ -151,7 +151,7 @@ impl Call {
 
 /// Whether an operation of DynamoDB writes nothing.
 pub(super) fn only_reads(operation: &str) -> bool {
-    matches!(operation, "GetItem" | "BatchGetItem" | "Query" | "Scan" | "DescribeTable")
+    matches!(operation, "GetItem" | "BatchGetItem" | "Query" | "Scan")
 }
 
 impl Service {

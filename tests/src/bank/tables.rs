@@ -250,7 +250,7 @@ impl<'a> Tables<'a> {
         let update = self.dynamodb().update_item().table_name(self.name("pushes"));
         update
             .set_key(Some(key(&first_push(offer), "slice#0000")))
-            .update_expression("SET heartbeat = :now ADD batchesOpen :batches, notifications :customers")
+            .update_expression("SET heartbeat = :now ADD batchesOpen :batches, notifications :customers REMOVE counted")
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_values(":now", N(jiff::Timestamp::now().as_millisecond().to_string()))
             .expression_attribute_values(":customers", N(customers.to_string()))
@@ -261,8 +261,8 @@ impl<'a> Tables<'a> {
         let update = self.dynamodb().update_item().table_name(self.name("pushes"));
         update
             .set_key(Some(key(&first_push(offer), "push")))
-            .update_expression("DELETE slicesDone :slices")
-            .expression_attribute_values(":slices", Ns(vec!["0".to_owned()]))
+            .update_expression("ADD slicesCounted :less")
+            .expression_attribute_values(":less", N("-1".to_owned()))
             .send()
             .await
             .expect("DynamoDB responds");

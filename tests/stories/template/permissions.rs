@@ -202,3 +202,16 @@ fn only_alarms_of_the_account_are_published_to_the_topic_of_alarms() {
     assert_eq!((&statement["Action"], &statement["Resource"]), (&"sns:Publish".into(), &"AlarmTopic".into()));
     assert_eq!(statement["Condition"]["StringEquals"]["aws:SourceAccount"], "AWS::AccountId");
 }
+
+/// `push` needs to know how many customers there are, and must not be able to read them.
+#[test]
+fn push_counts_customers_and_reads_none() {
+    let resources = resources();
+    let of_customers = statements(&resources["PushRole"])
+        .into_iter()
+        .filter(|statement| format!("{:?}", statement["Resource"]).contains("CustomersTable"));
+    let of_customers: Vec<_> = of_customers.collect();
+    assert_eq!(of_customers.len(), 1);
+    assert_eq!(of_customers[0]["Action"], "dynamodb:Scan");
+    assert_eq!(of_customers[0]["Condition"]["StringEquals"]["dynamodb:Select"], "COUNT");
+}

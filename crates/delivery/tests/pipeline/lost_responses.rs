@@ -14,8 +14,12 @@ use crate::stored::assert_has;
 
 /// The response of an update of this table is lost, after so many updates with a response.
 fn lose(bank: &Bank, table: &str, updates_before: usize, fault: &Fault) {
-    let faults = std::iter::repeat_n(Fault::Nothing, updates_before).chain([fault.clone()]);
-    bank.dynamo.inject("UpdateItem", table, faults);
+    lose_of(bank, "UpdateItem", table, updates_before, fault);
+}
+
+fn lose_of(bank: &Bank, operation: &str, table: &str, calls_before: usize, fault: &Fault) {
+    let faults = std::iter::repeat_n(Fault::Nothing, calls_before).chain([fault.clone()]);
+    bank.dynamo.inject(operation, table, faults);
 }
 
 /// The connection closes, or the call takes too long.
@@ -23,19 +27,19 @@ const LOST: [Fault; 2] = [Fault::LoseResponse, Fault::HangAfterEffect];
 
 #[tokio::test(start_paused = true)]
 async fn message_is_sent_and_counted_once_whichever_response_is_lost() {
-    for (write, table, updates_before) in [
-        ("look for slots", "Pacing", 0),
-        ("reserve", "Pacing", 1),
-        ("claim", "Deliveries", 0),
-        ("record", "Deliveries", 1),
-        ("report", "Pushes", 0),
-        ("mark the slice done", "Pushes", 1),
-        ("complete the push", "Pushes", 2),
+    for (write, operation, table, calls_before) in [
+        ("look for slots", "UpdateItem", "Pacing", 0),
+        ("reserve", "UpdateItem", "Pacing", 1),
+        ("claim", "UpdateItem", "Deliveries", 0),
+        ("record", "UpdateItem", "Deliveries", 1),
+        ("report", "UpdateItem", "Pushes", 0),
+        ("count the slice", "TransactWriteItems", "Pushes", 0),
+        ("complete the push", "UpdateItem", "Pushes", 1),
     ] {
         for fault in LOST {
             let bank = Bank::with_customers(1).await;
             let batch = bank.push(1).await;
-            lose(&bank, table, updates_before, &fault);
+            lose_of(&bank, operation, table, calls_before, &fault);
             assert_eq!(bank.complete(&batch).await, sent(1), "{write}: {fault:?}");
             assert_eq!((bank.smtp.count(), bank.dynamo.faults_left()), (1, 0), "{write}: {fault:?}");
             assert_has(&bank.delivery("c-1"), &json!({"state": "sent", "attempts": 1}));

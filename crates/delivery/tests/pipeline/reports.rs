@@ -34,7 +34,9 @@ async fn batch_of_a_scan_that_was_restarted_is_not_counted() {
     let batch = bank.push(1).await;
     let pushes = bank.pushes();
     let push = pushes.get(batch.push).await.unwrap().unwrap();
-    let status = pushes.slices(&push).await.unwrap().remove(0);
+    let mut statuses = Vec::new();
+    pushes.each_slice(&push, |status| statuses.push(status)).await.unwrap();
+    let status = statuses.remove(0);
     assert_eq!(pushes.restart_scan(batch.push, &status).await.unwrap(), Some(2));
     assert_eq!(bank.deliver(&batch).await, Delivered::NothingToReport);
     assert_has(&bank.slice(1), &json!({"sent": null, "generation": 2}));

@@ -15,18 +15,20 @@
 //! |---|---|
 //! | creating, starting, cancelling and listing pushes | this file |
 //! | scanning a slice: start, commit a page, end | `slices` |
-//! | marking slices as done, completing the push | `completion` |
+//! | counting the slices that are done, completing the push | `completion` |
 //! | what the number of a batch contains | `batch_number` |
 //! | what a batch reports | `report` |
 //! | what a batch reports while it is deferred | `partial` |
 //! | the sums that callers read | `progress` |
 //! | what the sweep reads and restarts | `recovery` |
+//! | where the sweep goes on | `places` |
 //! | which events are unpublished | `outbox` |
 
 mod batch_number;
 mod completion;
 mod outbox;
 mod partial;
+mod places;
 mod progress;
 mod recovery;
 mod report;
@@ -82,8 +84,8 @@ pub struct Push {
     pub state: PushState,
     /// The number of its slices; 0 while scheduled.
     pub slices: u32,
-    /// The slices that are marked as done: scanned, without outstanding batches.
-    pub slices_done: BTreeSet<u32>,
+    /// How many of them are counted as done: scanned, without outstanding batches.
+    pub slices_done: u32,
     /// The caller who requested it.
     pub requested_by: String,
     /// When it was requested.
@@ -127,8 +129,9 @@ struct PushItem {
     state: PushState,
     #[serde(default)]
     slices: u32,
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    slices_done: BTreeSet<u32>,
+    /// The release before stored the set of their numbers instead, as `slicesDone`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    slices_counted: u32,
     requested_by: String,
     #[serde(with = "millis_serde")]
     requested_at: Timestamp,
@@ -167,7 +170,7 @@ impl Pushes {
             sk: PUSH_SK.to_owned(),
             state,
             slices,
-            slices_done: BTreeSet::new(),
+            slices_counted: 0,
             requested_by: request.requested_by.clone(),
             requested_at: request.requested_at,
             starts_at,
@@ -285,7 +288,7 @@ impl Pushes {
             id: item.pk.parse().map_err(|error| self.table.unreadable(error))?,
             state: item.state,
             slices: item.slices,
-            slices_done: item.slices_done,
+            slices_done: if item.state == PushState::Completed { item.slices } else { item.slices_counted },
             requested_by: item.requested_by,
             requested_at: item.requested_at,
             starts_at: item.starts_at,
@@ -296,6 +299,11 @@ impl Pushes {
             published: item.published.iter().filter_map(|kind| kind.parse().ok()).collect(),
         })
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The push that an item belongs to. Reads the key only, so that it works for an item that is otherwise unreadable.

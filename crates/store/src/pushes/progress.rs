@@ -70,6 +70,22 @@ impl Progress {
         self.activity().wait_reason(delays, dead_letters, now)
     }
 
+    fn add(&mut self, slice: SliceItem, partials: Vec<Partial>) {
+        self.last_progress_at = self.last_progress_at.max(slice.heartbeat);
+        self.outstanding_channels.extend(slice.outstanding_by_channel().into_keys());
+        self.slices_scanned += u32::from(slice.is_scanned);
+        self.scan += slice.scan;
+        self.outcomes += slice.outcomes;
+        for partial in partials {
+            self.outcomes += partial.outcomes;
+            self.refused += partial.refused;
+        }
+        let refusal = slice.refusal.and_then(RefusalItem::read);
+        if refusal.as_ref().map(|refusal| refusal.at) > self.refusal.as_ref().map(|refusal| refusal.at) {
+            self.refusal = refusal;
+        }
+    }
+
     fn activity(&self) -> Activity<'_> {
         Activity {
             state: self.push.state,
@@ -90,39 +106,21 @@ impl Pushes {
             .consistent_read(true)
             .key_condition_expression("pk = :pk")
             .expression_attribute_values(":pk", text(id));
-        let mut push = None;
-        let mut slices = Vec::new();
+        // The push's own item comes first: `push` sorts before `slice#`.
+        let mut progress = None;
         let each = |item| {
             if is_push(&item) {
-                push = Some(self.push(self.table.read(item)?)?);
+                progress = Some(Progress::not_started(self.push(self.table.read(item)?)?));
                 return Ok(());
             }
             let slice: SliceItem = self.table.read(item.clone())?;
             let partials = partials_of(&slice, &item).map_err(|error| self.table.unreadable(error))?;
-            slices.push((slice, partials));
+            if let Some(progress) = &mut progress {
+                progress.add(slice, partials);
+            }
             Ok(())
         };
         self.table.query_each(query, each).await?;
-        Ok(push.map(|push| sum_up(push, slices)))
+        Ok(progress)
     }
-}
-
-fn sum_up(push: Push, slices: Vec<(SliceItem, Vec<Partial>)>) -> Progress {
-    let mut progress = Progress::not_started(push);
-    for (slice, partials) in slices {
-        progress.last_progress_at = progress.last_progress_at.max(slice.heartbeat);
-        progress.outstanding_channels.extend(slice.outstanding_by_channel().into_keys());
-        progress.slices_scanned += u32::from(slice.is_scanned);
-        progress.scan += slice.scan;
-        progress.outcomes += slice.outcomes;
-        for partial in partials {
-            progress.outcomes += partial.outcomes;
-            progress.refused += partial.refused;
-        }
-        let refusal = slice.refusal.and_then(RefusalItem::read);
-        if refusal.as_ref().map(|refusal| refusal.at) > progress.refusal.as_ref().map(|refusal| refusal.at) {
-            progress.refusal = refusal;
-        }
-    }
-    progress
 }

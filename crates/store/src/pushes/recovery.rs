@@ -46,13 +46,40 @@ pub enum SliceState {
         outstanding_batches: BTreeMap<Channel, usize>,
     },
     /// Every batch has reported.
-    Done,
+    Done {
+        /// Whether it is counted on the push.
+        is_counted: bool,
+    },
+}
+
+impl SliceStatus {
+    const fn not_started(slice: u32) -> Self {
+        Self {
+            slice,
+            generation: 0,
+            heartbeat: None,
+            starts_in_vain: 0,
+            state: SliceState::NotStarted,
+            partials: BTreeSet::new(),
+        }
+    }
+
+    fn of(slice: u32, item: &SliceItem) -> Self {
+        Self {
+            slice,
+            generation: item.generation,
+            heartbeat: item.heartbeat,
+            starts_in_vain: item.starts_in_vain,
+            state: SliceState::from(item),
+            partials: item.partials.iter().copied().map(u32::from).collect(),
+        }
+    }
 }
 
 impl From<&SliceItem> for SliceState {
     fn from(item: &SliceItem) -> Self {
         if item.is_done() {
-            Self::Done
+            Self::Done { is_counted: item.is_counted }
         } else if item.is_scanned {
             Self::Scanned { version: item.version, outstanding_batches: item.outstanding_by_channel() }
         } else {
@@ -62,19 +89,11 @@ impl From<&SliceItem> for SliceState {
 }
 
 impl Pushes {
-    /// The status of each slice of a push, including those that are not started. Makes one call for each megabyte of
-    /// slices.
-    pub async fn slices(&self, push: &Push) -> Result<Vec<SliceStatus>, StoreError> {
-        let mut slices: Vec<_> = (0..push.slices)
-            .map(|slice| SliceStatus {
-                slice,
-                generation: 0,
-                heartbeat: None,
-                starts_in_vain: 0,
-                state: SliceState::NotStarted,
-                partials: BTreeSet::new(),
-            })
-            .collect();
+    /// Reads the status of each slice of a push, in their order, including those that are not started. Makes one call for each
+    /// megabyte of slices.
+    pub async fn each_slice(&self, push: &Push, mut each: impl FnMut(SliceStatus)) -> Result<(), StoreError> {
+        // The first that is still to come. Those without an item are not started.
+        let mut next = 0;
         let query = self
             .table
             .query()
@@ -82,21 +101,19 @@ impl Pushes {
             .key_condition_expression("pk = :pk AND begins_with(sk, :slice)")
             .expression_attribute_values(":pk", text(push.id))
             .expression_attribute_values(":slice", text(SLICE_PREFIX));
-        let each = |item: Item| {
-            let number =
-                item.get("sk").and_then(|sk| sk.as_s().ok()?.strip_prefix(SLICE_PREFIX)?.parse::<usize>().ok());
+        let each_item = |item: Item| {
+            let slice = item.get("sk").and_then(|sk| sk.as_s().ok()?.strip_prefix(SLICE_PREFIX)?.parse::<u32>().ok());
             let item: SliceItem = self.table.read(item)?;
-            if let Some(status) = number.and_then(|number| slices.get_mut(number)) {
-                status.generation = item.generation;
-                status.heartbeat = item.heartbeat;
-                status.starts_in_vain = item.starts_in_vain;
-                status.state = SliceState::from(&item);
-                status.partials = item.partials.iter().copied().map(u32::from).collect();
+            if let Some(slice) = slice.filter(|slice| (next..push.slices).contains(slice)) {
+                (next..slice).map(SliceStatus::not_started).for_each(&mut each);
+                each(SliceStatus::of(slice, &item));
+                next = slice + 1;
             }
             Ok(())
         };
-        self.table.query_each(query, each).await?;
-        Ok(slices)
+        self.table.query_each(query, each_item).await?;
+        (next..push.slices).map(SliceStatus::not_started).for_each(each);
+        Ok(())
     }
 
     /// Prepares a scanned slice with outstanding batches to be scanned again: a new generation, without counts. Returns

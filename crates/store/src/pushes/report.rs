@@ -64,12 +64,12 @@ impl Pushes {
                 if item.generation == report.generation && !item.has_committed(batch) {
                     return Ok(ReportResult::TooEarly);
                 }
-                // The invocation that reported it may have died before it marked the slice done.
-                self.mark_slice_done_if_finished(report.push, report.slice, &item).await?;
+                // The invocation that reported it may have died before it counted the slice.
+                self.count_slice_if_done(report.push, report.slice, &item).await?;
                 Ok(ReportResult::NotOutstanding)
             }
             Conditional::Done(item) => {
-                self.mark_slice_done_if_finished(report.push, report.slice, &item).await?;
+                self.count_slice_if_done(report.push, report.slice, &item).await?;
                 Ok(ReportResult::Counted)
             }
         }

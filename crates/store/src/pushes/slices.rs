@@ -86,6 +86,8 @@ pub(super) struct SliceItem {
     resume_after: Option<ScanPosition>,
     #[serde(rename = "walked")]
     pub(super) is_scanned: bool,
+    #[serde(rename = "counted")]
+    pub(super) is_counted: bool,
     #[serde(rename = "batchesOpen")]
     outstanding_batches: BTreeSet<BatchNumber>,
     /// Deferred batches whose counts so far are stored.
@@ -167,8 +169,8 @@ impl Pushes {
                 scanner,
             })),
             Conditional::NotMet(Some(item)) if item.generation == generation => {
-                // The scanner that finished it may have died before it marked the slice done.
-                self.mark_slice_done_if_finished(push, slice, &item).await?;
+                // The scanner that finished it may have died before it counted the slice.
+                self.count_slice_if_done(push, slice, &item).await?;
                 Ok(ScanStep::Finished)
             }
             Conditional::NotMet(_) => Ok(ScanStep::Superseded),
@@ -217,7 +219,7 @@ impl Pushes {
         match self.table.update_if(commit, is_own).await? {
             Conditional::NotMet(_) => Ok(ScanStep::Superseded),
             Conditional::Done(item) if item.is_scanned => {
-                self.mark_slice_done_if_finished(scan.push, scan.slice, &item).await?;
+                self.count_slice_if_done(scan.push, scan.slice, &item).await?;
                 Ok(ScanStep::Finished)
             }
             Conditional::Done(item) => {

@@ -206,10 +206,28 @@ async fn an_item_with_attributes_of_other_types_is_unreadable_and_stops_no_scan(
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_table_knows_how_many_customers_there_are() {
-    let world = World::new();
-    for number in 0..3 {
-        world.customers().put(&asha(&format!("c-{number}"))).await.unwrap();
+async fn few_customers_are_counted_exactly() {
+    for number in [0, 3, 200] {
+        let world = World::new();
+        for number in 0..number {
+            world.customers().put(&asha(&format!("c-{number}"))).await.unwrap();
+        }
+        assert_eq!(world.customers().estimate_count().await.unwrap(), number);
     }
-    assert_eq!(world.customers().approximate_count().await.unwrap(), 3);
+}
+
+/// Each has a fiftieth of a megabyte, so that a page has some fifty.
+#[tokio::test(start_paused = true)]
+async fn the_number_of_many_customers_is_estimated() {
+    let world = World::new();
+    let notes = "x".repeat(20_000);
+    for number in 0..4_000 {
+        world.dynamo.put("Customers", json!({"pk": format!("c-{number}"), "notes": notes}));
+    }
+    let estimate = world.customers().estimate_count().await.unwrap();
+    assert!((2_800..5_200).contains(&estimate), "{estimate}");
+    let scans = world.dynamo.requests("Scan", "Customers");
+    let segments: Vec<_> = scans.iter().map(|scan| scan["TotalSegments"].as_u64().unwrap()).collect();
+    assert_eq!(segments, [[4; 4], [32; 4], [256; 4]].concat());
+    assert!(scans.iter().all(|scan| scan["Select"] == "COUNT"), "no customer is read");
 }

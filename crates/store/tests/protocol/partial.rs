@@ -160,12 +160,12 @@ async fn a_rescan_forgets_the_counts_so_far() {
     let with_reason = PartialReport { refusal: Some(refusal(&world, "busy")), ..refused(batches[0]) };
     store(&world, &with_reason).await;
     let push_item = world.pushes().get(push(1)).await.unwrap().unwrap();
-    let seen = world.pushes().slices(&push_item).await.unwrap().remove(0);
+    let seen = world.slices(&push_item).await.remove(0);
     assert_eq!(seen.partials, [batches[0]].into());
     store(&world, &refused(batches[1])).await;
     assert_eq!(world.pushes().restart_scan(push(1), &seen).await.unwrap(), None, "another one is stored since");
 
-    let seen = world.pushes().slices(&push_item).await.unwrap().remove(0);
+    let seen = world.slices(&push_item).await.remove(0);
     assert_eq!(world.pushes().restart_scan(push(1), &seen).await.unwrap(), Some(2));
     let slice = world.slice(0).unwrap();
     let left: Vec<_> = slice.as_object().unwrap().keys().filter(|name| name.starts_with("partial")).collect();

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use store::deliveries::{Claim, ClaimResult, DeliveryId, HolderId, Lease, ResendPolicy, Route};
 use store::offers::PushRequest;
-use store::pushes::{Plan, Push, ScanStep, SliceScan};
+use store::pushes::{Plan, Push, ScanStep, SliceScan, SliceStatus};
 use store::suppressions::{Recipient, Report};
 use store::{Customers, Deliveries, Offers, Pushes, Suppressions, TransportLimits};
 pub(crate) use testing::OFFER;
@@ -66,6 +66,21 @@ impl World {
         let sk = format!("slice#{slice:04}");
         let item = json!({"pk": push_key(1), "sk": sk, "generation": generation, "version": 0, "walked": false});
         self.dynamo.put("Pushes", item);
+    }
+
+    /// The slices of a push.
+    pub(crate) async fn slices(&self, push: &Push) -> Vec<SliceStatus> {
+        let mut slices = Vec::new();
+        self.pushes().each_slice(push, |slice| slices.push(slice)).await.unwrap();
+        slices
+    }
+
+    /// Takes back the last step of the first push: its only slice is done and not counted, and it runs.
+    pub(crate) fn uncount(&self, slice: u32) {
+        let push = json!({"pk": push_key(1), "sk": "push"});
+        self.dynamo.remove("Pushes", &json!({"pk": push_key(1), "sk": format!("slice#{slice:04}")}), "counted");
+        self.dynamo.remove("Pushes", &push, "slicesCounted");
+        self.dynamo.set("Pushes", push, "state", "running");
     }
 
     /// The item of a slice of the first push.

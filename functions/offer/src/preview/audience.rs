@@ -135,7 +135,7 @@ pub(super) async fn count(
     until: Instant,
 ) -> Result<AudienceCount, CountError> {
     let segments = (0..SEGMENTS).map(|segment| pages(customers, segment));
-    count_segments(segments, customers.approximate_count(), survey, until).await
+    count_segments(segments, customers.estimate_count(), survey, until).await
 }
 
 /// The pages of a segment, each read when the one before is counted.

@@ -53,7 +53,7 @@ async fn requested_progress(app: &App, id: PushId) -> Result<Progress, Problem> 
         id,
         state: if starts_at.is_some() { PushState::Scheduled } else { PushState::Running },
         slices: 0,
-        slices_done: BTreeSet::new(),
+        slices_done: 0,
         requested_by: request.requested_by,
         requested_at: request.requested_at,
         starts_at,

@@ -23,6 +23,18 @@ pub(crate) enum Duty {
     OverdueEvents,
 }
 
+impl Duty {
+    /// The attribute that has its place in the round over all pushes.
+    pub(super) const fn attribute(self) -> &'static str {
+        match self {
+            Self::MissedRequests => "missedRequests",
+            Self::OpenPushes => "openPushes",
+            Self::LostBatches => "lostBatches",
+            Self::OverdueEvents => "overdueEvents",
+        }
+    }
+}
+
 impl fmt::Display for Duty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

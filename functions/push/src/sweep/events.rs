@@ -6,8 +6,9 @@ use store::Page;
 use store::pushes::Push;
 
 use super::duty::DutyReport;
+use super::place::Place;
 use super::report::SweepError;
-use super::time::{Completion, Leftover, TimeLimit};
+use super::time::{Completion, TimeLimit};
 use crate::publish::{PublishError, Publisher};
 
 /// An event unpublished for this long was not delivered by the stream.
@@ -19,18 +20,18 @@ const PAGE: u16 = 1_000;
 /// other from being published.
 pub(super) async fn publish_overdue(
     publisher: &Publisher,
-    left: &Leftover,
+    place: &Place<'_>,
     time: &TimeLimit,
     report: &mut DutyReport,
 ) -> Result<Completion, SweepError> {
     let before = time.now() - UNPUBLISHED_AFTER;
     let mut unpublished = Page::read_all(async |after| publisher.pushes.list_unpublished(PAGE, after).await).await?;
-    left.order(&mut unpublished, |push| *push);
+    place.order(&mut unpublished, |push| *push).await;
     for push in unpublished {
         if time.is_short() {
             return Ok(Completion::OutOfTime);
         }
-        left.begin(push);
+        place.begin(push);
         match publish_if_overdue(publisher, push, before).await {
             Ok(published) => report.swept.published += published,
             Err(error) => {
@@ -69,7 +70,7 @@ mod tests {
         for (requested, completed, expected) in
             [(99, None, true), (100, None, false), (0, Some(99), true), (0, Some(100), false)]
         {
-            let push = Push { requested_at: at(requested), completed_at: completed.map(at), ..push(1, []) };
+            let push = Push { requested_at: at(requested), completed_at: completed.map(at), ..push(1, 0) };
             assert_eq!(is_overdue(&push, at(100)), expected, "{requested} {completed:?}");
         }
     }

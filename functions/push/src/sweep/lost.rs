@@ -27,43 +27,53 @@ const MAX_LOST_RESTARTS: usize = 10;
 pub(super) struct Outstanding {
     /// Batches that have not reported, by channel.
     batches: BTreeMap<Channel, usize>,
-    /// Slices without progress for long that wait for batches.
-    long_idle: Vec<(Arc<Push>, SliceStatus)>,
+    /// The slices without progress for longest that wait for batches of a channel: at most [`MAX_LOST_RESTARTS`] of each.
+    long_idle: BTreeMap<Channel, Vec<(Arc<Push>, SliceStatus)>>,
 }
 
 impl Outstanding {
-    /// Adds the batches that these slices of a push wait for, and those of the slices that have been idle for long.
-    pub(super) fn add(&mut self, push: &Arc<Push>, slices: &[SliceStatus], now: Timestamp) {
-        for slice in slices {
-            let SliceState::Scanned { outstanding_batches, .. } = &slice.state else {
-                continue;
-            };
-            for (channel, batches) in outstanding_batches {
-                *self.batches.entry(*channel).or_default() += batches;
-            }
-            if idle_time(push, slice, now) >= pause(slice).max(LOST_BATCH_AFTER) {
-                self.long_idle.push((Arc::clone(push), slice.clone()));
+    /// Adds the batches that a slice waits for, and the slice if it has been idle for long.
+    pub(super) fn add(&mut self, push: &Arc<Push>, slice: &SliceStatus, now: Timestamp) {
+        let SliceState::Scanned { outstanding_batches, .. } = &slice.state else { return };
+        let is_long_idle = idle_time(push, slice, now) >= pause(slice).max(LOST_BATCH_AFTER);
+        for (channel, batches) in outstanding_batches {
+            *self.batches.entry(*channel).or_default() += batches;
+            if is_long_idle {
+                keep_longest_idle(self.long_idle.entry(*channel).or_default(), [(Arc::clone(push), slice.clone())]);
             }
         }
     }
 
     /// The channels whose queues decide which slices have lost batches.
     fn channels(&self) -> Channels {
-        self.long_idle.iter().flat_map(|(_, slice)| awaited_channels(&slice.state)).collect()
+        self.long_idle.values().flatten().flat_map(|(_, slice)| awaited_channels(&slice.state)).collect()
     }
 
     /// The slices that wait for a channel whose queue holds fewer messages than batches are outstanding, given the
     /// depth of each queue: at most [`MAX_LOST_RESTARTS`], those that have been idle for longest.
     fn lost(self, depths: &BTreeMap<Channel, u64>) -> Vec<(Arc<Push>, SliceStatus)> {
-        let is_short = |channel: Channel| {
+        let mut lost = Vec::new();
+        for (channel, slices) in self.long_idle {
             let batches = self.batches.get(&channel).copied().unwrap_or_default();
-            depths.get(&channel).is_some_and(|depth| is_short(*depth, batches as u64))
-        };
-        let mut lost = self.long_idle;
-        lost.retain(|(_, slice)| awaited_channels(&slice.state).any(is_short));
-        lost.sort_by_key(|(_, slice)| slice.heartbeat);
-        lost.truncate(MAX_LOST_RESTARTS);
+            if depths.get(&channel).is_some_and(|depth| is_short(*depth, batches as u64)) {
+                keep_longest_idle(&mut lost, slices);
+            }
+        }
         lost
+    }
+}
+
+/// Adds slices, without those that are listed already, and keeps the [`MAX_LOST_RESTARTS`] that have been idle for longest.
+fn keep_longest_idle(
+    kept: &mut Vec<(Arc<Push>, SliceStatus)>,
+    slices: impl IntoIterator<Item = (Arc<Push>, SliceStatus)>,
+) {
+    for (push, slice) in slices {
+        if !kept.iter().any(|(other, known)| (other.id, known.slice) == (push.id, slice.slice)) {
+            let at = kept.partition_point(|(_, other)| other.heartbeat <= slice.heartbeat);
+            kept.insert(at, (push, slice));
+            kept.truncate(MAX_LOST_RESTARTS);
+        }
     }
 }
 
@@ -101,7 +111,7 @@ pub(super) async fn restart_lost(
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::tests::{push, scanned, slice};
+    use super::super::plan::tests::{DONE, push, scanned, slice};
     use super::*;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -112,7 +122,8 @@ mod tests {
 
     fn outstanding(slices: &[SliceStatus]) -> Outstanding {
         let mut outstanding = Outstanding::default();
-        outstanding.add(&Arc::new(push(100, [])), slices, NOW);
+        let push = Arc::new(push(100, 0));
+        slices.iter().for_each(|slice| outstanding.add(&push, slice, NOW));
         outstanding
     }
 
@@ -140,7 +151,7 @@ mod tests {
             // Its fifth scan: the pause is 48 minutes.
             idle_for(47, slice(4, 5, scanned([(Channel::Email, 5)]))),
             idle_for(50, slice(5, 1, SliceState::Scanning)),
-            idle_for(50, slice(6, 1, SliceState::Done)),
+            idle_for(50, slice(6, 1, DONE)),
         ];
         // 25 batches of e-mail are outstanding, and 15 texts.
         for (email, sms, expected) in
@@ -156,7 +167,7 @@ mod tests {
         let slices = [idle_for(50, slice(0, 1, scanned([(Channel::Email, 10)])))];
         let mut outstanding = outstanding(&slices);
         let busy = idle_for(1, slice(0, 1, scanned([(Channel::Email, 90)])));
-        outstanding.add(&Arc::new(push(1, [])), &[busy], NOW);
+        outstanding.add(&Arc::new(push(1, 0)), &busy, NOW);
         // The ten messages may be those of the other push.
         assert_eq!(outstanding.lost(&BTreeMap::from([(Channel::Email, 10)])).len(), 1);
     }

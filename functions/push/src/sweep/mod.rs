@@ -6,7 +6,8 @@
 //! | to change | open |
 //! |---|---|
 //! | what runs independently of what; what is logged if one fails | [`duty`] |
-//! | how long a sweep takes, and what the next one begins with | [`time`] |
+//! | how long a sweep takes, and each duty of it | [`time`] |
+//! | what the next one begins with | [`place`] |
 //! | which requests are started because the stream did not deliver them | [`requests`] |
 //! | how the open pushes are read, one after the other | [`open`] |
 //! | which pushes are started; which slices are queued or scanned again, and after how long; which are marked as done | [`plan`] |
@@ -35,6 +36,7 @@ mod duty;
 mod events;
 mod lost;
 mod open;
+mod place;
 mod plan;
 mod report;
 mod requests;
@@ -54,10 +56,11 @@ use self::depths::Depths;
 use self::duty::{Duty, DutyReport, log_out_of_time, run, sum_up};
 use self::events::publish_overdue;
 use self::lost::{Outstanding, restart_lost};
+use self::place::Place;
 use self::plan::Scope;
 use self::report::{SweepError, Swept};
 use self::requests::start_missed;
-use self::time::{Completion, Leftover, TimeLimit};
+use self::time::{Completion, TimeLimit};
 use crate::publish::Publisher;
 use crate::start::PushStarter;
 
@@ -67,22 +70,11 @@ pub(crate) struct Sweeper {
     /// The queue of each channel, which holds its batches until they are delivered.
     channels: BTreeMap<Channel, Queue>,
     pub(crate) publisher: Publisher,
-    // What each duty begins with in the next sweep.
-    left_requests: Leftover,
-    left_open: Leftover,
-    left_unpublished: Leftover,
 }
 
 impl Sweeper {
     pub(crate) fn new(starter: PushStarter, channels: BTreeMap<Channel, Queue>, publisher: Publisher) -> Self {
-        Self {
-            starter,
-            channels,
-            publisher,
-            left_requests: Leftover::default(),
-            left_open: Leftover::default(),
-            left_unpublished: Leftover::default(),
-        }
+        Self { starter, channels, publisher }
     }
 
     /// Starts what was missed, sweeps every open push, and publishes what is overdue: at the same time, so that one
@@ -95,12 +87,12 @@ impl Sweeper {
         let time = &TimeLimit::new(deadline, &self.starter.sources);
         let depths = &self.depths();
         let (missed, (open, lost), overdue) = tokio::join!(
-            run(Duty::MissedRequests, time, async |report| {
-                start_missed(&self.starter, &self.left_requests, time, depths, report).await
+            self.run_round(Duty::MissedRequests, time, async |place, report| {
+                start_missed(&self.starter, place, time, depths, report).await
             }),
             self.sweep_open_and_lost(time, depths),
-            run(Duty::OverdueEvents, time, async |report| {
-                publish_overdue(&self.publisher, &self.left_unpublished, time, report).await
+            self.run_round(Duty::OverdueEvents, time, async |place, report| {
+                publish_overdue(&self.publisher, place, time, report).await
             }),
         );
         sum_up(&[
@@ -111,11 +103,33 @@ impl Sweeper {
         ])
     }
 
+    /// Runs a duty that goes through pushes, from where the sweep before has left off.
+    async fn run_round(
+        &self,
+        duty: Duty,
+        time: &TimeLimit,
+        work: impl AsyncFnOnce(&Place<'_>, &mut DutyReport) -> Result<Completion, SweepError>,
+    ) -> DutyReport {
+        let place = Place::new(&self.starter.pushes, duty);
+        let mut is_complete = false;
+        let report = run(duty, time, async |report| {
+            let completion = work(&place, report).await?;
+            is_complete = completion == Completion::Complete;
+            Ok(completion)
+        });
+        let report = report.await;
+        if !is_complete || report.failed > 0 {
+            place.store().await;
+        }
+        report
+    }
+
     async fn sweep_open_and_lost(&self, time: &TimeLimit, depths: &Depths<'_>) -> (DutyReport, DutyReport) {
         let mut outstanding = Outstanding::default();
         let mut covers_all = false;
-        let open = run(Duty::OpenPushes, time, async |report| {
-            let completion = self.sweep_open(time, depths, &mut outstanding, report).await?;
+        let part = &time.first_part();
+        let open = self.run_round(Duty::OpenPushes, part, async |place, report| {
+            let completion = self.sweep_open(place, part, depths, &mut outstanding, report).await?;
             covers_all = completion == Completion::Complete;
             Ok(completion)
         });

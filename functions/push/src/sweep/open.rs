@@ -11,6 +11,7 @@ use super::Sweeper;
 use super::depths::Depths;
 use super::duty::DutyReport;
 use super::lost::Outstanding;
+use super::place::Place;
 use super::plan::{NextStep, Scope, next_step};
 use super::report::{SweepError, Swept};
 use super::slices::sweep_slices;
@@ -24,6 +25,7 @@ impl Sweeper {
     /// keeps no other from being swept.
     pub(super) async fn sweep_open(
         &self,
+        place: &Place<'_>,
         time: &TimeLimit,
         depths: &Depths<'_>,
         outstanding: &mut Outstanding,
@@ -34,12 +36,12 @@ impl Sweeper {
         let mut open: Vec<_> = open.into_iter().map(Arc::new).collect();
         // Emitted also as 0: an alarm on missing data reports that the sweep does not run.
         metrics::emit(&[], &[("OldestOpenPush", Unit::Seconds, oldest_age(&open, time.now()))]);
-        self.left_open.order(&mut open, |push| push.id);
+        place.order(&mut open, |push| push.id).await;
         for push in open {
             if time.is_short() {
                 return Ok(Completion::OutOfTime);
             }
-            self.left_open.begin(push.id);
+            place.begin(push.id);
             let sweep =
                 async |swept: &mut Swept| self.sweep_push(&push, Scope::Idle, time, depths, outstanding, swept).await;
             if report.sweep_push(push.id, sweep).await == Some(Completion::OutOfTime) {
@@ -88,7 +90,7 @@ mod tests {
     fn age_is_that_of_the_oldest_push_that_started() {
         let started = |second: Option<i64>| {
             let started_at = second.map(|second| Timestamp::from_second(second).unwrap());
-            Arc::new(Push { started_at, ..push(1, []) })
+            Arc::new(Push { started_at, ..push(1, 0) })
         };
         let now = Timestamp::from_second(100).unwrap();
         for (open, expected) in [

@@ -13,9 +13,9 @@ const STALE_AFTER: SignedDuration = SignedDuration::from_mins(3);
 const MAX_PAUSE: SignedDuration = SignedDuration::from_hours(6);
 /// How often the audience queue delivers a message before it is a dead letter (`maxReceiveCount` in template.yaml).
 const RECEIVES: u32 = 5;
-/// Slices of a push that one sweep marks as done. Each is a write of the push's item, which holds the numbers of all
-/// that are marked: of the largest item, DynamoDB takes some 25 writes a second.
-const MAX_MARKS: usize = 500;
+/// Slices of a push that one sweep counts as done, queues again, or restarts, each. Whatever the number of slices, a plan has no
+/// more, and the next sweeps do the rest.
+const MAX_SLICES: usize = 500;
 
 /// What a sweep does with an open push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,31 +61,32 @@ pub(super) struct SlicePlan {
     pub(super) resume: Vec<(u32, u32)>,
     /// To scan again in a new generation: their batches were lost.
     pub(super) restart: Vec<SliceStatus>,
-    /// To mark as done on the push: at most [`MAX_MARKS`].
-    pub(super) mark_done: Vec<u32>,
+    /// To count on the push: they are done.
+    pub(super) count: Vec<u32>,
+    /// The first slice, if it is done and counted.
+    counted: Option<u32>,
 }
 
 impl SlicePlan {
-    /// The plan if every queue were empty. Ask [`SlicePlan::queues`] which of them matter.
-    pub(super) fn with_empty_queues(push: &Push, slices: Vec<SliceStatus>, scope: Scope, now: Timestamp) -> Self {
-        let mut plan = Self::default();
-        // If all slices are marked as done but the push is still open, the invocation that marked the last one ended
-        // before it completed the push. Marking one again completes it.
-        let all_are_marked = push.slices_done.len() >= push.slices as usize;
-        for slice in slices {
-            let is_due = scope == Scope::All || idle_time(push, &slice, now) >= pause(&slice);
-            match slice.state {
-                SliceState::NotStarted if is_due => plan.resume.push((slice.slice, FIRST_GENERATION)),
-                SliceState::Scanning if is_due => plan.resume.push((slice.slice, slice.generation)),
-                SliceState::Scanned { .. } if is_due => plan.restart.push(slice),
-                SliceState::Done if !push.slices_done.contains(&slice.slice) => plan.mark_done.push(slice.slice),
-                SliceState::Done if all_are_marked && slice.slice == 0 => plan.mark_done.push(slice.slice),
-                SliceState::NotStarted | SliceState::Scanning | SliceState::Scanned { .. } | SliceState::Done => {}
-            }
+    /// Adds a slice of a push, as if every queue were empty. Ask [`SlicePlan::queues`] which of them matter.
+    pub(super) fn add(&mut self, push: &Push, slice: &SliceStatus, scope: Scope, now: Timestamp) {
+        let is_due = scope == Scope::All || idle_time(push, slice, now) >= pause(slice);
+        match slice.state {
+            SliceState::NotStarted if is_due => push_one(&mut self.resume, || (slice.slice, FIRST_GENERATION)),
+            SliceState::Scanning if is_due => push_one(&mut self.resume, || (slice.slice, slice.generation)),
+            SliceState::Scanned { .. } if is_due => push_one(&mut self.restart, || slice.clone()),
+            SliceState::Done { is_counted: false } => push_one(&mut self.count, || slice.slice),
+            SliceState::Done { is_counted: true } => self.counted = self.counted.or(Some(slice.slice)),
+            SliceState::NotStarted | SliceState::Scanning | SliceState::Scanned { .. } => {}
         }
-        // The next sweep finds these marked, and marks the next ones.
-        plan.mark_done.truncate(MAX_MARKS);
-        plan
+    }
+
+    /// To be called once all slices are added. If all of them are counted but the push is still open, the invocation that
+    /// counted the last one ended before it completed the push. Counting one again completes it.
+    pub(super) fn end(&mut self, push: &Push) {
+        if push.slices_done >= push.slices {
+            self.count.extend(self.counted);
+        }
     }
 
     /// The queues that the plan depends on.
@@ -105,11 +106,17 @@ impl SlicePlan {
     }
 }
 
+fn push_one<T>(items: &mut Vec<T>, item: impl FnOnce() -> T) {
+    if items.len() < MAX_SLICES {
+        items.push(item());
+    }
+}
+
 /// The channels with batches that a scanned slice waits for.
 pub(super) fn awaited_channels(state: &SliceState) -> impl Iterator<Item = Channel> {
     let outstanding = match state {
         SliceState::Scanned { outstanding_batches, .. } => Some(outstanding_batches),
-        SliceState::NotStarted | SliceState::Scanning | SliceState::Done => None,
+        SliceState::NotStarted | SliceState::Scanning | SliceState::Done { .. } => None,
     };
     outstanding.into_iter().flat_map(|batches| batches.keys().copied())
 }
@@ -138,12 +145,15 @@ pub(super) mod tests {
 
     const STARTED: Timestamp = Timestamp::UNIX_EPOCH;
 
-    pub(in crate::sweep) fn push(slices: u32, slices_done: impl IntoIterator<Item = u32>) -> Push {
+    /// A slice that is done and not counted.
+    pub(in crate::sweep) const DONE: SliceState = SliceState::Done { is_counted: false };
+
+    pub(in crate::sweep) fn push(slices: u32, slices_done: u32) -> Push {
         Push {
             id: PushId { offer: "01980000-0000-7000-8000-000000000001".parse().unwrap(), number: 1 },
             state: PushState::Running,
             slices,
-            slices_done: slices_done.into_iter().collect(),
+            slices_done,
             requested_by: "bank".to_owned(),
             requested_at: STARTED,
             starts_at: None,
@@ -166,13 +176,20 @@ pub(super) mod tests {
         STARTED + SignedDuration::from_mins(minutes)
     }
 
+    fn with_empty_queues(push: &Push, slices: Vec<SliceStatus>, scope: Scope, now: Timestamp) -> SlicePlan {
+        let mut plan = SlicePlan::default();
+        slices.iter().for_each(|slice| plan.add(push, slice, scope, now));
+        plan.end(push);
+        plan
+    }
+
     fn plan(push: &Push, slices: Vec<SliceStatus>, scope: Scope, now: Timestamp, empty: &Queues) -> SlicePlan {
-        SlicePlan::with_empty_queues(push, slices, scope, now).with_only(empty)
+        with_empty_queues(push, slices, scope, now).with_only(empty)
     }
 
     #[test]
     fn scheduled_push_starts_at_its_time() {
-        let push = |state, starts_at| Push { state, starts_at, ..push(0, []) };
+        let push = |state, starts_at| Push { state, starts_at, ..push(0, 0) };
         let now = after_minutes(10);
         for (state, starts_at, expected) in [
             (PushState::Scheduled, Some(after_minutes(11)), NextStep::Nothing),
@@ -193,17 +210,17 @@ pub(super) mod tests {
     enum Planned {
         Resume(u32),
         Restart,
-        MarkDone,
+        Count,
         Nothing,
     }
 
     fn planned(plan: &SlicePlan, slice: u32) -> Planned {
         let resumed = plan.resume.iter().find(|(number, _)| *number == slice);
         let is_restarted = plan.restart.iter().any(|status| status.slice == slice);
-        match (resumed, is_restarted, plan.mark_done.contains(&slice)) {
+        match (resumed, is_restarted, plan.count.contains(&slice)) {
             (Some((_, generation)), false, false) => Planned::Resume(*generation),
             (None, true, false) => Planned::Restart,
-            (None, false, true) => Planned::MarkDone,
+            (None, false, true) => Planned::Count,
             (None, false, false) => Planned::Nothing,
             other => panic!("two plans for one slice: {other:?}"),
         }
@@ -218,31 +235,29 @@ pub(super) mod tests {
             (2, SliceState::Scanning, Planned::Resume(2)),
             (2, scanned([(Channel::Email, 2)]), Planned::Restart),
             (2, scanned([(Channel::Sms, 2)]), Planned::Restart),
-            (2, SliceState::Done, Planned::MarkDone),
+            (2, DONE, Planned::Count),
+            (2, SliceState::Done { is_counted: true }, Planned::Nothing),
         ];
         for (generation, state, if_due) in states {
             for (minutes, scope, is_due) in
                 [(7, Scope::Idle, true), (2, Scope::Idle, false), (7, Scope::All, true), (0, Scope::All, true)]
             {
                 for (audience, email) in [(true, true), (true, false), (false, true), (false, false)] {
-                    for is_marked in [true, false] {
-                        let push = push(8, if is_marked { vec![5] } else { vec![4] });
-                        let channels = if email { Channels::from([Channel::Email]) } else { Channels::new() };
-                        let empty = Queues { audience, channels };
-                        let acts = match &state {
-                            SliceState::NotStarted | SliceState::Scanning => is_due && audience,
-                            SliceState::Scanned { outstanding_batches, .. } => {
-                                is_due && email && outstanding_batches.contains_key(&Channel::Email)
-                            }
-                            // Marking needs no queue and no waiting.
-                            SliceState::Done => !is_marked,
-                        };
-                        let slices = vec![slice(5, generation, state.clone())];
-                        let plan = plan(&push, slices, scope, after_minutes(minutes), &empty);
-                        let expected = if acts { if_due } else { Planned::Nothing };
-                        let case = format!("{state:?} {minutes} min {scope:?} {empty:?} marked: {is_marked}");
-                        assert_eq!(planned(&plan, 5), expected, "{case}");
-                    }
+                    let channels = if email { Channels::from([Channel::Email]) } else { Channels::new() };
+                    let empty = Queues { audience, channels };
+                    let acts = match &state {
+                        SliceState::NotStarted | SliceState::Scanning => is_due && audience,
+                        SliceState::Scanned { outstanding_batches, .. } => {
+                            is_due && email && outstanding_batches.contains_key(&Channel::Email)
+                        }
+                        // Counting needs no queue and no waiting.
+                        SliceState::Done { .. } => true,
+                    };
+                    let slices = vec![slice(5, generation, state.clone())];
+                    let plan = plan(&push(8, 1), slices, scope, after_minutes(minutes), &empty);
+                    let expected = if acts { if_due } else { Planned::Nothing };
+                    let case = format!("{state:?} {minutes} min {scope:?} {empty:?}");
+                    assert_eq!(planned(&plan, 5), expected, "{case}");
                 }
             }
         }
@@ -250,37 +265,38 @@ pub(super) mod tests {
 
     #[test]
     fn only_queues_that_the_plan_depends_on_are_asked() {
-        let queues = |slices| SlicePlan::with_empty_queues(&push(8, []), slices, Scope::All, after_minutes(0)).queues();
+        let queues = |slices| with_empty_queues(&push(8, 0), slices, Scope::All, after_minutes(0)).queues();
         assert_eq!(queues(vec![]), Queues::default());
-        assert_eq!(queues(vec![slice(0, 1, SliceState::Done)]), Queues::default());
+        assert_eq!(queues(vec![slice(0, 1, DONE)]), Queues::default());
         let audience = Queues { audience: true, channels: Channels::new() };
-        assert_eq!(queues(vec![slice(0, 1, SliceState::Scanning), slice(1, 1, SliceState::Done)]), audience);
+        assert_eq!(queues(vec![slice(0, 1, SliceState::Scanning), slice(1, 1, DONE)]), audience);
         let sms = Queues { audience: false, channels: Channels::from([Channel::Sms]) };
         assert_eq!(queues(vec![slice(0, 1, scanned([(Channel::Sms, 1)]))]), sms);
         let slices = vec![slice(0, 1, scanned([(Channel::Sms, 1)]))];
-        let idle = SlicePlan::with_empty_queues(&push(8, []), slices, Scope::Idle, after_minutes(1));
+        let idle = with_empty_queues(&push(8, 0), slices, Scope::Idle, after_minutes(1));
         assert_eq!(idle.queues(), Queues::default());
     }
 
     #[test]
-    fn done_slice_is_marked_once_and_one_of_them_again_to_complete_the_push() {
-        for (marked, expected) in
+    fn done_slice_is_counted_once_and_one_of_them_again_to_complete_the_push() {
+        for (counted, expected) in
             [(vec![], vec![0, 1, 2]), (vec![0], vec![1, 2]), (vec![1, 2], vec![0]), (vec![0, 1, 2], vec![0])]
         {
-            let slices = (0..3).map(|number| slice(number, 1, SliceState::Done)).collect();
-            let plan = plan(&push(3, marked.clone()), slices, Scope::Idle, after_minutes(0), &Queues::default());
-            assert_eq!(plan, SlicePlan { mark_done: expected, ..SlicePlan::default() }, "{marked:?}");
+            let done = |number| SliceState::Done { is_counted: counted.contains(&number) };
+            let slices = (0..3).map(|number| slice(number, 1, done(number))).collect();
+            let push = push(3, u32::try_from(counted.len()).unwrap());
+            let plan = plan(&push, slices, Scope::Idle, after_minutes(0), &Queues::default());
+            assert_eq!(plan.count, expected, "{counted:?}");
+            assert_eq!((plan.resume, plan.restart), (vec![], vec![]));
         }
     }
 
     #[test]
-    fn each_sweep_marks_some_of_many_slices() {
-        let mut marked = BTreeSet::new();
-        for sweep in 1_u32..=20 {
-            let slices = (0..10_000).map(|number| slice(number, 1, SliceState::Done)).collect();
-            let push = push(10_000, marked.iter().copied());
-            marked.extend(plan(&push, slices, Scope::Idle, after_minutes(0), &Queues::default()).mark_done);
-            assert_eq!(marked.len(), 500 * sweep as usize);
+    fn a_plan_is_as_small_for_many_slices() {
+        for state in [SliceState::NotStarted, SliceState::Scanning, scanned([(Channel::Email, 1)]), DONE] {
+            let slices = (0..10_000).map(|number| slice(number, 1, state.clone())).collect();
+            let plan = with_empty_queues(&push(10_000, 0), slices, Scope::All, after_minutes(0));
+            assert_eq!(plan.resume.len() + plan.restart.len() + plan.count.len(), 500, "{state:?}");
         }
     }
 
@@ -290,16 +306,13 @@ pub(super) mod tests {
             slice(0, 0, SliceState::NotStarted),
             slice(1, 4, SliceState::Scanning),
             slice(2, 1, scanned([(Channel::Email, 1), (Channel::Sms, 1)])),
-            slice(3, 1, SliceState::Done),
+            slice(3, 1, DONE),
         ];
         let empty = Queues { audience: true, channels: Channels::from([Channel::Sms]) };
-        let plan = plan(&push(4, []), slices.clone(), Scope::All, after_minutes(0), &empty);
-        let expected = SlicePlan {
-            resume: vec![(0, FIRST_GENERATION), (1, 4)],
-            restart: vec![slices[2].clone()],
-            mark_done: vec![3],
-        };
-        assert_eq!(plan, expected);
+        let plan = plan(&push(4, 0), slices.clone(), Scope::All, after_minutes(0), &empty);
+        assert_eq!(plan.resume, [(0, FIRST_GENERATION), (1, 4)]);
+        assert_eq!(plan.restart, [slices[2].clone()]);
+        assert_eq!(plan.count, [3]);
     }
 
     #[test]
@@ -317,16 +330,16 @@ pub(super) mod tests {
     #[test]
     fn slice_before_its_first_scan_is_idle_since_the_push_started() {
         let mut slice = slice(0, 1, SliceState::NotStarted);
-        assert_eq!(idle_time(&push(8, []), &slice, after_minutes(5)), SignedDuration::from_mins(5));
+        assert_eq!(idle_time(&push(8, 0), &slice, after_minutes(5)), SignedDuration::from_mins(5));
         slice.heartbeat = Some(after_minutes(4));
-        assert_eq!(idle_time(&push(8, []), &slice, after_minutes(5)), SignedDuration::from_mins(1));
+        assert_eq!(idle_time(&push(8, 0), &slice, after_minutes(5)), SignedDuration::from_mins(1));
     }
 
     #[test]
     fn only_scanned_slices_wait_for_channels() {
         let awaited = |state| awaited_channels(&state).collect::<Vec<_>>();
         assert_eq!(awaited(scanned(BTreeMap::from([(Channel::Sms, 1)]))), [Channel::Sms]);
-        for state in [SliceState::NotStarted, SliceState::Scanning, SliceState::Done] {
+        for state in [SliceState::NotStarted, SliceState::Scanning, DONE] {
             assert_eq!(awaited(state), []);
         }
     }

@@ -7,8 +7,9 @@ use tracing::Instrument;
 
 use super::depths::Depths;
 use super::duty::DutyReport;
+use super::place::Place;
 use super::report::SweepError;
-use super::time::{Completion, Leftover, TimeLimit};
+use super::time::{Completion, TimeLimit};
 use crate::start::PushStarter;
 
 /// A request younger than this is left to the stream.
@@ -23,14 +24,14 @@ const BATCH: usize = 100;
 /// counted.
 pub(super) async fn start_missed(
     starter: &PushStarter,
-    left: &Leftover,
+    place: &Place<'_>,
     time: &TimeLimit,
     depths: &Depths<'_>,
     report: &mut DutyReport,
 ) -> Result<Completion, SweepError> {
     let (from, to) = window(time.now());
     let mut requested = starter.offers.requested_between(from, to).await?;
-    left.order(&mut requested, |push| *push);
+    place.order(&mut requested, |push| *push).await;
     for batch in requested.chunks(BATCH) {
         if time.is_short() {
             return Ok(Completion::OutOfTime);
@@ -41,7 +42,7 @@ pub(super) async fn start_missed(
             if is_missed && time.is_short() {
                 return Ok(Completion::OutOfTime);
             }
-            left.begin(*push);
+            place.begin(*push);
             if is_missed {
                 depths.before_queueing_slices().await;
                 start(starter, *push, report).await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use store::pushes::Push;
+use store::pushes::{Push, SliceStatus};
 
 use super::depths::Depths;
 use super::lost::Outstanding;
@@ -23,9 +23,13 @@ pub(super) async fn sweep_slices(
     swept: &mut Swept,
 ) -> Result<Completion, SweepError> {
     let now = time.now();
-    let slices = starter.pushes.slices(push).await?;
-    outstanding.add(push, &slices, now);
-    let plan = SlicePlan::with_empty_queues(push, slices, scope, now);
+    let mut plan = SlicePlan::default();
+    let each = |slice: SliceStatus| {
+        outstanding.add(push, &slice, now);
+        plan.add(push, &slice, scope, now);
+    };
+    starter.pushes.each_slice(push, each).await?;
+    plan.end(push);
     let empty = empty_of(&plan.queues(), depths).await?;
     carry_out(plan.with_only(&empty), starter, depths, push, time, swept).await
 }
@@ -74,11 +78,11 @@ async fn carry_out(
     if restarts? == Completion::OutOfTime {
         return Ok(Completion::OutOfTime);
     }
-    for slice in plan.mark_done {
+    for slice in plan.count {
         if time.is_short() {
             return Ok(Completion::OutOfTime);
         }
-        starter.pushes.mark_slice_done(push.id, slice).await?;
+        starter.pushes.count_slice(push.id, slice).await?;
         swept.closed += 1;
     }
     Ok(Completion::Complete)

@@ -23,7 +23,7 @@ pub(in crate::pipeline) fn pushed(offer: Offer) -> PushedOffer {
         id,
         state: PushState::Running,
         slices: 1,
-        slices_done: BTreeSet::new(),
+        slices_done: 0,
         requested_by: "bank".to_owned(),
         requested_at: at,
         starts_at: None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::Channel;
 use serde_json::json;
 use store::pushes::ReportResult;
-use testing::{Fault, number_set};
+use testing::Fault;
 
 use super::super::report::Swept;
 use super::world::{OFFER, World, minutes, pass, push};
@@ -114,50 +114,52 @@ async fn batches_that_were_lost_while_one_message_stays_in_their_queue_are_found
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_done_but_unmarked_slice_is_marked_and_completes_the_push() {
+async fn a_done_slice_that_is_not_counted_is_counted_and_completes_the_push() {
     let world = World::new().await;
     world.create(2, 5).await;
     for slice in [0, 2, 3, 4] {
         world.scan_slice(push(2), slice, 1, &[]).await;
     }
-    world.scan_without_marking(push(2), 1).await;
-    assert_eq!(world.push_item(2)["slicesDone"], json!([0, 2, 3, 4]));
+    world.scan_without_counting(push(2), 1).await;
+    assert_eq!(world.push_item(2)["slicesCounted"], 4);
     world.dynamo.forget_calls();
     assert_eq!(world.sweep().await.unwrap(), Swept { closed: 1, ..Swept::default() });
     let item = world.push_item(2);
-    assert_eq!((&item["state"], &item["slicesDone"]), (&json!("completed"), &json!([0, 1, 2, 3, 4])));
-    // The missing one is marked, and the push completed.
-    let updates = world.dynamo.requests("UpdateItem", "Pushes");
-    assert_eq!(updates[0]["ExpressionAttributeValues"][":slices"], json!({"NS": ["1"]}));
-    assert_eq!(updates.len(), 2);
+    assert_eq!((&item["state"], &item["slicesCounted"]), (&json!("completed"), &json!(5)));
+    // The missing one is counted, and the push completed.
+    assert_eq!(world.dynamo.count("TransactWriteItems", "Pushes"), 1);
+    assert_eq!(world.dynamo.count("UpdateItem", "Pushes"), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_push_whose_slices_are_all_marked_is_completed() {
+async fn a_push_whose_slices_are_all_counted_is_completed() {
     let world = World::new().await;
     world.create(2, 2).await;
     for slice in 0..2 {
-        world.scan_without_marking(push(2), slice).await;
+        world.scan_without_counting(push(2), slice).await;
     }
-    // The invocation that marked the last one died before it completed the push.
-    world.dynamo.set("Pushes", json!({"pk": push(2).to_string(), "sk": "push"}), "slicesDone", number_set([0, 1]));
+    // The invocation that counted the last one died before it completed the push.
+    world.dynamo.set("Pushes", json!({"pk": push(2).to_string(), "sk": "push"}), "slicesCounted", 2);
+    for slice in ["slice#0000", "slice#0001"] {
+        world.dynamo.set("Pushes", json!({"pk": push(2).to_string(), "sk": slice}), "counted", true);
+    }
     assert_eq!(world.sweep().await.unwrap(), Swept { closed: 1, ..Swept::default() });
     assert_eq!(world.state(2), "completed");
 }
 
 #[tokio::test(start_paused = true)]
-async fn marking_ends_before_the_deadline() {
+async fn counting_ends_before_the_deadline() {
     let world = World::new().await;
     world.create(2, 5).await;
     for slice in 0..5 {
-        world.scan_without_marking(push(2), slice).await;
+        world.scan_without_counting(push(2), slice).await;
     }
     world.dynamo.set_latency(Duration::from_secs(1));
-    // The push is listed and its slices are read in two seconds. Each mark takes one.
-    let time = Duration::from_millis(4_500);
-    assert_eq!(world.sweep_during(time).await.unwrap(), Swept { closed: 3, ..Swept::default() });
-    assert_eq!(world.push_item(2)["slicesDone"], json!([0, 1, 2]));
-    assert_eq!(world.sweep_during(time).await.unwrap(), Swept { closed: 2, ..Swept::default() });
+    // The push is listed and its slices are read in two seconds. Counting one takes two.
+    let time = Duration::from_millis(6_500);
+    assert_eq!(world.sweep_open_during(time).await.unwrap(), Swept { closed: 3, ..Swept::default() });
+    assert_eq!(world.push_item(2)["slicesCounted"], 3);
+    assert_eq!(world.sweep_open_during(time).await.unwrap(), Swept { closed: 2, ..Swept::default() });
     assert_eq!(world.state(2), "completed");
 }
 
@@ -168,7 +170,7 @@ async fn restarting_ends_before_the_deadline_and_what_was_restarted_is_queued() 
     pass(minutes(10)).await;
     world.dynamo.set_latency(Duration::from_secs(1));
     // As above: each restart takes a second.
-    let swept = world.sweep_during(Duration::from_millis(4_500)).await.unwrap();
+    let swept = world.sweep_open_during(Duration::from_millis(4_500)).await.unwrap();
     assert_eq!(swept, Swept { restarted: 3, ..Swept::default() });
     assert_eq!(world.queued_slices(), [(2, 0, 2), (2, 1, 2), (2, 2, 2)]);
 }
@@ -195,9 +197,9 @@ async fn restarting_lost_batches_ends_before_the_deadline() {
     let batches = world.queues.take("email");
     world.queues.put("email", batches[0].clone());
     pass(minutes(60)).await;
-    world.dynamo.set_latency(Duration::from_secs(1));
-    // The push is listed and its slices are read in two seconds. To restart one takes another.
-    let swept = world.sweep_during(Duration::from_millis(4_500)).await.unwrap();
+    world.dynamo.set_latency(Duration::from_secs(2));
+    // The push is listed and its slices are read in four seconds. To restart one takes two more.
+    let swept = world.sweep_during(Duration::from_secs(8)).await.unwrap();
     assert_eq!(swept, Swept { restarted: 3, ..Swept::default() });
     assert_eq!(world.queued_slices(), [(2, 0, 2), (2, 1, 2), (2, 2, 2)]);
 }
@@ -209,7 +211,7 @@ async fn an_operator_sweeps_the_open_pushes_of_an_offer_without_waiting() {
     world.create(3, 3).await;
     world.scan_slice(push(3), 1, 1, &[Channel::Email]).await;
     world.queues.take("email");
-    world.scan_without_marking(push(3), 2).await;
+    world.scan_without_counting(push(3), 2).await;
     let swept = world.sweep_offer().await.unwrap();
     assert_eq!(swept, Swept { resumed: 2, restarted: 1, closed: 1, ..Swept::default() });
     assert_eq!(world.queued_slices(), [(2, 0, 1), (3, 0, 1), (3, 1, 2)]);

@@ -73,6 +73,12 @@ impl World {
         self.sweep_with(&self.sweeper, MIN_TIME_PER_ITEM + time).await
     }
 
+    /// One sweep that may begin with an open push during this time.
+    pub(super) async fn sweep_open_during(&self, time: Duration) -> Result<Swept, SweepError> {
+        // Two thirds of it are for the open pushes.
+        self.sweep_with(&self.sweeper, (MIN_TIME_PER_ITEM + time) * 3 / 2).await
+    }
+
     pub(super) async fn sweep_with(&self, sweeper: &Sweeper, left: Duration) -> Result<Swept, SweepError> {
         sweeper.sweep_all(deadline(&self.clock, left)).await
     }
@@ -142,9 +148,9 @@ impl World {
         self.pushes().commit_page(&scan, counts(&batches), &batches, None).await.unwrap();
     }
 
-    /// Scans a slice that has no batches, and dies before it marks it as done.
-    pub(super) async fn scan_without_marking(&self, push: PushId, slice: u32) {
-        self.dynamo.inject("UpdateItem", "Pushes", [Fault::Nothing, Fault::Nothing, Fault::Refuse]);
+    /// Scans a slice that has no batches, and dies before it counts it.
+    pub(super) async fn scan_without_counting(&self, push: PushId, slice: u32) {
+        self.dynamo.inject("TransactWriteItems", "Pushes", [Fault::Refuse]);
         let ScanStep::Continue(scan) = self.pushes().start_scan(push, slice, 1).await.unwrap() else {
             panic!("the slice is scanned already");
         };
