@@ -14,6 +14,8 @@ pub struct History {
     clock: Clock,
     /// Whether the lines are kept. Without them a run is faster.
     keeps_lines: bool,
+    /// Whether nothing at all is noted.
+    is_silent: bool,
     state: Mutex<State>,
 }
 
@@ -26,11 +28,20 @@ struct State {
 
 impl History {
     pub fn new(clock: Clock, keeps_lines: bool) -> Self {
-        Self { clock, keeps_lines, state: Mutex::new(State { lines: Vec::new(), events: 0, hash: FNV_BASIS }) }
+        let state = State { lines: Vec::new(), events: 0, hash: FNV_BASIS };
+        Self { clock, keeps_lines, is_silent: false, state: Mutex::new(state) }
+    }
+
+    /// One of a measurement, which notes nothing.
+    pub fn silent(clock: Clock) -> Self {
+        Self { is_silent: true, ..Self::new(clock, false) }
     }
 
     /// Notes an event. The text must be the same in every run of the seed: no body of a call, whose maps have no order.
     pub fn note(&self, event: fmt::Arguments<'_>) {
+        if self.is_silent {
+            return;
+        }
         let text = event.to_string();
         let at = self.clock.now();
         let mut state = self.state();

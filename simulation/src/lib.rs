@@ -17,6 +17,7 @@
 //! | a run from its beginning to its end | [`run`] |
 //! | what is printed of a run | [`history`] |
 //! | how long a killed invocation delays what it held | [`recovery`] |
+//! | what a push takes of AWS, by its size | [`size`] |
 
 pub mod aws;
 pub mod chance;
@@ -31,4 +32,5 @@ pub mod providers;
 pub mod recovery;
 pub mod run;
 pub mod scenario;
+pub mod size;
 pub mod world;

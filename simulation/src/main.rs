@@ -7,10 +7,12 @@
 //! | running many seeds at a time, and the progress of it | `seeds` |
 //! | what is printed of them | `report` |
 //! | how long recovery takes | `recovery_report` |
+//! | what pushes of different sizes take | `size_report` |
 
 mod recovery_report;
 mod report;
 mod seeds;
+mod size_report;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -70,12 +72,23 @@ struct Arguments {
     /// each fifth. Fail if that is ever more than a minute.
     #[arg(long, conflicts_with_all = ["seed", "replay", "coverage"])]
     recovery: bool,
+    /// Measure instead what pushes to 1,000 up to a million customers take of AWS, and with a model what larger ones do; and a day
+    /// in which SES refuses all. Takes half an hour.
+    #[arg(long, conflicts_with_all = ["seed", "replay", "coverage", "recovery"])]
+    size: bool,
+    /// With `--size`: write the tables into docs/operations.md.
+    #[arg(long, requires = "size")]
+    write: bool,
 }
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     // The functions' metrics are lines of the standard output.
     runtime::metrics::redirect(promises::metrics::look);
+    if arguments.size {
+        size_report::print(arguments.write)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let options = Options { customers: arguments.customers };
     if let Some(path) = &arguments.replay {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;

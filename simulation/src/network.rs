@@ -97,7 +97,10 @@ impl Network {
         let Self { world, process } = self;
         let point = call.point();
         let struck = world.faults.pass(&point);
-        world.evidence.call(world, process, &call, &struck);
+        match &world.meter {
+            Some(meter) => meter.call(&call),
+            None => world.evidence.call(world, process, &call, &struck),
+        }
         match struck.before {
             Some(Fault::Kill) => {
                 self.kill(&point, "before");
@@ -161,7 +164,9 @@ impl Network {
             _ => call.serve(world, process),
         };
         world.history.note(format_args!("{process} {point} #{nth}: {}", reply.status));
-        world.evidence.served(world, process, call, &reply);
+        if world.meter.is_none() {
+            world.evidence.served(world, process, call, &reply);
+        }
         if after.is_some() && reply.status == 200 {
             world.faults.took_effect(point);
         }

@@ -20,6 +20,7 @@ use crate::people::People;
 use crate::promises::Evidence;
 use crate::providers::{Handovers, Ses, SmtpServer, Sns};
 use crate::scenario::{Scenario, Trouble};
+use crate::size::meter::Meter;
 
 /// How often one who waits looks whether the world is calm.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -49,19 +50,30 @@ pub struct World {
     pub people: People,
     /// What the promises are checked against.
     pub evidence: Evidence,
+    /// Of a measurement: what counts. Then nothing is kept for the promises.
+    pub meter: Option<Meter>,
     is_calm: AtomicBool,
 }
 
 impl World {
     /// A world at the beginning of its scenario. Call it in the run's runtime, whose time is virtual.
     pub fn new(scenario: Scenario, keeps_lines: bool) -> Arc<Self> {
+        Self::with(scenario, |clock| History::new(clock, keeps_lines), None)
+    }
+
+    /// The same for a measurement, of which neither a history nor evidence is kept.
+    pub fn measuring(scenario: Scenario, meter: Meter) -> Arc<Self> {
+        Self::with(scenario, History::silent, Some(meter))
+    }
+
+    fn with(scenario: Scenario, history: impl FnOnce(Clock) -> History, meter: Option<Meter>) -> Arc<Self> {
         static RUNS: AtomicU64 = AtomicU64::new(0);
         let clock = Clock::new();
         let seed = scenario.seed;
         Arc::new(Self {
             number: RUNS.fetch_add(1, Ordering::Relaxed),
             faults: Faults::new(&scenario.faults),
-            history: History::new(clock.clone(), keeps_lines),
+            history: history(clock.clone()),
             latency: Chance::of(seed, "latency"),
             dynamo: Dynamo::new(&scenario),
             queues: Queues::new(clock.clone(), Chance::of(seed, "queues")),
@@ -74,6 +86,7 @@ impl World {
             handovers: Handovers::default(),
             people: People::new(&scenario),
             evidence: Evidence::new(&scenario),
+            meter,
             is_calm: AtomicBool::new(false),
             clock,
             scenario,
@@ -83,6 +96,11 @@ impl World {
     /// Milliseconds since the beginning.
     pub fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.clock.now().duration_since(START).as_millis()).unwrap_or_default()
+    }
+
+    /// The second since the beginning.
+    pub fn second(&self) -> i64 {
+        self.clock.now().duration_since(START).as_secs()
     }
 
     /// What is wrong at present.

@@ -143,14 +143,17 @@ impl Call {
             Service::Sqs => world.queues.serve(world, self),
             Service::EventBridge => world.bus.serve(world, self),
             Service::SecretsManager => world.secrets.serve(world, self),
-            Service::Ses => world.ses.serve(world, process, self),
+            Service::Ses => match &world.meter {
+                Some(meter) => meter.ses(world.second()),
+                None => world.ses.serve(world, process, self),
+            },
             Service::Sns => world.sns.serve(world, process, self),
         }
     }
 }
 
 /// Whether an operation of DynamoDB writes nothing.
-pub(super) fn only_reads(operation: &str) -> bool {
+pub(crate) fn only_reads(operation: &str) -> bool {
     matches!(operation, "GetItem" | "BatchGetItem" | "Query" | "Scan")
 }
 

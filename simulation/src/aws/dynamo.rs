@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 use testing::{Engine, run_in_part};
@@ -13,6 +14,7 @@ use crate::aws::dynamo::stale::{Key, Stale};
 use crate::aws::template;
 use crate::network::Reply;
 use crate::scenario::Scenario;
+use crate::size::push_request;
 use crate::world::World;
 
 mod stale;
@@ -22,6 +24,8 @@ mod stale;
 /// one key's items where the sort keys grow.
 const WRITES: f64 = 1_000.0;
 const READS: f64 = 3_000.0;
+/// Partitions whose use is kept. A second later it no longer matters.
+const MOST_PARTITIONS: usize = 20_000;
 
 /// The tables of the template.
 pub struct Dynamo {
@@ -50,6 +54,10 @@ impl Dynamo {
     pub fn serve(&self, world: &World, call: &Call) -> Reply {
         if !self.has_capacity(call) {
             return call.throttled(0);
+        }
+        if let Some(meter) = &world.meter {
+            let keys = units(call).into_iter().map(|(key, _)| key);
+            return meter.store(call, world.second(), keys, |request| self.execute(&call.operation, request));
         }
         if !self.stale.happens() || world.is_calm() {
             let reply = self.execute(&call.operation, call.json().clone());
@@ -90,6 +98,11 @@ impl Dynamo {
         self.engine.take_records(table)
     }
 
+    /// The item of the only push of a measurement. Null before it is created.
+    pub fn only_push(&self) -> Value {
+        self.engine.execute("Scan", push_request()).body["Items"][0].clone()
+    }
+
     /// Waits until the stream of this table may have a new record. For one task for each table.
     pub async fn written(&self, table: &str) {
         self.written[table].notified().await;
@@ -111,6 +124,10 @@ impl Dynamo {
     /// pipeline's are below 1 kB, and those of offers are few.
     fn has_capacity(&self, call: &Call) -> bool {
         let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that are full again are as new.
+        if partitions.len() > MOST_PARTITIONS {
+            partitions.retain(|_, partition| partition.filled.elapsed() < Duration::from_secs(1));
+        }
         let mut used = units(call);
         for (key, is_write) in &used {
             let partition = partitions.entry((call.target.clone(), key.clone())).or_insert_with(Partition::full);

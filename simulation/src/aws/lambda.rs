@@ -14,7 +14,7 @@ use runtime::Invocation;
 use serde_json::Value;
 use testing::Clock;
 use tokio::task::spawn_local;
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::aws::activity::Activity;
 use crate::aws::template;
@@ -163,7 +163,12 @@ impl Lambda {
             let result = worker.run(app.handle(payload, invocation)).await;
             (result, app)
         });
-        match timeout(time, &mut work).await {
+        let began = Instant::now();
+        let ended = timeout(time, &mut work).await;
+        if let Some(meter) = &world.meter {
+            meter.invoked(function, began.elapsed());
+        }
+        match ended {
             Ok((Some(result), app)) => {
                 world.history.note(format_args!("{process} {}", if result.is_ok() { "returned" } else { "failed" }));
                 if self.chance.happens(REPLACED_AFTER_INVOCATION) {

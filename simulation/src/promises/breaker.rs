@@ -8,13 +8,13 @@ use serde_json::Value;
 use store::MAX_READ_AGE;
 
 use super::Violation;
-use super::facts::{Facts, Handover};
+use super::facts::{Facts, Handover, Refused};
 
 const PROMISE: &str = "only probes while blocked";
 /// How long calls usually take between looking at the breaker and claiming.
 const USUAL: SignedDuration = SignedDuration::from_secs(1);
 
-/// How long after a message that was accepted its process may hand over the next: it knows better than the breaker.
+/// How long after a message, or the answer to it, its process may hand over the next one: it knows better than the breaker.
 const GOES_ON: SignedDuration = SignedDuration::from_secs(6);
 
 /// How many messages one probe may hand over: one after the other, until one shows whether the transport works.
@@ -93,14 +93,16 @@ fn unprobed(facts: &Facts, transport: TransportId, from: Timestamp, until: Times
     })
 }
 
-/// Whether the last answer to its process, at the same transport, was that a message is accepted, and it follows soon: a batch that
-/// was under way goes on until one of its own messages fails.
+/// Whether its process has handed over another message to the same transport just before, and knew of no refusal of us: a batch that
+/// was under way goes on until one of its own messages fails, with ten on their way.
 fn goes_on(facts: &Facts, handover: &Handover) -> bool {
-    let own =
-        facts.handovers.iter().filter(|other| other.process == handover.process && other.provider == handover.provider);
-    let answered = own.filter_map(|other| Some((other.answered_at.filter(|at| *at <= handover.begun)?, other)));
-    let last = answered.max_by_key(|(at, _)| *at);
-    last.is_some_and(|(at, last)| last.taken_at.is_some() && facts.started(handover) - at < GOES_ON)
+    let own = facts.handovers.iter().filter(|other| {
+        other.process == handover.process && other.provider == handover.provider && other.begun < handover.begun
+    });
+    let Some(before) = own.max_by_key(|other| other.begun) else { return false };
+    let answered_at = before.answered_at.filter(|at| *at <= handover.begun);
+    let is_refused = answered_at.is_some() && before.refused == Some(Refused::Ours);
+    !is_refused && facts.started(handover) - answered_at.unwrap_or(before.begun) < GOES_ON
 }
 
 #[cfg(test)]
@@ -126,12 +128,12 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_under_way_goes_on_while_its_messages_are_accepted() {
+    fn a_batch_under_way_goes_on_until_it_is_refused() {
         for (accepted, expected) in [(true, 0), (false, 1)] {
             let mut facts = samples::facts();
             facts.handovers[0].begun = at(5_000);
             facts.handovers[0].answered_at = Some(at(6_000));
-            facts.handovers[0].taken_at = accepted.then(|| at(5_900));
+            facts.handovers[0].refused = (!accepted).then_some(Refused::Ours);
             again(&mut facts, 3, 1_000);
             facts.breakers = vec![Breaker { transport: TransportId::Ses, at: at(1_000), change: Change::Opened }];
             assert_eq!(check(&facts).len(), expected, "accepted: {accepted}");
@@ -142,6 +144,7 @@ mod tests {
     fn messages_while_blocked_need_a_probe() {
         let with = |opened: i64, rest: &[(i64, Change)]| {
             let mut facts = samples::facts();
+            // Of another process, which knows nothing of the first one's message.
             again(&mut facts, 4, 1_000);
             let changes = [(opened, Change::Opened)].into_iter().chain(rest.iter().copied());
             facts.breakers = changes

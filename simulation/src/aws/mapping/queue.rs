@@ -76,6 +76,9 @@ async fn handle(
     let QueueMapping { function, queue, reports_failures, .. } = mapping;
     let ids: Vec<_> = messages.iter().map(|message| message.id.as_str()).collect();
     world.history.note(format_args!("{function} is given {} of {queue}", ids.join(", ")));
+    if let Some(meter) = &world.meter {
+        meter.received(messages.len());
+    }
     let invoked = invoke(event(queue, &messages)).await;
     let report = report(&invoked, &ids, *reports_failures);
     sleep(chance.between(DELETING.0, DELETING.1)).await;

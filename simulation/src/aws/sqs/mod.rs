@@ -179,6 +179,11 @@ impl Queues {
         self.state().queue(queue).bodies.clone()
     }
 
+    /// From now on no queue keeps the bodies of all messages, nor its counts of the last minute: for a measurement.
+    pub fn keep_nothing(&self) {
+        self.state().queues.values_mut().for_each(|queue| queue.keeps_history = false);
+    }
+
     /// What is in queues that no function receives from: their names, and the bodies.
     pub fn dead_letters(&self) -> Vec<(&'static str, String)> {
         let state = self.state();

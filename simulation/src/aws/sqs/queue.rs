@@ -58,11 +58,13 @@ pub(super) struct Queue {
     /// Counts as they were after each change of the last minute.
     counts: VecDeque<(Timestamp, Counts)>,
     pub(super) bodies: Vec<String>,
+    /// Whether it keeps these two.
+    pub(super) keeps_history: bool,
 }
 
 impl Queue {
     pub(super) fn new(settings: &'static template::Queue) -> Self {
-        Self { settings, messages: BTreeMap::new(), counts: VecDeque::new(), bodies: Vec::new() }
+        Self { settings, messages: BTreeMap::new(), counts: VecDeque::new(), bodies: Vec::new(), keeps_history: true }
     }
 
     pub(super) fn settings(&self) -> &'static template::Queue {
@@ -70,7 +72,9 @@ impl Queue {
     }
 
     pub(super) fn put(&mut self, serial: u64, message: Message, now: Timestamp) {
-        self.bodies.push(message.body.clone());
+        if self.keeps_history {
+            self.bodies.push(message.body.clone());
+        }
         self.messages.insert(serial, message);
         self.keep_counts(now);
     }
@@ -188,6 +192,9 @@ impl Queue {
     }
 
     fn keep_counts(&mut self, now: Timestamp) {
+        if !self.keeps_history {
+            return;
+        }
         self.counts.push_back((now, self.counts(now)));
         while self.counts.get(1).is_some_and(|(at, _)| *at + STALE <= now) {
             self.counts.pop_front();
