@@ -273,7 +273,7 @@ impl Customers {
     }
 
     /// About how many customers there are now: counted exactly if they fit into [`SAMPLES`] pages of a megabyte, otherwise scaled up
-    /// from so many segments of the table, within some per cent. DynamoDB's own count is up to six hours old, so that a push
+    /// from so many segments of the table, within a tenth or so. DynamoDB's own count is up to six hours old, so that a push
     /// right after the first load would be cut into too few slices.
     ///
     /// Reads up to seven times [`SAMPLES`] megabytes, of the largest table.

@@ -203,9 +203,9 @@ fn only_alarms_of_the_account_are_published_to_the_topic_of_alarms() {
     assert_eq!(statement["Condition"]["StringEquals"]["aws:SourceAccount"], "AWS::AccountId");
 }
 
-/// `push` needs to know how many customers there are, and must not be able to read them.
+/// `push` needs to know how many customers there are, and must not be able to read their attributes.
 #[test]
-fn push_counts_customers_and_reads_none() {
+fn push_counts_customers_and_reads_no_attribute() {
     let resources = resources();
     let of_customers = statements(&resources["PushRole"])
         .into_iter()

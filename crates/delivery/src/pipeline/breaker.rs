@@ -80,6 +80,7 @@ pub(super) enum Return {
 }
 
 /// The result of selecting a transport.
+#[expect(clippy::large_enum_variant, reason = "one is made for each batch, and used at once")]
 pub(super) enum Selected<'d, T> {
     /// This one may be called.
     Transport(SelectedTransport<'d, T>),
@@ -87,6 +88,8 @@ pub(super) enum Selected<'d, T> {
     AllOpen {
         /// When the first of them may be probed.
         until: Timestamp,
+        /// When the batch comes again at the latest: no earlier probe is known to have ended by then.
+        at_most: Timestamp,
         /// Since when none may be called.
         since: Timestamp,
         /// Whether the push is held, on a transport that may be called.
@@ -129,7 +132,7 @@ where
     /// Selects the first transport that may be called: its breaker is closed or half-open, and the push, if there is
     /// one, is not held on it.
     pub(super) async fn select_transport(&self, push: Option<PushId>) -> Result<Selected<'_, T>, StoreError> {
-        let (mut earliest, mut latest) = (Timestamp::MAX, Timestamp::MIN);
+        let (mut earliest, mut latest, mut at_most) = (Timestamp::MAX, Timestamp::MIN, Timestamp::MAX);
         let mut is_held = false;
         for limited in std::iter::once(&self.primary).chain(&self.fallback) {
             let id = limited.transport.id();
@@ -139,9 +142,10 @@ where
             match state {
                 BreakerState::Closed => {}
                 BreakerState::HalfOpen(probe) => selected.probe = Some(probe),
-                BreakerState::Open { until, since } => {
+                BreakerState::Open { until, since, probed_until } => {
                     earliest = earliest.min(until);
                     latest = latest.max(since);
+                    at_most = at_most.min(probed_until.unwrap_or(Timestamp::MAX));
                     continue;
                 }
             }
@@ -156,14 +160,13 @@ where
                 }
                 // The transport must be probed, and this message may as well be the one.
                 BreakerState::Open { .. } if selected.probe.is_some() => return Ok(Selected::Transport(selected)),
-                BreakerState::Open { until, since } => {
+                BreakerState::Open { until, .. } => {
                     earliest = earliest.min(until);
-                    latest = latest.max(since);
                     is_held = true;
                 }
             }
         }
-        Ok(Selected::AllOpen { until: earliest, since: latest, is_held })
+        Ok(Selected::AllOpen { until: earliest, at_most, since: latest, is_held })
     }
 
     pub(super) fn without_probe<'d>(&'d self, limited: &'d RateLimited<T>) -> SelectedTransport<'d, T> {
@@ -212,26 +215,23 @@ where
         streak: u32,
     ) -> Option<Return> {
         let action = action(signal, selected.probe.is_some(), streak);
-        let is_unreachable = matches!(action, Action::Open(_)).then_some(Return::Soon);
+        let soon = matches!(action, Action::Open(_)).then_some(Return::Soon);
         if action == Action::Leave || selected.reported.swap(true, Ordering::Relaxed) {
-            return is_unreachable;
+            return soon;
         }
-        let written = match (&action, &selected.probe) {
-            (Action::Open(reason), probe) => self.open_breaker(selected, probe.as_ref(), reason).await,
-            (Action::Close, Some(probe)) => self.close_breaker(selected.id, probe).await.map(|()| Return::Soon),
-            (Action::Close, None) | (Action::Leave, _) => Ok(Return::Soon),
+        let reported = match (&action, &selected.probe) {
+            (Action::Open(reason), probe) => self.open_breaker(selected, probe.as_ref(), reason).await.map(Some),
+            (Action::Close, Some(probe)) => self.close_breaker(selected.id, probe).await.map(|()| None),
+            (Action::Close, None) | (Action::Leave, _) => Ok(None),
         };
-        match written {
-            Ok(comes_again) => is_unreachable.map(|_| comes_again),
-            Err(error) => {
-                selected.reported.store(false, Ordering::Relaxed);
-                tracing::warn!(
-                    transport = %selected.id, error = %error,
-                    "failed to report to the circuit breaker; the next attempt reports again"
-                );
-                is_unreachable
-            }
-        }
+        reported.unwrap_or_else(|error| {
+            selected.reported.store(false, Ordering::Relaxed);
+            tracing::warn!(
+                transport = %selected.id, error = %error,
+                "failed to report to the circuit breaker; the next attempt reports again"
+            );
+            soon
+        })
     }
 
     async fn open_breaker(
@@ -241,6 +241,11 @@ where
         reason: &str,
     ) -> Result<Return, StoreError> {
         let id = selected.id;
+        // The other transport may serve the batch at once.
+        let other_serves = match selected.other {
+            Some(other) => !self.limits.is_blocked(other).await?,
+            None => false,
+        };
         let OpenResult::Opened { until } = self.limits.open_breaker(id, probe, reason).await? else {
             return Ok(Return::Soon);
         };
@@ -248,8 +253,7 @@ where
             transport = %id, %until, error = reason, "circuit breaker open: the transport is unreachable"
         );
         emit_breaker_state(id, true);
-        // The other transport may serve the batch at once.
-        Ok(if selected.other.is_some() { Return::Soon } else { Return::ToProbe(until) })
+        Ok(if other_serves { Return::Soon } else { Return::ToProbe(until) })
     }
 
     async fn close_breaker(&self, id: TransportId, probe: &Probe) -> Result<(), StoreError> {

@@ -1,5 +1,6 @@
 //! Deferring a batch: when the rest of it comes again, and what it waits for.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use domain::CustomerId;
@@ -93,20 +94,20 @@ impl Deferral {
         Self { again: batch.clone(), delay: delay_until(until, now, fraction), reason }
     }
 
-    /// Defers a batch for half as long to as long again as there has been no transport for it, since `since`: of a short
-    /// outage it loses little, and in a long one few batches circulate. The batch that failed to reach the transport comes
-    /// again for each probe, so that the others need not.
+    /// Defers a batch for half as long to as long again as there has been no transport for it, since `since`, within these bounds:
+    /// of a short outage it loses little, and in a long one few batches circulate. The batch that failed to reach the transport
+    /// comes again for each probe, so that the others need not.
     pub(super) fn in_outage(
         batch: &Batch,
-        until: Timestamp,
+        bounds: RangeInclusive<Timestamp>,
         since: Timestamp,
-        reason: DeferReason,
         now: Timestamp,
         fraction: f64,
     ) -> Self {
         let away = Duration::try_from(now.duration_since(since)).unwrap_or_default();
         let again = now.saturating_add(away.mul_f64(0.5 + fraction / 2.0)).unwrap_or(Timestamp::MAX);
-        Self::until_probe(batch, until.max(again), reason, now, fraction)
+        let again = again.max(*bounds.start()).min(*bounds.end());
+        Self::until_probe(batch, again, DeferReason::BreakerOpen, now, fraction)
     }
 
     /// Defers the unfinished notifications of a batch. `counts` are those of the others.
@@ -256,23 +257,26 @@ mod tests {
     }
 
     #[test]
-    fn batch_waits_as_long_again_as_the_outage_has_lasted() {
-        for (lasted, block_left, fraction, expected) in [
+    fn batch_waits_for_half_as_long_to_as_long_again_as_the_outage_has_lasted() {
+        for (lasted, block_left, probed_for, fraction, expected) in [
             // Not before the transport may be probed.
-            (1, 2, 0.0, 3.0),
-            (60, 2, 0.0, 31.0),
-            (60, 2, 1.0, 62.0),
-            (60, 45, 0.0, 46.0),
-            (1_000, 30, 0.0, 501.0),
-            (1_000, 30, 1.0, 900.0),
-            (86_400, 30, 0.5, 900.0),
+            (1, 2, None, 0.0, 3.0),
+            (60, 2, None, 0.0, 31.0),
+            (60, 2, None, 1.0, 62.0),
+            (60, 45, None, 0.0, 46.0),
+            (1_000, 30, None, 0.0, 501.0),
+            (1_000, 30, None, 1.0, 900.0),
+            (86_400, 30, None, 0.5, 900.0),
+            // The one who probes may have died.
+            (1_000, 1, Some(40), 1.0, 42.0),
+            (10, 1, Some(40), 0.0, 6.0),
             // The clock of the one that opened the breaker is ahead.
-            (-2, 1, 0.0, 2.0),
+            (-2, 1, None, 0.0, 2.0),
         ] {
-            let (until, since) = (after(block_left), after(-lasted));
-            let deferral = Deferral::in_outage(&batch(&["c-1"], 2), until, since, DeferReason::Held, NOW, fraction);
+            let bounds = after(block_left)..=probed_for.map_or(Timestamp::MAX, after);
+            let deferral = Deferral::in_outage(&batch(&["c-1"], 2), bounds, after(-lasted), NOW, fraction);
             assert_eq!(deferral.delay, seconds(expected), "{lasted} s, {fraction}");
-            assert_eq!(deferral.again, batch(&["c-1"], 2));
+            assert_eq!((deferral.again, deferral.reason), (batch(&["c-1"], 2), DeferReason::BreakerOpen));
         }
     }
 

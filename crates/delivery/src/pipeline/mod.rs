@@ -156,15 +156,20 @@ where
         } else {
             match self.select_transport(Some(batch.push)).await? {
                 Selected::Transport(selected) => selected,
-                Selected::AllOpen { until, since, is_held } => {
+                Selected::AllOpen { until, at_most, since, is_held } => {
                     let emit = if is_held { emit_held } else { emit_breaker_state };
                     emit(self.primary.transport.id(), true);
                     // Some recipients may have been refused for so long that they are given up.
                     let may_be_over = batch.requested_at + self.retry_for <= self.sources.now();
                     if !(is_held && may_be_over) {
-                        let reason = if is_held { DeferReason::Held } else { DeferReason::BreakerOpen };
                         let (now, fraction) = (self.sources.now(), self.sources.fraction());
-                        return Ok(Deferral::in_outage(batch, until, since, reason, now, fraction).into());
+                        return Ok(if is_held {
+                            // Any batch may be the one whose recipients are accepted.
+                            Deferral::until_probe(batch, until, DeferReason::Held, now, fraction)
+                        } else {
+                            Deferral::in_outage(batch, until..=at_most, since, now, fraction)
+                        }
+                        .into());
                     }
                     SelectedTransport { held_until: Some(until), ..self.without_probe(&self.primary) }
                 }

@@ -41,6 +41,9 @@ pub enum BreakerState {
         until: Timestamp,
         /// Since when it has been unreachable.
         since: Timestamp,
+        /// When the right to probe ends that another caller has, if one has it: should that caller have died, it is to be probed
+        /// then.
+        probed_until: Option<Timestamp>,
     },
 }
 
@@ -95,8 +98,9 @@ impl LimitsItem {
         self.blocked_since.or(self.opened_at)
     }
 
-    fn open_until(&self, until: Timestamp) -> BreakerState {
-        BreakerState::Open { until, since: self.since().unwrap_or(until) }
+    fn open_until(&self, until: Timestamp, now: Timestamp) -> BreakerState {
+        let probed_until = self.probe_until.filter(|probe| *probe > now);
+        BreakerState::Open { until, since: self.since().unwrap_or(until), probed_until }
     }
 
     pub(super) fn gate(&self, now: Timestamp) -> Gate {
@@ -128,7 +132,7 @@ impl TransportLimits {
         let now = self.table.now();
         let block = match item.gate(now) {
             Gate::Closed => return Ok(BreakerState::Closed),
-            Gate::Open { until } => return Ok(item.open_until(until)),
+            Gate::Open { until } => return Ok(item.open_until(until, now)),
             Gate::MayProbe { block } => block,
         };
         let token = self.table.sources().uuid().to_string();
@@ -152,9 +156,9 @@ impl TransportLimits {
                 let item = item.unwrap_or_default();
                 match item.gate(now) {
                     Gate::Closed => BreakerState::Closed,
-                    Gate::Open { until } => item.open_until(until),
+                    Gate::Open { until } => item.open_until(until, now),
                     // Another caller's probe came and went between the two calls.
-                    Gate::MayProbe { .. } => item.open_until(now),
+                    Gate::MayProbe { .. } => item.open_until(now, now),
                 }
             }
         })
@@ -215,6 +219,11 @@ impl TransportLimits {
             Conditional::Done(()) => true,
             Conditional::NotMet(item) => item.is_none_or(|item| item.blocked_until.is_none()),
         })
+    }
+
+    /// Whether a transport is blocked, or is to be probed.
+    pub async fn is_blocked(&self, transport: TransportId) -> Result<bool, StoreError> {
+        Ok(self.get(transport).await?.is_some_and(|item| item.blocked_until.is_some()))
     }
 
     /// Releases an unused probe lease, so that the next caller can acquire it.

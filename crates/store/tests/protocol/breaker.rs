@@ -39,7 +39,12 @@ async fn acquire(world: &World) -> Probe {
 
 /// Open since the start of the test, which began with the first block.
 fn open_until(until: Timestamp) -> BreakerState {
-    BreakerState::Open { until, since: START }
+    BreakerState::Open { until, since: START, probed_until: None }
+}
+
+/// The same while another caller probes.
+fn probed(until: Timestamp, probed_until: Timestamp) -> BreakerState {
+    BreakerState::Open { until, since: START, probed_until: Some(probed_until) }
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,7 +85,7 @@ async fn one_caller_probes_and_the_others_look_again_after_a_second() {
     let world = World::new();
     probe(&world).await;
     for _ in 0..3 {
-        assert_eq!(check(&world).await, open_until(world.now() + Duration::from_secs(1)));
+        assert_eq!(check(&world).await, probed(world.now() + Duration::from_secs(1), START + Duration::from_secs(101)));
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     let item = world.only("Pacing");
@@ -218,7 +223,8 @@ async fn a_caller_who_loses_the_race_for_the_probe_learns_what_is_stored() {
         let key = key.clone();
         move |dynamo: &testing::Dynamo| dynamo.set("Pacing", &key, "probeUntil", probe_until)
     };
-    assert_eq!(check_while(&world, acquired).await, open_until(world.now() + Duration::from_secs(1)));
+    let state = check_while(&world, acquired).await;
+    assert_eq!(state, probed(world.now() + Duration::from_secs(1), START + Duration::from_secs(50)));
 
     let world = World::new();
     let closed = {

@@ -98,7 +98,10 @@ async fn a_held_push_is_probed_by_one_caller_and_each_failure_holds_it_for_longe
     assert_eq!(state(&world).await, BreakerState::Closed);
     assert_eq!(hold(&world, Suspect::Sender, None).await, OpenResult::Opened { until: world.now() + SECOND });
     assert_eq!(hold(&world, Suspect::Sender, None).await, OpenResult::Superseded);
-    assert_eq!(state(&world).await, BreakerState::Open { until: world.now() + SECOND, since: world.now() });
+    assert_eq!(
+        state(&world).await,
+        BreakerState::Open { until: world.now() + SECOND, since: world.now(), probed_until: None }
+    );
     for seconds in [2, 4, 8, 16, 32, 60, 60] {
         let BreakerState::Open { until, .. } = state(&world).await else { panic!("not held") };
         tokio::time::sleep(Duration::try_from(until.duration_since(world.now())).unwrap()).await;

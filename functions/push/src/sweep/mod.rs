@@ -10,7 +10,7 @@
 //! | what the next one begins with | [`place`] |
 //! | which requests are started because the stream did not deliver them | [`requests`] |
 //! | how the open pushes are read, one after the other | [`open`] |
-//! | which pushes are started; which slices are queued or scanned again, and after how long; which are marked as done | [`plan`] |
+//! | which pushes are started; which slices are queued or scanned again, and after how long; which are counted as done | [`plan`] |
 //! | how that is done | [`slices`] |
 //! | how lost batches are found while their queue is not empty | [`lost`] |
 //! | when the depth of a queue is read | [`depths`] |
@@ -28,7 +28,7 @@
 //! - A slice that is idle for long is scanned again even if its channel's queue is not empty, when that queue holds
 //!   fewer messages than batches are outstanding in all open pushes: one message that waits for weeks must not hide
 //!   that others are lost.
-//! - A slice that is done but not marked as done on its push is marked.
+//! - A slice that is done but not counted on its push is counted.
 //! - An event that is overdue is published.
 
 mod depths;

@@ -1,11 +1,16 @@
 //! The place of a duty in its round over all pushes: what one sweep has no time for, the next one begins with.
 
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use domain::PushId;
 use store::Pushes;
+use tokio::time::timeout;
 
 use super::duty::Duty;
+
+/// Storing the place takes no longer: a sweep has two seconds for it, and for what it returns, before its deadline.
+const STORED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The place of a duty in its round over all pushes. It is stored: otherwise, if there are more pushes than a sweep has time for,
 /// a new process would begin with the first ones again, and the last ones would never have a turn.
@@ -42,9 +47,13 @@ impl<'a> Place<'a> {
     /// Stores the place, after a sweep that has left something to the next one. Best effort, as [`Place::order`].
     pub(super) async fn store(&self) {
         let Some(last) = *self.lock() else { return };
-        if let Err(error) = self.pushes.store_sweep_place(self.duty.attribute(), last).await {
-            tracing::warn!(duty = %self.duty, error = %error, "the sweep's place is not stored; the next one begins where this one did");
-        }
+        let stored = timeout(STORED_WITHIN, self.pushes.store_sweep_place(self.duty.attribute(), last)).await;
+        let failed = match stored {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(elapsed) => elapsed.to_string(),
+        };
+        tracing::warn!(duty = %self.duty, error = failed, "the sweep's place is not stored; the next one begins where this one did");
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<PushId>> {

@@ -13,7 +13,7 @@ const STALE_AFTER: SignedDuration = SignedDuration::from_mins(3);
 const MAX_PAUSE: SignedDuration = SignedDuration::from_hours(6);
 /// How often the audience queue delivers a message before it is a dead letter (`maxReceiveCount` in template.yaml).
 const RECEIVES: u32 = 5;
-/// Slices of a push that one sweep counts as done, queues again, or restarts, each. Whatever the number of slices, a plan has no
+/// Slices of a push that one sweep counts as done, queues again, or restarts for a channel, each. Whatever the number of slices, a plan has no
 /// more, and the next sweeps do the rest.
 const MAX_SLICES: usize = 500;
 
@@ -63,7 +63,7 @@ pub(super) struct SlicePlan {
     pub(super) restart: Vec<SliceStatus>,
     /// To count on the push: they are done.
     pub(super) count: Vec<u32>,
-    /// The first slice, if it is done and counted.
+    /// One that is done and counted, if there is any.
     counted: Option<u32>,
 }
 
@@ -74,10 +74,21 @@ impl SlicePlan {
         match slice.state {
             SliceState::NotStarted if is_due => push_one(&mut self.resume, || (slice.slice, FIRST_GENERATION)),
             SliceState::Scanning if is_due => push_one(&mut self.resume, || (slice.slice, slice.generation)),
-            SliceState::Scanned { .. } if is_due => push_one(&mut self.restart, || slice.clone()),
+            SliceState::Scanned { .. } if is_due => self.restart(slice),
             SliceState::Done { is_counted: false } => push_one(&mut self.count, || slice.slice),
             SliceState::Done { is_counted: true } => self.counted = self.counted.or(Some(slice.slice)),
             SliceState::NotStarted | SliceState::Scanning | SliceState::Scanned { .. } => {}
+        }
+    }
+
+    /// So many for each channel: if the queue of one is not empty, those that wait for it hide none that wait for another.
+    fn restart(&mut self, slice: &SliceStatus) {
+        let waiting = |channel: &Channel| {
+            let awaits = |other: &&SliceStatus| awaited_channels(&other.state).any(|awaited| awaited == *channel);
+            self.restart.iter().filter(awaits).count()
+        };
+        if awaited_channels(&slice.state).any(|channel| waiting(&channel) < MAX_SLICES) {
+            self.restart.push(slice.clone());
         }
     }
 
@@ -298,6 +309,12 @@ pub(super) mod tests {
             let plan = with_empty_queues(&push(10_000, 0), slices, Scope::All, after_minutes(0));
             assert_eq!(plan.resume.len() + plan.restart.len() + plan.count.len(), 500, "{state:?}");
         }
+        // Those that wait for e-mails do not hide those that wait for texts.
+        let channel = |number| if number < 9_000 { Channel::Email } else { Channel::Sms };
+        let slices = (0..10_000).map(|number| slice(number, 1, scanned([(channel(number), 1)]))).collect();
+        let only_sms = Queues { audience: true, channels: Channels::from([Channel::Sms]) };
+        let plan = plan(&push(10_000, 0), slices, Scope::All, after_minutes(0), &only_sms);
+        assert_eq!((plan.restart.len(), plan.restart[0].slice), (500, 9_000));
     }
 
     #[test]

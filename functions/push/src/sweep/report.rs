@@ -20,7 +20,7 @@ pub(crate) struct Swept {
     /// Slices whose scan was restarted, in a new generation.
     #[serde(rename = "anew")]
     pub(crate) restarted: u64,
-    /// Slices marked as done.
+    /// Slices counted as done.
     pub(crate) closed: u64,
     /// Events published that were overdue.
     pub(crate) published: u64,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::Channel;
 use serde_json::json;
 use store::pushes::ReportResult;
-use testing::Fault;
+use testing::{Fault, number_set};
 
 use super::super::report::Swept;
 use super::world::{OFFER, World, minutes, pass, push};
@@ -129,6 +129,19 @@ async fn a_done_slice_that_is_not_counted_is_counted_and_completes_the_push() {
     // The missing one is counted, and the push completed.
     assert_eq!(world.dynamo.count("TransactWriteItems", "Pushes"), 1);
     assert_eq!(world.dynamo.count("UpdateItem", "Pushes"), 1);
+}
+
+/// The release before added their numbers to a set.
+#[tokio::test(start_paused = true)]
+async fn slices_that_an_earlier_release_has_marked_are_counted() {
+    let world = World::new().await;
+    world.create(2, 3).await;
+    for slice in 0..3 {
+        world.scan_without_counting(push(2), slice).await;
+    }
+    world.dynamo.set("Pushes", json!({"pk": push(2).to_string(), "sk": "push"}), "slicesDone", number_set([0, 1]));
+    assert_eq!(world.sweep().await.unwrap(), Swept { closed: 3, ..Swept::default() });
+    assert_eq!(world.state(2), "completed");
 }
 
 #[tokio::test(start_paused = true)]
