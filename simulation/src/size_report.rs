@@ -18,7 +18,7 @@ const MEASURED: [u64; 3] = [1_000, 10_000, 100_000];
 /// The size that checks it.
 const CHECKED: u64 = 1_000_000;
 /// Sizes that only the model knows, with their slices (functions/push/src/start.rs).
-const MODELLED: [(u64, u64); 2] = [(10_000_000, 2_000), (100_000_000, 10_000)];
+const MODELLED: [(u64, u64); 3] = [(10_000_000, 2_000), (20_000_000, 4_000), (100_000_000, 10_000)];
 /// By how much the model may be wrong.
 const MOST_WRONG: f64 = 0.03;
 /// Of an outage: the measured part of the backlog, and the backlog of which the table tells, in batches.
