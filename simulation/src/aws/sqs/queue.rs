@@ -183,6 +183,9 @@ impl Queue {
 
     /// The counts as they were at a time within the last minute.
     pub(super) fn counts_at(&self, time: Timestamp) -> Counts {
+        if !self.keeps_history {
+            return self.counts(time);
+        }
         self.counts.iter().rev().find(|(at, _)| *at <= time).map(|(_, counts)| *counts).unwrap_or_default()
     }
 
