@@ -14,28 +14,29 @@ const BEGIN: &str =
     "<!-- The lines up to the end of the tables are written by `cargo xtask simulate --size --write`. -->\n";
 const END: &str = "<!-- The end of the tables. -->\n";
 /// The sizes that decide the model.
-const MEASURED: [u64; 3] = [1_000, 10_000, 100_000];
-/// The size that checks it.
-const CHECKED: u64 = 1_000_000;
+const MEASURED: [u64; 3] = [1_000, 10_000, 45_000];
+/// The size that checks it, unless something else is said.
+const LARGEST: u64 = 100_000;
 /// Sizes that only the model knows, with their slices (functions/push/src/start.rs).
 const MODELLED: [(u64, u64); 3] = [(10_000_000, 2_000), (20_000_000, 4_000), (100_000_000, 10_000)];
 /// By how much the model may be wrong.
 const MOST_WRONG: f64 = 0.03;
 /// Of an outage: the measured part of the backlog, and the backlog of which the table tells, in batches.
-const OUTAGE: (u64, u64) = (1_000, 20_000);
+const OUTAGE: (u64, u64) = (100, 20_000);
 const CUSTOMERS_PER_BATCH: u64 = 50;
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Measures and prints. With `write`, the tables of the guide are written. Fails if the model is wrong.
-pub(crate) fn print(write: bool) -> Result<()> {
-    let measured: Vec<_> = MEASURED.into_iter().chain([CHECKED]).map(|customers| one(usual(customers))).collect();
+/// Measures and prints, up to `largest` customers. With `write`, the tables of the guide are written. Fails if the model is wrong.
+pub(crate) fn print(largest: Option<u32>, write: bool) -> Result<()> {
+    let checked = largest.map_or(LARGEST, u64::from);
+    let measured: Vec<_> = MEASURED.into_iter().chain([checked]).map(|customers| one(usual(customers))).collect();
     let model = Model::of([&measured[0], &measured[1], &measured[2]]).context("the sizes do not decide a model")?;
     let largest = &measured[3];
-    let wrong = model.takes(CHECKED, largest.slices).difference(&largest.takes());
+    let wrong = model.takes(checked, largest.slices).difference(&largest.takes());
     let outage = one(Size { refuses_for: DAY, ..usual(OUTAGE.0 * CUSTOMERS_PER_BATCH) });
     let tables = tables(&measured, &model, wrong) + &outage_table(&outage);
     println!("\n{tables}");
-    ensure!(wrong < MOST_WRONG, "the model is wrong by {:.1} % for {CHECKED} customers", wrong * 100.0);
+    ensure!(wrong < MOST_WRONG, "the model is wrong by {:.1} % for {checked} customers", wrong * 100.0);
     if write { store(&tables) } else { Ok(()) }
 }
 
@@ -93,14 +94,15 @@ fn tables(measured: &[Measured], model: &Model, wrong: f64) -> String {
         let cells: Vec<_> = columns.iter().map(|(_, _, takes)| show(takes)).collect();
         text += &format!("| {name} | {} |\n", cells.join(" | "));
     }
+    let checked = measured.last().map(|one| one.size.customers).unwrap_or_default();
     let hottest = measured.last().map(|one| &one.counts.hottest).into_iter().flatten();
     let hottest: Vec<_> = hottest.map(|(table, units)| format!("{table} {units:.0}")).collect();
     text + &format!(
         "\nUp to {} customers it is measured; above that it is a model, which was wrong by at most {:.1} % for those. The most \
          units that one key took in a second, of the push to {}: {}; a key takes 1,000 write and 3,000 read units.\n",
-        grouped(CHECKED),
+        grouped(checked),
         wrong * 100.0,
-        grouped(CHECKED),
+        grouped(checked),
         hottest.join(", ")
     )
 }
