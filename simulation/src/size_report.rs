@@ -121,7 +121,7 @@ fn outage_table(outage: &Measured) -> String {
     let row = |name: &str, value: f64| format!("| {name} | {} | {} |\n", scale(value), scale(value * before));
     format!(
         "\n| a day in which SES refuses all, with {} batches that wait | now | if each came once a minute |\n|---|---|---|\n\
-         {}{}{}{}| USD | {} | {} |\n\nMeasured with {} batches. SES was asked {} times.\n",
+         {}{}{}{}| USD | {} | {} |\n\nMeasured with {} batches, and scaled up: the one that probes counts so often as well. SES was asked {} times.\n",
         grouped(OUTAGE.1),
         row("messages received from the queue", outage.counts.received as f64),
         row("calls of AWS", takes.calls),
