@@ -234,9 +234,8 @@ mod tests {
     proptest! {
         #[test]
         fn the_tag_of_any_delivery_is_read_again_in_any_case(
-            offer in any::<u128>(), id in "[A-Za-z0-9_-]{1,64}", local in "[a-z.]{0,9}[a-z]{1,12}", other in "[A-Za-z0-9_-]{1,64}",
+            offer in any::<u128>(), id in "[A-Za-z0-9_-]{1,64}", local in "[a-z]{1,9}([.][a-z]{1,11})?", other in "[A-Za-z0-9_-]{1,64}",
         ) {
-            prop_assume!(local.parse::<CustomerId>().is_ok());
             let (offer, customer, ring) = (OfferId::from_u128(offer), customer(&id), ring(OLD));
             let address = path(&format!("{local}@bank.example")).tagged(&ring, offer, &customer);
             prop_assert!(address.parse::<EmailAddress>().is_ok(), "{address}");
