@@ -80,7 +80,6 @@ pub(super) enum Return {
 }
 
 /// The result of selecting a transport.
-#[expect(clippy::large_enum_variant, reason = "one is made for each batch, and used at once")]
 pub(super) enum Selected<'d, T> {
     /// This one may be called.
     Transport(SelectedTransport<'d, T>),
