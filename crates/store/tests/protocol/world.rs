@@ -78,7 +78,7 @@ impl World {
     /// Takes back the last step of the first push: its only slice is done and not counted, and it runs.
     pub(crate) fn uncount(&self, slice: u32) {
         let push = json!({"pk": push_key(1), "sk": "push"});
-        self.dynamo.remove("Pushes", &json!({"pk": push_key(1), "sk": format!("slice#{slice:04}")}), "counted");
+        self.dynamo.remove("Pushes", json!({"pk": push_key(1), "sk": format!("slice#{slice:04}")}), "counted");
         self.dynamo.remove("Pushes", &push, "slicesCounted");
         self.dynamo.set("Pushes", push, "state", "running");
     }
