@@ -21,7 +21,7 @@ const LARGEST: u64 = 100_000;
 const MODELLED: [(u64, u64); 3] = [(10_000_000, 2_000), (20_000_000, 4_000), (100_000_000, 10_000)];
 /// By how much the model may be wrong.
 const MOST_WRONG: f64 = 0.03;
-/// Of an outage: the measured part of the backlog, and the backlog of which the table tells, in batches.
+/// Of an outage: the measured part of the backlog, and the backlog that the table is for, in batches.
 const OUTAGE: (u64, u64) = (100, 20_000);
 const CUSTOMERS_PER_BATCH: u64 = 50;
 const DAY: Duration = Duration::from_secs(86_400);

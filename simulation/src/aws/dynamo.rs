@@ -14,7 +14,6 @@ use crate::aws::dynamo::stale::{Key, Stale};
 use crate::aws::template;
 use crate::network::Reply;
 use crate::scenario::Scenario;
-use crate::size::push_request;
 use crate::world::World;
 
 mod stale;
@@ -96,11 +95,6 @@ impl Dynamo {
     /// The records of a table's stream that were not taken yet, in order.
     pub fn take_records(&self, table: &str) -> Vec<Value> {
         self.engine.take_records(table)
-    }
-
-    /// The item of the only push of a measurement. Null before it is created.
-    pub fn only_push(&self) -> Value {
-        self.engine.execute("Scan", push_request()).body["Items"][0].clone()
     }
 
     /// Waits until the stream of this table may have a new record. For one task for each table.

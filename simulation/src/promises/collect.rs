@@ -283,8 +283,8 @@ fn blocks(events: &[CustomerEvent], customers: &BTreeMap<String, Vec<Version>>, 
             own.for_each(|block| block.until = block.until.or(Some(*at)));
             continue;
         }
-        // Which address it was is known only if the customer never had another one. STOP holds for the number, as SNS has it; who
-        // unsubscribes on the page is told so, which `told` knows.
+        // Which address it was is known only if the customer never had another one. STOP holds for the number, as SNS has it; those
+        // who unsubscribe on the page get a confirmation, which `told` knows.
         let addresses: BTreeSet<_> = customers
             .get(customer)
             .into_iter()

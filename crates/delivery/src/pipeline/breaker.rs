@@ -87,7 +87,7 @@ pub(super) enum Selected<'d, T> {
     AllOpen {
         /// When the first of them may be probed.
         until: Timestamp,
-        /// When the batch comes again at the latest: no earlier probe is known to have ended by then.
+        /// When the batch comes again at the latest: when the right to probe ends that another caller has.
         at_most: Timestamp,
         /// Since when none may be called.
         since: Timestamp,

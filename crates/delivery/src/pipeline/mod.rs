@@ -130,6 +130,11 @@ where
         }
     }
 
+    /// Defers a batch of a held push until the push may be probed.
+    fn defer_held(&self, batch: &Batch, until: Timestamp) -> Delivered {
+        Deferral::until_probe(batch, until, DeferReason::Held, self.sources.now(), self.sources.fraction()).into()
+    }
+
     /// Defers a batch without any progress.
     fn defer_whole(&self, batch: &Batch, reason: DeferReason) -> Delivered {
         Deferral::whole(batch, reason, self.sources.fraction()).into()
@@ -162,14 +167,13 @@ where
                     // Some recipients may have been refused for so long that they are given up.
                     let may_be_over = batch.requested_at + self.retry_for <= self.sources.now();
                     if !(is_held && may_be_over) {
-                        let (now, fraction) = (self.sources.now(), self.sources.fraction());
+                        // Of a held push, any batch may be the one whose recipients are accepted.
                         return Ok(if is_held {
-                            // Any batch may be the one whose recipients are accepted.
-                            Deferral::until_probe(batch, until, DeferReason::Held, now, fraction)
+                            self.defer_held(batch, until)
                         } else {
-                            Deferral::in_outage(batch, until..=at_most, since, now, fraction)
-                        }
-                        .into());
+                            let (now, fraction) = (self.sources.now(), self.sources.fraction());
+                            Deferral::in_outage(batch, until..=at_most, since, now, fraction).into()
+                        });
                     }
                     SelectedTransport { held_until: Some(until), ..self.without_probe(&self.primary) }
                 }
@@ -193,8 +197,7 @@ where
         let ids: Vec<_> = batch.customers().iter().map(|customer| delivery_id(batch, customer)).collect();
         let known = self.deliveries.look_up(batch.push, &ids).await?;
         if let Some(until) = self.lets_others_probe(selected, batch, &known) {
-            let (now, fraction) = (self.sources.now(), self.sources.fraction());
-            return Ok(Deferral::until_probe(batch, until, DeferReason::Held, now, fraction).into());
+            return Ok(self.defer_held(batch, until));
         }
         let heartbeat = Heartbeat::new(&self.sources, self.end_silent(&known).await?);
         let recipients = self.read_recipients(batch, batch.customers()).await?;
