@@ -111,7 +111,7 @@ async fn push_waits_for_valid_from() {
     let bank = Bank::open();
     bank.put_customers(&[bank.customer("asha", &json!({}))]).await;
     // Late enough that a busy machine reads the push before.
-    let soon = bank.in_seconds(15);
+    let soon = bank.in_seconds(40);
     let offer = bank.post_offer(&json!({"code": "SOON", "description": "Wait for it", "validFrom": soon})).await;
     assert_eq!(bank.push(&offer).await["state"], "scheduled");
     assert_eq!(bank.push(&offer).await["waitingFor"], "validFrom");

@@ -1,4 +1,5 @@
-//! Privacy: no log line has a customer's address, number or name, and nothing is left of a customer who is erased.
+//! Privacy: no log line has a customer's address, number or name, and nothing is left of a customer who is erased. And each role
+//! sufficed.
 //!
 //! This group runs last, so that it reads the log lines of all other stories.
 
@@ -65,4 +66,20 @@ async fn erased_customer_leaves_only_hashes() {
         Ok(())
     })
     .await;
+}
+
+/// Where a function goes on without a call that its role forbids, no other story notices.
+mod enforced_roles {
+    use super::*;
+
+    #[tokio::test]
+    async fn each_role_allowed_all_that_its_function_called() {
+        let bank = Bank::open();
+        for function in bank.stack.functions.keys() {
+            let log = bank.log_since(function, SystemTime::UNIX_EPOCH).await;
+            // Stories that forbid a call do it by a policy that denies it.
+            let refused = log.iter().find(|line| line.contains("no identity-based policy allows"));
+            assert_eq!(refused, None, "{function}");
+        }
+    }
 }

@@ -120,9 +120,9 @@ mod in_a_browser {
         panic!("the browser does not start");
     }
 
-    /// Chooses how the message is shown.
+    /// Chooses how the message is shown, once the message is there and with it the choices.
     async fn choose(page: &Client, value: &str) {
-        let choice = format!("//label[input[@value='{value}']]");
+        let choice = format!("//label[input[@value='{value}']][not(ancestor::*[@hidden])]");
         page.wait().for_element(Locator::XPath(&choice)).await.unwrap().click().await.unwrap();
     }
 

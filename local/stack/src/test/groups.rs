@@ -78,8 +78,9 @@ pub(super) struct AtOnce {
 impl AtOnce {
     /// On MiniStack: the three long groups, and two others.
     pub(super) const MINISTACK: Self = Self { groups: 5, stories: 8 };
-    /// On LocalStack, which handles some 70 requests a second and scans one slice at a time.
-    pub(super) const LOCALSTACK: Self = Self { groups: 2, stories: 4 };
+    /// On LocalStack, which handles some 70 requests a second and scans one slice at a time. With more, a busy machine makes its
+    /// store so slow that the API returns `503`.
+    pub(super) const LOCALSTACK: Self = Self { groups: 1, stories: 4 };
 }
 
 /// What libtest reads the number of tests at the same time from. By default, it is the number of processors.
