@@ -2,7 +2,7 @@
 //! both decide it here.
 
 use crate::channel::Channels;
-use crate::customer::Customer;
+use crate::customer::{Customer, Projection};
 use crate::eligibility::{InvalidRule, Rule, RuleText, Verdict};
 use crate::offer::Offer;
 use crate::push::ScanCounts;
@@ -36,6 +36,11 @@ impl<'o> Audience<'o> {
     pub fn of(offer: &'o Offer) -> Result<Self, InvalidRule> {
         let rule = offer.eligibility.as_ref().map(RuleText::compile).transpose()?;
         Ok(Self { channels: &offer.channels, rule })
+    }
+
+    /// The attributes that a customer must be read with for [`Audience::select`].
+    pub fn projection(&self) -> Projection {
+        self.rule.as_ref().map_or_else(|| Projection::from_iter([]), Rule::projection)
     }
 
     /// Whether the offer is for a customer, and where it reaches them.

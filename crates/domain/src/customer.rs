@@ -1,5 +1,7 @@
 //! A customer: their addresses, their consent, and the attributes that rules may read.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Number, Value};
 
 use crate::channel::{Channel, Channels};
@@ -45,6 +47,37 @@ pub struct Customer {
     pub time_zone: Option<String>,
     /// Values that eligibility rules and text may read, by name.
     pub attributes: Map<String, Value>,
+}
+
+/// Which attributes of customers are read. Their own fields always are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Projection {
+    /// All of them.
+    Whole,
+    /// Those with these names.
+    Attributes(BTreeSet<String>),
+}
+
+/// Of the names of fields and attributes.
+impl<'a> FromIterator<&'a str> for Projection {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(names: I) -> Self {
+        let attributes = names.into_iter().filter(|name| !OWN_FIELDS.contains(name));
+        Self::Attributes(attributes.map(str::to_owned).collect())
+    }
+}
+
+impl Projection {
+    /// With what the other one has as well.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Attributes(mut names), Self::Attributes(others)) => {
+                names.extend(others);
+                Self::Attributes(names)
+            }
+            _ => Self::Whole,
+        }
+    }
 }
 
 impl Customer {

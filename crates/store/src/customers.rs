@@ -4,8 +4,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, Select};
 use domain::channel::Channels;
+use domain::customer::Projection;
 use domain::{Channel, Customer, CustomerHash, CustomerId, EmailAddress, HashKey, Mobile, Sources};
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,15 @@ pub const SAMPLES: u32 = 4;
 const SAMPLE_GROWTH: u32 = 8;
 /// Maximum number of segments of a scan, 1,000,000 (DynamoDB API reference, `Scan`), as a multiple of [`SAMPLES`].
 const MAX_SEGMENTS: u32 = 1_000_000;
+
+/// A part of the table: by its number, from 0, of so many that the table is cut into.
+#[derive(Debug, Clone, Copy)]
+pub struct Segment {
+    /// Which of them.
+    pub number: u32,
+    /// How many there are.
+    pub of: u32,
+}
 
 /// What was counted of one segment.
 struct Sample {
@@ -71,6 +82,8 @@ struct CustomerItem {
     locale: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     time_zone: Option<String>,
+    /// Missing if only some attributes were read, and the customer has none of them.
+    #[serde(default)]
     attributes: Map<String, Value>,
 }
 
@@ -236,21 +249,18 @@ impl Customers {
         self.table.delete(partition_key(id)).await
     }
 
-    /// One page of one segment of the table, read consistently.
+    /// One page of one segment of the table, read consistently, with the attributes that are needed.
     pub async fn scan(
         &self,
-        segment: u32,
-        segments: u32,
+        segment: Segment,
+        projection: &Projection,
         after: Option<&ScanPosition>,
         limit: u16,
     ) -> Result<CustomersPage, StoreError> {
-        let page = self
-            .table
-            .client()
-            .scan()
+        let page = projected(self.table.client().scan(), projection)
             .table_name(self.table.name())
-            .segment(signed(segment))
-            .total_segments(signed(segments))
+            .segment(signed(segment.number))
+            .total_segments(signed(segment.of))
             .consistent_read(true)
             .limit(i32::from(limit))
             .set_exclusive_start_key(after.map(partition_key))
@@ -323,6 +333,28 @@ impl Customers {
             attributes: item.attributes,
         })
     }
+}
+
+/// A scan that returns no other attributes of customers than these. It reads as much, but what it returns takes a fraction of the
+/// time to parse.
+fn projected(scan: ScanFluentBuilder, projection: &Projection) -> ScanFluentBuilder {
+    let Projection::Attributes(names) = projection else { return scan };
+    // All of [`CustomerItem`], by placeholders: some of its names are reserved words.
+    let fields = ["pk", "name", "email", "emailAsWritten", "mobile", "channels", "locale", "timeZone"];
+    let placeholders = ["#pk", "#name", "#email", "#asWritten", "#mobile", "#channels", "#locale", "#timeZone"];
+    let mut expression = placeholders.join(", ");
+    let mut scan = placeholders
+        .iter()
+        .zip(fields)
+        .fold(scan, |scan, (placeholder, field)| scan.expression_attribute_names(*placeholder, field));
+    for (number, name) in names.iter().enumerate() {
+        expression += &format!(", #attributes.#a{number}");
+        scan = scan.expression_attribute_names(format!("#a{number}"), name);
+    }
+    if !names.is_empty() {
+        scan = scan.expression_attribute_names("#attributes", "attributes");
+    }
+    scan.projection_expression(expression)
 }
 
 /// The id of the customer that a key or an item belongs to.

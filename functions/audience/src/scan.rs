@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use domain::customer::Projection;
 use domain::eligibility::InvalidRule;
 use domain::push::{PushState, ScanCounts};
 use domain::queue::{AudienceMessage, BATCH_LIMIT, ChannelMessage, Slice};
 use domain::{Audience, Channel, Sources};
 use runtime::queue::QueueError;
 use runtime::{Deadline, Queue, telemetry};
+use store::customers::Segment;
 use store::pushes::{PAGE_BATCHES, ScanStep, SliceScan};
 use store::{Customers, PushedOffer, PushedOffers, Pushes, StoreError};
 
@@ -85,9 +87,10 @@ impl ScanError {
 /// What is the same for every page of a slice in one invocation.
 struct PageScan<'a> {
     slice: &'a Slice,
-    /// How many slices the push has.
-    slices: u32,
+    /// Its part of the table of customers.
+    segment: Segment,
     audience: Audience<'a>,
+    projection: Projection,
     deadline: Deadline,
 }
 
@@ -120,7 +123,9 @@ impl SliceScanner {
             return Ok(self.end_without_scanning(slice).await?);
         }
         // Compiled once for all pages of the invocation.
-        let pages = PageScan { slice, slices: push.slices, audience: Audience::of(&offer)?, deadline };
+        let audience = Audience::of(&offer)?;
+        let segment = Segment { number: slice.index, of: push.slices };
+        let pages = PageScan { slice, segment, projection: audience.projection(), audience, deadline };
         let mut step = self.pushes.start_scan(slice.push, slice.index, slice.generation).await?;
         while let ScanStep::Continue(scan) = step {
             if deadline.has_less_than(MIN_TIME_PER_PAGE, self.sources.now()) {
@@ -159,9 +164,9 @@ impl SliceScanner {
 
     /// Scans one page, queues its batches and commits it.
     async fn scan_page(&self, pages: &PageScan<'_>, scan: &SliceScan) -> Result<ScanStep, ScanError> {
-        let PageScan { slice, slices, audience, deadline } = pages;
+        let PageScan { slice, segment, audience, projection, deadline } = pages;
         let began = self.sources.now();
-        let mut page = self.customers.scan(slice.index, *slices, scan.after.as_ref(), PAGE).await?;
+        let mut page = self.customers.scan(*segment, projection, scan.after.as_ref(), PAGE).await?;
         let channels = self.channel_queues.keys().copied().collect();
         let (counts, recipients) =
             select(audience, &mut page, &channels, || deadline.has_less_than(MIN_TIME_TO_COMMIT, self.sources.now()));

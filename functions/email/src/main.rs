@@ -14,7 +14,7 @@ use runtime::settings::SettingError;
 use runtime::{Aws, Invocation, Keys, settings, telemetry};
 use serde_json::Value;
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let aws = Aws::from_env().await;

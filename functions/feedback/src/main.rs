@@ -11,7 +11,7 @@ use runtime::{Aws, Keys, settings, telemetry};
 use serde_json::Value;
 use store::suppressions::BounceRule;
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let aws = Aws::from_env().await;

@@ -12,7 +12,7 @@ use offer::{App, Diagnosis, SampleComposer, TEST_TIMEOUT, TestSender, router};
 use runtime::settings::SettingError;
 use runtime::{Aws, settings, telemetry};
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     telemetry::init();
     let aws = Aws::from_env().await;

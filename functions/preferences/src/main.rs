@@ -8,7 +8,7 @@ fn pages() -> Result<Pages, SettingError> {
     Ok(Pages::new(settings::brand_name()?, settings::default_language()?))
 }
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     telemetry::init();
     let aws = Aws::from_env().await;

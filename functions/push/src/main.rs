@@ -8,7 +8,7 @@ use push::{App, Publisher, PushStarter};
 use runtime::{Aws, Deadline, telemetry};
 use serde_json::Value;
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let aws = Aws::from_env().await;

@@ -7,7 +7,7 @@ use runtime::{Aws, Invocation, settings, telemetry};
 use serde_json::Value;
 use sms::App;
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let aws = Aws::from_env().await;

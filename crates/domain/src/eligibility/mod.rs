@@ -43,15 +43,14 @@ pub use self::invalid::{InvalidRule, RULE_LIMIT};
 use self::numbers::{functions, with_mixed_numbers};
 use self::steps::{STEPS_LIMIT, Steps, with_steps};
 pub use self::text::RuleText;
-use self::values::{CustomerValues, with_variables};
-use crate::customer::Customer;
+use self::values::{CustomerValues, Reads, with_variables};
+use crate::customer::{Customer, Projection};
 
 /// The condition under which an offer is for a customer, compiled. [`RuleText`] is what is stored of it.
 pub struct Rule {
     expression: IdedExpr,
     functions: Context<'static, 'static>,
-    /// The customer's fields and attributes that the rule reads.
-    fields: Vec<String>,
+    reads: Reads,
 }
 
 /// Without the compiled expression, which is long and says no more than the text.
@@ -85,11 +84,11 @@ impl Rule {
         check.expression(program.expression(), &Scope::default(), 0)?;
         let mut expression = program.expression().clone();
         let steps = steps::typical(&expression);
-        let mut fields = Vec::new();
+        let mut reads = Reads::default();
         with_steps(&mut expression);
-        with_variables(&mut expression, &mut fields);
+        with_variables(&mut expression, &mut reads);
         with_mixed_numbers(&mut expression);
-        let rule = Self { expression, functions: functions(), fields };
+        let rule = Self { expression, functions: functions(), reads };
         // A rule that does not read the customer always has the same value, so it is evaluated now.
         if !program.references().has_variable(CUSTOMER) {
             let steps = Steps::new();
@@ -108,9 +107,15 @@ impl Rule {
         Ok((rule, steps))
     }
 
+    /// The attributes that a customer must be read with for [`Rule::verdict`].
+    pub fn projection(&self) -> Projection {
+        let Reads { values, presence, is_any } = &self.reads;
+        if *is_any { Projection::Whole } else { values.iter().chain(presence).map(String::as_str).collect() }
+    }
+
     /// Evaluates the rule for one customer.
     pub fn verdict(&self, customer: &Customer) -> Verdict {
-        let values = CustomerValues::new(customer, &self.fields);
+        let values = CustomerValues::new(customer, &self.reads.values);
         let mut scope = self.functions.new_inner_scope();
         scope.set_variable_resolver(&values);
         match self.expression.resolve_in(&scope) {
@@ -197,6 +202,24 @@ mod tests {
             ["customer[customer.name] == 'gold'", "has(customer.street.number)", "customer.address.street == ''"]
         {
             assert_eq!(verdict(rule, attributes.clone()), Verdict::Unevaluable, "{rule}");
+        }
+    }
+
+    #[test]
+    fn rule_needs_only_the_attributes_that_it_names() {
+        for (rule, names) in [
+            ("true", &[][..]),
+            ("customer.tier == 'gold' && customer['tier'] != customer.id", &["tier"]),
+            ("has(customer.card) && customer.locale == 'en'", &["card"]),
+            ("customer.cards.exists(c, c == customer.card.number)", &["card", "cards"]),
+            ("!has(customer.address.city)", &["address"]),
+        ] {
+            assert_eq!(Rule::parse(rule).unwrap().projection(), names.iter().copied().collect(), "{rule}");
+        }
+        for rule in
+            ["customer[customer.key] == 1", "customer['a' + 'b'] == 1", "customer.keys.all(k, customer[k] == 1)"]
+        {
+            assert_eq!(Rule::parse(rule).unwrap().projection(), Projection::Whole, "{rule}");
         }
     }
 

@@ -20,8 +20,19 @@ use crate::customer::{Customer, OWN_FIELDS};
 const READ: &str = "@customer.";
 const HAS: &str = "@has.";
 
-/// Has a rule name what it reads by variables. Adds the names of these fields and attributes.
-pub(super) fn with_variables(expression: &mut IdedExpr, fields: &mut Vec<String>) {
+/// What a rule reads of a customer.
+#[derive(Default)]
+pub(super) struct Reads {
+    /// The fields and attributes of which it reads the value.
+    pub(super) values: Vec<String>,
+    /// Those of which it reads whether the customer has them.
+    pub(super) presence: Vec<String>,
+    /// Whether it computes names, so that it may read any of them.
+    pub(super) is_any: bool,
+}
+
+/// Has a rule name what it reads by variables, and adds that to `reads`.
+pub(super) fn with_variables(expression: &mut IdedExpr, reads: &mut Reads) {
     let variable = match &expression.expr {
         Expr::Select(select) if is_customer(&select.operand) => {
             Some((if select.test { HAS } else { READ }, select.field.clone()))
@@ -38,11 +49,15 @@ pub(super) fn with_variables(expression: &mut IdedExpr, fields: &mut Vec<String>
     match variable {
         Some((prefix, field)) => {
             expression.expr = Expr::Ident(format!("{prefix}{field}"));
-            if prefix == READ && !fields.contains(&field) {
-                fields.push(field);
+            let read = if prefix == READ { &mut reads.values } else { &mut reads.presence };
+            if !read.contains(&field) {
+                read.push(field);
             }
         }
-        None => parts_mut(expression).into_iter().for_each(|part| with_variables(part, fields)),
+        None => {
+            reads.is_any |= is_customer(expression);
+            parts_mut(expression).into_iter().for_each(|part| with_variables(part, reads));
+        }
     }
 }
 

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use domain::Channel;
+use domain::customer::Projection;
 use domain::push::ScanCounts;
 use serde_json::{Value, json};
-use store::customers::ScanPosition;
+use store::customers::{ScanPosition, Segment};
 use store::pushes::{FIRST_GENERATION, PAGE_BATCHES, ScanStep, SliceScan};
 use testing::Fault;
 
@@ -30,7 +31,7 @@ async fn position(world: &World) -> ScanPosition {
     for id in ["c-1", "c-2"] {
         world.dynamo.put("Customers", json!({"pk": id, "name": "A", "channels": [], "attributes": {}}));
     }
-    world.customers().scan(0, 1, None, 1).await.unwrap().next.unwrap()
+    world.customers().scan(Segment { number: 0, of: 1 }, &Projection::Whole, None, 1).await.unwrap().next.unwrap()
 }
 
 fn numbers(scan: &SliceScan, channel: Channel) -> Vec<u32> {

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use api::Problem;
 use domain::Channel;
+use domain::customer::Projection;
 use futures::future::{Either, ready, select, try_join_all};
 use futures::{Stream, StreamExt, stream};
-use store::customers::CustomersPage;
+use store::customers::{CustomersPage, Segment};
 use store::{Customers, StoreError};
 use tokio::time::{Instant, timeout_at};
 
@@ -134,43 +135,48 @@ pub(super) async fn count(
     survey: &Survey<'_>,
     until: Instant,
 ) -> Result<AudienceCount, CountError> {
-    let segments = (0..SEGMENTS).map(|segment| pages(customers, segment));
+    let projection = survey.projection();
+    let segments = (0..SEGMENTS).map(|number| pages(customers, Segment { number, of: SEGMENTS }, &projection));
     count_segments(segments, customers.estimate_count(), survey, until).await
 }
 
 /// The pages of a segment, each read when the one before is counted.
-fn pages(customers: &Customers, segment: u32) -> impl Stream<Item = Result<CustomersPage, StoreError>> {
+fn pages(
+    customers: &Customers,
+    segment: Segment,
+    projection: &Projection,
+) -> impl Stream<Item = Result<CustomersPage, StoreError>> {
     // Where the next page starts: `Some(None)` for the first page, `None` after the last one.
     stream::try_unfold(Some(None), move |position| async move {
         let Some(after) = position else { return Ok(None) };
-        let page = customers.scan(segment, SEGMENTS, after.as_ref(), PAGE_SIZE).await?;
+        let page = customers.scan(segment, projection, after.as_ref(), PAGE_SIZE).await?;
         let next = page.next.clone().map(Some);
         Ok(Some((page, next)))
     })
 }
 
-/// Counts the audience in these segments. `approximate_count` runs beside the scan, because no time is left for it when
+/// Counts the audience in these segments. `estimated_customers` runs beside the scan, because no time is left for it when
 /// it turns out to be needed. A complete scan does not wait for it.
 async fn count_segments(
     segments: impl IntoIterator<Item = impl Stream<Item = Result<CustomersPage, StoreError>>>,
-    approximate_count: impl Future<Output = Result<u64, StoreError>>,
+    estimated_customers: impl Future<Output = Result<u64, StoreError>>,
     survey: &Survey<'_>,
     until: Instant,
 ) -> Result<AudienceCount, CountError> {
     let began = Instant::now();
     let scan = pin!(scan(segments, survey, until));
-    let approximate_count = pin!(timeout_at(until, approximate_count));
-    let (mut count, approximate_count) = match select(scan, approximate_count).await {
+    let estimated_customers = pin!(timeout_at(until, estimated_customers));
+    let (mut count, estimated_customers) = match select(scan, estimated_customers).await {
         Either::Left((count, pending)) => (count?, Either::Left(pending)),
         Either::Right((known, scan)) => (scan.await?, Either::Right(ready(known))),
     };
     if count.timed_out {
         let slow = Slow::of(&count, began.elapsed());
-        let approximate_count = approximate_count.await.map_err(|_elapsed| CountError::OutOfTime(slow))??;
+        let estimated = estimated_customers.await.map_err(|_elapsed| CountError::OutOfTime(slow))??;
         if count.tally.scan.customers_read == 0 {
             return Err(CountError::OutOfTime(slow));
         }
-        count.approximate_customers = approximate_count.max(count.tally.scan.customers_read);
+        count.approximate_customers = estimated.max(count.tally.scan.customers_read);
     }
     Ok(count)
 }

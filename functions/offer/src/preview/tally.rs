@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::audience::{Audience, Selection};
+use domain::customer::Projection;
 use domain::offer::Rendered;
 use domain::push::ScanCounts;
-use domain::{Channel, Customer, CustomerId, Offer};
+use domain::{Channel, Customer, CustomerId, Offer, Text};
 use tokio::time::Instant;
 
 use super::languages::Languages;
@@ -35,6 +36,15 @@ impl<'o> Survey<'o> {
     ) -> Self {
         let defaults = Defaults::of(&offer.announcement, &composer.default_language);
         Self { offer, composer, audience, defaults, compose_until }
+    }
+
+    /// The attributes that a customer must be read with: those that the rule reads, or a text of any language.
+    pub(super) fn projection(&self) -> Projection {
+        let announcement = &self.offer.announcement;
+        let languages = announcement.languages(&self.composer.default_language).into_iter();
+        let texts = languages.flat_map(|language| announcement.texts_in(language).all());
+        let in_texts = texts.flat_map(Text::fields).map(|(name, _)| name).collect();
+        self.audience.projection().and(in_texts)
     }
 }
 

@@ -99,12 +99,12 @@ async fn too_little_in_time_is_an_error_that_permits_a_retry() {
     let offer = offer();
     let composer = composer();
     let survey = survey(&offer, &composer);
-    for (what, read, approximate_count) in
+    for (what, read, estimate) in
         [("no page", 0, Either::Left(ready(Ok(600)))), ("no approximate count", 2, Either::Right(pending()))]
     {
         let started = Instant::now();
         let until = soon();
-        let error = count_segments([stalled_after(read)], approximate_count, &survey, until).await.unwrap_err();
+        let error = count_segments([stalled_after(read)], estimate, &survey, until).await.unwrap_err();
         assert!(matches!(error, CountError::OutOfTime(Slow::Store)), "{what}");
         assert!(started.elapsed() < Duration::from_secs(10), "{what}");
         let response = Problem::from(error).into_response();
@@ -175,12 +175,12 @@ async fn a_rule_that_takes_long_leaves_an_estimate_while_the_store_responds() {
     let survey = survey(&offer, &composer);
     let until = Instant::now() + Duration::from_millis(250);
     // It responds while the rule is evaluated.
-    let approximate_count = async {
+    let estimate = async {
         tokio::time::sleep(Duration::from_millis(20)).await;
         Ok(400)
     };
     let began = Instant::now();
-    let count = count_segments([pages, complete()], approximate_count, &survey, until).await.unwrap();
+    let count = count_segments([pages, complete()], estimate, &survey, until).await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     let view = AudienceView::new(&count, &offer);
     assert!(!view.exact && (1..400).contains(&view.customers_read), "{}", view.customers_read);
