@@ -148,6 +148,32 @@ async fn rule_and_number_of_slices_are_the_stored_ones_whatever_the_message_says
 }
 
 #[tokio::test(start_paused = true)]
+async fn customers_are_read_with_what_the_rule_needs() {
+    let attributes = json!({"tier": "gold", "card": {"kind": "visa"}, "key": "tier", "notes": "long"});
+    for (rule, names) in [
+        ("customer.tier == 'silver' || !has(customer.card.kind)", Some(&["card", "tier"][..])),
+        ("customer.name == 'Tom'", Some(&[])),
+        ("customer[customer.key] == 'silver'", None),
+    ] {
+        let world = World::with_push(1, json!({"eligibility": rule})).await;
+        for id in ["c-1", "c-2"] {
+            let body = json!({"name": "Asha", "channels": ["email"], "attributes": attributes});
+            world.customers().put(&Customer::parse(id, body).unwrap()).await.unwrap();
+        }
+        assert!(world.handle(&message(json!({}))).await);
+        let scan = world.pushes().progress(push()).await.unwrap().unwrap().scan;
+        assert_eq!((scan.customers_read, scan.customers_eligible, scan.customers_unevaluable), (2, 0, 0), "{rule}");
+        let request = &world.scans()[0];
+        assert_eq!(request["ProjectionExpression"].is_null(), names.is_none(), "{rule}");
+        let read = |name| {
+            request["ExpressionAttributeNames"].as_object().is_some_and(|names| names.values().any(|it| it == name))
+        };
+        let read: Vec<_> = ["card", "key", "notes", "tier"].into_iter().filter(|name| read(*name)).collect();
+        assert_eq!(read, names.unwrap_or_default(), "{rule}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn offer_that_has_expired_is_not_scanned_and_its_push_ends() {
     let world = World::with_push(2, json!({"validUntil": "2026-06-01T12:00:10Z", "eligibility": "true"})).await;
     tokio::time::advance(std::time::Duration::from_secs(10)).await;

@@ -273,6 +273,24 @@ async fn counting_goes_on_when_the_time_for_composing_has_ended() {
     assert_eq!(json!(SmsView::new(&count, &offer)), json!({"cut": 0, "ucs2": 0, "transliterated": 0}));
 }
 
+#[test]
+fn customers_are_read_with_what_the_rule_and_the_texts_of_all_languages_name() {
+    let composer = composer();
+    let body = |eligibility: &str| {
+        testing::offer(json!({
+            "code": "A", "subject": "{{ customer.name }}", "description": "{{ customer.city }}",
+            "eligibility": eligibility, "link": {"url": "https://bank.example/?c={{ customer.card }}", "label": "Go"},
+            "translations": {"de": {"subject": "Hallo", "description": "{{ customer.stadt | default: \"x\" }}"}},
+        }))
+    };
+    for (rule, expected) in [
+        ("customer.tier == 'gold'", ["tier", "city", "card", "stadt"].into_iter().collect()),
+        ("customer[customer.key] == 'gold'", Projection::Whole),
+    ] {
+        assert_eq!(survey(&body(rule), &composer).projection(), expected, "{rule}");
+    }
+}
+
 /// Items that other software wrote may have any key and any attributes. Each read of a megabyte ends with one of these.
 #[tokio::test(start_paused = true)]
 async fn foreign_items_are_counted_as_unevaluable_and_stop_no_preview() {
