@@ -44,7 +44,8 @@ pub(crate) fn print(seeds: Range<u64>, threads: usize) -> bool {
     let is_late = |one: &&Recovery| one.when == When::Working && one.delay > LONGEST;
     let failed: Vec<_> = all.iter().filter(|one| is_late(one) || !one.violations.is_empty()).collect();
     for one in &failed {
-        println!("\nBROKEN: {:.1} s after {:?}", one.delay.as_secs_f64(), one.scenario.faults);
+        let (seed, delay) = (one.scenario.seed, one.delay.as_secs_f64());
+        println!("\nBROKEN by seed {seed}: {delay:.1} s after {:?}", one.scenario.faults);
         one.violations.iter().for_each(|violation| println!("  {violation}"));
         match report::save(&one.scenario) {
             Ok(path) => println!("  To run it again: cargo xtask simulate --replay {}", path.display()),

@@ -65,7 +65,13 @@ pub(super) fn draw(chance: &Chance, scenario: &Scenario) -> Vec<TimedAction> {
             draw.during_push(&code, starts);
         }
     }
-    let mut actions = draw.actions;
+    let Draw { mut actions, newcomers, .. } = draw;
+    let wave = Chance::of(scenario.seed, "wave");
+    if wave.happens(0.05) {
+        let mut draw = Draw { chance: &wave, scenario, actions: Vec::new(), newcomers };
+        draw.wave(actions[0].at_ms);
+        actions.append(&mut draw.actions);
+    }
     // Stable: of two at the same time, the one that was drawn first.
     actions.sort_by_key(|timed| timed.at_ms);
     actions
@@ -101,6 +107,29 @@ impl Draw<'_> {
             starts_after_ms: chance.happens(0.15).then(|| skewed(chance, 5_000, 20 * MINUTE)),
             valid_for_ms: chance.happens(0.3).then(|| skewed(chance, 20_000, 180 * MINUTE)),
             names_tier: chance.happens(0.2),
+        }
+    }
+
+    /// Many customers act within minutes of an offer: while its batches wait for the rate, and between two scans of a page.
+    fn wave(&mut self, posted: u64) {
+        let most = (self.scenario.customers.len() as u64 / 2).max(1);
+        for _ in 0..skewed(self.chance, 1, most) {
+            let at = posted + skewed(self.chance, 500, 4 * MINUTE);
+            match self.chance.below(4) {
+                0 => self.put(at),
+                1 => {
+                    let customer = self.customer();
+                    self.at(at, Action::DeleteCustomer { customer });
+                }
+                2 => {
+                    let customer = self.customer();
+                    self.at(at, Action::Unsubscribe { customer });
+                }
+                _ => {
+                    let customer = self.customer();
+                    self.at(at, Action::AnswerStop { customer });
+                }
+            }
         }
     }
 
