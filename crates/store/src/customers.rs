@@ -335,26 +335,30 @@ impl Customers {
     }
 }
 
+/// Maximum length of an expression, in bytes (DynamoDB Developer Guide, quotas: 4 KB).
+const EXPRESSION_LIMIT: usize = 4_096;
+
 /// A scan that returns no other attributes of customers than these. It reads as much, but what it returns takes a fraction of the
-/// time to parse.
+/// time to parse. If there are too many names for an expression, as in the texts of a long offer, it returns all attributes.
 fn projected(scan: ScanFluentBuilder, projection: &Projection) -> ScanFluentBuilder {
     let Projection::Attributes(names) = projection else { return scan };
-    // All of [`CustomerItem`], by placeholders: some of its names are reserved words.
-    let fields = ["pk", "name", "email", "emailAsWritten", "mobile", "channels", "locale", "timeZone"];
-    let placeholders = ["#pk", "#name", "#email", "#asWritten", "#mobile", "#channels", "#locale", "#timeZone"];
-    let mut expression = placeholders.join(", ");
-    let mut scan = placeholders
-        .iter()
-        .zip(fields)
-        .fold(scan, |scan, (placeholder, field)| scan.expression_attribute_names(*placeholder, field));
+    // All of [`CustomerItem`]. By placeholders, since some of the names are reserved words.
+    let own = ["pk", "name", "email", "emailAsWritten", "mobile", "channels", "locale", "timeZone"];
+    let own_paths = (0..own.len()).map(|number| format!("#own{number}"));
+    let paths = own_paths.chain((0..names.len()).map(|number| format!("#attributes.#a{number}")));
+    let expression = paths.collect::<Vec<_>>().join(", ");
+    if expression.len() > EXPRESSION_LIMIT {
+        return scan;
+    }
+    let mut scan = scan.projection_expression(expression);
+    for (number, name) in own.into_iter().enumerate() {
+        scan = scan.expression_attribute_names(format!("#own{number}"), name);
+    }
     for (number, name) in names.iter().enumerate() {
-        expression += &format!(", #attributes.#a{number}");
         scan = scan.expression_attribute_names(format!("#a{number}"), name);
     }
-    if !names.is_empty() {
-        scan = scan.expression_attribute_names("#attributes", "attributes");
-    }
-    scan.projection_expression(expression)
+    // DynamoDB refuses a placeholder that the expression does not use.
+    if names.is_empty() { scan } else { scan.expression_attribute_names("#attributes", "attributes") }
 }
 
 /// The id of the customer that a key or an item belongs to.
