@@ -58,18 +58,19 @@ pub enum Projection {
     Attributes(BTreeSet<String>),
 }
 
-/// Of the names of fields and attributes.
+/// From names of fields and attributes.
 impl<'a> FromIterator<&'a str> for Projection {
+    /// Own fields are left out: they are always read. So is the empty name, which no attribute has and no expression may name.
     fn from_iter<I: IntoIterator<Item = &'a str>>(names: I) -> Self {
-        let attributes = names.into_iter().filter(|name| !OWN_FIELDS.contains(name));
+        let attributes = names.into_iter().filter(|name| !name.is_empty() && !OWN_FIELDS.contains(name));
         Self::Attributes(attributes.map(str::to_owned).collect())
     }
 }
 
 impl Projection {
-    /// With what the other one has as well.
+    /// The attributes of both.
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
+    pub fn union(self, other: Self) -> Self {
         match (self, other) {
             (Self::Attributes(mut names), Self::Attributes(others)) => {
                 names.extend(others);

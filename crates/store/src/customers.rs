@@ -31,12 +31,12 @@ const SAMPLE_GROWTH: u32 = 8;
 /// Maximum number of segments of a scan, 1,000,000 (DynamoDB API reference, `Scan`), as a multiple of [`SAMPLES`].
 const MAX_SEGMENTS: u32 = 1_000_000;
 
-/// A part of the table: by its number, from 0, of so many that the table is cut into.
+/// One of the equal parts into which a parallel scan divides the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Segment {
-    /// Which of them.
+    /// Its number, from 0.
     pub number: u32,
-    /// How many there are.
+    /// How many parts there are.
     pub of: u32,
 }
 
@@ -82,7 +82,7 @@ struct CustomerItem {
     locale: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     time_zone: Option<String>,
-    /// Missing if only some attributes were read, and the customer has none of them.
+    /// Missing if only some attributes were read and the customer has none of them, or if other software stored none.
     #[serde(default)]
     attributes: Map<String, Value>,
 }

@@ -17,7 +17,7 @@ pub const MAIL_LIMIT: usize = 256 * 1024;
 /// Maximum number of tags that are looked at. A report has one, in several headers.
 const MAX_TAGS: usize = 4;
 /// Stack of the thread that parses, in bytes. Messages may be nested as often as their size allows, and are dropped
-/// recursively: of nested messages, 512 KiB overflow the 2 MiB of a worker thread.
+/// recursively: of nested messages, 512 KiB overflow 2 MiB, which most threads have.
 const STACK: usize = 16 * 1024 * 1024;
 /// The headers that name whom a message was delivered to.
 const RECIPIENT_HEADERS: [&str; 8] = [

@@ -9,7 +9,7 @@ use super::invalid::InvalidRule;
 const PARSER_STACK: usize = 64 << 20;
 
 /// Compiles on a separate stack: the parser recurses through some ten grammar rules for each level of nesting, up to
-/// 96 levels, which needs more stack than a worker thread has.
+/// 96 levels, which needs more stack than a thread has.
 pub(super) fn compile(source: &str) -> Result<Program, InvalidRule> {
     std::thread::scope(|scope| {
         std::thread::Builder::new()

@@ -43,14 +43,14 @@ pub use self::invalid::{InvalidRule, RULE_LIMIT};
 use self::numbers::{functions, with_mixed_numbers};
 use self::steps::{STEPS_LIMIT, Steps, with_steps};
 pub use self::text::RuleText;
-use self::values::{CustomerValues, Reads, with_variables};
+use self::values::{CustomerValues, NamesRead, with_variables};
 use crate::customer::{Customer, Projection};
 
 /// The condition under which an offer is for a customer, compiled. [`RuleText`] is what is stored of it.
 pub struct Rule {
     expression: IdedExpr,
     functions: Context<'static, 'static>,
-    reads: Reads,
+    reads: NamesRead,
 }
 
 /// Without the compiled expression, which is long and says no more than the text.
@@ -84,7 +84,7 @@ impl Rule {
         check.expression(program.expression(), &Scope::default(), 0)?;
         let mut expression = program.expression().clone();
         let steps = steps::typical(&expression);
-        let mut reads = Reads::default();
+        let mut reads = NamesRead::default();
         with_steps(&mut expression);
         with_variables(&mut expression, &mut reads);
         with_mixed_numbers(&mut expression);
@@ -109,8 +109,8 @@ impl Rule {
 
     /// The attributes that a customer must be read with for [`Rule::verdict`].
     pub fn projection(&self) -> Projection {
-        let Reads { values, presence, is_any } = &self.reads;
-        if *is_any { Projection::Whole } else { values.iter().chain(presence).map(String::as_str).collect() }
+        let NamesRead { values, presence, computes_names } = &self.reads;
+        if *computes_names { Projection::Whole } else { values.iter().chain(presence).map(String::as_str).collect() }
     }
 
     /// Evaluates the rule for one customer.
@@ -163,8 +163,17 @@ mod tests {
         .unwrap()
     }
 
+    /// The verdict of a customer with these attributes, whether they are read with all of them or with those that the rule needs.
     fn verdict(rule: &str, attributes: serde_json::Value) -> Verdict {
-        Rule::parse(rule).unwrap().verdict(&customer(attributes))
+        let rule = Rule::parse(rule).unwrap();
+        let whole = customer(attributes);
+        let mut projected = whole.clone();
+        if let Projection::Attributes(names) = rule.projection() {
+            projected.attributes.retain(|name, _| names.contains(name));
+        }
+        let verdict = rule.verdict(&whole);
+        assert_eq!(rule.verdict(&projected), verdict, "{rule:?}");
+        verdict
     }
 
     #[test]
@@ -213,6 +222,7 @@ mod tests {
             ("has(customer.card) && customer.locale == 'en'", &["card"]),
             ("customer.cards.exists(c, c == customer.card.number)", &["card", "cards"]),
             ("!has(customer.address.city)", &["address"]),
+            ("customer.tier == 'gold' || customer[''] == 1", &["tier"]),
         ] {
             assert_eq!(Rule::parse(rule).unwrap().projection(), names.iter().copied().collect(), "{rule}");
         }
@@ -288,7 +298,7 @@ mod tests {
         assert_eq!(verdict("customer.a.exists(x, x in ['b', 'c'])", json!({"a": ["b"]})), Verdict::Eligible);
         let deep = |n: usize| format!("{}customer.a{}", "(1 + ".repeat(n), ")".repeat(n)) + " > 0";
         assert!(Rule::parse(&deep(20)).is_ok());
-        // The deepest rule that is allowed must also evaluate on the stack of a worker thread.
+        // The deepest rule that is allowed must also evaluate on the stack of a test's thread, which is smaller than a main one.
         assert_eq!(verdict(&format!("customer.a{} > 0", " + 1".repeat(45)), json!({"a": 1})), Verdict::Eligible);
         let range = format!("customer{}.all(x, true)", ".a".repeat(200));
         for rule in [deep(300), "[".repeat(1900), "(".repeat(1900), range] {

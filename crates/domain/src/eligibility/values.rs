@@ -22,17 +22,17 @@ const HAS: &str = "@has.";
 
 /// What a rule reads of a customer.
 #[derive(Default)]
-pub(super) struct Reads {
+pub(super) struct NamesRead {
     /// The fields and attributes of which it reads the value.
     pub(super) values: Vec<String>,
     /// Those of which it reads whether the customer has them.
     pub(super) presence: Vec<String>,
     /// Whether it computes names, so that it may read any of them.
-    pub(super) is_any: bool,
+    pub(super) computes_names: bool,
 }
 
 /// Has a rule name what it reads by variables, and adds that to `reads`.
-pub(super) fn with_variables(expression: &mut IdedExpr, reads: &mut Reads) {
+pub(super) fn with_variables(expression: &mut IdedExpr, reads: &mut NamesRead) {
     let variable = match &expression.expr {
         Expr::Select(select) if is_customer(&select.operand) => {
             Some((if select.test { HAS } else { READ }, select.field.clone()))
@@ -55,7 +55,7 @@ pub(super) fn with_variables(expression: &mut IdedExpr, reads: &mut Reads) {
             }
         }
         None => {
-            reads.is_any |= is_customer(expression);
+            reads.computes_names |= is_customer(expression);
             parts_mut(expression).into_iter().for_each(|part| with_variables(part, reads));
         }
     }

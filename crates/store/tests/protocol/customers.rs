@@ -140,6 +140,8 @@ async fn scan(world: &World, segments: u32, limit: u16) -> (Vec<String>, usize, 
 #[tokio::test(start_paused = true)]
 async fn a_scan_returns_own_fields_and_the_attributes_that_are_needed() {
     let world = World::new();
+    let asha =
+        |id: &str| Customer { email: Some(EmailAddress::stored("Asha@Example.com".to_owned()).unwrap()), ..asha(id) };
     world.customers().put(&asha("c-1")).await.unwrap();
     // Names that DynamoDB reserves or that need quotes in an expression, and one that the customer lacks.
     for (names, expected) in [
@@ -153,15 +155,38 @@ async fn a_scan_returns_own_fields_and_the_attributes_that_are_needed() {
         let expected = Customer { attributes: expected.as_object().unwrap().clone(), ..asha("c-1") };
         assert_eq!((page.customers, page.unreadable.len()), (vec![expected], 0), "{names:?}");
     }
-    // More names than an expression may have.
-    let many: Vec<_> = (0..1_000).map(|number| format!("attribute_{number}")).collect();
-    for projection in [Projection::Whole, many.iter().map(String::as_str).collect()] {
-        let whole = world.customers().scan(ALL, &projection, None, 10).await.unwrap();
-        assert_eq!(whole.customers, [asha("c-1")]);
+    let whole = world.customers().scan(ALL, &Projection::Whole, None, 10).await.unwrap();
+    assert_eq!(whole.customers, [asha("c-1")]);
+    // Around the number of names for which an expression has room.
+    for count in 200..=240 {
+        let names: Vec<_> = (0..count).map(|number| format!("attribute_{number}")).collect();
+        let projection = names.iter().map(String::as_str).collect();
+        let page = world.customers().scan(ALL, &projection, None, 10).await.unwrap();
+        let is_whole = page.customers == [asha("c-1")];
+        assert_eq!((is_whole, page.customers[0].attributes.is_empty()), (count > 218, count <= 218), "{count}");
     }
     let requests = world.dynamo.requests("Scan", "Customers");
     let longest = requests.iter().filter_map(|request| request["ProjectionExpression"].as_str()).map(str::len).max();
     assert!(longest.is_some_and(|length| length <= 4_096), "{longest:?}");
+}
+
+/// What is not needed does not make a record unreadable.
+#[tokio::test(start_paused = true)]
+async fn a_record_is_judged_by_what_is_read_of_it() {
+    let world = World::new();
+    for attributes in [None, Some(json!([])), Some(json!("gold"))] {
+        let mut item = json!({"pk": "c-1", "name": "Asha", "channels": ["email"]});
+        if let Some(attributes) = &attributes {
+            item["attributes"] = attributes.clone();
+        }
+        world.dynamo.put("Customers", item);
+        let projected = ["tier"].into_iter().collect();
+        let page = world.customers().scan(ALL, &projected, None, 10).await.unwrap();
+        assert_eq!((page.customers.len(), page.unreadable.len()), (1, 0), "{attributes:?}");
+        assert!(page.customers[0].attributes.is_empty(), "{attributes:?}");
+        let page = world.customers().scan(ALL, &Projection::Whole, None, 10).await.unwrap();
+        assert_eq!(page.customers.is_empty(), attributes.is_some(), "{attributes:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -44,7 +44,7 @@ impl<'o> Survey<'o> {
         let languages = announcement.languages(&self.composer.default_language).into_iter();
         let texts = languages.flat_map(|language| announcement.texts_in(language).all());
         let in_texts = texts.flat_map(Text::fields).map(|(name, _)| name).collect();
-        self.audience.projection().and(in_texts)
+        self.audience.projection().union(in_texts)
     }
 }
 
