@@ -15,7 +15,7 @@ use super::breaker::SelectedTransport;
 use super::deferral::Unfinished;
 use super::deliverer::Deliverer;
 use super::delivery_id;
-use super::judgement::{resolve, waits_for_evidence};
+use super::judgement::{JUST_NOW, resolve, waits_for_evidence};
 use super::meaning::Suppression;
 use super::round::{NotificationState, Round};
 use crate::compose::Compose;
@@ -183,8 +183,10 @@ where
     ) -> Evidence {
         let (push, id) = (round.batch.push, round.selected.id);
         let mut added = self.limits.add_refusal(push, id, suspect, recipient).await;
-        let unrecorded = round.fared().unrecorded(suspect);
-        // Before a push is held, what this round knows counts: rounds record an acceptance only now and then.
+        let now = self.sources.now();
+        // Before a push is held, what this round knows counts: rounds record an acceptance only now and then. An old one, as after
+        // a freeze, says nothing of the refusals since.
+        let unrecorded = round.fared().unrecorded(suspect).filter(|at| *at + JUST_NOW > now);
         if let Some(at) = unrecorded.filter(|_| added.as_ref().is_ok_and(|evidence| evidence.refused >= RUN_LENGTH))
             && self.record_acceptance(scope_of(push, id, suspect), at).await
         {

@@ -15,7 +15,7 @@ use super::meaning::{MAX_UNANSWERED, failed};
 /// A message that was accepted within this time of a refusal shows that the provider accepted our mail then.
 const NEIGHBOURS_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 /// Acceptances are recorded every ten seconds, so one this old shows that messages are accepted at present.
-const JUST_NOW: SignedDuration = SignedDuration::from_secs(15);
+pub(super) const JUST_NOW: SignedDuration = SignedDuration::from_secs(15);
 /// A recipient who is refused without others to compare with has at least this much time: a provider may refuse all
 /// messages for a moment.
 const MIN_TIME_ALONE: SignedDuration = SignedDuration::from_secs(30);

@@ -10,6 +10,7 @@ use domain::TransportId;
 use domain::push::OutcomeCounts;
 use domain::queue::Batch;
 use serde_json::{Value, json};
+use testing::string_set;
 
 use crate::bank::{Bank, RETRY_FOR, assert_waits, sent};
 use crate::logs::Logs;
@@ -171,6 +172,28 @@ async fn refusals_that_begin_in_the_middle_of_a_push_fail_no_recipient() {
         let (more, left) = bank.run(&left, 3 * MINUTE).await;
         assert_eq!((counts.sent + more.sent, left.len()), (100, 0), "{suspect}");
         assert_eq!(bank.deliveries_in("sent"), 100);
+    }
+}
+
+/// A round stands still after a message that was accepted. Meanwhile others are refused, of which it has not heard.
+#[tokio::test(start_paused = true)]
+async fn acceptance_from_before_a_pause_disproves_no_refusal_since() {
+    for suspect in Suspect::ALL {
+        let bank = Bank::with_customers(2).await.with_rate(1);
+        let batch = bank.push(1).await;
+        let (dynamo, clock, push) = (bank.dynamo.clone(), bank.clock.clone(), bank.push_id(1));
+        bank.smtp.replies(move |number, _| {
+            if number == 0 {
+                return ok();
+            }
+            clock.skip(Duration::from_secs(20));
+            let refused = string_set(["a", "b", "c", "d", "e"]);
+            dynamo.put("Pacing", json!({"pk": "smtp", "refused": refused, "nextSend": 0}));
+            dynamo.put("Pacing", json!({"pk": format!("push#{push}#smtp"), "refused": refused}));
+            ambiguous(suspect)
+        });
+        assert_waits(&bank.defer(&batch).await, DeferReason::Held, 0.0..=10.0);
+        assert_eq!((bank.deliveries_in("sent"), bank.deliveries_in("retry")), (1, 1), "{suspect}");
     }
 }
 
