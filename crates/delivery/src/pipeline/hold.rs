@@ -80,13 +80,14 @@ impl Fared {
         known.accepted_at = known.accepted_at.max(evidence.accepted_at);
     }
 
-    /// The last acceptance in this round, if it is not recorded where the evidence about a suspect is.
-    fn unrecorded(&self, suspect: Suspect) -> Option<Timestamp> {
+    /// The last acceptance in this round, if it was just now and is not recorded where the evidence about a suspect is. An older
+    /// one, as after a freeze, says nothing of the refusals since.
+    fn unrecorded(&self, suspect: Suspect, now: Timestamp) -> Option<Timestamp> {
         let recorded = match suspect {
             Suspect::Sender => self.of_transport.accepted_at,
             Suspect::Content => self.of_push.accepted_at,
         };
-        self.accepted_at.filter(|at| Some(*at) > recorded)
+        self.accepted_at.filter(|at| Some(*at) > recorded && *at + JUST_NOW > now)
     }
 
     /// When a message of the transport was last accepted.
@@ -183,10 +184,8 @@ where
     ) -> Evidence {
         let (push, id) = (round.batch.push, round.selected.id);
         let mut added = self.limits.add_refusal(push, id, suspect, recipient).await;
-        let now = self.sources.now();
-        // Before a push is held, what this round knows counts: rounds record an acceptance only now and then. An old one, as after
-        // a freeze, says nothing of the refusals since.
-        let unrecorded = round.fared().unrecorded(suspect).filter(|at| *at + JUST_NOW > now);
+        let unrecorded = round.fared().unrecorded(suspect, self.sources.now());
+        // Before a push is held, what this round knows counts: rounds record an acceptance only now and then.
         if let Some(at) = unrecorded.filter(|_| added.as_ref().is_ok_and(|evidence| evidence.refused >= RUN_LENGTH))
             && self.record_acceptance(scope_of(push, id, suspect), at).await
         {

@@ -69,7 +69,8 @@ pub(super) fn draw(chance: &Chance, scenario: &Scenario) -> Vec<TimedAction> {
     let wave = Chance::of(scenario.seed, "wave");
     if wave.happens(0.05) {
         let mut draw = Draw { chance: &wave, scenario, actions: Vec::new(), newcomers };
-        draw.wave(actions[0].at_ms);
+        let first_offer = actions[0].at_ms;
+        draw.wave(first_offer);
         actions.append(&mut draw.actions);
     }
     // Stable: of two at the same time, the one that was drawn first.
@@ -117,18 +118,9 @@ impl Draw<'_> {
             let at = posted + skewed(self.chance, 500, 4 * MINUTE);
             match self.chance.below(4) {
                 0 => self.put(at),
-                1 => {
-                    let customer = self.customer();
-                    self.at(at, Action::DeleteCustomer { customer });
-                }
-                2 => {
-                    let customer = self.customer();
-                    self.at(at, Action::Unsubscribe { customer });
-                }
-                _ => {
-                    let customer = self.customer();
-                    self.at(at, Action::AnswerStop { customer });
-                }
+                1 => self.by_anyone(at, |customer| Action::DeleteCustomer { customer }),
+                2 => self.by_anyone(at, |customer| Action::Unsubscribe { customer }),
+                _ => self.by_anyone(at, |customer| Action::AnswerStop { customer }),
             }
         }
     }
@@ -149,10 +141,7 @@ impl Draw<'_> {
                 self.at(at, action);
             }
             Kind::Put => self.put(at),
-            Kind::Delete => {
-                let customer = self.customer();
-                self.at(at, Action::DeleteCustomer { customer });
-            }
+            Kind::Delete => self.by_anyone(at, |customer| Action::DeleteCustomer { customer }),
             Kind::Unsubscribe => {
                 let customer = self.customer();
                 self.at(at, Action::Unsubscribe { customer: customer.clone() });
@@ -164,10 +153,7 @@ impl Draw<'_> {
                     );
                 }
             }
-            Kind::AnswerStop => {
-                let customer = self.customer();
-                self.at(at, Action::AnswerStop { customer });
-            }
+            Kind::AnswerStop => self.by_anyone(at, |customer| Action::AnswerStop { customer }),
             Kind::Lift => {
                 let (customer, channel) = (self.customer(), *chance.pick(&Channel::ALL));
                 self.at(at, Action::LiftSuppression { customer, channel });
@@ -225,6 +211,12 @@ impl Draw<'_> {
             }
             _ => self.at(at, put(Change::Consent { channel })),
         }
+    }
+
+    /// An action that is by one of the customers, or about them.
+    fn by_anyone(&mut self, at: u64, action: fn(String) -> Action) {
+        let customer = self.customer();
+        self.at(at, action(customer));
     }
 
     fn customer(&self) -> String {
