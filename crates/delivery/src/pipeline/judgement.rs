@@ -16,8 +16,8 @@ use super::meaning::{MAX_UNANSWERED, failed};
 const NEIGHBOURS_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 /// Acceptances are recorded every ten seconds, so one this old shows that messages are accepted at present.
 pub(super) const JUST_NOW: SignedDuration = SignedDuration::from_secs(15);
-/// A recipient who is refused without others to compare with has at least this much time: a provider may refuse all
-/// messages for a moment.
+/// A recipient who is refused without others to compare with has at least this much time since the first of these refusals: a
+/// provider may refuse all messages for a moment.
 const MIN_TIME_ALONE: SignedDuration = SignedDuration::from_secs(30);
 /// What was said of an address before counts for this long: two of the longest waits for a probe.
 const MAX_UNKNOWN_AGE: SignedDuration = SignedDuration::from_secs(120);
@@ -49,7 +49,7 @@ pub(super) fn judge(past: Option<&PastRefusal>, evidence: &Evidence, now: Timest
     let others_are_accepted = few_are_refused || evidence.accepted_at.is_some_and(|at| at + JUST_NOW > now);
     // No other recipient is refused, or too few are left to show anything.
     let is_refused_on_its_own =
-        few_are_refused && past.count as usize + 1 >= RUN_LENGTH && past.since + MIN_TIME_ALONE <= now;
+        few_are_refused && past.count as usize + 1 >= RUN_LENGTH && past.alike_since + MIN_TIME_ALONE <= now;
     if (others_accepted_since && others_are_accepted) || is_refused_on_its_own {
         Judgement::Recipient
     } else {
@@ -130,11 +130,11 @@ mod tests {
         testing::address_hash(Channel::Email, "asha@example.com")
     }
 
-    /// The last of so many refusals, the first of them at 0.
+    /// The last of so many refusals alike, the first of them at 0.
     fn refusal(at: Timestamp, count: u32, code: ReasonCode) -> PastRefusal {
-        let (since, reason, address_hash) = (NOW, "why".to_owned(), address_hash().to_string());
-        let transport = Some(TransportId::Smtp);
-        PastRefusal { at, since, count, code: Some(code), reason, transport, address_hash }
+        let (reason, address_hash) = ("why".to_owned(), address_hash().to_string());
+        let (code, transport) = (Some(code), Some(TransportId::Smtp));
+        PastRefusal { at, since: NOW, count, alike_since: NOW, code, reason, transport, address_hash }
     }
 
     fn evidence(accepted_at: Option<i64>, refused: usize, is_cleared: bool) -> Evidence {
@@ -170,7 +170,10 @@ mod tests {
             (1, Some(11), 5, true, 26, Judgement::Unclear),
             (9, Some(5), 5, true, 40, Judgement::Unclear),
         ] {
-            let past = (refusals > 0).then(|| refusal(after(10), refusals, ReasonCode::Refused));
+            // It was refused for other reasons before.
+            let since = NOW - SignedDuration::from_hours(1);
+            let past =
+                (refusals > 0).then(|| PastRefusal { since, ..refusal(after(10), refusals, ReasonCode::Refused) });
             let judged = judge(past.as_ref(), &evidence(accepted_at, refused, is_cleared), after(now));
             assert_eq!(
                 judged, expected,

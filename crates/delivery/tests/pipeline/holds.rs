@@ -87,7 +87,7 @@ async fn recipient_who_is_refused_among_others_has_failed() {
             assert_eq!((counts, left.len()), (OutcomeCounts { failed: 1, ..sent(19) }, 0));
             let recorded = json!({
                 "state": "failed", "code": "refused", "reason": "554 5.7.1 refused", "addressHash": hash_of("c-7").to_string(),
-                "refusals": null, "refusedAt": null, "refusedSince": null, "refusedAddress": null,
+                "refusals": null, "refusedAt": null, "refusedSince": null, "refusedAlikeSince": null, "refusedAddress": null,
             });
             assert_has(&bank.delivery("c-7"), &recorded);
             assert_eq!(bank.dynamo.items("Suppressions"), [json!(null); 0], "not suppressed");

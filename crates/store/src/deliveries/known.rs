@@ -19,6 +19,8 @@ pub struct PastRefusal {
     pub since: Timestamp,
     /// How many there were in a row, of this kind, at this address, through this transport.
     pub count: u32,
+    /// When the first of those was.
+    pub alike_since: Timestamp,
     /// Why, for programs. `None` if a later release stored a code that is unknown here.
     pub code: Option<ReasonCode>,
     /// The same in words.
@@ -63,6 +65,8 @@ impl DeliveryItem {
             at: self.refused_at?,
             since: self.refused_since?,
             count: self.refusals,
+            // A release before this one did not store it.
+            alike_since: self.refused_alike_since.or(self.refused_at)?,
             code: self.refused_code.as_ref().and_then(|code| code.parse().ok()),
             reason: self.refused_reason.clone().unwrap_or_default(),
             transport: self.refused_via.as_ref().and_then(|transport| transport.parse().ok()),

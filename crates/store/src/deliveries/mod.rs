@@ -100,13 +100,16 @@ struct DeliveryItem {
     /// When it was last handed over without a response.
     #[serde(default, with = "millis_serde::option")]
     unanswered_at: Option<Timestamp>,
-    /// When it was last refused without an outcome, and first; how often; at which address; why; by which transport.
+    /// When it was last refused without an outcome, and first; how often alike, and since when; at which address; why; by
+    /// which transport.
     #[serde(default, with = "millis_serde::option")]
     refused_at: Option<Timestamp>,
     #[serde(default, with = "millis_serde::option")]
     refused_since: Option<Timestamp>,
     #[serde(default)]
     refusals: u32,
+    #[serde(default, with = "millis_serde::option")]
+    refused_alike_since: Option<Timestamp>,
     refused_address: Option<String>,
     refused_code: Option<String>,
     refused_reason: Option<String>,

@@ -102,16 +102,20 @@ impl Deliveries {
             ),
             Release::Refused(address) => {
                 let before = claim.refusal.as_ref().filter(|refusal| refusal.is_at(address));
-                let since = before.map_or_else(|| self.table.now(), |refusal| refusal.since);
+                let now = self.table.now();
                 let of_this_kind =
                     |past: &&PastRefusal| past.code == Some(code) && past.transport == Some(claim.transport);
-                let count = before.filter(of_this_kind).map_or(0, |past| past.count).saturating_add(1);
+                let alike = before.filter(of_this_kind);
                 (
-                    ", refusedAt = :now, refusedSince = :since, refusals = :refusals, refusedAddress = :address, \
-                     refusedCode = :code, refusedReason = :reason, refusedVia = transport",
+                    ", refusedAt = :now, refusedSince = :since, refusals = :refusals, refusedAlikeSince = :alikeSince, \
+                     refusedAddress = :address, refusedCode = :code, refusedReason = :reason, refusedVia = transport",
                     update
-                        .expression_attribute_values(":since", millis(since))
-                        .expression_attribute_values(":refusals", number(count))
+                        .expression_attribute_values(":since", millis(before.map_or(now, |past| past.since)))
+                        .expression_attribute_values(
+                            ":refusals",
+                            number(alike.map_or(0, |past| past.count).saturating_add(1)),
+                        )
+                        .expression_attribute_values(":alikeSince", millis(alike.map_or(now, |past| past.alike_since)))
                         .expression_attribute_values(":address", text(address)),
                 )
             }
@@ -146,7 +150,7 @@ const LEASE: &str = "leaseUntil, leaseToken, heldBy, heldUntil";
 
 /// What only a delivery without an outcome has. A later push starts anew.
 const WITHOUT_OUTCOME: &str = "unanswered, unansweredAt, unansweredVia, refusedAt, refusedSince, refusals, \
-                               refusedAddress, refusedCode, refusedReason, refusedVia";
+                               refusedAlikeSince, refusedAddress, refusedCode, refusedReason, refusedVia";
 
 /// An update that writes an outcome: `set`, and the parts that the outcome has. The parts that it lacks are removed, and
 /// what only a delivery without an outcome has.

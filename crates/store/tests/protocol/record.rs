@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use domain::notification::{Outcome, ReasonCode};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use store::deliveries::{FinalOutcome, RecordResult, Release};
 use testing::Fault;
 
-use crate::world::{World, address, claim};
+use crate::world::{World, address, claim, customer, email_to, push};
 
 fn sent() -> FinalOutcome {
     FinalOutcome {
@@ -155,4 +156,23 @@ async fn a_record_that_was_not_written_is_a_lost_lease() {
     claim(&world, 1).await;
     world.dynamo.inject("UpdateItem", "Deliveries", [Fault::Unavailable]);
     assert_eq!(world.deliveries().record(&first, &sent()).await.unwrap(), RecordResult::LeaseLost);
+}
+
+/// Refusals count only with those like them, and so does the time since the first of them.
+#[tokio::test(start_paused = true)]
+async fn refusals_of_another_kind_begin_a_new_row() {
+    let world = World::new();
+    let began = world.now();
+    let asha = address("asha@example.com");
+    let mut row = Vec::new();
+    for code in [ReasonCode::RefusedForNow, ReasonCode::RefusedForNow, ReasonCode::Refused, ReasonCode::Refused] {
+        let claim = claim(&world, 1).await;
+        world.deliveries().release(&claim, code, "why", Release::Refused(&asha)).await.unwrap();
+        let known = world.deliveries().look_up(push(1), &[email_to("c-1")]).await.unwrap();
+        let past = known.pending[&customer("c-1")].refusal.clone().unwrap();
+        let after = |at: Timestamp| at.duration_since(began).as_secs();
+        row.push((past.count, after(past.alike_since), after(past.since), after(past.at)));
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    assert_eq!(row, [(1, 0, 0, 0), (2, 0, 0, 10), (1, 20, 0, 20), (2, 20, 0, 30)]);
 }

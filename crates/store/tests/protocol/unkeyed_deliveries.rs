@@ -55,6 +55,7 @@ async fn a_refusal_in_an_earlier_release_is_known_to_be_of_the_same_address() {
     world.clock.skip(Duration::from_secs(61));
     let refusal = claim(&world, 1).await.refusal.unwrap();
     assert!(refusal.is_at(&address(ASHA)) && !refusal.is_at(&address("new@example.com")));
+    assert_eq!(refusal.alike_since, refusal.at, "no earlier one is known to be alike");
 }
 
 #[tokio::test(start_paused = true)]
