@@ -21,7 +21,7 @@ use crate::sources;
 /// For connecting, which takes milliseconds within a region.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// For one attempt of a call. The slowest, a scan's page of 1 MB, takes a fraction of it.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 /// For a call with its retries: well within API Gateway's 29 seconds, so that the API can still return `503`.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 /// Attempts of a call, including the first.

@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use testing::clock::START;
 
 use super::evidence::Kept;
-use super::facts::{Block, CustomerEvent, Facts, Handover, Limits, Notification, Offer, Outages, Push, Version, Write};
+use super::facts::{Block, CustomerEvent, Facts, Handover, Limits, Notification, Offer, Push, Version, Write};
+use super::outages::Outages;
 use super::tables::{self, StoredOffer};
 use crate::fault::Fault;
-use crate::scenario::{Scenario, Trouble};
+use crate::scenario::Scenario;
 use crate::world::World;
 
 /// All that the checks know of a run.
@@ -82,7 +83,7 @@ pub fn collect(world: &World) -> Facts {
         reports: super::reports::of(world),
         loses_messages: QUEUES_OF_PUSHES.iter().any(|queue| loses_messages(world, queue)),
         loses_customer_events: loses_customer_events(world),
-        outages: outages(&world.scenario),
+        outages: Outages::of(&world.scenario),
         effort: kept.effort,
         deferrals: kept.deferrals,
         leaks,
@@ -147,27 +148,6 @@ fn loses(world: &World, point: &str) -> bool {
 /// Developer Guide), and what Lambda gives up leaves a dead letter.
 pub fn loses_customer_events(world: &World) -> bool {
     loses(world, "record Suppressions") || super::sources::dead_letters(world).contains_key("FeedbackDeadLetters")
-}
-
-fn outages(scenario: &Scenario) -> Outages {
-    let mut outages = Outages::default();
-    for outage in &scenario.outages {
-        let sum = match outage.what {
-            Trouble::BusUnavailable => &mut outages.bus,
-            Trouble::StoreUnavailable | Trouble::QueuesUnavailable | Trouble::WritesThrottled(_) => &mut outages.store,
-            Trouble::SecretsUnavailable => &mut outages.secrets,
-            _ => continue,
-        };
-        let time = SignedDuration::from_millis(i64::try_from(outage.for_ms).unwrap_or(i64::MAX));
-        *sum += time;
-        if outage.what == Trouble::QueuesUnavailable {
-            outages.queues += time;
-        }
-    }
-    // The bus rejects an event as often as that is planned, and a stream brings it again a minute later.
-    let rejected = scenario.faults.iter().filter(|planned| planned.point.starts_with("event ")).count();
-    outages.bus += SignedDuration::from_mins(i64::try_from(rejected).unwrap_or(i64::MAX));
-    outages
 }
 
 fn offer_of(stored: &StoredOffer, pushes: &[Push], kept: &Kept, skew: SignedDuration) -> Offer {

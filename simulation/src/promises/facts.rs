@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::breaker::Breaker;
 use super::collect::Lift;
 use super::deaths::Troubled;
+use super::outages::Outages;
 use super::reports::Reported;
 use super::told::Told;
 
@@ -311,16 +312,6 @@ pub struct CustomerEvent {
     pub customer: String,
     pub channel: Channel,
     pub offer: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Outages {
-    pub bus: SignedDuration,
-    /// DynamoDB and the queues.
-    pub store: SignedDuration,
-    /// The queues alone.
-    pub queues: SignedDuration,
-    pub secrets: SignedDuration,
 }
 
 /// What a sending function did.

@@ -41,6 +41,7 @@ pub mod evidence;
 pub mod facts;
 pub mod letters;
 pub mod lost;
+pub mod outages;
 pub mod privacy;
 pub mod rate;
 pub mod reading;
