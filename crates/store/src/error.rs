@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata};
 /// Every method that calls DynamoDB may return [`StoreError::Unavailable`] and [`StoreError::InvalidRequest`], and
 /// every method that reads an item [`StoreError::Unreadable`]. Methods document only the errors that say more than
 /// that.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The call failed after the client's own retries. A write may have been made all the same.
     #[error("{operation} on {table} failed: {reason}")]

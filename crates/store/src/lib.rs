@@ -10,6 +10,7 @@
 //! | Suppressions: suppressed addresses and opt-outs | [`suppressions`] |
 //! | Pacing: rate limits and circuit breakers of transports | [`limits`] |
 //! | conditional writes, batch calls, and how errors are classified | `table`, [`StoreError`] |
+//! | several writes in one call, each by itself | `statement` |
 //! | cursors of lists | [`Cursor`] |
 //! | how a page of a list is filled | `list` |
 //! | what one customer was sent, across offers | [`history`] |
@@ -31,6 +32,7 @@ mod attributes;
 mod cursor;
 mod error;
 mod list;
+mod statement;
 mod table;
 
 use aws_sdk_dynamodb::Client;

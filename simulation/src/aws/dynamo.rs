@@ -17,6 +17,7 @@ use crate::scenario::Scenario;
 use crate::world::World;
 
 mod stale;
+pub mod statement;
 
 /// Write units and read units that one partition takes a second (DynamoDB Developer Guide, "Best practices for designing and
 /// using partition keys effectively"). Each key counts as a partition of its own: DynamoDB splits what is hot, but never
@@ -82,6 +83,7 @@ impl Dynamo {
         let count = match call.operation.as_str() {
             "BatchGetItem" => batch()["Keys"].as_array()?.len(),
             "BatchWriteItem" => batch().as_array()?.len(),
+            "BatchExecuteStatement" => statement::statements(call.json()).count(),
             _ => return None,
         };
         if count < 2 {
@@ -164,6 +166,10 @@ fn units(call: &Call) -> Vec<(String, bool)> {
         "BatchGetItem" => {
             let keys = of_table("RequestItems")["Keys"].clone();
             keys.as_array().into_iter().flatten().filter_map(|item| Some((key(item)?, false))).collect()
+        }
+        "BatchExecuteStatement" => {
+            let keys = statement::statements(request).map(statement::key);
+            keys.filter_map(|item| Some((key(&item)?, true))).collect()
         }
         // A write within a transaction takes two units (DynamoDB Developer Guide, "Amazon DynamoDB transactions: how it
         // works").

@@ -79,13 +79,10 @@ impl Evidence {
                     kept.effort_of(call).store_calls += 1;
                     kept.open.push((process.number(), identity(call), now));
                 }
-                if call.target == "Deliveries"
-                    && let Some(mut write) = reading::delivery_write(call.json())
-                {
-                    write.process = process.number();
-                    write.asked_at = now;
-                    write.is_struck = is_struck;
-                    kept.writes.push(write);
+                if call.target == "Deliveries" {
+                    let writes = reading::delivery_writes(call.json()).into_iter();
+                    let process = process.number();
+                    kept.writes.extend(writes.map(|write| Write { process, asked_at: now, is_struck, ..write }));
                 }
             }
             Service::Sqs => {
@@ -117,10 +114,12 @@ impl Evidence {
         let is_ok = reply.status == 200;
         match call.service {
             Service::DynamoDb => {
-                if call.target == "Deliveries"
-                    && let Some(asked) = reading::delivery_write(call.json())
-                {
-                    kept.served_write(process.number(), &asked, reply, now);
+                if call.target == "Deliveries" {
+                    let results = reading::delivery_results(call, reply.status, &reply.body);
+                    for (asked, (is_done, is_refused)) in reading::delivery_writes(call.json()).iter().zip(results) {
+                        let at = is_done.then_some(now);
+                        kept.served_write(process.number(), asked, reply.status, at, is_refused);
+                    }
                 }
                 kept.close(process, call, is_ok || reading::is_refused(&reply.body), now);
                 if is_ok {
@@ -264,7 +263,7 @@ impl Kept {
     }
 
     /// The first call that this may be whose response is not known yet.
-    fn served_write(&mut self, process: u32, asked: &Write, reply: &Reply, now: Timestamp) {
+    fn served_write(&mut self, process: u32, asked: &Write, status: u16, at: Option<Timestamp>, is_refused: bool) {
         let write = self.writes.iter_mut().rev().take(500).filter(|write| {
             write.process == process
                 && write.status.is_none()
@@ -272,9 +271,7 @@ impl Kept {
                     == (&asked.notification, &asked.token, &asked.state)
         });
         if let Some(write) = write.last() {
-            write.status = Some(reply.status);
-            write.at = (reply.status == 200).then_some(now);
-            write.is_refused = reading::is_refused(&reply.body);
+            (write.status, write.at, write.is_refused) = (Some(status), at, is_refused);
         }
     }
 

@@ -12,6 +12,7 @@ use url::form_urlencoded;
 use super::evidence::transport;
 use super::facts::{Customer, CustomerEvent, Notification, Write};
 use crate::aws::call::{Body, Call};
+use crate::aws::dynamo::statement;
 
 /// A value of an item in DynamoDB's JSON as plain JSON. Sets become arrays.
 pub fn plain(attribute: &Value) -> Value {
@@ -53,8 +54,47 @@ pub fn is_refused(body: &str) -> bool {
     body.contains("ConditionalCheckFailed")
 }
 
-/// The call that changes a delivery's state, if it is one.
-pub fn delivery_write(request: &Value) -> Option<Write> {
+/// The changes of deliveries' states that a call asks for: one, or one by each statement.
+pub fn delivery_writes(request: &Value) -> Vec<Write> {
+    let of_statements = statement::statements(request).filter_map(statement_write);
+    of_statements.chain(delivery_write(request)).collect()
+}
+
+/// What became of the writes of a call: of each, whether it took effect and whether it was refused.
+pub fn delivery_results(call: &Call, status: u16, body: &str) -> Vec<(bool, bool)> {
+    if call.operation != "BatchExecuteStatement" || status != 200 {
+        return vec![(status == 200, is_refused(body)); delivery_writes(call.json()).len()];
+    }
+    let body: Value = serde_json::from_str(body).unwrap_or_default();
+    let of_one = |response: &Value| {
+        let code = response["Error"]["Code"].as_str();
+        (code.is_none(), code.is_some_and(|code| ["DuplicateItem", "ConditionalCheckFailed"].contains(&code)))
+    };
+    body["Responses"].as_array().into_iter().flatten().map(of_one).collect()
+}
+
+fn statement_write(statement: &Value) -> Option<Write> {
+    let is_claim = statement["Statement"].as_str()?.starts_with("INSERT");
+    let attributes = statement::attributes(statement);
+    let text = |name: &str| attributes.get(name)?["S"].as_str().map(str::to_owned);
+    Some(Write {
+        process: 0,
+        notification: notification(&text("pk")?, &text("sk")?)?,
+        asked_at: Timestamp::UNIX_EPOCH,
+        at: None,
+        status: None,
+        is_refused: false,
+        is_struck: false,
+        state: text("state")?,
+        token: text("leaseToken"),
+        lease_until: if is_claim { millis(&plain(attributes.get("heldUntil")?)) } else { None },
+        code: text("code"),
+        is_unanswered: false,
+    })
+}
+
+/// The change of a delivery's state that an update makes, if it is one.
+fn delivery_write(request: &Value) -> Option<Write> {
     let expression = request["UpdateExpression"].as_str()?;
     let values = &request["ExpressionAttributeValues"];
     let text = |name: &str| values[name]["S"].as_str().map(str::to_owned);

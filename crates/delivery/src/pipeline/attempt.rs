@@ -34,7 +34,7 @@ where
         address_hash: AddressHash,
     ) -> Result<NotificationState, StoreError> {
         let began = self.sources.now();
-        let sent = round.selected.limited.transport.send(message, claim.held_until).await;
+        let sent = round.selected.limited.transport.send(message, round.hand_over_until(claim)).await;
         let duration_ms = self.sources.millis_since(began);
         round.latencies_ms.lock().await.push(duration_ms);
         let meaning = self.meaning(round, claim, &sent, &address_hash).await;
@@ -48,7 +48,7 @@ where
             None => Ok(()),
         };
         let recorded = match suppressed {
-            Ok(()) => self.write(&meaning.record, claim, round.deadline).await,
+            Ok(()) => self.write(round, &meaning.record, claim).await,
             Err(error) => Err(error),
         };
         // Also if the record could not be written: the other callers need to know.
@@ -131,11 +131,17 @@ where
     /// sent again without its record, so its write is retried for as long as there is time. Otherwise it is tried once.
     async fn write(
         &self,
+        round: &Round<'_, C, T>,
         record: &Record<'_>,
         claim: &Claim,
-        deadline: Timestamp,
     ) -> Result<Option<RecordResult>, StoreError> {
+        let deadline = round.deadline;
         match record {
+            Record::Final(outcome) if claim.is_first => {
+                let write = async |outcomes| self.deliveries.record_first(outcomes).await;
+                let record = || round.outcomes.ask((claim.clone(), outcome.clone()), write);
+                self.retry_until(deadline, record).await.map(Some)
+            }
             Record::Final(outcome) => {
                 self.retry_until(deadline, || self.deliveries.record(claim, outcome)).await.map(Some)
             }

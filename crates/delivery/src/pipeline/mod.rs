@@ -28,6 +28,7 @@
 //! | when a deferred batch comes again | `deferral` |
 //! | what a deferred batch reports | `progress` |
 //! | the state that the notifications of a batch share | `round` |
+//! | claims and outcomes that share a call | `gather` |
 //! | how an invocation shows that it lives, and how others take over from it | `heartbeat` |
 //! | a message on direct invocation | `send_one` |
 //! | the parts of a deliverer | `deliverer` |
@@ -43,7 +44,7 @@ use domain::{AddressHash, CustomerId};
 use futures::{FutureExt, StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use runtime::telemetry;
-use store::deliveries::{ClaimResult, DeliveryId, FinalOutcome, Lease, ResendPolicy, Route, Unclaimable};
+use store::deliveries::{ClaimResult, DeliveryId, FinalOutcome, FirstClaim, Lease, ResendPolicy, Route, Unclaimable};
 use store::pushes::{Report, ReportResult};
 use store::{MAX_READ_AGE, StoreError};
 
@@ -68,6 +69,7 @@ mod breaker;
 mod checked;
 mod deferral;
 mod deliverer;
+mod gather;
 mod heartbeat;
 mod hold;
 mod judgement;
@@ -297,12 +299,19 @@ where
             return Ok(NotificationState::Unfinished(Unfinished::NoTime));
         }
         let policy =
-            if batch.retry_rejected { ResendPolicy::UnsentAndRejected } else { ResendPolicy::Unsent(&address_hash) };
+            if batch.retry_rejected { ResendPolicy::UnsentAndRejected } else { ResendPolicy::Unsent(address_hash) };
         let route = Route { transport: selected.id, other: selected.other };
+        let (push, offer, until) = (batch.push, &batch.offer, deadline + LEASE_MARGIN);
         let Heartbeat { holder, .. } = &round.heartbeat;
-        let lease = Lease { holder, until: deadline + LEASE_MARGIN, after: round.ended_holder(id) };
-        let id = delivery_id(batch, id);
-        match self.deliveries.claim(id, batch.push, &batch.offer, policy, route, lease).await? {
+        let result = if round.known.has_none_of(id) {
+            let (id, holder) = (delivery_id(batch, id), holder.clone());
+            let claim = FirstClaim { id, push, offer, policy, route, holder, until };
+            round.claims.ask(claim, async |claims| self.deliveries.claim_first(claims).await).await?
+        } else {
+            let lease = Lease { holder, until, after: round.ended_holder(id) };
+            self.deliveries.claim(delivery_id(batch, id), push, offer, policy, route, lease).await?
+        };
+        match result {
             ClaimResult::Granted(claim) => self.send(round, &claim, &message, address_hash).await,
             ClaimResult::NotGranted(delivery) => Ok(NotificationState::of(batch.push.number, delivery)),
         }

@@ -9,7 +9,9 @@ use domain::notification::Outcome;
 use jiff::Timestamp;
 use runtime::clients::OPERATION_TIMEOUT;
 use runtime::metrics::{self, Unit};
-use store::deliveries::{FinalDelivery, HolderId, KnownDeliveries, Unclaimable};
+use store::deliveries::{
+    Claim, ClaimResult, FinalDelivery, FinalOutcome, FirstClaim, HolderId, KnownDeliveries, RecordResult, Unclaimable,
+};
 use store::limits::ReservedSlots;
 use tokio::sync::Mutex;
 
@@ -17,6 +19,7 @@ use super::attempt::MIN_TIME_TO_RECORD;
 use super::breaker::{SelectedTransport, Signal};
 use super::checked::CheckedBatch;
 use super::deferral::Unfinished;
+use super::gather::Gather;
 use super::heartbeat::Heartbeat;
 use super::hold::Fared;
 use crate::compose::Compose;
@@ -88,6 +91,9 @@ pub(super) struct Round<'b, C: Compose, T> {
     pub(super) unanswered_streak: AtomicU32,
     /// The last reason for which the provider did not take a message for now.
     pub(super) refusal: Mutex<Option<String>>,
+    /// Claims on deliveries that are new, and the outcomes of those.
+    pub(super) claims: Gather<FirstClaim<'b>, ClaimResult>,
+    pub(super) outcomes: Gather<(Claim, FinalOutcome), RecordResult>,
     /// The provider's response times.
     pub(super) latencies_ms: Mutex<Vec<u64>>,
     /// The time that notifications waited for slots, summed up.
@@ -118,6 +124,8 @@ impl<'b, C: Compose, T> Round<'b, C, T> {
             fared: std::sync::Mutex::new(Fared::new(selected)),
             unanswered_streak: AtomicU32::new(0),
             refusal: Mutex::default(),
+            claims: Gather::default(),
+            outcomes: Gather::default(),
             latencies_ms: Mutex::default(),
             waited_ms: AtomicU64::new(0),
         }
@@ -151,6 +159,15 @@ impl<'b, C: Compose, T> Round<'b, C, T> {
         T: Transport,
     {
         self.heartbeat.is_silent(now) || now + min_time_to_start(&self.selected.limited.transport) > self.deadline
+    }
+
+    /// When a claimed message must have been handed over: while the claim lasts, and early enough to record the outcome even if
+    /// claiming took long.
+    pub(super) fn hand_over_until(&self, claim: &Claim) -> Timestamp
+    where
+        T: Transport,
+    {
+        claim.held_until.min(self.deadline - self.selected.limited.transport.max_duration() - MIN_TIME_TO_RECORD)
     }
 
     /// Counts messages in a row without a response, and returns how many there are now.

@@ -1,5 +1,7 @@
 //! A whole batch: once, again, and by two invocations at a time.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use delivery::{DeferReason, Delivered};
@@ -52,6 +54,26 @@ async fn at_most_ten_notifications_are_in_progress() {
     assert_eq!(bank.smtp.most_in_progress(), 10);
     let last = bank.smtp.times()[49];
     assert!((4_000..4_100).contains(&last), "{last} ms");
+}
+
+/// A provider that takes a while for each message: claims and outcomes of the ten in progress share calls.
+#[tokio::test(start_paused = true)]
+async fn claims_and_outcomes_share_calls_and_no_more_is_claimed_than_is_in_progress() {
+    let bank = Bank::with_customers(50).await.with_rate(100_000);
+    let dynamo = bank.dynamo.clone();
+    bank.dynamo.set_latency(Duration::from_millis(4));
+    let most_claimed = Arc::new(AtomicUsize::new(0));
+    let most = most_claimed.clone();
+    bank.smtp.replies(move |_, _| {
+        let claimed = dynamo.items("Deliveries").iter().filter(|item| item["state"] == "claimed").count();
+        most.fetch_max(claimed, Ordering::Relaxed);
+        accepted().after(Duration::from_millis(20))
+    });
+    let batch = bank.push(1).await;
+    assert_eq!(bank.complete(&batch).await, sent(50));
+    assert_eq!(most_claimed.load(Ordering::Relaxed), 10);
+    let calls = ["BatchExecuteStatement", "UpdateItem"].map(|operation| bank.dynamo.count(operation, "Deliveries"));
+    assert!(calls.iter().sum::<usize>() < 25, "{calls:?} for 50 claims and 50 outcomes");
 }
 
 #[tokio::test(start_paused = true)]

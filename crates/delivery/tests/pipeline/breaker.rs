@@ -32,7 +32,8 @@ async fn unreachable_transport_is_left_alone() {
     let logs = Logs::capture();
     bank.smtp.always(unreachable());
     let deferral = bank.defer(&batch).await;
-    assert_waits(&deferral, DeferReason::BreakerOpen, 2.0..=3.0);
+    // Another notification may have waited for its slot.
+    assert_waits(&deferral, DeferReason::BreakerOpen, 1.9..=3.0);
     assert_eq!((deferral.again.customers().len(), deferral.again.deferrals), (50, 0));
     assert_eq!(bank.smtp.count(), 1);
     let blocked = json!({

@@ -88,7 +88,7 @@ async fn rest_of_a_batch_is_deferred_once_others_use_the_whole_rate() {
     let batch = bank.push(1).await;
     let dynamo = bank.dynamo.clone();
     bank.smtp.replies(move |number, _| {
-        if number == 2 {
+        if number == 1 {
             dynamo.set("Pacing", json!({"pk": "smtp"}), "nextSend", after(20.0).as_microsecond());
         }
         accepted()

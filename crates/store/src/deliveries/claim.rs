@@ -39,7 +39,7 @@ const FAILED: &str = "push < :push AND #state = :failed";
 pub(super) struct LeaseToken(pub(super) String);
 
 impl LeaseToken {
-    fn generate(sources: &Sources) -> Self {
+    pub(super) fn generate(sources: &Sources) -> Self {
         Self(sources.uuid().to_string())
     }
 }
@@ -75,6 +75,9 @@ pub struct Claim {
     pub refusal: Option<PastRefusal>,
     /// The transport that is going to send it.
     pub transport: TransportId,
+    /// Whether nothing was stored of the delivery before, so that [its outcome](Deliveries::record_first) can be recorded together
+    /// with others.
+    pub is_first: bool,
     pub(super) token: LeaseToken,
 }
 
@@ -110,10 +113,10 @@ pub enum ClaimResult {
 
 /// Which final deliveries of earlier pushes a push may send again. What was sent is never sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResendPolicy<'a> {
+pub enum ResendPolicy {
     /// Those that were never handed over, and those that were rejected (or left without a response twice) at an address
     /// other than this one.
-    Unsent(&'a AddressHash),
+    Unsent(AddressHash),
     /// Those, and those that were rejected (or left without a response twice) at this address.
     UnsentAndRejected,
 }
@@ -135,7 +138,22 @@ impl Deliveries {
         id: DeliveryId,
         push: PushId,
         offer: &Offer,
-        policy: ResendPolicy<'_>,
+        policy: ResendPolicy,
+        route: Route,
+        lease: Lease<'_>,
+    ) -> Result<ClaimResult, StoreError> {
+        self.claim_as(LeaseToken::generate(self.table.sources()), id, push, offer, policy, route, lease).await
+    }
+
+    /// Claims a delivery with this token. If it was claimed with the same one already, that is found.
+    #[expect(clippy::too_many_arguments, reason = "those of `claim`, and the token")]
+    pub(super) async fn claim_as(
+        &self,
+        token: LeaseToken,
+        id: DeliveryId,
+        push: PushId,
+        offer: &Offer,
+        policy: ResendPolicy,
         route: Route,
         lease: Lease<'_>,
     ) -> Result<ClaimResult, StoreError> {
@@ -150,7 +168,6 @@ impl Deliveries {
             );
         }
         let held_until = self.table.now() + HELD_FOR;
-        let token = LeaseToken::generate(self.table.sources());
         let mut update = self
             .update_available(&id, push, offer, &condition, lease.after)
             .update_expression(
@@ -180,7 +197,8 @@ impl Deliveries {
             Conditional::Done(item) => {
                 let refusal = item.past_refusal();
                 let (unanswered, transport) = (item.unanswered, route.transport);
-                Ok(ClaimResult::Granted(Claim { id, held_until, unanswered, refusal, transport, token }))
+                let is_first = false;
+                Ok(ClaimResult::Granted(Claim { id, held_until, unanswered, refusal, transport, is_first, token }))
             }
             Conditional::NotMet(item) => self.unclaimable(item).map(ClaimResult::NotGranted),
         }
@@ -244,6 +262,6 @@ pub(super) fn available(after: Option<&HolderId>) -> String {
     format!("{AVAILABLE}{or_abandoned} OR ({RESENDABLE})")
 }
 
-fn keep_until(offer: &Offer) -> Timestamp {
+pub(super) fn keep_until(offer: &Offer) -> Timestamp {
     offer.last_push_date() + SignedDuration::from_hours(24 * KEEP_DAYS)
 }

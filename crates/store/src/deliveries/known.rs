@@ -1,6 +1,6 @@
 //! What is known of deliveries before they are claimed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use domain::notification::{DeliveryState, Outcome, ReasonCode};
 use domain::{AddressHash, CustomerId, PushId, TransportId};
@@ -56,6 +56,19 @@ pub struct KnownDeliveries {
     pub pending: HashMap<CustomerId, PendingDelivery>,
     /// Those that an invocation has claimed.
     pub held: HashMap<CustomerId, Held>,
+    /// All others of which something is stored.
+    pub others: HashSet<CustomerId>,
+}
+
+impl KnownDeliveries {
+    /// Whether nothing is known of a customer's delivery: probably nothing is stored.
+    pub fn has_none_of(&self, customer: &CustomerId) -> bool {
+        let Self { finals, pending, held, others } = self;
+        !(finals.contains_key(customer)
+            || pending.contains_key(customer)
+            || held.contains_key(customer)
+            || others.contains(customer))
+    }
 }
 
 impl DeliveryItem {
@@ -92,15 +105,16 @@ impl Deliveries {
                 Ok(DeliveryState::Final(outcome)) if outcome == Outcome::Sent || item.push == push.number => {
                     known.finals.insert(id, FinalDelivery { push: item.push, outcome });
                 }
-                Ok(DeliveryState::Claimed) => {
-                    let held = item.held_by.zip(item.held_until);
-                    known.held.extend(held.map(|(by, until)| (id, Held { by, until })));
+                Ok(DeliveryState::Claimed) if let Some((by, until)) = item.held_by.clone().zip(item.held_until) => {
+                    known.held.insert(id, Held { by, until });
                 }
                 Ok(DeliveryState::Retry) => {
                     let (refusal, unanswered) = (item.past_refusal(), item.unanswered);
                     known.pending.insert(id, PendingDelivery { unanswered, refusal });
                 }
-                _ => {}
+                _ => {
+                    known.others.insert(id);
+                }
             }
         }
         Ok(known)

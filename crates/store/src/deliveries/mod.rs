@@ -10,6 +10,7 @@
 //! | which invocations hold claims, and whether they live | `holder` |
 //! | what is known of a notification before that | `known` |
 //! | how its outcome is recorded | `outcome` |
+//! | claims and outcomes of several in one call | `together` |
 //! | what callers read about deliveries | `query` |
 //! | what providers report after they accepted a message | `feedback` |
 //! | which delivery a report to its return path is about | `return_path` |
@@ -21,6 +22,7 @@ mod known;
 mod outcome;
 mod query;
 mod return_path;
+mod together;
 
 use aws_sdk_dynamodb::Client;
 use domain::{Channel, CustomerId, OfferId, Sources};
@@ -38,6 +40,7 @@ pub use known::{KnownDeliveries, PastRefusal, PendingDelivery};
 pub use outcome::{FinalOutcome, RecordResult, Release};
 pub use query::{Delivery, DeliverySelection};
 pub use return_path::TaggedDelivery;
+pub use together::{FirstClaim, MAX_TOGETHER};
 
 /// Partitions of one offer's deliveries. They keep each partition below DynamoDB's limit of 1,000 writes a second.
 const SHARDS: u8 = 16;

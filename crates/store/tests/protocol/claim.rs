@@ -16,7 +16,7 @@ use crate::world::{EMAIL_ONLY, World, address, claim, email_to, offer, push, try
 const ASHA: &str = "asha@example.com";
 
 async fn claim_again(world: &World, number: u32) -> ClaimResult {
-    try_claim(world, number, ResendPolicy::Unsent(&address(ASHA)), EMAIL_ONLY).await
+    try_claim(world, number, ResendPolicy::Unsent(address(ASHA)), EMAIL_ONLY).await
 }
 
 /// Puts the delivery to customer `c-1` as an earlier push left it.
@@ -107,8 +107,8 @@ async fn what_was_sent_is_never_claimed_again() {
     left_by_push_1(&world, sent).await;
     let is_final = FinalDelivery { push: 1, outcome: Outcome::Sent };
     for (number, policy) in [
-        (1, ResendPolicy::Unsent(&address("new@example.com"))),
-        (2, ResendPolicy::Unsent(&address("new@example.com"))),
+        (1, ResendPolicy::Unsent(address("new@example.com"))),
+        (2, ResendPolicy::Unsent(address("new@example.com"))),
         (2, ResendPolicy::UnsentAndRejected),
     ] {
         let result = try_claim(&world, number, policy, EMAIL_ONLY).await;
@@ -130,7 +130,7 @@ async fn only_a_later_push_sends_what_an_earlier_one_did_not() {
         (failed_at(ASHA), false, true),
     ] {
         for (policy, expected) in
-            [(ResendPolicy::Unsent(&address(ASHA)), with_unsent), (ResendPolicy::UnsentAndRejected, with_rejected)]
+            [(ResendPolicy::Unsent(address(ASHA)), with_unsent), (ResendPolicy::UnsentAndRejected, with_rejected)]
         {
             let world = World::new();
             left_by_push_1(&world, outcome.clone()).await;
@@ -160,7 +160,7 @@ async fn a_claim_forgets_why_the_earlier_push_failed() {
     // It fails again, without an attempt: a third push may send it to any address.
     let unsent = FinalOutcome::unsent(Outcome::Failed, ReasonCode::RecipientRefused, "cannot be composed");
     world.deliveries().record(&claim, &unsent).await.unwrap();
-    assert!(is_granted(&try_claim(&world, 3, ResendPolicy::Unsent(&address("old@example.com")), EMAIL_ONLY).await));
+    assert!(is_granted(&try_claim(&world, 3, ResendPolicy::Unsent(address("old@example.com")), EMAIL_ONLY).await));
 }
 
 #[tokio::test(start_paused = true)]
@@ -168,7 +168,7 @@ async fn a_message_without_a_response_is_reserved_for_its_transport() {
     let primary = Route { transport: TransportId::Ses, other: Some(TransportId::Smtp) };
     let fallback = Route { transport: TransportId::Smtp, other: Some(TransportId::Ses) };
     let policy_address = address(ASHA);
-    let policy = ResendPolicy::Unsent(&policy_address);
+    let policy = ResendPolicy::Unsent(policy_address);
     for (release, is_reserved) in [(Release::Unanswered, true), (Release::Unsent, false)] {
         let world = World::new();
         let ClaimResult::Granted(claim) = try_claim(&world, 1, policy, primary).await else { panic!("not granted") };

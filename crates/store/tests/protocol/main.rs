@@ -29,6 +29,7 @@ mod scan;
 mod suppressions;
 mod table;
 mod test_messages;
+mod together;
 mod unkeyed_deliveries;
 mod values;
 mod world;

@@ -35,7 +35,7 @@ async fn what_failed_in_an_earlier_release_is_not_sent_again_to_the_same_address
     for (at, is_sent_again) in [(ASHA, false), ("Asha@Example.com", false), ("new@example.com", true)] {
         let world = World::new();
         failed_at_asha(&world).await;
-        let claimed = try_claim(&world, 2, ResendPolicy::Unsent(&address(at)), EMAIL_ONLY).await;
+        let claimed = try_claim(&world, 2, ResendPolicy::Unsent(address(at)), EMAIL_ONLY).await;
         assert_eq!(matches!(claimed, ClaimResult::Granted(_)), is_sent_again, "{at}");
     }
 }

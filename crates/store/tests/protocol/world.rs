@@ -154,7 +154,7 @@ pub(crate) fn address(address: &str) -> AddressHash {
 }
 
 /// Claims the e-mail to customer `c-1` for a minute at most, for this push, by an invocation of its own.
-pub(crate) async fn try_claim(world: &World, number: u32, policy: ResendPolicy<'_>, route: Route) -> ClaimResult {
+pub(crate) async fn try_claim(world: &World, number: u32, policy: ResendPolicy, route: Route) -> ClaimResult {
     let holder = HolderId::generate(&world.clock.sources());
     let lease = Lease { holder: &holder, until: world.now() + Duration::from_secs(60), after: None };
     let (deliveries, offer) = (world.deliveries(), offer());
@@ -164,7 +164,7 @@ pub(crate) async fn try_claim(world: &World, number: u32, policy: ResendPolicy<'
 /// As [`try_claim`], if it is granted.
 pub(crate) async fn claim(world: &World, number: u32) -> Claim {
     let hash = address("asha@example.com");
-    match try_claim(world, number, ResendPolicy::Unsent(&hash), EMAIL_ONLY).await {
+    match try_claim(world, number, ResendPolicy::Unsent(hash), EMAIL_ONLY).await {
         ClaimResult::Granted(claim) => claim,
         refused => panic!("{refused:?}"),
     }

@@ -15,6 +15,9 @@ pub fn run_in_part(
     count: usize,
     execute: impl FnOnce(Value) -> Reply,
 ) -> Reply {
+    if operation == "BatchExecuteStatement" {
+        return execute_in_part(table, request, count, execute);
+    }
     let (path, unprocessed) = match operation {
         "BatchGetItem" => (format!("/{table}/Keys"), "UnprocessedKeys"),
         "BatchWriteItem" => (format!("/{table}"), "UnprocessedItems"),
@@ -41,6 +44,18 @@ pub fn run_in_part(
     };
     if reply.status == 200 {
         reply.body[unprocessed] = left;
+    }
+    reply
+}
+
+/// Statements report for themselves that they were throttled.
+fn execute_in_part(table: &str, mut request: Value, count: usize, execute: impl FnOnce(Value) -> Reply) -> Reply {
+    let statements = request["Statements"].as_array_mut().expect("a batch lists its statements");
+    let left = statements.split_off(statements.len().saturating_sub(count)).len();
+    let mut reply = if statements.is_empty() { Reply::ok(json!({"Responses": []})) } else { execute(request) };
+    if let Some(responses) = reply.body["Responses"].as_array_mut() {
+        let error = json!({"Code": "ThrottlingError", "Message": "injected"});
+        responses.extend((0..left).map(|_| json!({"TableName": table, "Error": error})));
     }
     reply
 }

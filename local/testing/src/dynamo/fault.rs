@@ -30,7 +30,8 @@ pub enum Fault {
     Conflict,
     /// The call takes effect, and the response arrives after this time.
     Delay(Duration),
-    /// The last keys of a `BatchGetItem`, or the last items of a `BatchWriteItem`, are left unprocessed: this many.
+    /// The last keys of a `BatchGetItem`, or the last items of a `BatchWriteItem`, are left unprocessed: this many. So many of the
+    /// last statements of a `BatchExecuteStatement` are throttled.
     Unprocessed(usize),
     /// Something happens between the call's arrival and its effect. See [`Fault::before`].
     Before(Hook),

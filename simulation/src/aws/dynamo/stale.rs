@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::aws::call::Call;
+use crate::aws::dynamo::statement;
 use crate::chance::Chance;
 use crate::scenario::Scenario;
 
@@ -75,6 +76,10 @@ pub(super) fn written_by(call: &Call) -> Vec<Key> {
                 tables.flat_map(|(table, writes)| writes.as_array().into_iter().flatten().map(move |one| (table, one)));
             let writes = writes.filter_map(|(table, write)| Some((table, write.as_object()?.values().next()?)));
             writes.filter_map(|(table, write)| written(table, write)).collect()
+        }
+        "BatchExecuteStatement" => {
+            let keys = statement::statements(request).map(statement::key);
+            keys.filter_map(|key| Key::of(&call.target, &key)).collect()
         }
         _ => Vec::new(),
     }

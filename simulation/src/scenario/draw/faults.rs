@@ -15,12 +15,14 @@ const RARE: u32 = 3;
 /// The longest time for which a process stands still: beyond the time for which a message is hidden.
 const LONGEST: u64 = 40 * MINUTE;
 /// Where one who sends needs its lease.
-const LEASED: [&str; 5] = [
+const LEASED: [&str; 7] = [
     "email SES.SendEmail",
     "email SMTP.MESSAGE",
     "email DynamoDB.UpdateItem Deliveries",
+    "email DynamoDB.BatchExecuteStatement Deliveries",
     "sms SNS.Publish",
     "sms DynamoDB.UpdateItem Deliveries",
+    "sms DynamoDB.BatchExecuteStatement Deliveries",
 ];
 
 /// Draws what goes wrong, at points that a run of the scenario passes.
