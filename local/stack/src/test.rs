@@ -3,10 +3,11 @@
 mod groups;
 
 use std::env;
+use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, ExitCode, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use client::{MOTO_VARIABLE, SCHEMATHESIS_VARIABLE, STACK_VARIABLE};
@@ -15,10 +16,10 @@ use groups::{AtOnce, Stories};
 
 use crate::emulator::{Emulator, install_moto, install_schemathesis};
 use crate::options::Options;
-use crate::progress;
 use crate::shutdown::{Interrupted, ShutdownSignal};
 use crate::stack_dir::StackDir;
 use crate::up::{prepare, stop};
+use crate::{private_file, progress};
 
 /// Modules of stories that are skipped on LocalStack. It enforces no roles, evaluates alarms once a minute, and is too
 /// slow to reach a rate limit. Pages in a browser and functions in containers are tested once, on MiniStack.
@@ -63,24 +64,59 @@ async fn run(dir: &StackDir, options: &Options, arguments: &[String]) -> Result<
         set_environment(&mut command);
         command
     };
-    let mut failed = Vec::new();
-    // The tests that need no stack. They are the same on every kind of stack, so they run with one kind only.
-    if arguments.selects_no_groups() && (enforces_roles || !arguments.cargo.is_empty()) {
+    // The tests that need no stack are the same on every kind of stack, so they run with one kind only.
+    let needs_others = arguments.selects_no_groups() && (enforces_roles || !arguments.cargo.is_empty());
+    if needs_others && arguments.includes_stories() {
+        // Before the stories, which a compiler beside them would slow down.
+        let mut build = cargo();
+        build.arg("--no-run");
+        ensure!(output(build, false).await?.status.success(), "the tests do not compile");
+    }
+    let log = dir.path().join("tests.log");
+    let others = async {
+        if !needs_others {
+            return Ok(true);
+        }
         let mut command = cargo();
         command.args(["--", "--skip", groups::MODULE]).args(&arguments.libtest);
-        if !output(command, false).await?.status.success() {
-            failed.push("tests that need no stack");
+        if !arguments.includes_stories() {
+            return Ok(output(command, false).await?.status.success());
         }
-    }
-    if arguments.includes_stories() {
+        // They mostly compute, and the stories mostly wait.
+        let mut command = politely(&command);
+        let all = private_file::create(&log)?;
+        command.stdout(all.try_clone()?).stderr(all);
+        let began = Instant::now();
+        let succeeded = output(command, false).await?.status.success();
+        progress::step(&format!("Tests that need no stack ({:.1} s)", began.elapsed().as_secs_f32()));
+        std::io::stdout().write_all(&fs::read(&log)?)?;
+        Ok(succeeded)
+    };
+    let stories = async {
+        if !arguments.includes_stories() {
+            return Ok(Vec::new());
+        }
         let at_once = if enforces_roles { AtOnce::MINISTACK } else { AtOnce::LOCALSTACK };
         let stories = Stories::select(cargo, &arguments.libtest, &arguments.groups).await?;
-        failed.extend(stories.run(&arguments.libtest, at_once, set_environment).await?);
+        stories.run(&arguments.libtest, at_once, set_environment).await
+    };
+    let (others, mut failed) = tokio::try_join!(others, stories)?;
+    if !others {
+        failed.push("tests that need no stack");
     }
     if !failed.is_empty() {
         eprintln!("\nfailed: {}", failed.join(", "));
     }
     Ok(failed.is_empty())
+}
+
+/// The same command, with a lower priority than others.
+fn politely(command: &Command) -> Command {
+    let mut nice = Command::new("nice");
+    nice.args(["-n", "5"]).arg(command.get_program()).args(command.get_args());
+    nice.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    nice.current_dir(command.get_current_dir().unwrap_or_else(|| ".".as_ref()));
+    nice
 }
 
 /// Modules of stories that this stack or this machine cannot run.
