@@ -28,7 +28,7 @@
 //! | when a deferred batch comes again | `deferral` |
 //! | what a deferred batch reports | `progress` |
 //! | the state that the notifications of a batch share | `round` |
-//! | claims and outcomes that share a call | `gather` |
+//! | what a claim names, and the claims and outcomes that share a call | `claim`, `gather` |
 //! | how an invocation shows that it lives, and how others take over from it | `heartbeat` |
 //! | a message on direct invocation | `send_one` |
 //! | the parts of a deliverer | `deliverer` |
@@ -42,9 +42,9 @@ use domain::push::waiting::Refusal;
 use domain::queue::Batch;
 use domain::{AddressHash, CustomerId};
 use futures::{FutureExt, StreamExt, stream};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use runtime::telemetry;
-use store::deliveries::{ClaimResult, DeliveryId, FinalOutcome, FirstClaim, Lease, ResendPolicy, Route, Unclaimable};
+use store::deliveries::{ClaimResult, DeliveryId, FinalOutcome, Unclaimable};
 use store::pushes::{Report, ReportResult};
 use store::{MAX_READ_AGE, StoreError};
 
@@ -67,6 +67,7 @@ pub use self::send_one::SendOneError;
 mod attempt;
 mod breaker;
 mod checked;
+mod claim;
 mod deferral;
 mod deliverer;
 mod gather;
@@ -82,8 +83,6 @@ mod send_one;
 
 /// Notifications of one batch that are in progress at a time.
 const CONCURRENCY: usize = 10;
-/// A lease ends this long after the deadline of its holder, so that clocks may differ a little.
-const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// The result of delivering a batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -290,7 +289,6 @@ where
         id: &CustomerId,
         screened: Result<(C::Message, AddressHash), FinalOutcome>,
     ) -> Result<NotificationState, StoreError> {
-        let Round { batch, deadline, selected, .. } = *round;
         let (message, address_hash) = match screened {
             Ok(screened) => screened,
             Err(unsent) => return self.record_unsent(round, id, &unsent).await,
@@ -298,22 +296,9 @@ where
         if round.has_no_time(self.sources.now()) {
             return Ok(NotificationState::Unfinished(Unfinished::NoTime));
         }
-        let policy =
-            if batch.retry_rejected { ResendPolicy::UnsentAndRejected } else { ResendPolicy::Unsent(address_hash) };
-        let route = Route { transport: selected.id, other: selected.other };
-        let (push, offer, until) = (batch.push, &batch.offer, deadline + LEASE_MARGIN);
-        let Heartbeat { holder, .. } = &round.heartbeat;
-        let result = if round.known.has_none_of(id) {
-            let (id, holder) = (delivery_id(batch, id), holder.clone());
-            let claim = FirstClaim { id, push, offer, policy, route, holder, until };
-            round.claims.ask(claim, async |claims| self.deliveries.claim_first(claims).await).await?
-        } else {
-            let lease = Lease { holder, until, after: round.ended_holder(id) };
-            self.deliveries.claim(delivery_id(batch, id), push, offer, policy, route, lease).await?
-        };
-        match result {
+        match self.claim(round, id, address_hash).await? {
             ClaimResult::Granted(claim) => self.send(round, &claim, &message, address_hash).await,
-            ClaimResult::NotGranted(delivery) => Ok(NotificationState::of(batch.push.number, delivery)),
+            ClaimResult::NotGranted(delivery) => Ok(NotificationState::of(round.batch.push.number, delivery)),
         }
     }
 

@@ -53,6 +53,7 @@ pub(crate) struct Bank {
 impl Bank {
     /// A bank with customers `c-1`, `c-2`, … and a rate limit that no test notices.
     pub(crate) async fn with_customers(count: usize) -> Self {
+        crate::logs::install();
         let (dynamo, clock) = (Dynamo::new(), Clock::new());
         let offer = json!({
             "id": "01980000-0000-7000-8000-000000000001", "code": "CASHBK", "description": "5 %", "subject": "Save",

@@ -1,35 +1,46 @@
 //! Captures the log lines of a test.
 
+use std::cell::RefCell;
 use std::fmt::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Once;
 
 use tracing::field::{Field, Visit};
-use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Metadata, Subscriber, span};
 
-/// The log lines of this thread, for as long as it lives.
-pub(crate) struct Logs {
-    lines: Arc<Mutex<Vec<String>>>,
-    _guard: DefaultGuard,
+thread_local! {
+    /// What this thread logged, if its test captures it.
+    static LINES: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
+
+/// One subscriber for all tests, before any of them logs. If each test had its own, `tracing` might meet a line for the first time
+/// just before a subscriber comes, and leave it out from then on.
+pub(crate) fn install() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| tracing::subscriber::set_global_default(Capture).expect("there is no other"));
+}
+
+/// The log lines of this thread, for as long as it lives.
+pub(crate) struct Logs(());
 
 impl Logs {
     pub(crate) fn capture() -> Self {
-        let lines = Arc::default();
-        let guard = tracing::subscriber::set_default(Capture { lines: Arc::clone(&lines) });
-        Self { lines, _guard: guard }
+        LINES.set(Some(Vec::new()));
+        Self(())
     }
 
     /// The lines with this text: the level, the message and the fields of each.
     pub(crate) fn with(&self, text: &str) -> Vec<String> {
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().filter(|line| line.contains(text)).cloned().collect()
+        LINES.with_borrow(|lines| lines.iter().flatten().filter(|line| line.contains(text)).cloned().collect())
     }
 }
 
-struct Capture {
-    lines: Arc<Mutex<Vec<String>>>,
+impl Drop for Logs {
+    fn drop(&mut self) {
+        LINES.set(None);
+    }
 }
+
+struct Capture;
 
 impl Subscriber for Capture {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -45,9 +56,13 @@ impl Subscriber for Capture {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let mut line = Line(event.metadata().level().to_string());
-        event.record(&mut line);
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line.0);
+        LINES.with_borrow_mut(|lines| {
+            if let Some(lines) = lines {
+                let mut line = Line(event.metadata().level().to_string());
+                event.record(&mut line);
+                lines.push(line.0);
+            }
+        });
     }
 
     fn enter(&self, _: &span::Id) {}
