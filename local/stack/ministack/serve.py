@@ -8,6 +8,7 @@ an intruder got hold of, could do everything with that. And `/health`, which API
 
 import hashlib
 import hmac
+import json
 import os
 import secrets
 import sys
@@ -29,7 +30,7 @@ from ministack.core import iam_evaluator
 iam_evaluator.is_root_access_key = lambda access_key_id: False
 
 from ministack import app
-from ministack.core import lambda_runtime
+from ministack.core import iam_actions, lambda_runtime
 from ministack.services import apigateway_v1, iam, lambda_svc, sts
 
 ADMINISTRATOR = "offercast-administrator"
@@ -89,7 +90,24 @@ def import_operation_with_answer(api_id, resource_id, http_method, operation, *o
             apigateway_v1._put_integration_response(api_id, resource_id, http_method, status, response)
 
 
+PARTIQL_ACTIONS = {"INSERT": "dynamodb:PartiQLInsert", "UPDATE": "dynamodb:PartiQLUpdate"}
+transaction_checks = iam_actions.dynamodb_transaction_checks
+
+
+def checks_of_each_write(action, body, region, account):
+    """On AWS, a call of several statements needs what each of them does ("IAM security policies with PartiQL for DynamoDB" in the
+    DynamoDB Developer Guide). MiniStack would ask for a permission that AWS does not know."""
+    if action != "dynamodb:BatchExecuteStatement":
+        return transaction_checks(action, body, region, account)
+    checks = []
+    for statement in json.loads(body)["Statements"]:
+        verb, table = statement["Statement"].split()[0].upper(), statement["Statement"].split('"')[1]
+        checks.append((PARTIQL_ACTIONS[verb], f"arn:aws:dynamodb:{region}:{account}:table/{table}"))
+    return checks
+
+
 create_administrator()
+iam_actions.dynamodb_transaction_checks = checks_of_each_write
 apigateway_v1._import_operation = import_operation_with_answer
 lambda_runtime.execution_credentials = lambda_svc.execution_credentials = execution_credentials
 guard_http_servers()

@@ -80,7 +80,11 @@ fn is_the_recipients(facts: &Facts, refusals: &[&Handover]) -> bool {
     let times = first.begun - facts.limits.skew - facts.limits.skew..=last.begun;
     let is_other = |handover: &&Handover| handover.provider == last.provider && handover.address != last.address;
     let mut others = facts.handovers.iter().filter(is_other);
-    let is_accepted = others.clone().any(|other| other.taken_at.is_some_and(|at| times.contains(&at)));
+    // Whether a message is accepted is known when the reply comes.
+    let is_accepted = others.clone().any(|other| {
+        let known_at = other.taken_at.max(other.answered_at);
+        other.taken_at.is_some_and(|at| at <= *times.end()) && known_at >= Some(*times.start())
+    });
     // A push is held by its own messages' refusals: those of another offer's content say nothing of this one's.
     let offer = |handover: &Handover| handover.notification.as_ref().map(|notification| notification.offer.clone());
     let refused: BTreeSet<_> = others
@@ -200,6 +204,24 @@ mod tests {
         };
         assert_eq!((with(2, 10, 0, Some(3)), with(2, 10, 0, Some(30)), with(2, 10, 0, None)), (0, 1, 1));
         assert_eq!((with(5, 10, 3, None), with(5, 10, 4, None), with(5, 2, 0, None)), (0, 1, 1));
+    }
+
+    #[test]
+    fn an_acceptance_is_known_when_its_reply_comes() {
+        let with = |answered: i64| {
+            let mut facts = samples::facts();
+            let accepted = Handover { address: "other".to_owned(), ..facts.handovers[0].clone() };
+            fail(&mut facts, "refused");
+            let first = Handover { refused: Some(Refused::Unclear), ..facts.handovers.remove(0) };
+            let (second, third) = (SignedDuration::from_secs(2), SignedDuration::from_secs(answered));
+            let taken_at = Some(first.begun - SignedDuration::from_secs(10));
+            let answered_at = taken_at.map(|at| at + third);
+            facts.handovers.push(Handover { begun: first.begun + second, ..first.clone() });
+            facts.handovers.push(Handover { taken_at, answered_at, ..accepted });
+            facts.handovers.push(first);
+            check(&facts).len()
+        };
+        assert_eq!((with(0), with(11)), (1, 0));
     }
 
     #[test]

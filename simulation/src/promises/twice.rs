@@ -91,7 +91,7 @@ fn is_recorded(facts: &Facts, copy: &Handover, claim: &Write) -> bool {
     outcomes(facts, claim).any(|write| write.at.is_some_and(|at| at >= copy.begun))
 }
 
-/// Nothing is handed over once it is on record that the customer has it.
+/// Nothing is handed over once it is on record that the customer has it. What the provider did not take is no copy.
 fn after_sent(facts: &Facts, notification: &Notification, handovers: &[&Handover]) -> Option<String> {
     let sent = facts.writes.iter().find(|write| {
         write.notification == *notification && write.state == "sent" && !write.is_claim() && write.at.is_some()
@@ -100,7 +100,7 @@ fn after_sent(facts: &Facts, notification: &Notification, handovers: &[&Handover
         let froze = facts.freezes.iter().any(|freeze| {
             freeze.process == handover.process && freeze.until <= handover.begun && freeze.is_at_handover()
         });
-        sent.at.is_some_and(|at| handover.begun > at) && !froze
+        handover.taken_at.is_some() && sent.at.is_some_and(|at| handover.begun > at) && !froze
     })?;
     let at = sent.at.unwrap_or(sent.asked_at);
     Some(format!("{notification}: process {} recorded it as sent at {at}; then {}", sent.process, describe(late)))
@@ -207,6 +207,11 @@ mod tests {
             facts.freezes.push(freeze);
         };
         assert_eq!(second_copy(frozen), []);
+    }
+
+    #[test]
+    fn what_a_provider_did_not_take_is_no_copy() {
+        assert_eq!(second_copy(|facts| facts.handovers.last_mut().unwrap().taken_at = None), []);
     }
 
     #[test]
