@@ -19,7 +19,7 @@ async fn throttled_writes_delay_but_lose_nothing() {
     // Ten in a row: more than the clients' own retries can hide. After so many, the store recovers: waits that have grown
     // show nothing more.
     let decide = move |call: &AwsCall<'_>| {
-        let is_write = matches!(call.operation, "PutItem" | "UpdateItem");
+        let is_write = matches!(call.operation, "PutItem" | "UpdateItem" | "BatchExecuteStatement");
         if !is_write
             || counter.load(Ordering::Relaxed) >= 2 * CUSTOMERS
             || writes.fetch_add(1, Ordering::Relaxed) % 20 >= 10
@@ -48,7 +48,8 @@ async fn throttled_writes_delay_but_lose_nothing() {
     }
 
     let throttled = throttled.load(Ordering::Relaxed);
-    assert!(throttled > CUSTOMERS, "{throttled} calls were throttled");
+    // Claims and outcomes share calls.
+    assert!(throttled > CUSTOMERS / 2, "{throttled} calls were throttled");
     assert_eq!((&push["sent"], &push["failed"]), (&json!(CUSTOMERS), &json!(0)), "{push}");
     assert_eq!(bank.mail_count().await, each_once(CUSTOMERS));
     assert_eq!(bank.deliveries(&offer, "state=sent&limit=100").await.len(), CUSTOMERS);

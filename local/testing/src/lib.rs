@@ -50,4 +50,4 @@ pub use hashes::{address_hash, customer_hash, hash_key};
 pub use offers::{OFFER, offer, offer_posted, policy};
 pub use random::seeded;
 pub use sqs::{Hidden, Sqs};
-pub use start::{ACCEPTED, check_starts, start};
+pub use start::{ACCEPTED, check_starts, environment, start};

@@ -1,6 +1,6 @@
 //! Starting a function's own program, to see what it says of its settings.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
@@ -15,22 +15,36 @@ use serde_yaml_ng::Value;
 /// # Panics
 /// If the template has no such function, or the program cannot be run.
 pub fn start(program: &str, logical_id: &str, changes: &[(&str, &str)]) -> String {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../template.yaml");
-    let template = fs::read_to_string(path).unwrap_or_else(|error| panic!("cannot read {path}: {error}"));
-    let template: Value = serde_yaml_ng::from_str(&template).expect("template.yaml is YAML");
-    let parameter = |name: &str| {
-        let change = changes.iter().find(|(changed, _)| *changed == name).map(|(_, value)| (*value).to_owned());
-        change.or_else(|| text(&template["Parameters"][name]["Default"]))
-    };
-    let variables = template["Resources"][logical_id]["Properties"]["Environment"]["Variables"].as_mapping();
-    let variables = variables.unwrap_or_else(|| panic!("template.yaml has no function {logical_id}"));
-    let of_all = template["Globals"]["Function"]["Environment"]["Variables"].as_mapping();
     let secrets = ["SmtpUrl", "SmtpCertificateAuthority"];
-    let secrets = secrets.map(|name| (format!("{name}Secret.Id"), parameter(name).unwrap_or_default()));
+    let secrets = secrets
+        .map(|name| (format!("{name}Secret.Id"), parameter(&read_template(), name, changes).unwrap_or_default()));
     let endpoint = secrets_manager(secrets.into()).expect("this machine has a free port");
     let mut command = Command::new(program);
     command.env_clear().env("AWS_REGION", "eu-west-1").env("AWS_ENDPOINT_URL", endpoint);
     command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+    // Resources have names that are never read.
+    command.envs(environment(logical_id, changes, |_| "name".to_owned()));
+    let output = command.output().unwrap_or_else(|error| panic!("cannot run {program}: {error}"));
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+/// The environment variables that the template gives to the function `logical_id`, with its parameters as they are by default,
+/// except those in `changes`. `name_of` returns what a resource is referred to by.
+///
+/// # Panics
+/// If the template has no such function.
+pub fn environment(
+    logical_id: &str,
+    changes: &[(&str, &str)],
+    name_of: impl Fn(&str) -> String,
+) -> BTreeMap<String, String> {
+    let template = read_template();
+    let parameter = |name: &str| parameter(&template, name, changes);
+    let variables = template["Resources"][logical_id]["Properties"]["Environment"]["Variables"].as_mapping();
+    let variables = variables.unwrap_or_else(|| panic!("template.yaml has no function {logical_id}"));
+    let of_all = template["Globals"]["Function"]["Environment"]["Variables"].as_mapping();
+    let mut environment = BTreeMap::new();
     for (name, value) in of_all.into_iter().flatten().chain(variables) {
         // A condition is whether the parameter of its name is empty: `HasPublicUrl`.
         let value = match value {
@@ -41,9 +55,10 @@ pub fn start(program: &str, logical_id: &str, changes: &[(&str, &str)]) -> Strin
             }
             plain => plain,
         };
+        let referred = |name: &str| parameter(name).unwrap_or_else(|| name_of(name));
         let value = match value {
             Value::Tagged(tagged) if tagged.value == "AWS::NoValue" => continue,
-            Value::Tagged(tagged) if tagged.tag == "!Ref" => tagged.value.as_str().and_then(parameter),
+            Value::Tagged(tagged) if tagged.tag == "!Ref" => tagged.value.as_str().map(referred),
             Value::Tagged(tagged) if tagged.tag == "!GetAtt" => text(&tagged.value),
             // The API's own URL.
             Value::Tagged(tagged) if tagged.tag == "!Sub" => text(&tagged.value)
@@ -51,12 +66,22 @@ pub fn start(program: &str, logical_id: &str, changes: &[(&str, &str)]) -> Strin
                 .map(|_| "https://api.example/v1".to_owned()),
             plain => text(plain),
         };
-        // Resources have names that nobody checks.
-        command.env(name.as_str().unwrap_or_default(), value.unwrap_or_else(|| "name".to_owned()));
+        let name = name.as_str().unwrap_or_default();
+        environment.insert(name.to_owned(), value.unwrap_or_else(|| name_of(name)));
     }
-    let output = command.output().unwrap_or_else(|error| panic!("cannot run {program}: {error}"));
-    assert!(!output.status.success());
-    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    environment
+}
+
+fn read_template() -> Value {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../template.yaml");
+    let template = fs::read_to_string(path).unwrap_or_else(|error| panic!("cannot read {path}: {error}"));
+    serde_yaml_ng::from_str(&template).expect("template.yaml is YAML")
+}
+
+/// A parameter of the template: as in `changes`, or by default. `None` if there is no such parameter.
+fn parameter(template: &Value, name: &str, changes: &[(&str, &str)]) -> Option<String> {
+    let change = changes.iter().find(|(changed, _)| *changed == name).map(|(_, value)| (*value).to_owned());
+    change.or_else(|| text(&template["Parameters"][name]["Default"]))
 }
 
 /// Serves GetSecretValue for these secrets as long as this process lives. Returns its URL.

@@ -162,5 +162,5 @@ async fn an_unavailable_store_is_an_error_for_each() {
     let claims = claim(&world, &["c-1", "c-2"]).await;
     assert!(claims.iter().all(|claim| claim.as_ref().is_err_and(|error| error.contains(BATCH))), "{claims:?}");
     assert_eq!(claims.len(), 2);
-    assert_eq!(world.dynamo.items("Deliveries"), [json!(0); 0]);
+    assert!(world.dynamo.items("Deliveries").is_empty());
 }

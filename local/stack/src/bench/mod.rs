@@ -6,6 +6,7 @@
 //! | release builds | `build` |
 //! | size, start-up time and memory of functions | `cold_start` |
 //! | the functions to start, and the empty ones to compare with | `handlers` |
+//! | one process of `audience` and of `email` by themselves | `rig` |
 //! | pushes to 1,000 to 45,211 customers | `pushes` |
 //! | the SMTP server that discards e-mail, and the SMTP benchmark | `sink` |
 //! | facts about processes and the machine | `system` |
@@ -15,6 +16,7 @@ mod build;
 mod cold_start;
 mod handlers;
 mod pushes;
+mod rig;
 mod sink;
 mod system;
 mod table;
@@ -34,6 +36,8 @@ use build::{build, release};
 pub(crate) enum Part {
     /// Size, start-up time and memory of each function, compared with empty ones.
     Functions,
+    /// One process of `audience` and one of `email` by themselves: processor time and calls for a customer and for an e-mail.
+    Process,
     /// Pushes to 1,000, 10,000 and 45,211 customers.
     Pushes,
     /// E-mails per second over SMTP.
@@ -57,10 +61,14 @@ pub(crate) async fn bench(parts: &[Part]) -> Result<()> {
         build(&dir).await?;
         // Build everything first, so that nothing else uses the machine during a measurement.
         let smtp_benchmark = if wanted(Part::Smtp) { sink::SmtpBenchmark::build(&dir).await? } else { None };
+        let rig = if wanted(Part::Process) { Some(rig::Rig::build(&dir).await?) } else { None };
         if wanted(Part::Functions) || wanted(Part::Pushes) {
             on_stack(&dir, &wanted, &mut figures).await?;
         }
         stop(&dir)?;
+        if let Some(rig) = rig {
+            figures.add("One process", &rig.measure(&dir).await?);
+        }
         if let Some(smtp_benchmark) = smtp_benchmark {
             figures.add("E-mails per second", &smtp_benchmark.measure(&dir).await?);
         } else if wanted(Part::Smtp) {

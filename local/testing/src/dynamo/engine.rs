@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::plain::to_item;
 use crate::template;
 
 /// The HTTP status and the body of a response.
@@ -108,6 +109,15 @@ impl Engine {
     /// Runs an operation. Its effect is there when this returns.
     pub fn execute(&self, operation: &str, request: Value) -> Reply {
         execute(&self.database, operation, request)
+    }
+
+    /// Puts an item, in plain JSON.
+    ///
+    /// # Panics
+    /// If the table refuses it.
+    pub fn put(&self, table: &str, item: &Value) {
+        let reply = self.execute("PutItem", json!({"TableName": table, "Item": to_item(item)}));
+        assert_eq!(reply.status, 200, "{table}: {}", reply.body);
     }
 
     /// The records of a table's stream that this has not returned yet, in order, as Lambda passes them to functions.
