@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::notification::Outcome;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use store::deliveries::{
     Claim, ClaimResult, FinalDelivery, FinalOutcome, FirstClaim, HolderId, Lease, RecordResult, ResendPolicy,
     Unclaimable,
