@@ -195,7 +195,7 @@ impl Bank {
     }
 }
 
-/// A customer with as many attributes as a bank's records have, and whom the offer is for.
+/// A customer with as many attributes as a bank's records have. The offer is for all of them.
 fn customer(row: usize) -> Value {
     let pick = |of: &[&'static str]| of[row % of.len()];
     json!({

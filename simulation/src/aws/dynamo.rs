@@ -168,7 +168,7 @@ fn units(call: &Call) -> Vec<(String, bool)> {
             keys.as_array().into_iter().flatten().filter_map(|item| Some((key(item)?, false))).collect()
         }
         "BatchExecuteStatement" => {
-            let keys = statement::statements(request).map(statement::key);
+            let keys = statement::keys(request);
             keys.filter_map(|item| Some((key(&item)?, true))).collect()
         }
         // A write within a transaction takes two units (DynamoDB Developer Guide, "Amazon DynamoDB transactions: how it

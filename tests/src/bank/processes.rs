@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 use crate::wait_for;
 
-/// For how long an invocation hides its messages (`HIDDEN_FOR` of crates/runtime), and as MiniStack tells times in whole
-/// seconds, one more.
+/// For how long an invocation hides its messages (`HIDDEN_FOR` of crates/runtime), and one second more: MiniStack lists times
+/// in whole seconds.
 const HIDDEN_FOR: Duration = Duration::from_secs(31);
 
 /// The messages of all queues, as MiniStack lists them: by account, region and URL.

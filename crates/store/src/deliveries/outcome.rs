@@ -146,7 +146,7 @@ impl Deliveries {
 }
 
 /// What only a claimed delivery has.
-const LEASE: &str = "leaseUntil, leaseToken, heldBy, heldUntil";
+pub(super) const LEASE: &str = "leaseUntil, leaseToken, heldBy, heldUntil";
 
 /// What only a delivery without an outcome has. A later push starts anew.
 const WITHOUT_OUTCOME: &str = "unanswered, unansweredAt, unansweredVia, refusedAt, refusedSince, refusals, \

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use super::claim::{Claim, ClaimResult, Lease, LeaseToken, ResendPolicy, Route, keep_until};
 use super::holder::HELD_FOR;
+use super::outcome::LEASE;
 use super::{Deliveries, DeliveryId, FinalOutcome, HolderId, RecordResult};
 use crate::StoreError;
 use crate::attributes::{millis, number, text};
@@ -118,7 +119,10 @@ impl Deliveries {
             ("addressHash", outcome.address_hash.map(text)),
         ];
         let set = set.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        let lease = ["leaseUntil", "leaseToken", "heldBy", "heldUntil"];
-        self.table.set(set, lease, claim.id.key().into_iter().chain([("leaseToken".to_owned(), text(&claim.token))]))
+        self.table.set(
+            set,
+            LEASE.split(", "),
+            claim.id.key().into_iter().chain([("leaseToken".to_owned(), text(&claim.token))]),
+        )
     }
 }

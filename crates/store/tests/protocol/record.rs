@@ -8,17 +8,7 @@ use serde_json::{Value, json};
 use store::deliveries::{FinalOutcome, RecordResult, Release};
 use testing::Fault;
 
-use crate::world::{World, address, claim, customer, email_to, push};
-
-fn sent() -> FinalOutcome {
-    FinalOutcome {
-        outcome: Outcome::Sent,
-        code: None,
-        reason: None,
-        provider_message_id: Some("m-1".to_owned()),
-        address_hash: Some(address("asha@example.com")),
-    }
-}
+use crate::world::{World, address, claim, customer, email_to, push, sent};
 
 #[tokio::test(start_paused = true)]
 async fn an_outcome_ends_the_claim() {

@@ -10,19 +10,9 @@ use store::deliveries::{
 };
 use testing::Fault;
 
-use crate::world::{EMAIL_ONLY, World, address, email_to, offer, push};
+use crate::world::{EMAIL_ONLY, World, address, email_to, offer, push, sent};
 
 const BATCH: &str = "BatchExecuteStatement";
-
-fn sent() -> FinalOutcome {
-    FinalOutcome {
-        outcome: Outcome::Sent,
-        code: None,
-        reason: None,
-        provider_message_id: Some("m-1".to_owned()),
-        address_hash: Some(address("asha@example.com")),
-    }
-}
 
 /// Claims these deliveries together, for a minute at most.
 async fn claim(world: &World, customers: &[&str]) -> Vec<Result<ClaimResult, String>> {

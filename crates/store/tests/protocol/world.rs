@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use domain::notification::Outcome;
 use domain::{AddressHash, Channel, CustomerId, Offer, OfferId, PushId, Sources, TransportId};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use store::deliveries::{Claim, ClaimResult, DeliveryId, HolderId, Lease, ResendPolicy, Route};
+use store::deliveries::{Claim, ClaimResult, DeliveryId, FinalOutcome, HolderId, Lease, ResendPolicy, Route};
 use store::offers::PushRequest;
 use store::pushes::{Plan, Push, ScanStep, SliceScan, SliceStatus};
 use store::suppressions::{Recipient, Report};
@@ -175,5 +176,16 @@ pub(crate) async fn start_scan(world: &World, generation: u32) -> SliceScan {
     match world.pushes().start_scan(push(1), 0, generation).await.unwrap() {
         ScanStep::Continue(scan) => scan,
         other => panic!("{other:?}"),
+    }
+}
+
+/// The outcome of an e-mail that was sent.
+pub(crate) fn sent() -> FinalOutcome {
+    FinalOutcome {
+        outcome: Outcome::Sent,
+        code: None,
+        reason: None,
+        provider_message_id: Some("m-1".to_owned()),
+        address_hash: Some(address("asha@example.com")),
     }
 }

@@ -77,10 +77,7 @@ pub(super) fn written_by(call: &Call) -> Vec<Key> {
             let writes = writes.filter_map(|(table, write)| Some((table, write.as_object()?.values().next()?)));
             writes.filter_map(|(table, write)| written(table, write)).collect()
         }
-        "BatchExecuteStatement" => {
-            let keys = statement::statements(request).map(statement::key);
-            keys.filter_map(|key| Key::of(&call.target, &key)).collect()
-        }
+        "BatchExecuteStatement" => statement::keys(request).filter_map(|key| Key::of(&call.target, &key)).collect(),
         _ => Vec::new(),
     }
 }

@@ -22,8 +22,13 @@ pub fn statements(request: &Value) -> impl Iterator<Item = &Value> {
     request["Statements"].as_array().into_iter().flatten()
 }
 
+/// The keys of the items that a call's statements write.
+pub fn keys(request: &Value) -> impl Iterator<Item = Value> {
+    statements(request).map(key)
+}
+
 /// The key of the item that a statement writes.
-pub fn key(statement: &Value) -> Value {
+fn key(statement: &Value) -> Value {
     let attributes = attributes(statement);
     let value = |name: &str| attributes.get(name).map_or(Value::Null, |value| (*value).clone());
     json!({"pk": value("pk"), "sk": value("sk")})
