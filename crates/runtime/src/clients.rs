@@ -8,6 +8,7 @@ use std::time::Duration;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig};
 use aws_sdk_dynamodb::config::SharedHttpClient;
+use aws_smithy_http_client::tls::TlsContext;
 use domain::Sources;
 use store::OpenTable;
 
@@ -16,7 +17,7 @@ use crate::connections::{FreshConnections, https};
 use crate::hash_keys::HashKeys;
 use crate::queue::Queue;
 use crate::settings::{self, SettingError};
-use crate::sources;
+use crate::{sources, trust};
 
 /// For connecting, which takes milliseconds within a region.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -38,25 +39,32 @@ pub struct Aws {
     /// Made for the first queue: not every function has one.
     sqs: OnceLock<aws_sdk_sqs::Client>,
     sources: Sources,
+    /// The authorities whose certificates are accepted.
+    trusted: TlsContext,
     /// What carries the calls of the clients that send messages, if not connections of their own.
     sending: Option<SharedHttpClient>,
 }
 
 impl Aws {
-    /// Reads region, credentials and endpoint from the environment.
-    pub async fn from_env() -> Self {
+    /// Reads region, credentials, endpoint and trusted authorities from the environment.
+    ///
+    /// # Errors
+    /// If the file that `AWS_CA_BUNDLE` names cannot be read or holds no certificates.
+    pub async fn from_env() -> Result<Self, SettingError> {
+        let trusted = trust::from_env()?;
         let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(https(None))
+            .http_client(https(None, &trusted))
             .timeout_config(timeouts())
             .retry_config(retries())
             .load()
             .await;
-        Self::new(config, sources::system())
+        Ok(Self { trusted, ..Self::new(config, sources::system()) })
     }
 
     /// Clients with this configuration, on this clock.
     pub fn new(config: SdkConfig, sources: Sources) -> Self {
-        Self { dynamodb: aws_sdk_dynamodb::Client::new(&config), sqs: OnceLock::new(), config, sources, sending: None }
+        let (dynamodb, trusted) = (aws_sdk_dynamodb::Client::new(&config), trust::of_system());
+        Self { dynamodb, sqs: OnceLock::new(), config, sources, trusted, sending: None }
     }
 
     /// Clients with this configuration and the timeouts and retries of a function, on this clock. `http` carries the
@@ -87,7 +95,7 @@ impl Aws {
         let config = self.config.to_builder().timeout_config(timeouts).retry_config(RetryConfig::disabled());
         match &self.sending {
             Some(http) => config.http_client(http.clone()),
-            None => config.http_client(FreshConnections::new(self.sources.clone(), SENDING_IDLE)),
+            None => config.http_client(FreshConnections::new(self.sources.clone(), self.trusted.clone(), SENDING_IDLE)),
         }
         .build()
     }

@@ -4,18 +4,18 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::{RuntimeComponents, SharedHttpClient};
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::{self, TlsContext, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnectorSettings, SharedHttpConnector};
 use domain::Sources;
 use jiff::Timestamp;
 
 /// A client that keeps an unused connection for `idle`, or for the SDK's default time.
-pub(crate) fn https(idle: Option<Duration>) -> SharedHttpClient {
+pub(crate) fn https(idle: Option<Duration>, trusted: &TlsContext) -> SharedHttpClient {
     let mut builder = aws_smithy_http_client::Builder::new();
     if let Some(idle) = idle {
         builder = builder.pool_idle_timeout(idle);
     }
-    builder.tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https()
+    builder.tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).tls_context(trusted.clone()).build_https()
 }
 
 /// A client that drops each connection that was not used for a while: a connection that the service has closed looks
@@ -26,6 +26,7 @@ pub(crate) fn https(idle: Option<Duration>) -> SharedHttpClient {
 #[derive(Debug)]
 pub(crate) struct FreshConnections {
     sources: Sources,
+    trusted: TlsContext,
     max_idle: Duration,
     current: Mutex<Current>,
 }
@@ -37,9 +38,9 @@ struct Current {
 }
 
 impl FreshConnections {
-    pub(crate) fn new(sources: Sources, max_idle: Duration) -> Self {
-        let current = Mutex::new(Current { client: https(Some(max_idle)), used_at: sources.now() });
-        Self { sources, max_idle, current }
+    pub(crate) fn new(sources: Sources, trusted: TlsContext, max_idle: Duration) -> Self {
+        let current = Mutex::new(Current { client: https(Some(max_idle), &trusted), used_at: sources.now() });
+        Self { sources, trusted, max_idle, current }
     }
 }
 
@@ -48,7 +49,7 @@ impl HttpClient for FreshConnections {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         let mut current = self.current.lock().expect("nothing panics while holding the lock");
         if self.sources.age_of(current.used_at) > self.max_idle {
-            current.client = https(Some(self.max_idle));
+            current.client = https(Some(self.max_idle), &self.trusted);
         }
         current.used_at = self.sources.now();
         current.client.http_connector(settings, components)
@@ -59,6 +60,7 @@ impl HttpClient for FreshConnections {
 mod tests {
     use super::*;
     use crate::test_server::TestServer;
+    use crate::trust;
 
     #[tokio::test]
     async fn a_connection_is_not_used_after_a_pause_that_only_the_wall_clock_shows() {
@@ -74,7 +76,8 @@ mod tests {
     #[tokio::test]
     async fn each_connection_that_is_idle_is_closed() {
         let server = TestServer::start(200, "{}").await;
-        let http = FreshConnections::new(server.aws().sources().clone(), Duration::from_millis(100));
+        let http =
+            FreshConnections::new(server.aws().sources().clone(), trust::of_system(), Duration::from_millis(100));
         let config = server.aws().config().to_builder().http_client(http).build();
         let client = aws_sdk_dynamodb::Client::new(&config);
         let call = async || client.list_tables().send().await.unwrap();

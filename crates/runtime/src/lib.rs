@@ -6,6 +6,7 @@
 //! | how settings are read from the environment | [`settings`] |
 //! | timeouts and retries of the AWS clients | [`clients`] |
 //! | TLS, and how long connections are kept | `connections` |
+//! | which authorities' certificates are accepted | `trust` |
 //! | how the keys of unsubscribe links are read and cached | [`keys`] |
 //! | how the key of hashes is read | [`hash_keys`] |
 //! | how messages are queued | [`queue`] |
@@ -34,6 +35,7 @@ pub mod sources;
 pub mod telemetry;
 #[cfg(test)]
 mod test_server;
+mod trust;
 
 pub use bus::EventBus;
 pub use clients::Aws;

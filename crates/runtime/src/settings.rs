@@ -30,6 +30,11 @@ impl SettingError {
         Self { setting, problem: format!("{error}. Correct it and deploy again") }
     }
 
+    /// An environment variable is wrong that template.yaml does not set. `problem` says how to correct it.
+    pub(crate) fn environment(name: &str, problem: impl Display) -> Self {
+        Self { setting: format!("the environment variable {name}"), problem: problem.to_string() }
+    }
+
     fn variable(name: &str, problem: impl Display) -> Self {
         let setting = format!("the environment variable {name}");
         Self { setting, problem: format!("{problem}. template.yaml sets it: deploy it unchanged") }

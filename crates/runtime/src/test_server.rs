@@ -70,7 +70,7 @@ impl TestServer {
             .region(Region::new("eu-west-1"))
             .credentials_provider(SharedCredentialsProvider::new(Credentials::new("a", "b", None, None, "test")))
             .retry_config(RetryConfig::disabled())
-            .http_client(crate::connections::https(None))
+            .http_client(crate::connections::https(None, &crate::trust::of_system()))
             .build();
         let seconds = self.seconds.clone();
         let clock = move || Timestamp::from_second(seconds.load(Ordering::Relaxed)).unwrap();

@@ -6,13 +6,13 @@ use audience::{App, SliceScanner};
 use aws_lambda_events::sqs::SqsEvent;
 use domain::Channel;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use runtime::{Aws, Deadline, telemetry};
+use runtime::{Aws, Deadline, settings, telemetry};
 use store::{PushedOffers, Pushes};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
-    let aws = Aws::from_env().await;
+    let aws = settings::started(Aws::from_env().await)?;
     let pushes: Pushes = aws.table()?;
     let app = &App::new(SliceScanner {
         sources: aws.sources().clone(),

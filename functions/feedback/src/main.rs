@@ -14,7 +14,7 @@ use store::suppressions::BounceRule;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
-    let aws = Aws::from_env().await;
+    let aws = settings::started(Aws::from_env().await)?;
     let app = &App {
         sources: aws.sources().clone(),
         suppressions: aws.table()?,

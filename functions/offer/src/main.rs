@@ -15,7 +15,7 @@ use runtime::{Aws, settings, telemetry};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     telemetry::init();
-    let aws = Aws::from_env().await;
+    let aws = settings::started(Aws::from_env().await)?;
     let app = settings::started(app(&aws))?;
     api::serve(router(app)).await
 }

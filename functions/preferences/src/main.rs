@@ -11,7 +11,7 @@ fn pages() -> Result<Pages, SettingError> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     telemetry::init();
-    let aws = Aws::from_env().await;
+    let aws = settings::started(Aws::from_env().await)?;
     let app = App {
         sources: aws.sources().clone(),
         suppressions: aws.table()?,

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use domain::Channel;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use push::{App, Publisher, PushStarter};
-use runtime::{Aws, Deadline, telemetry};
+use runtime::{Aws, Deadline, settings, telemetry};
 use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
-    let aws = Aws::from_env().await;
+    let aws = settings::started(Aws::from_env().await)?;
     let starter = PushStarter {
         sources: aws.sources().clone(),
         offers: aws.table()?,

@@ -10,7 +10,7 @@ use sms::App;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
-    let aws = Aws::from_env().await;
+    let aws = settings::started(Aws::from_env().await)?;
     let app = &settings::started(app(&aws))?;
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
         // Boxed: the nested type of the future exceeds the compiler's limit.

@@ -1,4 +1,4 @@
-//! AWS as the functions see it: DynamoDB in memory, queues that keep what is sent, and secrets.
+//! AWS as the functions see it: DynamoDB in memory, queues that keep what is sent, secrets, and an SNS that takes every message.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -75,6 +75,14 @@ impl Aws {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn count(&self, call: &str, body: &[u8], response: &str) {
+        let mut kept = self.kept();
+        let calls = kept.calls.entry(call.to_owned()).or_default();
+        calls.count += 1;
+        calls.sent += body.len() as u64;
+        calls.received += response.len() as u64;
+    }
+
     fn other(&self, operation: &str, request: &Value) -> Value {
         let queue = request["QueueUrl"].as_str().and_then(|url| url.rsplit('/').next()).unwrap_or_default();
         let body = |message: &Value| message["MessageBody"].as_str().unwrap_or_default().to_owned();
@@ -99,7 +107,9 @@ impl Aws {
 }
 
 async fn serve(State(aws): State<Arc<Aws>>, headers: HeaderMap, body: Bytes) -> Response {
-    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    let Some(target) = headers.get("x-amz-target").and_then(|target| target.to_str().ok()) else {
+        return publish(&aws, &body);
+    };
     let (service, operation) = target.split_once('.').unwrap_or_default();
     let request: Value = serde_json::from_slice(&body).unwrap_or_default();
     let table = table(&request).to_owned();
@@ -111,18 +121,25 @@ async fn serve(State(aws): State<Arc<Aws>>, headers: HeaderMap, body: Bytes) -> 
         (200, aws.other(operation, &request))
     };
     let response = response.to_string();
-    {
-        let mut kept = aws.kept();
-        let calls = kept.calls.entry(format!("{operation} {table}").trim_end().to_owned()).or_default();
-        calls.count += 1;
-        calls.sent += body.len() as u64;
-        calls.received += response.len() as u64;
-    }
+    aws.count(format!("{operation} {table}").trim_end(), &body, &response);
     if is_store && !aws.delay.is_zero() {
         tokio::time::sleep(aws.delay).await;
     }
     let status = StatusCode::from_u16(status).expect("a response has an HTTP status");
     (status, [("content-type", "application/x-amz-json-1.0")], response).into_response()
+}
+
+/// SNS's response to a message, or to the question whether a number is opted out: it is not (SNS API reference).
+fn publish(aws: &Aws, body: &[u8]) -> Response {
+    let is_message = body.starts_with(b"Action=Publish&");
+    let operation = if is_message { "Publish" } else { "CheckIfPhoneNumberIsOptedOut" };
+    let result = if is_message { "<MessageId>m</MessageId>" } else { "<isOptedOut>false</isOptedOut>" };
+    let response = format!(
+        "<{operation}Response xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><{operation}Result>{result}\
+         </{operation}Result></{operation}Response>"
+    );
+    aws.count(operation, body, &response);
+    ([("content-type", "text/xml")], response).into_response()
 }
 
 /// The table that a call is for; of several, the first.

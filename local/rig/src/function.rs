@@ -2,8 +2,9 @@
 //! Lambda Developer Guide).
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +23,32 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc};
+
+use crate::quota::Quota;
+
+/// How a function is run.
+#[derive(Debug)]
+pub(crate) struct Program {
+    command: Vec<OsString>,
+    folder: PathBuf,
+}
+
+impl Program {
+    /// A program of its own.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { command: vec![path.into()], folder: PathBuf::from(".") }
+    }
+
+    /// A command in the folder of the peers.
+    pub(crate) fn of_peer(folder: &Path, command: impl IntoIterator<Item = &'static str>) -> Result<Self> {
+        let folder = std::path::absolute(folder)?;
+        let in_folder = |part: &str| {
+            let path = folder.join(part);
+            if path.exists() { path.into() } else { part.into() }
+        };
+        Ok(Self { command: command.into_iter().map(in_folder).collect(), folder })
+    }
+}
 
 /// The time-out of the functions that send (template.yaml).
 const TIMEOUT: Duration = Duration::from_secs(150);
@@ -49,7 +76,11 @@ struct Runtime {
 
 impl Function {
     /// Starts a program with this environment.
-    pub(crate) async fn start(program: &Path, environment: &BTreeMap<String, String>) -> Result<Self> {
+    pub(crate) async fn start(
+        program: &Program,
+        environment: &BTreeMap<String, String>,
+        quota: Option<&Quota>,
+    ) -> Result<Self> {
         let (events, next) = mpsc::channel(1);
         let (send, results) = mpsc::channel(1);
         let (started, mut ready) = mpsc::channel(1);
@@ -62,16 +93,22 @@ impl Function {
             .route("/2018-06-01/runtime/init/error", post(init_error))
             .with_state(Arc::new(runtime));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let mut command = Command::new(program);
+        let (path, arguments) = program.command.split_first().context("a program has a name")?;
+        let mut command = Command::new(path);
+        command.args(arguments).current_dir(&program.folder);
         command.env_clear().envs(environment).env("AWS_LAMBDA_RUNTIME_API", address);
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256").env("AWS_LAMBDA_FUNCTION_VERSION", "1");
         command.env("AWS_LAMBDA_LOG_STREAM_NAME", "rig").env("AWS_LAMBDA_LOG_GROUP_NAME", "rig");
         command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
         let began = Instant::now();
-        let process = command.spawn().with_context(|| format!("cannot run {}", program.display()))?;
+        let process = command.spawn().with_context(|| format!("cannot run {}", path.display()))?;
         let pid = Pid::from_raw(i32::try_from(process.id().context("the process has ended")?)?);
+        if let Some(quota) = quota {
+            quota.limit(pid)?;
+        }
         let at = tokio::time::timeout(Duration::from_secs(30), ready.recv()).await.ok().flatten();
-        let init = at.with_context(|| format!("{} does not ask for events", program.display()))? - began;
+        let init = at.with_context(|| format!("{} does not ask for events", path.display()))? - began;
         let mut function = Self { process, pid, events, results, init, init_time: Duration::ZERO };
         function.init_time = function.processor_time()?;
         Ok(function)
@@ -89,12 +126,17 @@ impl Function {
             "messageAttributes": {}, "md5OfBody": "0", "eventSource": "aws:sqs", "awsRegion": "eu-west-1",
             "eventSourceARN": "arn:aws:sqs:eu-west-1:000000000000:queue",
         }]});
-        self.events.send(event.to_string()).await?;
-        let outcome = self.results.recv().await.context("the function's Runtime API ended")?;
-        let outcome = outcome.map_err(anyhow::Error::msg)?;
+        let outcome = self.invoke(&event).await?;
         let failures = &outcome["batchItemFailures"];
         ensure!(failures.as_array().is_none_or(Vec::is_empty), "a message was not handled: {failures}");
         Ok(())
+    }
+
+    /// Invokes it with an event, and returns its response.
+    pub(crate) async fn invoke(&mut self, event: &Value) -> Result<Value> {
+        self.events.send(event.to_string()).await?;
+        let outcome = self.results.recv().await.context("the function's Runtime API ended")?;
+        outcome.map_err(anyhow::Error::msg)
     }
 
     /// The processor time that it has used so far, in all its threads.

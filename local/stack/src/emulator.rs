@@ -184,7 +184,13 @@ fn folder(dir: &StackDir, name: &str) -> PathBuf {
     dir.workspace().join("target/local").join(name)
 }
 
-fn install_once(folder: &Path, packages: &str, what: &str, more: impl Fn(&Path) -> Result<()>) -> Result<()> {
+/// Makes a Python environment in a folder, with these packages; once, until they change.
+pub(crate) fn install_once(
+    folder: &Path,
+    packages: &str,
+    what: &str,
+    more: impl Fn(&Path) -> Result<()>,
+) -> Result<()> {
     // Another stack may be installing the same: both emulators may be tested at the same time.
     std::fs::create_dir_all(folder)?;
     let lock = std::fs::File::create(folder.with_extension("lock"))?;

@@ -12,6 +12,8 @@ const PAGE_SIZE: u64 = 1_000_000;
 /// Read units are for 4 kB, and half of that if the read is eventually consistent (DynamoDB Developer Guide, "Read
 /// consumption").
 const READ_UNIT: u64 = 4_096;
+/// Every so manieth customer has the tier `rare`, the others `gold`.
+pub(super) const EACH_RARE: u64 = 400;
 
 /// So many customers, who all consented to e-mail and have an address.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +49,7 @@ impl Bank {
         let count = until.saturating_sub(from);
         let mut page = json!({"Count": count, "ScannedCount": count});
         if request["Select"] != "COUNT" {
-            let item = if request["ProjectionExpression"].is_null() { item } else { item_without_attributes };
+            let item = if request["ProjectionExpression"].is_null() { item } else { projected };
             page["Items"] = (from..until).map(item).collect();
         }
         if until < end {
@@ -85,18 +87,20 @@ fn number_of(id: &str) -> u64 {
 
 fn item(number: u64) -> Value {
     let filling = "x".repeat(usize::try_from(ITEM_SIZE).unwrap_or_default() - 200);
-    let mut item = item_without_attributes(number);
-    item["attributes"] = json!({"M": {"tier": {"S": "gold"}, "notes": {"S": filling}}});
+    let mut item = projected(number);
+    item["attributes"]["M"]["notes"] = json!({"S": filling});
     item
 }
 
-/// As a scan for an offer without a rule reads it.
-fn item_without_attributes(number: u64) -> Value {
+/// As a scan reads it for an offer whose rule reads `tier`. An offer without a rule reads less of it.
+fn projected(number: u64) -> Value {
+    let tier = if number.is_multiple_of(EACH_RARE) { "rare" } else { "gold" };
     json!({
         "pk": {"S": id(number)},
         "name": {"S": "Asha Example"},
         "email": {"S": format!("customer-{number}@bank.example")},
         "channels": {"L": [{"S": "email"}]},
+        "attributes": {"M": {"tier": {"S": tier}}},
     })
 }
 

@@ -9,16 +9,18 @@
 //! | what is measured | this file |
 //! | what is counted | [`meter`] |
 //! | the customers | `bank` |
+//! | how long pushes take beside each other | [`fair`] |
 //! | what it costs, and what larger pushes take | [`model`] |
 
 mod bank;
+pub mod fair;
 pub mod meter;
 pub mod model;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 use tokio::time::sleep;
@@ -62,13 +64,31 @@ pub struct Measured {
 /// # Panics
 /// If the push does not start.
 pub fn measure(size: Size, progress: impl Fn(u64)) -> Measured {
-    fastrand::seed(size.customers);
+    let refuses_until = i64::try_from(size.refuses_for.as_secs()).unwrap_or(i64::MAX);
+    let counting = Meter::new(Bank { customers: size.customers }, refuses_until);
+    let posts = vec![TimedAction { at_ms: POSTED_AT_MS, action: Action::PostOffer(post("OFFER-1", None)) }];
+    let refuses_for = size.refuses_for;
+    run(scenario(size, posts), counting, |world| {
+        let push = pushes(world).into_iter().next().unwrap_or_default();
+        let elapsed = Duration::from_millis(world.elapsed_ms());
+        let is_over = if refuses_for.is_zero() { push["state"]["S"] == "completed" } else { elapsed >= refuses_for };
+        if !is_over {
+            progress(meter(world).counts().sent);
+            return None;
+        }
+        let took = took(&push).filter(|_| refuses_for.is_zero()).unwrap_or(refuses_for);
+        let slices = number(&push, "slices").expect("a push was requested");
+        Some(Measured { size, took, slices, counts: meter(world).counts() })
+    })
+}
+
+/// Runs a scenario until `look`, which is asked now and then, has something to return.
+fn run<T>(scenario: Scenario, counting: Meter, mut look: impl FnMut(&Arc<World>) -> Option<T>) -> T {
+    fastrand::seed(scenario.seed);
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without I/O can be built");
     LocalSet::new().block_on(&runtime, async {
-        let refuses_until = i64::try_from(size.refuses_for.as_secs()).unwrap_or(i64::MAX);
-        let counting = Meter::new(Bank { customers: size.customers }, refuses_until);
-        let world = World::measuring(scenario(size), counting);
+        let world = World::measuring(scenario, counting);
         world.queues.keep_nothing();
         // Nothing is left of what releases before keyed hashes stored, as in any stack after its first hours.
         let migrated = json!({"TableName": "Suppressions", "Item": {"pk": {"S": "migration#keyedHashes"}}});
@@ -76,42 +96,42 @@ pub fn measure(size: Size, progress: impl Fn(u64)) -> Measured {
         mapping::start(&world);
         schedule::start(&world);
         people::start(&world);
-        let refuses_for = size.refuses_for;
-        let push = loop {
+        let found = loop {
             sleep(LOOK_EVERY).await;
-            let push = world.dynamo.execute("Scan", only_push()).body["Items"][0].clone();
-            let elapsed = Duration::from_millis(world.elapsed_ms());
-            let is_over =
-                if refuses_for.is_zero() { push["state"]["S"] == "completed" } else { elapsed >= refuses_for };
-            if is_over {
-                break push;
+            if let Some(found) = look(&world) {
+                break found;
             }
-            progress(meter(&world).counts().sent);
         };
         world.lambda.shut_down();
-        let number = |field: &str| push[field]["N"].as_str().and_then(|number| number.parse::<u64>().ok());
-        let began = number("requestedAt").expect("a push was requested");
-        let took = match number("completedAt") {
-            Some(ended) if refuses_for.is_zero() => Duration::from_millis(ended - began),
-            _ => refuses_for,
-        };
-        Measured { size, took, slices: number("slices").unwrap_or_default(), counts: meter(&world).counts() }
+        found
     })
+}
+
+/// The items of all pushes, in the order in which they were requested.
+fn pushes(world: &World) -> Vec<Value> {
+    let scan = json!({
+        "TableName": "Pushes", "FilterExpression": "sk = :push",
+        "ExpressionAttributeValues": {":push": {"S": "push"}},
+    });
+    let mut pushes = world.dynamo.execute("Scan", scan).body["Items"].as_array().cloned().unwrap_or_default();
+    pushes.sort_by_key(|push| number(push, "requestedAt"));
+    pushes
+}
+
+fn number(push: &Value, field: &str) -> Option<u64> {
+    push[field]["N"].as_str()?.parse().ok()
+}
+
+/// From the request to the end of a push that is completed.
+fn took(push: &Value) -> Option<Duration> {
+    Some(Duration::from_millis(number(push, "completedAt")? - number(push, "requestedAt")?))
 }
 
 fn meter(world: &Arc<World>) -> &Meter {
     world.meter.as_ref().expect("a world that is measured has one")
 }
 
-fn scenario(size: Size) -> Scenario {
-    let post = Post {
-        code: "OFFER-1".to_owned(),
-        channels: [domain::Channel::Email].into_iter().collect(),
-        eligibility: None,
-        starts_after_ms: None,
-        valid_for_ms: None,
-        names_tier: false,
-    };
+fn scenario(size: Size, actions: Vec<TimedAction>) -> Scenario {
     Scenario {
         seed: size.customers,
         settings: Settings {
@@ -121,17 +141,20 @@ fn scenario(size: Size) -> Scenario {
             ..Settings::plain()
         },
         customers: Vec::new(),
-        actions: vec![TimedAction { at_ms: POSTED_AT_MS, action: Action::PostOffer(post) }],
+        actions,
         outages: Vec::new(),
         faults: Vec::new(),
         calm_after_ms: 0,
     }
 }
 
-/// The request for the only push of a measurement. It finds nothing before the push is created.
-fn only_push() -> serde_json::Value {
-    json!({
-        "TableName": "Pushes", "FilterExpression": "sk = :push",
-        "ExpressionAttributeValues": {":push": {"S": "push"}},
-    })
+fn post(code: &str, rule: Option<&str>) -> Post {
+    Post {
+        code: code.to_owned(),
+        channels: [domain::Channel::Email].into_iter().collect(),
+        eligibility: rule.map(str::to_owned),
+        starts_after_ms: None,
+        valid_for_ms: None,
+        names_tier: false,
+    }
 }

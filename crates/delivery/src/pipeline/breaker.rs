@@ -9,7 +9,7 @@ use domain::{PushId, TransportId};
 use jiff::Timestamp;
 use runtime::metrics::{self, Unit};
 use store::StoreError;
-use store::limits::{BreakerState, Checked, Evidence, OpenResult, Probe, Scope};
+use store::limits::{BreakerState, Checked, Evidence, Line, OpenResult, Probe, Scope};
 
 use super::deliverer::{Deliverer, RateLimited};
 use crate::compose::Compose;
@@ -112,6 +112,8 @@ pub(super) struct SelectedTransport<'d, T> {
     /// How the messages of the transport, and of the push, had fared.
     pub(super) of_transport: Evidence,
     pub(super) of_push: Evidence,
+    /// The slots of the transport that were reserved when it was selected.
+    pub(super) line: Line,
     /// Set if the push is held: nothing is sent, but outcomes that need no sending are recorded.
     pub(super) held_until: Option<Timestamp>,
 }
@@ -136,8 +138,9 @@ where
         for limited in std::iter::once(&self.primary).chain(&self.fallback) {
             let id = limited.transport.id();
             let mut selected = self.without_probe(limited);
-            let Checked { state, evidence } = self.limits.check_breaker(id, PROBE_LEASE).await?;
+            let Checked { state, evidence, line } = self.limits.check_breaker(id, PROBE_LEASE).await?;
             selected.of_transport = evidence;
+            selected.line = line;
             match state {
                 BreakerState::Closed => {}
                 BreakerState::HalfOpen(probe) => selected.probe = Some(probe),
@@ -149,7 +152,7 @@ where
                 }
             }
             let Some(push) = push else { return Ok(Selected::Transport(selected)) };
-            let Checked { state, evidence } = self.limits.check_hold(push, id, &evidence, PROBE_LEASE).await?;
+            let Checked { state, evidence, .. } = self.limits.check_hold(push, id, &evidence, PROBE_LEASE).await?;
             selected.of_push = evidence;
             match state {
                 BreakerState::Closed => return Ok(Selected::Transport(selected)),
@@ -182,6 +185,7 @@ where
             hold_reported: AtomicBool::new(false),
             of_transport: Evidence::default(),
             of_push: Evidence::default(),
+            line: Line::default(),
             held_until: None,
         }
     }

@@ -21,6 +21,8 @@ pub(super) struct CheckedBatch {
     pub(super) retry_rejected: bool,
     /// When the push was requested.
     pub(super) requested_at: Timestamp,
+    /// How many slices of the push were not done when it was read.
+    pub(super) slices_left: u32,
     /// Whether the push was cancelled when it was read.
     pub(super) push_is_cancelled: bool,
     /// Whether the push was completed: it has no outstanding batch, so no scan queued this one, or it was counted.
@@ -87,6 +89,7 @@ impl CheckedBatch {
             offer,
             retry_rejected: request.retry_rejected,
             requested_at: request.requested_at,
+            slices_left: slices.saturating_sub(push.slices_done),
             push_is_cancelled: push.state == PushState::Cancelled,
             push_is_completed: push.state == PushState::Completed,
         })

@@ -133,7 +133,7 @@ where
 
     /// Defers a batch of a held push until the push may be probed.
     fn defer_held(&self, batch: &Batch, until: Timestamp) -> Delivered {
-        Deferral::until_probe(batch, until, DeferReason::Held, self.sources.now(), self.sources.fraction()).into()
+        Deferral::until(batch, until, DeferReason::Held, self.sources.now(), self.sources.fraction()).into()
     }
 
     /// Defers a batch without any progress.
@@ -180,6 +180,9 @@ where
                 }
             }
         };
+        if let Some(deferral) = self.defer_if_full(&selected, batch).await? {
+            return Ok(deferral.into());
+        }
         let delivered = self.deliver_through(&selected, batch, keys, read_at, deadline);
         let delivered = AssertUnwindSafe(delivered).catch_unwind().await;
         // After an error or a panic as well: no other caller can probe until it is released or its lease ends.

@@ -1,17 +1,26 @@
 //! The rate limit of a transport: each send waits for a slot that is reserved in the store, for all functions together.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use store::limits::{Reservation, ReservedSlots};
+use store::limits::{Reservation, ReservedSlots, Sender};
 use store::{MAX_READ_AGE, StoreError};
 
-use super::deferral::Unfinished;
+use super::breaker::SelectedTransport;
+use super::checked::CheckedBatch;
+use super::deferral::{Deferral, Unfinished};
 use super::deliverer::{Deliverer, RateLimited};
 use super::round::Round;
 use crate::compose::Compose;
 use crate::transport::Transport;
+
+/// How long a batch that has begun waits for its next slots. Longer than the turn of another batch, a second; but one that
+/// waits has a function for itself.
+const MAX_WAIT: Duration = Duration::from_millis(1_500);
+/// If no more of a push is left than is sent within this time, its batches wait for slots and are not deferred.
+const SHORT_BACKLOG: Duration = Duration::from_secs(5);
 
 /// When the next send may go.
 pub(super) enum SendTime {
@@ -22,6 +31,14 @@ pub(super) enum SendTime {
         /// When to ask again.
         until: Timestamp,
     },
+}
+
+/// How long to try to reserve slots.
+pub(super) struct Patience {
+    /// Until then, whatever it is that takes so long.
+    pub(super) until: Timestamp,
+    /// So long, while it is the turn of others.
+    pub(super) for_turn: Duration,
 }
 
 /// The result of acquiring a slot.
@@ -37,6 +54,28 @@ where
     C: Compose,
     T: Transport<Message = C::Message>,
 {
+    /// Defers a batch for which no slot can be reserved now, if more of its push is left than can be sent soon. If all
+    /// waited, the batches of a large push would hold every function, and those of a small one would wait behind them. Those
+    /// that have begun do wait, so that the rate is used.
+    pub(super) async fn defer_if_full(
+        &self,
+        selected: &SelectedTransport<'_, T>,
+        batch: &CheckedBatch,
+    ) -> Result<Option<Deferral>, StoreError> {
+        // A batch without customers only waits for its report.
+        if selected.is_probing() || selected.held_until.is_some() || batch.customers().is_empty() {
+            return Ok(None);
+        }
+        let (sender, rate) = (Sender::Push(batch.push), selected.limited.rate);
+        let Some(until) = selected.line.full_until(sender, rate, self.sources.precise_now()) else { return Ok(None) };
+        let batches = self.pushes.outstanding(batch.push, batch.slice, batch.channel).await?;
+        let backlog = backlog(batches, batch.slices_left, batch.customers().len(), rate);
+        if backlog <= SHORT_BACKLOG {
+            return Ok(None);
+        }
+        Ok(Some(Deferral::in_line(batch, until, backlog, self.sources.now(), self.sources.fraction())))
+    }
+
     /// Waits for a slot, or returns why the notification gets none.
     pub(super) async fn acquire_slot(&self, round: &Round<'_, C, T>) -> Result<SlotResult, StoreError> {
         let mut share = round.share.lock().await;
@@ -52,7 +91,13 @@ where
         }
         let waiting = round.waiting.load(Ordering::Relaxed);
         let at = match self
-            .reserve(round.selected.limited, &mut share.slots, waiting, self.sources.now() + MAX_READ_AGE)
+            .reserve(
+                round.selected.limited,
+                Sender::Push(round.batch.push),
+                &mut share.slots,
+                waiting,
+                Patience { until: self.sources.now() + MAX_READ_AGE, for_turn: MAX_WAIT },
+            )
             .await?
         {
             SendTime::At(at) => at,
@@ -67,19 +112,20 @@ where
         Ok(round.stopped.get().map_or(SlotResult::Acquired, |unfinished| SlotResult::Unavailable(*unfinished)))
     }
 
-    /// Takes the next of `slots`, or reserves `wanted` more, waiting until `latest` at most.
+    /// Takes the next of `slots`, or reserves `wanted` more.
     pub(super) async fn reserve(
         &self,
         limited: &RateLimited<T>,
+        sender: Sender,
         slots: &mut Option<ReservedSlots>,
         wanted: u32,
-        latest: Timestamp,
+        mut patience: Patience,
     ) -> Result<SendTime, StoreError> {
         if let Some(at) = slots.as_mut().and_then(|slots| slots.take_next(self.sources.precise_now())) {
             return Ok(SendTime::At(at));
         }
         loop {
-            let until = match self.limits.reserve(limited.transport.id(), limited.rate, wanted).await? {
+            let until = match self.limits.reserve(limited.transport.id(), limited.rate, sender, wanted).await? {
                 Reservation::Reserved(reserved) => match slots.insert(reserved).take_next(self.sources.precise_now()) {
                     Some(at) => return Ok(SendTime::At(at)),
                     // The store took far longer than the last time: all reserved slots had lapsed when it responded.
@@ -87,9 +133,12 @@ where
                 },
                 Reservation::Full { until } => until,
             };
-            if until.max(self.sources.now()) > latest {
+            let now = self.sources.now();
+            let wait = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+            if until.max(now) > patience.until || wait > patience.for_turn {
                 return Ok(SendTime::RateFull { until });
             }
+            patience.for_turn -= wait;
             self.sleep_until(until).await;
         }
     }
@@ -97,6 +146,34 @@ where
     pub(super) async fn sleep_until(&self, moment: Timestamp) {
         if let Ok(left) = Duration::try_from(moment.duration_since(self.sources.precise_now())) {
             tokio::time::sleep(left).await;
+        }
+    }
+}
+
+/// How long what is left of a push takes at this rate, as far as one of its batches shows: `batches` of its slice are
+/// outstanding, and `customers` of it.
+fn backlog(batches: usize, slices_left: u32, customers: usize, rate: NonZeroU32) -> Duration {
+    let slices = u64::from(slices_left.max(1));
+    // The page of the batch may not be committed yet.
+    let messages = slices.saturating_mul(batches.max(1) as u64).saturating_mul(customers as u64);
+    Duration::from_secs(messages / u64::from(rate.get()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backlog_is_estimated_from_one_batch() {
+        for (batches, slices_left, customers, rate, expected) in [
+            (50, 8, 50, 14, 1_428),
+            (1, 8, 6, 14, 3),
+            (0, 0, 50, 10, 5),
+            (100, 10_000, 50, 14, 3_571_428),
+            (usize::MAX, 10_000, 50, 1, u64::MAX),
+        ] {
+            let backlog = backlog(batches, slices_left, customers, NonZeroU32::new(rate).unwrap());
+            assert_eq!(backlog.as_secs(), expected, "{batches} of {customers}, {slices_left} slices, {rate}/s");
         }
     }
 }

@@ -1,11 +1,14 @@
 //! One message on its own, for a direct invocation: no claim, no record, no retry.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use store::StoreError;
+use store::limits::Sender;
 
 use super::breaker::{Selected, SelectedTransport, Signal};
 use super::deliverer::Deliverer;
-use super::rate::SendTime;
+use super::rate::{Patience, SendTime};
 use super::round::min_time_to_start;
 use crate::compose::Compose;
 use crate::transport::{Accepted, SendError, Transport};
@@ -55,10 +58,9 @@ where
         message: &C::Message,
         deadline: Timestamp,
     ) -> Result<Accepted, SendOneError> {
-        match self
-            .reserve(selected.limited, &mut None, 1, deadline - min_time_to_start(&selected.limited.transport))
-            .await?
-        {
+        let until = deadline - min_time_to_start(&selected.limited.transport);
+        let patience = Patience { until, for_turn: Duration::MAX };
+        match self.reserve(selected.limited, Sender::Direct, &mut None, 1, patience).await? {
             SendTime::At(at) => self.sleep_until(at).await,
             SendTime::RateFull { .. } => return Err(SendOneError::Busy),
         }

@@ -59,27 +59,51 @@ async fn functions_share_the_rate() {
     assert_eq!(bank.slice(1)["sent"], 16);
 }
 
+/// A function that waited would be taken from the batches of other pushes.
 #[tokio::test(start_paused = true)]
-async fn notification_waits_five_seconds_for_others_and_no_longer() {
-    // Slots are reserved up to a second ahead, so five seconds before the slot at six.
+async fn batch_that_finds_no_free_slot_is_deferred_at_once() {
+    // Others have reserved slots as far ahead as another push's turn goes.
     let bank = Bank::with_customers(1).await;
     let batch = bank.push(1).await;
-    reserve_until(&bank, 6.0);
+    reserve_until(&bank, 2.0);
     assert_eq!(bank.complete(&batch).await, sent(1));
-    assert_eq!(bank.smtp.times(), [6_000]);
+    assert_eq!(bank.smtp.times(), [2_000]);
 
-    let bank = Bank::with_customers(50).await;
+    let bank = Bank::with_customers(50).await.with_rate(1);
     let batch = bank.push(1).await;
-    reserve_until(&bank, 6.001);
+    reserve_until(&bank, 2.001);
     let deferral = bank.defer(&batch).await;
-    // At 5.001 s a slot can be reserved, and those who are deferred do not all come at once.
-    assert_waits(&deferral, DeferReason::Rate, 6.001..=7.001);
-    assert_eq!((deferral.again.customers().len(), deferral.again.deferrals), (50, 0));
+    // One slice with one batch of 50 is left, so up to half of 50 seconds, and a second or two.
+    assert_waits(&deferral, DeferReason::Rate, 1.0..=27.0);
+    assert_eq!(deferral.again, batch);
     assert_eq!((bank.smtp.count(), bank.deliveries_in("claimed")), (0, 0));
     assert_eq!(bank.sources.now(), after(0.0), "nothing waits in vain");
-    assert_eq!(bank.dynamo.count("UpdateItem", "Pacing"), 1, "one of the batch asks for all");
-    tokio::time::sleep(deferral.delay).await;
-    assert_eq!(bank.complete(&deferral.again).await, sent(50));
+    assert_eq!(bank.dynamo.count("UpdateItem", "Pacing"), 0);
+    assert_eq!(bank.dynamo.count("BatchGetItem", "Customers"), 0, "nor is anything read that may change until then");
+}
+
+#[tokio::test(start_paused = true)]
+async fn batch_whose_slots_others_take_first_waits_for_a_second_and_a_half_and_no_longer() {
+    // Slots are reserved up to two seconds ahead after the turn of others.
+    for (free_at, is_sent) in [(3.5, true), (3.501, false)] {
+        let bank = Bank::with_customers(1).await;
+        let batch = bank.push(1).await;
+        let dynamo = bank.dynamo.clone();
+        let others = move |_: &_| {
+            let next_send = after(free_at).as_microsecond();
+            dynamo.put("Pacing", json!({"pk": "smtp", "nextSend": next_send, "reservedBy": "others"}));
+        };
+        bank.dynamo.inject("UpdateItem", "Pacing", [Fault::before(others)]);
+        if is_sent {
+            assert_eq!(bank.complete(&batch).await, sent(1));
+            assert_eq!(bank.smtp.times(), [3_500]);
+        } else {
+            // At 1.501 s a slot can be reserved, and those who are deferred do not all come at once.
+            assert_waits(&bank.defer(&batch).await, DeferReason::Rate, 2.501..=3.501);
+            assert_eq!((bank.smtp.count(), bank.sources.now()), (0, after(0.0)), "nothing waits in vain");
+            assert_eq!(bank.dynamo.count("UpdateItem", "Pacing"), 1, "one of the batch asks for all");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -50,14 +50,14 @@ async fn message_is_sent_once_without_a_record() {
 
 #[tokio::test(start_paused = true)]
 async fn message_waits_for_a_slot_for_as_long_as_there_is_time() {
-    // Of 150 s, 118 are for sending; slots can be reserved a second ahead.
+    // Of 150 s, 118 are for sending; slots can be reserved two seconds ahead while it is the turn of others.
     let bank = Bank::with_customers(1).await;
-    reserve_until(&bank, 33.0);
+    reserve_until(&bank, 34.0);
     send_one(&bank).await.unwrap();
-    assert_eq!(bank.smtp.times(), [33_000]);
+    assert_eq!(bank.smtp.times(), [34_000]);
 
     let bank = Bank::with_customers(1).await;
-    reserve_until(&bank, 33.001);
+    reserve_until(&bank, 34.001);
     assert!(matches!(send_one(&bank).await, Err(SendOneError::Busy)));
     assert_eq!((bank.smtp.count(), bank.sources.now()), (0, after(0.0)));
 }

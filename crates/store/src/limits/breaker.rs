@@ -119,7 +119,7 @@ impl TransportLimits {
     pub async fn check_breaker(&self, transport: TransportId, probe_lease: Duration) -> Result<Checked, StoreError> {
         let item = self.get(transport).await?.unwrap_or_default();
         let state = self.pass_gate(transport.into(), &item, probe_lease).await?;
-        Ok(Checked { state, evidence: item.evidence() })
+        Ok(Checked { state, evidence: item.evidence(), line: item.line })
     }
 
     /// What the item means for a caller. Acquires the right to probe if it may be had.

@@ -14,7 +14,7 @@ use domain::{AddressHash, PushId, TransportId};
 use jiff::{SignedDuration, Timestamp};
 
 use super::breaker::{BreakerState, Gate, OPEN, OpenResult, Probe};
-use super::{LimitsItem, Scope, TransportLimits};
+use super::{LimitsItem, Line, Scope, TransportLimits};
 use crate::StoreError;
 use crate::attributes::{millis, number, text, texts};
 use crate::table::{Conditional, never_own};
@@ -44,6 +44,8 @@ pub struct Checked {
     pub state: BreakerState,
     /// How its messages, or those of the push, have fared.
     pub evidence: Evidence,
+    /// The slots of the transport that are reserved; of a push, none are.
+    pub line: Line,
 }
 
 impl LimitsItem {
@@ -81,7 +83,7 @@ impl TransportLimits {
         };
         let is_recent = of_transport.accepted_at.is_some_and(|at| at + CLEARED_FOR > now);
         let is_cleared = item.cleared_at.is_some() && is_recent;
-        Ok(Checked { state, evidence: Evidence { is_cleared, ..item.evidence() } })
+        Ok(Checked { state, evidence: Evidence { is_cleared, ..item.evidence() }, line: item.line })
     }
 
     /// Lets a push go on whose hold is disproved.

@@ -4,6 +4,7 @@
 //! | to change | open |
 //! |---|---|
 //! | how sends are spread over time | `rate` |
+//! | which push may reserve the next sends | `line` |
 //! | when a transport that fails is left alone, and who tries it again | `breaker` |
 //! | refusals in a row, and pushes that are held because of them | `hold` |
 //! | what delays a push, for those who watch it | `status` |
@@ -13,6 +14,7 @@
 
 mod breaker;
 mod hold;
+mod line;
 mod rate;
 mod status;
 
@@ -35,6 +37,7 @@ use crate::table::Table;
 pub use breaker::{BreakerState, OpenResult, Probe};
 pub use domain::push::waiting::Delay;
 pub use hold::{Checked, Evidence, RUN_LENGTH, scope_of};
+pub use line::Line;
 pub use rate::{Reservation, ReservedSlots};
 
 /// Maximum length of a stored reason, in characters.
@@ -65,6 +68,24 @@ impl fmt::Display for Scope {
     }
 }
 
+/// Who reserves slots of a transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// The batches of a push, which share its turns.
+    Push(PushId),
+    /// The messages that are not of a push.
+    Direct,
+}
+
+impl fmt::Display for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Push(push) => push.fmt(f),
+            Self::Direct => f.write_str("direct"),
+        }
+    }
+}
+
 /// The Pacing table.
 #[derive(Debug, Clone)]
 pub struct TransportLimits {
@@ -76,9 +97,8 @@ pub struct TransportLimits {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct LimitsItem {
-    /// In microseconds since 1970: milliseconds are too coarse for a thousand sends a second.
-    #[serde(default)]
-    next_send: Option<i64>,
+    #[serde(flatten)]
+    line: Line,
     /// Identifies the last reservation.
     #[serde(default)]
     reserved_by: Option<String>,

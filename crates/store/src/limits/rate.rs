@@ -1,21 +1,21 @@
 //! The rate limit of a transport: GCRA, the generic cell rate algorithm (ITU-T I.371).
 //!
 //! It stores one number, `nextSend`: the time of the next free send. A sender reserves n sends by advancing it by n
-//! intervals in one conditional write; the time in between is the sender's.
+//! intervals in one conditional write; the time in between is the sender's. The pushes take turns (`line`).
 
 use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
 
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use domain::{Sources, TransportId};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{LimitsItem, TransportLimits};
+use super::line::{Step, latest, latest_after_others, latest_in_turn};
+use super::{LimitsItem, Sender, TransportLimits};
 use crate::StoreError;
 use crate::attributes::{number, text};
 use crate::table::{Attempts, Conditional};
 
-/// How far ahead slots can be reserved: enough that a sender makes its next reservation before the last one is used up.
-const RESERVE_AHEAD: SignedDuration = SignedDuration::from_secs(1);
 /// How late a reserved send may go.
 const MAX_LATENESS: SignedDuration = SignedDuration::from_millis(250);
 /// How much latency of the store a reservation allows for, in microseconds: as long as a client waits for a response. A
@@ -89,25 +89,17 @@ impl ReservedSlots {
 /// What a caller wants to reserve, in microseconds: milliseconds are too coarse for a thousand sends a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Request {
+    per_second: NonZeroU32,
+    sender: Sender,
     interval: i64,
     count: u32,
 }
 
-/// How to reserve, given the next free slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// Behind the slots that are reserved already.
-    Append,
-    /// From now on: the last reserved slot has passed, and the time in between is lost.
-    Restart,
-    /// Not now: all slots of the near future are reserved.
-    Wait,
-}
-
 impl Request {
     /// Up to `wanted` sends, at least one and at most those of one second.
-    fn new(per_second: NonZeroU32, wanted: u32) -> Self {
-        Self { interval: 1_000_000 / i64::from(per_second.get()), count: wanted.clamp(1, per_second.get()) }
+    fn new(per_second: NonZeroU32, sender: Sender, wanted: u32) -> Self {
+        let interval = 1_000_000 / i64::from(per_second.get());
+        Self { per_second, sender, interval, count: wanted.clamp(1, per_second.get()) }
     }
 
     /// The time that they take.
@@ -125,19 +117,8 @@ impl Request {
     }
 }
 
-/// How to reserve at `now`. The conditions of the two writes say the same.
-fn step(next_send: Option<i64>, now: i64) -> Step {
-    match next_send {
-        Some(next) if next > latest(now) => Step::Wait,
-        Some(next) if next >= now => Step::Append,
-        Some(_) | None => Step::Restart,
-    }
-}
-
-/// The latest slot to reserve.
-fn latest(now: i64) -> i64 {
-    now + i64::try_from(RESERVE_AHEAD.as_micros()).expect("a second has few microseconds")
-}
+/// A write that the client repeats reserves once.
+const ONCE: &str = "(attribute_not_exists(reservedBy) OR reservedBy <> :token)";
 
 impl TransportLimits {
     /// Reserves up to `wanted` sends, at most those of one second. Makes up to two calls, unless other senders reserve
@@ -146,11 +127,13 @@ impl TransportLimits {
         &self,
         transport: TransportId,
         per_second: NonZeroU32,
+        sender: Sender,
         wanted: u32,
     ) -> Result<Reservation, StoreError> {
         let previous = self.last_latency.load(Ordering::Relaxed);
         let mut latency = Latency { sources: self.table.sources(), previous, longest: 0 };
-        let reservation = self.try_reserve(transport, Request::new(per_second, wanted), &mut latency).await;
+        let request = Request::new(per_second, sender, wanted);
+        let reservation = self.try_reserve(transport, request, &mut latency).await;
         self.last_latency.store(latency.longest, Ordering::Relaxed);
         reservation
     }
@@ -162,51 +145,77 @@ impl TransportLimits {
         latency: &mut Latency<'_>,
     ) -> Result<Reservation, StoreError> {
         let mut now = latency.expected_response();
-        let mut next = Step::Append;
+        let mut step = Step::Append;
         for _ in 0..RESERVE_ATTEMPTS {
             let token = self.table.sources().uuid().to_string();
             let update = self
                 .update(transport)
                 .expression_attribute_values(":now", number(now))
-                .expression_attribute_values(":token", text(&token));
-            // The token is part of the condition, so that a call that the client repeats reserves once.
-            let update = if next == Step::Append {
-                update
-                    .update_expression("SET nextSend = nextSend + :length, reservedBy = :token")
-                    .condition_expression(
-                        "nextSend BETWEEN :now AND :latest AND (attribute_not_exists(reservedBy) OR reservedBy <> :token)",
-                    )
-                    .expression_attribute_values(":length", number(request.length()))
-                    .expression_attribute_values(":latest", number(latest(now)))
-            } else {
-                update
-                    .update_expression("SET nextSend = :next, reservedBy = :token")
-                    .condition_expression("attribute_not_exists(nextSend) OR nextSend < :now")
-                    .expression_attribute_values(":next", number(now + request.length()))
+                .expression_attribute_values(":token", text(&token))
+                .expression_attribute_values(":sender", text(request.sender))
+                .expression_attribute_values(":count", number(request.count));
+            let update = match step {
+                Step::Append => append(update, request, now),
+                Step::Continue => continue_turn(update, request, now),
+                Step::Restart => restart(update, request, now),
+                Step::Wait(until) => return self.full(until),
             };
             let is_own = |item: &LimitsItem, _: &Attempts| item.reserved_by.as_ref() == Some(&token);
-            let next_send = match latency.measure(self.table.update_if(update, is_own)).await? {
+            let line = match latency.measure(self.table.update_if(update, is_own)).await? {
                 Conditional::Done(item) => {
-                    let end = item.next_send.ok_or_else(|| self.table.unreadable("nextSend is missing"))?;
+                    let end = item.line.next_send.ok_or_else(|| self.table.unreadable("nextSend is missing"))?;
                     let slots = request.slots(end - request.length());
                     return Ok(Reservation::Reserved(slots.map_err(|error| self.table.unreadable(error))?));
                 }
-                Conditional::NotMet(item) => item.and_then(|item| item.next_send),
+                Conditional::NotMet(item) => item.unwrap_or_default().line,
             };
             now = latency.expected_response();
-            next = step(next_send, now);
-            if next == Step::Wait {
-                return self.full(next_send.unwrap_or(now));
-            }
+            step = line.step(request.sender, request.per_second, now);
         }
-        self.full(latest(now))
+        self.full(match step {
+            Step::Wait(until) => until,
+            Step::Append | Step::Continue | Step::Restart => now,
+        })
     }
 
-    /// Slots are free from `next_send` on. A little earlier they can be reserved.
-    fn full(&self, next_send: i64) -> Result<Reservation, StoreError> {
-        let next_send = Timestamp::from_microsecond(next_send).map_err(|error| self.table.unreadable(error))?;
-        Ok(Reservation::Full { until: next_send - RESERVE_AHEAD })
+    /// Slots can be reserved from `until` on, in microseconds since 1970.
+    fn full(&self, until: i64) -> Result<Reservation, StoreError> {
+        let until = Timestamp::from_microsecond(until).map_err(|error| self.table.unreadable(error))?;
+        Ok(Reservation::Full { until })
     }
+}
+
+fn append(update: UpdateItemFluentBuilder, request: Request, now: i64) -> UpdateItemFluentBuilder {
+    update
+        .update_expression(
+            "SET nextSend = nextSend + :length, reservedBy = :token, turnOf = :sender, turnSlots = :count",
+        )
+        .condition_expression(format!(
+            "nextSend BETWEEN :now AND :latestAfterOthers \
+             AND (nextSend <= :latest OR attribute_not_exists(turnOf) OR turnOf <> :sender) AND {ONCE}"
+        ))
+        .expression_attribute_values(":length", number(request.length()))
+        .expression_attribute_values(":latest", number(latest(now)))
+        .expression_attribute_values(":latestAfterOthers", number(latest_after_others(now)))
+}
+
+fn continue_turn(update: UpdateItemFluentBuilder, request: Request, now: i64) -> UpdateItemFluentBuilder {
+    update
+        .update_expression("SET nextSend = nextSend + :length, reservedBy = :token, turnSlots = turnSlots + :count")
+        .condition_expression(format!(
+            "nextSend BETWEEN :now AND :latestInTurn AND turnOf = :sender AND turnSlots < :perSecond AND {ONCE}"
+        ))
+        .expression_attribute_values(":length", number(request.length()))
+        .expression_attribute_values(":perSecond", number(request.per_second))
+        .expression_attribute_values(":latestInTurn", number(latest_in_turn(now)))
+}
+
+fn restart(update: UpdateItemFluentBuilder, request: Request, now: i64) -> UpdateItemFluentBuilder {
+    update
+        .update_expression("SET nextSend = :next, reservedBy = :token, turnOf = :sender, turnSlots = :count")
+        // Its own repeated write finds slots ahead.
+        .condition_expression("attribute_not_exists(nextSend) OR nextSend < :now")
+        .expression_attribute_values(":next", number(now + request.length()))
 }
 
 #[cfg(test)]
@@ -227,23 +236,9 @@ mod tests {
             (1, 50, 1_000_000, 1),
             (1_000, 50, 1_000, 50),
         ] {
-            let request = Request::new(per_second(rate), wanted);
-            assert_eq!(request, Request { interval, count }, "{wanted} at {rate}/s");
+            let request = Request::new(per_second(rate), Sender::Direct, wanted);
+            assert_eq!((request.interval, request.count), (interval, count), "{wanted} at {rate}/s");
             assert_eq!(request.length(), interval * i64::from(count));
-        }
-    }
-
-    #[test]
-    fn next_free_slot_decides_how_to_reserve() {
-        let now = 5_000_000;
-        for (next_send, expected) in [
-            (None, Step::Restart),
-            (Some(now - 1), Step::Restart),
-            (Some(now), Step::Append),
-            (Some(now + 1_000_000), Step::Append),
-            (Some(now + 1_000_001), Step::Wait),
-        ] {
-            assert_eq!(step(next_send, now), expected, "{next_send:?}");
         }
     }
 
@@ -251,7 +246,7 @@ mod tests {
     fn reserved_sends_are_an_interval_apart_and_lapsed_ones_are_skipped() {
         let now = Timestamp::UNIX_EPOCH;
         let slots = |first: i64| {
-            let mut slots = Request::new(per_second(10), 4).slots(first).unwrap();
+            let mut slots = Request::new(per_second(10), Sender::Direct, 4).slots(first).unwrap();
             let taken = std::iter::from_fn(|| slots.take_next(now));
             taken.map(Timestamp::as_microsecond).collect::<Vec<_>>()
         };

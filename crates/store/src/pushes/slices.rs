@@ -182,6 +182,13 @@ impl Pushes {
         Ok(self.table.get(key(push, slice_sk(slice))).await?.is_some())
     }
 
+    /// How many batches of a channel are outstanding in a slice.
+    pub async fn outstanding(&self, push: PushId, slice: u32, channel: Channel) -> Result<usize, StoreError> {
+        let Some(item) = self.table.get(key(push, slice_sk(slice))).await? else { return Ok(0) };
+        let item: SliceItem = self.table.read(item)?;
+        Ok(item.outstanding_by_channel().get(&channel).copied().unwrap_or_default())
+    }
+
     /// Commits a page whose batches are queued. The scan continues after `next`, or ends. The batches have numbers of
     /// [`SliceScan::batch_numbers`].
     pub async fn commit_page(

@@ -8,20 +8,30 @@ use domain::push::waiting::Delay;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use store::TransportLimits;
-use store::limits::Reservation;
+use store::limits::{Reservation, Sender};
 use testing::{Dynamo, Fault};
 
 use crate::world::{World, push};
 
 const SES: TransportId = TransportId::Ses;
 
+/// Reserves slots for the first push.
 async fn reserve(limits: &TransportLimits, per_second: u32, wanted: u32) -> Reservation {
-    limits.reserve(SES, NonZeroU32::new(per_second).unwrap(), wanted).await.unwrap()
+    reserve_for(1, limits, per_second, wanted).await
+}
+
+async fn reserve_for(number: u32, limits: &TransportLimits, per_second: u32, wanted: u32) -> Reservation {
+    let sender = Sender::Push(push(number));
+    limits.reserve(SES, NonZeroU32::new(per_second).unwrap(), sender, wanted).await.unwrap()
 }
 
 /// The times of all slots, in milliseconds since the start.
 async fn slots(world: &World, limits: &TransportLimits, per_second: u32, wanted: u32) -> Vec<i64> {
-    match reserve(limits, per_second, wanted).await {
+    slots_for(1, world, limits, per_second, wanted).await
+}
+
+async fn slots_for(number: u32, world: &World, limits: &TransportLimits, per_second: u32, wanted: u32) -> Vec<i64> {
+    match reserve_for(number, limits, per_second, wanted).await {
         Reservation::Reserved(mut slots) => {
             let now = world.now();
             std::iter::from_fn(|| slots.take_next(now)).map(since_start).collect()
@@ -43,7 +53,7 @@ async fn sends_of_all_callers_are_evenly_spread() {
     assert_eq!(slots(&world, &first, 10, 1).await, [500]);
     assert_eq!(world.dynamo.count("UpdateItem", "Pacing"), 4, "two for the first, one for each other");
     // Another transport has a rate of its own.
-    let smtp = first.reserve(TransportId::Smtp, NonZeroU32::MIN, 1).await.unwrap();
+    let smtp = first.reserve(TransportId::Smtp, NonZeroU32::MIN, Sender::Direct, 1).await.unwrap();
     assert!(matches!(smtp, Reservation::Reserved(_)));
 }
 
@@ -60,6 +70,66 @@ async fn slots_are_reserved_up_to_a_second_ahead() {
     assert!(matches!(reserve(&limits, 10, 1).await, Reservation::Full { .. }));
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(slots(&world, &limits, 10, 1).await, [2_000]);
+}
+
+/// A large push always has slots reserved; a second one gets the next, and not all of them.
+#[tokio::test(start_paused = true)]
+async fn pushes_take_turns() {
+    let world = World::new();
+    let limits = world.limits();
+    let full = async |number, until| {
+        let full = Reservation::Full { until: testing::clock::START + SignedDuration::from_secs(until) };
+        assert_eq!(reserve_for(number, &limits, 10, 10).await, full, "push {number}");
+    };
+    assert_eq!(slots_for(1, &world, &limits, 10, 10).await[0], 0);
+    assert_eq!(slots_for(1, &world, &limits, 10, 10).await[0], 1_000);
+    full(1, 1).await;
+    assert_eq!(slots_for(2, &world, &limits, 10, 10).await[0], 2_000, "at once, behind a second's slots more");
+    full(2, 2).await;
+    full(1, 1).await;
+    // Now the first push may reserve as far ahead as the second one did, and then the second one again.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    full(2, 2).await;
+    assert_eq!(slots_for(1, &world, &limits, 10, 10).await[0], 3_000);
+    full(1, 3).await;
+    full(2, 2).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(slots_for(2, &world, &limits, 10, 10).await[0], 4_000);
+}
+
+/// The batches of a small push have few customers each. Together they have as many slots in a turn as a whole batch.
+#[tokio::test(start_paused = true)]
+async fn batches_of_a_push_share_its_turn() {
+    let world = World::new();
+    let limits = world.limits();
+    for _ in 0..2 {
+        reserve_for(1, &limits, 10, 10).await;
+    }
+    // Two seconds are reserved; the slots of a turn are counted, not its reservations.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for first in [2_000, 2_300, 2_600] {
+        assert_eq!(slots_for(2, &world, &limits, 10, 3).await, [first, first + 100, first + 200]);
+    }
+    assert_eq!(slots_for(2, &world, &limits, 10, 1).await, [2_900], "the last one");
+    let until = testing::clock::START + SignedDuration::from_secs(2);
+    assert_eq!(reserve_for(2, &limits, 10, 1).await, Reservation::Full { until });
+    let item = world.only("Pacing");
+    assert_eq!((&item["turnOf"], &item["turnSlots"]), (&json!(push(2).to_string()), &json!(10)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reservation_in_a_turn_whose_response_is_lost_is_made_once() {
+    let world = World::new();
+    let limits = world.limits();
+    for (number, wanted) in [(1, 10), (1, 10), (2, 3)] {
+        reserve_for(number, &limits, 10, wanted).await;
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    // The first call finds that the turn has begun.
+    world.dynamo.inject("UpdateItem", "Pacing", [Fault::Nothing, Fault::LoseResponse]);
+    assert_eq!(slots_for(2, &world, &limits, 10, 3).await, [2_300, 2_400, 2_500]);
+    assert_eq!(world.only("Pacing")["turnSlots"], 6);
+    assert_eq!(world.dynamo.faults_left(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,6 +234,6 @@ async fn a_caller_who_keeps_losing_waits_a_moment() {
 async fn an_unavailable_store_is_an_error() {
     let world = World::new();
     world.dynamo.inject_always("UpdateItem", "Pacing", Fault::Unavailable);
-    let error = world.limits().reserve(SES, NonZeroU32::MIN, 1).await.unwrap_err();
+    let error = world.limits().reserve(SES, NonZeroU32::MIN, Sender::Direct, 1).await.unwrap_err();
     assert!(error.to_string().contains("UpdateItem on Pacing failed"), "{error}");
 }

@@ -15,9 +15,6 @@ use crate::process::run;
 use crate::stack_dir::StackDir;
 use crate::{package, progress};
 
-/// Bundles of all certificate authorities in one file. Lambda's Amazon Linux has only the bundle. Debian also has a
-/// file for each authority; reading these too would double a function's start-up time.
-const CA_BUNDLES: [&str; 2] = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];
 /// AWS's client of the Runtime API for Node.js: the last version for Node.js 20.
 const NODE_CLIENT: &str = "aws-lambda-ric@3.3.0";
 
@@ -64,9 +61,6 @@ pub(super) async fn functions(dir: &StackDir, stack: &Stack) -> Result<Vec<Handl
         let mut handler = Handler::empty(&function, vec![program.clone().into()]);
         handler.program = Some(program);
         handler.environment.extend(variables);
-        if let Some(authorities) = CA_BUNDLES.into_iter().find(|file| Path::new(file).exists()) {
-            handler.environment.insert("SSL_CERT_FILE".to_owned(), authorities.to_owned());
-        }
         for (name, value) in [
             ("AWS_ENDPOINT_URL", &stack.endpoint_url),
             ("AWS_REGION", &stack.region),

@@ -6,7 +6,7 @@
 //! | release builds | `build` |
 //! | size, start-up time and memory of functions | `cold_start` |
 //! | the functions to start, and the empty ones to compare with | `handlers` |
-//! | one process of `audience` and of `email` by themselves | `rig` |
+//! | one process of each function by itself, and the peers | `rig` |
 //! | pushes to 1,000 to 45,211 customers | `pushes` |
 //! | the SMTP server that discards e-mail, and the SMTP benchmark | `sink` |
 //! | facts about processes and the machine | `system` |
@@ -36,7 +36,8 @@ use build::{build, release};
 pub(crate) enum Part {
     /// Size, start-up time and memory of each function, compared with empty ones.
     Functions,
-    /// One process of `audience` and one of `email` by themselves: processor time and calls for a customer and for an e-mail.
+    /// One process of each function by itself, beside peers in Node.js and Python: processor time and calls for a customer and for a
+    /// message.
     Process,
     /// Pushes to 1,000, 10,000 and 45,211 customers.
     Pushes,

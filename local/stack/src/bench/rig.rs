@@ -1,36 +1,55 @@
-//! One process of `audience` and one of `email` by themselves, behind the fast AWS of `local/rig`.
+//! One process of each function by itself, behind the fast AWS of `local/rig`, beside peers in other languages.
 
-use std::process::Stdio;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
 use super::build::cargo;
+use crate::emulator::install_once;
+use crate::process::run;
 use crate::progress;
 use crate::stack_dir::StackDir;
 
 /// What is measured: a heading, and the rig's arguments.
-const CASES: [(&str, &[&str]); 2] = [
-    ("as fast as it goes", &["--customers", "20000", "--pushes", "3"]),
+const CASES: [(&str, &[&str]); 4] = [
+    ("As fast as it goes", &["--customers", "20000", "--pushes", "3"]),
+    ("A bank of 200,000 customers", &["--customers", "200000", "--pushes", "1", "--without-peers"]),
     (
         "DynamoDB takes 4 ms, the mail server 20",
         &["--customers", "5000", "--pushes", "1", "--store-ms", "4", "--smtp-ms", "20"],
     ),
+    (
+        "The same with 0.1447 of a processor, as 256 MB have",
+        &["--customers", "1000", "--pushes", "1", "--store-ms", "4", "--smtp-ms", "20", "--processor", "0.1447"],
+    ),
 ];
+/// A case with this argument is measured without the peers, which are slow.
+const WITHOUT_PEERS: &str = "--without-peers";
+
+const PACKAGE: &str = include_str!("../../../rig/peers/package.json");
+const NODE_PEER: &str = include_str!("../../../rig/peers/email.mjs");
+const PYTHON_PEER: &str = include_str!("../../../rig/peers/email.py");
+const PYTHON_PACKAGES: &str = include_str!("../../../rig/peers/requirements.txt");
 
 /// The rig, built.
-pub(super) struct Rig;
+pub(super) struct Rig {
+    /// The peers' folder, unless something that they need is missing.
+    peers: Result<PathBuf>,
+}
 
 impl Rig {
     const CARGO_ARGS: [&str; 5] = ["run", "--profile", "bench", "--package", "rig"];
 
-    /// Builds it.
+    /// Builds it, and installs the peers.
     pub(super) async fn build(dir: &StackDir) -> Result<Self> {
         let step = progress::step("Building the rig");
         let mut build = cargo(dir.workspace());
         build.args(["build", "--profile", "bench", "--package", "rig"]);
         ensure!(build.status().await.context("cannot run cargo")?.success(), "building the rig failed");
         step.done("built");
-        Ok(Self)
+        Ok(Self { peers: install_peers(dir) })
     }
 
     /// Measures each case and returns the tables.
@@ -39,14 +58,57 @@ impl Rig {
         let functions = functions.parent().context("a function is in a folder")?;
         let mut text = String::new();
         for (name, arguments) in CASES {
-            let step = progress::step(&format!("One process of audience and one of email: {name}"));
+            let step = progress::step(&format!("One process of each function: {name}"));
             let mut rig = cargo(dir.workspace());
-            rig.args(Self::CARGO_ARGS).arg("--").arg("--functions").arg(functions).args(arguments);
+            rig.args(Self::CARGO_ARGS).arg("--").arg("--functions").arg(functions);
+            rig.args(arguments.iter().filter(|argument| **argument != WITHOUT_PEERS));
+            if let Ok(peers) = &self.peers
+                && !arguments.contains(&WITHOUT_PEERS)
+            {
+                rig.arg("--peers").arg(peers);
+            }
             let output = rig.stderr(Stdio::inherit()).output().await.context("cannot run cargo")?;
-            ensure!(output.status.success(), "the rig failed");
-            step.done("measured");
-            text += &format!("{name}:\n\n{}\n", String::from_utf8(output.stdout)?);
+            if output.status.success() {
+                step.done("measured");
+                text += &format!("{name}:\n\n{}\n", String::from_utf8(output.stdout)?);
+            } else {
+                // Such as control groups that only root may make.
+                step.done("not measured");
+                text += &format!("{name}: not measured, see above.\n\n");
+            }
+        }
+        if let Err(error) = &self.peers {
+            text += &format!("No peers: {error:#}.\n");
         }
         Ok(text)
     }
+}
+
+/// Installs what the peers need. Needs Node.js with npm, and Python.
+fn install_peers(dir: &StackDir) -> Result<PathBuf> {
+    let folder = dir.workspace().join("target/local/peers");
+    install_once(&folder.join("venv"), PYTHON_PACKAGES, "boto3, for the peer in Python (once, about 90 MB)", |_| {
+        Ok(())
+    })?;
+    fs::write(folder.join("email.py"), PYTHON_PEER)?;
+    let is_installed = fs::read_to_string(folder.join("package.json")).is_ok_and(|package| package == PACKAGE);
+    if !is_installed || !folder.join("node_modules").exists() {
+        let step = progress::step("Installing the AWS SDK and nodemailer, for the peer in Node.js (once, about 30 MB)");
+        fs::write(folder.join("package.json"), PACKAGE)?;
+        let installed = run("install the Node.js packages", npm(&folder).args(["install", "--no-audit", "--no-fund"]));
+        step.done(if installed.is_ok() { "installed" } else { "not installed" });
+        installed?;
+    }
+    fs::write(folder.join("email.mjs"), NODE_PEER)?;
+    // One file, as one would deploy it: it starts faster.
+    let mut bundle = npm(&folder);
+    bundle.args(["exec", "--", "esbuild", "email.mjs", "--bundle", "--minify", "--platform=node", "--target=node20"]);
+    run("bundle the peer in Node.js", bundle.arg("--outfile=email.cjs"))?;
+    Ok(folder)
+}
+
+fn npm(folder: &Path) -> Command {
+    let mut npm = Command::new("npm");
+    npm.arg("--silent").current_dir(folder);
+    npm
 }

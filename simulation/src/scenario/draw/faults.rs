@@ -35,7 +35,11 @@ pub(super) fn draw(chance: &Chance, mood: Mood, scenario: &Scenario) -> Vec<Plan
         Mood::One if scenario.outages.is_empty() => 1,
         Mood::One => 0,
         Mood::Handful => between(chance, 4, 15),
-        Mood::Storm => return storm(chance, &points),
+        Mood::Storm => {
+            let mut faults = storm(chance, &points);
+            seldom(chance, &points, &mut faults);
+            return faults.all;
+        }
         Mood::Chaos => between(chance, 12, 75),
     };
     let mut faults = Faults::default();
@@ -81,12 +85,11 @@ fn outlive_lease(chance: &Chance, points: &[(&Point, u32)], faults: &mut Faults)
     }
 }
 
-/// Faults at points that only few runs pass. Most do not strike.
+/// Faults at the first passings of points that only few runs pass. Most do not strike.
 fn seldom(chance: &Chance, points: &[(&Point, u32)], faults: &mut Faults) {
     for (point, _) in points.iter().filter(|(point, _)| SELDOM.contains(&point.name)) {
-        if chance.happens(0.3) {
+        for nth in (1..=3).filter(|_| chance.happens(0.4)) {
             let moment = moment(chance, point.kind);
-            let nth = u32::try_from(skewed(chance, 1, 4)).expect("it is at most 4");
             let fault = fault(chance, point.kind, moment);
             faults.add(Planned { point: point.name.to_owned(), nth, moment, fault });
         }
@@ -115,7 +118,7 @@ fn pick<'a>(chance: &Chance, points: &[(&'a Point, u32)]) -> (&'a Point, u32) {
 }
 
 /// The same thing again and again: at one point each time it is passed, or the same at many points.
-fn storm(chance: &Chance, points: &[(&Point, u32)]) -> Vec<Planned> {
+fn storm(chance: &Chance, points: &[(&Point, u32)]) -> Faults {
     let mut faults = Faults::default();
     let (point, times) = pick(chance, points);
     let moment = moment(chance, point.kind);
@@ -133,7 +136,7 @@ fn storm(chance: &Chance, points: &[(&Point, u32)]) -> Vec<Planned> {
             faults.add(Planned { point: point.name.to_owned(), nth, moment, fault: the_fault });
         }
     }
-    faults.all
+    faults
 }
 
 /// Which passing: often one of the first, or any of those that the run has. Sweeps, and what they start again, pass the points
