@@ -13,7 +13,7 @@ use store::{PushedOffers, Pushes, StoreError};
 
 use crate::compose::Compose;
 use crate::compose::mailbox::Mailbox;
-use crate::pipeline::{Deliverer, RateLimited, SendOneError};
+use crate::pipeline::{Deliverer, FullLine, RateLimited, SendOneError};
 use crate::transport::Transport;
 use crate::worker::Worker;
 
@@ -91,6 +91,7 @@ pub fn deliverer<C, T>(
         deliveries: aws.table()?,
         pushes,
         limits: aws.table()?,
+        full_line: FullLine::default(),
         sources: aws.sources().clone(),
         hash_keys: aws.hash_keys()?,
         composer,

@@ -24,7 +24,7 @@ pub use compose::mime::{Email, EmailDraft};
 pub use compose::sms::{DltIds, SmsComposer, SmsSettings, SmsText, TextMessage};
 pub use lambda::{ChannelFunction, DirectError};
 pub use pipeline::{
-    DeferReason, Deferral, DeliverError, Delivered, Deliverer, RateLimited, SendOneError, UnusableBatch,
+    DeferReason, Deferral, DeliverError, Delivered, Deliverer, FullLine, RateLimited, SendOneError, UnusableBatch,
 };
 pub use transport::email::EmailTransport;
 pub use transport::ses::SesTransport;

@@ -8,8 +8,8 @@ use delivery::compose::letterhead::Letterhead;
 use delivery::compose::links::Links;
 use delivery::transport::smtp::ServerSettings;
 use delivery::{
-    Deliverer, EmailComposer, EmailTransport, RateLimited, SesTransport, SmtpTransport, SnsOptions, SnsTransport,
-    Worker,
+    Deliverer, EmailComposer, EmailTransport, FullLine, RateLimited, SesTransport, SmtpTransport, SnsOptions,
+    SnsTransport, Worker,
 };
 use domain::{AllowedRecipients, Channel, TransportId};
 use futures::FutureExt;
@@ -118,6 +118,7 @@ fn deliverer<C, T>(
         deliveries: clients.table(),
         pushes,
         limits: clients.table(),
+        full_line: FullLine::default(),
         sources: clients.sources(),
         hash_keys: clients.hash_keys(),
         composer,

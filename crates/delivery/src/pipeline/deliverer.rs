@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use super::rate::FullLine;
 use domain::Sources;
 use jiff::SignedDuration;
 use runtime::HashKeys;
@@ -21,6 +22,8 @@ pub struct Deliverer<C, T> {
     pub pushes: Pushes,
     /// Rates and circuit breakers of the transports.
     pub limits: TransportLimits,
+    /// What this process knows of the rate.
+    pub full_line: FullLine,
     /// The clock and the random numbers.
     pub sources: Sources,
     /// The key of the hashes in the tables.

@@ -62,6 +62,7 @@ use crate::transport::Transport;
 pub use self::checked::{DeliverError, UnusableBatch};
 pub use self::deferral::{DeferReason, Deferral};
 pub use self::deliverer::{Deliverer, RateLimited};
+pub use self::rate::FullLine;
 pub use self::send_one::SendOneError;
 
 mod attempt;
@@ -142,6 +143,9 @@ where
     }
 
     async fn try_deliver(&self, batch: &Batch, deadline: Timestamp) -> Result<Delivered, DeliverError> {
+        if let Some(deferral) = self.defer_while_full(batch) {
+            return Ok(deferral.into());
+        }
         let keys = match self.composer.prepare().await {
             Ok(keys) => keys,
             Err(error) => {

@@ -2,7 +2,11 @@
 
 use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use domain::PushId;
+use domain::queue::Batch;
 
 use jiff::Timestamp;
 use store::limits::{Reservation, ReservedSlots, Sender};
@@ -31,6 +35,19 @@ pub(super) enum SendTime {
         /// When to ask again.
         until: Timestamp,
     },
+}
+
+/// A push for which no slot can be reserved, as this process has found. So its batches, of which there may be thousands, are
+/// deferred at once, and those of another push need not wait for all that they would read.
+#[derive(Debug, Default)]
+pub struct FullLine(Mutex<Option<Full>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Full {
+    push: PushId,
+    until: Timestamp,
+    /// How long what is left of the push takes.
+    backlog: Duration,
 }
 
 /// How long to try to reserve slots.
@@ -73,7 +90,20 @@ where
         if backlog <= SHORT_BACKLOG {
             return Ok(None);
         }
-        Ok(Some(Deferral::in_line(batch, until, backlog, self.sources.now(), self.sources.fraction())))
+        let full = Full { push: batch.push, until, backlog };
+        *self.full_line.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(full);
+        Ok(Some(self.in_line(batch, full)))
+    }
+
+    /// The same, for a batch of a push for which there was no slot just now.
+    pub(super) fn defer_while_full(&self, batch: &Batch) -> Option<Deferral> {
+        let full = *self.full_line.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = full.filter(|full| full.push == batch.push && self.sources.now() < full.until)?;
+        (!batch.customers().is_empty()).then(|| self.in_line(batch, full))
+    }
+
+    fn in_line(&self, batch: &Batch, Full { until, backlog, .. }: Full) -> Deferral {
+        Deferral::in_line(batch, until, backlog, self.sources.now(), self.sources.fraction())
     }
 
     /// Waits for a slot, or returns why the notification gets none.

@@ -202,6 +202,7 @@ impl Bank {
             deliveries: Deliveries::new(client.clone(), "Deliveries", sources.clone()),
             pushes: self.pushes(),
             limits: TransportLimits::new(client, "Pacing", sources.clone()),
+            full_line: delivery::FullLine::default(),
             sources: sources.clone(),
             composer: self.composer.clone(),
             primary: limited(&self.smtp),

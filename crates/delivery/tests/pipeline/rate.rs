@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use delivery::{DeferReason, Delivered};
 use domain::TransportId;
-use domain::queue::Batch;
+use domain::queue::{Batch, Notifications};
 use jiff::SignedDuration;
 use serde_json::json;
 use testing::Fault;
@@ -80,6 +80,29 @@ async fn batch_that_finds_no_free_slot_is_deferred_at_once() {
     assert_eq!(bank.sources.now(), after(0.0), "nothing waits in vain");
     assert_eq!(bank.dynamo.count("UpdateItem", "Pacing"), 0);
     assert_eq!(bank.dynamo.count("BatchGetItem", "Customers"), 0, "nor is anything read that may change until then");
+}
+
+/// There may be thousands of batches of one push, which those of another push must not wait for.
+#[tokio::test(start_paused = true)]
+async fn next_batches_of_a_push_are_deferred_without_a_call_until_there_may_be_a_slot() {
+    let bank = Bank::with_customers(40).await.with_rate(1);
+    let batches = bank.push_in_batches_of(10, 1).await;
+    let function = bank.function();
+    let deliver = async |batch: &Batch| function.deliver(batch, after(300.0)).await.unwrap();
+    reserve_until(&bank, 3.0);
+    let Delivered::Deferred(first) = deliver(&batches[0]).await else { panic!("there is no slot") };
+    let calls = bank.dynamo.calls().len();
+    let Delivered::Deferred(second) = deliver(&batches[1]).await else { panic!("there is no slot") };
+    assert_eq!((second.again.clone(), second.reason), (batches[1].clone(), first.reason));
+    assert_eq!(bank.dynamo.calls().len(), calls);
+    // A batch without customers only waits for its report, and one of another push has a turn of its own.
+    let reported = Batch { notifications: Notifications::new(Vec::new(), sent(10)).unwrap(), ..batches[2].clone() };
+    assert_eq!(deliver(&reported).await, Delivered::Completed(sent(10)));
+    let other = bank.another_offer(1).await.push(1).await;
+    assert_eq!(deliver(&other).await, Delivered::Completed(sent(1)));
+    // Where others have taken no slots since, this one is free.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(deliver(&batches[3]).await, Delivered::Completed(sent(10)));
 }
 
 #[tokio::test(start_paused = true)]
