@@ -117,6 +117,22 @@ async fn batches_of_a_push_share_its_turn() {
     assert_eq!((&item["turnOf"], &item["turnSlots"]), (&json!(push(2).to_string()), &json!(10)));
 }
 
+/// Another batch of the same push may use up the turn between two calls of this one.
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_others_use_up_meanwhile_is_not_continued() {
+    let world = World::new();
+    let limits = world.limits();
+    for (number, wanted) in [(1, 10), (1, 10), (2, 3)] {
+        reserve_for(number, &limits, 10, wanted).await;
+    }
+    let used_up = Fault::before(|dynamo: &Dynamo| dynamo.set("Pacing", json!({"pk": "ses"}), "turnSlots", 10));
+    world.dynamo.inject("UpdateItem", "Pacing", [Fault::Nothing, used_up]);
+    // 2.3 s are reserved, and the push has had its turn.
+    let until = testing::clock::START + SignedDuration::from_millis(1_300);
+    assert_eq!(reserve_for(2, &limits, 10, 3).await, Reservation::Full { until });
+    assert_eq!(world.dynamo.faults_left(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reservation_in_a_turn_whose_response_is_lost_is_made_once() {
     let world = World::new();
