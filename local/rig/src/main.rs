@@ -34,7 +34,7 @@ struct Arguments {
     /// The folder of the functions' programs.
     #[arg(long, default_value = "target/release")]
     functions: PathBuf,
-    /// The folder of the peers: `email.cjs`, `email.py`, and `venv` with what that needs. Without it, they are left out.
+    /// The folder of the peers: `peer.cjs`, `peer.py`, and `venv` with what that needs. Without it, they are left out.
     #[arg(long)]
     peers: Option<PathBuf>,
     #[arg(long, default_value_t = 10_000)]

@@ -71,7 +71,8 @@ pub(crate) async fn measure(plan: &Plan) -> Result<Measured> {
     for (name, arguments) in PEERS {
         let Some(folder) = &plan.peers else { break };
         let mut environment = environment("EmailFunction", &url);
-        for (variable, value) in [("SMTP_URL", sink.url.as_str()), ("HASH_KEY", KEY), ("LINK_KEY", KEY)] {
+        let url = sink.url.as_str();
+        for (variable, value) in [("SMTP_URL", url), ("HASH_KEY", KEY), ("LINK_KEY", KEY), ("NODE_NO_WARNINGS", "1")] {
             environment.insert(variable.to_owned(), value.to_owned());
         }
         let function = Function::start(&Program::of_peer(folder, arguments)?, &environment, quota.as_ref()).await?;
@@ -103,7 +104,7 @@ pub(crate) async fn measure(plan: &Plan) -> Result<Measured> {
 
 /// What does the work of `email` in other languages: a name, and how it is run in the folder of the peers.
 const PEERS: [(&str, [&str; 2]); 2] =
-    [("e-mail, Node.js", ["node", "email.cjs"]), ("e-mail, Python", ["venv/bin/python", "email.py"])];
+    [("e-mail, Node.js", ["node", "peer.cjs"]), ("e-mail, Python", ["venv/bin/python", "peer.py"])];
 /// The key of hashes, and that of unsubscribe links.
 const KEY: &str = "0123456789012345678901234567890123456789";
 
@@ -155,7 +156,7 @@ impl Rig {
             let response = offer.invoke(&event).await?;
             ensure!(response["statusCode"] == 200, "a preview failed: {}", response["body"]);
             let body: Value = serde_json::from_str(response["body"].as_str().unwrap_or_default())?;
-            let read = body["customersRead"].as_u64().filter(|read| *read > 0);
+            let read = body["audience"]["customersRead"].as_u64().filter(|read| *read > 0);
             let read = read.ok_or_else(|| anyhow::anyhow!("a preview read no customers: {body}"))?;
             let previewed = meter.stop(offer, read, &self.aws)?;
             if number > 0 {

@@ -29,8 +29,8 @@ const CASES: [(&str, &[&str]); 4] = [
 const WITHOUT_PEERS: &str = "--without-peers";
 
 const PACKAGE: &str = include_str!("../../../rig/peers/package.json");
-const NODE_PEER: &str = include_str!("../../../rig/peers/email.mjs");
-const PYTHON_PEER: &str = include_str!("../../../rig/peers/email.py");
+const NODE_PEER: &str = include_str!("../../../rig/peers/peer.mjs");
+const PYTHON_PEER: &str = include_str!("../../../rig/peers/peer.py");
 const PYTHON_PACKAGES: &str = include_str!("../../../rig/peers/requirements.txt");
 
 /// The rig, built.
@@ -90,7 +90,7 @@ fn install_peers(dir: &StackDir) -> Result<PathBuf> {
     install_once(&folder.join("venv"), PYTHON_PACKAGES, "boto3, for the peer in Python (once, about 90 MB)", |_| {
         Ok(())
     })?;
-    fs::write(folder.join("email.py"), PYTHON_PEER)?;
+    fs::write(folder.join("peer.py"), PYTHON_PEER)?;
     let is_installed = fs::read_to_string(folder.join("package.json")).is_ok_and(|package| package == PACKAGE);
     if !is_installed || !folder.join("node_modules").exists() {
         let step = progress::step("Installing the AWS SDK and nodemailer, for the peer in Node.js (once, about 30 MB)");
@@ -99,11 +99,11 @@ fn install_peers(dir: &StackDir) -> Result<PathBuf> {
         step.done(if installed.is_ok() { "installed" } else { "not installed" });
         installed?;
     }
-    fs::write(folder.join("email.mjs"), NODE_PEER)?;
+    fs::write(folder.join("peer.mjs"), NODE_PEER)?;
     // One file, as one would deploy it: it starts faster.
     let mut bundle = npm(&folder);
-    bundle.args(["exec", "--", "esbuild", "email.mjs", "--bundle", "--minify", "--platform=node", "--target=node20"]);
-    run("bundle the peer in Node.js", bundle.arg("--outfile=email.cjs"))?;
+    bundle.args(["exec", "--", "esbuild", "peer.mjs", "--bundle", "--minify", "--platform=node", "--target=node20"]);
+    run("bundle the peer in Node.js", bundle.arg("--outfile=peer.cjs"))?;
     Ok(folder)
 }
 

@@ -28,7 +28,7 @@ ENV = os.environ
 CONCURRENCY = 10
 INTERVAL_US = 1_000_000 // int(ENV["EMAIL_RATE_PER_SECOND"])
 
-dynamo = boto3.client("dynamodb", config=Config(max_pool_connections=2 * CONCURRENCY))
+dynamo = boto3.client("dynamodb", region_name=ENV["AWS_REGION"], config=Config(max_pool_connections=2 * CONCURRENCY))
 Refused = dynamo.exceptions.ConditionalCheckFailedException
 smtp_host, smtp_port = ENV["SMTP_URL"].removeprefix("smtp://").split(":")
 pool = ThreadPoolExecutor(CONCURRENCY)
