@@ -178,7 +178,8 @@ async function deliver(batch, deadline) {
       const wait = (first + index * INTERVAL_US) / 1000 - Date.now();
       if (wait > 1) await new Promise((done) => setTimeout(done, wait));
       const { customer, hash } = queue[index];
-      sent += await notify(batch, offer, customer, hash, deadline);
+      const isSent = await notify(batch, offer, customer, hash, deadline);
+      sent += isSent;
     }
   };
   await Promise.all(Array.from({ length: CONCURRENCY }, worker));

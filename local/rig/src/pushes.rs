@@ -28,7 +28,7 @@ pub(crate) struct Plan {
     pub(crate) pushes: u32,
     pub(crate) store_delay: Duration,
     pub(crate) smtp_delay: Duration,
-    /// The part of a processor that each function has.
+    /// The part of a processor that all functions together have; one works at a time.
     pub(crate) quota: Option<f64>,
 }
 

@@ -12,8 +12,8 @@ const PAGE_SIZE: u64 = 1_000_000;
 /// Read units are for 4 kB, and half of that if the read is eventually consistent (DynamoDB Developer Guide, "Read
 /// consumption").
 const READ_UNIT: u64 = 4_096;
-/// Every so manieth customer has the tier `rare`, the others `gold`.
-pub(super) const EACH_RARE: u64 = 400;
+/// One customer in so many has the tier `rare`, the others `gold`.
+pub(super) const ONE_RARE_IN: u64 = 400;
 
 /// So many customers, who all consented to e-mail and have an address.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +94,7 @@ fn item(number: u64) -> Value {
 
 /// As a scan reads it for an offer whose rule reads `tier`. An offer without a rule reads less of it.
 fn projected(number: u64) -> Value {
-    let tier = if number.is_multiple_of(EACH_RARE) { "rare" } else { "gold" };
+    let tier = if number.is_multiple_of(ONE_RARE_IN) { "rare" } else { "gold" };
     json!({
         "pk": {"S": id(number)},
         "name": {"S": "Asha Example"},

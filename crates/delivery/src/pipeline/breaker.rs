@@ -80,6 +80,7 @@ pub(super) enum Return {
 }
 
 /// The result of selecting a transport.
+#[expect(clippy::large_enum_variant, reason = "one is made for each batch")]
 pub(super) enum Selected<'d, T> {
     /// This one may be called.
     Transport(SelectedTransport<'d, T>),

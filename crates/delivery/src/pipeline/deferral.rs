@@ -105,7 +105,8 @@ impl Deferral {
     }
 
     /// Defers a batch for which there is no slot before `until`. What is left of its push takes `backlog`. At random, for up to
-    /// half of that: so twice as many of its batches come as the rate has room for, and few circulate.
+    /// a third of that, a sixth on average: so six times as many of its batches come as the rate has room for, and always one
+    /// when there is room.
     pub(super) fn in_line(batch: &Batch, until: Timestamp, backlog: Duration, now: Timestamp, fraction: f64) -> Self {
         let again = now.saturating_add(backlog.mul_f64(fraction / 3.0).min(MAX_DELAY)).unwrap_or(Timestamp::MAX);
         Self::until(batch, again.max(until), DeferReason::Rate, now, fraction)

@@ -45,6 +45,7 @@ pub struct FullLine(Mutex<Option<Full>>);
 #[derive(Debug, Clone, Copy)]
 struct Full {
     push: PushId,
+    found_at: Timestamp,
     until: Timestamp,
     /// How long what is left of the push takes.
     backlog: Duration,
@@ -84,13 +85,13 @@ where
             return Ok(None);
         }
         let (sender, rate) = (Sender::Push(batch.push), selected.limited.rate);
-        let Some(until) = selected.line.full_until(sender, rate, self.sources.precise_now()) else { return Ok(None) };
+        let Some(until) = self.limits.full_until(&selected.line, sender, rate) else { return Ok(None) };
         let batches = self.pushes.outstanding(batch.push, batch.slice, batch.channel).await?;
         let backlog = backlog(batches, batch.slices_left, batch.customers().len(), rate);
         if backlog <= SHORT_BACKLOG {
             return Ok(None);
         }
-        let full = Full { push: batch.push, until, backlog };
+        let full = Full { push: batch.push, found_at: self.sources.now(), until, backlog };
         *self.full_line.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(full);
         Ok(Some(self.in_line(batch, full)))
     }
@@ -99,7 +100,9 @@ where
     pub(super) fn defer_while_full(&self, batch: &Batch) -> Option<Deferral> {
         let full = *self.full_line.0.lock().unwrap_or_else(PoisonError::into_inner);
         let full = full.filter(|full| full.push == batch.push && self.sources.now() < full.until)?;
-        (!batch.customers().is_empty()).then(|| self.in_line(batch, full))
+        // The clock may have been set back.
+        (self.sources.age_of(full.found_at) < MAX_READ_AGE && !batch.customers().is_empty())
+            .then(|| self.in_line(batch, full))
     }
 
     fn in_line(&self, batch: &Batch, Full { until, backlog, .. }: Full) -> Deferral {

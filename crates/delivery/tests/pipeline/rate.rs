@@ -73,8 +73,8 @@ async fn batch_that_finds_no_free_slot_is_deferred_at_once() {
     let batch = bank.push(1).await;
     reserve_until(&bank, 2.001);
     let deferral = bank.defer(&batch).await;
-    // One slice with one batch of 50 is left, so up to half of 50 seconds, and a second or two.
-    assert_waits(&deferral, DeferReason::Rate, 1.0..=27.0);
+    // One slice with one batch of 50 is left, so up to a third of 50 seconds, and a second or two.
+    assert_waits(&deferral, DeferReason::Rate, 1.0..=18.7);
     assert_eq!(deferral.again, batch);
     assert_eq!((bank.smtp.count(), bank.deliveries_in("claimed")), (0, 0));
     assert_eq!(bank.sources.now(), after(0.0), "nothing waits in vain");

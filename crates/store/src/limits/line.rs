@@ -18,6 +18,9 @@ const RESERVE_AHEAD_AFTER_OTHERS: SignedDuration = SignedDuration::from_secs(2);
 /// The same in a push's turn: behind its own slots.
 const RESERVE_AHEAD_IN_TURN: SignedDuration = SignedDuration::from_secs(3);
 
+/// A batch of a push begins while another one sends, if no more than this is reserved: then the other one does not use the rate.
+const NEARLY_EMPTY: SignedDuration = SignedDuration::from_millis(300);
+
 /// The slots of a transport that are reserved.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -28,6 +31,8 @@ pub struct Line {
     pub(super) turn_of: Option<String>,
     /// How many slots it has reserved in its turn.
     turn_slots: u32,
+    /// Whether the batch that made it wants more slots.
+    sends_more: bool,
 }
 
 /// How to reserve.
@@ -35,8 +40,8 @@ pub struct Line {
 pub(super) enum Step {
     /// Behind the slots that are reserved already. A turn begins.
     Append,
-    /// The same, in the turn that the sender has.
-    Continue,
+    /// The same, in the turn that the sender has: up to so many slots, which are left of it.
+    Continue(u32),
     /// From now on: the last reserved slot has passed, and the time in between is lost.
     Restart,
     /// Not now: slots can be reserved from this moment on, in microseconds since 1970.
@@ -48,12 +53,12 @@ impl Line {
     pub(super) fn step(&self, sender: Sender, per_second: NonZeroU32, now: i64) -> Step {
         let Some(next) = self.next_send.filter(|next| *next >= now) else { return Step::Restart };
         let is_own_turn = self.turn_of.as_ref() == Some(&sender.to_string());
-        let is_in_turn = is_own_turn && self.turn_slots < per_second.get();
+        let left = if is_own_turn { per_second.get().saturating_sub(self.turn_slots) } else { 0 };
         if next <= latest(now) || (!is_own_turn && next <= latest_after_others(now)) {
             Step::Append
-        } else if is_in_turn && next <= latest_in_turn(now) {
-            Step::Continue
-        } else if is_in_turn {
+        } else if left > 0 && next <= latest_in_turn(now) {
+            Step::Continue(left)
+        } else if left > 0 {
             Step::Wait(earlier(next, RESERVE_AHEAD_IN_TURN))
         } else if is_own_turn {
             Step::Wait(earlier(next, RESERVE_AHEAD))
@@ -62,12 +67,18 @@ impl Line {
         }
     }
 
-    /// If a sender can reserve no slots at `now`: when it can.
-    pub fn full_until(&self, sender: Sender, per_second: NonZeroU32, now: Timestamp) -> Option<Timestamp> {
-        match self.step(sender, per_second, now.as_microsecond()) {
-            Step::Wait(until) => Some(Timestamp::from_microsecond(until).unwrap_or(Timestamp::MAX)),
-            Step::Append | Step::Continue | Step::Restart => None,
-        }
+    /// If a batch of a push that has no slots yet should not begin at `now`: when it may. It may not if no slots can be reserved
+    /// for it, or if another batch of its push uses the rate and will go on: two would hold two functions and send no more.
+    pub(super) fn full_until(&self, sender: Sender, per_second: NonZeroU32, now: Timestamp) -> Option<Timestamp> {
+        let now = now.as_microsecond();
+        let until = match (self.step(sender, per_second, now), self.next_send) {
+            (Step::Wait(until), _) => until,
+            (Step::Restart, _) | (_, None) => return None,
+            (Step::Append | Step::Continue(_), Some(next)) => earlier(next, NEARLY_EMPTY),
+        };
+        let is_used = self.sends_more && self.turn_of.as_ref() == Some(&sender.to_string());
+        let is_full = until > now && (is_used || matches!(self.step(sender, per_second, now), Step::Wait(_)));
+        is_full.then(|| Timestamp::from_microsecond(until).unwrap_or(Timestamp::MAX))
     }
 }
 
@@ -106,7 +117,7 @@ mod tests {
     }
 
     fn line(next: i64, turn_of: Option<&str>, turn_slots: u32) -> Line {
-        Line { next_send: Some(next), turn_of: turn_of.map(str::to_owned), turn_slots }
+        Line { next_send: Some(next), turn_of: turn_of.map(str::to_owned), turn_slots, sends_more: false }
     }
 
     #[test]
@@ -118,11 +129,11 @@ mod tests {
             (NOW - 1, other, 14, Step::Restart),
             (NOW, other, 14, Step::Append),
             (NOW, own, 14, Step::Append),
-            // One second ahead, whoever's turn it was; in a turn, three.
+            // One second ahead after any turn; in a turn, three.
             (NOW + 1_000_000, own, 14, Step::Append),
             (NOW + 1_000_001, own, 14, Step::Wait(NOW + 1)),
-            (NOW + 1_000_001, own, 13, Step::Continue),
-            (NOW + 3_000_000, own, 13, Step::Continue),
+            (NOW + 1_000_001, own, 13, Step::Continue(1)),
+            (NOW + 3_000_000, own, 3, Step::Continue(11)),
             (NOW + 3_000_001, own, 13, Step::Wait(NOW + 1)),
             // After the turn of others, two.
             (NOW + 1_000_001, other, 14, Step::Append),
@@ -135,14 +146,24 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_full_while_its_sender_has_to_wait() {
+    fn a_line_is_full_while_its_sender_has_to_wait_or_another_batch_of_its_push_uses_the_rate() {
         let at = |micros| Timestamp::from_microsecond(micros).unwrap();
-        for (next, expected) in
-            [(None, None), (Some(NOW + 2_000_000), None), (Some(NOW + 2_500_000), Some(NOW + 500_000))]
-        {
-            let line = Line { next_send: next, ..Line::default() };
+        let own = Some("direct");
+        for (next, turn_of, sends_more, expected) in [
+            (None, None, false, None),
+            (Some(NOW - 1), own, true, None),
+            (Some(NOW + 2_000_000), None, false, None),
+            (Some(NOW + 2_000_000), Some("another push"), true, None),
+            (Some(NOW + 2_500_000), None, false, Some(NOW + 500_000)),
+            (Some(NOW + 300_000), own, true, None),
+            (Some(NOW + 300_001), own, true, Some(NOW + 1)),
+            // The other batch has all that it wants.
+            (Some(NOW + 1_000_000), own, false, None),
+            (Some(NOW + 1_500_000), own, false, Some(NOW + 500_000)),
+        ] {
+            let line = Line { next_send: next, turn_of: turn_of.map(str::to_owned), turn_slots: 1, sends_more };
             let full = line.full_until(Sender::Direct, NonZeroU32::MIN, at(NOW));
-            assert_eq!(full, expected.map(at), "{next:?}");
+            assert_eq!(full, expected.map(at), "{next:?}, {turn_of:?}, sends more: {sends_more}");
         }
     }
 }

@@ -7,11 +7,12 @@ use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{Sources, TransportId};
 use jiff::{SignedDuration, Timestamp};
 
 use super::line::{Step, latest, latest_after_others, latest_in_turn};
-use super::{LimitsItem, Sender, TransportLimits};
+use super::{LimitsItem, Line, Sender, TransportLimits};
 use crate::StoreError;
 use crate::attributes::{number, text};
 use crate::table::{Attempts, Conditional};
@@ -93,13 +94,20 @@ struct Request {
     sender: Sender,
     interval: i64,
     count: u32,
+    /// How many the sender wants in all.
+    wanted: u32,
 }
 
 impl Request {
     /// Up to `wanted` sends, at least one and at most those of one second.
     fn new(per_second: NonZeroU32, sender: Sender, wanted: u32) -> Self {
         let interval = 1_000_000 / i64::from(per_second.get());
-        Self { per_second, sender, interval, count: wanted.clamp(1, per_second.get()) }
+        Self { per_second, sender, interval, count: wanted.clamp(1, per_second.get()), wanted }
+    }
+
+    /// Whether it will want more slots than these.
+    fn wants_more(self) -> bool {
+        self.wanted > self.count
     }
 
     /// The time that they take.
@@ -138,10 +146,18 @@ impl TransportLimits {
         reservation
     }
 
+    /// If a sender can reserve no slots, as far as the line shows that was read before: when it can. Makes no call.
+    pub fn full_until(&self, line: &Line, sender: Sender, per_second: NonZeroU32) -> Option<Timestamp> {
+        let previous = self.last_latency.load(Ordering::Relaxed);
+        let latency = Latency { sources: self.table.sources(), previous, longest: 0 };
+        let response = Timestamp::from_microsecond(latency.expected_response()).unwrap_or(Timestamp::MAX);
+        line.full_until(sender, per_second, response)
+    }
+
     async fn try_reserve(
         &self,
         transport: TransportId,
-        request: Request,
+        wanted: Request,
         latency: &mut Latency<'_>,
     ) -> Result<Reservation, StoreError> {
         let mut now = latency.expected_response();
@@ -152,14 +168,19 @@ impl TransportLimits {
                 .update(transport)
                 .expression_attribute_values(":now", number(now))
                 .expression_attribute_values(":token", text(&token))
-                .expression_attribute_values(":sender", text(request.sender))
-                .expression_attribute_values(":count", number(request.count));
-            let update = match step {
-                Step::Append => append(update, request, now),
-                Step::Continue => continue_turn(update, request, now),
-                Step::Restart => restart(update, request, now),
+                .expression_attribute_values(":sender", text(wanted.sender));
+            let (update, request) = match step {
+                Step::Append => (append(update, wanted, now), wanted),
+                Step::Continue(left) => {
+                    let request = Request { count: wanted.count.min(left), ..wanted };
+                    (continue_turn(update, request, now), request)
+                }
+                Step::Restart => (restart(update, wanted, now), wanted),
                 Step::Wait(until) => return self.full(until),
             };
+            let update = update
+                .expression_attribute_values(":count", number(request.count))
+                .expression_attribute_values(":more", AttributeValue::Bool(request.wants_more()));
             let is_own = |item: &LimitsItem, _: &Attempts| item.reserved_by.as_ref() == Some(&token);
             let line = match latency.measure(self.table.update_if(update, is_own)).await? {
                 Conditional::Done(item) => {
@@ -170,11 +191,11 @@ impl TransportLimits {
                 Conditional::NotMet(item) => item.unwrap_or_default().line,
             };
             now = latency.expected_response();
-            step = line.step(request.sender, request.per_second, now);
+            step = line.step(wanted.sender, wanted.per_second, now);
         }
         self.full(match step {
             Step::Wait(until) => until,
-            Step::Append | Step::Continue | Step::Restart => now,
+            Step::Append | Step::Continue(_) | Step::Restart => now,
         })
     }
 
@@ -188,7 +209,8 @@ impl TransportLimits {
 fn append(update: UpdateItemFluentBuilder, request: Request, now: i64) -> UpdateItemFluentBuilder {
     update
         .update_expression(
-            "SET nextSend = nextSend + :length, reservedBy = :token, turnOf = :sender, turnSlots = :count",
+            "SET nextSend = nextSend + :length, reservedBy = :token, turnOf = :sender, turnSlots = :count, \
+             sendsMore = :more",
         )
         .condition_expression(format!(
             "nextSend BETWEEN :now AND :latestAfterOthers \
@@ -201,19 +223,23 @@ fn append(update: UpdateItemFluentBuilder, request: Request, now: i64) -> Update
 
 fn continue_turn(update: UpdateItemFluentBuilder, request: Request, now: i64) -> UpdateItemFluentBuilder {
     update
-        .update_expression("SET nextSend = nextSend + :length, reservedBy = :token, turnSlots = turnSlots + :count")
+        .update_expression(
+            "SET nextSend = nextSend + :length, reservedBy = :token, turnSlots = turnSlots + :count, sendsMore = :more",
+        )
         .condition_expression(format!(
-            "nextSend BETWEEN :now AND :latestInTurn AND turnOf = :sender AND turnSlots < :perSecond AND {ONCE}"
+            "nextSend BETWEEN :now AND :latestInTurn AND turnOf = :sender AND turnSlots <= :most AND {ONCE}"
         ))
         .expression_attribute_values(":length", number(request.length()))
-        .expression_attribute_values(":perSecond", number(request.per_second))
+        .expression_attribute_values(":most", number(request.per_second.get() - request.count))
         .expression_attribute_values(":latestInTurn", number(latest_in_turn(now)))
 }
 
 fn restart(update: UpdateItemFluentBuilder, request: Request, now: i64) -> UpdateItemFluentBuilder {
     update
-        .update_expression("SET nextSend = :next, reservedBy = :token, turnOf = :sender, turnSlots = :count")
-        // Its own repeated write finds slots ahead.
+        .update_expression(
+            "SET nextSend = :next, reservedBy = :token, turnOf = :sender, turnSlots = :count, sendsMore = :more",
+        )
+        // A write that the client repeats finds the slots that it has reserved.
         .condition_expression("attribute_not_exists(nextSend) OR nextSend < :now")
         .expression_attribute_values(":next", number(now + request.length()))
 }

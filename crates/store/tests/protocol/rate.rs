@@ -110,7 +110,7 @@ async fn batches_of_a_push_share_its_turn() {
     for first in [2_000, 2_300, 2_600] {
         assert_eq!(slots_for(2, &world, &limits, 10, 3).await, [first, first + 100, first + 200]);
     }
-    assert_eq!(slots_for(2, &world, &limits, 10, 1).await, [2_900], "the last one");
+    assert_eq!(slots_for(2, &world, &limits, 10, 3).await, [2_900], "the last one");
     let until = testing::clock::START + SignedDuration::from_secs(2);
     assert_eq!(reserve_for(2, &limits, 10, 1).await, Reservation::Full { until });
     let item = world.only("Pacing");

@@ -174,11 +174,11 @@ fn each_set_of_unfinished_notifications_has_one_delay_and_reason() {
 }
 
 #[test]
-fn batch_in_line_waits_for_up_to_half_of_what_is_left_of_its_push() {
+fn batch_in_line_waits_for_up_to_a_third_of_what_is_left_of_its_push() {
     for (full_for, backlog, fraction, expected) in [
-        (0, 400.0, 0.0, 1.0),
-        (0, 400.0, 0.5, 101.5),
-        (0, 400.0, 1.0, 202.0),
+        (0, 300.0, 0.0, 1.0),
+        (0, 300.0, 0.5, 51.5),
+        (0, 300.0, 1.0, 102.0),
         // Not before there may be a slot.
         (3, 4.0, 0.0, 4.0),
         (0, 1e9, 1.0, 900.0),
