@@ -52,7 +52,7 @@ impl Line {
     /// How a sender can reserve at `now`, in microseconds since 1970. The conditions of the writes say the same.
     pub(super) fn step(&self, sender: Sender, per_second: NonZeroU32, now: i64) -> Step {
         let Some(next) = self.next_send.filter(|next| *next >= now) else { return Step::Restart };
-        let is_own_turn = self.turn_of.as_ref() == Some(&sender.to_string());
+        let is_own_turn = self.is_turn_of(sender);
         let left = if is_own_turn { per_second.get().saturating_sub(self.turn_slots) } else { 0 };
         if next <= latest(now) || (!is_own_turn && next <= latest_after_others(now)) {
             Step::Append
@@ -73,12 +73,16 @@ impl Line {
         let now = now.as_microsecond();
         let until = match (self.step(sender, per_second, now), self.next_send) {
             (Step::Wait(until), _) => until,
-            (Step::Restart, _) | (_, None) => return None,
-            (Step::Append | Step::Continue(_), Some(next)) => earlier(next, NEARLY_EMPTY),
+            (Step::Append | Step::Continue(_), Some(next)) if self.sends_more && self.is_turn_of(sender) => {
+                earlier(next, NEARLY_EMPTY)
+            }
+            (Step::Append | Step::Continue(_) | Step::Restart, _) => return None,
         };
-        let is_used = self.sends_more && self.turn_of.as_ref() == Some(&sender.to_string());
-        let is_full = until > now && (is_used || matches!(self.step(sender, per_second, now), Step::Wait(_)));
-        is_full.then(|| Timestamp::from_microsecond(until).unwrap_or(Timestamp::MAX))
+        (until > now).then(|| Timestamp::from_microsecond(until).unwrap_or(Timestamp::MAX))
+    }
+
+    fn is_turn_of(&self, sender: Sender) -> bool {
+        self.turn_of.as_ref() == Some(&sender.to_string())
     }
 }
 
