@@ -13,7 +13,7 @@ use store::{Offers, Pushes, pushes};
 
 use crate::aws::Aws;
 
-/// What an offer says, and for whom it is: for all.
+/// What an offer says. All customers are eligible.
 pub(crate) fn announcement() -> Value {
     json!({
         "subject": "Cashback",
