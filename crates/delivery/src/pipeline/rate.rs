@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use domain::PushId;
 use domain::queue::Batch;
-
 use jiff::Timestamp;
 use store::limits::{Reservation, ReservedSlots, Sender};
 use store::{MAX_READ_AGE, StoreError};

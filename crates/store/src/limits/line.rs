@@ -6,20 +6,21 @@
 
 use std::num::NonZeroU32;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::Sender;
 
-/// How far ahead slots can be reserved: enough that a sender makes its next reservation before the last one is used up.
-const RESERVE_AHEAD: SignedDuration = SignedDuration::from_secs(1);
+/// How far ahead slots can be reserved, in microseconds: enough that a sender makes its next reservation before the last one is
+/// used up.
+pub(super) const RESERVE_AHEAD: i64 = 1_000_000;
 /// The same after the turn of another push: behind the second's slots that it has reserved as far ahead as it may.
-const RESERVE_AHEAD_AFTER_OTHERS: SignedDuration = SignedDuration::from_secs(2);
+pub(super) const RESERVE_AHEAD_AFTER_OTHERS: i64 = 2_000_000;
 /// The same in a push's turn: behind its own slots.
-const RESERVE_AHEAD_IN_TURN: SignedDuration = SignedDuration::from_secs(3);
-
-/// A batch of a push begins while another one sends, if no more than this is reserved: then the other one does not use the rate.
-const NEARLY_EMPTY: SignedDuration = SignedDuration::from_millis(300);
+pub(super) const RESERVE_AHEAD_IN_TURN: i64 = 3_000_000;
+/// A batch of a push begins while another one sends, if no more than this is reserved, in microseconds: then the other one does not
+/// use the rate.
+const NEARLY_EMPTY: i64 = 300_000;
 
 /// The slots of a transport that are reserved.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -52,18 +53,18 @@ impl Line {
     /// How a sender can reserve at `now`, in microseconds since 1970. The conditions of the writes say the same.
     pub(super) fn step(&self, sender: Sender, per_second: NonZeroU32, now: i64) -> Step {
         let Some(next) = self.next_send.filter(|next| *next >= now) else { return Step::Restart };
-        let is_own_turn = self.is_turn_of(sender);
-        let left = if is_own_turn { per_second.get().saturating_sub(self.turn_slots) } else { 0 };
-        if next <= latest(now) || (!is_own_turn && next <= latest_after_others(now)) {
+        let left = per_second.get().saturating_sub(self.turn_slots);
+        let (ahead, step) = match (self.is_turn_of(sender), left) {
+            (false, _) => (RESERVE_AHEAD_AFTER_OTHERS, Step::Append),
+            (true, 0) => (RESERVE_AHEAD, Step::Append),
+            (true, left) => (RESERVE_AHEAD_IN_TURN, Step::Continue(left)),
+        };
+        if next <= now + RESERVE_AHEAD {
             Step::Append
-        } else if left > 0 && next <= latest_in_turn(now) {
-            Step::Continue(left)
-        } else if left > 0 {
-            Step::Wait(earlier(next, RESERVE_AHEAD_IN_TURN))
-        } else if is_own_turn {
-            Step::Wait(earlier(next, RESERVE_AHEAD))
+        } else if next <= now + ahead {
+            step
         } else {
-            Step::Wait(earlier(next, RESERVE_AHEAD_AFTER_OTHERS))
+            Step::Wait(next - ahead)
         }
     }
 
@@ -74,7 +75,7 @@ impl Line {
         let until = match (self.step(sender, per_second, now), self.next_send) {
             (Step::Wait(until), _) => until,
             (Step::Append | Step::Continue(_), Some(next)) if self.sends_more && self.is_turn_of(sender) => {
-                earlier(next, NEARLY_EMPTY)
+                next - NEARLY_EMPTY
             }
             (Step::Append | Step::Continue(_) | Step::Restart, _) => return None,
         };
@@ -84,29 +85,6 @@ impl Line {
     fn is_turn_of(&self, sender: Sender) -> bool {
         self.turn_of.as_ref() == Some(&sender.to_string())
     }
-}
-
-/// The latest slot to reserve behind.
-pub(super) fn latest(now: i64) -> i64 {
-    now + micros(RESERVE_AHEAD)
-}
-
-/// The same after the turn of another push.
-pub(super) fn latest_after_others(now: i64) -> i64 {
-    now + micros(RESERVE_AHEAD_AFTER_OTHERS)
-}
-
-/// The same in a turn.
-pub(super) fn latest_in_turn(now: i64) -> i64 {
-    now + micros(RESERVE_AHEAD_IN_TURN)
-}
-
-fn earlier(next: i64, by: SignedDuration) -> i64 {
-    next - micros(by)
-}
-
-fn micros(duration: SignedDuration) -> i64 {
-    i64::try_from(duration.as_micros()).expect("seconds have few microseconds")
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{Sources, TransportId};
 use jiff::{SignedDuration, Timestamp};
 
-use super::line::{Step, latest, latest_after_others, latest_in_turn};
+use super::line::{RESERVE_AHEAD, RESERVE_AHEAD_AFTER_OTHERS, RESERVE_AHEAD_IN_TURN, Step};
 use super::{LimitsItem, Line, Sender, TransportLimits};
 use crate::StoreError;
 use crate::attributes::{number, text};
@@ -138,8 +138,7 @@ impl TransportLimits {
         sender: Sender,
         wanted: u32,
     ) -> Result<Reservation, StoreError> {
-        let previous = self.last_latency.load(Ordering::Relaxed);
-        let mut latency = Latency { sources: self.table.sources(), previous, longest: 0 };
+        let mut latency = self.latency();
         let request = Request::new(per_second, sender, wanted);
         let reservation = self.try_reserve(transport, request, &mut latency).await;
         self.last_latency.store(latency.longest, Ordering::Relaxed);
@@ -148,10 +147,13 @@ impl TransportLimits {
 
     /// If a sender can reserve no slots, as far as the line shows that was read before: when it can. Makes no call.
     pub fn full_until(&self, line: &Line, sender: Sender, per_second: NonZeroU32) -> Option<Timestamp> {
-        let previous = self.last_latency.load(Ordering::Relaxed);
-        let latency = Latency { sources: self.table.sources(), previous, longest: 0 };
-        let response = Timestamp::from_microsecond(latency.expected_response()).unwrap_or(Timestamp::MAX);
+        let response = Timestamp::from_microsecond(self.latency().expected_response()).unwrap_or(Timestamp::MAX);
         line.full_until(sender, per_second, response)
+    }
+
+    fn latency(&self) -> Latency<'_> {
+        let previous = self.last_latency.load(Ordering::Relaxed);
+        Latency { sources: self.table.sources(), previous, longest: 0 }
     }
 
     async fn try_reserve(
@@ -217,8 +219,8 @@ fn append(update: UpdateItemFluentBuilder, request: Request, now: i64) -> Update
              AND (nextSend <= :latest OR attribute_not_exists(turnOf) OR turnOf <> :sender) AND {ONCE}"
         ))
         .expression_attribute_values(":length", number(request.length()))
-        .expression_attribute_values(":latest", number(latest(now)))
-        .expression_attribute_values(":latestAfterOthers", number(latest_after_others(now)))
+        .expression_attribute_values(":latest", number(now + RESERVE_AHEAD))
+        .expression_attribute_values(":latestAfterOthers", number(now + RESERVE_AHEAD_AFTER_OTHERS))
 }
 
 fn continue_turn(update: UpdateItemFluentBuilder, request: Request, now: i64) -> UpdateItemFluentBuilder {
@@ -231,7 +233,7 @@ fn continue_turn(update: UpdateItemFluentBuilder, request: Request, now: i64) ->
         ))
         .expression_attribute_values(":length", number(request.length()))
         .expression_attribute_values(":most", number(request.per_second.get() - request.count))
-        .expression_attribute_values(":latestInTurn", number(latest_in_turn(now)))
+        .expression_attribute_values(":latestInTurn", number(now + RESERVE_AHEAD_IN_TURN))
 }
 
 fn restart(update: UpdateItemFluentBuilder, request: Request, now: i64) -> UpdateItemFluentBuilder {

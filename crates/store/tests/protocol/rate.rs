@@ -117,14 +117,20 @@ async fn batches_of_a_push_share_its_turn() {
     assert_eq!((&item["turnOf"], &item["turnSlots"]), (&json!(push(2).to_string()), &json!(10)));
 }
 
-/// Another batch of the same push may use up the turn between two calls of this one.
-#[tokio::test(start_paused = true)]
-async fn a_turn_that_others_use_up_meanwhile_is_not_continued() {
+/// Two seconds are reserved for a push, and the first three slots in the turn of another.
+async fn in_the_turn_of_the_second_push() -> (World, TransportLimits) {
     let world = World::new();
     let limits = world.limits();
     for (number, wanted) in [(1, 10), (1, 10), (2, 3)] {
         reserve_for(number, &limits, 10, wanted).await;
     }
+    (world, limits)
+}
+
+/// Another batch of the same push may use up the turn between two calls of this one.
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_others_use_up_meanwhile_is_not_continued() {
+    let (world, limits) = in_the_turn_of_the_second_push().await;
     let used_up = Fault::before(|dynamo: &Dynamo| dynamo.set("Pacing", json!({"pk": "ses"}), "turnSlots", 10));
     world.dynamo.inject("UpdateItem", "Pacing", [Fault::Nothing, used_up]);
     // 2.3 s are reserved, and the push has had its turn.
@@ -135,11 +141,7 @@ async fn a_turn_that_others_use_up_meanwhile_is_not_continued() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reservation_in_a_turn_whose_response_is_lost_is_made_once() {
-    let world = World::new();
-    let limits = world.limits();
-    for (number, wanted) in [(1, 10), (1, 10), (2, 3)] {
-        reserve_for(number, &limits, 10, wanted).await;
-    }
+    let (world, limits) = in_the_turn_of_the_second_push().await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     // The first call finds that the turn has begun.
     world.dynamo.inject("UpdateItem", "Pacing", [Fault::Nothing, Fault::LoseResponse]);
