@@ -12,23 +12,54 @@ use crate::process::run;
 use crate::progress;
 use crate::stack_dir::StackDir;
 
-/// What is measured: a heading, and the rig's arguments.
-const CASES: [(&str, &[&str]); 4] = [
-    ("As fast as it goes", &["--customers", "20000", "--pushes", "3"]),
-    ("A bank of 200,000 customers", &["--customers", "200000", "--pushes", "1", "--without-peers"]),
-    (
-        "DynamoDB takes 4 ms, the mail server 20",
-        &["--customers", "5000", "--pushes", "1", "--store-ms", "4", "--smtp-ms", "20"],
-    ),
-    (
-        "The same with 0.1447 of a processor, as 256 MB have",
-        &["--customers", "1000", "--pushes", "1", "--store-ms", "4", "--smtp-ms", "20", PROCESSOR, "0.1447"],
-    ),
+/// What is measured.
+struct Case {
+    heading: &'static str,
+    /// Of the rig.
+    arguments: &'static [&'static str],
+    /// The peers are slow.
+    has_peers: bool,
+    /// Making control groups may take more rights than this process has.
+    needs_control_groups: bool,
+}
+
+const PLAIN: Case = Case {
+    heading: "As fast as it goes",
+    arguments: &["--customers", "20000", "--pushes", "3"],
+    has_peers: true,
+    needs_control_groups: false,
+};
+const CASES: [Case; 4] = [
+    PLAIN,
+    Case {
+        heading: "A bank of 200,000 customers",
+        arguments: &["--customers", "200000", "--pushes", "1"],
+        has_peers: false,
+        ..PLAIN
+    },
+    Case {
+        heading: "DynamoDB takes 4 ms, the mail server 20",
+        arguments: &["--customers", "5000", "--pushes", "1", "--store-ms", "4", "--smtp-ms", "20"],
+        ..PLAIN
+    },
+    Case {
+        heading: "The same with 0.1447 of a processor, as 256 MB have",
+        arguments: &[
+            "--customers",
+            "1000",
+            "--pushes",
+            "1",
+            "--store-ms",
+            "4",
+            "--smtp-ms",
+            "20",
+            "--processor",
+            "0.1447",
+        ],
+        needs_control_groups: true,
+        ..PLAIN
+    },
 ];
-/// The argument that needs control groups of Linux, and root.
-const PROCESSOR: &str = "--processor";
-/// A case with this argument is measured without the peers, which are slow.
-const WITHOUT_PEERS: &str = "--without-peers";
 
 const PACKAGE: &str = include_str!("../../../rig/peers/package.json");
 const NODE_PEER: &str = include_str!("../../../rig/peers/peer.mjs");
@@ -59,25 +90,23 @@ impl Rig {
         let functions = dir.function("email")?;
         let functions = functions.parent().context("a function is in a folder")?;
         let mut text = String::new();
-        for (name, arguments) in CASES {
-            let step = progress::step(&format!("One process of each function: {name}"));
+        for Case { heading, arguments, has_peers, needs_control_groups } in CASES {
+            let step = progress::step(&format!("One process of each function: {heading}"));
             let mut rig = cargo(dir.workspace());
-            rig.args(Self::CARGO_ARGS).arg("--").arg("--functions").arg(functions);
-            rig.args(arguments.iter().filter(|argument| **argument != WITHOUT_PEERS));
+            rig.args(Self::CARGO_ARGS).arg("--").arg("--functions").arg(functions).args(arguments);
             if let Ok(peers) = &self.peers
-                && !arguments.contains(&WITHOUT_PEERS)
+                && has_peers
             {
                 rig.arg("--peers").arg(peers);
             }
             let output = rig.stderr(Stdio::inherit()).output().await.context("cannot run cargo")?;
             if output.status.success() {
                 step.done("measured");
-                text += &format!("{name}:\n\n{}\n", String::from_utf8(output.stdout)?);
+                text += &format!("{heading}:\n\n{}\n", String::from_utf8(output.stdout)?);
             } else {
                 step.done("not measured");
-                // Making control groups may take more rights.
-                ensure!(arguments.contains(&PROCESSOR), "the rig failed");
-                text += &format!("{name}: not measured, see above.\n\n");
+                ensure!(needs_control_groups, "the rig failed");
+                text += &format!("{heading}: not measured, see above.\n\n");
             }
         }
         if let Err(error) = &self.peers {
