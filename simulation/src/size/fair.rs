@@ -10,14 +10,14 @@ use crate::scenario::TimedAction;
 
 /// A push: when it is posted, and for which customers.
 #[derive(Debug, Clone, Copy)]
-pub struct Posted {
-    pub at: Duration,
-    pub to: To,
+struct Posted {
+    at: Duration,
+    to: To,
 }
 
 /// The customers that a push selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum To {
+enum To {
     All,
     /// One in 400, in all slices.
     Few,
@@ -25,15 +25,15 @@ pub enum To {
 
 /// What was seen when the last of the pushes to few was completed, or all of them.
 #[derive(Debug, Clone)]
-pub struct Seen {
+struct Seen {
     /// How long each push took, in their order; `None` if it is not completed.
-    pub took: Vec<Option<Duration>>,
+    took: Vec<Option<Duration>>,
     /// E-mails that were sent until then.
-    pub sent: u64,
+    sent: u64,
     /// Until when that was, from the beginning.
-    pub until: Duration,
+    until: Duration,
     /// How often batches were received from the queue until then.
-    pub received: u64,
+    received: u64,
 }
 
 /// The rate of the template.
@@ -41,7 +41,7 @@ const RATE: u32 = 14;
 
 /// Posts these offers to a bank of so many customers, in the order of their times, with so many functions that send. With
 /// `to_the_end`, all pushes are waited for, otherwise those to few.
-pub fn measure(customers: u64, concurrency: u32, posted: &[Posted], to_the_end: bool) -> Seen {
+fn measure(customers: u64, concurrency: u32, posted: &[Posted], to_the_end: bool) -> Seen {
     let size = Size { customers, rate: RATE, concurrency, refuses_for: Duration::ZERO };
     let actions = posted.iter().enumerate().map(|(index, one)| {
         let rule = (one.to == To::Few).then_some(r#"customer.tier == "rare""#);

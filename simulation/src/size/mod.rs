@@ -9,11 +9,12 @@
 //! | what is measured | this file |
 //! | what is counted | [`meter`] |
 //! | the customers | `bank` |
-//! | how long pushes take beside each other | [`fair`] |
+//! | how long pushes take beside each other, in tests | `fair` |
 //! | what it costs, and what larger pushes take | [`model`] |
 
 mod bank;
-pub mod fair;
+#[cfg(test)]
+mod fair;
 pub mod meter;
 pub mod model;
 
