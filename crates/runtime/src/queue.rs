@@ -51,16 +51,23 @@ impl Queue {
         Self { client, url: url.into() }
     }
 
-    /// Queues every message, in as few calls as possible, several of them concurrently. Messages are taken as calls are
-    /// made, so only those of the present calls are in memory.
+    /// Queues every message, each with the delay after which it can be received (see [`Queue::send_delayed`]), in as few calls
+    /// as possible, several of them concurrently. Messages are taken as calls are made, so only those of the present calls are
+    /// in memory.
     ///
     /// # Errors
     /// If not every message is known to be queued.
-    pub async fn send_all<T: Serialize>(&self, messages: impl IntoIterator<Item = T>) -> Result<(), QueueError> {
-        let mut bodies = messages.into_iter().map(|message| serde_json::to_string(&message)).peekable();
-        let calls = std::iter::from_fn(move || next_call(&mut bodies));
+    pub async fn send_all<T: Serialize>(
+        &self,
+        messages: impl IntoIterator<Item = (T, Duration)>,
+    ) -> Result<(), QueueError> {
+        let write = |(message, delay): (T, Duration)| {
+            Ok::<_, serde_json::Error>(Written { body: serde_json::to_string(&message)?, delay: delay_seconds(delay) })
+        };
+        let mut written = messages.into_iter().map(write).peekable();
+        let calls = std::iter::from_fn(move || next_call(&mut written));
         stream::iter(calls)
-            .map(async |bodies| self.send_batch(entries(bodies?)).await)
+            .map(async |messages| self.send_batch(entries(messages?)).await)
             .buffer_unordered(CONCURRENCY)
             .try_collect::<()>()
             .await
@@ -71,14 +78,11 @@ impl Queue {
     /// # Errors
     /// If the message is not known to be queued.
     pub async fn send_delayed<T: Serialize>(&self, message: &T, delay: Duration) -> Result<(), QueueError> {
-        let seconds = delay.as_secs_f64().ceil().min(900.0);
-        #[expect(clippy::cast_possible_truncation, reason = "it is at most 900")]
-        let seconds = seconds as i32;
         self.client
             .send_message()
             .queue_url(&self.url)
             .message_body(serde_json::to_string(message)?)
-            .delay_seconds(seconds)
+            .delay_seconds(delay_seconds(delay))
             .send()
             .await
             .map(|_| ())
@@ -173,24 +177,39 @@ impl Queue {
     }
 }
 
+/// A message as it is queued.
+#[derive(Debug, PartialEq)]
+struct Written {
+    body: String,
+    /// In seconds.
+    delay: i32,
+}
+
+fn delay_seconds(delay: Duration) -> i32 {
+    let seconds = delay.as_secs_f64().ceil().min(900.0);
+    #[expect(clippy::cast_possible_truncation, reason = "it is at most 900")]
+    let seconds = seconds as i32;
+    seconds
+}
+
 /// Why SQS rejected an entry.
 fn reason_of(entry: &BatchResultErrorEntry) -> String {
     format!("{} {}", entry.code, entry.message.as_deref().unwrap_or_default())
 }
 
-/// The bodies of the next call: as many as it may have, or the first that cannot be written; `None` if there are none
+/// The messages of the next call: as many as it may have, or the first that cannot be written; `None` if there are none
 /// left.
-fn next_call<E>(bodies: &mut Peekable<impl Iterator<Item = Result<String, E>>>) -> Option<Result<Vec<String>, E>> {
+fn next_call<E>(messages: &mut Peekable<impl Iterator<Item = Result<Written, E>>>) -> Option<Result<Vec<Written>, E>> {
     let mut call = Vec::with_capacity(BATCH_LIMIT);
     let mut bytes = 0;
     while call.len() < BATCH_LIMIT {
-        let fits = |body: &Result<String, E>| {
-            call.is_empty() || body.as_ref().map_or(true, |body| bytes + body.len() <= BATCH_BYTES)
+        let fits = |message: &Result<Written, E>| {
+            call.is_empty() || message.as_ref().map_or(true, |message| bytes + message.body.len() <= BATCH_BYTES)
         };
-        match bodies.next_if(fits) {
-            Some(Ok(body)) => {
-                bytes += body.len();
-                call.push(body);
+        match messages.next_if(fits) {
+            Some(Ok(message)) => {
+                bytes += message.body.len();
+                call.push(message);
             }
             Some(Err(error)) => return Some(Err(error)),
             None => break,
@@ -199,26 +218,31 @@ fn next_call<E>(bodies: &mut Peekable<impl Iterator<Item = Result<String, E>>>) 
     (!call.is_empty()).then_some(Ok(call))
 }
 
-fn entries(bodies: Vec<String>) -> Vec<SendMessageBatchRequestEntry> {
-    let entry = |(number, body): (usize, String)| {
+fn entries(messages: Vec<Written>) -> Vec<SendMessageBatchRequestEntry> {
+    let entry = |(number, message): (usize, Written)| {
         SendMessageBatchRequestEntry::builder()
             .id(number.to_string())
-            .message_body(body)
+            .message_body(message.body)
+            .delay_seconds(message.delay)
             .build()
             .expect("id and body are set")
     };
-    bodies.into_iter().enumerate().map(entry).collect()
+    messages.into_iter().enumerate().map(entry).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn written(body: String) -> Written {
+        Written { body, delay: 0 }
+    }
+
     /// The sizes of the bodies of each call.
     fn calls(sizes: &[usize]) -> Vec<Vec<usize>> {
-        let mut bodies = sizes.iter().map(|size| Ok::<_, ()>("x".repeat(*size))).peekable();
-        let calls = std::iter::from_fn(|| next_call(&mut bodies));
-        calls.map(|call| call.unwrap().iter().map(String::len).collect()).collect()
+        let mut messages = sizes.iter().map(|size| Ok::<_, ()>(written("x".repeat(*size)))).peekable();
+        let calls = std::iter::from_fn(|| next_call(&mut messages));
+        calls.map(|call| call.unwrap().iter().map(|message| message.body.len()).collect()).collect()
     }
 
     #[test]
@@ -234,14 +258,14 @@ mod tests {
     #[test]
     fn messages_are_made_when_they_are_sent() {
         let mut made = 0;
-        let mut bodies = std::iter::repeat_with(|| {
+        let mut messages = std::iter::repeat_with(|| {
             made += 1;
-            if made < 12 { Ok("x".to_owned()) } else { Err(made) }
+            if made < 12 { Ok(written("x".to_owned())) } else { Err(made) }
         });
-        let mut bodies = bodies.by_ref().peekable();
-        assert_eq!(next_call(&mut bodies).unwrap().unwrap().len(), 10);
-        assert_eq!(next_call(&mut bodies), Some(Err(12)));
-        drop(bodies);
+        let mut messages = messages.by_ref().peekable();
+        assert_eq!(next_call(&mut messages).unwrap().unwrap().len(), 10);
+        assert_eq!(next_call(&mut messages), Some(Err(12)));
+        drop(messages);
         assert_eq!(made, 12);
     }
 }

@@ -14,7 +14,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use domain::queue::AudienceMessage;
 use runtime::{Deadline, records};
 
-pub use crate::scan::{ScanError, SliceScanner};
+pub use crate::scan::{ChannelQueue, ScanError, SliceScanner};
 
 /// The function, built once and used by every invocation.
 pub struct App {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use audience::{App, SliceScanner};
+use audience::{App, ChannelQueue, SliceScanner};
 use aws_lambda_events::sqs::SqsEvent;
 use domain::Channel;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use runtime::settings::SettingError;
 use runtime::{Aws, Deadline, settings, telemetry};
 use store::{PushedOffers, Pushes};
 
@@ -20,13 +21,17 @@ async fn main() -> Result<(), Error> {
         pushed_offers: PushedOffers::new(aws.table()?, pushes.clone(), aws.sources().clone()),
         pushes,
         slice_queue: aws.queue("AUDIENCE_QUEUE_URL")?,
-        channel_queues: BTreeMap::from([
-            (Channel::Email, aws.queue("EMAIL_QUEUE_URL")?),
-            (Channel::Sms, aws.queue("SMS_QUEUE_URL")?),
+        channels: BTreeMap::from([
+            (Channel::Email, channel(&aws, "EMAIL_QUEUE_URL", "EmailRatePerSecond")?),
+            (Channel::Sms, channel(&aws, "SMS_QUEUE_URL", "SmsRatePerSecond")?),
         ]),
     });
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<SqsEvent>| {
         Ok::<_, Error>(app.handle(event.payload, Deadline::of(&event.context)).await)
     }))
     .await
+}
+
+fn channel(aws: &Aws, queue: &'static str, rate: &str) -> Result<ChannelQueue, SettingError> {
+    Ok(ChannelQueue { queue: aws.queue(queue)?, per_second: settings::parameter(rate)? })
 }

@@ -4,10 +4,12 @@
 //! again and its batches are queued again; the Deliveries table prevents a second send.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use domain::customer::Projection;
 use domain::eligibility::InvalidRule;
+use domain::push::backlog::Backlog;
 use domain::push::{PushState, ScanCounts};
 use domain::queue::{AudienceMessage, BATCH_LIMIT, ChannelMessage, Slice};
 use domain::{Audience, Channel, Sources};
@@ -45,8 +47,17 @@ pub struct SliceScanner {
     pub pushed_offers: PushedOffers,
     /// The queue that slices are received from.
     pub slice_queue: Queue,
-    /// The queue of each channel, for its batches.
-    pub channel_queues: BTreeMap<Channel, Queue>,
+    /// Where the batches of each channel go.
+    pub channels: BTreeMap<Channel, ChannelQueue>,
+}
+
+/// Where the batches of a channel go.
+#[derive(Debug, Clone)]
+pub struct ChannelQueue {
+    /// Their queue.
+    pub queue: Queue,
+    /// How many messages a second may be sent on the channel.
+    pub per_second: NonZeroU32,
 }
 
 /// Why a slice was not scanned to its end. Scanning it again is safe and necessary.
@@ -89,6 +100,8 @@ struct PageScan<'a> {
     slice: &'a Slice,
     /// Its part of the table of customers.
     segment: Segment,
+    /// How many slices of the push are not done.
+    slices_left: u32,
     audience: Audience<'a>,
     projection: Projection,
     deadline: Deadline,
@@ -125,7 +138,8 @@ impl SliceScanner {
         // Compiled once for all pages of the invocation.
         let audience = Audience::of(&offer)?;
         let segment = Segment { number: slice.index, of: push.slices };
-        let pages = PageScan { slice, segment, projection: audience.projection(), audience, deadline };
+        let slices_left = push.slices.saturating_sub(push.slices_done);
+        let pages = PageScan { slice, segment, slices_left, projection: audience.projection(), audience, deadline };
         let mut step = self.pushes.start_scan(slice.push, slice.index, slice.generation).await?;
         while let ScanStep::Continue(scan) = step {
             if deadline.has_less_than(MIN_TIME_PER_PAGE, self.sources.now()) {
@@ -164,16 +178,14 @@ impl SliceScanner {
 
     /// Scans one page, queues its batches and commits it.
     async fn scan_page(&self, pages: &PageScan<'_>, scan: &SliceScan) -> Result<ScanStep, ScanError> {
-        let PageScan { slice, segment, audience, projection, deadline } = pages;
+        let PageScan { slice, segment, slices_left, audience, projection, deadline } = pages;
         let began = self.sources.now();
         let mut page = self.customers.scan(*segment, projection, scan.after.as_ref(), PAGE).await?;
-        let channels = self.channel_queues.keys().copied().collect();
+        let channels = self.channels.keys().copied().collect();
         let (counts, recipients) =
             select(audience, &mut page, &channels, || deadline.has_less_than(MIN_TIME_TO_COMMIT, self.sources.now()));
         let batches = batches(slice, scan, &recipients);
-        for (channel, queue) in &self.channel_queues {
-            queue.send_all(batches.iter().filter(|ChannelMessage::Batch(batch)| batch.channel == *channel)).await?;
-        }
+        self.queue_batches(scan, &batches, *slices_left).await?;
         tracing::info!(
             slice = slice.index,
             duration_ms = self.sources.millis_since(began),
@@ -185,6 +197,26 @@ impl SliceScanner {
         );
         let numbers: Vec<_> = batches.iter().map(|ChannelMessage::Batch(batch)| batch.number).collect();
         Ok(self.pushes.commit_page(scan, counts, &numbers, page.next).await?)
+    }
+
+    /// Queues the batches of a page, each with the delay after which there may be room for it within the rate.
+    async fn queue_batches(
+        &self,
+        scan: &SliceScan,
+        batches: &[ChannelMessage],
+        slices_left: u32,
+    ) -> Result<(), QueueError> {
+        for (channel, &ChannelQueue { ref queue, per_second }) in &self.channels {
+            let of_channel = batches.iter().filter(|ChannelMessage::Batch(batch)| batch.channel == *channel);
+            let delayed = (scan.outstanding(*channel)..).zip(of_channel).map(|(before, message)| {
+                let ChannelMessage::Batch(batch) = message;
+                let customers = batch.customers().len();
+                let before = Backlog { slices_left, batches: before, customers, per_second };
+                (message, before.delay_of_next(self.sources.fraction()))
+            });
+            queue.send_all(delayed).await?;
+        }
+        Ok(())
     }
 }
 

@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "clippy allows it in tests, but not in what they share")]
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
-use audience::{App, SliceScanner};
+use audience::{App, ChannelQueue, SliceScanner};
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use domain::{Channel, Customer, OfferId, PushId, TraceId};
 use lambda_runtime::Context;
@@ -62,7 +63,9 @@ impl World {
             pushed_offers: PushedOffers::new(self.offers(), self.pushes(), self.clock.sources()),
             pushes: self.pushes(),
             slice_queue: queue(),
-            channel_queues: BTreeMap::from(Channel::ALL.map(|channel| (channel, queue()))),
+            channels: BTreeMap::from(
+                Channel::ALL.map(|channel| (channel, ChannelQueue { queue: queue(), per_second: NonZeroU32::MIN })),
+            ),
         });
         let mut record = SqsMessage::default();
         record.message_id = Some("message".to_owned());

@@ -1,5 +1,7 @@
 //! Starting a push: planning its slices and queueing them.
 
+use std::time::Duration;
+
 use domain::push::PushState;
 use domain::queue::{AudienceMessage, Slice};
 use domain::{Offer, PushId, Sources};
@@ -98,7 +100,8 @@ impl PushStarter {
     ) -> Result<(), StartError> {
         let messages = slices
             .into_iter()
-            .map(|(slice, generation)| AudienceMessage::Slice(Slice { push, index: slice, generation }));
+            .map(|(slice, generation)| AudienceMessage::Slice(Slice { push, index: slice, generation }))
+            .map(|slice| (slice, Duration::ZERO));
         Ok(self.audience_queue.send_all(messages).await?)
     }
 }

@@ -39,18 +39,26 @@ pub(super) fn push(clients: &Clients) -> push::App {
     };
     let publisher =
         push::Publisher { offers: starter.offers.clone(), pushes: starter.pushes.clone(), bus: bus(clients) };
-    push::App::new(starter, publisher, channel_queues(clients))
+    let channel_queues =
+        BTreeMap::from([(Channel::Email, clients.queue("EmailQueue")), (Channel::Sms, clients.queue("SmsQueue"))]);
+    push::App::new(starter, publisher, channel_queues)
 }
 
 pub(super) fn audience(clients: &Clients) -> audience::App {
     let pushes: Pushes = clients.table();
+    let rates = clients.world.people.switches.rates();
+    let channel =
+        |queue, per_second| audience::ChannelQueue { queue: clients.queue(queue), per_second: rate(per_second) };
     audience::App::new(audience::SliceScanner {
         sources: clients.sources(),
         customers: clients.table(),
         pushed_offers: PushedOffers::new(clients.table(), pushes.clone(), clients.sources()),
         pushes,
         slice_queue: clients.queue("AudienceQueue"),
-        channel_queues: channel_queues(clients),
+        channels: BTreeMap::from([
+            (Channel::Email, channel("EmailQueue", rates.email)),
+            (Channel::Sms, channel("SmsQueue", rates.sms)),
+        ]),
     })
 }
 
@@ -178,10 +186,6 @@ fn keys(clients: &Clients) -> Arc<Keys> {
 
 fn bus(clients: &Clients) -> EventBus {
     EventBus::new(aws_sdk_eventbridge::Client::new(clients.aws.config()), "EventBus")
-}
-
-fn channel_queues(clients: &Clients) -> BTreeMap<Channel, runtime::Queue> {
-    BTreeMap::from([(Channel::Email, clients.queue("EmailQueue")), (Channel::Sms, clients.queue("SmsQueue"))])
 }
 
 fn rate(per_second: u32) -> NonZeroU32 {

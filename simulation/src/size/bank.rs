@@ -14,6 +14,8 @@ const PAGE_SIZE: u64 = 1_000_000;
 const READ_UNIT: u64 = 4_096;
 /// One customer in so many has the tier `rare`, the others `gold`.
 pub(super) const ONE_RARE_IN: u64 = 400;
+/// The rule that selects them.
+pub(super) const TO_RARE: &str = r#"customer.tier == "rare""#;
 
 /// So many customers, who all consented to e-mail and have an address.
 #[derive(Debug, Clone, Copy)]

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use domain::CustomerId;
 use domain::push::OutcomeCounts;
+use domain::push::backlog::{Backlog, MAX_DELAY};
 use domain::queue::{Batch, Notifications};
 use jiff::Timestamp;
 
 use super::breaker::Return;
 
-/// The maximum delay of a message in SQS (SQS quotas).
-const MAX_DELAY: Duration = Duration::from_secs(900);
 /// The backoff after the first attempt.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// The factor from one backoff to the next. Small, because a provider that refuses one message in three may refuse one
@@ -104,11 +103,9 @@ impl Deferral {
         Self::until(batch, again, DeferReason::BreakerOpen, now, fraction)
     }
 
-    /// Defers a batch for which there is no slot before `until`. What is left of its push takes `backlog`. At random, for up to
-    /// a third of that, a sixth on average: so six times as many of its batches come as the rate has room for, and always one
-    /// when there is room.
-    pub(super) fn in_line(batch: &Batch, until: Timestamp, backlog: Duration, now: Timestamp, fraction: f64) -> Self {
-        let again = now.saturating_add(backlog.mul_f64(fraction / 3.0).min(MAX_DELAY)).unwrap_or(Timestamp::MAX);
+    /// Defers a batch for which there is no slot before `until`.
+    pub(super) fn in_line(batch: &Batch, until: Timestamp, backlog: Backlog, now: Timestamp, fraction: f64) -> Self {
+        let again = now.saturating_add(backlog.delay_of_any(fraction)).unwrap_or(Timestamp::MAX);
         Self::until(batch, again.max(until), DeferReason::Rate, now, fraction)
     }
 

@@ -1,11 +1,11 @@
 //! The rate limit of a transport: each send waits for a slot that is reserved in the store, for all functions together.
 
-use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::PushId;
+use domain::push::backlog::Backlog;
 use domain::queue::Batch;
 use jiff::Timestamp;
 use store::limits::{Reservation, ReservedSlots, Sender};
@@ -46,8 +46,8 @@ struct Full {
     push: PushId,
     found_at: Timestamp,
     until: Timestamp,
-    /// How long what is left of the push takes.
-    backlog: Duration,
+    /// What is left of the push.
+    backlog: Backlog,
 }
 
 /// How long to try to reserve slots.
@@ -85,9 +85,14 @@ where
         }
         let (sender, rate) = (Sender::Push(batch.push), selected.limited.rate);
         let Some(until) = self.limits.full_until(&selected.line, sender, rate) else { return Ok(None) };
-        let batches = self.pushes.outstanding(batch.push, batch.slice, batch.channel).await?;
-        let backlog = backlog(batches, batch.slices_left, batch.customers().len(), rate);
-        if backlog <= SHORT_BACKLOG {
+        let backlog = Backlog {
+            slices_left: batch.slices_left,
+            // The page of the batch may not be committed yet.
+            batches: self.pushes.outstanding(batch.push, batch.slice, batch.channel).await?.max(1),
+            customers: batch.customers().len(),
+            per_second: rate,
+        };
+        if backlog.duration() <= SHORT_BACKLOG {
             return Ok(None);
         }
         let full = Full { push: batch.push, found_at: self.sources.now(), until, backlog };
@@ -178,34 +183,6 @@ where
     pub(super) async fn sleep_until(&self, moment: Timestamp) {
         if let Ok(left) = Duration::try_from(moment.duration_since(self.sources.precise_now())) {
             tokio::time::sleep(left).await;
-        }
-    }
-}
-
-/// How long what is left of a push takes at this rate, as far as one of its batches shows: `batches` of its slice are
-/// outstanding, and `customers` of it.
-fn backlog(batches: usize, slices_left: u32, customers: usize, rate: NonZeroU32) -> Duration {
-    let slices = u64::from(slices_left.max(1));
-    // The page of the batch may not be committed yet.
-    let messages = slices.saturating_mul(batches.max(1) as u64).saturating_mul(customers as u64);
-    Duration::from_secs(messages / u64::from(rate.get()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn backlog_is_estimated_from_one_batch() {
-        for (batches, slices_left, customers, rate, expected) in [
-            (50, 8, 50, 14, 1_428),
-            (1, 8, 6, 14, 3),
-            (0, 0, 50, 10, 5),
-            (100, 10_000, 50, 14, 3_571_428),
-            (usize::MAX, 10_000, 50, 1, u64::MAX),
-        ] {
-            let backlog = backlog(batches, slices_left, customers, NonZeroU32::new(rate).unwrap());
-            assert_eq!(backlog.as_secs(), expected, "{batches} of {customers}, {slices_left} slices, {rate}/s");
         }
     }
 }

@@ -5,7 +5,9 @@
 //! |---|---|
 //! | states and counters | this file |
 //! | what a push waits for | [`waiting`] |
+//! | when its batches come to be sent | [`backlog`] |
 
+pub mod backlog;
 pub mod waiting;
 
 use std::ops::AddAssign;

@@ -36,9 +36,15 @@ pub struct SliceScan {
     pub after: Option<ScanPosition>,
     version: u32,
     scanner: ScannerId,
+    outstanding: BTreeMap<Channel, usize>,
 }
 
 impl SliceScan {
+    /// How many batches of earlier pages are outstanding on a channel.
+    pub fn outstanding(&self, channel: Channel) -> usize {
+        self.outstanding.get(&channel).copied().unwrap_or_default()
+    }
+
     /// The numbers that this page has for batches of a channel, [`PAGE_BATCHES`](super::PAGE_BATCHES) of them.
     pub fn batch_numbers(&self, channel: Channel) -> impl Iterator<Item = u32> {
         BatchNumber::of_page(self.version, channel).map(u32::from)
@@ -164,6 +170,7 @@ impl Pushes {
                 push,
                 slice,
                 generation,
+                outstanding: item.outstanding_by_channel(),
                 after: item.resume_after,
                 version: item.version,
                 scanner,
@@ -229,9 +236,12 @@ impl Pushes {
                 self.count_slice_if_done(scan.push, scan.slice, &item).await?;
                 Ok(ScanStep::Finished)
             }
-            Conditional::Done(item) => {
-                Ok(ScanStep::Continue(SliceScan { after: next, version: item.version, ..scan.clone() }))
-            }
+            Conditional::Done(item) => Ok(ScanStep::Continue(SliceScan {
+                after: next,
+                version: item.version,
+                outstanding: item.outstanding_by_channel(),
+                ..scan.clone()
+            })),
         }
     }
 }

@@ -1,3 +1,5 @@
+use std::num::NonZeroU32;
+
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -174,16 +176,16 @@ fn each_set_of_unfinished_notifications_has_one_delay_and_reason() {
 }
 
 #[test]
-fn batch_in_line_waits_for_up_to_a_third_of_what_is_left_of_its_push() {
-    for (full_for, backlog, fraction, expected) in [
-        (0, 300.0, 0.0, 1.0),
-        (0, 300.0, 0.5, 51.5),
-        (0, 300.0, 1.0, 102.0),
+fn batch_in_line_waits_for_up_to_a_quarter_of_what_is_left_of_its_push() {
+    for (full_for, customers, fraction, expected) in [
+        (0, 300, 0.0, 1.0),
+        (0, 300, 0.5, 39.0),
+        (0, 300, 1.0, 77.0),
         // Not before there may be a slot.
-        (3, 4.0, 0.0, 4.0),
-        (0, 1e9, 1.0, 900.0),
+        (3, 4, 0.0, 4.0),
+        (0, usize::MAX, 1.0, 900.0),
     ] {
-        let backlog = seconds(backlog);
+        let backlog = Backlog { slices_left: 1, batches: 1, customers, per_second: NonZeroU32::MIN };
         let deferral = Deferral::in_line(&batch(&["c-1"], 2), after(full_for), backlog, NOW, fraction);
         let expected = Deferral { again: batch(&["c-1"], 2), delay: seconds(expected), reason: DeferReason::Rate };
         assert_eq!(deferral, expected, "{backlog:?}");
