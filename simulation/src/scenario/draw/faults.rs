@@ -25,6 +25,10 @@ const LEASED: [&str; 7] = [
     "sms DynamoDB.BatchExecuteStatement Deliveries",
 ];
 
+/// Where functions queue again what is not done.
+const QUEUES_AGAIN: [&str; 3] =
+    ["audience SQS.SendMessage AudienceQueue", "email SQS.SendMessage EmailQueue", "sms SQS.SendMessage SmsQueue"];
+
 /// Draws what goes wrong, at points that a run of the scenario passes.
 pub(super) fn draw(chance: &Chance, mood: Mood, scenario: &Scenario) -> Vec<Planned> {
     let points: Vec<_> =
@@ -61,7 +65,8 @@ pub(super) fn draw(chance: &Chance, mood: Mood, scenario: &Scenario) -> Vec<Plan
     if chance.happens(outlives) {
         outlive_lease(chance, &points, &mut faults);
     }
-    if number > 1 {
+    // Not beside a single fault, which is to be the only one. An outage alone passes them most.
+    if mood != Mood::Calm && number != 1 {
         seldom(chance, &points, &mut faults);
     }
     faults.all
@@ -93,6 +98,14 @@ fn seldom(chance: &Chance, points: &[(&Point, u32)], faults: &mut Faults) {
             let moment = moment(chance, point.kind);
             let fault = fault(chance, point.kind, moment);
             faults.add(Planned { point: point.name.to_owned(), nth, moment, fault });
+        }
+    }
+    // A function reads the attributes of its queue when it could not queue a message again, at the third attempt. In an outage of
+    // the queues it could not read them either.
+    for point in QUEUES_AGAIN.iter().filter(|_| chance.happens(0.3)) {
+        for nth in 1..=4 {
+            let (moment, fault) = (Moment::Before, Fault::Unavailable);
+            faults.add(Planned { point: (*point).to_owned(), nth, moment, fault });
         }
     }
 }

@@ -30,7 +30,7 @@ pub struct Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mood {
     Calm,
-    /// One thing.
+    /// One thing, or an outage, and what hardly strikes.
     One,
     Handful,
     /// The same thing again and again.
