@@ -9,6 +9,13 @@ use tokio::sync::Mutex;
 static RATE: Mutex<()> = Mutex::const_new(());
 const PARAMETER: &str = "EMAIL_RATE_PER_SECOND";
 
+/// Sets the rate of the functions that have it.
+async fn set_rate(bank: &Bank, rate: &str) {
+    for function in ["audience", "email"] {
+        bank.aws().set_environment(function, PARAMETER, Some(rate)).await;
+    }
+}
+
 mod concurrent_functions {
     use super::*;
 
@@ -17,7 +24,7 @@ mod concurrent_functions {
     async fn send_at(bank: &Bank, rate: &str, customers: usize) -> (Value, Vec<usize>) {
         bank.put_many(customers).await;
         let before = bank.aws().environment_of("email").await[PARAMETER].clone();
-        bank.aws().set_environment("email", PARAMETER, Some(rate)).await;
+        set_rate(bank, rate).await;
         let offer = bank.post_offer(&json!({"code": "PACED", "description": "Hello"})).await;
         let mut waits = Vec::new();
         let push = wait_for("the push to complete", async || {
@@ -27,7 +34,7 @@ mod concurrent_functions {
             Ok(push)
         })
         .await;
-        bank.aws().set_environment("email", PARAMETER, Some(&before)).await;
+        set_rate(bank, &before).await;
         // It may also wait for the provider, after messages that were rejected.
         assert!(waits.iter().all(|wait| wait == "rate" || wait == "provider"), "{waits:?}");
         assert_eq!(bank.mail_count().await, each_once(customers));
@@ -87,12 +94,12 @@ async fn repeated_push_reserves_no_sends_for_served_customers() {
     let offer = bank.post_offer(&json!({"code": "SPENT", "description": "Hello"})).await;
     assert_eq!(bank.wait_until_completed(&offer).await["sent"], CUSTOMERS);
     let before = bank.aws().environment_of("email").await[PARAMETER].clone();
-    // At this rate, reserving a send for each customer would exceed the test's timeout.
-    bank.aws().set_environment("email", PARAMETER, Some("1")).await;
+    // At this rate, reserving a send for each customer would exceed the test's timeout, and so would delaying the batches.
+    set_rate(&bank, "1").await;
     let again = bank.call("POST", &format!("/offers/{}/pushes", id_of(&offer)), &json!({})).await;
     assert_eq!(again.status, 202, "{}", again.text);
     let push = bank.wait_until_push_completed(&offer, 2).await;
-    bank.aws().set_environment("email", PARAMETER, Some(&before)).await;
+    set_rate(&bank, &before).await;
     assert_eq!((&push["alreadyServed"], &push["sent"]), (&json!(CUSTOMERS), &json!(0)), "{push}");
     assert_eq!(bank.mail().await.len(), CUSTOMERS);
 }

@@ -61,11 +61,11 @@ impl Queue {
         &self,
         messages: impl IntoIterator<Item = (T, Duration)>,
     ) -> Result<(), QueueError> {
-        let write = |(message, delay): (T, Duration)| {
-            Ok::<_, serde_json::Error>(Written { body: serde_json::to_string(&message)?, delay: delay_seconds(delay) })
+        let encode = |(message, delay): (T, Duration)| {
+            Ok::<_, serde_json::Error>(Encoded { body: serde_json::to_string(&message)?, delay: delay_seconds(delay) })
         };
-        let mut written = messages.into_iter().map(write).peekable();
-        let calls = std::iter::from_fn(move || next_call(&mut written));
+        let mut encoded = messages.into_iter().map(encode).peekable();
+        let calls = std::iter::from_fn(move || next_call(&mut encoded));
         stream::iter(calls)
             .map(async |messages| self.send_batch(entries(messages?)).await)
             .buffer_unordered(CONCURRENCY)
@@ -179,7 +179,7 @@ impl Queue {
 
 /// A message as it is queued.
 #[derive(Debug, PartialEq)]
-struct Written {
+struct Encoded {
     body: String,
     /// In seconds.
     delay: i32,
@@ -199,11 +199,11 @@ fn reason_of(entry: &BatchResultErrorEntry) -> String {
 
 /// The messages of the next call: as many as it may have, or the first that cannot be written; `None` if there are none
 /// left.
-fn next_call<E>(messages: &mut Peekable<impl Iterator<Item = Result<Written, E>>>) -> Option<Result<Vec<Written>, E>> {
+fn next_call<E>(messages: &mut Peekable<impl Iterator<Item = Result<Encoded, E>>>) -> Option<Result<Vec<Encoded>, E>> {
     let mut call = Vec::with_capacity(BATCH_LIMIT);
     let mut bytes = 0;
     while call.len() < BATCH_LIMIT {
-        let fits = |message: &Result<Written, E>| {
+        let fits = |message: &Result<Encoded, E>| {
             call.is_empty() || message.as_ref().map_or(true, |message| bytes + message.body.len() <= BATCH_BYTES)
         };
         match messages.next_if(fits) {
@@ -218,8 +218,8 @@ fn next_call<E>(messages: &mut Peekable<impl Iterator<Item = Result<Written, E>>
     (!call.is_empty()).then_some(Ok(call))
 }
 
-fn entries(messages: Vec<Written>) -> Vec<SendMessageBatchRequestEntry> {
-    let entry = |(number, message): (usize, Written)| {
+fn entries(messages: Vec<Encoded>) -> Vec<SendMessageBatchRequestEntry> {
+    let entry = |(number, message): (usize, Encoded)| {
         SendMessageBatchRequestEntry::builder()
             .id(number.to_string())
             .message_body(message.body)
@@ -234,13 +234,13 @@ fn entries(messages: Vec<Written>) -> Vec<SendMessageBatchRequestEntry> {
 mod tests {
     use super::*;
 
-    fn written(body: String) -> Written {
-        Written { body, delay: 0 }
+    fn encoded(body: String) -> Encoded {
+        Encoded { body, delay: 0 }
     }
 
     /// The sizes of the bodies of each call.
     fn calls(sizes: &[usize]) -> Vec<Vec<usize>> {
-        let mut messages = sizes.iter().map(|size| Ok::<_, ()>(written("x".repeat(*size)))).peekable();
+        let mut messages = sizes.iter().map(|size| Ok::<_, ()>(encoded("x".repeat(*size)))).peekable();
         let calls = std::iter::from_fn(|| next_call(&mut messages));
         calls.map(|call| call.unwrap().iter().map(|message| message.body.len()).collect()).collect()
     }
@@ -260,7 +260,7 @@ mod tests {
         let mut made = 0;
         let mut messages = std::iter::repeat_with(|| {
             made += 1;
-            if made < 12 { Ok(written("x".to_owned())) } else { Err(made) }
+            if made < 12 { Ok(encoded("x".to_owned())) } else { Err(made) }
         });
         let mut messages = messages.by_ref().peekable();
         assert_eq!(next_call(&mut messages).unwrap().unwrap().len(), 10);

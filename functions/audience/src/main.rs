@@ -14,24 +14,25 @@ use store::{PushedOffers, Pushes};
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let aws = settings::started(Aws::from_env().await)?;
-    let pushes: Pushes = aws.table()?;
-    let app = &App::new(SliceScanner {
-        sources: aws.sources().clone(),
-        customers: aws.table()?,
-        pushed_offers: PushedOffers::new(aws.table()?, pushes.clone(), aws.sources().clone()),
-        pushes,
-        slice_queue: aws.queue("AUDIENCE_QUEUE_URL")?,
-        channels: BTreeMap::from([
-            (Channel::Email, channel(&aws, "EMAIL_QUEUE_URL", "EmailRatePerSecond")?),
-            (Channel::Sms, channel(&aws, "SMS_QUEUE_URL", "SmsRatePerSecond")?),
-        ]),
-    });
+    let app = &settings::started(app(&aws))?;
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<SqsEvent>| {
         Ok::<_, Error>(app.handle(event.payload, Deadline::of(&event.context)).await)
     }))
     .await
 }
 
-fn channel(aws: &Aws, queue: &'static str, rate: &str) -> Result<ChannelQueue, SettingError> {
-    Ok(ChannelQueue { queue: aws.queue(queue)?, per_second: settings::parameter(rate)? })
+fn app(aws: &Aws) -> Result<App, SettingError> {
+    let pushes: Pushes = aws.table()?;
+    let channel = |queue, rate| Ok(ChannelQueue { queue: aws.queue(queue)?, per_second: settings::parameter(rate)? });
+    Ok(App::new(SliceScanner {
+        sources: aws.sources().clone(),
+        customers: aws.table()?,
+        pushed_offers: PushedOffers::new(aws.table()?, pushes.clone(), aws.sources().clone()),
+        pushes,
+        slice_queue: aws.queue("AUDIENCE_QUEUE_URL")?,
+        channels: BTreeMap::from([
+            (Channel::Email, channel("EMAIL_QUEUE_URL", "EmailRatePerSecond")?),
+            (Channel::Sms, channel("SMS_QUEUE_URL", "SmsRatePerSecond")?),
+        ]),
+    }))
 }

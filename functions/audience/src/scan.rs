@@ -16,7 +16,7 @@ use domain::{Audience, Channel, Sources};
 use runtime::queue::QueueError;
 use runtime::{Deadline, Queue, telemetry};
 use store::customers::Segment;
-use store::pushes::{PAGE_BATCHES, ScanStep, SliceScan};
+use store::pushes::{FIRST_GENERATION, PAGE_BATCHES, ScanStep, SliceScan};
 use store::{Customers, PushedOffer, PushedOffers, Pushes, StoreError};
 
 use crate::select::{batches, select};
@@ -199,20 +199,22 @@ impl SliceScanner {
         Ok(self.pushes.commit_page(scan, counts, &numbers, page.next).await?)
     }
 
-    /// Queues the batches of a page, each with the delay after which there may be room for it within the rate.
+    /// Queues the batches of a page, each with the delay after which there may be room for it within the rate. Those of a repeated
+    /// push, or of a slice that is scanned again, come at once: most of their customers have the offer, and need no room.
     async fn queue_batches(
         &self,
         scan: &SliceScan,
         batches: &[ChannelMessage],
         slices_left: u32,
     ) -> Result<(), QueueError> {
+        let is_first = scan.push.number == 1 && scan.generation == FIRST_GENERATION;
         for (channel, &ChannelQueue { ref queue, per_second }) in &self.channels {
             let of_channel = batches.iter().filter(|ChannelMessage::Batch(batch)| batch.channel == *channel);
-            let delayed = (scan.outstanding(*channel)..).zip(of_channel).map(|(before, message)| {
-                let ChannelMessage::Batch(batch) = message;
-                let customers = batch.customers().len();
-                let before = Backlog { slices_left, batches: before, customers, per_second };
-                (message, before.delay_of_next(self.sources.fraction()))
+            // The last one may be smaller.
+            let customers = of_channel.clone().map(|ChannelMessage::Batch(batch)| batch.customers().len()).max();
+            let delayed = (scan.outstanding(*channel)..).zip(of_channel).map(|(batches, message)| {
+                let before = Backlog { slices_left, batches, customers: customers.unwrap_or_default(), per_second };
+                (message, if is_first { before.first_delay(|| self.sources.fraction()) } else { Duration::ZERO })
             });
             queue.send_all(delayed).await?;
         }

@@ -1,4 +1,4 @@
-//! Which messages are slices to scan, on the tables in process. None of these tests queues anything.
+//! Which messages are slices to scan, and how their batches are queued, on the tables in process.
 
 #![expect(clippy::unwrap_used, reason = "clippy allows it in tests, but not in what they share")]
 
@@ -13,17 +13,19 @@ use runtime::{Deadline, Queue};
 use serde_json::{Value, json};
 use store::pushes::{Plan, Push};
 use store::{Customers, Offers, PushedOffers, Pushes};
-use testing::{Clock, Dynamo, OFFER};
+use testing::{Clock, Dynamo, OFFER, Sqs};
 
 /// A stack with two customers and a push of an offer that is for none of them.
 struct World {
     dynamo: Dynamo,
     clock: Clock,
+    channels: BTreeMap<Channel, Sqs>,
 }
 
 impl World {
     async fn with_push(slices: u32, fields: Value) -> Self {
-        let world = Self { dynamo: Dynamo::new(), clock: Clock::new() };
+        let channels = BTreeMap::from(Channel::ALL.map(|channel| (channel, Sqs::new())));
+        let world = Self { dynamo: Dynamo::new(), clock: Clock::new(), channels };
         for id in ["c-1", "c-2"] {
             let body = json!({"name": "Asha", "email": format!("{id}@example.com"), "channels": ["email"]});
             world.customers().put(&Customer::parse(id, body).unwrap()).await.unwrap();
@@ -56,16 +58,19 @@ impl World {
 
     /// Has the function handle a message, and returns whether it is done with it.
     async fn handle(&self, message: &Value) -> bool {
-        let queue = || Queue::new(unused(), "https://sqs.invalid/queue");
+        let queue = |sqs: &Sqs| Queue::new(sqs.client(), "http://sqs.invalid/queue");
+        let channel = |(channel, sqs): (&Channel, &Sqs)| {
+            // One e-mail a second, and as many texts as one could wish.
+            let per_second = if *channel == Channel::Email { 1 } else { 100_000 };
+            (*channel, ChannelQueue { queue: queue(sqs), per_second: NonZeroU32::new(per_second).unwrap() })
+        };
         let app = App::new(SliceScanner {
             sources: self.clock.sources(),
             customers: self.customers(),
             pushed_offers: PushedOffers::new(self.offers(), self.pushes(), self.clock.sources()),
             pushes: self.pushes(),
-            slice_queue: queue(),
-            channels: BTreeMap::from(
-                Channel::ALL.map(|channel| (channel, ChannelQueue { queue: queue(), per_second: NonZeroU32::MIN })),
-            ),
+            slice_queue: queue(&Sqs::new()),
+            channels: self.channels.iter().map(channel).collect(),
         });
         let mut record = SqsMessage::default();
         record.message_id = Some("message".to_owned());
@@ -80,12 +85,6 @@ impl World {
     fn scans(&self) -> Vec<Value> {
         self.dynamo.requests("Scan", "Customers")
     }
-}
-
-/// A client that no test calls.
-fn unused() -> aws_sdk_sqs::Client {
-    let config = aws_sdk_sqs::Config::builder().behavior_version(aws_sdk_sqs::config::BehaviorVersion::v2026_01_12());
-    aws_sdk_sqs::Client::from_conf(config.region(aws_sdk_sqs::config::Region::from_static("eu-west-1")).build())
 }
 
 fn push() -> PushId {
@@ -199,4 +198,36 @@ async fn slice_whose_scan_has_started_is_scanned_to_its_end_although_the_offer_h
     assert!(world.handle(&message(json!({}))).await);
     assert_eq!(world.scans().len(), 1);
     assert!(!world.push().await.state.is_open());
+}
+
+/// Three pages, of which each continues the count of the one before.
+#[tokio::test(start_paused = true)]
+async fn batches_are_delayed_by_a_quarter_of_the_time_that_those_before_them_take() {
+    let world = World::with_push(1, json!({"eligibility": "true", "channels": ["email", "sms"]})).await;
+    // With the two that are there, two full pages and half of a third.
+    for number in 0..2_498 {
+        let body =
+            json!({"name": "Asha", "email": "a@b.example", "mobile": "+351912345678", "channels": ["email", "sms"]});
+        world.customers().put(&Customer::parse(&format!("d-{number}"), body).unwrap()).await.unwrap();
+    }
+    assert!(world.handle(&message(json!({}))).await);
+    let delays = |channel| -> BTreeMap<u64, Vec<u64>> {
+        let mut delays: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        for sent in world.channels[&channel].take_sent() {
+            delays.entry(sent.body["batch"].as_u64().unwrap()).or_default().push(sent.delay);
+        }
+        delays
+    };
+    let emails: Vec<_> = delays(Channel::Email).into_values().flatten().collect();
+    assert_eq!(emails.len(), 50);
+    for (before, delay) in (0_u64..).zip(&emails) {
+        // A batch takes 50 seconds.
+        let expected = match before {
+            0..=23 => 0..=0,
+            24..=70 => before * 50 / 4..=(before + 1) * 50 / 4 + 1,
+            _ => 450..=900,
+        };
+        assert!(expected.contains(delay), "{before} before: {delay} s, not {expected:?}");
+    }
+    assert!(delays(Channel::Sms).into_values().flatten().all(|delay| delay == 0));
 }

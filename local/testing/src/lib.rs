@@ -27,7 +27,7 @@
 //! | which tables there are | `template` |
 //! | time and random numbers | `clock`, `random` |
 //! | the event bus | `bus` |
-//! | messages in flight | `sqs` |
+//! | messages in flight, and queued | `sqs` |
 //! | offers | `offers` |
 //! | hashes of addresses | `hashes` |
 //! | starting a function's program | `start` |
@@ -49,5 +49,5 @@ pub use dynamo::{Dynamo, Engine, Fault, Hook, Operation, Reply, read_call, run_i
 pub use hashes::{address_hash, customer_hash, hash_key};
 pub use offers::{OFFER, offer, offer_posted, policy};
 pub use random::seeded;
-pub use sqs::{Hidden, Sqs};
+pub use sqs::{Hidden, Sent, Sqs};
 pub use start::{ACCEPTED, check_starts, environment, start};

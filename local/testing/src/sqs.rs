@@ -1,4 +1,4 @@
-//! SQS in memory, behind the SDK's own client: as much of it as a function that receives messages calls.
+//! SQS in memory, behind the SDK's own client: as much of it as functions that receive messages, and queue others, call.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,6 +18,15 @@ use tokio::time::Instant;
 pub struct Sqs {
     began: Instant,
     hidden: Arc<Mutex<Vec<Hidden>>>,
+    sent: Arc<Mutex<Vec<Sent>>>,
+}
+
+/// A message that was queued.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sent {
+    pub body: Value,
+    /// After how many seconds it can be received.
+    pub delay: u64,
 }
 
 /// That a message in flight is hidden from other receivers.
@@ -33,7 +42,7 @@ pub struct Hidden {
 impl Sqs {
     /// An empty queue. Its time is tokio's.
     pub fn new() -> Self {
-        Self { began: Instant::now(), hidden: Arc::default() }
+        Self { began: Instant::now(), hidden: Arc::default(), sent: Arc::default() }
     }
 
     pub fn client(&self) -> Client {
@@ -52,6 +61,19 @@ impl Sqs {
     /// What was hidden so far, in order.
     pub fn hidden(&self) -> Vec<Hidden> {
         self.hidden.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The messages that were queued since this was called before, in order.
+    pub fn take_sent(&self) -> Vec<Sent> {
+        std::mem::take(&mut self.sent.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn send(&self, entry: &Value) -> Value {
+        let body = entry["MessageBody"].as_str().expect("an entry has a body");
+        let body = serde_json::from_str(body).expect("a message is JSON");
+        let sent = Sent { body, delay: entry["DelaySeconds"].as_u64().unwrap_or_default() };
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(sent);
+        json!({"Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "0"})
     }
 
     fn hide(&self, entry: &Value) -> Value {
@@ -75,12 +97,8 @@ impl HttpConnector for Sqs {
         let body = request.body().bytes().expect("the body of a call is in memory");
         let request: Value = serde_json::from_slice(body).expect("the body of a call is JSON");
         let body = match target {
-            "AmazonSQS.ChangeMessageVisibilityBatch" => {
-                let entries = request["Entries"].as_array().expect("a call has entries");
-                assert!(entries.len() <= 10, "as many as SQS takes");
-                let successful: Vec<_> = entries.iter().map(|entry| self.hide(entry)).collect();
-                json!({"Successful": successful, "Failed": []})
-            }
+            "AmazonSQS.ChangeMessageVisibilityBatch" => of_entries(&request, |entry| self.hide(entry)),
+            "AmazonSQS.SendMessageBatch" => of_entries(&request, |entry| self.send(entry)),
             "AmazonSQS.GetQueueAttributes" => json!({"Attributes": {"VisibilityTimeout": "600"}}),
             other => panic!("no such call: {other}"),
         };
@@ -88,4 +106,11 @@ impl HttpConnector for Sqs {
         let status = StatusCode::try_from(200).expect("it is an HTTP status");
         HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from(body))))
     }
+}
+
+/// The response to a call with several entries, all of which are done.
+fn of_entries(request: &Value, done: impl Fn(&Value) -> Value) -> Value {
+    let entries = request["Entries"].as_array().expect("a call has entries");
+    assert!(entries.len() <= 10, "as many as SQS takes");
+    json!({"Successful": entries.iter().map(done).collect::<Vec<_>>(), "Failed": []})
 }

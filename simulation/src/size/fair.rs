@@ -89,7 +89,7 @@ mod tests {
         }
     }
 
-    /// Then each of its eight batches waits for one of them, and for a turn.
+    /// The large push has one function; the small push's eight batches share the other, and each waits for its turn.
     #[test]
     fn with_the_two_functions_of_the_template_it_waits_for_less_than_a_minute() {
         for after in [10, 60, 480] {

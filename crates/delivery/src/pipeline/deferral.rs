@@ -105,7 +105,7 @@ impl Deferral {
 
     /// Defers a batch for which there is no slot before `until`.
     pub(super) fn in_line(batch: &Batch, until: Timestamp, backlog: Backlog, now: Timestamp, fraction: f64) -> Self {
-        let again = now.saturating_add(backlog.delay_of_any(fraction)).unwrap_or(Timestamp::MAX);
+        let again = now.saturating_add(backlog.delay_until_again(fraction)).unwrap_or(Timestamp::MAX);
         Self::until(batch, again.max(until), DeferReason::Rate, now, fraction)
     }
 

@@ -7,20 +7,22 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// Batches come so many times as fast as the rate of their channel has room for them. With three times, 87 to 93 % of the rate was
-/// used by a push alone in the simulation, with four 94 to 96 %; but with more, they keep more functions busy.
+/// How many times faster batches come than the rate of their channel can take them. With three times, a push by itself used 87 to
+/// 93 % of the rate in the simulation, with four 94 to 96 %; with more, they would keep more functions busy.
 const HASTE: u32 = 4;
 /// The maximum delay of a message in SQS (SQS quotas).
 pub const MAX_DELAY: Duration = Duration::from_secs(900);
-/// What would be delayed for less comes at once: there are few such batches, and the rate is used from the beginning.
-const SHORTEST_DELAY: Duration = Duration::from_secs(20);
+/// About so many batches of a push come at once: few enough to be deferred in seconds, and the rate is used from the beginning.
+const AT_ONCE: f64 = 24.0;
+/// SQS delays messages by whole seconds. Less is none.
+const MIN_DELAY: Duration = Duration::from_secs(1);
 
 /// What is left of a push, as far as one of its slices shows: its other slices are taken to have as much left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backlog {
     /// How many of its slices are not done.
     pub slices_left: u32,
-    /// How many of the slice's batches are not done.
+    /// How many batches of the slice there are.
     pub batches: usize,
     /// How many customers each of them has.
     pub customers: usize,
@@ -38,22 +40,28 @@ impl Backlog {
         Duration::new(messages / per_second, u32::try_from(nanos).expect("it is less than a second"))
     }
 
-    /// How long a batch for which there is no slot waits until it comes again. `fraction` is random, from 0 to 1, here and
-    /// below.
-    pub fn delay_of_any(self, fraction: f64) -> Duration {
+    /// After what time a batch comes again for which there was no slot. `fraction` is random, from 0 to 1.
+    pub fn delay_until_again(self, fraction: f64) -> Duration {
         (self.duration() / HASTE).mul_f64(fraction).min(MAX_DELAY)
     }
 
-    /// How long the batch that is queued behind these waits until it comes for the first time.
-    pub fn delay_of_next(self, fraction: f64) -> Duration {
-        let with_it = Self { batches: self.batches.saturating_add(1), ..self };
-        let (earliest, latest) = (self.duration() / HASTE, with_it.duration() / HASTE);
-        if latest > MAX_DELAY {
-            // Not all of them at once.
-            return MAX_DELAY.mul_f64((1.0 + fraction) / 2.0);
+    /// After what time the batch that follows these comes for the first time. `random` returns numbers from 0 to 1.
+    #[expect(clippy::cast_precision_loss, reason = "far more batches than any push has are counted exactly")]
+    pub fn first_delay(self, mut random: impl FnMut() -> f64) -> Duration {
+        // The slices' batches take turns.
+        let before = f64::from(self.slices_left.max(1)) * (self.batches as f64 + random());
+        if before < AT_ONCE {
+            return Duration::ZERO;
         }
-        let delay = earliest + (latest - earliest).mul_f64(fraction);
-        if delay < SHORTEST_DELAY { Duration::ZERO } else { delay }
+        let seconds = before * self.customers as f64 / f64::from(self.per_second.get()) / f64::from(HASTE);
+        if seconds < MIN_DELAY.as_secs_f64() {
+            Duration::ZERO
+        } else if seconds > MAX_DELAY.as_secs_f64() {
+            // Not all of them at the same time.
+            MAX_DELAY.mul_f64((1.0 + random()) / 2.0)
+        } else {
+            Duration::from_secs_f64(seconds)
+        }
     }
 }
 
@@ -84,7 +92,7 @@ mod tests {
     #[test]
     fn a_batch_comes_again_within_a_quarter_of_the_backlog_and_a_quarter_of_an_hour() {
         for (batches, fraction, expected) in [(42, 0.0, 0), (42, 0.5, 150), (42, 1.0, 300), (42_000, 0.5, 900)] {
-            let delay = backlog(batches, 8, 50, 14).delay_of_any(fraction);
+            let delay = backlog(batches, 8, 50, 14).delay_until_again(fraction);
             assert_eq!(delay.as_secs(), expected, "{batches} batches, {fraction}");
         }
     }
@@ -92,27 +100,42 @@ mod tests {
     /// Eight slices at 14 a second: a batch of each is 28.6 s, a quarter of which is 7.1 s.
     #[test]
     fn batches_come_one_after_the_other_four_times_as_fast_as_they_can_be_sent() {
-        for (ahead, fraction, expected) in [
+        for (before, random, expected) in [
             (0, 1.0, 0),
             (2, 0.0, 0),
-            (2, 0.7, 0),
-            (2, 0.9, 20),
-            (2, 1.0, 21),
+            (2, 0.99, 0),
             (3, 0.0, 21),
+            (3, 1.0, 28),
             (50, 0.0, 357),
             (50, 1.0, 364),
             (124, 1.0, 892),
             // Beyond the longest delay, not all at the same time.
-            (126, 0.0, 450),
-            (126, 1.0, 900),
+            (127, 0.0, 450),
+            (127, 1.0, 900),
             (usize::MAX, 0.5, 675),
         ] {
-            let delay = backlog(ahead, 8, 50, 14).delay_of_next(fraction);
-            assert_eq!(delay.as_secs(), expected, "{ahead} ahead, {fraction}");
+            let delay = backlog(before, 8, 50, 14).first_delay(|| random);
+            assert_eq!(delay.as_secs(), expected, "{before} before, {random}");
         }
-        // As many slices as a push may have, of which each shows little.
-        assert_eq!(backlog(0, 10_000, 50, 14).delay_of_next(0.0).as_secs(), 450);
-        // At a high rate, all come at once.
-        assert_eq!(backlog(100, 8, 50, 1_000).delay_of_next(0.5), Duration::ZERO);
+    }
+
+    #[test]
+    fn about_as_many_come_at_once_whatever_the_number_of_slices_and_the_rate() {
+        for (slices, per_second) in [(8, 14), (8, 100), (1_200, 14), (10_000, 1)] {
+            let at_once: usize = (0..slices)
+                .map(|slice| {
+                    let random = (f64::from(slice) + 0.5) / f64::from(slices);
+                    let delay = |before| backlog(before, slices, 50, per_second).first_delay(|| random);
+                    (0..50).filter(|before| delay(*before).is_zero()).count()
+                })
+                .sum();
+            assert_eq!(at_once, 24, "{slices} slices at {per_second}/s");
+        }
+    }
+
+    #[test]
+    fn what_is_sent_within_seconds_comes_at_once() {
+        assert_eq!(backlog(9, 8, 50, 1_000).first_delay(|| 0.9), Duration::ZERO);
+        assert_eq!(backlog(9, 8, 50, 900).first_delay(|| 0.9).as_secs(), 1);
     }
 }

@@ -30,7 +30,7 @@ pub struct Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mood {
     Calm,
-    /// One thing, or an outage, and what hardly strikes.
+    /// One fault; or one outage, with faults at points that hardly any run passes.
     One,
     Handful,
     /// The same thing again and again.
