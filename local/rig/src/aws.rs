@@ -41,19 +41,19 @@ pub(crate) struct Calls {
 }
 
 impl Aws {
-    /// Starts it with empty tables and these secrets. Returns its URL.
+    /// Starts it with empty tables and these secrets. Returns its address.
     pub(crate) async fn start(secrets: BTreeMap<String, String>, delay: Duration) -> Result<(Arc<Self>, String)> {
         let aws = Self { engine: Engine::without_streams(), secrets, delay, kept: Mutex::default() };
         let aws = Arc::new(aws);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let url = format!("http://{}", listener.local_addr()?);
+        let address = listener.local_addr()?.to_string();
         let router = Router::new().fallback(serve).with_state(aws.clone());
         let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
             // Otherwise responses wait for acknowledgements.
             stream.set_nodelay(true).expect("a connection takes the option");
         });
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Ok((aws, url))
+        Ok((aws, address))
     }
 
     /// Puts an item, in plain JSON.

@@ -9,6 +9,7 @@
 //! | the customers and the offers | `bank` |
 //! | what is measured, and the tables | `report` |
 //! | the store, the queues, the secrets, SNS | `aws` |
+//! | TLS | `tls` |
 //! | the mail server | `sink` |
 //! | a function's process and its events | `function` |
 //! | a part of a processor | `quota` |
@@ -21,6 +22,7 @@ mod pushes;
 mod quota;
 mod report;
 mod sink;
+mod tls;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,6 +53,9 @@ struct Arguments {
     /// How many milliseconds the mail server takes for each message, besides the usual.
     #[arg(long, default_value_t = 0)]
     smtp_ms: u64,
+    /// Calls of AWS go over TLS.
+    #[arg(long)]
+    tls: bool,
     /// The part of a processor that all functions together have, such as 0.1447 for 256 MB. Needs Linux and root.
     #[arg(long)]
     processor: Option<f64>,
@@ -67,6 +72,7 @@ async fn main() -> Result<()> {
         pushes: arguments.pushes,
         store_delay: Duration::from_millis(arguments.store_ms),
         smtp_delay: Duration::from_millis(arguments.smtp_ms),
+        is_encrypted: arguments.tls,
         quota: arguments.processor,
     })
     .await?;

@@ -15,6 +15,7 @@ use crate::function::{Function, Program};
 use crate::quota::Quota;
 use crate::report::{Measured, Meter, Start, Work};
 use crate::sink::Sink;
+use crate::tls::Tls;
 
 /// What to measure.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) pushes: u32,
     pub(crate) store_delay: Duration,
     pub(crate) smtp_delay: Duration,
+    /// Calls of AWS go over TLS.
+    pub(crate) is_encrypted: bool,
     /// The part of a processor that all functions together have; one works at a time.
     pub(crate) quota: Option<f64>,
 }
@@ -57,11 +60,14 @@ struct Rig {
 pub(crate) async fn measure(plan: &Plan) -> Result<Measured> {
     let quota = plan.quota.map(Quota::new).transpose()?;
     let sink = Sink::start(plan.smtp_delay).await?;
-    let (aws, url) = Aws::start(secrets(&sink.url), plan.store_delay).await?;
-    let bank = Bank::new(&aws, &url, plan.customers, plan.customers_per_slice);
+    let (aws, address) = Aws::start(secrets(&sink.url), plan.store_delay).await?;
+    let plain = format!("http://{address}");
+    let bank = Bank::new(&aws, &plain, plan.customers, plan.customers_per_slice);
+    let tls = if plan.is_encrypted { Some(Tls::start(address).await?) } else { None };
+    let environment = |logical_id: &str| environment(logical_id, &plain, tls.as_ref());
     let start = async |name: &str, logical_id: &str| {
         let program = Program::new(plan.functions.join(name));
-        Function::start(&program, &environment(logical_id, &url), quota.as_ref()).await
+        Function::start(&program, &environment(logical_id), quota.as_ref()).await
     };
     let sender = |name, channel, function| Sender { name, channel, is_peer: false, function, work: Work::default() };
     let mut senders = vec![
@@ -70,7 +76,7 @@ pub(crate) async fn measure(plan: &Plan) -> Result<Measured> {
     ];
     for (name, arguments) in PEERS {
         let Some(folder) = &plan.peers else { break };
-        let mut environment = environment("EmailFunction", &url);
+        let mut environment = environment("EmailFunction");
         let url = sink.url.as_str();
         for (variable, value) in [("SMTP_URL", url), ("HASH_KEY", KEY), ("LINK_KEY", KEY), ("NODE_NO_WARNINGS", "1")] {
             environment.insert(variable.to_owned(), value.to_owned());
@@ -174,8 +180,9 @@ fn secrets(smtp_url: &str) -> BTreeMap<String, String> {
     secrets.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
-/// A function's environment: that of the template, with these tables and queues.
-fn environment(logical_id: &str, url: &str) -> BTreeMap<String, String> {
+/// A function's environment: that of the template, with the tables and queues of an AWS at `plain`, or behind TLS.
+fn environment(logical_id: &str, plain: &str, tls: Option<&Tls>) -> BTreeMap<String, String> {
+    let url = tls.map_or(plain, |tls| tls.url.as_str());
     let changes = [
         ("EmailTransport", "smtp"),
         ("EmailRatePerSecond", "100000"),
@@ -196,6 +203,9 @@ fn environment(logical_id: &str, url: &str) -> BTreeMap<String, String> {
         ("AWS_LAMBDA_FUNCTION_NAME", logical_id),
     ] {
         environment.insert(name.to_owned(), value.to_owned());
+    }
+    for (name, path) in tls.iter().flat_map(|tls| tls.environment()) {
+        environment.insert(name.to_owned(), path.display().to_string());
     }
     environment
 }

@@ -29,8 +29,13 @@ const PLAIN: Case = Case {
     has_peers: true,
     needs_control_groups: false,
 };
-const CASES: [Case; 4] = [
+const CASES: [Case; 5] = [
     PLAIN,
+    Case {
+        heading: "The same with calls of AWS over TLS",
+        arguments: &["--customers", "20000", "--pushes", "3", "--tls"],
+        ..PLAIN
+    },
     Case {
         heading: "A bank of 200,000 customers",
         arguments: &["--customers", "200000", "--pushes", "1"],
