@@ -23,6 +23,7 @@ use clap::Parser;
 use simulation::promises;
 use simulation::run::run;
 use simulation::scenario::{Options, Scenario};
+use simulation::size::work::Work;
 
 use crate::seeds::{Budget, Seeds};
 
@@ -80,6 +81,9 @@ struct Arguments {
     /// ones do; and a day in which SES refuses all. Takes five minutes, and with a million customers three quarters of an hour.
     #[arg(long, conflicts_with_all = ["seed", "replay", "coverage", "recovery"])]
     size: bool,
+    /// Do only this, so that its instructions can be counted, and print nothing.
+    #[arg(long, conflicts_with_all = ["seed", "replay", "coverage", "recovery", "size"])]
+    work: Option<Work>,
     /// With `--size`: write the tables into docs/operations.md.
     #[arg(long, requires = "size")]
     write: bool,
@@ -89,6 +93,10 @@ fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     // The functions' metrics are lines of the standard output.
     runtime::metrics::redirect(promises::metrics::look);
+    if let Some(work) = arguments.work {
+        work.run();
+        return Ok(ExitCode::SUCCESS);
+    }
     if arguments.size {
         size_report::print(arguments.customers, arguments.write)?;
         return Ok(ExitCode::SUCCESS);

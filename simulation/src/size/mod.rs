@@ -11,12 +11,14 @@
 //! | the customers | `bank` |
 //! | how long pushes take beside each other, in tests | `fair` |
 //! | what it costs, and what larger pushes take | [`model`] |
+//! | the work whose instructions are counted | [`work`] |
 
 mod bank;
 #[cfg(test)]
 mod fair;
 pub mod meter;
 pub mod model;
+pub mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
