@@ -9,6 +9,7 @@
 //! (14 days).
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,8 @@ use crate::channel::Channel;
 use crate::ids::{CustomerId, PushId};
 use crate::push::OutcomeCounts;
 
+/// The maximum delay of a message in SQS (SQS quotas).
+pub const MAX_DELAY: Duration = Duration::from_secs(900);
 /// Maximum number of notifications in one batch.
 pub const BATCH_LIMIT: usize = 50;
 

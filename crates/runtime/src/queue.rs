@@ -8,6 +8,7 @@ use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::{
     BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, QueueAttributeName, SendMessageBatchRequestEntry,
 };
+use domain::queue::MAX_DELAY;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
@@ -186,7 +187,7 @@ struct Encoded {
 }
 
 fn delay_seconds(delay: Duration) -> i32 {
-    let seconds = delay.as_secs_f64().ceil().min(900.0);
+    let seconds = delay.min(MAX_DELAY).as_secs_f64().ceil();
     #[expect(clippy::cast_possible_truncation, reason = "it is at most 900")]
     let seconds = seconds as i32;
     seconds

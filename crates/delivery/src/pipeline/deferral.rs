@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use domain::CustomerId;
 use domain::push::OutcomeCounts;
-use domain::push::backlog::{Backlog, MAX_DELAY};
-use domain::queue::{Batch, Notifications};
+use domain::push::backlog::Backlog;
+use domain::queue::{Batch, MAX_DELAY, Notifications};
 use jiff::Timestamp;
 
 use super::breaker::Return;

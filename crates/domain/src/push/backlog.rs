@@ -7,11 +7,11 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::queue::MAX_DELAY;
+
 /// How many times faster batches come than the rate of their channel can take them. With three times, a push by itself used 87 to
 /// 93 % of the rate in the simulation, with four 94 to 96 %; with more, they would keep more functions busy.
 const HASTE: u32 = 4;
-/// The maximum delay of a message in SQS (SQS quotas).
-pub const MAX_DELAY: Duration = Duration::from_secs(900);
 /// About so many batches of a push come at once: few enough to be deferred in seconds, and the rate is used from the beginning.
 const AT_ONCE: f64 = 24.0;
 /// SQS delays messages by whole seconds. Less is none.
