@@ -19,7 +19,7 @@ pub enum Work {
     Ses,
     /// 100 e-mails are sent over SMTP.
     Smtp,
-    /// 1,200 customers are scanned, of whom an offer's rule selects three.
+    /// 1,200 customers are scanned; an offer's rule selects three of them.
     Scan,
 }
 
