@@ -90,19 +90,35 @@ pub fn collect(world: &World) -> Facts {
     }
 }
 
+/// The call with which a function queues again what is not done.
+const QUEUES_AGAIN: &str = "SQS.SendMessage ";
+/// How often the client makes a call before it gives up (`crates/runtime/src/clients.rs`).
+const ATTEMPTS: usize = 4;
+
 /// How often messages of each function came again although no process ended: it found no capacity, or a message that was
 /// handled was not deleted.
 fn received_in_vain(world: &World) -> BTreeMap<String, usize> {
-    let mut in_vain = BTreeMap::new();
-    for ((point, _), times) in world.faults.struck() {
+    let mut in_vain: BTreeMap<String, usize> = BTreeMap::new();
+    let mut refused: BTreeMap<&str, usize> = BTreeMap::new();
+    let struck = world.faults.struck();
+    for ((point, _), times) in &struck {
+        let times = usize::try_from(*times).unwrap_or(usize::MAX);
         let function = match point.split_once(' ') {
             Some(("invoke", function)) => function.to_owned(),
             // A page whose batches are refused is scanned again.
             Some(("message", _)) => "audience".to_owned(),
             Some(("delete", queue)) => queue.trim_end_matches("Queue").to_lowercase(),
+            Some((function, call)) if call.starts_with(QUEUES_AGAIN) => {
+                *refused.entry(function).or_default() += times;
+                continue;
+            }
             _ => continue,
         };
-        *in_vain.entry(function).or_default() += usize::try_from(times).unwrap_or(usize::MAX);
+        *in_vain.entry(function).or_default() += times;
+    }
+    // What is not done and cannot be queued again is returned as not handled.
+    for (function, times) in refused {
+        *in_vain.entry(function.to_owned()).or_default() += times / ATTEMPTS;
     }
     in_vain
 }
