@@ -56,6 +56,7 @@ async fn dead_letters_can_be_listed_dropped_and_redriven() {
     for place in [&[][..], &["--on-aws", name]] {
         let listed = bank.xtask(&[&["redrive"], place].concat());
         assert!(listed.contains(&poison) && listed.contains("not json") && listed.contains(&good), "{listed}");
+        assert!(listed.contains("LETTER #1"), "what the batch is about: {listed}");
     }
     bank.xtask(&["redrive", "email", "--drop", &poison, "--on-aws", name]);
     let listed = bank.xtask(&["redrive"]);

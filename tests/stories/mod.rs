@@ -20,6 +20,7 @@ mod lost_messages;
 mod offer_for_all;
 mod offers;
 mod openapi;
+mod operator_tool;
 mod preview;
 mod privacy;
 mod pushes;

@@ -58,8 +58,12 @@ async fn status_shows_dead_letters_with_their_age() {
     assert_eq!((&queue["waiting"], &queue["isDeadLetters"]), (&json!(1), &json!(true)));
     assert!(queue["oldest"].as_u64().is_some_and(|age| age < 600), "{queue}");
     let printed = bank.xtask(&["status"]);
-    let line = printed.lines().find(|line| line.contains("feedbackDeadLetters")).unwrap();
-    assert!(line.ends_with("cargo xtask redrive"), "{line}");
+    let mut lines = printed.lines().skip_while(|line| !line.contains("1 dead letter of feedback, the oldest of"));
+    assert_eq!(
+        lines.nth(1).map(str::trim),
+        Some("cargo xtask redrive"),
+        "first what is wrong, and what to do: {printed}"
+    );
     bank.queues().purge("feedbackDeadLetters").await;
 }
 
@@ -106,6 +110,48 @@ mod in_a_browser {
     const PHONE: (u32, u32) = (390, 844);
 
     #[tokio::test]
+    async fn status_page_leads_with_what_is_wrong_and_a_push_opens_to_its_reasons() {
+        let bank = Bank::open();
+        bank.put_many(3).await;
+        let browser = Browser::start(DESK).await;
+        let page = &browser.page;
+        page.goto(bank.stack.status_url.as_deref().unwrap()).await.unwrap();
+        let misspelt = json!({"code": "MISSPELT", "description": "Hello {{ customer.nickname }}"});
+        let offer = bank.post_offer(&misspelt).await;
+        assert_eq!(bank.wait_until_completed(&offer).await["failed"], 3);
+
+        let concern = Locator::XPath("//li[contains(@class, 'bad')][contains(., 'MISSPELT #1 failed')]");
+        let said = page.wait().for_element(concern).await.unwrap().text().await.unwrap();
+        assert!(said.starts_with("3 of the 3 notifications") && said.contains("cargo xtask deliveries"), "{said}");
+        page.find(Locator::Css("#live.bad")).await.expect("the dot is red");
+        page.find(Locator::Css("[aria-label='Details of push 1 of MISSPELT']")).await.unwrap().click().await.unwrap();
+        let reason =
+            Locator::XPath("//div[@class='push'][span[text()='MISSPELT']]//td[contains(., 'has no nickname')]");
+        page.wait().for_element(reason).await.unwrap();
+        assert_eq!(browser.overflow().await, 0, "nothing is cut off");
+        browser.keep_screenshot("status-failed").await;
+
+        let later = json!({"code": "LATER", "description": "Hello", "validFrom": bank.in_seconds(3600)});
+        let later = bank.post_offer(&later).await;
+        let details = Locator::Css("[aria-label='Details of push 1 of LATER']");
+        page.wait().for_element(details).await.unwrap().click().await.unwrap();
+        let cancel = Locator::XPath("//div[@class='push'][span[text()='LATER']]//button[text()='Cancel this push']");
+        let cancel = page.wait().for_element(cancel).await.unwrap();
+        cancel.click().await.unwrap();
+        page.dismiss_alert().await.unwrap();
+        assert_eq!(bank.push(&later).await["state"], "scheduled", "it asks first");
+        cancel.click().await.unwrap();
+        page.accept_alert().await.unwrap();
+        wait_for("the push to be cancelled", async || {
+            let push = bank.push(&later).await;
+            anyhow::ensure!(push["state"] == "cancelled", "{push}");
+            Ok(())
+        })
+        .await;
+        browser.end().await;
+    }
+
+    #[tokio::test]
     async fn status_page_follows_a_push() {
         let bank = Bank::open();
         let nothing = json!({});
@@ -148,6 +194,7 @@ mod in_a_browser {
         assert_eq!((&counts["eligible"], &counts["sent"]), (&json!(1_200), &json!(1_200)));
         let said = push.find(Locator::Css(".counts")).await.unwrap().text().await.unwrap();
         assert_eq!(said, "1,200 notifications: 1,200 sent");
+        page.find(Locator::Css("[aria-label='Details of push 1 of WATCHED']")).await.expect("it opens");
         assert_eq!(browser.overflow().await, 0, "nothing is cut off");
         page.find(Locator::XPath("//summary[span[text()='customers']]")).await.unwrap().click().await.unwrap();
         let items = page.find(Locator::XPath("//details[@open]/pre")).await.unwrap().text().await.unwrap();

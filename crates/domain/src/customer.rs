@@ -192,7 +192,7 @@ fn read_attributes(fields: &mut Fields, attributes: Map<String, Value>) -> Map<S
 }
 
 /// Whether a rule or a text can name this attribute.
-pub(crate) fn is_attribute_name(name: &str) -> bool {
+pub fn is_attribute_name(name: &str) -> bool {
     name.len() <= 64
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())

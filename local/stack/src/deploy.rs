@@ -1,17 +1,16 @@
 //! Deploying the real `template.yaml` as `sam deploy` does: upload packages to S3, then create or update the stack.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use aws_credential_types::Credentials;
 use aws_sdk_cloudformation::Client;
-use aws_sdk_cloudformation::error::DisplayErrorContext;
 use aws_sdk_cloudformation::types::{Capability, Output, Parameter, StackStatus};
-use client::{Call, Outputs, Signer, sdk_config};
+use client::{Call, Outputs, Signer, sdk_config, sentence};
+use offercast::output;
 
 use crate::package::Package;
-use crate::progress;
+use crate::settings::Settings;
 use crate::stack_dir::{REGION, StackDir};
 
 /// The CloudFormation stack's name.
@@ -42,13 +41,8 @@ impl Aws {
     }
 
     /// Creates the CloudFormation stack, or updates it and keeps its data. Returns its outputs.
-    pub(crate) async fn deploy(
-        &self,
-        dir: &StackDir,
-        packages: &[Package],
-        settings: &BTreeMap<String, String>,
-    ) -> Result<Outputs> {
-        let mut step = progress::step("Deploying template.yaml");
+    pub(crate) async fn deploy(&self, dir: &StackDir, packages: &[Package], settings: &Settings) -> Result<Outputs> {
+        let mut step = output::step("Deploying template.yaml");
         let location = format!(
             "<CreateBucketConfiguration><LocationConstraint>{REGION}</LocationConstraint></CreateBucketConfiguration>"
         );
@@ -98,9 +92,9 @@ impl Aws {
                 .send()
                 .await;
             if let Err(error) = updated {
-                let error = DisplayErrorContext(&error).to_string();
+                let error = sentence(&error);
                 if !error.contains("No updates are to be performed") {
-                    bail!("cannot update the stack: {error}");
+                    bail!("the stack cannot be updated: {error}");
                 }
             }
         } else {
@@ -113,7 +107,7 @@ impl Aws {
                 .capabilities(Capability::CapabilityAutoExpand)
                 .send()
                 .await
-                .map_err(|error| anyhow::anyhow!("cannot create the stack: {}", DisplayErrorContext(&error)))?;
+                .map_err(|error| anyhow::anyhow!("the stack cannot be created: {}", sentence(&error)))?;
         }
         let outputs = self.wait_for_outputs(&cloudformation).await?;
         step.done(if exists { "updated" } else { "created" });

@@ -14,12 +14,12 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 use data_encoding::BASE64;
+use offercast::output;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha512};
 
 use crate::administrator::Administrator;
 use crate::process::{Running, run};
-use crate::progress;
 use crate::stack_dir::{REGION, StackDir};
 
 /// Environment variables that an emulator inherits. Functions inherit them in turn, so the list is kept short.
@@ -199,7 +199,7 @@ pub(crate) fn install_once(
     if std::fs::read_to_string(&installed).is_ok_and(|installed| installed == packages) {
         return Ok(());
     }
-    let step = progress::step(&format!("Installing {what}"));
+    let step = output::step(&format!("Installing {what}"));
     let python = env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
     run("create a Python environment", Command::new(python).args(["-m", "venv", "--clear"]).arg(folder))?;
     let requirements = folder.join("requirements.txt");

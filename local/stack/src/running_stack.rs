@@ -13,6 +13,10 @@ use crate::administrator::Administrator;
 use crate::emulator::Emulator;
 use crate::private_file;
 use crate::process::Running;
+use crate::settings::Settings;
+
+/// The program of every function, as Lambda has it.
+const PROGRAM: &str = "bootstrap";
 
 /// The running services and their URLs.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -27,8 +31,20 @@ pub(crate) struct RunningStack {
     /// The inbox's SMTP server.
     pub(crate) inbox_smtp_url: String,
     pub(crate) status_url: String,
+    /// What the last `up` was told to set.
+    #[serde(default)]
+    pub(crate) chosen: Chosen,
     /// The processes that were started.
     pub(crate) processes: Vec<Running>,
+}
+
+/// Settings that differ from those of a new local stack.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Chosen {
+    /// The mail server, if it is not the inbox.
+    pub(crate) smtp: Option<String>,
+    /// Parameters of the template.
+    pub(crate) set: Settings,
 }
 
 impl RunningStack {
@@ -46,19 +62,25 @@ impl RunningStack {
         !self.processes.is_empty() && self.processes.iter().all(Running::is_alive)
     }
 
-    /// Kills (SIGKILL) every program of this name in our process groups and returns their number.
-    pub(crate) fn kill_programs(&self, name: &str) -> Result<usize> {
+    /// Kills (SIGKILL) every process of a function, by its full name, and returns their number. Where a process does not say which
+    /// function it is, which only Linux shows, it may be another one.
+    pub(crate) fn kill_functions(&self, function: &str) -> Result<usize> {
+        let named = format!("AWS_LAMBDA_FUNCTION_NAME={function}");
+        let is_it = |pid: Pid| match fs::read(format!("/proc/{pid}/environ")) {
+            Ok(environment) => environment.split(|byte| *byte == 0).any(|variable| variable == named.as_bytes()),
+            Err(_) => !cfg!(target_os = "linux"),
+        };
         let listed = Command::new("ps").args(["-A", "-o", "pid=,pgid=,comm="]).output().context("cannot run ps")?;
         let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
         let ours = |line: &str| {
             let mut fields = line.split_whitespace();
             let (pid, group) = (fields.next()?.parse().ok()?, fields.next()?.parse::<i32>().ok()?);
             let program = fields.next()?.rsplit('/').next()?;
-            (program == name && self.processes.iter().any(|running| running.group() == group))
+            (program == PROGRAM && self.processes.iter().any(|running| running.group() == group))
                 .then_some(Pid::from_raw(pid))
         };
-        let killed =
-            listed.lines().filter_map(ours).filter(|pid| nix::sys::signal::kill(*pid, Signal::SIGKILL).is_ok());
+        let pids = listed.lines().filter_map(ours).filter(|pid| is_it(*pid));
+        let killed = pids.filter(|pid| nix::sys::signal::kill(*pid, Signal::SIGKILL).is_ok());
         Ok(killed.count())
     }
 

@@ -7,9 +7,8 @@ use anyhow::{Context, Result, bail};
 use client::{Api, Stack};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
+use offercast::output;
 use serde_json::{Value, json};
-
-use crate::progress;
 
 /// Timeout of the sample push.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -23,7 +22,7 @@ const OFFER: &str = include_str!("sample-offer.json");
 /// Stores the sample customers, posts the sample offer, and prints an e-mail that arrived.
 pub(crate) async fn show(stack: &Stack, has_inbox: bool) -> Result<()> {
     let api = Api::new(stack);
-    let step = progress::step("Adding sample customers and posting the sample offer");
+    let step = output::step("Adding sample customers and posting the sample offer");
     let customers = customers();
     let response = api.call("POST", "/customers", &[], customers.to_string().as_bytes()).await?;
     if response.status != 200 {
@@ -40,7 +39,14 @@ pub(crate) async fn show(stack: &Stack, has_inbox: bool) -> Result<()> {
     }
     let offer = response.json();
     let id = offer["id"].as_str().context("the created offer has no id")?;
-    let sent = wait_for_completion(&api, id).await?;
+    let sent = match wait_for_completion(&api, id).await? {
+        Ok(sent) => sent,
+        Err(push) => {
+            step.done("not completed yet");
+            output::warning(&waits(&push));
+            return Ok(());
+        }
+    };
     if response.headers.contains_key("idempotent-replayed") {
         step.done("already present");
     } else {
@@ -65,19 +71,40 @@ pub(crate) async fn show(stack: &Stack, has_inbox: bool) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the push is completed and returns the number of notifications sent.
-async fn wait_for_completion(api: &Api, offer: &str) -> Result<u64> {
+/// Waits until the push is completed and returns the number of notifications sent; or the push, if it takes long or waits for the
+/// provider.
+async fn wait_for_completion(api: &Api, offer: &str) -> Result<Result<u64, Value>> {
     let began = Instant::now();
     loop {
-        let push = api.call("GET", &format!("/offers/{offer}/pushes/1"), &[], b"").await?.json();
-        if push["state"] == "completed" {
-            return Ok(push["sent"].as_u64().unwrap_or_default());
+        let response = api.call("GET", &format!("/offers/{offer}/pushes/1"), &[], b"").await?;
+        if response.status >= 400 {
+            bail!("the API does not show the sample push: {}", response.problem());
         }
-        if began.elapsed() > TIMEOUT {
-            bail!("the sample push did not complete within a minute; see target/stack/aws.log. Last state: {push}");
+        let push = response.json();
+        if push["state"] == "completed" {
+            return Ok(Ok(push["sent"].as_u64().unwrap_or_default()));
+        }
+        if push["waitingFor"] == "provider" || began.elapsed() > TIMEOUT {
+            return Ok(Err(push));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Why a push is not completed, for people.
+fn waits(push: &Value) -> String {
+    let count = |name: &str| push[name].as_u64().unwrap_or_default();
+    let error = push["lastError"].as_str().map(|error| format!(" ({error})")).unwrap_or_default();
+    let why = match push["waitingFor"].as_str() {
+        Some("provider") => format!("the mail server cannot be reached{error}"),
+        Some(other) => format!("the push waits for {other}{error}"),
+        None => "it takes long; target/stack/aws.log may say why".to_owned(),
+    };
+    format!(
+        "{} of {} messages are sent so far: {why}. Nothing is lost: they are sent when it works again",
+        count("sent"),
+        count("eligible")
+    )
 }
 
 /// The evening of the last day of next month: the same day from Dublin to Delhi.

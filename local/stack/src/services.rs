@@ -20,7 +20,8 @@ pub(crate) fn start_inbox(dir: &StackDir, smtp_port: u16, web_port: u16) -> Resu
 }
 
 pub(crate) fn start_status(dir: &StackDir, port: u16) -> Result<Running> {
-    let mut command = Command::new(dir.program("stack")?);
+    let mut command = Command::new(dir.program("offercast")?);
+    command.env(offercast::output::TOOL_VARIABLE, "cargo xtask");
     command.arg("serve-status").arg(dir.stack_file()).args(["--port", &port.to_string()]);
     Running::start("the status page", command, &dir.path().join("status.log"))
 }

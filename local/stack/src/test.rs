@@ -13,13 +13,14 @@ use anyhow::{Context, Result, ensure};
 use client::{MOTO_VARIABLE, SCHEMATHESIS_VARIABLE, STACK_VARIABLE};
 
 use groups::{AtOnce, Stories};
+use offercast::output;
 
 use crate::emulator::{Emulator, install_moto, install_schemathesis};
 use crate::options::Options;
+use crate::private_file;
 use crate::shutdown::{Interrupted, ShutdownSignal};
 use crate::stack_dir::StackDir;
 use crate::up::{prepare, stop};
-use crate::{private_file, progress};
 
 /// Modules of stories that are skipped on LocalStack. It enforces no roles, evaluates alarms once a minute, and is too
 /// slow to reach a rate limit. Pages in a browser and functions in containers are tested once, on MiniStack.
@@ -49,7 +50,7 @@ async fn run(dir: &StackDir, options: &Options, arguments: &[String]) -> Result<
     let moto = install_moto(dir)?;
     let schemathesis = install_schemathesis(dir)?;
     prepare(dir, options).await?;
-    progress::step("Running the tests");
+    output::step("Running the tests");
     let enforces_roles = options.stack.clone().unwrap_or_default().enforces_roles().await;
     let arguments = Arguments::new(arguments, &skipped_modules(enforces_roles))?;
     let set_environment = |command: &mut Command| {
@@ -88,7 +89,7 @@ async fn run(dir: &StackDir, options: &Options, arguments: &[String]) -> Result<
         command.stdout(all.try_clone()?).stderr(all);
         let began = Instant::now();
         let succeeded = output(command, false).await?.status.success();
-        progress::step(&format!("Tests that need no stack ({:.1} s)", began.elapsed().as_secs_f32()));
+        output::step(&format!("Tests that need no stack ({:.1} s)", began.elapsed().as_secs_f32()));
         std::io::stdout().write_all(&fs::read(&log)?)?;
         Ok(succeeded)
     };

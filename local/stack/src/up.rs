@@ -1,32 +1,42 @@
 //! `up` and `down`.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context, Result, bail};
 use client::{Deployment, Stack};
+use offercast::{logs, output};
 
 use crate::deploy::Aws;
 use crate::emulator::Emulator;
 use crate::options::Options;
 use crate::process::Running;
-use crate::running_stack::RunningStack;
+use crate::running_stack::{Chosen, RunningStack};
+use crate::settings::{check_names, settings};
 use crate::shutdown::{Interrupted, ShutdownSignal};
 use crate::stack_dir::{REGION, StackDir};
-use crate::{logs, package, private_file, progress, sample, services};
+use crate::{package, private_file, sample, services};
 
-/// Preferred ports; any free port is used instead of one that is taken.
-const AWS_PORT: u16 = 4566;
-const SMTP_PORT: u16 = 1025;
-const INBOX_PORT: u16 = 8025;
-const STATUS_PORT: u16 = 8030;
+/// Preferred ports of AWS, the inbox's SMTP server, the inbox and the status page; any free port is used instead of one that is
+/// taken.
+const PORTS: [u16; 4] = [4566, 1025, 8025, 8030];
+
+/// What `up` was asked for.
+pub(crate) struct Up {
+    pub(crate) options: Options,
+    /// Return once everything is up.
+    pub(crate) detach: bool,
+    /// Forget the settings of the last `up`.
+    pub(crate) reset: bool,
+    pub(crate) ports: Option<[u16; 4]>,
+}
 
 /// Starts the stack, or updates the one that is up.
-pub(crate) async fn up(dir: &StackDir, options: &Options, detach: bool) -> Result<()> {
+pub(crate) async fn up(dir: &StackDir, up: Up) -> Result<()> {
     let shutdown = ShutdownSignal::listen()?;
-    let was_up = RunningStack::load(&dir.processes_file()).is_up();
+    let before = RunningStack::load(&dir.processes_file());
+    let was_up = before.is_up();
+    let chosen = Chosen::now(&up.options, Some(&before.chosen).filter(|_| was_up && !up.reset));
     let bring_up = async {
-        let stack = prepare(dir, options).await?;
-        sample::show(&stack, options.smtp.is_none()).await?;
+        let stack = deploy(dir, &up.options, &chosen, up.ports.unwrap_or(PORTS)).await?;
+        sample::show(&stack, chosen.smtp.is_none()).await?;
         Ok(stack)
     };
     let stack = tokio::select! {
@@ -44,66 +54,58 @@ pub(crate) async fn up(dir: &StackDir, options: &Options, detach: bool) -> Resul
         }
     };
     print_endpoints(&stack);
-    if detach {
+    if up.detach {
         println!("\n  Stop it with: cargo xtask down");
         return Ok(());
     }
+    let what = if was_up { "stop showing them; the stack stays up" } else { "stop everything" };
+    println!("\n  The functions' logs follow. Press Ctrl-C to {what}.\n");
     let deployment = Deployment::local(&stack);
-    println!("\n  The functions' logs follow. Press Ctrl-C to stop everything.\n");
     tokio::select! {
-        shown = logs::follow(&deployment, None) => shown?,
+        shown = logs::follow(&deployment) => shown?,
         () = shutdown.wait() => {}
     }
     println!();
-    down(dir)
+    if was_up { Ok(()) } else { down(dir) }
 }
 
-/// Starts the services unless they are running, and deploys the current build.
+impl Chosen {
+    /// What is chosen now, and else what was `before`.
+    fn now(options: &Options, before: Option<&Self>) -> Self {
+        let mut chosen = before.cloned().unwrap_or_default();
+        if options.smtp.is_some() {
+            chosen.smtp.clone_from(&options.smtp);
+        }
+        chosen.set.extend(options.set.iter().cloned());
+        chosen
+    }
+}
+
+/// Starts the services unless they are running, and deploys the current build with these settings alone.
 pub(crate) async fn prepare(dir: &StackDir, options: &Options) -> Result<Stack> {
+    deploy(dir, options, &Chosen::now(options, None), PORTS).await
+}
+
+async fn deploy(dir: &StackDir, options: &Options, chosen: &Chosen, ports: [u16; 4]) -> Result<Stack> {
+    let template = std::fs::read_to_string(dir.workspace().join("template.yaml"))?;
+    check_names(&template, chosen.set.keys())?;
     let mut running = RunningStack::load(&dir.processes_file());
     let emulator = options.stack.clone().unwrap_or_else(|| running.emulator.clone());
     emulator.install(dir)?;
     let packages = package::all(dir)?;
     let before = Stack::read(&dir.stack_file()).ok().filter(|_| running.is_up());
     if before.is_none() {
-        running = start(dir, emulator).await?;
+        running = start(dir, emulator, ports).await?;
     } else if running.emulator != emulator {
         bail!("a stack with another emulator is up at {}; stop it first with: cargo xtask down", running.endpoint_url);
     }
+    running.chosen = chosen.clone();
+    running.save(&dir.processes_file())?;
     let endpoint = running.endpoint_url;
-    let smtp_url = options.smtp.clone().unwrap_or_else(|| running.inbox_smtp_url.clone());
+    let smtp_url = chosen.smtp.clone().unwrap_or_else(|| running.inbox_smtp_url.clone());
 
     let aws = Aws::at(&endpoint, running.administrator.credentials());
-    let mut settings = BTreeMap::from([
-        ("EmailTransport".to_owned(), "smtp".to_owned()),
-        ("SmtpUrl".to_owned(), smtp_url.clone()),
-        ("PublicUrl".to_owned(), format!("{endpoint}/_aws/execute-api/{{api}}/v1")),
-        // Those of the sample customers, and the numbers of the customers in the tests.
-        ("AllowedTestRecipients".to_owned(), "bank.example,example.com,+351,+8613".to_owned()),
-        // Higher than one machine can reach.
-        ("EmailRatePerSecond".to_owned(), "10000".to_owned()),
-        ("FallbackEmailRatePerSecond".to_owned(), "10000".to_owned()),
-        ("SmsRatePerSecond".to_owned(), "10000".to_owned()),
-        ("ApiRatePerSecond".to_owned(), "10000".to_owned()),
-        ("PublicRatePerSecond".to_owned(), "10000".to_owned()),
-        ("UnsubscribeBurst".to_owned(), "10000".to_owned()),
-        // The defaults are for a new account.
-        ("AudienceConcurrency".to_owned(), "10".to_owned()),
-        ("EmailConcurrency".to_owned(), "10".to_owned()),
-        ("SmsConcurrency".to_owned(), "10".to_owned()),
-        ("FeedbackConcurrency".to_owned(), "5".to_owned()),
-        // No emulator writes access logs.
-        ("ApiAccessLog".to_owned(), "false".to_owned()),
-        // Local emulators do not support event archives.
-        ("EventArchiveDays".to_owned(), "0".to_owned()),
-    ]);
-    if !running.emulator.knows_opt_outs() {
-        settings.insert("CheckSmsOptOuts".to_owned(), "false".to_owned());
-    }
-    if cfg!(target_arch = "x86_64") {
-        settings.insert("Architecture".to_owned(), "x86_64".to_owned());
-    }
-    settings.extend(options.set.iter().cloned());
+    let settings = settings(&running.emulator, &endpoint, &smtp_url, &chosen.set);
     let outputs = aws.deploy(dir, &packages, &settings).await?;
     let credentials = match before {
         Some(stack) => stack.credentials(),
@@ -129,29 +131,30 @@ pub(crate) async fn prepare(dir: &StackDir, options: &Options) -> Result<Stack> 
     Ok(stack)
 }
 
-async fn start(dir: &StackDir, emulator: Emulator) -> Result<RunningStack> {
+async fn start(dir: &StackDir, emulator: Emulator, ports: [u16; 4]) -> Result<RunningStack> {
+    let [aws_port, smtp_port, inbox_port, status_port] = ports;
     // Stop the remaining processes of a partly stopped stack.
     stop(dir)?;
-    let step = progress::step("Starting the AWS emulator, the inbox and the status page");
+    let step = output::step("Starting the AWS emulator, the inbox and the status page");
     let mut running = RunningStack::default();
     // Fixed ports for the stack that people use; any free port for the others, since several may start at the same
     // time.
     let port = |usual| services::free_port(if dir.is_default() { usual } else { 0 });
-    let aws_port = port(AWS_PORT)?;
+    let aws_port = port(aws_port)?;
     running.emulator = emulator;
     running.endpoint_url = running.emulator.url(aws_port);
     running.administrator = running.emulator.administrator()?;
     if let Some((aws, ready)) = running.emulator.start(dir, aws_port, &running.administrator)? {
         record_and_wait(dir, &mut running, aws, &ready, "aws.log").await?;
     }
-    let smtp_port = port(SMTP_PORT)?;
-    let inbox_port = port(INBOX_PORT)?;
+    let smtp_port = port(smtp_port)?;
+    let inbox_port = port(inbox_port)?;
     let inbox = services::start_inbox(dir, smtp_port, inbox_port)?;
     running.inbox_smtp_url = format!("smtp://127.0.0.1:{smtp_port}");
     let inbox_url = format!("http://127.0.0.1:{inbox_port}/");
     running.inbox_url.clone_from(&inbox_url);
     record_and_wait(dir, &mut running, inbox, &inbox_url, "inbox.log").await?;
-    let status_port = port(STATUS_PORT)?;
+    let status_port = port(status_port)?;
     let status = services::start_status(dir, status_port)?;
     let status_url = format!("http://127.0.0.1:{status_port}/");
     running.status_url.clone_from(&status_url);

@@ -109,19 +109,25 @@ impl Bank {
         }
     }
 
-    /// Runs `cargo xtask` with these arguments on this stack and returns its output. It must succeed.
+    /// Runs `offercast` with these arguments on this stack, as `cargo xtask` does, and returns its output. It must succeed.
     pub fn xtask(&self, arguments: &[&str]) -> String {
-        let output = std::process::Command::new(program("stack"))
+        let output = self.try_tool(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The same, whether it succeeds or not.
+    pub fn try_tool(&self, arguments: &[&str]) -> std::process::Output {
+        std::process::Command::new(program("offercast"))
+            .env("OFFERCAST_TOOL", "cargo xtask")
             .args(arguments)
-            // With `--on-aws`, this stack takes the place of AWS.
+            // With `--stack NAME`, this stack takes the place of AWS.
             .env("AWS_ENDPOINT_URL", &self.stack.endpoint_url)
             .env("AWS_REGION", &self.stack.region)
             .env("AWS_ACCESS_KEY_ID", &self.stack.access_key_id)
             .env("AWS_SECRET_ACCESS_KEY", &self.stack.secret_access_key)
             .output()
-            .expect("the program runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
+            .expect("the program runs")
     }
 
     /// The log of a function since the bank was opened.

@@ -18,6 +18,9 @@ pub(super) const RESERVE_AHEAD: i64 = 1_000_000;
 pub(super) const RESERVE_AHEAD_AFTER_OTHERS: i64 = 2_000_000;
 /// The same in a push's turn: behind its own slots.
 pub(super) const RESERVE_AHEAD_IN_TURN: i64 = 3_000_000;
+/// Slots that come by more than this later than their sender could use them are late because of the rate, in microseconds. Below,
+/// because others reserved at the same moment.
+const HARDLY_LATE: i64 = 100_000;
 /// A batch of a push begins while another one sends, if no more than this is reserved, in microseconds: then the other one does not
 /// use the rate.
 const NEARLY_EMPTY: i64 = 300_000;
@@ -34,6 +37,8 @@ pub struct Line {
     turn_slots: u32,
     /// Whether the batch that made it wants more slots.
     sends_more: bool,
+    /// How much later its first slot is than the sender could have used it, in microseconds.
+    waited: i64,
 }
 
 /// How to reserve.
@@ -82,6 +87,13 @@ impl Line {
         (until > now).then(|| Timestamp::from_microsecond(until).unwrap_or(Timestamp::MAX))
     }
 
+    /// Whether the rate is what sends wait for at `now`, in microseconds since 1970: slots are reserved, and their sender would
+    /// have used them earlier, or more of them. A reservation alone says nothing: it begins when the store's response is
+    /// expected, so there always is one while a push sends.
+    pub(super) fn is_rate_used_up(&self, now: i64) -> bool {
+        self.next_send.is_some_and(|next| next > now) && (self.sends_more || self.waited > HARDLY_LATE)
+    }
+
     fn is_turn_of(&self, sender: Sender) -> bool {
         self.turn_of.as_ref() == Some(&sender.to_string())
     }
@@ -99,7 +111,7 @@ mod tests {
     }
 
     fn line(next: i64, turn_of: Option<&str>, turn_slots: u32) -> Line {
-        Line { next_send: Some(next), turn_of: turn_of.map(str::to_owned), turn_slots, sends_more: false }
+        Line { next_send: Some(next), turn_of: turn_of.map(str::to_owned), turn_slots, ..Line::default() }
     }
 
     #[test]
@@ -143,9 +155,27 @@ mod tests {
             (Some(NOW + 1_000_000), own, false, None),
             (Some(NOW + 1_500_000), own, false, Some(NOW + 500_000)),
         ] {
-            let line = Line { next_send: next, turn_of: turn_of.map(str::to_owned), turn_slots: 1, sends_more };
+            let turn_of = turn_of.map(str::to_owned);
+            let line = Line { next_send: next, turn_of, turn_slots: 1, sends_more, waited: 0 };
             let full = line.full_until(Sender::Direct, NonZeroU32::MIN, at(NOW));
-            assert_eq!(full, expected.map(at), "{next:?}, {turn_of:?}, sends more: {sends_more}");
+            assert_eq!(full, expected.map(at), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_rate_is_used_up_only_if_a_sender_would_send_faster() {
+        for (next_send, sends_more, waited, expected) in [
+            (None, true, 0, false),
+            // All slots have passed.
+            (Some(NOW), true, 500_000, false),
+            // Reserved until the response of a slow store, and no later.
+            (Some(NOW + 3_000_000), false, 0, false),
+            (Some(NOW + 1), false, 100_000, false),
+            (Some(NOW + 1), false, 100_001, true),
+            (Some(NOW + 1), true, 0, true),
+        ] {
+            let line = Line { next_send, sends_more, waited, ..Line::default() };
+            assert_eq!(line.is_rate_used_up(NOW), expected, "{line:?}");
         }
     }
 }

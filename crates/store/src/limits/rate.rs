@@ -211,8 +211,8 @@ impl TransportLimits {
 fn append(update: UpdateItemFluentBuilder, request: Request, now: i64) -> UpdateItemFluentBuilder {
     update
         .update_expression(
-            "SET nextSend = nextSend + :length, reservedBy = :token, turnOf = :sender, turnSlots = :count, \
-             sendsMore = :more",
+            "SET nextSend = nextSend + :length, waited = nextSend - :now, reservedBy = :token, turnOf = :sender, \
+             turnSlots = :count, sendsMore = :more",
         )
         .condition_expression(format!(
             "nextSend BETWEEN :now AND :latestAfterOthers \
@@ -226,7 +226,8 @@ fn append(update: UpdateItemFluentBuilder, request: Request, now: i64) -> Update
 fn continue_turn(update: UpdateItemFluentBuilder, request: Request, now: i64) -> UpdateItemFluentBuilder {
     update
         .update_expression(
-            "SET nextSend = nextSend + :length, reservedBy = :token, turnSlots = turnSlots + :count, sendsMore = :more",
+            "SET nextSend = nextSend + :length, waited = nextSend - :now, reservedBy = :token, \
+             turnSlots = turnSlots + :count, sendsMore = :more",
         )
         .condition_expression(format!(
             "nextSend BETWEEN :now AND :latestInTurn AND turnOf = :sender AND turnSlots <= :most AND {ONCE}"
@@ -239,11 +240,13 @@ fn continue_turn(update: UpdateItemFluentBuilder, request: Request, now: i64) ->
 fn restart(update: UpdateItemFluentBuilder, request: Request, now: i64) -> UpdateItemFluentBuilder {
     update
         .update_expression(
-            "SET nextSend = :next, reservedBy = :token, turnOf = :sender, turnSlots = :count, sendsMore = :more",
+            "SET nextSend = :next, waited = :none, reservedBy = :token, turnOf = :sender, turnSlots = :count, \
+             sendsMore = :more",
         )
         // A write that the client repeats finds the slots that it has reserved.
         .condition_expression("attribute_not_exists(nextSend) OR nextSend < :now")
         .expression_attribute_values(":next", number(now + request.length()))
+        .expression_attribute_values(":none", number(0))
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ impl TransportLimits {
             return Ok(Some(hold));
         }
         let now = self.table.sources().precise_now().as_microsecond();
-        Ok(of_transport.line.next_send.is_some_and(|next| next > now).then_some(Delay::Rate))
+        Ok(of_transport.line.is_rate_used_up(now).then_some(Delay::Rate))
     }
 }
 

@@ -4,10 +4,11 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use offercast::output;
 use tokio::process::Command;
 
+use crate::package;
 use crate::stack_dir::StackDir;
-use crate::{package, progress};
 
 /// The folder of release builds: beside the one that this program is in.
 pub(super) fn release(dir: &StackDir) -> Result<PathBuf> {
@@ -18,7 +19,7 @@ pub(super) fn release(dir: &StackDir) -> Result<PathBuf> {
 
 /// Builds the functions with the release profile for this machine's processor, and the empty function.
 pub(super) async fn build(dir: &StackDir) -> Result<()> {
-    let step = progress::step("Building the functions with the release profile (the first time takes many minutes)");
+    let step = output::step("Building the functions with the release profile (the first time takes many minutes)");
     let functions = package::functions(dir)?;
     let mut cargo = cargo(dir.workspace());
     cargo.args(["build", "--release", "--bins", "--package", "empty"]);

@@ -12,11 +12,11 @@ use anyhow::{Context, Result, bail, ensure};
 use client::Stack;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use offercast::output;
 
 use super::handlers::{Handler, empty, functions};
 use super::system::{children_of, peak_memory};
 use super::table::{megabytes, table};
-use crate::progress;
 use crate::stack_dir::StackDir;
 
 /// Why there is no result.
@@ -40,7 +40,7 @@ pub(super) async fn measure(dir: &StackDir, stack: &Stack) -> Result<String> {
     let ours = handlers.len();
     handlers.extend(empty);
 
-    let mut step = progress::step("Starting each function, and empty ones, several times");
+    let mut step = output::step("Starting each function, and empty ones, several times");
     // In turns, so that other load on the machine affects all of them equally.
     for round in 1..=STARTS {
         for handler in &mut handlers {

@@ -8,12 +8,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use client::Stack;
+use offercast::output;
 
 use super::table::median;
 use crate::emulator::install_awslambdaric;
+use crate::package;
 use crate::process::run;
 use crate::stack_dir::StackDir;
-use crate::{package, progress};
 
 /// AWS's client of the Runtime API for Node.js: the last version for Node.js 20.
 const NODE_CLIENT: &str = "aws-lambda-ric@3.3.0";
@@ -131,7 +132,7 @@ fn node_client(dir: &StackDir) -> Result<PathBuf> {
     let program = folder.join("node_modules/.bin/aws-lambda-ric");
     if !program.exists() {
         fs::create_dir_all(&folder)?;
-        let step = progress::step("Building AWS's Lambda client for Node.js (once, needs CMake and Autotools)");
+        let step = output::step("Building AWS's Lambda client for Node.js (once, needs CMake and Autotools)");
         let mut npm = Command::new("npm");
         npm.args(["install", "--silent", "--no-audit", "--no-fund", NODE_CLIENT]).current_dir(&folder);
         let installed = run("build AWS's client for Node.js", &mut npm);

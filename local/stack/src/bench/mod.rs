@@ -22,7 +22,7 @@ mod system;
 mod table;
 
 use anyhow::{Result, ensure};
-use clap::ValueEnum;
+use commands::Part;
 
 use crate::emulator::Emulator;
 use crate::options::Options;
@@ -30,20 +30,6 @@ use crate::shutdown::{Interrupted, ShutdownSignal};
 use crate::stack_dir::StackDir;
 use crate::up::{prepare, stop};
 use build::{build, release};
-
-/// A benchmark.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Part {
-    /// Size, start-up time and memory of each function, compared with empty ones.
-    Functions,
-    /// One process of each function by itself, beside peers in Node.js and Python: processor time and calls for a customer and for a
-    /// message.
-    Process,
-    /// Pushes to 1,000, 10,000 and 45,211 customers.
-    Pushes,
-    /// E-mails per second over SMTP.
-    Smtp,
-}
 
 /// Runs the benchmarks on a separate stack and prints the results.
 pub(crate) async fn bench(parts: &[Part]) -> Result<()> {

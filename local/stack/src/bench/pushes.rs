@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use client::{Api, Stack};
 use jiff::Timestamp;
+use offercast::{load, output};
 use serde_json::{Value, json};
 
 use super::system::ProcessMonitor;
 use super::table::{median, megabytes, table};
-use crate::{load, progress};
 
 /// Numbers of customers, each with the number of pushes to measure: short pushes are repeated.
 const SIZES: [(usize, usize); 3] = [(1_000, 10), (10_000, 2), (45_211, 1)];
@@ -43,7 +43,7 @@ pub(super) async fn measure(stack: &Stack, uses_sink: bool) -> Result<String> {
     let mut there = 0;
     for (customers, pushes) in SIZES {
         let more: Vec<Value> = (there + 1..=customers).map(email_customer).collect();
-        load::put(stack, &more).await?;
+        load::store_all(&api, &more).await?;
         if there == 0 {
             // A first push starts the functions, so that start-up time is not included.
             push(&api, &mut monitor, customers).await?;
@@ -75,7 +75,7 @@ fn email_customer(row: usize) -> Value {
 
 /// Posts an offer, waits until all customers have it, and returns the duration in seconds.
 async fn push(api: &Api, monitor: &mut ProcessMonitor, customers: usize) -> Result<f64> {
-    let mut step = progress::step(&format!("Pushing an offer to {customers} customers"));
+    let mut step = output::step(&format!("Pushing an offer to {customers} customers"));
     monitor.sample();
     let response = api.call("POST", "/offers", &[], OFFER.as_bytes()).await?;
     ensure!(response.status == 201, "the API refused the offer ({}): {}", response.status, response.text);

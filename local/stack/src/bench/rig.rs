@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use offercast::output;
 
 use super::build::cargo;
 use crate::emulator::install_once;
 use crate::process::run;
-use crate::progress;
 use crate::stack_dir::StackDir;
 
 /// What is measured.
@@ -82,7 +82,7 @@ impl Rig {
 
     /// Builds it, and installs the peers.
     pub(super) async fn build(dir: &StackDir) -> Result<Self> {
-        let step = progress::step("Building the rig");
+        let step = output::step("Building the rig");
         let mut build = cargo(dir.workspace());
         build.args(["build", "--profile", "bench", "--package", "rig"]);
         ensure!(build.status().await.context("cannot run cargo")?.success(), "building the rig failed");
@@ -96,7 +96,7 @@ impl Rig {
         let functions = functions.parent().context("a function is in a folder")?;
         let mut text = String::new();
         for Case { heading, arguments, has_peers, needs_control_groups } in CASES {
-            let step = progress::step(&format!("One process of each function: {heading}"));
+            let step = output::step(&format!("One process of each function: {heading}"));
             let mut rig = cargo(dir.workspace());
             rig.args(Self::CARGO_ARGS).arg("--").arg("--functions").arg(functions).args(arguments);
             if let Ok(peers) = &self.peers
@@ -130,7 +130,7 @@ fn install_peers(dir: &StackDir) -> Result<PathBuf> {
     fs::write(folder.join("peer.py"), PYTHON_PEER)?;
     let is_installed = fs::read_to_string(folder.join("package.json")).is_ok_and(|package| package == PACKAGE);
     if !is_installed || !folder.join("node_modules").exists() {
-        let step = progress::step("Installing the AWS SDK and nodemailer, for the peer in Node.js (once, about 30 MB)");
+        let step = output::step("Installing the AWS SDK and nodemailer, for the peer in Node.js (once, about 30 MB)");
         fs::write(folder.join("package.json"), PACKAGE)?;
         let installed = run("install the Node.js packages", npm(&folder).args(["install", "--no-audit", "--no-fund"]));
         step.done(if installed.is_ok() { "installed" } else { "not installed" });

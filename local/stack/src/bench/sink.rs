@@ -8,11 +8,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use offercast::output;
 
 use super::build::cargo;
 use crate::process::Running;
+use crate::services;
 use crate::stack_dir::StackDir;
-use crate::{progress, services};
 
 /// Why there is no result.
 pub(super) const MISSING: &str =
@@ -74,7 +75,7 @@ impl SmtpBenchmark {
         if program().is_none() {
             return Ok(None);
         }
-        let step = progress::step("Building the benchmark of the SMTP transport");
+        let step = output::step("Building the benchmark of the SMTP transport");
         let built = cargo(dir.workspace()).args(Self::CARGO_ARGS).arg("--no-run").status().await;
         ensure!(built.context("cannot run cargo")?.success(), "building the SMTP benchmark failed");
         step.done("built");
@@ -83,7 +84,7 @@ impl SmtpBenchmark {
 
     /// Runs it and returns its output.
     pub(super) async fn measure(&self, dir: &StackDir) -> Result<String> {
-        let step = progress::step("Sending to a server that discards e-mail");
+        let step = output::step("Sending to a server that discards e-mail");
         let mut benchmark = cargo(dir.workspace());
         let output = benchmark.args(Self::CARGO_ARGS).stderr(Stdio::inherit()).output().await?;
         ensure!(output.status.success(), "the SMTP benchmark failed");

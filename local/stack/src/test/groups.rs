@@ -14,10 +14,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
+use offercast::output as said;
 use serde_json::Value;
 
 use super::{output, succeeded};
-use crate::progress;
 
 /// All groups, by stage. Each group is a module in `tests/stories`. The stages run one after the other, the groups of a stage
 /// at the same time, and so do the stories of a group.
@@ -44,7 +44,7 @@ const STAGES: &[&[&str]] = &[
     ],
     // Nor do these, but `preview` counts an audience, which takes longer the more customers there are and may then be an
     // estimate; `roles` opens the roles of functions to all callers, which no other story notices.
-    &["preview", "telemetry", "developer_machine", "roles"],
+    &["preview", "telemetry", "operator_tool", "developer_machine", "roles"],
     &["contract"],         // Lets no test messages of previews be sent.
     &["status_page"],      // Slows the SMTP server down, and looks for its offers among the newest.
     &["consent"],          // Changes the keys that sign links, and the faults of the SMTP server.
@@ -171,12 +171,12 @@ impl Stories {
 async fn run_group(group: &str, command: Command, is_alone: bool) -> Result<bool> {
     let heading = format!("Stories: {group}");
     if is_alone {
-        progress::step(&heading);
+        said::step(&heading);
         return Ok(output(command, false).await?.status.success());
     }
     let began = Instant::now();
     let output = output(command, true).await?;
-    progress::step(&format!("{heading} ({:.1} s)", began.elapsed().as_secs_f32()));
+    said::step(&format!("{heading} ({:.1} s)", began.elapsed().as_secs_f32()));
     std::io::stdout().write_all(&output.stdout)?;
     Ok(output.status.success())
 }

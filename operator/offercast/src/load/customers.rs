@@ -1,0 +1,232 @@
+//! The customers of a file, row by row.
+
+use std::collections::HashSet;
+
+use anyhow::{Result, ensure};
+use csv::StringRecord;
+use domain::{Channel, Customer};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::cells::{self, Kind, Notation, Survey};
+use super::columns::{Column, Columns, Field, NUMBER, TEXT, Wanted};
+use super::file::{Row, Rows};
+use super::rejected::Rejection;
+
+/// What a file has, found by reading all of it.
+#[derive(Debug)]
+pub(super) struct Contents {
+    pub(super) columns: Columns,
+    /// The kind of each column's values, for attributes.
+    kinds: Vec<Kind>,
+    /// Rows that are not empty.
+    pub(super) rows: usize,
+    /// Sentences about what may not be as expected.
+    pub(super) notes: Vec<String>,
+}
+
+/// Reads all rows, to find the kind of each column.
+///
+/// # Errors
+/// If there is no customer, or the file cannot be read.
+pub(super) fn survey(columns: Columns, rows: Rows) -> Result<Contents> {
+    let mut surveys = vec![Survey::default(); columns.all.len()];
+    let mut unnamed = vec![0_usize; columns.all.len()];
+    let mut padded = Padded::default();
+    let mut count = 0;
+    for row in rows {
+        let Row { line, cells } = row?;
+        if is_empty(&cells) {
+            continue;
+        }
+        count += 1;
+        for (i, cell) in cells.iter().enumerate().take(columns.all.len()) {
+            let column = &columns.all[i];
+            let trimmed = cell.trim();
+            padded.look(line, cell, &column.name);
+            match &column.field {
+                _ if trimmed.is_empty() => {}
+                Some(Field::Attribute(_)) => surveys[i].add(line, trimmed),
+                None if column.name.is_empty() => unnamed[i] += 1,
+                _ => {}
+            }
+        }
+    }
+    ensure!(count > 0, "the file has no customers: after the line that names the columns, all is empty");
+    let mut notes = Vec::new();
+    for ((column, survey), position) in columns.all.iter().zip(&surveys).zip(1..) {
+        if let (Wanted::Whatever, Some((line, cell, notation))) = (column.wanted, survey.kept_for()) {
+            let name = &column.name;
+            let comma = if notation == Notation::Comma { " --decimal-comma" } else { "" };
+            notes.push(format!(
+                "{name} is stored as text: {cell} in line {line} would change as a number. To store numbers: --number '{name}'{comma}"
+            ));
+        }
+        if unnamed[position - 1] > 0 {
+            let count = unnamed[position - 1];
+            notes.push(format!("Column {position} has no name, and is left out; {count} rows have something in it"));
+        }
+    }
+    notes.extend(padded.note());
+    let kind = |(column, survey): (&Column, &Survey)| match column.wanted {
+        Wanted::Texts => Kind::Texts,
+        Wanted::Numbers => Kind::Numbers,
+        Wanted::Whatever => survey.kind(),
+    };
+    let kinds = columns.all.iter().zip(&surveys).map(kind).collect();
+    Ok(Contents { columns, kinds, rows: count, notes })
+}
+
+impl Contents {
+    /// The first row of a file with some of these rows: its columns have the kinds that they have here.
+    pub(super) fn header(&self) -> StringRecord {
+        let named = |(column, kind): (&Column, &Kind)| match (&column.field, kind) {
+            (Some(Field::Attribute(_)), Kind::Texts) => format!("{}{TEXT}", column.name),
+            (Some(Field::Attribute(_)), Kind::Numbers) => format!("{}{NUMBER}", column.name),
+            _ => column.name.clone(),
+        };
+        self.columns.all.iter().zip(&self.kinds).map(named).collect()
+    }
+}
+
+/// Cells with blanks around them, which are removed.
+#[derive(Debug, Default)]
+struct Padded {
+    count: usize,
+    first: Option<(u64, String)>,
+}
+
+impl Padded {
+    fn look(&mut self, line: u64, cell: &str, column: &str) {
+        if cell.trim().len() < cell.len() && !cell.trim().is_empty() {
+            self.count += 1;
+            self.first.get_or_insert_with(|| (line, column.to_owned()));
+        }
+    }
+
+    fn note(self) -> Option<String> {
+        let (line, column) = self.first?;
+        Some(match self.count {
+            1 => format!("Blanks around a cell are removed: {column} in line {line}"),
+            count => format!("Blanks around {count} cells are removed; the first is {column} in line {line}"),
+        })
+    }
+}
+
+/// A customer of the file.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) row: Row,
+    /// As the API takes it.
+    pub(super) json: Value,
+}
+
+/// Turns rows into customers.
+pub(super) struct Reading<'a> {
+    contents: &'a Contents,
+    /// Hashes of the ids so far, since ten million of them would take a gigabyte.
+    seen: HashSet<[u8; 16]>,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn new(contents: &'a Contents) -> Self {
+        Self { contents, seen: HashSet::new() }
+    }
+
+    /// The customer of a row, or what is wrong with it. `None` if all its cells are empty.
+    pub(super) fn read(&mut self, row: Row) -> Option<Result<Loaded, Rejection>> {
+        if is_empty(&row.cells) {
+            return None;
+        }
+        Some(match self.parse(&row.cells) {
+            Ok(json) => Ok(Loaded { row, json }),
+            Err(faults) => Err(Rejection { row, faults }),
+        })
+    }
+
+    fn parse(&mut self, cells: &StringRecord) -> Result<Value, Vec<(String, String)>> {
+        let Contents { columns, kinds, .. } = self.contents;
+        if cells.len() != columns.all.len() {
+            let detail = format!(
+                "has {} cells, and the first line {}: a quotation mark may not be closed, or a cell with a separator may lack them",
+                cells.len(),
+                columns.all.len()
+            );
+            return Err(vec![("row".to_owned(), detail)]);
+        }
+        let mut customer = Map::new();
+        let mut attributes = Map::new();
+        let mut channels = columns.consent.as_ref().map(|consent| consent.iter().copied().collect::<Vec<_>>());
+        let mut faults = Vec::new();
+        for ((column, kind), cell) in columns.all.iter().zip(kinds).zip(cells.iter().map(str::trim)) {
+            match &column.field {
+                None => {}
+                Some(Field::Channels) => {
+                    let named = cell.split([';', ',', '|', '+', '/', ' ']).filter(|channel| !channel.is_empty());
+                    customer.insert("channels".to_owned(), named.map(str::to_lowercase).collect());
+                }
+                Some(Field::Consent(channel)) => {
+                    let channels = channels.get_or_insert_default();
+                    match consent(cell) {
+                        Some(true) => channels.push(*channel),
+                        Some(false) => {}
+                        None => {
+                            faults.push((column.name.clone(), "is neither yes nor no (true, false, 1, 0)".to_owned()));
+                        }
+                    }
+                }
+                // Absent.
+                _ if cell.is_empty() => {}
+                Some(Field::Attribute(name)) => match (column.wanted, kind) {
+                    (Wanted::Numbers, _) => match cells::number(cell, columns.notation) {
+                        Ok(number) => {
+                            attributes.insert(name.clone(), number);
+                        }
+                        Err(detail) => faults.push((column.name.clone(), detail)),
+                    },
+                    (_, kind) => {
+                        attributes.insert(name.clone(), cells::value(cell, *kind));
+                    }
+                },
+                Some(field) => {
+                    customer.insert(field.name(), cell.into());
+                }
+            }
+        }
+        if let Some(channels) = channels {
+            let channels = channels.iter().map(|channel: &Channel| channel.to_string());
+            customer.insert("channels".to_owned(), channels.collect());
+        }
+        customer.insert("attributes".to_owned(), attributes.into());
+        let json = Value::Object(customer);
+        match Customer::parse_with_id(json.clone()) {
+            Ok(customer) if !self.seen.insert(hash(customer.id.as_str())) => {
+                faults.push((columns.named("id").to_owned(), "is in an earlier row already".to_owned()));
+            }
+            Ok(_) => {}
+            Err(invalid) => faults.extend(
+                invalid.into_vec().into_iter().map(|fault| (columns.named(&fault.field).to_owned(), fault.detail)),
+            ),
+        }
+        if faults.is_empty() { Ok(json) } else { Err(faults) }
+    }
+}
+
+fn hash(id: &str) -> [u8; 16] {
+    let mut short = [0; 16];
+    short.copy_from_slice(&Sha256::digest(id)[..16]);
+    short
+}
+
+fn is_empty(cells: &StringRecord) -> bool {
+    cells.iter().all(|cell| cell.trim().is_empty())
+}
+
+/// Whether a cell says yes. No answer is no consent.
+fn consent(cell: &str) -> Option<bool> {
+    match cell.to_lowercase().as_str() {
+        "true" | "yes" | "y" | "1" => Some(true),
+        "false" | "no" | "n" | "0" | "" => Some(false),
+        _ => None,
+    }
+}

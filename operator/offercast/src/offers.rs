@@ -1,0 +1,205 @@
+//! Calls of the API about offers and customers, and their results for people.
+
+use std::fs;
+
+use anyhow::{Context, Result, bail};
+use client::{Api, Deployment, Response};
+use domain::OfferId;
+use runtime::sources::system;
+use serde_json::Value;
+
+use crate::output;
+
+/// Makes any call, and prints its response. `true` if it was accepted.
+///
+/// # Errors
+/// If there is no response.
+pub async fn call(api: &Api, method: &str, path: &str, body: Option<&str>) -> Result<bool> {
+    let method = method.to_uppercase();
+    if !["GET", "POST", "PUT", "DELETE"].contains(&method.as_str()) {
+        bail!("{method} is not a method of the API; expected GET, POST, PUT or DELETE, as in: call GET /offers");
+    }
+    let response = api.call(&method, path, &[], &read_body(body)?).await?;
+    eprintln!("{}", response.status);
+    print(&response)?;
+    if response.status == 403 && response.text.contains("Missing Authentication Token") {
+        output::note(&format!("The API has no {method} {path}; docs/openapi.yaml has its calls"));
+    }
+    Ok(response.status < 400)
+}
+
+fn read_body(body: Option<&str>) -> Result<Vec<u8>> {
+    match body.map(|body| (body, body.strip_prefix('@'))) {
+        Some((_, Some(file))) => fs::read(file).with_context(|| format!("cannot read {file}")),
+        Some((body, None)) => Ok(body.as_bytes().to_vec()),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn print(response: &Response) -> Result<()> {
+    match response.json() {
+        Value::Null => output::line(&response.text),
+        json => output::line(&format!("{json:#}")),
+    }
+}
+
+/// The body of a response that was accepted.
+pub(crate) async fn accepted(api: &Api, method: &str, path: &str, body: &[u8]) -> Result<Value> {
+    let response = api.call(method, path, &[], body).await?;
+    if response.status >= 400 {
+        bail!("{}", response.problem());
+    }
+    Ok(response.json())
+}
+
+/// Pushes an offer again.
+///
+/// # Errors
+/// If it cannot be pushed, or the API does not respond.
+pub async fn push(api: &Api, offer: &str) -> Result<()> {
+    let push = accepted(api, "POST", &format!("/offers/{offer}/pushes"), b"").await?;
+    output::line(&format!("push {} of {offer} is requested", push["number"]))
+}
+
+/// Cancels a push.
+///
+/// # Errors
+/// If it cannot be cancelled, or the API does not respond.
+pub async fn cancel(api: &Api, offer: &str, number: u32) -> Result<()> {
+    accepted(api, "POST", &format!("/offers/{offer}/pushes/{number}/cancel"), b"").await?;
+    output::line(&format!("push {number} of {offer} is cancelled; no send starts more than five seconds from now"))
+}
+
+/// The codes of offers, as the store has them.
+pub(crate) struct Offers(store::Offers);
+
+impl Offers {
+    pub(crate) fn of(deployment: &Deployment) -> Self {
+        let table = deployment.tables.get("offers").cloned().unwrap_or_default();
+        Self(store::Offers::new(aws_sdk_dynamodb::Client::new(&deployment.sdk), table, system()))
+    }
+
+    /// The offer's code; its id, if it cannot be read.
+    pub(crate) async fn code(&self, id: OfferId) -> String {
+        self.0.get(id).await.ok().flatten().map_or_else(|| id.to_string(), |offer| offer.code)
+    }
+}
+
+/// How many entries a page of a list has.
+const PAGE: usize = 100;
+
+/// Prints what a customer is, and what they were sent.
+///
+/// # Errors
+/// If there is no such customer, or the API does not respond.
+pub async fn customer(api: &Api, id: &str) -> Result<()> {
+    let path = format!("/customers/{}", encoded(id));
+    let customer = api.call("GET", &path, &[], b"").await?;
+    match customer.status {
+        200 => print(&customer)?,
+        // Their deliveries are kept.
+        404 => output::note("There is no customer with this id now"),
+        _ => bail!("{}", customer.problem()),
+    }
+    let mut deliveries = Pages::new(api, format!("{path}/deliveries"));
+    let mut is_first = true;
+    while let Some(delivery) = deliveries.next().await? {
+        if is_first {
+            output::line("\nSent to this customer, the newest offer first:")?;
+            is_first = false;
+        }
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (offer, code) = (text(&delivery["offer"]["id"]), text(&delivery["offer"]["code"]));
+        let mut line = format!(
+            "  {} {:6} {:10} {code} ({offer})",
+            text(&delivery["updatedAt"]),
+            text(&delivery["channel"]),
+            text(&delivery["state"])
+        );
+        if let Some(reason) = delivery["reason"].as_str() {
+            line += &format!("\n      {reason}");
+        }
+        output::line(&line)?;
+    }
+    if is_first {
+        output::line("\nNothing was sent to this customer.")?;
+    }
+    Ok(())
+}
+
+/// The columns of deliveries as CSV: fields of the API.
+const DELIVERY_COLUMNS: [&str; 9] =
+    ["customer", "channel", "state", "reasonCode", "reason", "attempts", "providerMessageId", "push", "updatedAt"];
+
+/// Prints the deliveries of an offer, one a line: as JSON, or as CSV.
+///
+/// # Errors
+/// If there is no such offer, or the API does not respond.
+pub async fn deliveries(api: &Api, offer: &str, state: Option<&str>, as_csv: bool) -> Result<()> {
+    let filter = state.map(|state| format!("?state={}", encoded(state))).unwrap_or_default();
+    let mut deliveries = Pages::new(api, format!("/offers/{offer}/deliveries{filter}"));
+    let mut csv = csv::Writer::from_writer(std::io::stdout());
+    if as_csv {
+        csv.write_record(DELIVERY_COLUMNS)?;
+    }
+    while let Some(delivery) = deliveries.next().await? {
+        if as_csv {
+            csv.write_record(DELIVERY_COLUMNS.map(|column| cell(&delivery[column])))?;
+        } else {
+            output::line(&delivery.to_string())?;
+        }
+    }
+    csv.flush()?;
+    Ok(())
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Percent-encoded, for a path or a query.
+fn encoded(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes()
+        .map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+/// The entries of a list of deliveries, page by page.
+struct Pages<'a> {
+    api: &'a Api,
+    path: String,
+    /// `None`: there is no other page.
+    cursor: Option<String>,
+    page: std::vec::IntoIter<Value>,
+}
+
+impl<'a> Pages<'a> {
+    fn new(api: &'a Api, path: String) -> Self {
+        Self { api, path, cursor: Some(String::new()), page: Vec::new().into_iter() }
+    }
+
+    async fn next(&mut self) -> Result<Option<Value>> {
+        loop {
+            if let Some(entry) = self.page.next() {
+                return Ok(Some(entry));
+            }
+            let Some(cursor) = self.cursor.take() else { return Ok(None) };
+            let joint = if self.path.contains('?') { '&' } else { '?' };
+            let mut path = format!("{}{joint}limit={PAGE}", self.path);
+            if !cursor.is_empty() {
+                path += &format!("&cursor={}", encoded(&cursor));
+            }
+            let mut page = accepted(self.api, "GET", &path, b"").await?;
+            self.cursor = page["cursor"].as_str().map(str::to_owned);
+            let Value::Array(entries) = page["deliveries"].take() else {
+                bail!("the API responded without deliveries")
+            };
+            self.page = entries.into_iter();
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! What an operator should look at, the worst first.
+
+use domain::push::PushState;
+use domain::push::waiting::WaitingFor;
+use serde::Serialize;
+
+use super::view::{Push, Queue, Status};
+use crate::output::{age, grouped, tool};
+
+/// From this part of a push's notifications on, failures are more than the usual wrong addresses: one in so many. The alarm
+/// `push-failed` has the same.
+const MANY_FAILED: u64 = 20;
+
+/// How bad something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Level {
+    /// It should be known, and heals or harms little.
+    Notice,
+    /// Part of the state cannot be read.
+    Unknown,
+    /// Messages are not sent, and somebody has to do something.
+    Bad,
+}
+
+/// One thing to look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Concern {
+    pub(super) level: Level,
+    pub(super) what: String,
+    /// What to do. Empty if there is nothing to do.
+    pub(super) remedy: String,
+}
+
+/// What an operator should look at, the worst first. Empty if all is well.
+pub(super) fn concerns(status: &Status) -> Vec<Concern> {
+    let mut concerns = Vec::new();
+    let mut add = |level, what, remedy| concerns.push(Concern { level, what, remedy });
+    for queue in status.queues.iter().filter(|queue| queue.is_dead_letters && queue.depth() > 0) {
+        add(Level::Bad, dead_letters(queue), format!("{} redrive", tool()));
+    }
+    for push in &status.pushes {
+        let name = format!("{} #{}", push.code, push.number);
+        if push.state == PushState::Running && push.waiting_for == Some(WaitingFor::Provider) {
+            let error = push.last_error.as_deref().unwrap_or("it does not say why");
+            let what = format!("{name} waits for the provider: {error}. {} are pending", counted(push.pending));
+            add(Level::Bad, what, "They are sent by themselves once it accepts messages again".to_owned());
+        }
+        if push.outcomes.failed > 0 {
+            let level = if is_many(push) { Level::Bad } else { Level::Notice };
+            let failed = format!("{} of {name} failed", of(push.outcomes.failed, push.eligible));
+            add(level, failed, format!("{} deliveries {} --state failed", tool(), push.offer));
+        }
+    }
+    let held: Vec<_> = status
+        .functions
+        .iter()
+        .filter(|function| function.state == "Held")
+        .map(|function| function.name.as_str())
+        .collect();
+    if !held.is_empty() {
+        let what = format!("Sending is switched off: what comes to {} waits in its queue", held.join(", "));
+        add(Level::Bad, what, "Deploy with SendingEnabled=true".to_owned());
+    }
+    let inactive = status.functions.iter().filter(|function| !["Active", "Held"].contains(&function.state.as_str()));
+    for function in inactive {
+        add(Level::Bad, format!("The function {} is {}", function.name, function.state.to_lowercase()), String::new());
+    }
+    for function in status.functions.iter().filter(|function| function.errors > 0) {
+        let (name, errors) = (&function.name, function.errors);
+        let errors = if errors == 1 { "1 error".to_owned() } else { format!("{} errors", grouped(errors)) };
+        let remedy = format!("{} logs {name} --level error --since 1h", tool());
+        add(Level::Notice, format!("The function {name} reported {errors} in the last hour"), remedy);
+    }
+    for error in &status.read_errors {
+        add(Level::Unknown, error.clone(), String::new());
+    }
+    concerns.sort_by_key(|concern| std::cmp::Reverse(concern.level));
+    concerns
+}
+
+/// Whether so many failed that it is not only wrong addresses.
+fn is_many(push: &Push) -> bool {
+    push.outcomes.failed * MANY_FAILED > push.eligible
+}
+
+fn dead_letters(queue: &Queue) -> String {
+    let name = queue.name.trim_end_matches(super::DEAD_LETTERS);
+    let count = if queue.depth() == 1 {
+        "1 dead letter".to_owned()
+    } else {
+        format!("{} dead letters", grouped(queue.depth()))
+    };
+    let oldest = queue.oldest.map(|seconds| format!(", the oldest of {} ago", age(seconds))).unwrap_or_default();
+    format!("{count} of {name}{oldest}: what they are about is not done")
+}
+
+fn counted(count: u64) -> String {
+    if count == 1 { "1 notification".to_owned() } else { format!("{} notifications", grouped(count)) }
+}
+
+fn of(count: u64, all: u64) -> String {
+    if all == 1 {
+        "The notification".to_owned()
+    } else {
+        format!("{} of the {} notifications", grouped(count), grouped(all))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::push::OutcomeCounts;
+    use jiff::Timestamp;
+
+    use super::super::view::Function;
+    use super::*;
+
+    fn push() -> Push {
+        Push {
+            offer: "01890000-0000-7000-8000-000000000000".to_owned(),
+            number: 1,
+            code: "A".to_owned(),
+            state: PushState::Running,
+            percent: 10,
+            eligible: 1_000,
+            pending: 900,
+            outcomes: OutcomeCounts { sent: 100, ..OutcomeCounts::default() },
+            requested_at: Timestamp::UNIX_EPOCH,
+            completed_at: None,
+            waiting_for: Some(WaitingFor::Rate),
+            last_error: None,
+            per_second: None,
+            seconds_left: None,
+        }
+    }
+
+    fn status() -> Status {
+        let function = |name: &str| Function {
+            name: name.to_owned(),
+            full_name: String::new(),
+            state: "Active".to_owned(),
+            invocations: 9,
+            errors: 0,
+        };
+        let queue = |name: &str, is_dead_letters: bool| Queue {
+            name: name.to_owned(),
+            is_dead_letters,
+            waiting: u64::from(!is_dead_letters),
+            in_flight: 0,
+            delayed: 0,
+            oldest: Some(300),
+        };
+        Status {
+            at: Timestamp::UNIX_EPOCH,
+            on_aws: None,
+            pushes: vec![push()],
+            functions: vec![function("email"), function("sms")],
+            queues: vec![queue("email", false), queue("emailDeadLetters", true)],
+            tables: Vec::new(),
+            inbox: None,
+            read_errors: Vec::new(),
+            concerns: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_push_that_waits_for_the_rate_is_no_concern() {
+        assert_eq!(concerns(&status()), []);
+    }
+
+    #[test]
+    fn each_concern_has_its_level_and_what_to_do() {
+        let fails = |failed| OutcomeCounts { failed, ..OutcomeCounts::default() };
+        type Change = Box<dyn Fn(&mut Status)>;
+        let cases: [(Change, Level, &str, &str); 8] = [
+            (
+                Box::new(|status| status.queues[1].waiting = 2),
+                Level::Bad,
+                "2 dead letters of email, the oldest of 5 min ago",
+                "redrive",
+            ),
+            (
+                Box::new(|status| {
+                    status.pushes[0].waiting_for = Some(WaitingFor::Provider);
+                    status.pushes[0].last_error = Some("smtp: connection refused".to_owned());
+                }),
+                Level::Bad,
+                "A #1 waits for the provider: smtp: connection refused. 900 notifications are pending",
+                "sent by themselves",
+            ),
+            (
+                Box::new(move |status| status.pushes[0].outcomes = fails(51)),
+                Level::Bad,
+                "51 of the 1,000 notifications of A #1 failed",
+                "--state failed",
+            ),
+            (
+                Box::new(move |status| status.pushes[0].outcomes = fails(50)),
+                Level::Notice,
+                "50 of the 1,000",
+                "--state failed",
+            ),
+            (
+                Box::new(|status| status.functions[0].state = "Held".to_owned()),
+                Level::Bad,
+                "Sending is switched off",
+                "SendingEnabled=true",
+            ),
+            (
+                Box::new(|status| status.functions[0].state = "Failed".to_owned()),
+                Level::Bad,
+                "The function email is failed",
+                "",
+            ),
+            (
+                Box::new(|status| status.functions[1].errors = 3),
+                Level::Notice,
+                "sms reported 3 errors",
+                "logs sms --level error",
+            ),
+            (
+                Box::new(|status| status.read_errors.push("Cannot read the queues".to_owned())),
+                Level::Unknown,
+                "Cannot read the queues",
+                "",
+            ),
+        ];
+        for (change, level, what, remedy) in cases {
+            let mut status = status();
+            change(&mut status);
+            let [concern] = &concerns(&status)[..] else { panic!("{what}: {:?}", concerns(&status)) };
+            assert!(
+                concern.level == level && concern.what.contains(what) && concern.remedy.contains(remedy),
+                "{concern:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_worst_comes_first() {
+        let mut status = status();
+        status.functions[1].errors = 1;
+        status.read_errors.push("Cannot read the tables".to_owned());
+        status.queues[1].waiting = 1;
+        let levels: Vec<_> = concerns(&status).iter().map(|concern| concern.level).collect();
+        assert_eq!(levels, [Level::Bad, Level::Unknown, Level::Notice]);
+    }
+}

@@ -1,0 +1,133 @@
+//! The facts that are shown. Serialised, they are the output of `status --json` and of the page's API.
+
+use domain::push::waiting::WaitingFor;
+use domain::push::{OutcomeCounts, PushState};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::concerns::Concern;
+
+/// A snapshot of a deployment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Status {
+    /// When the snapshot was taken.
+    pub(super) at: Timestamp,
+    /// The CloudFormation stack's name on AWS; `None` for a local stack.
+    pub(super) on_aws: Option<String>,
+    /// Open pushes and the newest others, newest first.
+    pub(super) pushes: Vec<Push>,
+    pub(super) functions: Vec<Function>,
+    /// Queues and their dead letters.
+    pub(super) queues: Vec<Queue>,
+    pub(super) tables: Vec<Table>,
+    /// Only for a local stack.
+    pub(super) inbox: Option<Inbox>,
+    /// The parts that could not be read, and why.
+    #[serde(rename = "faults")]
+    pub(super) read_errors: Vec<String>,
+    /// What to look at, the worst first.
+    pub(super) concerns: Vec<Concern>,
+}
+
+/// A push and its progress. The counts are those of `GET /offers/{id}/pushes/{n}`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Push {
+    pub(super) offer: String,
+    pub(super) number: u32,
+    pub(super) code: String,
+    pub(super) state: PushState,
+    /// Percentage done, 0 to 100; 100 only when the push is no longer open. An estimate while customers are still being
+    /// read.
+    pub(super) percent: u8,
+    pub(super) eligible: u64,
+    pub(super) pending: u64,
+    #[serde(flatten)]
+    pub(super) outcomes: OutcomeCounts,
+    pub(super) requested_at: Timestamp,
+    pub(super) completed_at: Option<Timestamp>,
+    pub(super) waiting_for: Option<WaitingFor>,
+    pub(super) last_error: Option<String>,
+    /// Notifications that became final a second, lately. `None` if it is not known, or the push is over.
+    pub(super) per_second: Option<f64>,
+    /// Until all that is pending is done at this pace. `None` if it is not known, as while customers are still being scanned.
+    pub(super) seconds_left: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Function {
+    /// Short name, such as `offer`.
+    pub(super) name: String,
+    #[serde(rename = "function")]
+    pub(super) full_name: String,
+    /// Lambda's state, such as `Active`. `Held` is this program's own state: an event source is disabled, so messages
+    /// wait (`SendingEnabled=false`).
+    pub(super) state: String,
+    /// Invocations in the last hour.
+    pub(super) invocations: u64,
+    /// Failed invocations in the last hour; logged errors for a local stack.
+    pub(super) errors: u64,
+}
+
+/// A queue or a dead-letter queue.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Queue {
+    /// Short name, such as `email`.
+    pub(super) name: String,
+    /// Whether this is a dead-letter queue, whose messages need an operator.
+    pub(super) is_dead_letters: bool,
+    pub(super) waiting: u64,
+    pub(super) in_flight: u64,
+    pub(super) delayed: u64,
+    /// Age of the oldest message in seconds; `None` if the queue is empty or the age is unknown.
+    pub(super) oldest: Option<u64>,
+}
+
+impl Queue {
+    pub(super) fn depth(&self) -> u64 {
+        self.waiting + self.in_flight + self.delayed
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Table {
+    /// Short name, such as `offers`.
+    pub(super) name: String,
+    #[serde(rename = "table")]
+    pub(super) full_name: String,
+    /// DynamoDB's own count, which AWS updates every few hours.
+    pub(super) items: u64,
+    /// The first few items. Never read on AWS, since they contain personal data.
+    pub(super) first: Vec<serde_json::Value>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Inbox {
+    pub(super) url: String,
+    pub(super) emails: u64,
+    /// Newest first.
+    pub(super) newest_emails: Vec<Email>,
+    pub(super) texts: u64,
+    /// Some of them, in no particular order.
+    pub(super) some_texts: Vec<TextMessage>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Email {
+    pub(super) to: String,
+    pub(super) subject: String,
+    pub(super) received_at: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TextMessage {
+    pub(super) to: String,
+    pub(super) text: String,
+}
