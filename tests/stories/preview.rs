@@ -74,6 +74,53 @@ async fn preview_shows_audience_and_messages_and_sends_only_to_test_recipients()
 }
 
 #[tokio::test]
+async fn an_offer_that_would_fail_for_many_is_posted_with_a_warning_or_refused() {
+    let bank = Bank::open();
+    let tiers = |i| if i == 0 { json!({}) } else { json!({"attributes": {"tier": "gold"}}) };
+    let customers: Vec<_> = (0..30).map(|i| bank.customer(&format!("c{i}"), &tiers(i))).collect();
+    bank.put_customers(&customers).await;
+    let post = async |query: &str, code: &str, description: &str| {
+        let offer = json!({"code": code, "description": description, "eligibility": bank.rule("")});
+        let path = format!("/offers{query}");
+        let previewed = bank.call("POST", "/offers/preview", &offer).await.json();
+        let response = bank.call("POST", &path, &offer).await;
+        let posted = response.json();
+        let codes = |warnings: &Value| -> Vec<String> {
+            let warnings = warnings.as_array().into_iter().flatten();
+            warnings.map(|warning| warning["code"].as_str().unwrap().to_owned()).collect()
+        };
+        if response.status == 201 {
+            assert_eq!(codes(&previewed["warnings"]), codes(&posted["warnings"]), "preview says the same");
+        }
+        (response.status, codes(&posted["warnings"]), response.text)
+    };
+    let code = |name: &str| bank.id(name);
+    let misspelt = "Dear {{ customer.tire }} customer";
+    let (status, _, text) = post("?strict=true", &code("strict"), misspelt).await;
+    assert!(status == 422 && text.contains("the customer has no tire"), "{text}");
+    let listed = bank.get("/offers?limit=100").await;
+    let is_stored = |offer: &Value| offer["code"] == code("strict").as_str();
+    assert!(!listed["offers"].as_array().unwrap().iter().any(is_stored), "it is not stored");
+
+    for (name, description, expected) in [
+        ("typo", misspelt, &["unwritable"][..]),
+        // One in thirty is what banks' records are like.
+        ("most", "Dear {{ customer.tier }} customer", &[]),
+        ("safe", "Dear {{ customer.tire | default: \"valued\" }} customer", &[]),
+        ("name", "Dear {{ customer.name }}", &[]),
+        ("name", "Dear {{ customer.name }}, again", &["codeRepeated"]),
+    ] {
+        let (status, warnings, text) = post("", &code(name), description).await;
+        assert_eq!(
+            (status, &warnings[..]),
+            (201, &expected.iter().map(|code| (*code).to_owned()).collect::<Vec<_>>()[..]),
+            "{name}: {text}"
+        );
+    }
+    assert_eq!(post("?strict=yes", &code("x"), "Hello").await.0, 400);
+}
+
+#[tokio::test]
 async fn preview_shows_each_language_and_extreme_and_says_what_to_improve() {
     let bank = Bank::open();
     let customer = |name: &str, locale: Value, shown: &str, attributes: Value| {

@@ -1,10 +1,11 @@
 //! Creates an offer, once for each `Idempotency-Key` of a caller.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use api::{Body, Caller, Problem, Trace};
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header::LOCATION};
 use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
@@ -15,8 +16,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use store::offers::{CreateResult, Idempotency};
 
-use super::view::OfferView;
+use super::view::CreatedView;
 use crate::app::App;
+use crate::preview::findings::Finding;
+use crate::preview::warnings;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -29,40 +32,63 @@ pub(crate) async fn create(
     caller: Caller,
     Trace(trace): Trace,
     uri: Uri,
+    Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, Problem> {
-    let created = |offer: &Offer| {
+    let is_strict = is_strict(&query)?;
+    let created = |offer: &Offer, warnings: &[Finding]| {
         // Relative to the request, so that it is correct for every stage, domain and base path.
         let base = if uri.path().ends_with("/create") { ".." } else { "." };
         let location = [(LOCATION, format!("{base}/offers/{}", offer.id))];
-        (StatusCode::CREATED, location, Json(OfferView::from(offer))).into_response()
+        (StatusCode::CREATED, location, Json(CreatedView { offer: offer.into(), warnings })).into_response()
     };
-    let replayed = |offer: &Offer| ([(IDEMPOTENT_REPLAYED, "true")], created(offer)).into_response();
 
     let idempotency = idempotency(&caller, &headers, &body)?;
     // Before validating the body: an offer that was valid at the first request may have expired since.
-    if let Some(idempotency) = &idempotency
-        && let Some(previous) = app.offers.find_replay(idempotency).await?
-    {
-        return replay_response(&previous, replayed);
+    let mut previous = None;
+    if let Some(idempotency) = &idempotency {
+        previous = app.offers.find_replay(idempotency).await?;
     }
-    let posted =
-        Posted { id: OfferId::generate(&app.sources), at: app.sources.now(), by: &caller.0, policy: &app.policy };
-    let offer = Offer::parse(body, &posted)?;
-    match app.offers.create(&offer, idempotency.as_ref(), trace).await? {
-        CreateResult::Stored => {
-            tracing::info!(offer.id = %offer.id, offer.code = offer.code, by = offer.created_by, "offer stored");
-            metrics::emit(&[], &[("Offers", Unit::Count, 1)]);
-            Ok(created(&offer))
+    let previous = match previous {
+        Some(previous) => previous,
+        None => {
+            let posted = Posted {
+                id: OfferId::generate(&app.sources),
+                at: app.sources.now(),
+                by: &caller.0,
+                policy: &app.policy,
+            };
+            let offer = Offer::parse(body, &posted)?;
+            let warnings = warnings::of(&app, &offer).await;
+            if is_strict && !warnings.is_empty() {
+                return Err(refused(&warnings));
+            }
+            match app.offers.create(&offer, idempotency.as_ref(), trace).await? {
+                CreateResult::Stored => {
+                    tracing::info!(
+                        offer.id = %offer.id,
+                        offer.code = offer.code,
+                        by = offer.created_by,
+                        warnings = warnings.len(),
+                        "offer stored"
+                    );
+                    metrics::emit(&[], &[("Offers", Unit::Count, 1)]);
+                    return Ok(created(&offer, &warnings));
+                }
+                previous => previous,
+            }
         }
-        previous => replay_response(&previous, replayed),
-    }
+    };
+    let offer = replayed(previous)?;
+    let warnings = warnings::of(&app, &offer).await;
+    Ok(([(IDEMPOTENT_REPLAYED, "true")], created(&offer, &warnings)).into_response())
 }
 
-fn replay_response(previous: &CreateResult, replayed: impl Fn(&Offer) -> Response) -> Result<Response, Problem> {
+/// The offer that was stored with the same key.
+fn replayed(previous: CreateResult) -> Result<Offer, Problem> {
     match previous {
-        CreateResult::Replayed(offer) => Ok(replayed(offer)),
+        CreateResult::Replayed(offer) => Ok(*offer),
         CreateResult::KeyReused => Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "This Idempotency-Key was used with a different body. Use a new key for a new offer.",
@@ -71,6 +97,24 @@ fn replay_response(previous: &CreateResult, replayed: impl Fn(&Offer) -> Respons
             "A request with the same Idempotency-Key is in progress. Try again in a moment to get its offer.",
         )),
     }
+}
+
+/// Whether an offer with warnings is refused: `strict=true` in the query.
+fn is_strict(query: &HashMap<String, String>) -> Result<bool, Faults> {
+    match query.get("strict").map(String::as_str) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Faults::one("strict", "must be true or false")),
+    }
+}
+
+/// `422`: the caller wants no offer with warnings.
+fn refused(warnings: &[Finding]) -> Problem {
+    let details: Vec<_> = warnings.iter().map(Finding::detail).collect();
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        format!("The offer was not stored, because of strict=true: {}", details.join(" ")),
+    )
 }
 
 fn idempotency(caller: &Caller, headers: &HeaderMap, body: &Value) -> Result<Option<Idempotency>, Faults> {

@@ -6,6 +6,8 @@ use domain::{OfferId, RuleText};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::preview::findings::Finding;
+
 /// An offer as callers read it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -39,6 +41,15 @@ impl<'a> From<&'a Offer> for OfferView<'a> {
             created_by: &offer.created_by,
         }
     }
+}
+
+/// An offer that was just stored, and what will probably go wrong with it.
+#[derive(Serialize)]
+pub(super) struct CreatedView<'a> {
+    #[serde(flatten)]
+    pub(super) offer: OfferView<'a>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) warnings: &'a [Finding],
 }
 
 #[derive(Serialize)]

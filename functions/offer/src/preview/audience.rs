@@ -45,7 +45,8 @@ impl AudienceCount {
         self.tally.scan.count_unreadable(page.unreadable.len());
         let mut yielded = Instant::now();
         for customer in &page.customers {
-            if Instant::now() >= until {
+            let is_enough = self.tally.scan.customers_read >= survey.most_customers / u64::from(SEGMENTS);
+            if is_enough || Instant::now() >= until {
                 self.timed_out = true;
                 return;
             }

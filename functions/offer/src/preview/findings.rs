@@ -8,7 +8,7 @@ use std::fmt::Display;
 
 use domain::offer::Policy;
 use domain::{Channel, Offer};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use language::Language;
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ use super::samples::CaseSample;
 
 /// Something that will probably go wrong, or could be better.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Finding {
+pub(crate) struct Finding {
     pub(super) code: Code,
     /// What it is, and what to do. For people.
     pub(super) detail: String,
@@ -32,7 +32,7 @@ pub(super) struct Finding {
 /// What a finding is about. For programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Code {
+pub(crate) enum Code {
     NoAudience,
     Unwritable,
     ExpiresSoon,
@@ -46,6 +46,7 @@ pub(super) enum Code {
     ImageOnly,
     SmsCut,
     SmsUnicode,
+    CodeRepeated,
 }
 
 impl Finding {
@@ -101,6 +102,33 @@ pub(super) fn of(draft: &Draft<'_>) -> Vec<Finding> {
     let mut findings = audience::findings(draft);
     findings.extend(wording::findings(draft));
     findings
+}
+
+/// Findings that are worth a warning when the offer is posted: most of its messages may fail, or be in the wrong language.
+pub(super) fn warnings(draft: &Draft<'_>) -> Vec<Finding> {
+    audience::warnings(draft)
+}
+
+impl Finding {
+    /// What it is, and what to do.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Another offer has the same code, and was posted this long before.
+    pub(super) fn code_repeated(code: &str, before: SignedDuration) -> Self {
+        let when = match before.as_hours() {
+            0 => "less than an hour".to_owned(),
+            1 => "an hour".to_owned(),
+            hours @ 2..48 => format!("{hours} hours"),
+            hours => format!("{} days", hours / 24),
+        };
+        let detail = format!(
+            "An offer with the code {code} was posted {when} before: customers get both. If this is the same one, push the first \
+             one again, or cancel it (POST /offers/{{id}}/pushes/1/cancel)."
+        );
+        Self::new(Code::CodeRepeated, detail)
+    }
 }
 
 /// Words with commas between them.

@@ -13,6 +13,7 @@
 //! | whose messages are shown | [`sample_customers`], then [`samples`] |
 //! | how the sample messages are composed | [`sample`] |
 //! | what the author of the offer should know | [`findings`] |
+//! | what the caller is warned of who posts an offer | [`warnings`] |
 //! | who may get test messages, and of which customer | [`test_request`] |
 //! | the values of the invented customer | [`example_customer`] |
 //! | how test messages are counted, recorded and sent | [`test_send`] |
@@ -20,7 +21,7 @@
 
 mod audience;
 mod example_customer;
-mod findings;
+pub(crate) mod findings;
 mod languages;
 mod ranking;
 pub(crate) mod sample;
@@ -31,6 +32,7 @@ mod test_request;
 pub(crate) mod test_send;
 mod texts;
 mod view;
+pub(crate) mod warnings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -64,6 +66,8 @@ const _: () = assert!(TIME_LIMIT.as_millis() + MARGIN.as_millis() <= RESPONSE_LI
 const COUNTING_LIMIT: Duration = Duration::from_secs(15);
 const TESTING_LIMIT: u128 = RESERVE_TIMEOUT.as_millis() + TEST_TIMEOUT.as_millis() + RECORD_TIMEOUT.as_millis();
 const _: () = assert!(COUNTING_LIMIT.as_millis() + TESTING_LIMIT <= TIME_LIMIT.as_millis());
+/// Time for finding an offer with the same code.
+const REPEATED_LIMIT: Duration = Duration::from_secs(1);
 /// The part of the time for counting in which messages are also composed, to see whether they can be: one in so many.
 const COMPOSING_SHARE: u32 = 2;
 /// Maximum size of a response without the results of tests, in octets. Lambda passes 6 MB, API Gateway 10 MB.
@@ -103,8 +107,10 @@ pub(crate) async fn preview(
         samples: Vec::new(),
         samples_omitted: 0,
         findings: findings::of(&draft),
+        warnings: findings::warnings(&draft),
         tests: Vec::new(),
     };
+    view.warnings.extend(warnings::repeated(&app, &offer, Instant::now() + REPEATED_LIMIT).await);
     (view.samples, view.samples_omitted) = fitting(&samples, SIZE_LIMIT.saturating_sub(size(&view)));
     // Last, because a caller retries after an error, and a retry would count the test messages or send them again. Once
     // they are reserved, nothing fails. All of it takes no longer than the three timeouts.

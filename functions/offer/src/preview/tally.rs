@@ -25,6 +25,8 @@ pub(super) struct Survey<'o> {
     /// From then on, messages are no longer composed: it takes much longer than counting customers, whose number is to be
     /// exact if it can be.
     pub(super) compose_until: Instant,
+    /// How many customers are read at most.
+    pub(super) most_customers: u64,
 }
 
 impl<'o> Survey<'o> {
@@ -35,7 +37,12 @@ impl<'o> Survey<'o> {
         compose_until: Instant,
     ) -> Self {
         let defaults = Defaults::of(&offer.announcement, &composer.default_language);
-        Self { offer, composer, audience, defaults, compose_until }
+        Self { offer, composer, audience, defaults, compose_until, most_customers: u64::MAX }
+    }
+
+    /// Ends after so many customers, as if the time had ended.
+    pub(super) fn of_at_most(self, most_customers: u64) -> Self {
+        Self { most_customers, ..self }
     }
 
     /// The attributes that a customer must be read with: those that the rule reads, or a text of any language.

@@ -33,6 +33,8 @@ pub(super) struct PreviewView<'a> {
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) samples_omitted: usize,
     pub(super) findings: Vec<Finding>,
+    /// Those findings of which the caller is warned who posts the offer.
+    pub(super) warnings: Vec<Finding>,
     pub(super) tests: Vec<TestView>,
 }
 

@@ -25,6 +25,19 @@ pub(super) fn findings(draft: &Draft<'_>) -> Vec<Finding> {
     findings
 }
 
+/// One in so many messages that cannot be composed is more than a few customers with incomplete records.
+const MANY_UNWRITABLE: u64 = 20;
+
+/// What makes a posted offer fail for many, or reach them in another language.
+pub(super) fn warnings(draft: &Draft<'_>) -> Vec<Finding> {
+    let channels = &draft.count.tally.channels;
+    let is_many = |channel: &&Channel| {
+        channels.get(*channel).is_some_and(|tally| tally.failed * MANY_UNWRITABLE >= tally.composed)
+    };
+    let unwritable = draft.offer.channels.iter().filter(is_many).filter_map(|channel| unwritable(draft, *channel));
+    unwritable.chain(language_missing(draft)).collect()
+}
+
 fn no_audience(draft: &Draft<'_>) -> Vec<Finding> {
     let count = draft.count;
     let scan = &count.tally.scan;
