@@ -101,7 +101,7 @@ mod in_a_browser {
     use std::collections::BTreeSet;
 
     use end_to_end::browser::Browser;
-    use end_to_end::{Bank, wait_for};
+    use end_to_end::{Bank, id_of, wait_for};
     use fantoccini::Locator;
     use serde_json::json;
 
@@ -120,6 +120,13 @@ mod in_a_browser {
         let offer = bank.post_offer(&misspelt).await;
         assert_eq!(bank.wait_until_completed(&offer).await["failed"], 3);
 
+        wait_for("the line that the alarm push-failed is about", async || {
+            let lines = bank.log_of("push").await.concat();
+            let is_it = |line: &str| line.contains("over 5 % of the push failed") && line.contains(id_of(&offer));
+            anyhow::ensure!(lines.lines().any(is_it), "{lines}");
+            Ok(())
+        })
+        .await;
         let concern = Locator::XPath("//li[contains(@class, 'bad')][contains(., 'MISSPELT #1 failed')]");
         let said = page.wait().for_element(concern).await.unwrap().text().await.unwrap();
         assert!(said.starts_with("3 of the 3 notifications") && said.contains("cargo xtask deliveries"), "{said}");

@@ -7,6 +7,7 @@ use domain::PushId;
 use domain::event::{Counts, Event, EventKind, PushDetail};
 use runtime::EventBus;
 use runtime::bus::{BusError, BusEvent};
+use runtime::metrics::{self, Unit};
 use store::pushes::{Progress, Push};
 use store::{Offers, Pushes, StoreError};
 
@@ -89,8 +90,24 @@ impl Publisher {
         for kind in &taken {
             tracing::info!(offer.id = %id.offer, push.number = id.number, event = %kind, "event published");
         }
+        if taken.contains(&EventKind::PushCompleted) {
+            report_failures(&progress);
+        }
         results.into_iter().collect::<Result<(), _>>()?;
         Ok(taken.len() as u64)
+    }
+}
+
+/// One in so many notifications of a push may fail: those with wrong addresses.
+const MAY_FAIL: u64 = 20;
+
+/// Reports a push of which more than a few notifications failed. If its event is published twice, so is this.
+fn report_failures(progress: &Progress) {
+    let (failed, eligible) = (progress.outcomes.failed, progress.scan.notifications);
+    if failed * MAY_FAIL > eligible {
+        let Push { id, .. } = &progress.push;
+        metrics::emit(&[], &[("PushesFailed", Unit::Count, 1)]);
+        tracing::warn!(offer.id = %id.offer, push.number = id.number, failed, eligible, "over 5 % of the push failed");
     }
 }
 

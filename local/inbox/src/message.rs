@@ -14,6 +14,21 @@ const MAX_MESSAGES: usize = 200_000;
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mail {
+    #[serde(flatten)]
+    pub entry: Arc<Entry>,
+    /// The plain text, decoded.
+    pub text: String,
+    /// The HTML, decoded.
+    pub html: String,
+    /// All headers in their original order.
+    pub headers: Vec<Header>,
+}
+
+/// What is kept of a message: what lists show, and the raw message. The rest is read from that when it is asked for, so that a
+/// hundred thousand messages take little more than their own size.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
     /// Consecutive, from 1.
     pub id: u64,
     /// The sender's address from the `From` header, or else from the envelope.
@@ -25,25 +40,19 @@ pub struct Mail {
     pub to: String,
     /// The decoded subject.
     pub subject: String,
-    /// The plain text, decoded.
-    pub text: String,
-    /// The HTML, decoded.
-    pub html: String,
-    /// All headers in their original order.
-    pub headers: Vec<Header>,
     /// When the whole message had been received.
     pub received_at: Timestamp,
     /// The raw message.
     #[serde(skip)]
-    pub raw: Arc<[u8]>,
+    pub raw: Box<[u8]>,
 }
 
-impl Mail {
-    /// Whether its addresses, the sender's name or the subject contain this lower-case text.
-    fn contains(&self, find: &str) -> bool {
+impl Entry {
+    fn is_wanted(&self, Wanted { find, to, .. }: &Wanted) -> bool {
         let name = self.from_name.as_deref().unwrap_or_default();
-        find.is_empty()
-            || [&self.to, &self.subject, &self.from, name].iter().any(|text| text.to_lowercase().contains(find))
+        let is_found = find.is_empty()
+            || [&self.to, &self.subject, &self.from, name].iter().any(|text| text.to_lowercase().contains(find));
+        is_found && self.to.ends_with(to)
     }
 }
 
@@ -56,6 +65,8 @@ pub struct Wanted {
     pub before: Option<u64>,
     /// Only messages whose addresses or subject contain it, in upper or lower case. Empty: all.
     pub find: String,
+    /// Only messages whose recipient's address ends with it. Empty: all.
+    pub to: String,
 }
 
 /// A raw header.
@@ -74,46 +85,45 @@ pub struct Messages(Arc<Mutex<Stored>>);
 #[derive(Debug, Default)]
 struct Stored {
     last_id: u64,
-    mails: VecDeque<Arc<Mail>>,
+    entries: VecDeque<Arc<Entry>>,
 }
 
 impl Messages {
     /// Stores a message.
     pub fn store(&self, sender: &str, recipients: &[String], raw: Vec<u8>) {
-        let mut mail = read(sender, recipients, raw);
+        let mut entry = read(sender, recipients, raw);
         let mut stored = self.lock();
         stored.last_id += 1;
-        mail.id = stored.last_id;
-        stored.mails.push_back(Arc::new(mail));
-        if stored.mails.len() > MAX_MESSAGES {
-            stored.mails.pop_front();
+        entry.id = stored.last_id;
+        stored.entries.push_back(Arc::new(entry));
+        if stored.entries.len() > MAX_MESSAGES {
+            stored.entries.pop_front();
         }
     }
 
-    /// All messages, newest first.
-    pub fn all(&self) -> Vec<Arc<Mail>> {
-        self.newest(&Wanted { limit: usize::MAX, before: None, find: String::new() }).1
-    }
-
     /// The number of all stored messages, and those that are wanted, newest first.
-    pub fn newest(&self, Wanted { limit, before, find }: &Wanted) -> (usize, Vec<Arc<Mail>>) {
-        let find = find.to_lowercase();
-        let stored = self.lock();
-        let end = before.map_or(stored.mails.len(), |id| stored.mails.partition_point(|mail| mail.id < id));
-        let found = stored.mails.range(..end).rev().filter(|mail| mail.contains(&find));
-        (stored.mails.len(), found.take(*limit).cloned().collect())
+    pub fn newest(&self, wanted: &Wanted) -> (usize, Vec<Arc<Entry>>) {
+        let wanted = Wanted { find: wanted.find.to_lowercase(), ..wanted.clone() };
+        let (total, candidates) = {
+            let stored = self.lock();
+            let is_older = |entry: &Arc<Entry>| wanted.before.is_some_and(|id| entry.id < id);
+            let end = wanted.before.map_or(stored.entries.len(), |_| stored.entries.partition_point(is_older));
+            (stored.entries.len(), stored.entries.range(..end).rev().cloned().collect::<Vec<_>>())
+        };
+        // Messages go on arriving while they are searched.
+        (total, candidates.into_iter().filter(|entry| entry.is_wanted(&wanted)).take(wanted.limit).collect())
     }
 
     /// The message with this id.
-    pub fn get(&self, id: u64) -> Option<Arc<Mail>> {
+    pub fn get(&self, id: u64) -> Option<Mail> {
         let stored = self.lock();
-        let found = stored.mails.binary_search_by_key(&id, |mail| mail.id).ok()?;
-        stored.mails.get(found).cloned()
+        let found = stored.entries.binary_search_by_key(&id, |entry| entry.id).ok()?;
+        stored.entries.get(found).cloned().map(Mail::from)
     }
 
     /// Deletes all messages.
     pub fn clear(&self) {
-        self.lock().mails.clear();
+        self.lock().entries.clear();
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Stored> {
@@ -121,26 +131,34 @@ impl Messages {
     }
 }
 
-fn read(sender: &str, recipients: &[String], raw: Vec<u8>) -> Mail {
-    let parsed = MessageParser::default().parse(&raw);
-    let body = |get: fn(&mail_parser::Message<'_>) -> Option<String>| parsed.as_ref().and_then(get).unwrap_or_default();
+fn read(sender: &str, recipients: &[String], raw: Vec<u8>) -> Entry {
+    let parsed = MessageParser::default().parse_headers(&raw);
     let author = parsed.as_ref().and_then(|mail| mail.from()).and_then(|header| header.first());
-    let headers = parsed.as_ref().map(|mail| {
-        mail.headers_raw()
-            .map(|(name, value)| Header { name: name.to_owned(), value: value.trim().to_owned() })
-            .collect()
-    });
-    Mail {
+    Entry {
         id: 0,
         from: author.and_then(|addr| addr.address()).unwrap_or(sender).to_owned(),
         from_name: author.and_then(|addr| addr.name()).map(str::to_owned),
         to: recipients.join(", "),
-        subject: body(|mail| mail.subject().map(str::to_owned)),
-        text: body(|mail| mail.body_text(0).map(std::borrow::Cow::into_owned)),
-        html: body(|mail| mail.body_html(0).map(std::borrow::Cow::into_owned)),
-        headers: headers.unwrap_or_default(),
+        subject: parsed.as_ref().and_then(|mail| mail.subject()).unwrap_or_default().to_owned(),
         received_at: Timestamp::now(),
         raw: raw.into(),
+    }
+}
+
+impl From<Arc<Entry>> for Mail {
+    fn from(entry: Arc<Entry>) -> Self {
+        let parsed = MessageParser::default().parse(&*entry.raw);
+        let body =
+            |get: fn(&mail_parser::Message<'_>) -> Option<String>| parsed.as_ref().and_then(get).unwrap_or_default();
+        let text = body(|mail| mail.body_text(0).map(std::borrow::Cow::into_owned));
+        let html = body(|mail| mail.body_html(0).map(std::borrow::Cow::into_owned));
+        let headers = parsed.as_ref().map(|mail| {
+            mail.headers_raw()
+                .map(|(name, value)| Header { name: name.to_owned(), value: value.trim().to_owned() })
+                .collect()
+        });
+        let headers = headers.unwrap_or_default();
+        Self { entry, text, html, headers }
     }
 }
 
@@ -173,7 +191,7 @@ mod tests {
             (2, Some(5), "CAFÉ", vec![4, 3]),
             (9, None, "Hello", vec![]),
         ] {
-            let (total, found) = messages.newest(&Wanted { limit, before, find: find.to_owned() });
+            let (total, found) = messages.newest(&Wanted { limit, before, find: find.to_owned(), to: String::new() });
             let ids: Vec<_> = found.iter().map(|mail| mail.id).collect();
             assert_eq!((total, ids), (5, wanted), "{limit} {before:?} {find}");
         }
@@ -181,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_name_of_the_sender_is_decoded() {
-        let mail = five().get(1).unwrap();
+        let mail = five().get(1).unwrap().entry;
         assert_eq!((mail.from.as_str(), mail.from_name.as_deref()), ("offers@bank.example", Some("Café")));
     }
 }

@@ -216,7 +216,9 @@ mod tests {
         // The server may close the connection with bytes unread.
         let _ = client.read_to_end(&mut replies).await;
         server.abort();
-        let stored = messages.newest(&crate::Wanted { limit: usize::MAX, before: None, find: String::new() }).0;
+        let stored = messages
+            .newest(&crate::Wanted { limit: usize::MAX, before: None, find: String::new(), to: String::new() })
+            .0;
         (String::from_utf8_lossy(&replies).into_owned(), stored)
     }
 

@@ -10,7 +10,7 @@ use loopback::only_from_here;
 use serde::Deserialize;
 
 use crate::faults::{self, Fault, Faults};
-use crate::message::{Messages, Wanted};
+use crate::message::{Mail, Messages, Wanted};
 
 const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 
@@ -79,15 +79,13 @@ async fn set_password(State(faults): State<Faults>, Json(password): Json<Option<
 }
 
 /// The newest messages: `?limit=` of them, or all. With `?before=`, only those that are older than the one with this id;
-/// with `?find=`, only those whose addresses or subject contain it. With `?to=`, only those of the found ones whose
-/// recipient's address ends with it. `X-Total-Count` is the number of all stored messages.
+/// with `?find=`, only those whose addresses or subject contain it; with `?to=`, only those whose recipient's address ends
+/// with it. `X-Total-Count` is the number of all stored messages.
 async fn all(State(messages): State<Messages>, Query(asked): Query<Asked>) -> impl IntoResponse {
     let Asked { limit, before, find, to } = asked;
-    let wanted = Wanted { limit: limit.unwrap_or(usize::MAX), before, find: find.unwrap_or_default() };
-    let (total, mut newest) = messages.newest(&wanted);
-    if let Some(to) = to {
-        newest.retain(|mail| mail.to.ends_with(&to));
-    }
+    let (limit, find, to) = (limit.unwrap_or(usize::MAX), find.unwrap_or_default(), to.unwrap_or_default());
+    let (total, newest) = messages.newest(&Wanted { limit, before, find, to });
+    let newest: Vec<_> = newest.into_iter().map(Mail::from).collect();
     ([(TOTAL_COUNT, total.to_string())], Json(newest))
 }
 
@@ -111,7 +109,7 @@ async fn html(State(messages): State<Messages>, Path(id): Path<u64>) -> impl Int
 
 async fn source(State(messages): State<Messages>, Path(id): Path<u64>) -> impl IntoResponse {
     let mail = messages.get(id).ok_or(StatusCode::NOT_FOUND)?;
-    let text = String::from_utf8_lossy(&mail.raw).into_owned();
+    let text = String::from_utf8_lossy(&mail.entry.raw).into_owned();
     Ok::<_, StatusCode>(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text))
 }
 
