@@ -76,7 +76,10 @@ async fn preview_shows_audience_and_messages_and_sends_only_to_test_recipients()
 #[tokio::test]
 async fn an_offer_that_would_fail_for_many_is_posted_with_a_warning_or_refused() {
     let bank = Bank::open();
-    let tiers = |i| if i == 0 { json!({}) } else { json!({"attributes": {"tier": "gold"}}) };
+    // No offer without translations warns of the languages that it lacks.
+    let locale = "sv-SE";
+    let tiers =
+        |i| if i == 0 { json!({"locale": locale}) } else { json!({"locale": locale, "attributes": {"tier": "gold"}}) };
     let customers: Vec<_> = (0..30).map(|i| bank.customer(&format!("c{i}"), &tiers(i))).collect();
     bank.put_customers(&customers).await;
     let post = async |query: &str, code: &str, description: &str| {
@@ -118,6 +121,19 @@ async fn an_offer_that_would_fail_for_many_is_posted_with_a_warning_or_refused()
         );
     }
     assert_eq!(post("?strict=yes", &code("x"), "Hello").await.0, 400);
+
+    // A key under which nothing was stored is free: the corrected offer can be posted with it.
+    let key = [("idempotency-key", bank.id("key"))];
+    let key = key.each_ref().map(|(name, value)| (*name, value.as_str()));
+    for (description, expected) in [(misspelt, 422), ("Dear {{ customer.tier }} customer", 201)] {
+        let offer = json!({"code": code("key"), "description": description, "eligibility": bank.rule("")});
+        let response = bank.call_with("POST", "/offers?strict=true", &key, offer.to_string().as_bytes()).await;
+        assert_eq!(response.status, expected, "{}", response.text);
+    }
+    let translated = json!({"code": code("languages"), "description": "Hello", "eligibility": bank.rule(""),
+                            "translations": {"pt": {"subject": "Ol\u{e1}", "description": "Ol\u{e1}"}}});
+    let posted = bank.call("POST", "/offers", &translated).await.json();
+    assert_eq!(posted["warnings"][0]["code"], "languageMissing", "{posted}");
 }
 
 #[tokio::test]

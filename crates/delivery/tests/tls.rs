@@ -125,7 +125,7 @@ async fn server_with_a_trusted_certificate_is_used_over_tls_and_starttls() {
     }
     let mail = server.messages.all();
     assert_eq!(mail.len(), 2);
-    assert!(mail.iter().all(|mail| mail.to == "asha@example.com"));
+    assert!(mail.iter().all(|mail| mail.entry.to == "asha@example.com"));
 }
 
 #[tokio::test]

@@ -55,8 +55,8 @@ pub enum Command {
         /// Begin with the settings of a new stack again.
         #[arg(long)]
         reset: bool,
-        /// The ports of AWS, of the inbox's SMTP server, of the inbox and of the status page. Default: 4566,1025,8025,8030,
-        /// and free ones in place of those that are taken.
+        /// The ports of AWS, of the inbox's SMTP server, of the inbox and of the status page: free ones take the place of those
+        /// that are taken. Default: 4566,1025,8025,8030.
         #[arg(long, value_name = "AWS,SMTP,INBOX,STATUS", value_parser = parse_ports)]
         ports: Option<[u16; 4]>,
         #[command(flatten)]

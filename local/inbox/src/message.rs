@@ -101,6 +101,12 @@ impl Messages {
         }
     }
 
+    /// All messages, newest first.
+    pub fn all(&self) -> Vec<Mail> {
+        let all = Wanted { limit: usize::MAX, before: None, find: String::new(), to: String::new() };
+        self.newest(&all).1.into_iter().map(Mail::from).collect()
+    }
+
     /// The number of all stored messages, and those that are wanted, newest first.
     pub fn newest(&self, wanted: &Wanted) -> (usize, Vec<Arc<Entry>>) {
         let wanted = Wanted { find: wanted.find.to_lowercase(), ..wanted.clone() };

@@ -34,6 +34,9 @@ pub(crate) async fn up(dir: &StackDir, up: Up) -> Result<()> {
     let before = RunningStack::load(&dir.processes_file());
     let was_up = before.is_up();
     let chosen = Chosen::now(&up.options, Some(&before.chosen).filter(|_| was_up && !up.reset));
+    if was_up && up.ports.is_some() {
+        bail!("--ports is for a stack that is not up yet; stop this one first with: cargo xtask down");
+    }
     let bring_up = async {
         let stack = deploy(dir, &up.options, &chosen, up.ports.unwrap_or(PORTS)).await?;
         sample::show(&stack, chosen.smtp.is_none()).await?;
@@ -99,14 +102,15 @@ async fn deploy(dir: &StackDir, options: &Options, chosen: &Chosen, ports: [u16;
     } else if running.emulator != emulator {
         bail!("a stack with another emulator is up at {}; stop it first with: cargo xtask down", running.endpoint_url);
     }
-    running.chosen = chosen.clone();
-    running.save(&dir.processes_file())?;
-    let endpoint = running.endpoint_url;
+    let endpoint = running.endpoint_url.clone();
     let smtp_url = chosen.smtp.clone().unwrap_or_else(|| running.inbox_smtp_url.clone());
 
     let aws = Aws::at(&endpoint, running.administrator.credentials());
     let settings = settings(&running.emulator, &endpoint, &smtp_url, &chosen.set);
     let outputs = aws.deploy(dir, &packages, &settings).await?;
+    // Now that they are accepted: else the next `up` would fail because of them as well.
+    running.chosen = chosen.clone();
+    running.save(&dir.processes_file())?;
     let credentials = match before {
         Some(stack) => stack.credentials(),
         None => aws.create_user().await?,

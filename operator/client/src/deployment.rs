@@ -8,7 +8,7 @@ use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_cloudformation::types::Output;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 
-use crate::sentence::sentence;
+use crate::sentence::{cause_of, sentence};
 use crate::stack::Stack;
 
 const NO_CREDENTIALS: &str =
@@ -55,7 +55,10 @@ impl Deployment {
             bail!("no AWS region is set; name one with --region, or in AWS_REGION or the AWS CLI's configuration");
         }
         if let Some(credentials) = sdk.credentials_provider() {
-            credentials.provide_credentials().await.map_err(|_| anyhow!(NO_CREDENTIALS))?;
+            credentials
+                .provide_credentials()
+                .await
+                .map_err(|error| anyhow!("{NO_CREDENTIALS} ({})", cause_of(&error)))?;
         }
         let described = aws_sdk_cloudformation::Client::new(&sdk).describe_stacks().stack_name(name).send().await;
         let described = described.map_err(|error| anyhow!("cannot read the stack {name}: {}", sentence(&error)))?;

@@ -19,7 +19,7 @@ where
         },
         SdkError::TimeoutError(_) => "there was no response in time".to_owned(),
         SdkError::DispatchFailure(failure) => {
-            let cause = failure.as_connector_error().map(|error| innermost(error));
+            let cause = failure.as_connector_error().map(|error| cause_of(error));
             format!("there is no connection: {}", cause.unwrap_or_else(|| "unknown cause".to_owned()))
         }
         other => DisplayErrorContext(other).to_string(),
@@ -27,7 +27,7 @@ where
 }
 
 /// The last of an error's causes, such as `Connection refused`.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn cause_of(error: &(dyn std::error::Error + 'static)) -> String {
     let mut last = error;
     while let Some(cause) = last.source() {
         last = cause;

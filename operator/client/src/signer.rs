@@ -1,7 +1,7 @@
 //! Calls signed with AWS Signature Version 4.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use aws_config::SdkConfig;
@@ -11,8 +11,9 @@ use aws_sigv4::http_request::{
     PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, sign,
 };
 use aws_sigv4::sign::v4::SigningParams;
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
-use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorSettings, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
@@ -26,10 +27,18 @@ pub struct Signer {
     credentials: SharedCredentialsProvider,
 }
 
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// With TLS where the URL asks for it.
 fn connector() -> SharedHttpConnector {
     let tls = tls::Provider::Rustls(CryptoMode::Ring);
-    SharedHttpConnector::new(aws_smithy_http_client::Connector::builder().tls_provider(tls).build())
+    // API Gateway responds within 29 seconds; local emulators may take longer.
+    let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build();
+    let connector = aws_smithy_http_client::Connector::builder().tls_provider(tls);
+    SharedHttpConnector::new(
+        connector.connector_settings(settings).sleep_impl(SharedAsyncSleep::new(TokioSleep::new())).build(),
+    )
 }
 
 /// An HTTP response.

@@ -156,7 +156,8 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::ServeStatus { stack_file, port } => status::serve(Served::File(stack_file), port).await?,
         Command::Logs(args) => logs::show(&target.deployment().await?, &args).await?,
         Command::Redrive { queue, drop } => {
-            redrive::redrive(&target.deployment().await?, queue.as_deref(), drop.as_deref()).await?;
+            let on_aws = target.on_aws();
+            redrive::redrive(&target.deployment().await?, on_aws, queue.as_deref(), drop.as_deref()).await?;
         }
         Command::Load(args) => return Ok(success(load(&target, &args).await?)),
         Command::Call { method, path, body } => {
@@ -170,7 +171,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Deliveries { offer, state, csv } => {
             offers::deliveries(&target.resolve().await?.api()?, &offer, state.as_deref(), csv).await?;
         }
-        Command::Doctor { channel } => return Ok(examine(&target, channel).await),
+        Command::Doctor { channel } => return examine(&target, channel).await,
         Command::Env => environment::print(&target.resolve().await?)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -200,21 +201,21 @@ async fn load(target: &TargetArgs, args: &LoadArgs) -> Result<bool> {
 }
 
 /// Prints what the checks found. The status is 1 if one failed.
-async fn examine(target: &TargetArgs, channel: Option<doctor::Channel>) -> ExitCode {
+async fn examine(target: &TargetArgs, channel: Option<doctor::Channel>) -> Result<ExitCode> {
     let Some(stack) = target.on_aws() else {
         eprintln!("doctor checks a stack on AWS: name it with --stack NAME");
-        return ExitCode::from(NOT_DONE);
+        return Ok(ExitCode::from(NOT_DONE));
     };
     let channels = channel.map_or_else(|| vec![doctor::Channel::Email, doctor::Channel::Sms], |channel| vec![channel]);
     let aws = doctor::Aws::from_env(target.region().map(str::to_owned)).await;
     match doctor::examine(&aws, stack, &channels).await {
         Ok(findings) => {
-            anstream::print!("{}", doctor::render(&findings, true));
-            ExitCode::from(u8::from(findings.iter().any(|finding| finding.state == doctor::State::Failed)))
+            output::line(doctor::render(&findings, true).trim_end())?;
+            Ok(ExitCode::from(u8::from(findings.iter().any(|finding| finding.state == doctor::State::Failed))))
         }
         Err(error) => {
             output::error(&error);
-            ExitCode::from(NOT_DONE)
+            Ok(ExitCode::from(NOT_DONE))
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Calls of the API about offers and customers, and their results for people.
 
 use std::fs;
+use std::io;
 
 use anyhow::{Context, Result, bail};
 use client::{Api, Deployment, Response};
@@ -138,13 +139,13 @@ const DELIVERY_COLUMNS: [&str; 9] =
 pub async fn deliveries(api: &Api, offer: &str, state: Option<&str>, as_csv: bool) -> Result<()> {
     let filter = state.map(|state| format!("?state={}", encoded(state))).unwrap_or_default();
     let mut deliveries = Pages::new(api, format!("/offers/{offer}/deliveries{filter}"));
-    let mut csv = csv::Writer::from_writer(std::io::stdout());
+    let mut csv = csv::Writer::from_writer(io::stdout());
     if as_csv {
-        csv.write_record(DELIVERY_COLUMNS)?;
+        csv.write_record(DELIVERY_COLUMNS).map_err(io::Error::from)?;
     }
     while let Some(delivery) = deliveries.next().await? {
         if as_csv {
-            csv.write_record(DELIVERY_COLUMNS.map(|column| cell(&delivery[column])))?;
+            csv.write_record(DELIVERY_COLUMNS.map(|column| cell(&delivery[column]))).map_err(io::Error::from)?;
         } else {
             output::line(&delivery.to_string())?;
         }

@@ -50,7 +50,9 @@ fn write(text: &mut String, preview: &Value) -> std::fmt::Result {
     if audience["unevaluable"].as_u64().unwrap_or_default() > 0 {
         writeln!(text, "  The rule cannot be evaluated for {} customers.", count(&audience["unevaluable"]))?;
     }
-    for finding in preview["findings"].as_array().into_iter().flatten() {
+    let lists = ["warnings", "findings"].map(|name| preview[name].as_array().map_or(&[][..], Vec::as_slice));
+    let findings = lists[1].iter().chain(lists[0].iter().filter(|warning| !lists[1].contains(warning)));
+    for finding in findings {
         writeln!(text, "! {}", finding["detail"].as_str().unwrap_or_default())?;
     }
     for (channel, message) in preview["messages"].as_object().into_iter().flatten() {

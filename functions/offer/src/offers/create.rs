@@ -60,11 +60,20 @@ pub(crate) async fn create(
                 policy: &app.policy,
             };
             let offer = Offer::parse(body, &posted)?;
-            let warnings = warnings::of(&app, &offer).await;
-            if is_strict && !warnings.is_empty() {
-                return Err(refused(&warnings));
-            }
-            match app.offers.create(&offer, idempotency.as_ref(), trace).await? {
+            let create = app.offers.create(&offer, idempotency.as_ref(), trace);
+            let looking = warnings::of(&app, &offer);
+            let (created_as, warnings) = if is_strict {
+                let warnings = looking.await;
+                if !warnings.is_empty() {
+                    return Err(refused(&warnings));
+                }
+                (create.await?, warnings)
+            } else {
+                // Storing the offer does not wait for them.
+                let (created_as, warnings) = tokio::join!(create, looking);
+                (created_as?, warnings)
+            };
+            match created_as {
                 CreateResult::Stored => {
                     tracing::info!(
                         offer.id = %offer.id,

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::audience::AudienceCount;
 use super::samples::CaseSample;
+use super::warnings::depends_on_customers;
 
 /// Something that will probably go wrong, or could be better.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -46,7 +47,8 @@ pub(crate) enum Code {
     ImageOnly,
     SmsCut,
     SmsUnicode,
-    CodeRepeated,
+    #[serde(rename = "codeRepeated")]
+    Repeated,
 }
 
 impl Finding {
@@ -106,7 +108,7 @@ pub(super) fn of(draft: &Draft<'_>) -> Vec<Finding> {
 
 /// Findings that are worth a warning when the offer is posted: most of its messages may fail, or be in the wrong language.
 pub(super) fn warnings(draft: &Draft<'_>) -> Vec<Finding> {
-    audience::warnings(draft)
+    if depends_on_customers(draft.offer, draft.policy) { audience::warnings(draft) } else { Vec::new() }
 }
 
 impl Finding {
@@ -115,8 +117,8 @@ impl Finding {
         &self.detail
     }
 
-    /// Another offer has the same code, and was posted this long before.
-    pub(super) fn code_repeated(code: &str, before: SignedDuration) -> Self {
+    /// This other offer has the same code, and was posted this long before.
+    pub(super) fn code_repeated(other: &Offer, before: SignedDuration) -> Self {
         let when = match before.as_hours() {
             0 => "less than an hour".to_owned(),
             1 => "an hour".to_owned(),
@@ -124,10 +126,11 @@ impl Finding {
             hours => format!("{} days", hours / 24),
         };
         let detail = format!(
-            "An offer with the code {code} was posted {when} before: customers get both. If this is the same one, push the first \
-             one again, or cancel it (POST /offers/{{id}}/pushes/1/cancel)."
+            "Another offer with the code {} was posted {when} before: customers get both. If it is the same, push that one again \
+             instead: POST /offers/{}/pushes.",
+            other.code, other.id
         );
-        Self::new(Code::CodeRepeated, detail)
+        Self::new(Code::Repeated, detail)
     }
 }
 

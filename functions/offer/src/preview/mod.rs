@@ -66,8 +66,6 @@ const _: () = assert!(TIME_LIMIT.as_millis() + MARGIN.as_millis() <= RESPONSE_LI
 const COUNTING_LIMIT: Duration = Duration::from_secs(15);
 const TESTING_LIMIT: u128 = RESERVE_TIMEOUT.as_millis() + TEST_TIMEOUT.as_millis() + RECORD_TIMEOUT.as_millis();
 const _: () = assert!(COUNTING_LIMIT.as_millis() + TESTING_LIMIT <= TIME_LIMIT.as_millis());
-/// Time for finding an offer with the same code.
-const REPEATED_LIMIT: Duration = Duration::from_secs(1);
 /// The part of the time for counting in which messages are also composed, to see whether they can be: one in so many.
 const COMPOSING_SHARE: u32 = 2;
 /// Maximum size of a response without the results of tests, in octets. Lambda passes 6 MB, API Gateway 10 MB.
@@ -95,7 +93,11 @@ pub(crate) async fn preview(
     let tests = Tests::read(&app, tests, &offer).await?;
     let limit = if tests.is_none() { TIME_LIMIT } else { COUNTING_LIMIT };
     let survey = Survey::new(&offer, audience, &app.sample_composer, started + limit / COMPOSING_SHARE);
-    let count = audience::count(&app.customers, &survey, started + limit).await?;
+    let (count, repeated) = tokio::join!(
+        audience::count(&app.customers, &survey, started + limit),
+        warnings::repeated(&app, &offer, started + limit)
+    );
+    let count = count?;
     let samples = samples::samples(&offer, &app.sample_composer, &count.tally.sample_customers);
     let main = samples.iter().filter(|sample| sample.is_main);
     let messages: BTreeMap<_, _> = main.map(|main| (main.channel, &main.sample)).collect();
@@ -110,7 +112,7 @@ pub(crate) async fn preview(
         warnings: findings::warnings(&draft),
         tests: Vec::new(),
     };
-    view.warnings.extend(warnings::repeated(&app, &offer, Instant::now() + REPEATED_LIMIT).await);
+    view.warnings.extend(repeated);
     (view.samples, view.samples_omitted) = fitting(&samples, SIZE_LIMIT.saturating_sub(size(&view)));
     // Last, because a caller retries after an error, and a retry would count the test messages or send them again. Once
     // they are reserved, nothing fails. All of it takes no longer than the three timeouts.

@@ -33,7 +33,7 @@ pub(super) struct PreviewView<'a> {
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) samples_omitted: usize,
     pub(super) findings: Vec<Finding>,
-    /// Those findings of which the caller is warned who posts the offer.
+    /// What the caller is warned of who posts the offer: some of the findings, and whether there is one with its code.
     pub(super) warnings: Vec<Finding>,
     pub(super) tests: Vec<TestView>,
 }

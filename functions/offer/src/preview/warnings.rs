@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::offer::Policy;
 use domain::{Audience, Offer, Text, customer::OWN_FIELDS};
 use jiff::SignedDuration;
 use tokio::time::{Instant, timeout_at};
@@ -31,7 +32,7 @@ pub(crate) async fn of(app: &App, offer: &Offer) -> Vec<Finding> {
 
 /// `None` if nothing can be found in time.
 async fn of_audience(app: &App, offer: &Offer, until: Instant) -> Option<Vec<Finding>> {
-    if !depends_on_customers(app, offer) {
+    if !depends_on_customers(offer, &app.policy) {
         return None;
     }
     let counted_until = until - MARGIN;
@@ -44,9 +45,9 @@ async fn of_audience(app: &App, offer: &Offer, until: Instant) -> Option<Vec<Fin
 }
 
 /// Whether customers may lack something for it: a value that a text names without a default, or their language.
-fn depends_on_customers(app: &App, offer: &Offer) -> bool {
+pub(super) fn depends_on_customers(offer: &Offer, policy: &Policy) -> bool {
     let announcement = &offer.announcement;
-    let languages = announcement.languages(&app.policy.default_language);
+    let languages = announcement.languages(&policy.default_language);
     let texts = languages.iter().flat_map(|language| announcement.texts_in(language).all());
     languages.len() > 1 || texts.into_iter().any(needs_attribute)
 }
@@ -67,7 +68,7 @@ pub(super) async fn repeated(app: &App, offer: &Offer, until: Instant) -> Option
     let before = |other: &Offer| offer.created_at.duration_since(other.created_at);
     let is_same = |other: &&Offer| other.id != offer.id && other.code == offer.code && !before(other).is_negative();
     let first = newest.items.iter().find(is_same).filter(|other| before(other) <= SAME_CODE_WITHIN)?;
-    Some(Finding::code_repeated(&offer.code, before(first)))
+    Some(Finding::code_repeated(first, before(first)))
 }
 
 #[cfg(test)]

@@ -26,9 +26,20 @@ impl Notation {
     fn with_point(self, cell: &str) -> String {
         match self {
             Self::Point => cell.to_owned(),
-            Self::Comma => cell.replace('.', "").replace(',', "."),
+            Self::Comma if is_grouped(cell) => cell.replace('.', "").replace(',', "."),
+            // Not a number in this notation: 12.50 must not become 1250.
+            Self::Comma => String::new(),
         }
     }
+}
+
+/// Whether dots stand only between groups of three digits before the comma.
+fn is_grouped(cell: &str) -> bool {
+    let (whole, fraction) = cell.split_once(',').unwrap_or((cell, ""));
+    let mut groups = whole.split('.');
+    let first = groups.next().unwrap_or_default().trim_start_matches('-');
+    let has_groups = whole.contains('.');
+    !fraction.contains('.') && (!has_groups || (1..=3).contains(&first.len())) && groups.all(|group| group.len() == 3)
 }
 
 /// What the cells of a column have in common so far.
@@ -191,8 +202,13 @@ mod tests {
         {
             assert_eq!(number(cell, Notation::Point), Ok(expected), "{cell}");
         }
-        for (cell, expected) in [("1.234,50", json!(1234.5)), ("12", json!(12)), ("0,5", json!(0.5))] {
+        for (cell, expected) in
+            [("1.234,50", json!(1234.5)), ("-1.234.567", json!(-1_234_567)), ("12", json!(12)), ("0,5", json!(0.5))]
+        {
             assert_eq!(number(cell, Notation::Comma), Ok(expected), "{cell}");
+        }
+        for cell in ["12.50", "1.2,5", "1,234.5", "1234.567", ""] {
+            assert!(number(cell, Notation::Comma).is_err(), "{cell}");
         }
         for cell in ["12345678901234567890123", "1,5", "a", "inf"] {
             assert!(number(cell, Notation::Point).is_err(), "{cell}");

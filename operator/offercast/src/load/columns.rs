@@ -122,8 +122,8 @@ impl Field {
 /// What the values of an attribute are to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// Numbers, however they are written.
-    Numbers,
+    /// Numbers, however they are written with a decimal point or comma.
+    Numbers(Notation),
     Texts,
     /// What they all are, so that nothing of them is lost.
     Whatever,
@@ -144,8 +144,6 @@ pub(super) struct Columns {
     pub(super) all: Vec<Column>,
     /// The consent of all customers, if no column says it.
     pub(super) consent: Option<Channels>,
-    /// How numbers are written in columns that are said to have them.
-    pub(super) notation: Notation,
 }
 
 /// Why a file cannot be loaded as it is: a sentence for each thing that is wrong.
@@ -159,8 +157,7 @@ impl Columns {
         let names: Vec<_> = header.iter().map(str::trim).collect();
         let mut wrong = unknown_columns(&names.iter().map(|name| without_kind(name)).collect::<Vec<_>>(), args);
         let all: Vec<_> = names.iter().map(|name| column(name, args, &mut wrong)).collect();
-        let notation = if args.decimal_comma { Notation::Comma } else { Notation::Point };
-        let columns = Self { all, consent: None, notation };
+        let columns = Self { all, consent: None };
         wrong.extend(columns.named_twice());
         wrong.extend(columns.missing(args));
         if !wrong.is_empty() {
@@ -199,6 +196,8 @@ impl Columns {
     /// What no customer can do without.
     fn missing(&self, args: &ColumnArgs) -> Vec<String> {
         let says_consent = self.has(|field| matches!(field, Field::Channels | Field::Consent(_)));
+        let has_both =
+            self.has(|field| *field == Field::Channels) && self.has(|field| matches!(field, Field::Consent(_)));
         let list = self.all.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ");
         let mut wrong = Vec::new();
         if !self.has(|field| *field == Field::Id) {
@@ -218,6 +217,10 @@ impl Columns {
         match (says_consent, args.consent.is_empty()) {
             (false, true) => wrong.push(
                 "No column says which channels each customer consented to. Say which does: --map COLUMN=channels (email;sms), or --map COLUMN=emailConsent and --map COLUMN=smsConsent (yes, no). If all of them consented: --consent email"
+                    .to_owned(),
+            ),
+            _ if has_both => wrong.push(
+                "One column lists the channels that each customer consented to, and another says it of one channel. Leave one of them out: --map COLUMN="
                     .to_owned(),
             ),
             (true, false) => wrong.push(
@@ -252,14 +255,16 @@ fn without_kind(name: &str) -> &str {
 fn column(written: &str, args: &ColumnArgs, wrong: &mut Vec<String>) -> Column {
     let name = without_kind(written);
     let listed = |columns: &[String]| columns.iter().any(|column| is_same(column.trim(), name));
-    let are_numbers = written.ends_with(NUMBER) || listed(&args.numbers);
+    let is_listed = listed(&args.numbers);
+    let notation = if is_listed && args.decimal_comma { Notation::Comma } else { Notation::Point };
+    let are_numbers = written.ends_with(NUMBER) || is_listed;
     let are_texts = written.ends_with(TEXT) || listed(&args.texts);
     let wanted = match (are_numbers, are_texts) {
         (true, true) => {
             wrong.push(format!("`{name}` cannot be both --number and --text"));
             Wanted::Texts
         }
-        (true, false) => Wanted::Numbers,
+        (true, false) => Wanted::Numbers(notation),
         (false, true) => Wanted::Texts,
         (false, false) => Wanted::Whatever,
     };
@@ -337,6 +342,7 @@ mod tests {
             (complete, &["email=email", "email="], &[], "--map says more than one thing"),
             ("id,name,email,channels,Saldo (€)", &[], &[], "--map 'Saldo (€)=NAME'"),
             (complete, &["channels=timeZone"], &[], "No column says which channels"),
+            ("id,name,email,channels,emailConsent", &[], &[], "One column lists the channels"),
         ] {
             let wrong = of(header, &args(map, consent)).unwrap_err();
             assert!(wrong.contains(expected), "{header}: {wrong}");
@@ -354,10 +360,10 @@ mod tests {
     #[test]
     fn what_arguments_want_of_columns_that_do_not_exist_is_an_error() {
         let numbers = ColumnArgs { numbers: vec!["Balance".to_owned()], ..args(&[], &[Channel::Email]) };
-        assert_eq!(of("id,name,email,balance", &numbers).unwrap().all[3].wanted, Wanted::Numbers);
+        assert_eq!(of("id,name,email,balance", &numbers).unwrap().all[3].wanted, Wanted::Numbers(Notation::Point));
         let named = of("id,name,email,balance:number,zip:text", &args(&[], &[Channel::Email])).unwrap();
         let wanted: Vec<_> = named.all[3..].iter().map(|column| (column.name.as_str(), column.wanted)).collect();
-        assert_eq!(wanted, [("balance", Wanted::Numbers), ("zip", Wanted::Texts)]);
+        assert_eq!(wanted, [("balance", Wanted::Numbers(Notation::Point)), ("zip", Wanted::Texts)]);
         assert!(of("id,name,email", &numbers).unwrap_err().contains("--number: there is no column `Balance`"));
     }
 }

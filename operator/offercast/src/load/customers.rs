@@ -27,11 +27,14 @@ pub(super) struct Contents {
 
 /// Reads all rows, to find the kind of each column.
 ///
+/// `is_guessed`: the encoding is only what is most likely.
+///
 /// # Errors
 /// If there is no customer, or the file cannot be read.
-pub(super) fn survey(columns: Columns, rows: Rows) -> Result<Contents> {
+pub(super) fn survey(columns: Columns, rows: Rows, is_guessed: bool) -> Result<Contents> {
     let mut surveys = vec![Survey::default(); columns.all.len()];
     let mut unnamed = vec![0_usize; columns.all.len()];
+    let mut foreign = None;
     let mut padded = Padded::default();
     let mut count = 0;
     for row in rows {
@@ -44,6 +47,9 @@ pub(super) fn survey(columns: Columns, rows: Rows) -> Result<Contents> {
             let column = &columns.all[i];
             let trimmed = cell.trim();
             padded.look(line, cell, &column.name);
+            if foreign.is_none() && !cell.is_ascii() {
+                foreign = Some((line, trimmed.to_owned()));
+            }
             match &column.field {
                 _ if trimmed.is_empty() => {}
                 Some(Field::Attribute(_)) => surveys[i].add(line, trimmed),
@@ -67,10 +73,15 @@ pub(super) fn survey(columns: Columns, rows: Rows) -> Result<Contents> {
             notes.push(format!("Column {position} has no name, and is left out; {count} rows have something in it"));
         }
     }
+    if let Some((line, cell)) = foreign.filter(|_| is_guessed) {
+        notes.push(format!(
+            "Line {line} is not UTF-8, and read as Windows-1252: {cell}. If that is not what was written: --encoding, such as iso-8859-2"
+        ));
+    }
     notes.extend(padded.note());
     let kind = |(column, survey): (&Column, &Survey)| match column.wanted {
         Wanted::Texts => Kind::Texts,
-        Wanted::Numbers => Kind::Numbers,
+        Wanted::Numbers(_) => Kind::Numbers,
         Wanted::Whatever => survey.kind(),
     };
     let kinds = columns.all.iter().zip(&surveys).map(kind).collect();
@@ -82,7 +93,10 @@ impl Contents {
     pub(super) fn header(&self) -> StringRecord {
         let named = |(column, kind): (&Column, &Kind)| match (&column.field, kind) {
             (Some(Field::Attribute(_)), Kind::Texts) => format!("{}{TEXT}", column.name),
-            (Some(Field::Attribute(_)), Kind::Numbers) => format!("{}{NUMBER}", column.name),
+            // The one who loads it again says so again.
+            (Some(Field::Attribute(_)), Kind::Numbers) if column.wanted != Wanted::Numbers(Notation::Comma) => {
+                format!("{}{NUMBER}", column.name)
+            }
             _ => column.name.clone(),
         };
         self.columns.all.iter().zip(&self.kinds).map(named).collect()
@@ -154,6 +168,12 @@ impl<'a> Reading<'a> {
             );
             return Err(vec![("row".to_owned(), detail)]);
         }
+        let unreadable =
+            columns.all.iter().zip(cells.iter()).filter_map(|(column, cell)| Some((column, unreadable(cell)?)));
+        let unreadable: Vec<_> = unreadable.map(|(column, why)| (column.name.clone(), why.to_owned())).collect();
+        if !unreadable.is_empty() {
+            return Err(unreadable);
+        }
         let mut customer = Map::new();
         let mut attributes = Map::new();
         let mut channels = columns.consent.as_ref().map(|consent| consent.iter().copied().collect::<Vec<_>>());
@@ -178,7 +198,7 @@ impl<'a> Reading<'a> {
                 // Absent.
                 _ if cell.is_empty() => {}
                 Some(Field::Attribute(name)) => match (column.wanted, kind) {
-                    (Wanted::Numbers, _) => match cells::number(cell, columns.notation) {
+                    (Wanted::Numbers(notation), _) => match cells::number(cell, notation) {
                         Ok(number) => {
                             attributes.insert(name.clone(), number);
                         }
@@ -200,7 +220,8 @@ impl<'a> Reading<'a> {
         customer.insert("attributes".to_owned(), attributes.into());
         let json = Value::Object(customer);
         match Customer::parse_with_id(json.clone()) {
-            Ok(customer) if !self.seen.insert(hash(customer.id.as_str())) => {
+            // A row that is rejected anyway does not stand in the way of a right one.
+            Ok(customer) if faults.is_empty() && !self.seen.insert(hash(customer.id.as_str())) => {
                 faults.push((columns.named("id").to_owned(), "is in an earlier row already".to_owned()));
             }
             Ok(_) => {}
@@ -210,6 +231,17 @@ impl<'a> Reading<'a> {
         }
         if faults.is_empty() { Ok(json) } else { Err(faults) }
     }
+}
+
+/// Lines of a cell at most. More are rows that a stray quotation mark has swallowed.
+const MOST_LINES: usize = 20;
+
+/// Why a cell cannot be what was meant.
+fn unreadable(cell: &str) -> Option<&'static str> {
+    if cell.contains(char::REPLACEMENT_CHARACTER) {
+        return Some("has an octet that is no character in the file's encoding");
+    }
+    (cell.lines().count() > MOST_LINES).then_some("has more than 20 lines: a quotation mark before may not be closed")
 }
 
 fn hash(id: &str) -> [u8; 16] {

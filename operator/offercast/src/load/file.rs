@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use csv::{Reader, ReaderBuilder, StringRecord};
-use encoding_rs::{Encoding as Decoder, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
+use encoding_rs::{UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use encoding_rs_io::DecodeReaderBytesBuilder;
 use flate2::read::MultiGzDecoder;
 
@@ -18,45 +18,25 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 const START: usize = 64;
 
 /// How a file's characters are encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Encoding {
-    Utf8,
-    Utf16LittleEndian,
-    Utf16BigEndian,
-    /// What spreadsheets on Windows write in Western Europe. Any octets are valid, so it is what a file has that is not UTF-8.
-    Windows1252,
+pub type Encoding = &'static encoding_rs::Encoding;
+
+/// An encoding by its name (WHATWG Encoding Standard).
+pub(super) fn parse_encoding(name: &str) -> Result<Encoding, &'static str> {
+    encoding_rs::Encoding::for_label(name.as_bytes())
+        .ok_or("expected an encoding such as utf-8, windows-1252 or iso-8859-2")
 }
 
-impl Encoding {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Utf8 => "UTF-8",
-            Self::Utf16LittleEndian | Self::Utf16BigEndian => "UTF-16",
-            Self::Windows1252 => "Windows-1252",
-        }
-    }
-
-    fn decoder(self) -> &'static Decoder {
-        match self {
-            Self::Utf8 => UTF_8,
-            Self::Utf16LittleEndian => UTF_16LE,
-            Self::Utf16BigEndian => UTF_16BE,
-            Self::Windows1252 => WINDOWS_1252,
-        }
-    }
-
-    /// What the beginning of a file says of its encoding: by its byte order mark, or by the zeros that every other octet of
-    /// Latin text is in UTF-16.
-    fn of_start(start: &[u8]) -> Option<Self> {
-        let zeros = |parity: usize| start.iter().skip(parity).step_by(2).filter(|byte| **byte == 0).count();
-        match start {
-            [0xef, 0xbb, 0xbf, ..] => Some(Self::Utf8),
-            [0xff, 0xfe, ..] => Some(Self::Utf16LittleEndian),
-            [0xfe, 0xff, ..] => Some(Self::Utf16BigEndian),
-            _ if zeros(1) > start.len() / 4 => Some(Self::Utf16LittleEndian),
-            _ if zeros(0) > start.len() / 4 => Some(Self::Utf16BigEndian),
-            _ => None,
-        }
+/// What the beginning of a file says of its encoding: by its byte order mark, or by the zeros that every other octet of Latin text
+/// is in UTF-16.
+fn encoding_of_start(start: &[u8]) -> Option<Encoding> {
+    let zeros = |parity: usize| start.iter().skip(parity).step_by(2).filter(|byte| **byte == 0).count();
+    match start {
+        [0xef, 0xbb, 0xbf, ..] => Some(UTF_8),
+        [0xff, 0xfe, ..] => Some(UTF_16LE),
+        [0xfe, 0xff, ..] => Some(UTF_16BE),
+        _ if zeros(1) > start.len() / 4 => Some(UTF_16LE),
+        _ if zeros(0) > start.len() / 4 => Some(UTF_16BE),
+        _ => None,
     }
 }
 
@@ -65,6 +45,9 @@ impl Encoding {
 pub(super) struct CsvFile {
     path: PathBuf,
     pub(super) encoding: Encoding,
+    /// Whether the encoding is only what a file most likely has that is not UTF-8: what spreadsheets on Windows write in Western
+    /// Europe, in which any octets are valid.
+    pub(super) is_guessed: bool,
     pub(super) delimiter: u8,
     /// Whether its first line only says what the delimiter is, as `sep=;` does for Excel.
     names_delimiter: bool,
@@ -73,16 +56,24 @@ pub(super) struct CsvFile {
 }
 
 impl CsvFile {
-    /// Finds out the encoding and the delimiter. Reads the whole file.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    /// Finds out the delimiter and, unless it is known, the encoding. Reads the whole file.
+    pub(super) fn open(path: &Path, encoding: Option<Encoding>) -> Result<Self> {
         let mut start = Vec::new();
         bytes(path)?.take(START as u64).read_to_end(&mut start).with_context(|| unreadable(path))?;
-        let encoding = match Encoding::of_start(&start) {
-            Some(encoding) => encoding,
-            None if is_utf8(bytes(path)?).with_context(|| unreadable(path))? => Encoding::Utf8,
-            None => Encoding::Windows1252,
+        let (encoding, is_guessed) = match encoding.or_else(|| encoding_of_start(&start)) {
+            Some(encoding) => (encoding, false),
+            None => match Utf8::of(bytes(path)?).with_context(|| unreadable(path))? {
+                Utf8::Valid => (UTF_8, false),
+                Utf8::Foreign => (WINDOWS_1252, true),
+                Utf8::Broken(line) => bail!(
+                    "{} is UTF-8, but for line {line}, which has an octet that is no character. Correct that line; or say how the \
+                     file is encoded, as in --encoding windows-1252",
+                    path.display()
+                ),
+            },
         };
-        let mut file = Self { path: path.to_owned(), encoding, delimiter: b',', names_delimiter: false, reasons: 0 };
+        let mut file =
+            Self { path: path.to_owned(), encoding, is_guessed, delimiter: b',', names_delimiter: false, reasons: 0 };
         let first = first_line(&mut BufReader::new(file.text()?)).with_context(|| unreadable(path))?;
         if first.trim().is_empty() {
             bail!("{} is empty, or begins with an empty line; its first line must name the columns", path.display());
@@ -139,7 +130,7 @@ impl CsvFile {
     /// The file's characters as UTF-8, without a byte order mark.
     fn text(&self) -> Result<impl Read + use<>> {
         let mut decode = DecodeReaderBytesBuilder::new();
-        decode.encoding(Some(self.encoding.decoder())).bom_override(true).strip_bom(true);
+        decode.encoding(Some(self.encoding)).bom_override(true).strip_bom(true);
         Ok(decode.build(bytes(&self.path)?))
     }
 }
@@ -183,27 +174,50 @@ fn unreadable(path: &Path) -> String {
 /// The octets of a file, unpacked if it is a gzip file, whatever its name is.
 fn bytes(path: &Path) -> Result<Box<dyn Read>> {
     let open = || File::open(path).with_context(|| unreadable(path));
+    // It is read several times.
+    ensure!(open()?.metadata()?.is_file(), "{} is no file on a disk; store what it has in one first", path.display());
     let mut start = Vec::new();
     open()?.take(GZIP.len() as u64).read_to_end(&mut start).with_context(|| unreadable(path))?;
     Ok(if start == GZIP { Box::new(MultiGzDecoder::new(open()?)) } else { Box::new(open()?) })
 }
 
-fn is_utf8(mut bytes: impl Read) -> std::io::Result<bool> {
-    let mut chunk = vec![0; 1 << 16];
-    // Of a character that the chunk before ended in.
-    let mut begun = 0;
-    loop {
-        let read = bytes.read(&mut chunk[begun..])?;
-        let filled = begun + read;
-        begun = match std::str::from_utf8(&chunk[..filled]) {
-            Ok(_) => 0,
-            Err(error) if error.error_len().is_none() && read > 0 => filled - error.valid_up_to(),
-            Err(_) => return Ok(false),
-        };
-        if read == 0 {
-            return Ok(true);
+/// Whether octets are UTF-8.
+#[derive(Debug, PartialEq, Eq)]
+enum Utf8 {
+    Valid,
+    /// They are, but for this line: the first one with an octet that is no character, after lines with characters that are not ASCII.
+    Broken(usize),
+    /// They are in another encoding.
+    Foreign,
+}
+
+impl Utf8 {
+    fn of(mut bytes: impl Read) -> std::io::Result<Self> {
+        let mut chunk = vec![0; 1 << 16];
+        // Of a character that the chunk before ended in.
+        let mut begun = 0;
+        let (mut lines, mut has_foreign) = (1, false);
+        loop {
+            let read = bytes.read(&mut chunk[begun..])?;
+            let filled = begun + read;
+            let valid = match std::str::from_utf8(&chunk[..filled]) {
+                Ok(_) => filled,
+                Err(error) if error.error_len().is_none() && read > 0 => error.valid_up_to(),
+                Err(error) => {
+                    let before = &chunk[..error.valid_up_to()];
+                    let line = lines + before.iter().filter(|byte| **byte == b'\n').count();
+                    let is_broken = has_foreign || !before.is_ascii();
+                    return Ok(if is_broken { Self::Broken(line) } else { Self::Foreign });
+                }
+            };
+            if read == 0 {
+                return Ok(Self::Valid);
+            }
+            lines += chunk[..valid].iter().filter(|byte| **byte == b'\n').count();
+            has_foreign |= !chunk[..valid].is_ascii();
+            begun = filled - valid;
+            chunk.copy_within(valid..filled, 0);
         }
-        chunk.copy_within(filled - begun..filled, 0);
     }
 }
 
@@ -252,7 +266,7 @@ mod tests {
     }
 
     fn cells(path: &Path) -> Vec<Vec<String>> {
-        let rows = CsvFile::open(path).unwrap().all_rows().unwrap();
+        let rows = CsvFile::open(path, None).unwrap().all_rows().unwrap();
         rows.map(|row| row.unwrap().cells.iter().map(str::to_owned).collect()).collect()
     }
 
@@ -262,17 +276,17 @@ mod tests {
         let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(text.as_bytes()).unwrap();
         for (name, content, encoding) in [
-            ("utf8", text.as_bytes().to_vec(), Encoding::Utf8),
-            ("gzip", gzip.finish().unwrap(), Encoding::Utf8),
-            ("bom", [b"\xef\xbb\xbf", text.as_bytes()].concat(), Encoding::Utf8),
-            ("utf16le", utf16(text, u16::to_le_bytes, &[0xff, 0xfe]), Encoding::Utf16LittleEndian),
-            ("utf16be", utf16(text, u16::to_be_bytes, &[0xfe, 0xff]), Encoding::Utf16BigEndian),
-            ("utf16le-bare", utf16(text, u16::to_le_bytes, &[]), Encoding::Utf16LittleEndian),
-            ("utf16be-bare", utf16(text, u16::to_be_bytes, &[]), Encoding::Utf16BigEndian),
-            ("windows", WINDOWS_1252.encode(text).0.into_owned(), Encoding::Windows1252),
+            ("utf8", text.as_bytes().to_vec(), UTF_8),
+            ("gzip", gzip.finish().unwrap(), UTF_8),
+            ("bom", [b"\xef\xbb\xbf", text.as_bytes()].concat(), UTF_8),
+            ("utf16le", utf16(text, u16::to_le_bytes, &[0xff, 0xfe]), UTF_16LE),
+            ("utf16be", utf16(text, u16::to_be_bytes, &[0xfe, 0xff]), UTF_16BE),
+            ("utf16le-bare", utf16(text, u16::to_le_bytes, &[]), UTF_16LE),
+            ("utf16be-bare", utf16(text, u16::to_be_bytes, &[]), UTF_16BE),
+            ("windows", WINDOWS_1252.encode(text).0.into_owned(), WINDOWS_1252),
         ] {
             let path = file(name, &content);
-            assert_eq!(CsvFile::open(&path).unwrap().encoding, encoding, "{name}");
+            assert_eq!(CsvFile::open(&path, None).unwrap().encoding, encoding, "{name}");
             assert_eq!(cells(&path), [["id", "name"], ["1", "Inês Müller"]], "{name}");
         }
     }
@@ -281,9 +295,18 @@ mod tests {
     fn a_character_may_lie_at_the_end_of_any_chunk() {
         for before in (1 << 16) - 4..=(1 << 16) {
             let text = "x".repeat(before) + "🎁é";
-            assert!(is_utf8(text.as_bytes()).unwrap());
-            assert!(!is_utf8(&text.as_bytes()[..text.len() - 1]).unwrap());
+            assert_eq!(Utf8::of(text.as_bytes()).unwrap(), Utf8::Valid);
+            assert_eq!(Utf8::of(&text.as_bytes()[..text.len() - 1]).unwrap(), Utf8::Broken(1));
         }
+    }
+
+    #[test]
+    fn a_file_with_one_broken_character_is_not_read_in_another_encoding() {
+        let path = file("broken", b"id,name\n1,In\xc3\xaas\n2,\xff\n");
+        let error = CsvFile::open(&path, None).unwrap_err().to_string();
+        assert!(error.contains("is UTF-8, but for line 3"), "{error}");
+        let known = CsvFile::open(&file("latin2", b"id,name\n1,\xa3ucja\n"), Some(encoding_rs::ISO_8859_2)).unwrap();
+        assert_eq!(known.rows().unwrap().next().unwrap().unwrap().cells.get(1), Some("\u{141}ucja"));
     }
 
     #[test]
@@ -299,7 +322,7 @@ mod tests {
     #[test]
     fn rows_know_the_line_that_they_begin_in() {
         let path = file("lines", b"sep=,\nid,name\n1,\"two\nlines\"\n2,x,more\n");
-        let rows = CsvFile::open(&path).unwrap().all_rows().unwrap();
+        let rows = CsvFile::open(&path, None).unwrap().all_rows().unwrap();
         let rows: Vec<_> = rows.map(|row| row.map(|row| (row.line, row.cells.len())).unwrap()).collect();
         assert_eq!(rows, [(2, 2), (3, 2), (5, 3)]);
     }
@@ -312,10 +335,10 @@ mod tests {
             ("empty", "", "its first line must name the columns"),
             ("blank", "\nid\n", "its first line must name the columns"),
         ] {
-            let error = CsvFile::open(&file(name, content.as_bytes())).unwrap_err().to_string();
+            let error = CsvFile::open(&file(name, content.as_bytes()), None).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
-        let error = format!("{:#}", CsvFile::open(Path::new("no-such.csv")).unwrap_err());
+        let error = format!("{:#}", CsvFile::open(Path::new("no-such.csv"), None).unwrap_err());
         assert!(error.contains("cannot read no-such.csv: No such file"), "{error}");
     }
 }

@@ -23,7 +23,7 @@ mod store;
 use std::mem;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use client::Api;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -32,11 +32,12 @@ pub use self::columns::ColumnArgs;
 use self::columns::Columns;
 use self::customers::{Contents, Reading};
 use self::file::CsvFile;
+pub use self::file::Encoding;
 use self::generated::GENERATED;
 pub use self::generated::generated;
 use self::rejected::{Rejected, Rejection};
 pub use self::store::store_all;
-use self::store::{CONCURRENCY, CUSTOMERS_PER_CALL, Outcome, store};
+use self::store::{BYTES_PER_CALL, CONCURRENCY, CUSTOMERS_PER_CALL, Outcome, store};
 use crate::output::{self, Step};
 
 /// Rows that are printed with what is wrong with them.
@@ -51,6 +52,9 @@ pub struct LoadArgs {
     /// columns, whatever their case: id, name, email, mobile, channels (email;sms) or emailConsent and smsConsent, locale,
     /// timeZone. Every other column becomes an attribute.
     pub file: Option<PathBuf>,
+    /// How the file's characters are encoded, such as utf-8, windows-1252 or iso-8859-2. Default: UTF-8, or else Windows-1252.
+    #[arg(long, value_parser = file::parse_encoding, requires = "file")]
+    pub encoding: Option<Encoding>,
     #[command(flatten)]
     pub columns: ColumnArgs,
     /// Check all rows, and store nothing.
@@ -70,8 +74,12 @@ pub async fn load(api: Option<&Api>, args: &LoadArgs) -> Result<bool> {
         store_generated(api.context("customers are made up for the local stack only; name a file")?).await?;
         return Ok(true);
     };
-    let (file, contents) = survey(path, &args.columns)?;
-    let rejected = args.rejected.clone().unwrap_or_else(|| rejected::path_for(path));
+    let (file, contents) = survey(path, args.encoding, &args.columns)?;
+    let rejected = match &args.rejected {
+        Some(chosen) if chosen.exists() => bail!("{} exists; --rejected must name a new file", chosen.display()),
+        Some(chosen) => chosen.clone(),
+        None => rejected::path_for(path),
+    };
     let rejected = Rejected::new(rejected, file.delimiter, contents.header());
     let api = api.filter(|_| !args.dry_run);
     let printed = Vec::new();
@@ -87,11 +95,11 @@ pub async fn store_generated(api: &Api) -> Result<()> {
 }
 
 /// Reads the whole file, and says what it is.
-fn survey(path: &Path, args: &ColumnArgs) -> Result<(CsvFile, Contents)> {
+fn survey(path: &Path, encoding: Option<Encoding>, args: &ColumnArgs) -> Result<(CsvFile, Contents)> {
     let step = output::step(&format!("Reading {}", path.display()));
-    let file = CsvFile::open(path)?;
+    let file = CsvFile::open(path, encoding)?;
     let columns = Columns::of(&file.header()?, args).with_context(|| format!("{} cannot be loaded", path.display()))?;
-    let contents = customers::survey(columns, file.rows()?)?;
+    let contents = customers::survey(columns, file.rows()?, file.is_guessed)?;
     let (rows, separators, encoding) = (output::count(contents.rows, "row"), file.separators(), file.encoding.name());
     step.done(&format!("{rows}, with {separators} between the cells, in {encoding}"));
     contents.notes.iter().for_each(|note| output::note(note));
@@ -123,16 +131,21 @@ impl Loading<'_> {
     /// Reads the rows, and stores them a hundred at a time.
     async fn each(&mut self, file: &CsvFile, step: &mut Step) -> Result<()> {
         let mut reading = Reading::new(self.contents);
-        let mut batch = Vec::new();
+        let (mut batch, mut bytes) = (Vec::new(), 0);
         let mut calls = FuturesUnordered::new();
         for row in file.rows()? {
             match reading.read(row?) {
                 None => {}
                 Some(Err(rejection)) => self.reject(&rejection)?,
-                Some(Ok(loaded)) => batch.push(loaded),
-            }
-            if batch.len() == CUSTOMERS_PER_CALL {
-                calls.push(store(self.api, mem::take(&mut batch)));
+                Some(Ok(loaded)) => {
+                    let size = loaded.json.to_string().len();
+                    if batch.len() == CUSTOMERS_PER_CALL || bytes + size > BYTES_PER_CALL {
+                        calls.push(store(self.api, mem::take(&mut batch)));
+                        bytes = 0;
+                    }
+                    bytes += size;
+                    batch.push(loaded);
+                }
             }
             if calls.len() == CONCURRENCY
                 && let Some(outcome) = calls.next().await

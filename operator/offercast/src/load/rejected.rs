@@ -22,8 +22,18 @@ pub(super) struct Rejection {
     pub(super) faults: Vec<(String, String)>,
 }
 
-/// `customers.csv.gz` has its rejected rows in `customers.rejected.csv`. So has that file itself.
+/// A file beside this one that does not exist: people may be correcting the rows of an earlier load. The rejected rows of a file of
+/// rejected rows take its place.
 pub(super) fn path_for(path: &Path) -> PathBuf {
+    let usual = usual_path_for(path);
+    let is_free = |other: &PathBuf| *other == path || !other.exists();
+    let name = usual.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let numbered = (2..).map(|number| usual.with_file_name(name.replace(ENDING, &format!("-{number}{ENDING}"))));
+    std::iter::once(usual.clone()).chain(numbered).find(is_free).expect("there is always another number")
+}
+
+/// `customers.csv.gz` has its rejected rows in `customers.rejected.csv`. So has that file itself.
+fn usual_path_for(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let stem = name.strip_suffix(".gz").unwrap_or(&name);
     let stem = stem.strip_suffix(ENDING).or_else(|| stem.rsplit_once('.').map(|(stem, _)| stem)).unwrap_or(stem);
@@ -64,7 +74,9 @@ impl Rejected {
             none => {
                 // For its owner alone: it has customers.
                 let mut options = OpenOptions::new();
-                options.write(true).create(true).truncate(true).mode(0o600);
+                options.write(true).create_new(true).mode(0o600);
+                // Of a load that was ended.
+                let _ = std::fs::remove_file(&self.unfinished);
                 let file = options.open(&self.unfinished).with_context(unwritable)?;
                 let mut out = WriterBuilder::new().delimiter(self.delimiter).flexible(true).from_writer(file);
                 write(&mut out, COLUMNS, &self.header).with_context(unwritable)?;
@@ -81,11 +93,20 @@ impl Rejected {
     }
 
     /// Gives the file its name. Without rejected rows there is none.
-    pub(super) fn finish(self) -> Result<()> {
-        let Some(out) = self.out else { return Ok(()) };
+    pub(super) fn finish(mut self) -> Result<()> {
+        let Some(out) = self.out.take() else { return Ok(()) };
         let mut file = out.into_inner().map_err(csv::IntoInnerError::into_error)?;
         file.flush()?;
         std::fs::rename(&self.unfinished, &self.path).with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+/// What an error has ended is not left behind.
+impl Drop for Rejected {
+    fn drop(&mut self) {
+        if self.out.is_some() {
+            let _ = std::fs::remove_file(&self.unfinished);
+        }
     }
 }
 
@@ -106,7 +127,19 @@ mod tests {
             ("customers", "customers.rejected.csv"),
             ("a.b.txt", "a.b.rejected.csv"),
         ] {
-            assert_eq!(path_for(Path::new(path)), Path::new(expected));
+            assert_eq!(usual_path_for(Path::new(path)), Path::new(expected));
         }
+    }
+
+    #[test]
+    fn rows_that_somebody_may_be_correcting_are_not_replaced() {
+        let folder = std::env::temp_dir().join(format!("offercast-rejected-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let source = folder.join("a.csv");
+        assert_eq!(path_for(&source), folder.join("a.rejected.csv"));
+        std::fs::write(folder.join("a.rejected.csv"), "x").unwrap();
+        assert_eq!(path_for(&source), folder.join("a-2.rejected.csv"));
+        assert_eq!(path_for(&folder.join("a.rejected.csv")), folder.join("a.rejected.csv"));
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -14,6 +14,8 @@ use crate::output;
 
 /// Maximum customers per call (docs/openapi.yaml).
 pub(super) const CUSTOMERS_PER_CALL: usize = 100;
+/// Maximum size of a call's body, in octets: the API takes 256 KiB (docs/openapi.yaml), and commas come on top.
+pub(super) const BYTES_PER_CALL: usize = 200_000;
 /// Calls in flight.
 pub(super) const CONCURRENCY: usize = 4;
 /// How often a call is made, at most, while the API is throttling or does not respond.
@@ -44,9 +46,13 @@ pub(super) async fn store(api: Option<&Api>, mut customers: Vec<Loaded>) -> Resu
         let response = api.call("POST", "/customers", &[], &serde_json::to_vec(&bodies)?).await;
         let trouble = match response {
             Ok(response) if response.status == 200 => {
+                let count = customers.len();
                 customers = sort(customers, &response, &mut outcome)?;
                 if customers.is_empty() {
                     return Ok(outcome);
+                }
+                if customers.len() < count {
+                    attempt = 1;
                 }
                 "the store is throttling".to_owned()
             }
@@ -54,7 +60,7 @@ pub(super) async fn store(api: Option<&Api>, mut customers: Vec<Loaded>) -> Resu
             Ok(response) => bail!("the API refused the customers: {}", response.problem()),
             Err(error) => format!("{error:#}"),
         };
-        ensure!(attempt < ATTEMPTS, "the API stored nothing in {ATTEMPTS} attempts: {trouble}");
+        ensure!(attempt < ATTEMPTS, "the API stored nothing in the last {ATTEMPTS} attempts: {trouble}");
         tokio::time::sleep(FIRST_WAIT * 2_u32.pow(attempt - 1)).await;
         attempt += 1;
     }

@@ -26,7 +26,7 @@ fn file(name: &str, content: &str) -> PathBuf {
 type Read = (Vec<Value>, Vec<(u64, String)>, Vec<String>);
 
 fn read(path: &Path, line: &[&str]) -> Result<Read> {
-    let (file, contents) = survey(path, &args(line))?;
+    let (file, contents) = survey(path, None, &args(line))?;
     let mut reading = Reading::new(&contents);
     let (mut customers, mut rejected) = (Vec::new(), Vec::new());
     for row in file.rows()? {
@@ -117,7 +117,7 @@ c-5,E,e@example.com,email,many
 fn rejected_rows_are_loaded_again_as_the_file_was() {
     let content = "id,name,email,channels,zip,spend\nc-1,A,a@example.com,email,007,1\nc-2,B,nobody,email,4000,2\n";
     let path = file("again", content);
-    let (csv, contents) = survey(&path, &args(&[])).unwrap();
+    let (csv, contents) = survey(&path, None, &args(&[])).unwrap();
     let mut rejected = Rejected::new(rejected::path_for(&path), csv.delimiter, contents.header());
     let mut reading = Reading::new(&contents);
     for row in csv.rows().unwrap() {

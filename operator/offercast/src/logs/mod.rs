@@ -144,6 +144,11 @@ impl Tail {
 }
 
 impl LogArgs {
+    /// With the date where lines may be of another day.
+    fn time_format(&self) -> &'static str {
+        if self.since > Duration::from_secs(12 * 3_600) { "%Y-%m-%d %H:%M:%S" } else { "%H:%M:%S" }
+    }
+
     /// The line as it is printed. `None`: it was not asked for.
     fn rendered(&self, at: i64, function: &str, text: &str) -> Option<String> {
         let line = Line::parse(text);
@@ -161,8 +166,9 @@ impl LogArgs {
         if self.json {
             return Some(text.to_owned());
         }
-        let time =
-            TimeZone::system().to_datetime(Timestamp::from_millisecond(at).unwrap_or_default()).strftime("%H:%M:%S");
+        let time = TimeZone::system()
+            .to_datetime(Timestamp::from_millisecond(at).unwrap_or_default())
+            .strftime(self.time_format());
         let said = line.map_or_else(|| text.to_owned(), |line| line.render(self.verbose));
         Some(format!("{time} {function:11} {said}"))
     }

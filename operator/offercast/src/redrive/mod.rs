@@ -6,13 +6,14 @@
 mod reason;
 
 use std::collections::HashMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use client::Deployment;
 use futures::future::try_join_all;
+use tokio::time::timeout;
 
 use self::reason::{push_of, reasons, sent_at};
 use crate::offers::Offers;
@@ -29,6 +30,8 @@ const BATCH: i32 = 10;
 const VISIBILITY_TIMEOUT_SECONDS: i32 = 60;
 /// Long polling. Without it, SQS may return only some of the messages.
 const WAIT_SECONDS: i32 = 1;
+/// How long the logs of a function are read.
+const LOGS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum dead letters listed per queue.
 const MAX_LISTED: usize = 50;
 /// Characters of a message body or of a reason that are shown.
@@ -38,10 +41,15 @@ const SHOWN_CHARS: usize = 160;
 ///
 /// # Errors
 /// If there is no such queue or dead letter, or the queue cannot be read.
-pub async fn redrive(deployment: &Deployment, queue: Option<&str>, drop: Option<&str>) -> Result<()> {
+pub async fn redrive(
+    deployment: &Deployment,
+    on_aws: Option<&str>,
+    queue: Option<&str>,
+    drop: Option<&str>,
+) -> Result<()> {
     let sqs = Client::new(&deployment.sdk);
     let Some(name) = queue else {
-        return list(&sqs, deployment).await;
+        return list(&sqs, deployment, on_aws).await;
     };
     let Some(dead) = deployment.queues.get(&format!("{name}{DEAD_LETTERS}")) else {
         let known: Vec<_> = deployment.queues.keys().filter_map(|name| name.strip_suffix(DEAD_LETTERS)).collect();
@@ -61,7 +69,7 @@ pub async fn redrive(deployment: &Deployment, queue: Option<&str>, drop: Option<
     Ok(())
 }
 
-async fn list(sqs: &Client, deployment: &Deployment) -> Result<()> {
+async fn list(sqs: &Client, deployment: &Deployment, on_aws: Option<&str>) -> Result<()> {
     let mut step = output::step("Reading the dead letters of all queues");
     let queues = deployment.queues.iter().filter(|(name, _)| name.ends_with(DEAD_LETTERS));
     // At the same time, since an empty queue takes a second to read.
@@ -80,8 +88,9 @@ async fn list(sqs: &Client, deployment: &Deployment) -> Result<()> {
     let offers = Offers::of(deployment);
     let mut described = Vec::new();
     for (queue, found) in &found {
-        // The list is of use without the reasons.
-        let reasons = reasons(deployment, queue, found).await.unwrap_or_default();
+        // The list is of use without the reasons, and there may be many log lines.
+        let read = timeout(LOGS_TIMEOUT, reasons(deployment, queue, found)).await;
+        let reasons = read.ok().and_then(Result::ok).unwrap_or_default();
         for message in found {
             described.push(describe(queue, message, &reasons, &offers).await);
         }
@@ -92,8 +101,9 @@ async fn list(sqs: &Client, deployment: &Deployment) -> Result<()> {
     step.done(&output::count(found.iter().map(|(_, found)| found.len()).sum(), "dead letter"));
     described.iter().try_for_each(|text| output::line(text))?;
     let tool = output::tool();
+    let stack = on_aws.map(|name| format!(" --stack {name}")).unwrap_or_default();
     output::line(&format!(
-        "\nTo send those of a queue again: {tool} redrive QUEUE. To drop one: {tool} redrive QUEUE --drop ID."
+        "\nTo send those of a queue again: {tool} redrive QUEUE{stack}. To drop one: {tool} redrive QUEUE --drop ID{stack}."
     ))
 }
 

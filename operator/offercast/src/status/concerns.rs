@@ -11,11 +11,14 @@ use crate::output::{age, grouped, tool};
 /// `push-failed` has the same.
 const MANY_FAILED: u64 = 20;
 
+/// Fewer are not many, unless they are all.
+const FEW: u64 = 10;
+
 /// How bad something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Level {
-    /// It should be known, and heals or harms little.
+    /// It should be known; no message is lost or late because of it.
     Notice,
     /// Part of the state cannot be read.
     Unknown,
@@ -35,10 +38,11 @@ pub(super) struct Concern {
 
 /// What an operator should look at, the worst first. Empty if all is well.
 pub(super) fn concerns(status: &Status) -> Vec<Concern> {
+    let stack = status.on_aws.as_ref().map(|name| format!(" --stack {name}")).unwrap_or_default();
     let mut concerns = Vec::new();
     let mut add = |level, what, remedy| concerns.push(Concern { level, what, remedy });
     for queue in status.queues.iter().filter(|queue| queue.is_dead_letters && queue.depth() > 0) {
-        add(Level::Bad, dead_letters(queue), format!("{} redrive", tool()));
+        add(Level::Bad, dead_letters(queue), format!("{} redrive{stack}", tool()));
     }
     for push in &status.pushes {
         let name = format!("{} #{}", push.code, push.number);
@@ -47,10 +51,9 @@ pub(super) fn concerns(status: &Status) -> Vec<Concern> {
             let what = format!("{name} waits for the provider: {error}. {} are pending", counted(push.pending));
             add(Level::Bad, what, "They are sent by themselves once it accepts messages again".to_owned());
         }
-        if push.outcomes.failed > 0 {
-            let level = if is_many(push) { Level::Bad } else { Level::Notice };
+        if is_many(push) {
             let failed = format!("{} of {name} failed", of(push.outcomes.failed, push.eligible));
-            add(level, failed, format!("{} deliveries {} --state failed", tool(), push.offer));
+            add(Level::Bad, failed, format!("{} deliveries {} --state failed{stack}", tool(), push.offer));
         }
     }
     let held: Vec<_> = status
@@ -70,7 +73,7 @@ pub(super) fn concerns(status: &Status) -> Vec<Concern> {
     for function in status.functions.iter().filter(|function| function.errors > 0) {
         let (name, errors) = (&function.name, function.errors);
         let errors = if errors == 1 { "1 error".to_owned() } else { format!("{} errors", grouped(errors)) };
-        let remedy = format!("{} logs {name} --level error --since 1h", tool());
+        let remedy = format!("{} logs {name} --level error --since 1h{stack}", tool());
         add(Level::Notice, format!("The function {name} reported {errors} in the last hour"), remedy);
     }
     for error in &status.read_errors {
@@ -82,7 +85,8 @@ pub(super) fn concerns(status: &Status) -> Vec<Concern> {
 
 /// Whether so many failed that it is not only wrong addresses.
 fn is_many(push: &Push) -> bool {
-    push.outcomes.failed * MANY_FAILED > push.eligible
+    let failed = push.outcomes.failed;
+    failed * MANY_FAILED > push.eligible && (failed >= FEW || failed == push.eligible)
 }
 
 fn dead_letters(queue: &Queue) -> String {
@@ -92,8 +96,8 @@ fn dead_letters(queue: &Queue) -> String {
     } else {
         format!("{} dead letters", grouped(queue.depth()))
     };
-    let oldest = queue.oldest.map(|seconds| format!(", the oldest of {} ago", age(seconds))).unwrap_or_default();
-    format!("{count} of {name}{oldest}: what they are about is not done")
+    let oldest = queue.oldest.map(|seconds| format!(", the oldest {} old", age(seconds))).unwrap_or_default();
+    format!("{count} of {name}{oldest}: nothing happens to them until you send or drop them")
 }
 
 fn counted(count: u64) -> String {
@@ -173,11 +177,11 @@ mod tests {
     fn each_concern_has_its_level_and_what_to_do() {
         let fails = |failed| OutcomeCounts { failed, ..OutcomeCounts::default() };
         type Change = Box<dyn Fn(&mut Status)>;
-        let cases: [(Change, Level, &str, &str); 8] = [
+        let cases: [(Change, Level, &str, &str); 7] = [
             (
                 Box::new(|status| status.queues[1].waiting = 2),
                 Level::Bad,
-                "2 dead letters of email, the oldest of 5 min ago",
+                "2 dead letters of email, the oldest 5 min old",
                 "redrive",
             ),
             (
@@ -193,12 +197,6 @@ mod tests {
                 Box::new(move |status| status.pushes[0].outcomes = fails(51)),
                 Level::Bad,
                 "51 of the 1,000 notifications of A #1 failed",
-                "--state failed",
-            ),
-            (
-                Box::new(move |status| status.pushes[0].outcomes = fails(50)),
-                Level::Notice,
-                "50 of the 1,000",
                 "--state failed",
             ),
             (
@@ -235,6 +233,26 @@ mod tests {
                 "{concern:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_few_wrong_addresses_are_no_concern() {
+        for (failed, eligible, is_concern) in
+            [(50, 1_000, false), (1, 19, false), (9, 20, false), (10, 20, true), (3, 3, true)]
+        {
+            let mut status = status();
+            status.pushes[0].outcomes = OutcomeCounts { failed, ..OutcomeCounts::default() };
+            status.pushes[0].eligible = eligible;
+            assert_eq!(!concerns(&status).is_empty(), is_concern, "{failed} of {eligible}");
+        }
+    }
+
+    #[test]
+    fn commands_are_for_the_stack_that_is_shown() {
+        let mut status = Status { on_aws: Some("production".to_owned()), ..status() };
+        status.queues[1].waiting = 1;
+        status.functions[0].errors = 1;
+        assert!(concerns(&status).iter().all(|concern| concern.remedy.ends_with(" --stack production")));
     }
 
     #[test]

@@ -37,8 +37,13 @@ async function openPush(more, p) {
     const said = el("p", { role: "status" });
     const act = async (question, path, done) => {
       if (!confirm(question)) return;
-      const response = await fetch(path, { method: "POST" });
-      said.textContent = response.ok ? done : (await response.json().catch(() => ({}))).detail || `refused (${response.status})`;
+      box.querySelectorAll("button").forEach(button => { button.disabled = true; });
+      try {
+        const response = await fetch(path, { method: "POST" });
+        said.textContent = response.ok ? done : (await response.json().catch(() => ({}))).detail || `refused (${response.status})`;
+      } catch {
+        said.textContent = "The stack does not respond.";
+      }
     };
     const open = p.state === "running" || p.state === "scheduled";
     const again = el("button", { type: "button", textContent: "Push again", onclick: () => act(`Push ${p.code} again? It goes to customers that it was not sent to yet.`, `api/offers/${p.offer}/pushes`, "The push is requested.") });
@@ -49,7 +54,7 @@ async function openPush(more, p) {
     const response = await fetch(`api/offers/${p.offer}/unsent`), unsent = await response.json();
     if (!response.ok) throw new Error(unsent.detail);
     if (!unsent.reasons.length) {
-      parts.push(el("p", { className: "empty", textContent: "Nothing was left unsent for a reason of its own." }));
+      parts.push(el("p", { className: "empty", textContent: "No notification failed or was suppressed." }));
     } else {
       const rows = unsent.reasons.map(r => el("tr", {}, el("td", { textContent: STATE[r.state] || r.state }), el("td", { textContent: r.reason }), cell(r.count)));
       parts.push(el("table", {}, el("thead", {}, el("tr", {}, el("th", { textContent: "not sent" }), el("th", { textContent: "because" }), el("th", { className: "n", textContent: unsent.more ? `of the first ${number(unsent.reasons.reduce((sum, r) => sum + r.count, 0))}` : "count" }))), el("tbody", {}, ...rows)));
@@ -138,17 +143,21 @@ function draw(status) {
   }
 }
 
+const STOPPED = ["the stack has stopped; start it with: cargo xtask up", "this page is no longer served: offercast status --page"];
+let isOnAws = false;
+
 async function refresh() {
   try {
     const response = await fetch("api/status"), status = await response.json();
     if (!response.ok) throw new Error(status.detail);
+    isOnAws = status.onAws !== null;
     draw(status);
     const levels = status.concerns.map(c => c.level), time = new Date(status.at).toLocaleTimeString();
     $("live").className = levels.includes("bad") ? "bad" : levels.length ? "notice" : "good";
     $("live").textContent = `${levels.length ? counted(levels.length, "thing to look at", "things to look at") : "all is well"}, ${time}`;
   } catch (error) {
     $("live").className = "bad";
-    $("live").textContent = error instanceof TypeError ? "the stack has stopped; start it with: cargo xtask up" : error.message;
+    $("live").textContent = error instanceof TypeError ? STOPPED[Number(isOnAws)] : error.message;
   }
   setTimeout(refresh, EVERY);
 }

@@ -39,7 +39,7 @@ pub(super) async fn watch(mut observer: Observer, every: Duration) -> Result<()>
     });
     // Keys are read without async, and the terminal is put right again even if drawing panics.
     let shown = tokio::task::spawn_blocking(move || {
-        let mut screen = ratatui::init();
+        let mut screen = ratatui::try_init()?;
         let shown = show(&mut screen, &receiver);
         ratatui::restore();
         shown
@@ -56,15 +56,19 @@ fn show(screen: &mut DefaultTerminal, status: &tokio::sync::watch::Receiver<Opti
             Some(status) => terminal::lines(status),
             None => vec![Line::from("looking …").dark_gray()],
         };
-        let height = screen.size()?.height.saturating_sub(1);
-        first = first.min(u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_sub(height));
+        anyhow::ensure!(status.has_changed().is_ok(), "the stack is no longer observed; run the command again");
+        let size = screen.size()?;
+        let height = size.height.saturating_sub(1);
+        // A long line takes several rows.
+        let rows: usize = lines.iter().map(|line| line.width().div_ceil(size.width.max(1).into()).max(1)).sum();
+        first = first.min(u16::try_from(rows).unwrap_or(u16::MAX).saturating_sub(height));
         screen.draw(|frame| {
             let [body, foot] = ratatui::layout::Layout::vertical([
                 ratatui::layout::Constraint::Fill(1),
                 ratatui::layout::Constraint::Length(1),
             ])
             .areas(frame.area());
-            let hidden = lines.len().saturating_sub(usize::from(first) + usize::from(body.height));
+            let hidden = rows.saturating_sub(usize::from(first) + usize::from(body.height));
             let text = Paragraph::new(Text::from(lines)).wrap(Wrap { trim: false }).scroll((first, 0));
             frame.render_widget(text, body);
             let more = if hidden > 0 { format!("{hidden} more lines: ↓ ↑   ") } else { String::new() };

@@ -105,9 +105,9 @@ fn seldom(chance: &Chance, points: &[(&Point, u32)], faults: &mut Faults) {
         }
     }
     // A function that cannot queue a message again reads the attributes of its queue. In an outage of the queues it could not, so
-    // only the sends fail: all three attempts, twice.
+    // only the sends fail: all four attempts, twice.
     for (point, _) in QUEUES_AGAIN.iter().filter(|(_, part)| chance.happens(*part)) {
-        for nth in 1..=6 {
+        for nth in 1..=8 {
             let (moment, fault) = (Moment::Before, Fault::Unavailable);
             faults.add(Planned { point: (*point).to_owned(), nth, moment, fault });
         }

@@ -25,17 +25,20 @@ pub(super) fn findings(draft: &Draft<'_>) -> Vec<Finding> {
     findings
 }
 
-/// One in so many messages that cannot be composed is more than a few customers with incomplete records.
-const MANY_UNWRITABLE: u64 = 20;
+/// One in so many messages that cannot be composed, or is in another language, is more than a few customers with unusual records.
+const MANY: u64 = 20;
 
 /// What makes a posted offer fail for many, or reach them in another language.
 pub(super) fn warnings(draft: &Draft<'_>) -> Vec<Finding> {
     let channels = &draft.count.tally.channels;
-    let is_many = |channel: &&Channel| {
-        channels.get(*channel).is_some_and(|tally| tally.failed * MANY_UNWRITABLE >= tally.composed)
-    };
+    let is_many =
+        |channel: &&Channel| channels.get(*channel).is_some_and(|tally| tally.failed * MANY >= tally.composed);
     let unwritable = draft.offer.channels.iter().filter(is_many).filter_map(|channel| unwritable(draft, *channel));
-    unwritable.chain(language_missing(draft)).collect()
+    let scan = &draft.count.tally.scan;
+    // An offer in one language is meant to be.
+    let is_translated = draft.languages().len() > 1;
+    let is_foreign = is_translated && draft.count.tally.languages.fallen_back * MANY >= scan.customers_eligible;
+    unwritable.chain(language_missing(draft).filter(|_| is_foreign)).collect()
 }
 
 fn no_audience(draft: &Draft<'_>) -> Vec<Finding> {
