@@ -81,7 +81,8 @@ fn make_harmless(call: &mut ForwardedCall, own: &HashSet<String>) {
         call.path = call.path.replacen(&other, &Uuid::now_v7().to_string(), 1);
         return;
     }
-    if call.path == "/suppressions/lift" {
+    let path = call.path.split('?').next().unwrap_or_default();
+    if path == "/suppressions/lift" {
         // Other stories wait for their suppressions. A request that is rejected is left as it is.
         if let Ok(Value::Object(mut request)) = serde_json::from_slice(&call.body)
             && request.get("dryRun").is_none_or(|dry_run| dry_run.is_null() || dry_run.is_boolean())
@@ -91,7 +92,7 @@ fn make_harmless(call: &mut ForwardedCall, own: &HashSet<String>) {
         }
         return;
     }
-    if call.method != Method::POST || !["/offers", "/offer/create"].contains(&call.path.as_str()) {
+    if call.method != Method::POST || !["/offers", "/offer/create"].contains(&path) {
         return;
     }
     // Schemathesis uses one idempotency key for most offers, so almost all responses would be about the key. Each body
