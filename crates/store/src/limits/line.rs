@@ -18,9 +18,8 @@ pub(super) const RESERVE_AHEAD: i64 = 1_000_000;
 pub(super) const RESERVE_AHEAD_AFTER_OTHERS: i64 = 2_000_000;
 /// The same in a push's turn: behind its own slots.
 pub(super) const RESERVE_AHEAD_IN_TURN: i64 = 3_000_000;
-/// Slots that come by more than this later than their sender could use them are late because of the rate, in microseconds. Below,
-/// because others reserved at the same moment.
-const HARDLY_LATE: i64 = 100_000;
+/// Reserved slots that take no longer than this keep no other sender waiting, in microseconds: some reserved at the same moment.
+const HARDLY_USED: i64 = 100_000;
 /// A batch of a push begins while another one sends, if no more than this is reserved, in microseconds: then the other one does not
 /// use the rate.
 const NEARLY_EMPTY: i64 = 300_000;
@@ -37,8 +36,9 @@ pub struct Line {
     turn_slots: u32,
     /// Whether the batch that made it wants more slots.
     sends_more: bool,
-    /// How much later its first slot is than the sender could have used it, in microseconds.
-    waited: i64,
+    /// When all slots that were reserved would have passed had each reservation begun at once, in microseconds since 1970. They
+    /// begin when the response of the store is expected, which says nothing of the rate.
+    used_until: Option<i64>,
 }
 
 /// How to reserve.
@@ -87,11 +87,12 @@ impl Line {
         (until > now).then(|| Timestamp::from_microsecond(until).unwrap_or(Timestamp::MAX))
     }
 
-    /// Whether the rate is what sends wait for at `now`, in microseconds since 1970: slots are reserved, and their sender would
-    /// have used them earlier, or more of them. A reservation alone says nothing: it begins when the store's response is
-    /// expected, so there always is one while a push sends.
+    /// Whether the rate is what sends wait for at `now`, in microseconds since 1970: the slots that were reserved take until later,
+    /// and their sender wants more of them, or others would have to wait. That there is a reservation says nothing: there always is
+    /// one while a push sends.
     pub(super) fn is_rate_used_up(&self, now: i64) -> bool {
-        self.next_send.is_some_and(|next| next > now) && (self.sends_more || self.waited > HARDLY_LATE)
+        let used = self.used_until.map_or(0, |until| until - now);
+        used > if self.sends_more { 0 } else { HARDLY_USED }
     }
 
     fn is_turn_of(&self, sender: Sender) -> bool {
@@ -156,7 +157,7 @@ mod tests {
             (Some(NOW + 1_500_000), own, false, Some(NOW + 500_000)),
         ] {
             let turn_of = turn_of.map(str::to_owned);
-            let line = Line { next_send: next, turn_of, turn_slots: 1, sends_more, waited: 0 };
+            let line = Line { next_send: next, turn_of, turn_slots: 1, sends_more, used_until: None };
             let full = line.full_until(Sender::Direct, NonZeroU32::MIN, at(NOW));
             assert_eq!(full, expected.map(at), "{line:?}");
         }
@@ -164,17 +165,16 @@ mod tests {
 
     #[test]
     fn the_rate_is_used_up_only_if_a_sender_would_send_faster() {
-        for (next_send, sends_more, waited, expected) in [
-            (None, true, 0, false),
+        for (used_until, sends_more, expected) in [
+            (None, true, false),
             // All slots have passed.
-            (Some(NOW), true, 500_000, false),
-            // Reserved until the response of a slow store, and no later.
-            (Some(NOW + 3_000_000), false, 0, false),
-            (Some(NOW + 1), false, 100_000, false),
-            (Some(NOW + 1), false, 100_001, true),
-            (Some(NOW + 1), true, 0, true),
+            (Some(NOW), true, false),
+            (Some(NOW + 1), true, true),
+            (Some(NOW + 100_000), false, false),
+            (Some(NOW + 100_001), false, true),
         ] {
-            let line = Line { next_send, sends_more, waited, ..Line::default() };
+            // A slow store: the reservation begins seconds later.
+            let line = Line { next_send: Some(NOW + 3_000_000), sends_more, used_until, ..Line::default() };
             assert_eq!(line.is_rate_used_up(NOW), expected, "{line:?}");
         }
     }

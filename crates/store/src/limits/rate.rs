@@ -166,18 +166,19 @@ impl TransportLimits {
         let mut step = Step::Append;
         for _ in 0..RESERVE_ATTEMPTS {
             let token = self.table.sources().uuid().to_string();
+            let present = self.table.sources().precise_now().as_microsecond();
             let update = self
                 .update(transport)
                 .expression_attribute_values(":now", number(now))
                 .expression_attribute_values(":token", text(&token))
                 .expression_attribute_values(":sender", text(wanted.sender));
             let (update, request) = match step {
-                Step::Append => (append(update, wanted, now), wanted),
+                Step::Append => (append(update, wanted, now, present), wanted),
                 Step::Continue(left) => {
                     let request = Request { count: wanted.count.min(left), ..wanted };
-                    (continue_turn(update, request, now), request)
+                    (continue_turn(update, request, now, present), request)
                 }
-                Step::Restart => (restart(update, wanted, now), wanted),
+                Step::Restart => (restart(update, wanted, now, present), wanted),
                 Step::Wait(until) => return self.full(until),
             };
             let update = update
@@ -208,45 +209,47 @@ impl TransportLimits {
     }
 }
 
-fn append(update: UpdateItemFluentBuilder, request: Request, now: i64) -> UpdateItemFluentBuilder {
+fn append(update: UpdateItemFluentBuilder, request: Request, now: i64, present: i64) -> UpdateItemFluentBuilder {
     update
         .update_expression(
-            "SET nextSend = nextSend + :length, waited = nextSend - :now, reservedBy = :token, turnOf = :sender, \
-             turnSlots = :count, sendsMore = :more",
+            "SET nextSend = nextSend + :length, usedUntil = if_not_exists(usedUntil, :present) + :length, \
+             reservedBy = :token, turnOf = :sender, turnSlots = :count, sendsMore = :more",
         )
         .condition_expression(format!(
             "nextSend BETWEEN :now AND :latestAfterOthers \
              AND (nextSend <= :latest OR attribute_not_exists(turnOf) OR turnOf <> :sender) AND {ONCE}"
         ))
         .expression_attribute_values(":length", number(request.length()))
+        .expression_attribute_values(":present", number(present))
         .expression_attribute_values(":latest", number(now + RESERVE_AHEAD))
         .expression_attribute_values(":latestAfterOthers", number(now + RESERVE_AHEAD_AFTER_OTHERS))
 }
 
-fn continue_turn(update: UpdateItemFluentBuilder, request: Request, now: i64) -> UpdateItemFluentBuilder {
+fn continue_turn(update: UpdateItemFluentBuilder, request: Request, now: i64, present: i64) -> UpdateItemFluentBuilder {
     update
         .update_expression(
-            "SET nextSend = nextSend + :length, waited = nextSend - :now, reservedBy = :token, \
-             turnSlots = turnSlots + :count, sendsMore = :more",
+            "SET nextSend = nextSend + :length, usedUntil = if_not_exists(usedUntil, :present) + :length, \
+             reservedBy = :token, turnSlots = turnSlots + :count, sendsMore = :more",
         )
         .condition_expression(format!(
             "nextSend BETWEEN :now AND :latestInTurn AND turnOf = :sender AND turnSlots <= :most AND {ONCE}"
         ))
         .expression_attribute_values(":length", number(request.length()))
+        .expression_attribute_values(":present", number(present))
         .expression_attribute_values(":most", number(request.per_second.get() - request.count))
         .expression_attribute_values(":latestInTurn", number(now + RESERVE_AHEAD_IN_TURN))
 }
 
-fn restart(update: UpdateItemFluentBuilder, request: Request, now: i64) -> UpdateItemFluentBuilder {
+fn restart(update: UpdateItemFluentBuilder, request: Request, now: i64, present: i64) -> UpdateItemFluentBuilder {
     update
         .update_expression(
-            "SET nextSend = :next, waited = :none, reservedBy = :token, turnOf = :sender, turnSlots = :count, \
+            "SET nextSend = :next, usedUntil = :used, reservedBy = :token, turnOf = :sender, turnSlots = :count, \
              sendsMore = :more",
         )
         // A write that the client repeats finds the slots that it has reserved.
         .condition_expression("attribute_not_exists(nextSend) OR nextSend < :now")
         .expression_attribute_values(":next", number(now + request.length()))
-        .expression_attribute_values(":none", number(0))
+        .expression_attribute_values(":used", number(present + request.length()))
 }
 
 #[cfg(test)]
