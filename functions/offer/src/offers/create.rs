@@ -61,16 +61,15 @@ pub(crate) async fn create(
             };
             let offer = Offer::parse(body, &posted)?;
             let create = app.offers.create(&offer, idempotency.as_ref(), trace);
-            let looking = warnings::of(&app, &offer);
             let (created_as, warnings) = if is_strict {
-                let warnings = looking.await;
+                let warnings = warnings::strict(&app, &offer).await;
                 if !warnings.is_empty() {
                     return Err(refused(&warnings));
                 }
                 (create.await?, warnings)
             } else {
                 // Storing the offer does not wait for them.
-                let (created_as, warnings) = tokio::join!(create, looking);
+                let (created_as, warnings) = tokio::join!(create, warnings::of(&app, &offer));
                 (created_as?, warnings)
             };
             match created_as {

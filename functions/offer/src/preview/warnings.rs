@@ -25,9 +25,14 @@ const OFFERS_READ: u16 = 50;
 
 /// The warnings about an offer. None of what cannot be found in three seconds: that must not keep an offer from being stored.
 pub(crate) async fn of(app: &App, offer: &Offer) -> Vec<Finding> {
-    let until = Instant::now() + TIME_LIMIT;
-    let (of_audience, repeated) = tokio::join!(of_audience(app, offer, until), repeated(app, offer, until));
-    of_audience.into_iter().flatten().chain(repeated).collect()
+    of_audience(app, offer, Instant::now() + TIME_LIMIT).await.unwrap_or_default()
+}
+
+/// The same, and whether there is another offer with its code: for a caller who wants no offer with warnings.
+pub(crate) async fn strict(app: &App, offer: &Offer) -> Vec<Finding> {
+    let (mut warnings, repeated) = tokio::join!(of(app, offer), repeated(app, offer, Instant::now() + TIME_LIMIT));
+    warnings.extend(repeated);
+    warnings
 }
 
 /// `None` if nothing can be found in time.
