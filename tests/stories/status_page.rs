@@ -186,7 +186,7 @@ mod in_a_browser {
         wait_for("the bar to reach its end", async || {
             let percent: u8 = bar.attr("aria-valuenow").await?.unwrap_or_default().parse()?;
             seen.insert(percent);
-            // Nobody reaches the rate of this stack: the mail server is what is slow.
+            // No function reaches the rate of this stack: the mail server is what is slow.
             assert_ne!(bank.push(&offer).await["waitingFor"], "rate");
             if (40..70).contains(&percent) {
                 browser.keep_screenshot("status").await;

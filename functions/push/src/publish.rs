@@ -98,15 +98,10 @@ impl Publisher {
     }
 }
 
-/// One in so many notifications of a push may fail: those with wrong addresses.
-const MAY_FAIL: u64 = 20;
-/// Fewer are not many, unless they are all.
-const FEW: u64 = 10;
-
 /// Reports a push of which more than a few notifications failed. If its event is published twice, so is this.
 fn report_failures(progress: &Progress) {
     let (failed, eligible) = (progress.outcomes.failed, progress.scan.notifications);
-    if failed * MAY_FAIL > eligible && (failed >= FEW || failed == eligible) {
+    if progress.outcomes.has_many_failures(eligible) {
         let Push { id, .. } = &progress.push;
         metrics::emit(&[], &[("PushesFailed", Unit::Count, 1)]);
         tracing::warn!(offer.id = %id.offer, push.number = id.number, failed, eligible, "over 5 % of the push failed");

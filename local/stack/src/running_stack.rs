@@ -31,7 +31,7 @@ pub(crate) struct RunningStack {
     /// The inbox's SMTP server.
     pub(crate) inbox_smtp_url: String,
     pub(crate) status_url: String,
-    /// What the last `up` was told to set.
+    /// What the last `up` set.
     #[serde(default)]
     pub(crate) chosen: Chosen,
     /// The processes that were started.

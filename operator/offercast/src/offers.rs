@@ -6,6 +6,7 @@ use std::io;
 use anyhow::{Context, Result, bail};
 use client::{Api, Deployment, Response};
 use domain::OfferId;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use runtime::sources::system;
 use serde_json::Value;
 
@@ -163,11 +164,10 @@ fn cell(value: &Value) -> String {
 }
 
 /// Percent-encoded, for a path or a query.
-fn encoded(text: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes()
-        .map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
+fn encoded(text: &str) -> PercentEncode<'_> {
+    /// All but the unreserved characters (RFC 3986, 2.3).
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(text, RESERVED)
 }
 
 /// The entries of a list of deliveries, page by page.

@@ -112,9 +112,10 @@ pub fn grouped(number: impl TryInto<u64>) -> String {
 }
 
 /// So many of something: its name has an `s` if there is not one of it.
-pub fn count(number: usize, what: impl Display) -> String {
+pub fn count(number: impl TryInto<u64>, what: impl Display) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
     let ending = if number == 1 { "" } else { "s" };
-    format!("{} {what}{ending}", grouped(number as u64))
+    format!("{} {what}{ending}", grouped(number))
 }
 
 /// A time that has passed, in its largest unit.

@@ -94,6 +94,15 @@ impl OutcomeCounts {
     pub fn total(&self) -> u64 {
         self.named().into_iter().map(|(_, count)| count).sum()
     }
+
+    /// Whether more of so many notifications failed than those with wrong addresses: over 5 %, at least ten or all.
+    pub const fn has_many_failures(&self, notifications: u64) -> bool {
+        /// One in so many may fail.
+        const MAY_FAIL: u64 = 20;
+        /// Fewer are not many, unless they are all.
+        const FEW: u64 = 10;
+        self.failed * MAY_FAIL > notifications && (self.failed >= FEW || self.failed == notifications)
+    }
 }
 
 impl AddAssign for OutcomeCounts {

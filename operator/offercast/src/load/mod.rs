@@ -82,8 +82,7 @@ pub async fn load(api: Option<&Api>, args: &LoadArgs) -> Result<bool> {
     };
     let rejected = Rejected::new(rejected, file.delimiter, contents.header());
     let api = api.filter(|_| !args.dry_run);
-    let printed = Vec::new();
-    Loading { contents: &contents, api, is_dry_run: args.dry_run, rejected, printed, stored: 0 }.run(&file).await
+    Loading { contents: &contents, api, rejected, printed: Vec::new(), stored: 0 }.run(&file).await
 }
 
 /// Stores customers that are made up.
@@ -108,9 +107,8 @@ fn survey(path: &Path, encoding: Option<Encoding>, args: &ColumnArgs) -> Result<
 
 struct Loading<'a> {
     contents: &'a Contents,
-    /// `None`: nothing is stored.
+    /// `None`: nothing is stored, nor is a file of rejected rows written.
     api: Option<&'a Api>,
-    is_dry_run: bool,
     rejected: Rejected,
     /// What is wrong with the first rejected rows.
     printed: Vec<String>,
@@ -174,7 +172,7 @@ impl Loading<'_> {
             let faults = rejection.faults.iter().map(|(column, reason)| format!("{column} {reason}"));
             self.printed.push(format!("line {}: {}", rejection.row.line, faults.collect::<Vec<_>>().join("; ")));
         }
-        if self.is_dry_run {
+        if self.api.is_none() {
             self.rejected.count += 1;
             return Ok(());
         }
@@ -195,7 +193,7 @@ impl Loading<'_> {
         if rejected > self.printed.len() {
             output::note(&format!("and {} more", output::grouped(rejected - self.printed.len())));
         }
-        if !self.is_dry_run {
+        if self.api.is_some() {
             let path = self.rejected.path().display().to_string();
             self.rejected.finish()?;
             output::note(&format!(

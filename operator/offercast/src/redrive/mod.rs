@@ -98,7 +98,7 @@ async fn list(sqs: &Client, deployment: &Deployment, on_aws: Option<&str>) -> Re
             described.push(format!("{queue:9} … there may be more"));
         }
     }
-    step.done(&output::count(found.iter().map(|(_, found)| found.len()).sum(), "dead letter"));
+    step.done(&output::count(found.iter().map(|(_, found)| found.len()).sum::<usize>(), "dead letter"));
     described.iter().try_for_each(|text| output::line(text))?;
     let tool = output::tool();
     let stack = on_aws.map(|name| format!(" --stack {name}")).unwrap_or_default();

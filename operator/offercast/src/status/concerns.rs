@@ -4,15 +4,8 @@ use domain::push::PushState;
 use domain::push::waiting::WaitingFor;
 use serde::Serialize;
 
-use super::view::{Push, Queue, Status};
-use crate::output::{age, grouped, tool};
-
-/// From this part of a push's notifications on, failures are more than the usual wrong addresses: one in so many. The alarm
-/// `push-failed` has the same.
-const MANY_FAILED: u64 = 20;
-
-/// Fewer are not many, unless they are all.
-const FEW: u64 = 10;
+use super::view::{Queue, Status};
+use crate::output::{age, count, grouped, tool};
 
 /// How bad something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -22,7 +15,7 @@ pub(super) enum Level {
     Notice,
     /// Part of the state cannot be read.
     Unknown,
-    /// Messages are not sent, and somebody has to do something.
+    /// Messages are not sent, or failed, and an operator is needed.
     Bad,
 }
 
@@ -48,10 +41,12 @@ pub(super) fn concerns(status: &Status) -> Vec<Concern> {
         let name = format!("{} #{}", push.code, push.number);
         if push.state == PushState::Running && push.waiting_for == Some(WaitingFor::Provider) {
             let error = push.last_error.as_deref().unwrap_or("it does not say why");
-            let what = format!("{name} waits for the provider: {error}. {} are pending", counted(push.pending));
+            let what =
+                format!("{name} waits for the provider: {error}. {} are pending", count(push.pending, "notification"));
             add(Level::Bad, what, "They are sent by themselves once it accepts messages again".to_owned());
         }
-        if is_many(push) {
+        // The alarm `push-failed` says the same.
+        if push.outcomes.has_many_failures(push.eligible) {
             let failed = format!("{} of {name} failed", of(push.outcomes.failed, push.eligible));
             add(Level::Bad, failed, format!("{} deliveries {} --state failed{stack}", tool(), push.offer));
         }
@@ -71,8 +66,7 @@ pub(super) fn concerns(status: &Status) -> Vec<Concern> {
         add(Level::Bad, format!("The function {} is {}", function.name, function.state.to_lowercase()), String::new());
     }
     for function in status.functions.iter().filter(|function| function.errors > 0) {
-        let (name, errors) = (&function.name, function.errors);
-        let errors = if errors == 1 { "1 error".to_owned() } else { format!("{} errors", grouped(errors)) };
+        let (name, errors) = (&function.name, count(function.errors, "error"));
         let remedy = format!("{} logs {name} --level error --since 1h{stack}", tool());
         add(Level::Notice, format!("The function {name} reported {errors} in the last hour"), remedy);
     }
@@ -83,32 +77,17 @@ pub(super) fn concerns(status: &Status) -> Vec<Concern> {
     concerns
 }
 
-/// Whether so many failed that it is not only wrong addresses.
-fn is_many(push: &Push) -> bool {
-    let failed = push.outcomes.failed;
-    failed * MANY_FAILED > push.eligible && (failed >= FEW || failed == push.eligible)
-}
-
 fn dead_letters(queue: &Queue) -> String {
     let name = queue.name.trim_end_matches(super::DEAD_LETTERS);
-    let count = if queue.depth() == 1 {
-        "1 dead letter".to_owned()
-    } else {
-        format!("{} dead letters", grouped(queue.depth()))
-    };
+    let count = count(queue.depth(), "dead letter");
     let oldest = queue.oldest.map(|seconds| format!(", the oldest {} old", age(seconds))).unwrap_or_default();
     format!("{count} of {name}{oldest}: nothing happens to them until you send or drop them")
 }
 
-fn counted(count: u64) -> String {
-    if count == 1 { "1 notification".to_owned() } else { format!("{} notifications", grouped(count)) }
-}
-
-fn of(count: u64, all: u64) -> String {
-    if all == 1 {
-        "The notification".to_owned()
-    } else {
-        format!("{} of the {} notifications", grouped(count), grouped(all))
+fn of(part: u64, all: u64) -> String {
+    match all {
+        1 => "The notification".to_owned(),
+        _ => format!("{} of the {}", grouped(part), count(all, "notification")),
     }
 }
 
@@ -117,7 +96,7 @@ mod tests {
     use domain::push::OutcomeCounts;
     use jiff::Timestamp;
 
-    use super::super::view::Function;
+    use super::super::view::{Function, Push};
     use super::*;
 
     fn push() -> Push {

@@ -98,9 +98,7 @@ impl Page {
     /// The local stack may be another one since the last request.
     async fn target(&self) -> Result<Target> {
         match &self.served {
-            Served::File(file) => {
-                Ok(Target::Local(Box::new(Stack::read(file).context("no local stack is deployed yet")?)))
-            }
+            Served::File(file) => Ok(Target::Local(Box::new(deployed(file)?))),
             Served::Target(target) => target.resolve().await,
         }
     }
@@ -108,7 +106,7 @@ impl Page {
     async fn status(&self) -> Result<Status> {
         let mut cache = self.cache.lock().await;
         let local = match &self.served {
-            Served::File(file) => Some(Stack::read(file).context("no local stack is deployed yet")?),
+            Served::File(file) => Some(deployed(file)?),
             Served::Target(_) => None,
         };
         if cache.observer.as_ref().is_none_or(|(seen, _)| *seen != local) {
@@ -125,6 +123,23 @@ impl Page {
         cache.last = Some((Instant::now(), status.clone()));
         Ok(status)
     }
+
+    /// A call of the API, with its status and, if it refused, what it says.
+    async fn post(&self, path: &str) -> Response {
+        let call = async { self.target().await?.api()?.call("POST", path, &[], b"").await };
+        match call.await {
+            Ok(response) if response.status < 400 => StatusCode::NO_CONTENT.into_response(),
+            Ok(response) => {
+                let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::BAD_GATEWAY);
+                (status, Json(json!({"detail": response.problem()}))).into_response()
+            }
+            Err(error) => unavailable(&error),
+        }
+    }
+}
+
+fn deployed(stack_file: &std::path::Path) -> Result<Stack> {
+    Stack::read(stack_file).context("no local stack is deployed yet")
 }
 
 async fn status(State(page): State<Arc<Page>>) -> Response {
@@ -142,21 +157,6 @@ async fn push_again(State(page): State<Arc<Page>>, Path(offer): Path<OfferId>) -
 
 async fn cancel(State(page): State<Arc<Page>>, Path((offer, number)): Path<(OfferId, u32)>) -> Response {
     page.post(&format!("/offers/{offer}/pushes/{number}/cancel")).await
-}
-
-impl Page {
-    /// A call of the API, with its status and, if it refused, what it says.
-    async fn post(&self, path: &str) -> Response {
-        let call = async { self.target().await?.api()?.call("POST", path, &[], b"").await };
-        match call.await {
-            Ok(response) if response.status < 400 => StatusCode::NO_CONTENT.into_response(),
-            Ok(response) => {
-                let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::BAD_GATEWAY);
-                (status, Json(json!({"detail": response.problem()}))).into_response()
-            }
-            Err(error) => unavailable(&error),
-        }
-    }
 }
 
 fn unavailable(error: &anyhow::Error) -> Response {

@@ -10,7 +10,7 @@ use ratatui::text::{Line, Span};
 
 use super::concerns::{Concern, Level};
 use super::view::{Function, Push, Queue, Status};
-use crate::output::{age, grouped};
+use crate::output::{age, count, grouped};
 
 /// Width of a progress bar in characters.
 const BAR: usize = 20;
@@ -70,7 +70,7 @@ pub(super) fn lines(status: &Status) -> Vec<Line<'static>> {
         status.tables.iter().map(|table| Line::from(format!("  {:12} {:>9}", table.name, grouped(table.items)))),
     );
     if let Some(inbox) = &status.inbox {
-        let (emails, texts) = (counted(inbox.emails, "e-mail"), counted(inbox.texts, "text message"));
+        let (emails, texts) = (count(inbox.emails, "e-mail"), count(inbox.texts, "text message"));
         lines.push(Line::default());
         lines.push(Line::from(format!("Inbox  {emails}, {texts}  {}", inbox.url)));
     }
@@ -169,10 +169,6 @@ fn function(function: &Function) -> Line<'static> {
     let start = Span::from(format!("  {name:12} {state:>9} {invocations:>11}"));
     let errors_span = Span::from(format!(" {shown:>9}"));
     Line::from(vec![start, if *errors > 0 { errors_span.red() } else { errors_span }])
-}
-
-fn counted(count: u64, singular: &str) -> String {
-    format!("{} {singular}{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
 fn cut(text: &str, most: usize) -> String {

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use client::Api;
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::offers::accepted;
 
 /// The states of notifications that were not sent for a reason of their own.
 const STATES: [&str; 3] = ["failed", "suppressed", "optedOut"];
@@ -36,11 +38,7 @@ pub(super) async fn read(api: &Api, offer: &str) -> Result<Unsent> {
     let mut unsent = Unsent::default();
     for state in STATES {
         let path = format!("/offers/{offer}/deliveries?state={state}&limit={READ}");
-        let response = api.call("GET", &path, &[], b"").await?;
-        if response.status >= 400 {
-            bail!("{}", response.problem());
-        }
-        let mut page = response.json();
+        let mut page = accepted(api, "GET", &path, b"").await?;
         unsent.more |= !page["cursor"].is_null();
         if let Value::Array(deliveries) = page["deliveries"].take() {
             unsent.deliveries.extend(deliveries);
