@@ -170,8 +170,8 @@ mod in_a_browser {
             })
             .collect();
         bank.put_customers(&customers).await;
-        // Slow enough to be watched.
-        bank.smtp_faults(json!([{"at": "message", "do": {"wait": 150}}])).await;
+        // Slow enough to be watched, on a quick machine too.
+        bank.smtp_faults(json!([{"at": "message", "do": {"wait": 500}}])).await;
 
         let browser = Browser::start(DESK).await;
         let page = &browser.page;
