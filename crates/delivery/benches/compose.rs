@@ -28,7 +28,7 @@ fn main() -> Result<()> {
         brand_name: "A Bank".to_owned(),
         postal_address: "1 High Street".to_owned(),
         logo_url: None,
-        brand_colour: "#1d4fa8".parse()?,
+        brand_colours: "#1d4fa8".parse()?,
     };
     let source = ring.clone();
     let links = Links::new(

@@ -34,7 +34,7 @@ fn main() -> Result<()> {
         brand_name: "Offercast Bank".to_owned(),
         postal_address: "1 High Street, Springfield".to_owned(),
         logo_url: Some(LOGO.to_owned()),
-        brand_colour: "#1f4fa3".parse()?,
+        brand_colours: "#1f4fa3".parse()?,
     };
     let source = ring.clone();
     let links = Links::new(

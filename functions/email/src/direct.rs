@@ -186,7 +186,7 @@ mod tests {
             brand_name: "A Bank".into(),
             postal_address: "1 High Street".into(),
             logo_url: None,
-            brand_colour: "#1d4fa8".parse().unwrap(),
+            brand_colours: "#1d4fa8".parse().unwrap(),
         };
         let request = parse(request).unwrap();
         let email = request.email(&letterhead, &Language::english(), "<1@bank.example>".into()).unwrap();

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use data_encoding::HEXLOWER;
+
 /// The least contrast of text with its ground (WCAG 2.2, 1.4.3).
 pub const TEXT_CONTRAST: f64 = 4.5;
 /// The least contrast of what marks a control, such as a button's edge (WCAG 2.2, 1.4.11).
@@ -36,8 +38,11 @@ impl FromStr for Colour {
 /// As CSS and HTML write it: `#rrggbb`.
 impl fmt::Display for Colour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self([red, green, blue]) = self;
-        write!(f, "#{red:02x}{green:02x}{blue:02x}")
+        // An e-mail has some sixty colours: formatting three numbers for each would take longer than the rest of its layout.
+        let mut digits = [0; 6];
+        HEXLOWER.encode_mut(&self.0, &mut digits);
+        f.write_str("#")?;
+        f.write_str(std::str::from_utf8(&digits).expect("hexadecimal digits are ASCII"))
     }
 }
 
@@ -149,9 +154,9 @@ impl Theme {
     }
 }
 
-/// The colours of a message that are derived from that of the brand.
+/// The brand's colour, and those that are derived from it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct BrandColours {
+pub struct BrandColours {
     pub(super) colour: Colour,
     pub(super) text_on_it: Colour,
     pub(super) link: Colour,
@@ -160,16 +165,20 @@ pub(super) struct BrandColours {
     pub(super) dark_edge: Colour,
 }
 
-impl BrandColours {
-    pub(super) fn of(colour: Colour) -> Self {
-        Self {
+/// From the brand's colour.
+impl FromStr for BrandColours {
+    type Err = InvalidColour;
+
+    fn from_str(string: &str) -> Result<Self, InvalidColour> {
+        let colour: Colour = string.parse()?;
+        Ok(Self {
             colour,
             text_on_it: colour.text_on_it(),
             link: LIGHT.link(colour),
             edge: LIGHT.edge(colour),
             dark_link: DARK.link(colour),
             dark_edge: DARK.edge(colour),
-        }
+        })
     }
 }
 

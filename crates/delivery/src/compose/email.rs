@@ -164,7 +164,7 @@ mod tests {
                 brand_name: "A <Bank>".into(),
                 postal_address: "1 High Street".into(),
                 logo_url: None,
-                brand_colour: "#1d4fa8".parse().unwrap(),
+                brand_colours: "#1d4fa8".parse().unwrap(),
             },
             Links::new("https://offers.bank.example/v1/".parse().unwrap(), keys()),
         )

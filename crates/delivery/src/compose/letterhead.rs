@@ -11,7 +11,7 @@ use runtime::settings::{self, SettingError};
 use unicode_segmentation::UnicodeSegmentation;
 use url::Url;
 
-use super::colour::{BrandColours, Colour, DARK, LIGHT, Theme};
+use super::colour::{BrandColours, DARK, LIGHT, Theme};
 use super::html::html;
 use super::links::is_confidential;
 use super::plain_text::plain_text;
@@ -42,7 +42,7 @@ pub struct Letterhead {
     /// The address of its logo, which is shown in place of the name, 32 pixels high, on white in light and dark.
     pub logo_url: Option<String>,
     /// Its colour: of the card's upper edge, of buttons and, darkened or lightened until they are readable, of links.
-    pub brand_colour: Colour,
+    pub brand_colours: BrandColours,
 }
 
 /// The letterhead that the parameters of the stack describe.
@@ -54,7 +54,7 @@ pub fn letterhead() -> Result<Letterhead, SettingError> {
         brand_name: settings::brand_name()?,
         postal_address: settings::postal_address()?,
         logo_url: settings::optional_parameter::<LogoUrl>("LogoUrl")?.map(|LogoUrl(url)| url),
-        brand_colour: settings::parameter("BrandColour")?,
+        brand_colours: settings::parameter("BrandColour")?,
     })
 }
 
@@ -95,7 +95,7 @@ struct Html<'a> {
     terms: Option<&'a str>,
     light: Theme,
     dark: Theme,
-    brand: BrandColours,
+    brand: &'a BrandColours,
 }
 
 impl Html<'_> {
@@ -171,7 +171,6 @@ impl Letterhead {
             security: catalogue.email_security(&self.brand_name),
             unsubscribe: catalogue.email_unsubscribe(),
         };
-        let brand = BrandColours::of(self.brand_colour);
         let html = Html {
             letterhead: self,
             message,
@@ -183,7 +182,7 @@ impl Letterhead {
             terms: message.terms.map(html).as_deref(),
             light: LIGHT,
             dark: DARK,
-            brand,
+            brand: &self.brand_colours,
         }
         .render()
         .map_err(|error| format!("the e-mail's template failed: {error}"))?;

@@ -77,7 +77,7 @@ fn each_customer_of_thirty_locales_gets_their_language_and_formats() {
         brand_name: "A Bank".to_owned(),
         postal_address: "1 High Street".to_owned(),
         logo_url: None,
-        brand_colour: "#1d4fa8".parse().unwrap(),
+        brand_colours: "#1d4fa8".parse().unwrap(),
     };
     let (composer, ring) = composer("A Bank <offers@bank.example>".parse().unwrap(), letterhead);
     let mut messages = BTreeMap::new();

@@ -192,7 +192,7 @@ fn case(seed: u64) -> Result<Case, Vec<String>> {
     let field_of = |error: String| vec![error.split(':').next().unwrap_or_default().to_owned()];
     let rendered = offer.render(&customer, Channel::Email, &Language::english()).map_err(field_of)?;
     let logo_url = rng.bool().then(|| "https://bank.example/logo.png".to_owned());
-    let letterhead = Letterhead { brand_name, postal_address, logo_url, brand_colour: "#1d4fa8".parse().unwrap() };
+    let letterhead = Letterhead { brand_name, postal_address, logo_url, brand_colours: "#1d4fa8".parse().unwrap() };
 
     let from_name = from.name().unwrap_or_default().to_owned();
     let (composer, ring) = composer(from, letterhead.clone());

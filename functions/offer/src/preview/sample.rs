@@ -98,7 +98,7 @@ pub(super) mod tests {
                 brand_name: "A Bank".into(),
                 postal_address: "1 High Street".into(),
                 logo_url: None,
-                brand_colour: "#1d4fa8".parse().unwrap(),
+                brand_colours: "#1d4fa8".parse().unwrap(),
             },
             sms: SmsComposer::new(SmsSettings {
                 brand_name: "A Bank".into(),

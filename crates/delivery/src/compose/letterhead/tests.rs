@@ -11,7 +11,7 @@ fn letterhead() -> Letterhead {
         brand_name: "A <Bank>".to_owned(),
         postal_address: "1 High Street".to_owned(),
         logo_url: None,
-        brand_colour: "#1d4fa8".parse().unwrap(),
+        brand_colours: "#1d4fa8".parse().unwrap(),
     }
 }
 
