@@ -8,12 +8,18 @@
 //! | the SMTP conversation | `smtp` |
 //! | fault injection | `faults` |
 //! | stored messages | `message` |
+//! | the conversation that brought a message | `transcript` |
+//! | the text messages, which the emulator of AWS records | `texts` |
 //! | the JSON API; the page | `web`; `page.html`, `page.css`, `page.js` |
 
 pub mod faults;
 pub mod message;
 pub mod smtp;
+pub mod texts;
+pub mod transcript;
 pub mod web;
 
 pub use faults::{Fault, Faults};
 pub use message::{Mail, Messages, Wanted};
+pub use texts::Texts;
+pub use transcript::Transcript;

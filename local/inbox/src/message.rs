@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use mail_parser::MessageParser;
+use mail_parser::decoders::html::html_to_text;
 use serde::Serialize;
+
+use crate::transcript::Transcript;
 
 /// Maximum number of stored messages; the oldest are removed first.
 const MAX_MESSAGES: usize = 200_000;
@@ -45,6 +48,22 @@ pub struct Entry {
     /// The raw message.
     #[serde(skip)]
     pub raw: Box<[u8]>,
+    /// The conversation that brought it.
+    #[serde(skip)]
+    pub transcript: Transcript,
+}
+
+/// A message in a list: without its body.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Listed {
+    /// What is kept of it.
+    #[serde(flatten)]
+    pub entry: Arc<Entry>,
+    /// Its first words, as the list of a mail program shows them: the preheader, or else the text.
+    pub start: String,
+    /// The language in `Content-Language`. Empty if there is none.
+    pub language: String,
 }
 
 impl Entry {
@@ -90,8 +109,8 @@ struct Stored {
 
 impl Messages {
     /// Stores a message.
-    pub fn store(&self, sender: &str, recipients: &[String], raw: Vec<u8>) {
-        let mut entry = read(sender, recipients, raw);
+    pub fn store(&self, sender: &str, recipients: &[String], raw: Vec<u8>, transcript: Transcript) {
+        let mut entry = read(sender, recipients, raw, transcript);
         let mut stored = self.lock();
         stored.last_id += 1;
         entry.id = stored.last_id;
@@ -137,7 +156,7 @@ impl Messages {
     }
 }
 
-fn read(sender: &str, recipients: &[String], raw: Vec<u8>) -> Entry {
+fn read(sender: &str, recipients: &[String], raw: Vec<u8>, transcript: Transcript) -> Entry {
     let parsed = MessageParser::default().parse_headers(&raw);
     let author = parsed.as_ref().and_then(|mail| mail.from()).and_then(|header| header.first());
     Entry {
@@ -148,6 +167,7 @@ fn read(sender: &str, recipients: &[String], raw: Vec<u8>) -> Entry {
         subject: parsed.as_ref().and_then(|mail| mail.subject()).unwrap_or_default().to_owned(),
         received_at: Timestamp::now(),
         raw: raw.into(),
+        transcript,
     }
 }
 
@@ -168,16 +188,44 @@ impl From<Arc<Entry>> for Mail {
     }
 }
 
+/// How many characters of a message a list shows.
+const START: usize = 140;
+/// What begins another line, where words end as well.
+const BLOCKS: [&str; 6] = ["<p", "<div", "<td", "<li", "<h", "<br"];
+
+impl From<Arc<Entry>> for Listed {
+    fn from(entry: Arc<Entry>) -> Self {
+        let parsed = MessageParser::default().parse(&*entry.raw);
+        let language = parsed.as_ref().and_then(|mail| Some(mail.header_raw("Content-Language")?.trim().to_owned()));
+        let html = parsed.as_ref().and_then(|mail| mail.body_html(0)).unwrap_or_default();
+        // Without the invisible characters that keep the text after a preheader out of lists.
+        let is_space = |c: char| {
+            c.is_whitespace() || matches!(c, '\u{34f}' | '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')
+        };
+        let text =
+            html_to_text(&BLOCKS.iter().fold(html.into_owned(), |html, tag| html.replace(tag, &format!(" {tag}"))));
+        let words: Vec<_> = text.split(is_space).filter(|word| !word.is_empty()).collect();
+        let start = words.join(" ").chars().take(START).collect();
+        Self { start, language: language.unwrap_or_default(), entry }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Messages, Wanted};
+    use super::{Listed, Messages, Wanted};
+    use crate::Transcript;
 
     /// Five messages from Café, to `c1@a.example` and so on.
     fn five() -> Messages {
         let messages = Messages::default();
         for n in 1..=5 {
             let mail = format!("From: =?utf-8?q?Caf=C3=A9?= <offers@bank.example>\r\nSubject: Number {n}\r\n\r\nHello");
-            messages.store("bounces@bank.example", &[format!("c{n}@a.example")], mail.into_bytes());
+            messages.store(
+                "bounces@bank.example",
+                &[format!("c{n}@a.example")],
+                mail.into_bytes(),
+                Transcript::default(),
+            );
         }
         messages
     }
@@ -201,6 +249,23 @@ mod tests {
             let ids: Vec<_> = found.iter().map(|mail| mail.id).collect();
             assert_eq!((total, ids), (5, wanted), "{limit} {before:?} {find}");
         }
+    }
+
+    #[test]
+    fn a_list_shows_the_first_words_as_mail_programs_do() {
+        let messages = Messages::default();
+        for body in [
+            "Content-Type: text/html\r\nContent-Language: de\r\n\r\n<head><title>no</title><style>p{}</style></head>\
+             <div>Only&#847;&zwnj;&nbsp;now</div><p>Get <b>5%</b></p><!-- no -->",
+            "\r\nOnly now\r\n\r\nGet 5%\r\n",
+        ] {
+            let mail = format!("Subject: a\r\n{body}").into_bytes();
+            messages.store("o@bank.example", &["a@b.example".to_owned()], mail, Transcript::default());
+        }
+        let all = Wanted { limit: 9, before: None, find: String::new(), to: String::new() };
+        let listed: Vec<_> = messages.newest(&all).1.into_iter().map(Listed::from).collect();
+        let starts: Vec<_> = listed.iter().map(|mail| (mail.start.as_str(), mail.language.as_str())).collect();
+        assert_eq!(starts, [("Only now Get 5%", ""), ("Only now Get 5%", "de")]);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 // The list loads in pages; the message that is chosen is in the URL, so that Back works; how it is shown is stored.
 const PAGE = 50;
 const POLL_MS = 1500;
+/** Text messages that are drawn: enough to read, few enough for a browser. */
+const MOST_TEXTS = 500;
 const LOCAL_HOSTS = ["127.0.0.1", "localhost"];
 const NARROW = matchMedia("(max-width: 760px)");
 const $ = id => document.getElementById(id);
@@ -24,7 +26,8 @@ async function ask(parameters) {
 
 // ---- The list
 
-const wanted = () => ({ limit: PAGE, find: $("find").value.trim() });
+const wanted = () => ({ limit: PAGE, find: find(), bodies: false });
+const find = () => $("find").value.trim();
 
 function when(at) {
   const date = new Date(at);
@@ -38,21 +41,12 @@ function parsed(mail) {
   return new DOMParser().parseFromString(html, "text/html");
 }
 
-/** The first words, as the list of a mail program shows them: the preheader, or else the text. */
-function start(mail) {
-  const { body } = parsed(mail);
-  body.querySelectorAll("script, title").forEach(hidden => hidden.remove());
-  for (const part of body.querySelectorAll("div, p, td, li, h1, h2, h3, br")) part.append(" ");
-  // Without the invisible characters that keep the text after a preheader out of the list.
-  return body.textContent.replace(/[\s\u034f\u00ad\u200b-\u200d\u2060\ufeff]+/g, " ").trim().slice(0, 140);
-}
-
 function row(mail) {
   const link = el("a", { href: `#${mail.id}` },
     el("span", { className: "to", dir: "auto", textContent: mail.to }),
     el("span", { className: "time", textContent: when(mail.receivedAt) }),
-    el("span", { className: "subject", dir: "auto", lang: language(mail), textContent: mail.subject || "(no subject)" }),
-    el("span", { className: "start", dir: "auto", lang: language(mail), textContent: start(mail) }));
+    el("span", { className: "subject", dir: "auto", lang: tag(mail.language), textContent: mail.subject || "(no subject)" }),
+    el("span", { className: "start", dir: "auto", lang: tag(mail.language), textContent: mail.start }));
   return el("li", {}, link);
 }
 
@@ -71,9 +65,9 @@ function drawCounts() {
 
 /** Loads the newest messages, and keeps the rows that stay. */
 async function reload() {
-  const { find } = wanted();
+  const asked = find();
   const newest = await ask(wanted());
-  if (find !== wanted().find) return;
+  if (asked !== find()) return;
   const known = newest.findIndex(mail => mail.id === mails[0]?.id && mail.receivedAt === mails[0].receivedAt);
   if (known >= 0) {
     mails = [...newest.slice(0, known), ...mails];
@@ -87,9 +81,9 @@ async function reload() {
 }
 
 async function loadOlder() {
-  const { find } = wanted();
+  const asked = find();
   const older = await ask({ ...wanted(), before: mails.at(-1).id });
-  if (find !== wanted().find) return;
+  if (asked !== find()) return;
   const rows = older.map(row);
   mails.push(...older);
   $("list").append(...rows);
@@ -105,7 +99,8 @@ async function withInbox(work) {
 
 async function poll() {
   await withInbox(async () => {
-    const [newest] = await ask({ limit: 1 });
+    if (showsTexts()) return drawTexts();
+    const [newest] = await ask({ limit: 1, bodies: false });
     const now = `${total} ${newest?.id} ${newest?.receivedAt}`;
     if (now === seen) return;
     await reload();
@@ -121,13 +116,14 @@ async function poll() {
 
 const chosen = () => Number(location.hash.slice(1)) || null;
 const header = (mail, name) => mail.headers.find(header => header.name.toLowerCase() === name)?.value ?? "";
-/** The tag in `Content-Language`, or none. */
-const language = mail => /^[a-z0-9-]+$/i.exec(header(mail, "content-language"))?.[0] ?? "";
+/** A language's tag, or none if it is not one. */
+const tag = language => /^[a-z0-9-]+$/i.exec(language)?.[0] ?? "";
 
 async function show() {
   const id = chosen();
   const before = shown;
-  const mail = id && (mails.find(mail => mail.id === id) ?? (await ask({ limit: 1, before: id + 1 })).find(mail => mail.id === id));
+  drawKind();
+  const mail = id && (await ask({ limit: 1, before: id + 1 })).find(mail => mail.id === id);
   if (id !== chosen()) return;
   shown = mail || null;
   $("reader").hidden = !shown;
@@ -145,7 +141,7 @@ async function show() {
 function drawMessage() {
   const { subject, from, fromName, to, receivedAt, text, headers } = shown;
   $("subject").textContent = subject || "(no subject)";
-  $("subject").lang = $("text").lang = language(shown);
+  $("subject").lang = $("text").lang = tag(header(shown, "content-language"));
   $("from-name").textContent = fromName ?? "";
   $("from").textContent = fromName ? `<${from}>` : from;
   $("initial").textContent = [...(fromName || from || "?")][0].toUpperCase();
@@ -155,7 +151,7 @@ function drawMessage() {
   $("text").textContent = text;
   $("headers").firstChild.replaceChildren(...headers.map(({ name, value }) =>
     el("div", {}, el("dt", { textContent: name }), el("dd", { dir: "auto", textContent: value.replace(/\r?\n/g, "\n") }))));
-  $("source").textContent = "";
+  $("source").textContent = $("conversation").textContent = "";
   const frame = el("iframe", { src: `messages/${shown.id}/html`, title: "The message" });
   // No scripts, no forms. Links open in a new tab.
   frame.setAttribute("sandbox", "allow-popups allow-popups-to-escape-sandbox");
@@ -168,15 +164,15 @@ const choices = () => Object.fromEntries(new FormData($("choices")));
 async function drawView() {
   const { view, width, scheme } = choices();
   document.querySelectorAll(".of-message").forEach(part => { part.hidden = view !== "message"; });
-  for (const part of ["text", "headers", "source"]) $(part).hidden = part !== view;
+  for (const part of ["text", "headers", "source", "conversation"]) $(part).hidden = part !== view;
   Object.assign($("stage").dataset, { width, scheme });
   fit();
   if (shown) drawNotes(scheme);
-  if (view === "source" && shown && !$("source").textContent) {
+  if (["source", "conversation"].includes(view) && shown && !$(view).textContent) {
     const { id } = shown;
     await withInbox(async () => {
-      const source = await (await fetch(`messages/${id}/source`)).text();
-      if (shown?.id === id) $("source").textContent = source;
+      const text = await (await fetch(`messages/${id}/${view}`)).text();
+      if (shown?.id === id) $(view).textContent = text;
     });
   }
 }
@@ -210,6 +206,39 @@ function fit() {
   stage.classList.toggle("scaled", scale < 1);
 }
 
+// ---- Text messages
+
+const showsTexts = () => location.hash === "#texts";
+/** What is drawn, so that an unchanged list keeps its place. */
+let drawnTexts = null;
+
+function drawKind() {
+  document.body.classList.toggle("texts", showsTexts());
+  $("texts").hidden = !showsTexts();
+  for (const [id, isShown] of [["show-mails", !showsTexts()], ["show-texts", showsTexts()]]) {
+    if (isShown) $(id).setAttribute("aria-current", "page"); else $(id).removeAttribute("aria-current");
+  }
+  $("find").setAttribute("aria-label", showsTexts() ? "Search numbers and texts" : "Search addresses and subjects");
+}
+
+async function drawTexts() {
+  const response = await fetch("api/texts");
+  if (!response.ok) throw new Error(await response.text());
+  const sent = await response.json();
+  const found = sent.filter(({ to, text }) => `${to}\n${text}`.toLowerCase().includes(find().toLowerCase()));
+  const now = JSON.stringify([sent.length, find(), found.length]);
+  if (!showsTexts() || now === drawnTexts) return;
+  drawnTexts = now;
+  const shownTexts = found.slice(0, MOST_TEXTS);
+  $("texts").firstElementChild.replaceChildren(...shownTexts.map(({ to, text }) =>
+    el("li", {}, el("span", { className: "to", textContent: to }), el("p", { dir: "auto", textContent: text }))));
+  const more = found.length - shownTexts.length;
+  $("texts").lastElementChild.textContent = !sent.length ? "No text message yet."
+    : !found.length ? "No text message matches the search." : more ? `and ${counted(more, "more: search for it", "more: search for them")}` : "";
+  $("count").textContent = sent.length ? counted(sent.length, "text message", "text messages") : "";
+  $("delete").hidden = true;
+}
+
 // ---- What the reader does
 
 function restoreChoices() {
@@ -223,7 +252,7 @@ function restoreChoices() {
 }
 
 let typing;
-$("find").oninput = () => { clearTimeout(typing); typing = setTimeout(() => { mails = []; withInbox(reload); }, 200); };
+$("find").oninput = () => { clearTimeout(typing); typing = setTimeout(() => { mails = []; withInbox(showsTexts() ? drawTexts : reload); }, 200); };
 $("older").onclick = () => withInbox(loadOlder);
 $("choices").onchange = ({ target }) => { localStorage.setItem(target.name, target.value); drawView(); };
 $("choices").onsubmit = () => false;
@@ -234,8 +263,9 @@ $("list").onkeydown = event => {
 };
 $("delete").onclick = () => { $("sure-what").textContent = `Delete ${counted(total, "message", "messages")}?`; $("sure").returnValue = ""; $("sure").showModal(); };
 $("sure").onclose = () => $("sure").returnValue && withInbox(async () => { await fetch("api/messages", { method: "DELETE" }); mails = []; history.replaceState(null, "", location.pathname); await reload(); await show(); });
-onhashchange = () => withInbox(show);
+onhashchange = () => { drawKind(); seen = drawnTexts = null; if (showsTexts()) withInbox(drawTexts); else withInbox(async () => { await reload(); await show(); }); };
 new ResizeObserver(fit).observe($("stage"));
 restoreChoices();
+drawKind();
 drawView();
 poll();

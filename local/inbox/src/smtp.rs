@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::faults::{self, Faults, Point};
 use crate::message::Messages;
+use crate::transcript::{Recorder, Transcript};
 
 /// Maximum line length in bytes. Far above RFC 5321's limit, so that overlong lines are stored and can be inspected.
 const LINE_LIMIT: usize = 1 << 20;
@@ -37,6 +38,8 @@ async fn converse(stream: TcpStream, peer: IpAddr, receiver: Receiver) -> io::Re
     let mut reader = BufReader::new(reader);
     let faults = receiver.faults.clone();
     let next_step = receiver.next_step.clone();
+    let transcript = receiver.transcript.clone();
+    let mut recorder = Recorder::default();
     let mut session = SessionBuilder::new("inbox");
     let password_version = faults.password_version();
     if faults.needs_password() {
@@ -49,7 +52,9 @@ async fn converse(stream: TcpStream, peer: IpAddr, receiver: Receiver) -> io::Re
         }
         return Ok(());
     }
-    writer.write_all(&session.greeting().buffer()?).await?;
+    let greeting = session.greeting().buffer()?;
+    recorder.reply(&greeting);
+    writer.write_all(&greeting).await?;
     let mut line = Vec::with_capacity(1024);
     let mut in_data = false;
     loop {
@@ -65,27 +70,45 @@ async fn converse(stream: TcpStream, peer: IpAddr, receiver: Receiver) -> io::Re
         if !in_data && (is_outdated() || faults.next_action(Point::Connection, "").is_some()) {
             return Ok(());
         }
+        if !in_data {
+            recorder.command(&line);
+        }
+        *transcript.lock().expect("no code panics while holding this lock") = recorder.current();
         let response = session.process(&line);
         // 354 starts the message; there is no further reply until its end.
+        let was_in_data = in_data;
         in_data = response.code == 354 || (in_data && response.action == Action::NoReply);
+        if was_in_data {
+            recorder.data(&line, !in_data);
+        }
         let next = std::mem::take(&mut *next_step.lock().expect("no code panics while holding this lock"));
         match next {
             NextStep::Continue => {}
-            NextStep::Close => return Ok(()),
-            NextStep::Hang => std::future::pending().await,
-            NextStep::Wait(wait) => tokio::time::sleep(wait).await,
+            NextStep::Close => {
+                recorder.note("the connection is closed");
+                return Ok(());
+            }
+            NextStep::Hang => {
+                recorder.note("no reply");
+                std::future::pending().await
+            }
+            NextStep::Wait(wait) => {
+                recorder.note(&format!("{} ms later", wait.as_millis()));
+                tokio::time::sleep(wait).await;
+            }
             NextStep::Reply(reply) => {
+                recorder.reply(reply.as_bytes());
                 writer.write_all(format!("{reply}\r\n").as_bytes()).await?;
                 continue;
             }
         }
-        match response.action {
-            Action::Reply => writer.write_all(&response.buffer()?).await?,
-            Action::Close => {
-                writer.write_all(&response.buffer()?).await?;
-                return Ok(());
-            }
-            Action::NoReply | Action::UpgradeTls => {}
+        if matches!(response.action, Action::Reply | Action::Close) {
+            let reply = response.buffer()?;
+            recorder.reply(&reply);
+            writer.write_all(&reply).await?;
+        }
+        if response.action == Action::Close {
+            return Ok(());
         }
     }
 }
@@ -108,6 +131,8 @@ struct Receiver {
     faults: Faults,
     /// A step that the session's response cannot express.
     next_step: Arc<Mutex<NextStep>>,
+    /// The conversation of the present message.
+    transcript: Arc<Mutex<Transcript>>,
     sender: String,
     recipients: Vec<String>,
     data: Vec<u8>,
@@ -148,7 +173,8 @@ impl Receiver {
     }
 
     fn store(&mut self) {
-        self.messages.store(&self.sender, &self.recipients, std::mem::take(&mut self.data));
+        let transcript = self.transcript.lock().expect("no code panics while holding this lock").clone();
+        self.messages.store(&self.sender, &self.recipients, std::mem::take(&mut self.data), transcript);
     }
 }
 
@@ -204,8 +230,8 @@ mod tests {
 
     use super::*;
 
-    /// What the server replies to these bytes, and how many messages it stores.
-    async fn converse_with(sent: &str) -> (String, usize) {
+    /// What the server replies to these bytes, and the messages that it stores.
+    async fn converse_with(sent: &str) -> (String, Messages) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let messages = Messages::default();
@@ -216,22 +242,25 @@ mod tests {
         // The server may close the connection with bytes unread.
         let _ = client.read_to_end(&mut replies).await;
         server.abort();
-        let stored = messages
-            .newest(&crate::Wanted { limit: usize::MAX, before: None, find: String::new(), to: String::new() })
-            .0;
-        (String::from_utf8_lossy(&replies).into_owned(), stored)
+        (String::from_utf8_lossy(&replies).into_owned(), messages)
     }
 
     #[tokio::test]
     async fn a_page_cannot_deliver_mail() {
         let mail = "HELO here\r\nMAIL FROM:<a@bank.example>\r\nRCPT TO:<b@bank.example>\r\nDATA\r\nSubject: a\r\n\r\nb\r\n.\r\nQUIT\r\n";
         let (replies, stored) = converse_with(mail).await;
-        assert_eq!(stored, 1, "{replies}");
+        assert_eq!(stored.all().len(), 1, "{replies}");
+        let transcript = stored.all()[0].entry.transcript.text();
+        let said = [
+            "C: RCPT TO:<b@bank.example>\nS: 250 OK\nC: DATA\nS: 354 ",
+            "C: … the message, 17 octets …\nC: .\nS: 250 OK\n",
+        ];
+        assert!(transcript.starts_with("S: 220 ") && said.iter().all(|part| transcript.contains(part)), "{transcript}");
         for request in
             ["POST / HTTP/1.1", "POST / HTTP/1.1 ", "post / HTTP/1.0", "GET /", "PRI * HTTP/2.0", "OPTIONS *"]
         {
             let (replies, stored) = converse_with(&format!("{request}\r\nHost: 127.0.0.1:1025\r\n\r\n{mail}")).await;
-            assert!(stored == 0 && !replies.contains("354"), "{request}: {replies}");
+            assert!(stored.all().is_empty() && !replies.contains("354"), "{request}: {replies}");
         }
     }
 }

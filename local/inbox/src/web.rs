@@ -10,7 +10,8 @@ use loopback::only_from_here;
 use serde::Deserialize;
 
 use crate::faults::{self, Fault, Faults};
-use crate::message::{Mail, Messages, Wanted};
+use crate::message::{Listed, Mail, Messages, Wanted};
+use crate::texts::{SentText, Texts};
 
 const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 
@@ -38,9 +39,9 @@ const MESSAGE_POLICY: [(HeaderName, &str); 4] = [
 /// What a link on another page may lead to.
 const ENTRIES: &[&str] = &["/"];
 
-/// The page, `/api/messages`, a message's HTML and source, and fault injection: `/api/faults`, `/api/password`. For programs
+/// The page, `/api/messages`, a message's HTML, source and conversation, `/api/texts`, and fault injection: `/api/faults`, `/api/password`. For programs
 /// of this machine and for the page itself, not for pages elsewhere.
-pub fn router(messages: Messages, faults: Faults) -> Router {
+pub fn router(messages: Messages, faults: Faults, texts: Texts) -> Router {
     let script = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")];
     let style = [(header::CONTENT_TYPE, "text/css; charset=utf-8")];
     Router::new()
@@ -52,7 +53,9 @@ pub fn router(messages: Messages, faults: Faults) -> Router {
         .route("//api/messages", get(all).delete(clear))
         .route("/messages/{id}/html", get(html))
         .route("/messages/{id}/source", get(source))
+        .route("/messages/{id}/conversation", get(conversation))
         .with_state(messages)
+        .merge(Router::new().route("/api/texts", get(sent_texts)).with_state(texts))
         .merge(
             Router::new()
                 .route("/api/faults", get(faults_now).put(set_faults))
@@ -80,13 +83,24 @@ async fn set_password(State(faults): State<Faults>, Json(password): Json<Option<
 
 /// The newest messages: `?limit=` of them, or all. With `?before=`, only those that are older than the one with this id;
 /// with `?find=`, only those whose addresses or subject contain it; with `?to=`, only those whose recipient's address ends
-/// with it. `X-Total-Count` is the number of all stored messages.
+/// with it. With `?bodies=false`, each has its first words in place of its body and headers. `X-Total-Count` is the number of
+/// all stored messages.
 async fn all(State(messages): State<Messages>, Query(asked): Query<Asked>) -> impl IntoResponse {
-    let Asked { limit, before, find, to } = asked;
+    let Asked { limit, before, find, to, bodies } = asked;
     let (limit, find, to) = (limit.unwrap_or(usize::MAX), find.unwrap_or_default(), to.unwrap_or_default());
     let (total, newest) = messages.newest(&Wanted { limit, before, find, to });
+    let total = [(TOTAL_COUNT, total.to_string())];
+    if bodies == Some(false) {
+        let listed: Vec<_> = newest.into_iter().map(Listed::from).collect();
+        return (total, Json(listed)).into_response();
+    }
     let newest: Vec<_> = newest.into_iter().map(Mail::from).collect();
-    ([(TOTAL_COUNT, total.to_string())], Json(newest))
+    (total, Json(newest)).into_response()
+}
+
+/// The text messages that the emulator of AWS has recorded.
+async fn sent_texts(State(texts): State<Texts>) -> Result<Json<Vec<SentText>>, (StatusCode, String)> {
+    texts.sent().await.map(Json).map_err(|error| (StatusCode::BAD_GATEWAY, format!("{error:#}")))
 }
 
 #[derive(Deserialize)]
@@ -95,6 +109,7 @@ struct Asked {
     before: Option<u64>,
     find: Option<String>,
     to: Option<String>,
+    bodies: Option<bool>,
 }
 
 async fn clear(State(messages): State<Messages>) -> StatusCode {
@@ -111,6 +126,11 @@ async fn source(State(messages): State<Messages>, Path(id): Path<u64>) -> impl I
     let mail = messages.get(id).ok_or(StatusCode::NOT_FOUND)?;
     let text = String::from_utf8_lossy(&mail.entry.raw).into_owned();
     Ok::<_, StatusCode>(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text))
+}
+
+async fn conversation(State(messages): State<Messages>, Path(id): Path<u64>) -> impl IntoResponse {
+    let mail = messages.get(id).ok_or(StatusCode::NOT_FOUND)?;
+    Ok::<_, StatusCode>(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], mail.entry.transcript.text()))
 }
 
 /// Elements through which Chromium connects to a server although the policy refuses what they load, and others that do

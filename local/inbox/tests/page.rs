@@ -3,13 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod in_a_browser {
+    use std::collections::HashMap;
     use std::net::Ipv4Addr;
     use std::process::Stdio;
     use std::time::Duration;
 
+    use axum::extract::Query;
+    use axum::routing::get;
+    use axum::{Json, Router};
     use fantoccini::wd::Capabilities;
     use fantoccini::{Client, ClientBuilder, Locator};
-    use inbox::{Faults, Messages, web};
+    use inbox::{Faults, Messages, Texts, Transcript, web};
     use serde_json::{Value, json};
     use tokio::net::TcpListener;
     use tokio::process::{Child, Command};
@@ -38,12 +42,17 @@ mod in_a_browser {
     }
 
     #[tokio::test]
-    async fn text_headers_and_source_are_one_key_away_and_a_reload_keeps_the_choice() {
+    async fn text_headers_source_and_conversation_are_one_key_away_and_a_reload_keeps_the_choice() {
         let inbox = serve(&[mail("Hello")]).await;
         let (page, _driver) = browse(DESK).await;
         page.goto(&format!("{inbox}#1")).await.unwrap();
         choose(&page, "phone").await;
-        for (view, wanted) in [("text", "In plain text"), ("headers", "<offers.bank.example>"), ("source", "=3D")] {
+        for (view, wanted) in [
+            ("text", "In plain text"),
+            ("headers", "<offers.bank.example>"),
+            ("source", "=3D"),
+            ("conversation", "S: 220 ready"),
+        ] {
             // The right arrow key, in the group of the choice so far.
             let group = page.find(Locator::Css("[name=view]:checked")).await.unwrap();
             group.send_keys("\u{e014}").await.unwrap();
@@ -72,6 +81,39 @@ mod in_a_browser {
         page.close().await.unwrap();
     }
 
+    #[tokio::test]
+    async fn text_messages_are_listed_and_searched_beside_the_mails() {
+        let sent = |to: &str, text: &str| json!({"PhoneNumber": to, "Message": text});
+        let recorded = json!({"sms_messages": {
+            "+447700900001": [sent("+447700900001", "5% cashback this month"), sent("+447700900001", "Last day")],
+            "+447700900002": [sent("+447700900002", "5% cashback this month")],
+        }});
+        let list = async move |Query(asked): Query<HashMap<String, String>>| {
+            assert_eq!(asked["region"], "eu-west-1");
+            Json(recorded.clone())
+        };
+        let emulator = listen(Router::new().route("/_ministack/sns/sms-messages", get(list))).await;
+        let texts = Texts::new(Some((emulator.trim_end_matches('/').to_owned(), "eu-west-1".to_owned())));
+        let inbox = serve_with(&[mail("Hello")], texts).await;
+        for screen in [DESK, PHONE] {
+            let (page, _driver) = browse(screen).await;
+            page.goto(&inbox).await.unwrap();
+            page.find(Locator::Id("show-texts")).await.unwrap().click().await.unwrap();
+            wait_for_text(&page, "texts", "Last day").await;
+            assert_eq!(page.find_all(Locator::Css("#texts li")).await.unwrap().len(), 3);
+            let too_wide = "return document.documentElement.scrollWidth - innerWidth";
+            assert_eq!(page.execute(too_wide, vec![]).await.unwrap(), json!(0), "nothing is cut off");
+            page.find(Locator::Id("find")).await.unwrap().send_keys("LAST").await.unwrap();
+            page.wait().for_element(Locator::XPath("//*[@id='texts']/ul[count(li)=1]")).await.unwrap();
+            page.find(Locator::Id("find")).await.unwrap().send_keys("x").await.unwrap();
+            wait_for_text(&page, "texts", "No text message matches").await;
+            page.find(Locator::Id("find")).await.unwrap().clear().await.unwrap();
+            page.find(Locator::Id("show-mails")).await.unwrap().click().await.unwrap();
+            page.wait().for_element(Locator::Css("#list a[href='#1']")).await.unwrap();
+            page.close().await.unwrap();
+        }
+    }
+
     /// A message with dark styles, a text part and headers.
     fn mail(subject: &str) -> String {
         format!(
@@ -87,13 +129,23 @@ mod in_a_browser {
 
     /// Serves an inbox with these messages. Returns its URL.
     async fn serve(mails: &[String]) -> String {
+        serve_with(mails, Texts::default()).await
+    }
+
+    async fn serve_with(mails: &[String], texts: Texts) -> String {
         let messages = Messages::default();
         for mail in mails {
-            messages.store("offers@bank.example", &["ana@customers.example".to_owned()], mail.clone().into_bytes());
+            let to = ["ana@customers.example".to_owned()];
+            messages.store("offers@bank.example", &to, mail.clone().into_bytes(), Transcript::of("S: 220 ready"));
         }
+        listen(web::router(messages, Faults::default(), texts)).await
+    }
+
+    /// Serves these routes. Returns their URL.
+    async fn listen(routes: Router) -> String {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, web::router(messages, Faults::default())).await });
+        tokio::spawn(async move { axum::serve(listener, routes).await });
         url
     }
 

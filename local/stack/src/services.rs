@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::process::Running;
-use crate::stack_dir::StackDir;
+use crate::stack_dir::{REGION, StackDir};
 
 /// How long a service may take to respond.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
-pub(crate) fn start_inbox(dir: &StackDir, smtp_port: u16, web_port: u16) -> Result<Running> {
+pub(crate) fn start_inbox(dir: &StackDir, smtp_port: u16, web_port: u16, endpoint_url: &str) -> Result<Running> {
     let mut command = Command::new(dir.program("inbox")?);
     command.args(["--smtp-port", &smtp_port.to_string(), "--web-port", &web_port.to_string()]);
+    command.args(["--endpoint-url", endpoint_url, "--region", REGION]);
     Running::start("the inbox", command, &dir.path().join("inbox.log"))
 }
 

@@ -153,7 +153,7 @@ async fn start(dir: &StackDir, emulator: Emulator, ports: [u16; 4]) -> Result<Ru
     }
     let smtp_port = port(smtp_port)?;
     let inbox_port = port(inbox_port)?;
-    let inbox = services::start_inbox(dir, smtp_port, inbox_port)?;
+    let inbox = services::start_inbox(dir, smtp_port, inbox_port, &running.endpoint_url)?;
     running.inbox_smtp_url = format!("smtp://127.0.0.1:{smtp_port}");
     let inbox_url = format!("http://127.0.0.1:{inbox_port}/");
     running.inbox_url.clone_from(&inbox_url);

@@ -1,4 +1,4 @@
-//! Reading what only an emulator shows: the messages in a queue, and the text messages that were sent.
+//! Reading what only an emulator shows: the messages in a queue.
 
 use anyhow::Result;
 use client::Stack;
