@@ -148,6 +148,9 @@ async fn rejected_customer_is_retried_at_a_new_address_or_on_request() {
     bank.put_customers(&[bank.customer("c0", &json!({"email": bank.address("c0-new")}))]).await;
     let second = push_again(json!({})).await;
     assert_eq!((&second["sent"], &second["failed"], &second["alreadyServed"]), (&json!(1), &json!(9), &json!(10)));
+    let refused = json!([{"outcome": "failed", "reasonCode": "recipientRefused",
+                          "reason": "the provider refuses the recipient", "count": 9}]);
+    assert_eq!(second["reasons"], refused);
     let third = push_again(json!({"retryRejected": true})).await;
     assert_eq!((&third["sent"], &third["failed"], &third["alreadyServed"]), (&json!(9), &json!(0), &json!(11)));
 

@@ -62,6 +62,49 @@ wire_enum! {
     }
 }
 
+impl ReasonCode {
+    /// The outcome of a notification that was not sent for this reason.
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            Self::PushCancelled => Outcome::Cancelled,
+            Self::OfferExpired => Outcome::Expired,
+            Self::CustomerDeleted | Self::NotReachable | Self::OptedOut => Outcome::OptedOut,
+            Self::AddressBounced | Self::AddressComplained => Outcome::Suppressed,
+            Self::CustomerUnreadable
+            | Self::NotComposable
+            | Self::AddressUnknown
+            | Self::RecipientRefused
+            | Self::MessageRefused
+            | Self::Refused
+            | Self::RefusedForNow
+            | Self::NoResponse
+            | Self::ProviderUnavailable => Outcome::Failed,
+        }
+    }
+
+    /// The reason in words, for people.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::PushCancelled => "the push was cancelled",
+            Self::OfferExpired => "the offer has expired",
+            Self::CustomerUnreadable => "the customer's record cannot be read",
+            Self::CustomerDeleted => "the customer no longer exists",
+            Self::NotReachable => "the customer's consent or address was removed",
+            Self::OptedOut => "the customer unsubscribed",
+            Self::AddressBounced => "the address bounced",
+            Self::AddressComplained => "a complaint came from the address",
+            Self::NotComposable => "the message cannot be composed",
+            Self::AddressUnknown => "the provider says that the address does not exist",
+            Self::RecipientRefused => "the provider refuses the recipient",
+            Self::MessageRefused => "the provider refuses the message",
+            Self::Refused => "the provider refuses, for an unclear reason",
+            Self::RefusedForNow => "the provider refused for too long",
+            Self::NoResponse => "handed over twice without a response",
+            Self::ProviderUnavailable => "the provider cannot be reached",
+        }
+    }
+}
+
 wire_enum! {
     /// What a refusal may be about, if it need not be the recipient's fault. Only how other messages fare shows it.
     pub enum Suspect {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::channel::Channel;
 use crate::ids::{CustomerId, PushId};
-use crate::push::OutcomeCounts;
+use crate::push::{OutcomeCounts, Tally};
 
 /// The maximum delay of a message in SQS (SQS quotas).
 pub const MAX_DELAY: Duration = Duration::from_secs(900);
@@ -88,7 +88,12 @@ impl Batch {
     /// The outcomes of the customers that it listed before it was deferred. They are final, so they need not be read
     /// again.
     pub fn counts(&self) -> OutcomeCounts {
-        self.notifications.counts
+        self.notifications.tally.outcomes
+    }
+
+    /// The same with their reasons.
+    pub fn tally(&self) -> Tally {
+        self.notifications.tally
     }
 }
 
@@ -98,8 +103,8 @@ impl Batch {
 #[serde(try_from = "Listed")]
 pub struct Notifications {
     customers: Vec<CustomerId>,
-    #[serde(rename = "tally", skip_serializing_if = "OutcomeCounts::is_empty")]
-    counts: OutcomeCounts,
+    #[serde(skip_serializing_if = "Tally::is_empty")]
+    tally: Tally,
 }
 
 /// Why customers and counts are not the notifications of a batch.
@@ -118,15 +123,16 @@ impl Notifications {
     ///
     /// # Errors
     /// If a customer is listed twice, or there are not 1 to [`BATCH_LIMIT`] notifications in all.
-    pub fn new(customers: Vec<CustomerId>, counts: OutcomeCounts) -> Result<Self, InvalidNotifications> {
+    pub fn new(customers: Vec<CustomerId>, tally: impl Into<Tally>) -> Result<Self, InvalidNotifications> {
+        let tally = tally.into();
         if customers.iter().collect::<HashSet<_>>().len() < customers.len() {
             return Err(InvalidNotifications::RepeatedCustomer);
         }
         // A message may have any number in it.
-        let counted = counts.named().into_iter().map(|(_, count)| count).fold(0, u64::saturating_add);
+        let counted = tally.outcomes.named().into_iter().map(|(_, count)| count).fold(0, u64::saturating_add);
         let number = counted.saturating_add(customers.len() as u64);
         if (1..=BATCH_LIMIT as u64).contains(&number) {
-            Ok(Self { customers, counts })
+            Ok(Self { customers, tally })
         } else {
             Err(InvalidNotifications::Number)
         }
@@ -137,7 +143,7 @@ impl Notifications {
 struct Listed {
     customers: Vec<CustomerId>,
     #[serde(default)]
-    tally: OutcomeCounts,
+    tally: Tally,
 }
 
 impl TryFrom<Listed> for Notifications {

@@ -49,6 +49,14 @@ fn address(id: &str) -> AddressHash {
     testing::address_hash(Channel::Email, &format!("{id}@example.com"))
 }
 
+fn sent_to(address: AddressHash) -> FinalOutcome {
+    FinalOutcome {
+        outcome: Outcome::Sent,
+        address_hash: Some(address),
+        ..FinalOutcome::unsent(ReasonCode::Refused, "")
+    }
+}
+
 /// A message of the corpus about the e-mail to this customer.
 fn about(message: &str, id: &str, secret: &str) -> String {
     let path: ReturnPath = "bounces@bank.example".parse().unwrap();
@@ -76,8 +84,7 @@ impl World {
     /// A delivery that was sent to `<id>@example.com`.
     async fn sent(&self, id: &str) {
         let claim = self.claim(id).await;
-        let mut outcome = FinalOutcome::unsent(Outcome::Sent, ReasonCode::Refused, "");
-        outcome.address_hash = Some(address(id));
+        let outcome = sent_to(address(id));
         self.app.deliveries.record(&claim, &outcome).await.unwrap();
     }
 
@@ -191,8 +198,7 @@ async fn a_report_that_is_quicker_than_the_record_comes_again() {
     let world = World::new();
     let claim = world.claim("c-1").await;
     assert!(!world.queue(about(UNKNOWN_USER, "c-1", SECRET)).await);
-    let mut outcome = FinalOutcome::unsent(Outcome::Sent, ReasonCode::Refused, "");
-    outcome.address_hash = Some(address("c-1"));
+    let outcome = sent_to(address("c-1"));
     world.app.deliveries.record(&claim, &outcome).await.unwrap();
     assert!(world.queue(about(UNKNOWN_USER, "c-1", SECRET)).await);
     assert_eq!(world.suppressed("c-1").await, Some(Reason::Bounced));

@@ -100,10 +100,11 @@ impl Publisher {
 
 /// Reports a push of which more than a few notifications failed. If its event is published twice, so is this.
 fn report_failures(progress: &Progress) {
-    let (failed, eligible) = (progress.outcomes.failed, progress.scan.notifications);
-    if progress.outcomes.has_many_failures(eligible) {
+    let (outcomes, eligible) = (progress.tally.outcomes, progress.scan.notifications);
+    if outcomes.has_many_failures(eligible) {
         let Push { id, .. } = &progress.push;
         metrics::emit(&[], &[("PushesFailed", Unit::Count, 1)]);
+        let failed = outcomes.failed;
         tracing::warn!(offer.id = %id.offer, push.number = id.number, failed, eligible, "over 5 % of the push failed");
     }
 }
@@ -119,7 +120,7 @@ fn detail(progress: &Progress) -> PushDetail {
         cancelled_by: cancelled_by.clone(),
         counts: Counts {
             eligible: progress.scan.notifications,
-            outcomes: progress.outcomes,
+            outcomes: progress.tally.outcomes,
             pending: progress.pending(),
         },
     }

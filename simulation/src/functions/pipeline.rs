@@ -152,7 +152,7 @@ pub(super) fn letterhead() -> Letterhead {
         brand_name: "Bank".to_owned(),
         postal_address: "1 Bank Street, London".to_owned(),
         logo_url: None,
-        brand_colour: "#1a4d8f".parse().expect("it is a colour"),
+        brand_colours: "#1a4d8f".parse().expect("it is a colour"),
     }
 }
 

@@ -28,7 +28,9 @@ fn undeserved(facts: &Facts, notification: &Notification, record: &Record) -> Op
     let refusals = |kinds: &[Refused]| {
         // Before the message only the address is known, which may be that of two customers.
         let has_it = |handover: &Handover| handover.code.is_empty() && has_had(facts, notification, &handover.address);
-        let handovers = facts.handovers.iter().filter(|handover| {
+        // What came after it failed is no reason for it: another offer's message may be refused at the same address.
+        let failed_by = record.updated_at + facts.limits.skew + facts.limits.skew;
+        let handovers = facts.handovers.iter().filter(|handover| handover.begun <= failed_by).filter(|handover| {
             let is_named = handover.notification.as_ref() == Some(notification);
             is_named || (handover.provider.channel() == notification.channel && has_it(handover))
         });
@@ -142,11 +144,15 @@ mod tests {
     use super::super::samples::{self, again, at, broken_by, notification};
     use super::*;
 
+    /// Some time after all that led to it.
+    const FAILED_AT: i64 = 1_000_000;
+
     fn fail(facts: &mut Facts, code: &str) {
         let record = facts.records.get_mut(&notification()).unwrap();
         "failed".clone_into(&mut record.state);
         record.code = Some(code.to_owned());
         record.reason = Some("why".to_owned());
+        record.updated_at = at(FAILED_AT);
         facts.handovers[0].taken_at = None;
     }
 
@@ -204,6 +210,30 @@ mod tests {
         };
         assert_eq!((with(2, 10, 0, Some(3)), with(2, 10, 0, Some(30)), with(2, 10, 0, None)), (0, 1, 1));
         assert_eq!((with(5, 10, 3, None), with(5, 10, 4, None), with(5, 2, 0, None)), (0, 1, 1));
+    }
+
+    #[test]
+    fn a_refusal_after_it_failed_is_neither_a_reason_nor_against_one() {
+        let mut facts = samples::facts();
+        fail(&mut facts, "recipientRefused");
+        facts.handovers[0].refused = Some(Refused::Deserved);
+        facts.handovers[0].begun = at(FAILED_AT) + SignedDuration::from_mins(1);
+        assert_eq!(check(&facts).len(), 1);
+
+        let mut facts = samples::facts();
+        fail(&mut facts, "refused");
+        let first = Handover { refused: Some(Refused::Unclear), ..facts.handovers.remove(0) };
+        let alone =
+            (0..5).map(|n| Handover { begun: first.begun + SignedDuration::from_secs(10 * n), ..first.clone() });
+        facts.handovers.extend(alone);
+        let later = at(FAILED_AT) + SignedDuration::from_mins(1);
+        facts.handovers.extend((0..9).map(|n| Handover {
+            address: format!("other-{n}"),
+            begun: later,
+            ..first.clone()
+        }));
+        facts.handovers.push(Handover { begun: later + SignedDuration::from_secs(1), ..first });
+        assert_eq!(check(&facts), []);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Counts: what is told of a push equals the deliveries, and adds up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Violation;
 use super::facts::{Facts, Push};
@@ -36,10 +36,13 @@ fn unlike_records(facts: &Facts, push: &Push) -> Vec<String> {
     let unsteady = facts.offers.get(&push.offer).map(|offer| &offer.unsteady);
     let slack = records().filter(|(notification, _)| unsteady.is_some_and(|who| who.contains(&notification.customer)));
     let slack = u64::try_from(slack.count()).unwrap_or(u64::MAX);
-    let mut expected: BTreeMap<&str, u64> = BTreeMap::new();
+    let (mut outcomes, mut reasons): (BTreeMap<&str, u64>, BTreeMap<&str, u64>) = Default::default();
     for (_, record) in records().filter(|(_, record)| record.is_final()) {
         let is_others = record.state == "sent" && record.push != push.number;
-        *expected.entry(if is_others { ALREADY_SERVED } else { &record.state }).or_default() += 1;
+        *outcomes.entry(if is_others { ALREADY_SERVED } else { &record.state }).or_default() += 1;
+        if let Some(code) = record.code.as_deref().filter(|_| record.state != "sent") {
+            *reasons.entry(code).or_default() += 1;
+        }
     }
     // A cancelled push does not scan what it had not begun to.
     let may_be_less = push.state == "cancelled"
@@ -49,13 +52,16 @@ fn unlike_records(facts: &Facts, push: &Push) -> Vec<String> {
             })
         });
     let mut found = Vec::new();
-    let names = expected.keys().copied().chain(push.outcomes.keys().map(String::as_str));
-    for name in names.collect::<std::collections::BTreeSet<_>>() {
-        let (counted, stored) = (push.count(name), expected.get(name).copied().unwrap_or_default());
-        let is_compared = is_last || name == "sent";
-        let is_less = counted + slack < stored && !(may_be_less && name != "sent");
-        if is_compared && (counted > stored + slack || is_less) {
-            found.push(format!("{} counts {counted} {name}, and {stored} are stored", push.name()));
+    for (counts, expected, because) in [(&push.outcomes, &outcomes, ""), (&push.reasons, &reasons, " not sent as")] {
+        let names = expected.keys().copied().chain(counts.keys().map(String::as_str));
+        for name in names.collect::<BTreeSet<_>>() {
+            let counted = counts.get(name).copied().unwrap_or_default();
+            let stored = expected.get(name).copied().unwrap_or_default();
+            let is_sent = because.is_empty() && name == "sent";
+            let is_less = counted + slack < stored && !(may_be_less && !is_sent);
+            if (is_last || is_sent) && (counted > stored + slack || is_less) {
+                found.push(format!("{} counts {counted}{because} {name}, and {stored} are stored", push.name()));
+            }
         }
     }
     found
@@ -86,8 +92,10 @@ mod tests {
         let what = broken_by(check, |facts| {
             count(facts, "sent", 0);
             count(facts, "failed", 1);
+            facts.pushes[0].reasons.insert("refused".to_owned(), 1);
         });
-        assert_eq!(what.len(), 2, "{what:?}");
+        assert_eq!(what.len(), 3, "{what:?}");
+        assert!(what[2].contains("counts 1 not sent as refused, and 0 are stored"), "{what:?}");
         assert!(what[0].contains("counts 1 failed, and 0 are stored"), "{what:?}");
         let changed = |facts: &mut Facts| {
             facts.pushes[0].eligible = 2;

@@ -167,6 +167,8 @@ pub struct Push {
     pub eligible: u64,
     /// By its name in the table.
     pub outcomes: BTreeMap<String, u64>,
+    /// Those that were not sent, by the reason's code.
+    pub reasons: BTreeMap<String, u64>,
     /// Batches that have not reported.
     pub outstanding: usize,
     /// Whether it is marked as having events to publish.

@@ -124,6 +124,7 @@ pub(super) fn facts() -> Facts {
         ended_at: Some(at(11_000)),
         eligible: 1,
         outcomes: BTreeMap::from([("sent".to_owned(), 1)]),
+        reasons: BTreeMap::new(),
         outstanding: 0,
         is_unpublished: false,
     };

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::notification::ReasonCode;
+use domain::push::ReasonCounts;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -88,6 +90,7 @@ pub fn pushes(dynamo: &Dynamo) -> Vec<Push> {
             state,
             eligible: 0,
             outcomes: BTreeMap::new(),
+            reasons: BTreeMap::new(),
             outstanding: 0,
             is_unpublished: !item["unpublished"].is_null(),
         };
@@ -114,6 +117,13 @@ fn add_slice(push: &mut Push, slice: &Value) {
         let count: u64 = counts.filter_map(|counts| counts[name].as_u64()).sum();
         if count > 0 {
             *push.outcomes.entry(name.to_owned()).or_default() += count;
+        }
+    }
+    for (code, name) in ReasonCode::ALL.iter().zip(ReasonCounts::names()) {
+        let counts = partials.iter().copied().chain([slice]);
+        let count: u64 = counts.filter_map(|counts| counts[name].as_u64()).sum();
+        if count > 0 {
+            *push.reasons.entry(code.to_string()).or_default() += count;
         }
     }
 }

@@ -93,7 +93,7 @@ pub fn id_of(offer: &Value) -> &str {
     offer["id"].as_str().expect("an offer has an id")
 }
 
-/// A push's counts add up at every moment.
+/// A push's counts add up at every moment, and as many reasons are counted as notifications were not sent.
 pub fn check_sum(push: &Value) {
     let count = |name: &str| push[name].as_u64().unwrap_or_else(|| panic!("{name} in {push}"));
     let sum: u64 = ["sent", "failed", "suppressed", "optedOut", "expired", "cancelled", "pending", "alreadyServed"]
@@ -101,4 +101,12 @@ pub fn check_sum(push: &Value) {
         .map(count)
         .sum();
     assert_eq!(count("eligible"), sum, "{push}");
+    let reasons = push["reasons"].as_array().unwrap_or_else(|| panic!("reasons in {push}"));
+    for outcome in ["failed", "suppressed", "optedOut", "expired", "cancelled"] {
+        let counted = reasons.iter().filter(|reason| reason["outcome"] == outcome);
+        let counted: u64 = counted.map(|reason| reason["count"].as_u64().expect("a count")).sum();
+        // Only the three most frequent are listed.
+        let is_all = reasons.len() < 3;
+        assert!(counted == count(outcome) || (!is_all && counted < count(outcome)), "{outcome} in {push}");
+    }
 }

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use domain::CustomerId;
-use domain::push::OutcomeCounts;
+use domain::push::Tally;
 use domain::push::backlog::Backlog;
 use domain::queue::{Batch, MAX_DELAY, Notifications};
 use jiff::Timestamp;
@@ -109,10 +109,10 @@ impl Deferral {
         Self::until(batch, again.max(until), DeferReason::Rate, now, fraction)
     }
 
-    /// Defers the unfinished notifications of a batch. `counts` are those of the others.
+    /// Defers the unfinished notifications of a batch. `tally` is that of the others.
     pub(super) fn rest(
         batch: &Batch,
-        counts: OutcomeCounts,
+        tally: Tally,
         unfinished: Vec<(CustomerId, Unfinished)>,
         now: Timestamp,
         fraction: f64,
@@ -123,33 +123,28 @@ impl Deferral {
         // After a wait for the rate, for time or for the breaker, the next backoff need not be longer.
         let grows = matches!(reason, DeferReason::Refused | DeferReason::Leased | DeferReason::Store);
         let deferrals = deferrals.saturating_add(u32::from(grows));
-        Self { again: with(batch, customers, counts, deferrals), delay, reason }
+        Self { again: with(batch, customers, tally, deferrals), delay, reason }
     }
 
     /// Defers a batch that is final until its page is committed; `None` if it is given up. Only the invocation that
     /// queued it can commit the page: a scan that is taken over queues other batches. So after half an hour that
     /// invocation is dead. Of an open push, the scan that takes over ends the wait.
-    pub(super) fn until_committed(
-        batch: &Batch,
-        counts: OutcomeCounts,
-        push_is_cancelled: bool,
-        fraction: f64,
-    ) -> Option<Self> {
+    pub(super) fn until_committed(batch: &Batch, tally: Tally, push_is_cancelled: bool, fraction: f64) -> Option<Self> {
         // While it waits only for its page, a batch lists no customers. If it still lists some, its deferrals had other
         // reasons.
         let waited = if batch.customers().is_empty() { batch.deferrals } else { 0 };
         if push_is_cancelled && waited >= MAX_ORPHAN_DEFERRALS {
             return None;
         }
-        let again = with(batch, Vec::new(), counts, waited.saturating_add(1));
+        let again = with(batch, Vec::new(), tally, waited.saturating_add(1));
         Some(Self { again, delay: backoff(waited, fraction), reason: DeferReason::PageNotCommitted })
     }
 }
 
-/// The batch with these of its customers, and the counts of its others.
-fn with(batch: &Batch, customers: Vec<CustomerId>, counts: OutcomeCounts, deferrals: u32) -> Batch {
+/// The batch with these of its customers, and the tally of its others.
+fn with(batch: &Batch, customers: Vec<CustomerId>, tally: Tally, deferrals: u32) -> Batch {
     let notifications =
-        Notifications::new(customers, counts).expect("each notification of a batch is left or counted, and once");
+        Notifications::new(customers, tally).expect("each notification of a batch is left or counted, and once");
     Batch { notifications, deferrals, ..batch.clone() }
 }
 

@@ -93,7 +93,7 @@ pub(super) fn resolve(
         unknown_address: None,
     };
     if pending.unanswered >= MAX_UNANSWERED {
-        return Some(decided(ReasonCode::NoResponse, "handed over twice without a response"));
+        return Some(decided(ReasonCode::NoResponse, ReasonCode::NoResponse.in_words()));
     }
     let refusal = pending.refusal.as_ref().filter(|refusal| refusal.is_at(address_hash))?;
     let age = now.duration_since(refusal.at);

@@ -74,7 +74,7 @@ pub(super) fn classify<'a>(sent: &Result<Accepted, SendError>, known: Circumstan
         Ok(accepted) => (Record::Final(accepted_as(accepted, known.address_hash)), None),
         Err(SendError::Refused(refusal)) => classify_refusal(refusal, known),
         Err(SendError::OptedOut(reason)) => {
-            let outcome = FinalOutcome::unsent(Outcome::OptedOut, ReasonCode::OptedOut, reason);
+            let outcome = FinalOutcome::unsent(ReasonCode::OptedOut, reason);
             (Record::Final(outcome), Some(Suppression::OptedOut))
         }
         // The customer may have it. As with a rejection, another push does not retry it by itself.
@@ -95,7 +95,7 @@ pub(super) fn classify<'a>(sent: &Result<Accepted, SendError>, known: Circumstan
         _ => None,
     };
     let next = match (&record, &signal) {
-        (Record::Final(written), _) => NotificationState::Final(Counted::Outcome(written.outcome)),
+        (Record::Final(written), _) => NotificationState::Final(Counted::Outcome(written.outcome, written.code)),
         (Record::Retry { .. }, Signal::Unreachable(_)) => {
             NotificationState::Unfinished(Unfinished::BreakerOpen(Return::Soon))
         }
@@ -139,7 +139,7 @@ fn accepted_as(accepted: &Accepted, address_hash: &AddressHash) -> FinalOutcome 
 
 /// A failure at this address.
 pub(super) fn failed(address_hash: AddressHash, code: ReasonCode, reason: String) -> FinalOutcome {
-    FinalOutcome { address_hash: Some(address_hash), ..FinalOutcome::unsent(Outcome::Failed, code, reason) }
+    FinalOutcome { address_hash: Some(address_hash), ..FinalOutcome::unsent(code, reason) }
 }
 
 #[cfg(test)]
@@ -179,7 +179,7 @@ mod tests {
     fn final_outcome(meaning: Meaning<'_>) -> FinalOutcome {
         match meaning.record {
             Record::Final(outcome) => {
-                let next = NotificationState::Final(Counted::Outcome(outcome.outcome));
+                let next = NotificationState::Final(Counted::Outcome(outcome.outcome, outcome.code));
                 assert_eq!((meaning.next, meaning.hold), (next, None));
                 outcome
             }
@@ -312,7 +312,7 @@ mod tests {
         let hash = address_hash();
         let meaning = classify(&Err(SendError::OptedOut("why".to_owned())), usual(&hash));
         assert_eq!(meaning.suppression, Some(Suppression::OptedOut));
-        let expected = FinalOutcome::unsent(Outcome::OptedOut, ReasonCode::OptedOut, "why");
+        let expected = FinalOutcome::unsent(ReasonCode::OptedOut, "why");
         assert_eq!(final_outcome(meaning), expected);
     }
 

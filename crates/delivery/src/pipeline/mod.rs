@@ -37,8 +37,8 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::atomic::Ordering;
 
-use domain::push::OutcomeCounts;
 use domain::push::waiting::Refusal;
+use domain::push::{OutcomeCounts, Tally};
 use domain::queue::Batch;
 use domain::{AddressHash, CustomerId};
 use futures::{FutureExt, StreamExt, stream};
@@ -216,11 +216,11 @@ where
             turns = self.notify_all(&round, &recipients) => turns,
         };
         round.emit_metrics().await;
-        let (counts, unfinished) = sum_up(batch, turns)?;
+        let (tally, unfinished) = sum_up(batch, turns)?;
         if unfinished.is_empty() {
-            self.report(batch, counts).await
+            self.report(batch, tally).await
         } else {
-            Ok(self.defer_rest(round, counts, unfinished).await)
+            Ok(self.defer_rest(round, tally, unfinished).await)
         }
     }
 
@@ -326,52 +326,52 @@ where
     async fn defer_rest(
         &self,
         round: Round<'_, C, T>,
-        counts: OutcomeCounts,
+        tally: Tally,
         unfinished: Vec<(CustomerId, Unfinished)>,
     ) -> Delivered {
         let now = self.sources.now();
         let reason = round.refusal.into_inner();
         let refusal = reason.map(|reason| Refusal { transport: round.selected.id, at: now, reason });
         let refused = progress::refused(&unfinished);
-        let deferral = Deferral::rest(round.batch, counts, unfinished, now, self.sources.fraction());
+        let deferral = Deferral::rest(round.batch, tally, unfinished, now, self.sources.fraction());
         self.report_partial(round.batch, &deferral, refused, refusal).await;
         deferral.into()
     }
 
     /// Reports a batch whose notifications are all final.
-    async fn report(&self, batch: &CheckedBatch, counts: OutcomeCounts) -> Result<Delivered, StoreError> {
+    async fn report(&self, batch: &CheckedBatch, tally: Tally) -> Result<Delivered, StoreError> {
         let report =
-            Report { push: batch.push, slice: batch.slice, generation: batch.generation, batch: batch.number, counts };
+            Report { push: batch.push, slice: batch.slice, generation: batch.generation, batch: batch.number, tally };
         Ok(match self.pushes.report(&report).await? {
             ReportResult::Counted => {
-                progress::emit_age(batch, counts, self.sources.now());
-                Delivered::Completed(counts)
+                progress::emit_age(batch, tally.outcomes, self.sources.now());
+                Delivered::Completed(tally.outcomes)
             }
             ReportResult::NotOutstanding => Delivered::NothingToReport,
             // The batch finished before the scan committed its page; or the scan died, and its slice is redelivered.
             ReportResult::TooEarly => {
                 let deferral =
-                    Deferral::until_committed(batch, counts, batch.push_is_cancelled, self.sources.fraction());
+                    Deferral::until_committed(batch, tally, batch.push_is_cancelled, self.sources.fraction());
                 deferral.map_or(Delivered::NothingToReport, Delivered::from)
             }
         })
     }
 }
 
-/// The counts of a batch so far, and its unfinished notifications. Raises the first error or panic among the turns,
+/// The tally of a batch so far, and its unfinished notifications. Raises the first error or panic among the turns,
 /// now that every notification has had its turn. An unavailable store is not raised: it leaves its notification
 /// unfinished.
 fn sum_up(
     batch: &Batch,
     turns: Vec<(&CustomerId, Turn)>,
-) -> Result<(OutcomeCounts, Vec<(CustomerId, Unfinished)>), StoreError> {
-    let mut counts = batch.counts();
+) -> Result<(Tally, Vec<(CustomerId, Unfinished)>), StoreError> {
+    let mut tally = batch.tally();
     let mut unfinished = Vec::new();
     let mut unavailable = None;
     for (id, turn) in turns {
         match turn {
-            Turn::Done(NotificationState::Final(Counted::Outcome(outcome))) => counts.count(outcome),
-            Turn::Done(NotificationState::Final(Counted::AlreadyServed)) => counts.already_served += 1,
+            Turn::Done(NotificationState::Final(Counted::Outcome(outcome, reason))) => tally.count(outcome, reason),
+            Turn::Done(NotificationState::Final(Counted::AlreadyServed)) => tally.outcomes.already_served += 1,
             Turn::Done(NotificationState::Unfinished(why)) => unfinished.push((id.clone(), why)),
             // The outcomes of the others still count.
             Turn::Failed(error @ StoreError::Unavailable { .. }) => {
@@ -385,7 +385,7 @@ fn sum_up(
     if let Some(error) = unavailable {
         tracing::warn!(error = %error, "store unavailable for some notifications; deferring them");
     }
-    Ok((counts, unfinished))
+    Ok((tally, unfinished))
 }
 
 fn delivery_id(batch: &Batch, customer: &CustomerId) -> DeliveryId {

@@ -28,8 +28,8 @@ where
         refused: usize,
         refusal: Option<Refusal>,
     ) {
-        let counts = deferral.again.counts();
-        let is_empty = counts.is_empty() && refused == 0 && refusal.is_none();
+        let tally = deferral.again.tally();
+        let is_empty = tally.is_empty() && refused == 0 && refusal.is_none();
         if is_empty || !lasts(deferral.reason) {
             return;
         }
@@ -39,10 +39,10 @@ where
                 slice: batch.slice,
                 generation: batch.generation,
                 batch: batch.number,
-                counts,
+                tally,
             },
             refused: refused as u64,
-            has_progressed: counts != batch.counts(),
+            has_progressed: tally != batch.tally(),
             refusal,
         };
         if let Err(error) = self.pushes.report_partial(&partial).await {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use domain::CustomerId;
-use domain::notification::Outcome;
+use domain::notification::{Outcome, ReasonCode};
 use jiff::Timestamp;
 use runtime::clients::OPERATION_TIMEOUT;
 use runtime::metrics::{self, Unit};
@@ -44,19 +44,19 @@ impl NotificationState {
         match delivery {
             // Sent by another push. Any other outcome of another push that this one may not replace counts as that
             // outcome again.
-            Unclaimable::Final(FinalDelivery { push: other, outcome: Outcome::Sent }) if other != push => {
+            Unclaimable::Final(FinalDelivery { push: other, outcome: Outcome::Sent, .. }) if other != push => {
                 Self::Final(Counted::AlreadyServed)
             }
-            Unclaimable::Final(FinalDelivery { outcome, .. }) => Self::Final(Counted::Outcome(outcome)),
+            Unclaimable::Final(FinalDelivery { outcome, code, .. }) => Self::Final(Counted::Outcome(outcome, code)),
             Unclaimable::Leased { until } => Self::Unfinished(Unfinished::Leased(until)),
         }
     }
 }
 
-/// The counter that a final record adds to.
+/// The counters that a final record adds to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Counted {
-    Outcome(Outcome),
+    Outcome(Outcome, Option<ReasonCode>),
     AlreadyServed,
 }
 
@@ -204,13 +204,17 @@ mod tests {
 
     #[test]
     fn delivery_that_cannot_be_claimed_is_final_or_leased() {
-        let of = |push, outcome| Unclaimable::Final(FinalDelivery { push, outcome });
+        let sent_by = |push| Unclaimable::Final(FinalDelivery { push, outcome: Outcome::Sent, code: None });
+        let unsent_by = |push, code: ReasonCode| {
+            Unclaimable::Final(FinalDelivery { push, outcome: code.outcome(), code: Some(code) })
+        };
+        let counted = |code: ReasonCode| NotificationState::Final(Counted::Outcome(code.outcome(), Some(code)));
         let until = Timestamp::UNIX_EPOCH;
         for (delivery, expected) in [
-            (of(2, Outcome::Sent), NotificationState::Final(Counted::Outcome(Outcome::Sent))),
-            (of(1, Outcome::Sent), NotificationState::Final(Counted::AlreadyServed)),
-            (of(1, Outcome::Failed), NotificationState::Final(Counted::Outcome(Outcome::Failed))),
-            (of(2, Outcome::Cancelled), NotificationState::Final(Counted::Outcome(Outcome::Cancelled))),
+            (sent_by(2), NotificationState::Final(Counted::Outcome(Outcome::Sent, None))),
+            (sent_by(1), NotificationState::Final(Counted::AlreadyServed)),
+            (unsent_by(1, ReasonCode::Refused), counted(ReasonCode::Refused)),
+            (unsent_by(2, ReasonCode::PushCancelled), counted(ReasonCode::PushCancelled)),
             (Unclaimable::Leased { until }, NotificationState::Unfinished(Unfinished::Leased(until))),
         ] {
             assert_eq!(NotificationState::of(2, delivery), expected, "{delivery:?}");

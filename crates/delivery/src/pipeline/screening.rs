@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use domain::notification::{Outcome, ReasonCode};
+use domain::notification::ReasonCode;
 use domain::queue::Batch;
 use domain::{AddressHash, Customer, CustomerId};
 use jiff::Timestamp;
@@ -32,47 +32,28 @@ pub(super) fn screen<'r>(
     id: &CustomerId,
     Recipients { found, hashes, suppressed }: &'r Recipients,
 ) -> Result<(&'r Customer, AddressHash), FinalOutcome> {
+    let unsent = |code: ReasonCode| Err(FinalOutcome::unsent(code, code.in_words()));
     if push_is_cancelled {
-        return Err(FinalOutcome::unsent(Outcome::Cancelled, ReasonCode::PushCancelled, "the push was cancelled"));
+        return unsent(ReasonCode::PushCancelled);
     }
     if batch.offer.has_expired(now) {
-        return Err(FinalOutcome::unsent(Outcome::Expired, ReasonCode::OfferExpired, "the offer has expired"));
+        return unsent(ReasonCode::OfferExpired);
     }
     if found.unreadable.contains(id) {
-        return Err(FinalOutcome::unsent(
-            Outcome::Failed,
-            ReasonCode::CustomerUnreadable,
-            "the customer's record cannot be read",
-        ));
+        return unsent(ReasonCode::CustomerUnreadable);
     }
     let Some(customer) = found.customers.get(id) else {
-        return Err(FinalOutcome::unsent(
-            Outcome::OptedOut,
-            ReasonCode::CustomerDeleted,
-            "the customer no longer exists",
-        ));
+        return unsent(ReasonCode::CustomerDeleted);
     };
     // A customer without an address has no hash.
     let Some(hash) = hashes.get(id).filter(|_| customer.reachable_by(batch.channel)) else {
-        return Err(FinalOutcome::unsent(
-            Outcome::OptedOut,
-            ReasonCode::NotReachable,
-            "the customer's consent or address was removed",
-        ));
+        return unsent(ReasonCode::NotReachable);
     };
     match suppressed.get(id) {
         None => Ok((customer, *hash)),
-        Some(Reason::OptedOut) => {
-            Err(FinalOutcome::unsent(Outcome::OptedOut, ReasonCode::OptedOut, "the customer unsubscribed"))
-        }
-        Some(Reason::Bounced) => {
-            Err(FinalOutcome::unsent(Outcome::Suppressed, ReasonCode::AddressBounced, "the address bounced"))
-        }
-        Some(Reason::Complained) => Err(FinalOutcome::unsent(
-            Outcome::Suppressed,
-            ReasonCode::AddressComplained,
-            "a complaint came from the address",
-        )),
+        Some(Reason::OptedOut) => unsent(ReasonCode::OptedOut),
+        Some(Reason::Bounced) => unsent(ReasonCode::AddressBounced),
+        Some(Reason::Complained) => unsent(ReasonCode::AddressComplained),
     }
 }
 
@@ -112,7 +93,7 @@ where
         let (customer, hash) = screen(batch, push_is_cancelled, self.sources.now(), id, recipients)?;
         match self.composer.compose(keys, &batch.offer, customer, &hash) {
             Ok(message) => Ok((message, hash)),
-            Err(reason) => Err(FinalOutcome::unsent(Outcome::Failed, ReasonCode::NotComposable, reason)),
+            Err(reason) => Err(FinalOutcome::unsent(ReasonCode::NotComposable, reason)),
         }
     }
 }
@@ -122,6 +103,7 @@ mod tests {
     use std::collections::HashSet;
 
     use domain::Channel;
+    use domain::notification::Outcome;
     use serde_json::{Value, json};
 
     use super::super::checked::tests::{pushed, queued};
@@ -235,7 +217,7 @@ mod tests {
             match expected {
                 None => assert_eq!(screened.unwrap().1, testing::address_hash(Channel::Email, ADDRESS)),
                 Some((outcome, code, reason)) => {
-                    assert_eq!(screened.unwrap_err(), FinalOutcome::unsent(outcome, code, reason));
+                    assert_eq!(screened.unwrap_err(), FinalOutcome { outcome, ..FinalOutcome::unsent(code, reason) });
                 }
             }
         }

@@ -39,7 +39,7 @@ async fn complete_both(bank: &Bank, batches: [&Batch; 2]) -> [OutcomeCounts; 2] 
     assert_eq!((bank.state_of_push(1), bank.state_of_push(2)), (json!("completed"), json!("completed")));
     for number in [1, 2] {
         let progress = bank.pushes().progress(bank.push_id(number)).await.unwrap().unwrap();
-        assert_eq!((progress.outcomes.total(), progress.pending()), (3, 0), "push {number}");
+        assert_eq!((progress.tally.outcomes.total(), progress.pending()), (3, 0), "push {number}");
     }
     counts.try_into().unwrap()
 }

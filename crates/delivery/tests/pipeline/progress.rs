@@ -29,7 +29,7 @@ async fn one_refused_recipient_does_not_hide_the_outcomes_of_the_others() {
     let mut again = bank.defer(&batch).await.again;
     for _ in 0..5 {
         let seen = progress(&bank, &batch).await;
-        assert_eq!((seen.outcomes, seen.pending(), seen.refused), (sent(49), 1, 1));
+        assert_eq!((seen.tally.outcomes, seen.pending(), seen.refused), (sent(49), 1, 1));
         assert!(seen.waits_for_recipients_only());
         tokio::time::sleep(Duration::from_secs(60)).await;
         again = bank.defer(&again).await.again;
@@ -41,7 +41,7 @@ async fn one_refused_recipient_does_not_hide_the_outcomes_of_the_others() {
     bank.smtp.always(accepted());
     assert_eq!(bank.complete(&again).await, sent(50));
     let seen = progress(&bank, &batch).await;
-    assert_eq!((seen.outcomes, seen.pending(), seen.refused), (sent(50), 0, 0));
+    assert_eq!((seen.tally.outcomes, seen.pending(), seen.refused), (sent(50), 0, 0));
     assert_has(&bank.slice(1), &json!({"partials": null, "sent": 50}));
 }
 
@@ -69,12 +69,12 @@ async fn counts_are_stored_when_the_breaker_opens_but_not_when_the_batch_comes_a
     let deferral = bank.defer(&batch).await;
     assert_waits(&deferral, DeferReason::BreakerOpen, 2.0..=3.0);
     let seen = progress(&bank, &batch).await;
-    assert_eq!((seen.outcomes, seen.pending(), seen.refused), (sent(20), 10, 0));
+    assert_eq!((seen.tally.outcomes, seen.pending(), seen.refused), (sent(20), 10, 0));
     assert!(!seen.waits_for_recipients_only());
 
     let bank = Bank::with_customers(2).await;
     let batch = bank.push(1).await;
     bank.smtp.replies(|number, _| if number == 0 { accepted() } else { refused(SendError::TooLate) });
     assert_waits(&bank.defer(&batch).await, DeferReason::Deadline, 0.0..=0.0);
-    assert_eq!(progress(&bank, &batch).await.outcomes, OutcomeCounts::default());
+    assert_eq!(progress(&bank, &batch).await.tally.outcomes, OutcomeCounts::default());
 }

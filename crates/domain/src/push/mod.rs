@@ -3,11 +3,13 @@
 //! # Layout
 //! | to change | open |
 //! |---|---|
-//! | states and counters | this file |
+//! | states, and counters of outcomes and of a scan | this file |
+//! | outcomes with their reasons | [`tally`] |
 //! | what a push waits for | [`waiting`] |
 //! | when its batches come to be sent | [`backlog`] |
 
 pub mod backlog;
+pub mod tally;
 pub mod waiting;
 
 use std::ops::AddAssign;
@@ -16,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::notification::Outcome;
 use crate::wire_enum;
+
+pub use self::tally::{CountedReason, ReasonCounts, Tally};
 
 wire_enum! {
     /// The state of a push.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use domain::notification::{DeliveryState, Outcome};
+use domain::notification::{DeliveryState, Outcome, ReasonCode};
 use domain::offer::Offer;
 use domain::{AddressHash, PushId, Sources, TransportId};
 use jiff::{SignedDuration, Timestamp};
@@ -88,6 +88,8 @@ pub struct FinalDelivery {
     pub push: u32,
     /// Its outcome.
     pub outcome: Outcome,
+    /// Why it was not sent. `None` if it was, or if a later release stored a code that is unknown here.
+    pub code: Option<ReasonCode>,
 }
 
 /// Why a delivery cannot be claimed now, if ever.
@@ -241,7 +243,7 @@ impl Deliveries {
         // Each condition holds for a delivery that does not exist.
         let item = item.ok_or_else(|| self.table.unreadable("the item is missing"))?;
         match item.state.parse() {
-            Ok(DeliveryState::Final(outcome)) => Ok(Unclaimable::Final(FinalDelivery { push: item.push, outcome })),
+            Ok(DeliveryState::Final(outcome)) => Ok(Unclaimable::Final(item.final_delivery(outcome))),
             // `retry` if the item has changed since, or is reserved for the other transport: the caller should try
             // again.
             Ok(DeliveryState::Claimed | DeliveryState::Retry) => {

@@ -72,6 +72,12 @@ impl KnownDeliveries {
 }
 
 impl DeliveryItem {
+    /// What there is to know of a delivery that has this outcome.
+    pub(super) fn final_delivery(&self, outcome: Outcome) -> FinalDelivery {
+        let code = self.code.as_ref().and_then(|code| code.parse().ok());
+        FinalDelivery { push: self.push, outcome, code }
+    }
+
     /// The last refusal. The delivery may have been tried again since, without one.
     pub(super) fn past_refusal(&self) -> Option<PastRefusal> {
         Some(PastRefusal {
@@ -103,7 +109,7 @@ impl Deliveries {
             };
             match item.state.parse() {
                 Ok(DeliveryState::Final(outcome)) if outcome == Outcome::Sent || item.push == push.number => {
-                    known.finals.insert(id, FinalDelivery { push: item.push, outcome });
+                    known.finals.insert(id, item.final_delivery(outcome));
                 }
                 Ok(DeliveryState::Claimed) if let Some((by, until)) = item.held_by.clone().zip(item.held_until) => {
                     known.held.insert(id, Held { by, until });

@@ -46,9 +46,15 @@ pub struct FinalOutcome {
 }
 
 impl FinalOutcome {
-    /// The outcome of a delivery that was not sent.
-    pub fn unsent(outcome: Outcome, code: ReasonCode, reason: impl Into<String>) -> Self {
-        Self { outcome, code: Some(code), reason: Some(reason.into()), provider_message_id: None, address_hash: None }
+    /// The outcome of a delivery that was not sent. `reason` says why in words.
+    pub fn unsent(code: ReasonCode, reason: impl Into<String>) -> Self {
+        Self {
+            outcome: code.outcome(),
+            code: Some(code),
+            reason: Some(reason.into()),
+            provider_message_id: None,
+            address_hash: None,
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 //! | attribute | |
 //! |---|---|
 //! | `partials` | the numbers of these batches |
-//! | `partial#` and the batch's number | its counts so far without those that are 0, and `refused`, the number of its recipients who are refused for now |
+//! | `partial#` and the batch's number | its counts so far without those that are 0, its reasons, and `refused`, the number of its recipients who are refused for now |
 //! | `refusal` | the last refusal for now: `transport`, `at`, `reason` |
 //!
 //! An entry takes some 60 bytes, and DynamoDB charges each write of a slice by the slice's size. So a slice has at most
@@ -16,7 +16,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::push::OutcomeCounts;
+use domain::push::Tally;
 use domain::push::waiting::Refusal;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -51,7 +51,7 @@ pub struct PartialReport {
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Partial {
     #[serde(flatten)]
-    pub(super) outcomes: OutcomeCounts,
+    pub(super) tally: Tally,
     pub(super) refused: u64,
 }
 
@@ -87,7 +87,7 @@ impl Pushes {
                  (attribute_not_exists(partials) OR contains(partials, :batch) OR size(partials) < :limit)",
             )
             .expression_attribute_names("#partial", partial_name(batch))
-            .expression_attribute_values(":partial", entry(&so_far.counts, *refused))
+            .expression_attribute_values(":partial", entry(&so_far.tally, *refused))
             .expression_attribute_values(":batches", numbers([batch]))
             .expression_attribute_values(":batch", number(batch))
             .expression_attribute_values(":generation", number(so_far.generation))
@@ -141,8 +141,8 @@ pub(super) fn partials_of(slice: &SliceItem, item: &Item) -> Result<Vec<Partial>
         .collect()
 }
 
-fn entry(counts: &OutcomeCounts, refused: u64) -> AttributeValue {
-    let counters = counts.named().into_iter().chain([("refused", refused)]);
+fn entry(tally: &Tally, refused: u64) -> AttributeValue {
+    let counters = tally.named().chain([("refused", refused)]);
     let counters = counters.filter(|(_, count)| *count > 0).map(|(name, count)| (name.to_owned(), number(count)));
     AttributeValue::M(counters.collect())
 }

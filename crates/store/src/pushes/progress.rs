@@ -3,7 +3,7 @@
 use domain::PushId;
 use domain::channel::Channels;
 use domain::push::waiting::{Activity, Delays, Refusal, Wait};
-use domain::push::{OutcomeCounts, PushState, ScanCounts};
+use domain::push::{PushState, ScanCounts, Tally};
 use jiff::Timestamp;
 
 use super::partial::{Partial, RefusalItem, partials_of};
@@ -19,8 +19,8 @@ pub struct Progress {
     pub push: Push,
     /// The counts of the scans so far.
     pub scan: ScanCounts,
-    /// The outcomes of notifications so far.
-    pub outcomes: OutcomeCounts,
+    /// The outcomes of notifications so far, and the reasons of those that were not sent.
+    pub tally: Tally,
     /// When a slice last made progress.
     pub last_progress_at: Option<Timestamp>,
     /// The channels with batches that have not reported.
@@ -36,7 +36,7 @@ pub struct Progress {
 impl Progress {
     /// The number of notifications without an outcome.
     pub fn pending(&self) -> u64 {
-        self.scan.notifications.saturating_sub(self.outcomes.total())
+        self.scan.notifications.saturating_sub(self.tally.outcomes.total())
     }
 
     /// The progress of a push that no function has started.
@@ -44,7 +44,7 @@ impl Progress {
         Self {
             push,
             scan: ScanCounts::default(),
-            outcomes: OutcomeCounts::default(),
+            tally: Tally::default(),
             last_progress_at: None,
             outstanding_channels: Channels::new(),
             slices_scanned: 0,
@@ -75,9 +75,9 @@ impl Progress {
         self.outstanding_channels.extend(slice.outstanding_by_channel().into_keys());
         self.slices_scanned += u32::from(slice.is_scanned);
         self.scan += slice.scan;
-        self.outcomes += slice.outcomes;
+        self.tally += slice.tally;
         for partial in partials {
-            self.outcomes += partial.outcomes;
+            self.tally += partial.tally;
             self.refused += partial.refused;
         }
         let refusal = slice.refusal.and_then(RefusalItem::read);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::push::{OutcomeCounts, ScanCounts};
+use domain::push::{OutcomeCounts, ReasonCounts, ScanCounts};
 use domain::{Channel, PushId};
 use jiff::Timestamp;
 
@@ -130,6 +130,7 @@ impl Pushes {
             .into_iter()
             .chain(OutcomeCounts::default().named())
             .map(|(name, _)| name)
+            .chain(ReasonCounts::names())
             .collect();
         let partials: Vec<_> = (0..status.partials.len()).map(|index| format!(", #partial{index}")).collect();
         // Of one that was added since, the counts would be left in the item for good.

@@ -1,7 +1,7 @@
 //! What a batch reports once all of its notifications are final.
 
 use domain::PushId;
-use domain::push::OutcomeCounts;
+use domain::push::Tally;
 
 use super::Pushes;
 use super::batch_number::BatchNumber;
@@ -33,15 +33,15 @@ pub struct Report {
     pub generation: u32,
     /// The batch's number within that scan.
     pub batch: u32,
-    /// The outcomes of its notifications.
-    pub counts: OutcomeCounts,
+    /// The outcomes of its notifications, and the reasons of those that were not sent.
+    pub tally: Tally,
 }
 
 impl Pushes {
     /// Counts the outcomes of a batch, in place of its counts so far. Reporting it again changes nothing.
     pub async fn report(&self, report: &Report) -> Result<ReportResult, StoreError> {
         let batch = BatchNumber::from(report.batch);
-        let counts = report.counts.named();
+        let counts: Vec<_> = report.tally.named().collect();
         let update = with_counters(self.update_now(report.push, slice_sk(report.slice)), &counts)
             .update_expression(format!(
                 "DELETE batchesOpen :batches, partials :batches ADD {} SET heartbeat = :now REMOVE #partial",

@@ -5,7 +5,7 @@ use std::fmt;
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::push::{OutcomeCounts, ScanCounts};
+use domain::push::{ScanCounts, Tally};
 use domain::{Channel, PushId, Sources};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -104,7 +104,7 @@ pub(super) struct SliceItem {
     #[serde(flatten)]
     pub(super) scan: ScanCounts,
     #[serde(flatten)]
-    pub(super) outcomes: OutcomeCounts,
+    pub(super) tally: Tally,
 }
 
 impl SliceItem {
@@ -252,6 +252,8 @@ pub(super) fn slice_sk(slice: u32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use domain::push::OutcomeCounts;
+
     use super::*;
     use crate::attributes::{Item, key};
 
@@ -295,13 +297,13 @@ mod tests {
         assert_eq!(item.resume_after, Some(ScanPosition("c-1".to_owned())));
         assert_eq!(item.heartbeat, Some(Timestamp::from_second(1).unwrap()));
         assert_eq!(item.outstanding_by_channel(), BTreeMap::from([(Channel::Email, 2), (Channel::Sms, 1)]));
-        assert_eq!((item.scan, item.outcomes), (scan, outcomes));
+        assert_eq!((item.scan, item.tally), (scan, outcomes.into()));
     }
 
     #[test]
     fn counters_that_are_not_stored_are_zero() {
         let item = read([("sent", number(0)), ("notifications", number(2)), ("walked", AttributeValue::Bool(true))]);
-        assert_eq!(item.outcomes, OutcomeCounts::default());
+        assert_eq!(item.tally, Tally::default());
         assert_eq!(item.scan, ScanCounts { notifications: 2, ..ScanCounts::default() });
         assert!(item.is_done());
         assert_eq!(read([]), SliceItem::default());

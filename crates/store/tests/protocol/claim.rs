@@ -105,7 +105,7 @@ async fn what_was_sent_is_never_claimed_again() {
     };
     let world = World::new();
     left_by_push_1(&world, sent).await;
-    let is_final = FinalDelivery { push: 1, outcome: Outcome::Sent };
+    let is_final = FinalDelivery { push: 1, outcome: Outcome::Sent, code: None };
     for (number, policy) in [
         (1, ResendPolicy::Unsent(address("new@example.com"))),
         (2, ResendPolicy::Unsent(address("new@example.com"))),
@@ -116,9 +116,13 @@ async fn what_was_sent_is_never_claimed_again() {
     }
 }
 
+fn final_by_push_1(code: ReasonCode) -> FinalDelivery {
+    FinalDelivery { push: 1, outcome: code.outcome(), code: Some(code) }
+}
+
 #[tokio::test(start_paused = true)]
 async fn only_a_later_push_sends_what_an_earlier_one_did_not() {
-    let unsent = |outcome| FinalOutcome::unsent(outcome, ReasonCode::RecipientRefused, "why");
+    let unsent = |outcome| FinalOutcome { outcome, ..FinalOutcome::unsent(ReasonCode::RecipientRefused, "why") };
     let failed_at = |at| FinalOutcome { address_hash: Some(address(at)), ..unsent(Outcome::Failed) };
     for (outcome, with_unsent, with_rejected) in [
         (unsent(Outcome::Suppressed), true, true),
@@ -139,7 +143,7 @@ async fn only_a_later_push_sends_what_an_earlier_one_did_not() {
             let later = try_claim(&world, 2, policy, EMAIL_ONLY).await;
             assert_eq!(is_granted(&later), expected, "{outcome:?}, {policy:?}");
             if let ClaimResult::NotGranted(unclaimable) = later {
-                let is_final = FinalDelivery { push: 1, outcome: outcome.outcome };
+                let is_final = FinalDelivery { push: 1, outcome: outcome.outcome, code: outcome.code };
                 assert_eq!(unclaimable, Unclaimable::Final(is_final));
             }
         }
@@ -151,14 +155,14 @@ async fn a_claim_forgets_why_the_earlier_push_failed() {
     let world = World::new();
     let rejected = FinalOutcome {
         address_hash: Some(address("old@example.com")),
-        ..FinalOutcome::unsent(Outcome::Failed, ReasonCode::RecipientRefused, "mailbox does not exist")
+        ..FinalOutcome::unsent(ReasonCode::RecipientRefused, "mailbox does not exist")
     };
     left_by_push_1(&world, rejected).await;
     let claim = claim(&world, 2).await;
     let item = world.only("Deliveries");
     assert_eq!((&item["reason"], &item["addressHash"]), (&Value::Null, &Value::Null));
     // It fails again, without an attempt: a third push may send it to any address.
-    let unsent = FinalOutcome::unsent(Outcome::Failed, ReasonCode::RecipientRefused, "cannot be composed");
+    let unsent = FinalOutcome::unsent(ReasonCode::RecipientRefused, "cannot be composed");
     world.deliveries().record(&claim, &unsent).await.unwrap();
     assert!(is_granted(&try_claim(&world, 3, ResendPolicy::Unsent(address("old@example.com")), EMAIL_ONLY).await));
 }
@@ -203,9 +207,9 @@ async fn the_transport_that_did_not_respond_may_try_again_at_once() {
 #[tokio::test(start_paused = true)]
 async fn an_outcome_without_sending_is_recorded_in_one_write() {
     let world = World::new();
-    let outcome = FinalOutcome::unsent(Outcome::OptedOut, ReasonCode::RecipientRefused, "the customer unsubscribed");
+    let outcome = FinalOutcome::unsent(ReasonCode::OptedOut, "the customer unsubscribed");
     let recorded = world.deliveries().record_unsent(&email_to("c-1"), push(1), &offer(), &outcome, None).await.unwrap();
-    assert_eq!(recorded, Unclaimable::Final(FinalDelivery { push: 1, outcome: Outcome::OptedOut }));
+    assert_eq!(recorded, Unclaimable::Final(final_by_push_1(ReasonCode::OptedOut)));
     assert_eq!(world.dynamo.calls(), [("UpdateItem", "Deliveries")]);
     let item = world.only("Deliveries");
     assert_eq!((&item["state"], &item["reason"]), (&json!("optedOut"), &json!("the customer unsubscribed")));
@@ -215,7 +219,7 @@ async fn an_outcome_without_sending_is_recorded_in_one_write() {
 
 #[tokio::test(start_paused = true)]
 async fn an_outcome_without_sending_replaces_neither_a_running_claim_nor_a_final_one() {
-    let outcome = FinalOutcome::unsent(Outcome::Cancelled, ReasonCode::RecipientRefused, "the push was cancelled");
+    let outcome = FinalOutcome::unsent(ReasonCode::PushCancelled, "the push was cancelled");
     let record = async |world: &World, number| {
         let deliveries = world.deliveries();
         deliveries.record_unsent(&email_to("c-1"), push(number), &offer(), &outcome, None).await.unwrap()
@@ -225,10 +229,10 @@ async fn an_outcome_without_sending_replaces_neither_a_running_claim_nor_a_final
     assert_eq!(record(&world, 1).await, Unclaimable::Leased { until: looked_at_again(&claim) });
     let rejected = FinalOutcome {
         address_hash: Some(address(ASHA)),
-        ..FinalOutcome::unsent(Outcome::Failed, ReasonCode::RecipientRefused, "rejected")
+        ..FinalOutcome::unsent(ReasonCode::RecipientRefused, "rejected")
     };
     world.deliveries().record(&claim, &rejected).await.unwrap();
-    let failed = Unclaimable::Final(FinalDelivery { push: 1, outcome: Outcome::Failed });
+    let failed = Unclaimable::Final(final_by_push_1(ReasonCode::RecipientRefused));
     assert_eq!(record(&world, 1).await, failed);
     // What was rejected stays so, whatever a later push could have done.
     assert_eq!(record(&world, 2).await, failed);
@@ -239,9 +243,9 @@ async fn an_outcome_without_sending_ends_an_abandoned_claim() {
     let world = World::new();
     claim(&world, 1).await;
     tokio::time::sleep(Duration::from_millis(60_001)).await;
-    let outcome = FinalOutcome::unsent(Outcome::Expired, ReasonCode::RecipientRefused, "the offer has expired");
+    let outcome = FinalOutcome::unsent(ReasonCode::OfferExpired, "the offer has expired");
     let recorded = world.deliveries().record_unsent(&email_to("c-1"), push(1), &offer(), &outcome, None).await.unwrap();
-    assert_eq!(recorded, Unclaimable::Final(FinalDelivery { push: 1, outcome: Outcome::Expired }));
+    assert_eq!(recorded, Unclaimable::Final(final_by_push_1(ReasonCode::OfferExpired)));
     let item = world.only("Deliveries");
     assert_eq!((&item["leaseUntil"], &item["leaseToken"]), (&Value::Null, &Value::Null));
 }
@@ -265,7 +269,7 @@ async fn deliveries_that_need_no_claim_are_found_in_one_call() {
     let world = World::new();
     let record = async |id: &str, number, outcome| {
         let deliveries = world.deliveries();
-        let outcome = FinalOutcome::unsent(outcome, ReasonCode::RecipientRefused, "why");
+        let outcome = FinalOutcome { outcome, ..FinalOutcome::unsent(ReasonCode::RecipientRefused, "why") };
         deliveries.record_unsent(&email_to(id), push(number), &offer(), &outcome, None).await.unwrap();
     };
     record("sent-before", 1, Outcome::Sent).await;
@@ -280,8 +284,11 @@ async fn deliveries_that_need_no_claim_are_found_in_one_call() {
     assert_eq!(
         found,
         [
-            ("failed-now".parse().unwrap(), FinalDelivery { push: 2, outcome: Outcome::Failed }),
-            ("sent-before".parse().unwrap(), FinalDelivery { push: 1, outcome: Outcome::Sent }),
+            ("failed-now".parse().unwrap(), FinalDelivery { push: 2, ..final_by_push_1(ReasonCode::RecipientRefused) }),
+            (
+                "sent-before".parse().unwrap(),
+                FinalDelivery { outcome: Outcome::Sent, ..final_by_push_1(ReasonCode::RecipientRefused) }
+            ),
         ]
     );
     assert_eq!(world.dynamo.calls(), [("BatchGetItem", "Deliveries")]);
@@ -293,7 +300,7 @@ async fn deliveries_that_need_no_claim_are_found_in_one_call() {
 async fn deliveries_of_an_offer_are_spread_over_16_partitions() {
     let world = World::new();
     for number in 0..200 {
-        let outcome = FinalOutcome::unsent(Outcome::Expired, ReasonCode::RecipientRefused, "why");
+        let outcome = FinalOutcome::unsent(ReasonCode::OfferExpired, "why");
         let id = email_to(&format!("c-{number}"));
         world.deliveries().record_unsent(&id, push(1), &offer(), &outcome, None).await.unwrap();
     }

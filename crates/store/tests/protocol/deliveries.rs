@@ -13,7 +13,7 @@ use store::{Cursor, Deliveries, Offers, Pushes};
 use crate::world::{OFFER, World, address, claim, customer, email_to, offer, offer_id, push};
 
 async fn unsent(world: &World, id: &DeliveryId, outcome: Outcome) {
-    let outcome = FinalOutcome::unsent(outcome, ReasonCode::RecipientRefused, "why");
+    let outcome = FinalOutcome { outcome, ..FinalOutcome::unsent(ReasonCode::RecipientRefused, "why") };
     world.deliveries().record_unsent(id, push(1), &offer(), &outcome, None).await.unwrap();
 }
 

@@ -26,7 +26,7 @@ async fn post(world: &World, count: u32) {
 
 async fn deliver(world: &World, number: u32, who: &str, channel: Channel) {
     let delivery = DeliveryId { offer: id(number), customer: customer(who), channel };
-    let outcome = FinalOutcome::unsent(Outcome::Sent, ReasonCode::RecipientRefused, "");
+    let outcome = FinalOutcome { outcome: Outcome::Sent, ..FinalOutcome::unsent(ReasonCode::RecipientRefused, "") };
     let push = PushId { offer: id(number), number: 1 };
     world.deliveries().record_unsent(&delivery, push, &offer(), &outcome, None).await.unwrap();
 }

@@ -14,7 +14,7 @@ use crate::world::{World, customer, email_to, offer, offer_id, push, request};
 const FAILED: DeliveryState = DeliveryState::Final(Outcome::Failed);
 
 async fn unsent(world: &World, id: &DeliveryId, outcome: Outcome) {
-    let outcome = FinalOutcome::unsent(outcome, ReasonCode::RecipientRefused, "why");
+    let outcome = FinalOutcome { outcome, ..FinalOutcome::unsent(ReasonCode::RecipientRefused, "why") };
     world.deliveries().record_unsent(id, push(1), &offer(), &outcome, None).await.unwrap();
 }
 

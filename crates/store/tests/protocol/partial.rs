@@ -47,7 +47,7 @@ fn sent(sent: u64) -> OutcomeCounts {
 }
 
 fn report_of(batch: u32, counts: OutcomeCounts) -> Report {
-    Report { push: push(1), slice: 0, generation: 1, batch, counts }
+    Report { push: push(1), slice: 0, generation: 1, batch, tally: counts.into() }
 }
 
 /// One notification of the batch is sent, and the other is refused for now.
@@ -74,20 +74,20 @@ async fn counts_so_far_are_counted_until_the_last_report_replaces_them() {
     let failed = PartialReport { so_far: report_of(batches[1], counts), ..refused(batches[1]) };
     assert!(store(&world, &refused(batches[0])).await && store(&world, &failed).await);
     let after = progress(&world).await;
-    assert_eq!(after.outcomes, OutcomeCounts { failed: 1, ..sent(1) });
+    assert_eq!(after.tally.outcomes, OutcomeCounts { failed: 1, ..sent(1) });
     assert_eq!((after.pending(), after.refused), (6, 2));
 
     // Reported again, the counts are those of the last report.
     let again = PartialReport { so_far: report_of(batches[0], sent(2)), refused: 0, ..refused(batches[0]) };
     assert!(store(&world, &again).await && store(&world, &again).await);
-    assert_eq!((progress(&world).await.outcomes.sent, progress(&world).await.refused), (2, 1));
+    assert_eq!((progress(&world).await.tally.outcomes.sent, progress(&world).await.refused), (2, 1));
 
     for batch in &batches {
         world.pushes().report(&report_of(*batch, sent(2))).await.unwrap();
         let slice = world.slice(0).unwrap();
         assert_eq!(slice[format!("partial#{batch}")], Value::Null);
     }
-    assert_eq!(progress(&world).await.outcomes, sent(8));
+    assert_eq!(progress(&world).await.tally.outcomes, sent(8));
     let slice = world.slice(0).unwrap();
     assert_eq!((&slice["partials"], &slice["sent"]), (&Value::Null, &json!(8)));
     assert_eq!(world.push_item()["state"], "completed");
@@ -99,7 +99,7 @@ async fn a_response_that_is_lost_changes_no_count() {
         let (world, batches) = scanned(2).await;
         world.dynamo.inject("UpdateItem", "Pushes", [fault]);
         assert!(store(&world, &refused(batches[0])).await);
-        assert_eq!((progress(&world).await.outcomes, world.dynamo.faults_left()), (sent(1), 0));
+        assert_eq!((progress(&world).await.tally.outcomes, world.dynamo.faults_left()), (sent(1), 0));
     }
 }
 
@@ -133,7 +133,7 @@ async fn a_batch_that_is_not_outstanding_stores_no_counts() {
     world.pushes().report(&report_of(batch, sent(2))).await.unwrap();
     assert!(!store(&world, &refused(batch)).await, "it has reported");
     let after = progress(&world).await;
-    assert_eq!((after.outcomes, after.refused, after.refusal), (sent(2), 0, None));
+    assert_eq!((after.tally.outcomes, after.refused, after.refusal), (sent(2), 0, None));
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,7 +146,7 @@ async fn a_slice_stores_the_counts_of_a_hundred_batches_and_the_last_refusal_of_
     let one_too_many = PartialReport { refusal: Some(refusal(&world, "busy")), ..refused(last) };
     assert!(!store(&world, &one_too_many).await);
     let after = progress(&world).await;
-    assert_eq!((after.outcomes, after.refusal), (sent(100), Some(refusal(&world, "busy"))));
+    assert_eq!((after.tally.outcomes, after.refusal), (sent(100), Some(refusal(&world, "busy"))));
     // Those that are stored are replaced, and each that reports makes room.
     let more = PartialReport { so_far: report_of(batches[0], sent(2)), ..refused(batches[0]) };
     assert!(store(&world, &more).await);
@@ -174,7 +174,7 @@ async fn a_rescan_forgets_the_counts_so_far() {
     let batches = scan(&world, 2, 1).await;
     let so_far = Report { generation: 2, ..report_of(batches[0], sent(1)) };
     assert!(store(&world, &PartialReport { so_far, ..refused(batches[0]) }).await);
-    assert_eq!((progress(&world).await.outcomes, progress(&world).await.refusal), (sent(1), None));
+    assert_eq!((progress(&world).await.tally.outcomes, progress(&world).await.refusal), (sent(1), None));
 }
 
 /// It removes the number of the batch, but not the counts so far, which it does not know.
@@ -186,7 +186,7 @@ async fn a_batch_that_has_reported_to_the_release_before_is_counted_once() {
     world.dynamo.set("Pushes", &key, "batchesOpen", testing::number_set([batches[1]]));
     world.dynamo.set("Pushes", &key, "sent", 2);
     let after = progress(&world).await;
-    assert_eq!((after.outcomes, after.refused), (sent(2), 0));
+    assert_eq!((after.tally.outcomes, after.refused), (sent(2), 0));
 }
 
 #[tokio::test(start_paused = true)]

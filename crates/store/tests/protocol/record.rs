@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::notification::{Outcome, ReasonCode};
+use domain::notification::ReasonCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use store::deliveries::{FinalOutcome, RecordResult, Release};
@@ -30,7 +30,7 @@ async fn a_failure_keeps_its_reason() {
     let claim = claim(&world, 1).await;
     world
         .deliveries()
-        .record(&claim, &FinalOutcome::unsent(Outcome::Failed, ReasonCode::RecipientRefused, "no such user"))
+        .record(&claim, &FinalOutcome::unsent(ReasonCode::RecipientRefused, "no such user"))
         .await
         .unwrap();
     let item = world.only("Deliveries");

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::Channel;
+use domain::notification::ReasonCode;
 use domain::push::waiting::{Delays, WaitingFor};
-use domain::push::{OutcomeCounts, ScanCounts};
+use domain::push::{OutcomeCounts, ReasonCounts, ScanCounts, Tally};
 use serde_json::{Value, json};
 use store::pushes::{Push, Report, SliceState, SliceStatus};
 use testing::Fault;
@@ -29,8 +30,8 @@ async fn status(world: &World, push: &Push, slice: usize) -> SliceStatus {
 }
 
 async fn report(world: &World, batch: u32, generation: u32) {
-    let counts = OutcomeCounts { sent: 1, ..OutcomeCounts::default() };
-    world.pushes().report(&Report { push: push(1), slice: 0, generation, batch, counts }).await.unwrap();
+    let tally = OutcomeCounts { sent: 1, ..OutcomeCounts::default() }.into();
+    world.pushes().report(&Report { push: push(1), slice: 0, generation, batch, tally }).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,15 +78,19 @@ async fn starts_are_in_vain_until_a_page_is_committed() {
 async fn a_restarted_scan_forgets_all_counts_and_positions() {
     let world = World::new();
     let (stored, batches) = scanned(&world).await;
-    report(&world, batches[0], 1).await;
+    let mut tally = Tally::default();
+    ReasonCode::ALL.into_iter().for_each(|reason| tally.count(reason.outcome(), Some(reason)));
+    world.pushes().report(&Report { push: push(1), slice: 0, generation: 1, batch: batches[0], tally }).await.unwrap();
     let slice = status(&world, &stored, 0).await;
+    assert_eq!(world.slice(0).unwrap()["reasonAddressBounced"], 1);
     tokio::time::sleep(std::time::Duration::from_secs(7)).await;
     assert_eq!(world.pushes().restart_scan(push(1), &slice).await.unwrap(), Some(2));
     let item = world.slice(0).unwrap();
     assert_eq!((&item["generation"], &item["version"], &item["walked"]), (&json!(2), &json!(3), &json!(false)));
     assert_eq!(item["heartbeat"], world.now().as_millisecond());
     let counters = ScanCounts::default().named().into_iter().chain(OutcomeCounts::default().named());
-    for gone in counters.map(|(name, _)| name).chain(["resumeAfter", "batches", "batchesOpen"]) {
+    let counters = counters.map(|(name, _)| name).chain(ReasonCounts::names());
+    for gone in counters.chain(["resumeAfter", "batches", "batchesOpen"]) {
         assert_eq!(item[gone], Value::Null, "{gone}");
     }
     // Batches of the earlier generation no longer count.
@@ -156,7 +161,7 @@ async fn progress_is_the_sum_over_all_slices() {
     let progress = world.pushes().progress(push(1)).await.unwrap().unwrap();
     assert_eq!(progress.push.id, push(1));
     assert_eq!((progress.scan.customers_read, progress.scan.notifications), (18, 14));
-    assert_eq!((progress.outcomes.sent, progress.pending()), (1, 13));
+    assert_eq!((progress.tally.outcomes.sent, progress.pending()), (1, 13));
     assert_eq!(progress.last_progress_at, Some(world.now()));
     assert_eq!(progress.outstanding_channels, [Channel::Email].into());
     assert_eq!(world.pushes().progress(push(9)).await.unwrap(), None);

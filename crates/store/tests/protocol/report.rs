@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use domain::Channel;
-use domain::push::{OutcomeCounts, ScanCounts};
+use domain::notification::ReasonCode;
+use domain::push::{CountedReason, OutcomeCounts, ScanCounts, Tally};
 use serde_json::{Value, json};
-use store::pushes::{Report, ReportResult, SliceScan};
+use store::pushes::{PartialReport, Report, ReportResult, SliceScan};
 use testing::Fault;
 
 use crate::world::{World, push, start_scan};
@@ -14,7 +15,7 @@ const COUNTS: OutcomeCounts =
     OutcomeCounts { sent: 1, failed: 2, suppressed: 3, opted_out: 4, expired: 5, cancelled: 6, already_served: 7 };
 
 fn report_of(batch: u32, generation: u32) -> Report {
-    Report { push: push(1), slice: 0, generation, batch, counts: COUNTS }
+    Report { push: push(1), slice: 0, generation, batch, tally: COUNTS.into() }
 }
 
 async fn report(world: &World, batch: u32) -> ReportResult {
@@ -54,6 +55,26 @@ async fn each_batch_counts_once_and_the_last_one_completes_the_push() {
     assert_eq!(report(&world, batches[1]).await, ReportResult::Counted);
     assert_eq!(world.slice(0).unwrap()["alreadyServed"], 14);
     assert_eq!(world.push_item()["state"], "completed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn reasons_are_added_up_over_batches_whether_they_are_finished_or_not() {
+    let (world, batches) = scanned(3).await;
+    let of = |batch, reasons: &[ReasonCode]| {
+        let mut tally = Tally::default();
+        reasons.iter().for_each(|reason| tally.count(reason.outcome(), Some(*reason)));
+        Report { tally, ..report_of(batch, 1) }
+    };
+    let (unknown, bounced) = (ReasonCode::AddressUnknown, ReasonCode::AddressBounced);
+    for (batch, reasons) in [(batches[0], [unknown, bounced]), (batches[1], [unknown, unknown])] {
+        assert_eq!(world.pushes().report(&of(batch, &reasons)).await.unwrap(), ReportResult::Counted);
+    }
+    let so_far = of(batches[2], &[bounced, unknown]);
+    let deferred = PartialReport { so_far, refused: 1, has_progressed: true, refusal: None };
+    assert!(world.pushes().report_partial(&deferred).await.unwrap());
+    let progress = world.pushes().progress(push(1)).await.unwrap().unwrap();
+    assert_eq!(progress.tally.reasons.top(9), [CountedReason::new(unknown, 4), CountedReason::new(bounced, 2)]);
+    assert_eq!(progress.tally.outcomes, OutcomeCounts { failed: 4, suppressed: 2, ..OutcomeCounts::default() });
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! The delivery that the tag of a return path was made for.
 
-use domain::notification::{Outcome, ReasonCode};
+use domain::notification::ReasonCode;
 use domain::return_path::{ReturnPath, ReturnTag};
 use domain::unsubscribe::KeyRing;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ async fn of_tag(world: &World, tag: &ReturnTag) -> TaggedDelivery {
 /// Stores deliveries with the addresses that they went to.
 async fn store(world: &World, ids: &[String]) {
     for id in ids {
-        let outcome = FinalOutcome::unsent(Outcome::Failed, ReasonCode::Refused, "why");
+        let outcome = FinalOutcome::unsent(ReasonCode::Refused, "why");
         world.deliveries().record_unsent(&email_to(id), push(1), &offer(), &outcome, None).await.unwrap();
     }
     for item in world.dynamo.items("Deliveries") {

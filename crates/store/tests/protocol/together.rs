@@ -70,8 +70,7 @@ async fn what_is_written_together_is_what_single_writes_leave() {
     assert_eq!(items[0]["transport"], EMAIL_ONLY.transport.as_str());
     assert!(together.iter().all(|claim| claim.held_until == single.held_until && claim.is_first), "{together:?}");
 
-    let failed =
-        FinalOutcome::unsent(Outcome::Failed, domain::notification::ReasonCode::RecipientRefused, "no such user");
+    let failed = FinalOutcome::unsent(domain::notification::ReasonCode::RecipientRefused, "no such user");
     for outcome in [sent(), failed] {
         let world = World::new();
         let single = self::single(&world, "c-0").await;
@@ -94,7 +93,7 @@ async fn a_delivery_that_is_stored_already_is_what_a_single_claim_finds_and_hind
     world.deliveries().record(&ended, &sent()).await.unwrap();
     single(&world, "leased").await;
     let results = claim(&world, &["new-1", "ended", "leased", "new-2"]).await;
-    let ended = Unclaimable::Final(FinalDelivery { push: 1, outcome: Outcome::Sent });
+    let ended = Unclaimable::Final(FinalDelivery { push: 1, outcome: Outcome::Sent, code: None });
     assert!(matches!(&results[0], Ok(ClaimResult::Granted(claim)) if claim.is_first), "{results:?}");
     assert_eq!(results[1], Ok(ClaimResult::NotGranted(ended)));
     assert!(matches!(results[2], Ok(ClaimResult::NotGranted(Unclaimable::Leased { .. }))), "{results:?}");

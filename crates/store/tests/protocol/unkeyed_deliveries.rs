@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::notification::{Outcome, ReasonCode};
+use domain::notification::ReasonCode;
 use domain::return_path::{ReturnPath, ReturnTag};
 use domain::unsubscribe::KeyRing;
 use serde_json::json;
@@ -24,7 +24,7 @@ fn unkeyed() -> String {
 
 async fn failed_at_asha(world: &World) {
     let claim = claim(world, 1).await;
-    let failed = FinalOutcome::unsent(Outcome::Failed, ReasonCode::RecipientRefused, "no such mailbox");
+    let failed = FinalOutcome::unsent(ReasonCode::RecipientRefused, "no such mailbox");
     let outcome = FinalOutcome { address_hash: Some(address(ASHA)), ..failed };
     world.deliveries().record(&claim, &outcome).await.unwrap();
     set(world, "addressHash", unkeyed());

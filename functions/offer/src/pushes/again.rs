@@ -115,7 +115,7 @@ impl PushHistory<'_> {
         pushes: &[Option<Progress>],
         accepted: u64,
     ) -> Result<(), Hindrance> {
-        let counted: u64 = pushes.iter().flatten().map(|push| push.outcomes.sent).sum();
+        let counted: u64 = pushes.iter().flatten().map(|push| push.tally.outcomes.sent).sum();
         if counted <= accepted {
             return Ok(());
         }
@@ -136,7 +136,7 @@ fn may_start(earlier: &[Option<Progress>]) -> bool {
 #[cfg(test)]
 mod tests {
     use domain::Channel;
-    use domain::push::{OutcomeCounts, ScanCounts};
+    use domain::push::{OutcomeCounts, ScanCounts, Tally};
     use serde_json::json;
     use store::offers::PushRequest;
     use store::pushes::{PartialReport, Plan, Report, ScanStep};
@@ -199,14 +199,14 @@ mod tests {
             let batch = scan.batch_numbers(Channel::Email).next().unwrap();
             let found = ScanCounts { notifications: 3, ..ScanCounts::default() };
             self.pushes.commit_page(&scan, found, &[batch], None).await.unwrap();
-            Report { push: request.push, slice: 0, generation: 1, batch, counts: OutcomeCounts::default() }
+            Report { push: request.push, slice: 0, generation: 1, batch, tally: Tally::default() }
         }
 
         /// A push that has completed with so many sent, of which as many are stored.
         async fn complete(&self, number: u32, counted: u64, stored: u64) {
             let batch = self.start(number).await;
             let counts = OutcomeCounts { sent: counted, failed: 1, ..OutcomeCounts::default() };
-            self.pushes.report(&Report { counts, ..batch }).await.unwrap();
+            self.pushes.report(&Report { tally: counts.into(), ..batch }).await.unwrap();
             for customer in 0..stored {
                 self.store(number, customer, "sent");
             }
@@ -222,7 +222,7 @@ mod tests {
 
     /// The batch is deferred: one is sent, and these are refused for now.
     fn deferred(batch: Report, refused: u64) -> PartialReport {
-        let so_far = Report { counts: OutcomeCounts { sent: 1, ..OutcomeCounts::default() }, ..batch };
+        let so_far = Report { tally: OutcomeCounts { sent: 1, ..OutcomeCounts::default() }.into(), ..batch };
         PartialReport { so_far, refused, has_progressed: true, refusal: None }
     }
 
@@ -251,7 +251,7 @@ mod tests {
         let second = world.start(2).await;
         assert!(matches!(world.next(true).await, Err(Hindrance::StillOpen)));
         let counts = OutcomeCounts { already_served: 3, ..OutcomeCounts::default() };
-        world.pushes.report(&Report { counts, ..second }).await.unwrap();
+        world.pushes.report(&Report { tally: counts.into(), ..second }).await.unwrap();
         assert_eq!(world.next(false).await.unwrap(), 3, "the first one is still open");
     }
 
@@ -283,7 +283,7 @@ mod tests {
         world.store(2, 1, "sent");
         world.store(2, 2, "sent");
         let counts = OutcomeCounts { sent: 2, ..OutcomeCounts::default() };
-        world.pushes.report(&Report { counts, ..batch }).await.unwrap();
+        world.pushes.report(&Report { tally: counts.into(), ..batch }).await.unwrap();
         let next = history.next_push(offer, false).await.unwrap();
         assert_eq!((next.id.number, next.lost_deliveries), (3, 5));
         // What is lost after that is found.

@@ -2,10 +2,13 @@
 
 use domain::OfferId;
 use domain::push::waiting::{Wait, WaitingFor};
-use domain::push::{OutcomeCounts, PushState};
+use domain::push::{CountedReason, OutcomeCounts, PushState, Tally};
 use jiff::Timestamp;
 use serde::Serialize;
 use store::pushes::{Progress, Push};
+
+/// How many reasons are listed for notifications that were not sent.
+const REASONS_LISTED: usize = 3;
 
 /// The progress of a push as callers read it. `eligible`, the outcomes and `pending` count notifications; `customers…`
 /// count customers.
@@ -20,6 +23,8 @@ pub(super) struct ProgressView {
     eligible: u64,
     #[serde(flatten)]
     outcomes: OutcomeCounts,
+    /// The most frequent reasons of those that were not sent, the most frequent first.
+    reasons: Vec<CountedReason>,
     pending: u64,
     customers_read: u64,
     customers_eligible: u64,
@@ -38,7 +43,7 @@ pub(super) struct ProgressView {
 impl ProgressView {
     pub(super) fn new(progress: Progress, wait: Wait) -> Self {
         let pending = progress.pending();
-        let Progress { push, scan, outcomes, last_progress_at, .. } = progress;
+        let Progress { push, scan, tally: Tally { outcomes, reasons }, last_progress_at, .. } = progress;
         Self {
             offer: push.id.offer,
             number: push.id.number,
@@ -47,6 +52,7 @@ impl ProgressView {
             slices_done: push.slices_done,
             eligible: scan.notifications,
             outcomes,
+            reasons: reasons.top(REASONS_LISTED),
             pending,
             customers_read: scan.customers_read,
             customers_eligible: scan.customers_eligible,
@@ -106,6 +112,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use domain::PushId;
+    use domain::notification::{Outcome, ReasonCode};
     use domain::push::ScanCounts;
     use serde_json::json;
 
@@ -142,7 +149,14 @@ mod tests {
         };
         let scan =
             ScanCounts { customers_read: 60, customers_eligible: 50, customers_unevaluable: 8, notifications: 40 };
-        let progress = Progress { scan, outcomes, ..Progress::not_started(push()) };
+        let mut tally = Tally::from(outcomes);
+        for (reason, count) in [(ReasonCode::OptedOut, 4), (ReasonCode::AddressBounced, 3), (ReasonCode::Refused, 2)] {
+            (0..count).for_each(|_| tally.count(reason.outcome(), Some(reason)));
+        }
+        tally.count(Outcome::Expired, Some(ReasonCode::OfferExpired));
+        // Counting has added to them.
+        tally.outcomes = outcomes;
+        let progress = Progress { scan, tally, ..Progress::not_started(push()) };
         let wait = Wait { reason: Some(WaitingFor::Provider), last_error: Some("ses: away".to_owned()) };
         let expected = json!({
             "offer": OFFER,
@@ -157,6 +171,12 @@ mod tests {
             "optedOut": 4,
             "expired": 5,
             "cancelled": 6,
+            "reasons": [
+                {"outcome": "optedOut", "reasonCode": "optedOut", "reason": "the customer unsubscribed", "count": 4},
+                {"outcome": "suppressed", "reasonCode": "addressBounced", "reason": "the address bounced", "count": 3},
+                {"outcome": "failed", "reasonCode": "refused",
+                 "reason": "the provider refuses, for an unclear reason", "count": 2},
+            ],
             "pending": 12,
             "alreadyServed": 7,
             "customersRead": 60,

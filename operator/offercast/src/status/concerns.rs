@@ -1,7 +1,8 @@
 //! What an operator should look at, the worst first.
 
-use domain::push::PushState;
+use domain::notification::Outcome;
 use domain::push::waiting::WaitingFor;
+use domain::push::{CountedReason, PushState};
 use serde::Serialize;
 
 use super::view::{Queue, Status};
@@ -47,7 +48,10 @@ pub(super) fn concerns(status: &Status) -> Vec<Concern> {
         }
         // The alarm `push-failed` says the same.
         if push.outcomes.has_many_failures(push.eligible) {
-            let failed = format!("{} of {name} failed", of(push.outcomes.failed, push.eligible));
+            let most = push.reasons.iter().find(|reason| reason.outcome == Outcome::Failed);
+            let most = most.map(|CountedReason { reason, count, .. }| format!(" ({}: {reason})", grouped(*count)));
+            let failed = of(push.outcomes.failed, push.eligible);
+            let failed = format!("{failed} of {name} failed{}", most.unwrap_or_default());
             add(Level::Bad, failed, format!("{} deliveries {} --state failed{stack}", tool(), push.offer));
         }
     }
@@ -93,6 +97,7 @@ fn of(part: u64, all: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use domain::notification::ReasonCode;
     use domain::push::OutcomeCounts;
     use jiff::Timestamp;
 
@@ -109,6 +114,7 @@ mod tests {
             eligible: 1_000,
             pending: 900,
             outcomes: OutcomeCounts { sent: 100, ..OutcomeCounts::default() },
+            reasons: Vec::new(),
             requested_at: Timestamp::UNIX_EPOCH,
             completed_at: None,
             waiting_for: Some(WaitingFor::Rate),
@@ -173,9 +179,14 @@ mod tests {
                 "sent by themselves",
             ),
             (
-                Box::new(move |status| status.pushes[0].outcomes = fails(51)),
+                Box::new(move |status| {
+                    status.pushes[0].outcomes = fails(51);
+                    status.pushes[0].reasons = [(ReasonCode::OptedOut, 60), (ReasonCode::NotComposable, 49)]
+                        .map(|(reason, count)| CountedReason::new(reason, count))
+                        .to_vec();
+                }),
                 Level::Bad,
-                "51 of the 1,000 notifications of A #1 failed",
+                "51 of the 1,000 notifications of A #1 failed (49: the message cannot be composed)",
                 "--state failed",
             ),
             (

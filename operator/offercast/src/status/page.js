@@ -50,6 +50,10 @@ async function openPush(more, p) {
     const cancel = el("button", { type: "button", className: "danger", textContent: "Cancel this push", onclick: () => act(`Cancel push ${p.number} of ${p.code}? ${number(p.pending)} notifications are pending.`, `api/offers/${p.offer}/pushes/${p.number}/cancel`, "It is cancelled: no send starts more than five seconds from now.") });
     parts.push(el("p", {}, ...(open ? [cancel] : [again])), said);
   }
+  if (p.reasons.length) {
+    const rows = p.reasons.map(r => el("tr", {}, el("td", { textContent: STATE[r.outcome] || r.outcome }), el("td", { textContent: r.reason }), cell(r.count)));
+    parts.push(el("table", {}, el("thead", {}, el("tr", {}, el("th", { textContent: "not sent by this push" }), el("th", { textContent: "mostly because" }), el("th", { className: "n", textContent: "count" }))), el("tbody", {}, ...rows)));
+  }
   try {
     const response = await fetch(`api/offers/${p.offer}/unsent`), unsent = await response.json();
     if (!response.ok) throw new Error(unsent.detail);

@@ -134,6 +134,11 @@ fn push(push: &Push) -> Vec<Line<'static>> {
     if !rest.is_empty() {
         lines.push(Line::from(format!("      {}", rest.join(", "))).dark_gray());
     }
+    if !push.reasons.is_empty() {
+        let reasons: Vec<_> =
+            push.reasons.iter().map(|counted| format!("{}: {}", grouped(counted.count), counted.reason)).collect();
+        lines.push(Line::from(format!("      not sent: {}", reasons.join(", "))).dark_gray());
+    }
     lines
 }
 

@@ -1,7 +1,7 @@
 //! The facts that are shown. Serialised, they are the output of `status --json` and of the page's API.
 
 use domain::push::waiting::WaitingFor;
-use domain::push::{OutcomeCounts, PushState};
+use domain::push::{CountedReason, OutcomeCounts, PushState};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -45,6 +45,8 @@ pub(super) struct Push {
     pub(super) pending: u64,
     #[serde(flatten)]
     pub(super) outcomes: OutcomeCounts,
+    /// The most frequent reasons of those that were not sent, the most frequent first.
+    pub(super) reasons: Vec<CountedReason>,
     pub(super) requested_at: Timestamp,
     pub(super) completed_at: Option<Timestamp>,
     pub(super) waiting_for: Option<WaitingFor>,
@@ -125,8 +127,7 @@ pub(super) struct Email {
     pub(super) received_at: Timestamp,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize)]
 pub(super) struct TextMessage {
     pub(super) to: String,
     pub(super) text: String,

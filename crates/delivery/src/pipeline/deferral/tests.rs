@@ -1,5 +1,6 @@
 use std::num::NonZeroU32;
 
+use domain::push::OutcomeCounts;
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -21,8 +22,8 @@ fn batch_with(customers: &[&str], sent: u64, deferrals: u32) -> Batch {
     serde_json::from_value(batch).unwrap()
 }
 
-fn sent(sent: u64) -> OutcomeCounts {
-    OutcomeCounts { sent, ..OutcomeCounts::default() }
+fn sent(sent: u64) -> Tally {
+    OutcomeCounts { sent, ..OutcomeCounts::default() }.into()
 }
 
 #[test]

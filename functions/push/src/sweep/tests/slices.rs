@@ -84,7 +84,7 @@ async fn a_scanned_slice_with_lost_batches_is_scanned_again_and_its_old_batches_
     assert_eq!(world.deliver_queued(Channel::Email).await, [ReportResult::Counted; 2]);
     assert_eq!(world.state(2), "completed");
     let progress = world.pushes().progress(push(2)).await.unwrap().unwrap();
-    assert_eq!((progress.scan.notifications, progress.outcomes.sent), (2, 2));
+    assert_eq!((progress.scan.notifications, progress.tally.outcomes.sent), (2, 2));
 }
 
 #[tokio::test(start_paused = true)]

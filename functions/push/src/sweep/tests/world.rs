@@ -192,7 +192,7 @@ impl World {
         let ChannelMessage::Batch(batch) = serde_json::from_value(message).unwrap();
         let counts = OutcomeCounts { sent: 1, ..OutcomeCounts::default() };
         let Batch { push, slice, generation, number, .. } = batch;
-        self.pushes().report(&Report { push, slice, generation, batch: number, counts }).await.unwrap()
+        self.pushes().report(&Report { push, slice, generation, batch: number, tally: counts.into() }).await.unwrap()
     }
 
     /// The slices in the audience queue: each as push, slice and generation.

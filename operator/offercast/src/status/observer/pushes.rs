@@ -24,6 +24,8 @@ const MAX_OFFERS: u16 = 8;
 const MAX_OPEN_PUSHES: u16 = 20;
 /// Queues whose dead letters block pushes: a push waits for the batches and slices in them.
 const BLOCKING: [&str; 3] = ["audience", "email", "sms"];
+/// How many reasons are shown of notifications that were not sent.
+const REASONS_SHOWN: usize = 3;
 
 pub(super) struct PushObserver {
     offers: Offers,
@@ -131,7 +133,8 @@ fn push_view(progress: &Progress, code: String, customers: u64, delays: &Delays,
         percent: percent(progress, customers),
         eligible: progress.scan.notifications,
         pending: progress.pending(),
-        outcomes: progress.outcomes,
+        outcomes: progress.tally.outcomes,
+        reasons: progress.tally.reasons.top(REASONS_SHOWN),
         requested_at: progress.push.requested_at,
         completed_at: progress.push.completed_at,
         waiting_for: wait.reason,
@@ -149,6 +152,6 @@ fn percent(progress: &Progress, customers: u64) -> u8 {
     }
     let (read, found) = (u128::from(progress.scan.customers_read), u128::from(progress.scan.notifications));
     let expected = found * u128::from(customers).max(read);
-    let percent = (100 * u128::from(progress.outcomes.total()) * read).checked_div(expected).unwrap_or_default();
+    let percent = (100 * u128::from(progress.tally.outcomes.total()) * read).checked_div(expected).unwrap_or_default();
     u8::try_from(percent).unwrap_or(99).min(99)
 }
