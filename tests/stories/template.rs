@@ -4,6 +4,8 @@
 //! | to change what must hold for | open |
 //! |---|---|
 //! | parameters, and which values of them are refused | `template/parameters.rs` |
+//! | `docs/configuration.md`, which is written from them | `template/guide.rs` |
+//! | the links of all documents | `template/documents.rs` |
 //! | event sources, queues, the event archive | `template/messages.rs` |
 //! | roles and their statements | `template/permissions.rs` |
 //! | encryption, and the KMS key | `template/encryption.rs` |
@@ -15,8 +17,12 @@
 //! | alarms, dashboard, logs, metrics, traces | `template/monitoring.rs` |
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+#[path = "template/documents.rs"]
+mod documents;
 #[path = "template/encryption.rs"]
 mod encryption;
+#[path = "template/guide.rs"]
+mod guide;
 #[path = "template/kept.rs"]
 mod kept;
 #[path = "template/limits.rs"]

@@ -20,7 +20,7 @@ pub mod worker;
 pub use compose::Compose;
 pub use compose::email::EmailComposer;
 pub use compose::mailbox::Mailbox;
-pub use compose::mime::{Email, EmailDraft};
+pub use compose::mime::{CommonHeaders, Email, EmailDraft};
 pub use compose::sms::{DltIds, SmsComposer, SmsSettings, SmsText, TextMessage};
 pub use lambda::{ChannelFunction, DirectError};
 pub use pipeline::{

@@ -3,7 +3,7 @@
 use delivery::compose::letterhead::{Content, Letterhead};
 use delivery::compose::mailbox::InvalidMailbox;
 use delivery::compose::mime::{UNSUBSCRIBE_URL_LIMIT, message_id};
-use delivery::{DirectError, Email, EmailDraft, Mailbox, Transport};
+use delivery::{CommonHeaders, DirectError, Email, EmailDraft, Mailbox, Transport};
 use domain::characters::with_plain_breaks;
 use domain::faults::Faults;
 use domain::fields::{Fields, Lines};
@@ -108,13 +108,12 @@ impl Request {
             }
         };
         EmailDraft {
-            from: &self.from,
-            reply_to: &self.reply_to,
+            headers: &CommonHeaders::new(self.from, self.reply_to),
             to: self.recipient,
             content,
             unsubscribe_url: self.unsubscribe_url,
             message_id,
-            list: None,
+            feedback_id: None,
         }
         .email()
     }

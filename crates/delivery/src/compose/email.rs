@@ -11,13 +11,13 @@ use super::Compose;
 use super::letterhead::{Letterhead, one_line};
 use super::links::Links;
 use super::mailbox::Mailbox;
-use super::mime::{Email, EmailDraft, MailingList, feedback_id, list_id, message_id};
+use super::mime::{CommonHeaders, Email, EmailDraft, feedback_id, list_id, message_id};
 
 /// Composes offers as e-mail.
 #[derive(Debug)]
 pub struct EmailComposer {
     from: Mailbox,
-    reply_to: Mailbox,
+    headers: CommonHeaders,
     letterhead: Letterhead,
     links: Links,
     return_path: Option<ReturnPath>,
@@ -31,7 +31,9 @@ impl EmailComposer {
     pub fn new(from: Mailbox, reply_to: Mailbox, letterhead: Letterhead, links: Links) -> Self {
         let (default_language, stack) = (Language::english(), "offercast".to_owned());
         let senders = AllowedSenders::of_domain(from.domain());
-        Self { from, reply_to, letterhead, links, return_path: None, default_language, stack, senders }
+        let headers =
+            CommonHeaders::new(from.clone(), reply_to).of_list(one_line(&letterhead.brand_name), list_id(&from));
+        Self { from, headers, letterhead, links, return_path: None, default_language, stack, senders }
     }
 
     /// For offers that do not say their language, and customers whose language an offer lacks. Otherwise English.
@@ -114,17 +116,12 @@ impl Compose for EmailComposer {
         let language = Some(&rendered.language).filter(|language| **language != self.default_language);
         let unsubscribe_url = self.links.to(&subscription, ring, language);
         let mut email = EmailDraft {
-            from: &self.from,
-            reply_to: &self.reply_to,
+            headers: &self.headers,
             to: Mailbox::named(one_line(&customer.name), address.clone()),
             content: self.letterhead.write_offer(&rendered, &unsubscribe_url)?,
             message_id: message_id(&format!("{}#{}", offer.id, customer.id), &self.from),
             unsubscribe_url: Some(unsubscribe_url),
-            list: Some(MailingList {
-                name: one_line(&self.letterhead.brand_name),
-                id: list_id(&self.from),
-                feedback_id: feedback_id(offer.id, &self.stack),
-            }),
+            feedback_id: Some(feedback_id(offer.id, &self.stack)),
         }
         .email()?;
         let return_path = self.return_path.as_ref().map(|path| path.tagged(ring, offer.id, &customer.id).parse());
@@ -258,15 +255,15 @@ mod tests {
             [
                 "From",
                 "Reply-To",
+                "Auto-Submitted",
+                "List-ID",
                 "To",
                 "Subject",
                 "Message-ID",
                 "Date",
-                "Auto-Submitted",
                 "Content-Language",
                 "List-Unsubscribe",
                 "List-Unsubscribe-Post",
-                "List-ID",
                 "Feedback-ID",
                 "MIME-Version",
                 "Content-Type"

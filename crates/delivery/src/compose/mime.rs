@@ -3,7 +3,7 @@
 use data_encoding::HEXLOWER;
 use domain::OfferId;
 use lettre::message::header::{ContentTransferEncoding, ContentType, MessageId};
-use lettre::message::{Body, MultiPart, SinglePart};
+use lettre::message::{Body, MessageBuilder, MultiPart, SinglePart};
 use lettre::{Address, Message};
 use sha2::{Digest, Sha256};
 
@@ -126,13 +126,29 @@ fn check(bytes: &[u8]) -> Result<(), InvalidEmail> {
     Ok(())
 }
 
+/// The headers that all e-mails of a sender have in common, encoded once.
+#[derive(Debug, Clone)]
+pub struct CommonHeaders(MessageBuilder);
+
+impl CommonHeaders {
+    /// Of e-mails from this sender, with replies to `reply_to`.
+    pub fn new(from: Mailbox, reply_to: Mailbox) -> Self {
+        Self(Message::builder().header(From(from)).header(ReplyTo(reply_to)).header(AutoSubmitted))
+    }
+
+    /// With the list that they belong to, by which mail programs sort: its name, such as that of the bank, and its identifier
+    /// (RFC 2919), from [`list_id`].
+    #[must_use]
+    pub fn of_list(self, name: String, id: String) -> Self {
+        Self(self.0.header(ListId { name, id }))
+    }
+}
+
 /// The parts of an e-mail.
 #[derive(Debug)]
 pub struct EmailDraft<'a> {
-    /// The sender.
-    pub from: &'a Mailbox,
-    /// Where replies go.
-    pub reply_to: &'a Mailbox,
+    /// What it has in common with the others of its sender.
+    pub headers: &'a CommonHeaders,
     /// The recipient; always one.
     pub to: Mailbox,
     /// Subject and body.
@@ -142,19 +158,8 @@ pub struct EmailDraft<'a> {
     /// Where the recipient unsubscribes: a URL of printable ASCII, at most [`UNSUBSCRIBE_URL_LIMIT`] long. `None` for
     /// mail that is not a subscription.
     pub unsubscribe_url: Option<String>,
-    /// The list that it belongs to. `None` for mail to one person.
-    pub list: Option<MailingList>,
-}
-
-/// The list that a message belongs to: mail programs sort by it, and receivers count complaints by it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MailingList {
-    /// The name of the list, such as that of the bank.
-    pub name: String,
-    /// The list's identifier (RFC 2919): from [`list_id`].
-    pub id: String,
-    /// The key by which receivers count complaints: from [`feedback_id`].
-    pub feedback_id: String,
+    /// The key by which receivers count complaints: from [`feedback_id`]. `None` for mail to one person.
+    pub feedback_id: Option<String>,
 }
 
 /// Maximum length of a list's identifier, in octets (RFC 2919, 3).
@@ -189,20 +194,18 @@ impl EmailDraft<'_> {
     /// If it cannot be represented as MIME. The text names no address.
     pub fn email(self) -> Result<Email, String> {
         let Content { subject, text, html, language } = self.content;
-        let mut message = Message::builder()
-            .header(From(self.from.clone()))
-            .header(ReplyTo(self.reply_to.clone()))
+        let CommonHeaders(common) = self.headers.clone();
+        let mut message = common
             .header(To(self.to))
             .header(Subject(subject))
             .message_id(Some(self.message_id))
             .date_now()
-            .header(AutoSubmitted)
             .header(ContentLanguage(language.to_string()));
         if let Some(url) = self.unsubscribe_url {
             message = message.header(ListUnsubscribe(url)).header(ListUnsubscribePost);
         }
-        if let Some(MailingList { name, id, feedback_id }) = self.list {
-            message = message.header(ListId { name, id }).header(FeedbackId(feedback_id));
+        if let Some(feedback_id) = self.feedback_id {
+            message = message.header(FeedbackId(feedback_id));
         }
         let message = message
             .multipart(
