@@ -90,7 +90,7 @@ async fn converse(stream: TcpStream, peer: IpAddr, receiver: Receiver) -> io::Re
             }
             NextStep::Hang => {
                 recorder.note("no reply");
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
             NextStep::Wait(wait) => {
                 recorder.note(&format!("{} ms later", wait.as_millis()));

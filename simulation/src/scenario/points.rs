@@ -92,6 +92,7 @@ pub const POINTS: &[Point] = &[
     // offer
     p("offer DynamoDB.GetItem Offers", Call, Posted),
     p("offer DynamoDB.TransactWriteItems Offers", Call, Posted),
+    p("offer DynamoDB.Scan Customers", Call, Posted),
     p("offer DynamoDB.PutItem Offers", Call, PushedAgain),
     p("offer DynamoDB.Query Offers", Call, PushedAgain),
     p("offer DynamoDB.Query Pushes", Call, Asked),

@@ -76,7 +76,7 @@ fn description(name: &str, parameter: &Value) -> String {
     }
     if let Some(constraint) = parameter["ConstraintDescription"].as_str() {
         let constraint = constraint.trim().replace('|', "\\|");
-        write!(description, " It {}{}", constraint.trim_end_matches('.'), ".").unwrap();
+        write!(description, " It {}.", constraint.trim_end_matches('.')).unwrap();
     }
     description
 }
