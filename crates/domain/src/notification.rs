@@ -176,4 +176,13 @@ mod tests {
             "must be one of: claimed, retry, sent, failed, suppressed, optedOut, expired, cancelled"
         );
     }
+
+    #[test]
+    fn api_describes_every_reason() {
+        let description = include_str!("../../../docs/openapi.yaml");
+        let (_, schema) = description.split_once("    ReasonCode:\n").unwrap();
+        let (names, _) = schema.split_once("enum: [").unwrap().1.split_once(']').unwrap();
+        let names: Vec<_> = names.split(',').map(str::trim).collect();
+        assert_eq!(names, ReasonCode::ALL.map(ReasonCode::as_str));
+    }
 }

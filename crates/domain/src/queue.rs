@@ -124,11 +124,11 @@ impl Notifications {
     /// # Errors
     /// If a customer is listed twice, or there are not 1 to [`BATCH_LIMIT`] notifications in all.
     pub fn new(customers: Vec<CustomerId>, tally: impl Into<Tally>) -> Result<Self, InvalidNotifications> {
-        let tally = tally.into();
+        // A message may have any number in it.
+        let tally = tally.into().checked();
         if customers.iter().collect::<HashSet<_>>().len() < customers.len() {
             return Err(InvalidNotifications::RepeatedCustomer);
         }
-        // A message may have any number in it.
         let counted = tally.outcomes.named().into_iter().map(|(_, count)| count).fold(0, u64::saturating_add);
         let number = counted.saturating_add(customers.len() as u64);
         if (1..=BATCH_LIMIT as u64).contains(&number) {

@@ -67,7 +67,7 @@ function drawCounts() {
 async function reload() {
   const asked = find();
   const newest = await ask(wanted());
-  if (asked !== find()) return;
+  if (asked !== find() || showsTexts()) return;
   const known = newest.findIndex(mail => mail.id === mails[0]?.id && mail.receivedAt === mails[0].receivedAt);
   if (known >= 0) {
     mails = [...newest.slice(0, known), ...mails];
@@ -83,7 +83,7 @@ async function reload() {
 async function loadOlder() {
   const asked = find();
   const older = await ask({ ...wanted(), before: mails.at(-1).id });
-  if (asked !== find()) return;
+  if (asked !== find() || showsTexts()) return;
   const rows = older.map(row);
   mails.push(...older);
   $("list").append(...rows);
@@ -94,7 +94,12 @@ async function loadOlder() {
 
 /** Runs what needs the inbox, and says so if it is not running. */
 async function withInbox(work) {
-  try { await work(); $("trouble").textContent = ""; } catch { $("trouble").textContent = "The inbox does not respond. Is the stack running?"; }
+  try {
+    await work();
+    $("trouble").textContent = "";
+  } catch (error) {
+    $("trouble").textContent = error instanceof TypeError ? "The inbox does not respond. Is the stack running?" : error.message;
+  }
 }
 
 async function poll() {
@@ -102,11 +107,12 @@ async function poll() {
     if (showsTexts()) return drawTexts();
     const [newest] = await ask({ limit: 1, bodies: false });
     const now = `${total} ${newest?.id} ${newest?.receivedAt}`;
-    if (now === seen) return;
+    if (now === seen || showsTexts()) return;
     await reload();
+    if (showsTexts()) return;
     seen = now;
     if (shown && !total) location.hash = "";
-    if (!chosen() && mails.length && !NARROW.matches) history.replaceState(null, "", `#${mails[0].id}`);
+    if (!location.hash && mails.length && !NARROW.matches) history.replaceState(null, "", `#${mails[0].id}`);
     if (chosen() !== (shown?.id ?? null)) await show();
   });
   setTimeout(poll, POLL_MS);
@@ -124,7 +130,7 @@ async function show() {
   const before = shown;
   drawKind();
   const mail = id && (await ask({ limit: 1, before: id + 1 })).find(mail => mail.id === id);
-  if (id !== chosen()) return;
+  if (id !== chosen() || showsTexts()) return;
   shown = mail || null;
   $("reader").hidden = !shown;
   $("none").hidden = !!shown;
@@ -218,25 +224,29 @@ function drawKind() {
   for (const [id, isShown] of [["show-mails", !showsTexts()], ["show-texts", showsTexts()]]) {
     if (isShown) $(id).setAttribute("aria-current", "page"); else $(id).removeAttribute("aria-current");
   }
+  if (showsTexts()) {
+    document.title = "Texts · Inbox · Offercast";
+    document.body.classList.remove("reading");
+    $("count").textContent = "";
+    $("delete").hidden = true;
+  }
   $("find").setAttribute("aria-label", showsTexts() ? "Search numbers and texts" : "Search addresses and subjects");
 }
 
 async function drawTexts() {
-  const response = await fetch("api/texts");
+  const asked = find();
+  const response = await fetch(`api/texts?${new URLSearchParams({ limit: MOST_TEXTS, find: asked })}`);
   if (!response.ok) throw new Error(await response.text());
-  const sent = await response.json();
-  const found = sent.filter(({ to, text }) => `${to}\n${text}`.toLowerCase().includes(find().toLowerCase()));
-  const now = JSON.stringify([sent.length, find(), found.length]);
-  if (!showsTexts() || now === drawnTexts) return;
+  const sent = Number(response.headers.get("x-total-count")), found = await response.json();
+  const now = JSON.stringify([sent, asked, found.length]);
+  if (!showsTexts() || asked !== find() || now === drawnTexts) return;
   drawnTexts = now;
-  const shownTexts = found.slice(0, MOST_TEXTS);
-  $("texts").firstElementChild.replaceChildren(...shownTexts.map(({ to, text }) =>
+  $("texts").firstElementChild.replaceChildren(...found.map(({ to, text }) =>
     el("li", {}, el("span", { className: "to", textContent: to }), el("p", { dir: "auto", textContent: text }))));
-  const more = found.length - shownTexts.length;
-  $("texts").lastElementChild.textContent = !sent.length ? "No text message yet."
-    : !found.length ? "No text message matches the search." : more ? `and ${counted(more, "more: search for it", "more: search for them")}` : "";
-  $("count").textContent = sent.length ? counted(sent.length, "text message", "text messages") : "";
-  $("delete").hidden = true;
+  $("texts").lastElementChild.textContent = !sent ? "No text message yet."
+    : !found.length ? "No text message matches the search."
+    : found.length === MOST_TEXTS ? `These are the first ${MOST_TEXTS.toLocaleString()}. Search for others.` : "";
+  $("count").textContent = sent ? counted(sent, "text message", "text messages") : "";
 }
 
 // ---- What the reader does

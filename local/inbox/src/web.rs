@@ -98,9 +98,22 @@ async fn all(State(messages): State<Messages>, Query(asked): Query<Asked>) -> im
     (total, Json(newest)).into_response()
 }
 
-/// The text messages that the emulator of AWS has recorded.
-async fn sent_texts(State(texts): State<Texts>) -> Result<Json<Vec<SentText>>, (StatusCode, String)> {
-    texts.sent().await.map(Json).map_err(|error| (StatusCode::BAD_GATEWAY, format!("{error:#}")))
+/// The text messages that the emulator of AWS has recorded: `?limit=` of them, or all; with `?find=`, only those whose number or
+/// text contains it. `X-Total-Count` is the number of all of them.
+async fn sent_texts(
+    State(texts): State<Texts>,
+    Query(asked): Query<AskedTexts>,
+) -> Result<impl IntoResponse, (StatusCode, String)> {
+    let AskedTexts { limit, find } = asked;
+    let sent = texts.sent(&find.unwrap_or_default(), limit.unwrap_or(usize::MAX)).await;
+    let (total, sent) = sent.map_err(|error| (StatusCode::BAD_GATEWAY, format!("{error:#}")))?;
+    Ok(([(TOTAL_COUNT, total.to_string())], Json::<Vec<SentText>>(sent)))
+}
+
+#[derive(Deserialize)]
+struct AskedTexts {
+    limit: Option<usize>,
+    find: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::notification::{Outcome, ReasonCode};
+
 use super::Violation;
 use super::facts::{Facts, Push};
 use super::lost::may_stay;
@@ -16,6 +18,16 @@ pub fn check(facts: &Facts) -> Vec<Violation> {
     for push in &facts.pushes {
         if push.total() > push.eligible {
             found.push(format!("{}: {:?} are more than {} eligible", push.name(), push.outcomes, push.eligible));
+        }
+        for outcome in Outcome::ALL {
+            let with_reason = |(code, count): (&String, &u64)| {
+                code.parse::<ReasonCode>().is_ok_and(|code| code.outcome() == outcome).then_some(*count)
+            };
+            let with_reason: u64 = push.reasons.iter().filter_map(with_reason).sum();
+            let counted = push.count(outcome.as_str());
+            if outcome != Outcome::Sent && with_reason != counted {
+                found.push(format!("{}: {counted} {outcome}, and {with_reason} of them with a reason", push.name()));
+            }
         }
         let is_partly_scanned = push.state == "cancelled" && may_stay(facts, &push.offer);
         if !push.has_ended() || push.total() < push.eligible || is_partly_scanned {
@@ -85,6 +97,7 @@ mod tests {
     fn more_outcomes_than_notifications_do_not_add_up() {
         let what = broken_by(check, |facts| count(facts, "failed", 1));
         assert!(what[0].contains("are more than 1 eligible"), "{what:?}");
+        assert!(what[1].contains("1 failed, and 0 of them with a reason"), "{what:?}");
     }
 
     #[test]

@@ -58,7 +58,7 @@ fn every_link_of_a_document_leads_somewhere() {
             }
             let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
             let file = if file.is_empty() { path.clone() } else { plain(&path.with_file_name("").join(file)) };
-            let has_anchor = || documents.get(&file).is_none_or(|text| anchors(text).contains(anchor));
+            let has_anchor = || documents.get(&file).is_some_and(|text| anchors(text).contains(anchor));
             if !root().join(&file).exists() || !(anchor.is_empty() || has_anchor()) {
                 broken.push(format!("{}: {target}", path.display()));
             }

@@ -62,7 +62,7 @@ fn default(parameter: &Value) -> String {
 /// What it is for, and which values it may have.
 fn description(name: &str, parameter: &Value) -> String {
     let text = parameter["Description"].as_str().unwrap_or_else(|| panic!("{name} has a description"));
-    let mut description = text.trim().replace('|', "\\|");
+    let mut description = escaped(text);
     if let Some(allowed) = parameter["AllowedValues"].as_sequence() {
         let allowed: Vec<_> = allowed.iter().map(|value| format!("`{}`", plain(value))).collect();
         write!(description, " One of {}.", allowed.join(", ")).unwrap();
@@ -75,10 +75,14 @@ fn description(name: &str, parameter: &Value) -> String {
         (None, None) => {}
     }
     if let Some(constraint) = parameter["ConstraintDescription"].as_str() {
-        let constraint = constraint.trim().replace('|', "\\|");
-        write!(description, " It {}.", constraint.trim_end_matches('.')).unwrap();
+        write!(description, " It {}.", escaped(constraint).trim_end_matches('.')).unwrap();
     }
     description
+}
+
+/// As text in a cell of a table.
+fn escaped(text: &str) -> String {
+    text.trim().replace('|', "\\|").replace('<', "\\<")
 }
 
 fn plain(value: &Value) -> String {

@@ -80,6 +80,18 @@ impl OutcomeCounts {
         } += 1;
     }
 
+    /// How many have this outcome.
+    pub const fn of(&self, outcome: Outcome) -> u64 {
+        match outcome {
+            Outcome::Sent => self.sent,
+            Outcome::Failed => self.failed,
+            Outcome::Suppressed => self.suppressed,
+            Outcome::OptedOut => self.opted_out,
+            Outcome::Expired => self.expired,
+            Outcome::Cancelled => self.cancelled,
+        }
+    }
+
     /// Every counter by its name on the wire: in JSON, in tables, in logs. The only list of them.
     pub const fn named(&self) -> [(&'static str, u64); 7] {
         let Self { sent, failed, suppressed, opted_out, expired, cancelled, already_served } = *self;
@@ -190,7 +202,7 @@ mod tests {
             let mut counts = OutcomeCounts::default();
             counts.count(outcome);
             assert!(counts.named().contains(&(outcome.as_str(), 1)), "{outcome}");
-            assert_eq!(counts.total(), 1);
+            assert_eq!((counts.total(), counts.of(outcome)), (1, 1));
         }
     }
 }

@@ -9,9 +9,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::OutcomeCounts;
 use crate::notification::{Outcome, ReasonCode};
 
-/// Outcomes, and the reasons of those that were not sent. In messages and tables, the counters of both stand side by side.
+/// Outcomes, and the reasons of those that were not sent. In messages and tables, each counter has its own name.
 ///
-/// The reasons can be fewer than the outcomes: a function of a release before this one counts none.
+/// The reasons can be fewer than the outcomes: a function of a release before this one counts none. Where they are more, they
+/// are [not true](Tally::checked).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tally {
     /// Notifications by outcome.
@@ -36,6 +37,18 @@ impl Tally {
         }
     }
 
+    /// The same without reasons if there are more of them than notifications that were not sent: where a function of a release
+    /// before this one has begun a slice anew, which resets the outcomes alone, or in a message that is not ours.
+    #[must_use]
+    pub fn checked(self) -> Self {
+        let fits = Outcome::ALL.into_iter().all(|outcome| {
+            let with_reason = self.reasons.all().filter(|(reason, _)| reason.outcome() == outcome);
+            let with_reason = with_reason.map(|(_, count)| count).fold(0, u64::saturating_add);
+            with_reason <= self.outcomes.of(outcome)
+        });
+        if fits { self } else { self.outcomes.into() }
+    }
+
     /// The counters by their names in messages and tables: every outcome, and the reasons that were met.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.outcomes.named().into_iter().chain(self.reasons.named())
@@ -52,7 +65,7 @@ impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.outcomes += other.outcomes;
         for (sum, count) in self.reasons.0.iter_mut().zip(other.reasons.0) {
-            *sum += count;
+            *sum = sum.saturating_add(count);
         }
     }
 }
@@ -77,6 +90,12 @@ impl ReasonCounts {
     /// The name of every counter in messages and tables.
     pub fn names() -> impl Iterator<Item = &'static str> {
         ReasonCode::ALL.into_iter().map(counter)
+    }
+
+    /// The most frequent reason of this outcome.
+    pub fn most_frequent(&self, outcome: Outcome) -> Option<CountedReason> {
+        let of_outcome = self.all().filter(|(reason, count)| reason.outcome() == outcome && *count > 0);
+        of_outcome.max_by_key(|(_, count)| *count).map(|(reason, count)| CountedReason::new(reason, count))
     }
 
     /// The most frequent reasons, at most so many, the most frequent first.
@@ -115,7 +134,7 @@ impl Serialize for ReasonCounts {
     }
 }
 
-/// Of all fields that there are, since it stands beside others.
+/// From all fields that there are, since the counters are flattened among others.
 impl<'de> Deserialize<'de> for ReasonCounts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
@@ -133,7 +152,7 @@ impl<'de> Deserialize<'de> for ReasonCounts {
     }
 }
 
-/// The name of a reason's counter, which stands beside those of outcomes: `optedOut` is the name of one of either.
+/// The name of a reason's counter. Outcomes have counters of their own, and `optedOut` is both an outcome and a reason.
 const fn counter(reason: ReasonCode) -> &'static str {
     match reason {
         ReasonCode::PushCancelled => "reasonPushCancelled",
@@ -170,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_of_both_kinds_stand_side_by_side() {
+    fn counters_of_both_kinds_have_names_of_their_own() {
         let mut tally = tally(&[(ReasonCode::AddressUnknown, 2), (ReasonCode::OptedOut, 1)]);
         tally.count(Outcome::Sent, None);
         let stored = json!({
@@ -195,6 +214,22 @@ mod tests {
     }
 
     #[test]
+    fn reasons_of_more_notifications_than_there_are_do_not_count() {
+        let unknown = tally(&[(ReasonCode::AddressUnknown, 2), (ReasonCode::Refused, 1)]);
+        assert_eq!(unknown.checked(), unknown);
+        for outcomes in [
+            OutcomeCounts { failed: 2, ..OutcomeCounts::default() },
+            OutcomeCounts { sent: 9, suppressed: 9, ..OutcomeCounts::default() },
+        ] {
+            assert_eq!(Tally { outcomes, ..unknown }.checked(), Tally::from(outcomes));
+        }
+        let absurd = json!({"failed": 1, "reasonRefused": u64::MAX, "reasonNoResponse": u64::MAX});
+        let mut absurd: Tally = serde_json::from_value(absurd).unwrap();
+        absurd += absurd;
+        assert_eq!(absurd.checked().reasons, ReasonCounts::default());
+    }
+
+    #[test]
     fn each_reason_has_its_counter() {
         for reason in ReasonCode::ALL {
             let tally = tally(&[(reason, 1)]);
@@ -212,6 +247,8 @@ mod tests {
         let mut sum = tally(&[(ReasonCode::Refused, 2), (ReasonCode::AddressUnknown, 3), (ReasonCode::OptedOut, 1)]);
         sum += tally(&[(ReasonCode::OptedOut, 4), (ReasonCode::OfferExpired, 2)]);
         let expected = [(ReasonCode::OptedOut, 5), (ReasonCode::AddressUnknown, 3), (ReasonCode::OfferExpired, 2)];
+        assert_eq!(sum.reasons.most_frequent(Outcome::Failed), Some(CountedReason::new(ReasonCode::AddressUnknown, 3)));
+        assert_eq!(sum.reasons.most_frequent(Outcome::Suppressed), None);
         assert_eq!(sum.reasons.top(3), expected.map(|(reason, count)| CountedReason::new(reason, count)));
     }
 }

@@ -81,6 +81,8 @@ fn batch_has_one_to_fifty_notifications_each_customer_once() {
         // It waits for its page to be committed.
         (many(0), json!({"sent": 50}), None),
         (many(49), json!({"failed": 1}), None),
+        // Reasons that cannot be true are left out.
+        (many(49), json!({"failed": 1, "reasonRefused": u64::MAX}), None),
         (many(0), json!({}), Some(&number)),
         (many(51), json!({}), Some(&number)),
         (many(101), json!({}), Some(&number)),

@@ -75,9 +75,9 @@ impl Progress {
         self.outstanding_channels.extend(slice.outstanding_by_channel().into_keys());
         self.slices_scanned += u32::from(slice.is_scanned);
         self.scan += slice.scan;
-        self.tally += slice.tally;
+        self.tally += slice.tally.checked();
         for partial in partials {
-            self.tally += partial.tally;
+            self.tally += partial.tally.checked();
             self.refused += partial.refused;
         }
         let refusal = slice.refusal.and_then(RefusalItem::read);

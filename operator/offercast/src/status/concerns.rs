@@ -1,6 +1,5 @@
 //! What an operator should look at, the worst first.
 
-use domain::notification::Outcome;
 use domain::push::waiting::WaitingFor;
 use domain::push::{CountedReason, PushState};
 use serde::Serialize;
@@ -48,8 +47,10 @@ pub(super) fn concerns(status: &Status) -> Vec<Concern> {
         }
         // The alarm `push-failed` says the same.
         if push.outcomes.has_many_failures(push.eligible) {
-            let most = push.reasons.iter().find(|reason| reason.outcome == Outcome::Failed);
-            let most = most.map(|CountedReason { reason, count, .. }| format!(" ({}: {reason})", grouped(*count)));
+            let most = push
+                .failed_mostly
+                .as_ref()
+                .map(|CountedReason { reason, count, .. }| format!(" ({}: {reason})", grouped(*count)));
             let failed = of(push.outcomes.failed, push.eligible);
             let failed = format!("{failed} of {name} failed{}", most.unwrap_or_default());
             add(Level::Bad, failed, format!("{} deliveries {} --state failed{stack}", tool(), push.offer));
@@ -115,6 +116,7 @@ mod tests {
             pending: 900,
             outcomes: OutcomeCounts { sent: 100, ..OutcomeCounts::default() },
             reasons: Vec::new(),
+            failed_mostly: None,
             requested_at: Timestamp::UNIX_EPOCH,
             completed_at: None,
             waiting_for: Some(WaitingFor::Rate),
@@ -181,9 +183,7 @@ mod tests {
             (
                 Box::new(move |status| {
                     status.pushes[0].outcomes = fails(51);
-                    status.pushes[0].reasons = [(ReasonCode::OptedOut, 60), (ReasonCode::NotComposable, 49)]
-                        .map(|(reason, count)| CountedReason::new(reason, count))
-                        .to_vec();
+                    status.pushes[0].failed_mostly = Some(CountedReason::new(ReasonCode::NotComposable, 49));
                 }),
                 Level::Bad,
                 "51 of the 1,000 notifications of A #1 failed (49: the message cannot be composed)",

@@ -47,6 +47,8 @@ pub(super) struct Push {
     pub(super) outcomes: OutcomeCounts,
     /// The most frequent reasons of those that were not sent, the most frequent first.
     pub(super) reasons: Vec<CountedReason>,
+    /// The most frequent reason of those that failed.
+    pub(super) failed_mostly: Option<CountedReason>,
     pub(super) requested_at: Timestamp,
     pub(super) completed_at: Option<Timestamp>,
     pub(super) waiting_for: Option<WaitingFor>,

@@ -12,15 +12,22 @@ const MAX_MESSAGES: usize = 6;
 pub(super) async fn observe(http: &reqwest::Client, stack: &Stack) -> Result<Inbox> {
     let url = format!("{}api/messages?limit={MAX_MESSAGES}", stack.inbox_url);
     let response = http.get(url).send().await?.error_for_status()?;
-    let emails = response.headers().get("x-total-count").and_then(|count| count.to_str().ok()?.parse().ok());
+    let emails = total(&response);
     let newest_emails: Vec<Email> = response.json().await?;
-    let texts = http.get(format!("{}api/texts", stack.inbox_url)).send().await?.error_for_status()?;
-    let texts: Vec<TextMessage> = texts.json().await.context("cannot read the text messages")?;
+    let response = http.get(format!("{}api/texts?limit={MAX_MESSAGES}", stack.inbox_url)).send().await?;
+    let response = response.error_for_status().context("cannot read the text messages")?;
+    let texts = total(&response);
+    let some_texts: Vec<TextMessage> = response.json().await.context("cannot read the text messages")?;
     Ok(Inbox {
         url: stack.inbox_url.clone(),
         emails: emails.context("the inbox's response has no x-total-count")?,
         newest_emails,
-        texts: texts.len() as u64,
-        some_texts: texts.into_iter().take(MAX_MESSAGES).collect(),
+        texts: texts.context("the inbox's response has no x-total-count")?,
+        some_texts,
     })
+}
+
+/// How many messages there are in all.
+fn total(response: &reqwest::Response) -> Option<u64> {
+    response.headers().get("x-total-count")?.to_str().ok()?.parse().ok()
 }

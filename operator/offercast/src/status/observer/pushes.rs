@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use client::Deployment;
+use domain::notification::Outcome;
 use domain::push::PushState;
 use domain::push::waiting::Delays;
 use domain::{PushId, TransportId};
@@ -135,6 +136,7 @@ fn push_view(progress: &Progress, code: String, customers: u64, delays: &Delays,
         pending: progress.pending(),
         outcomes: progress.tally.outcomes,
         reasons: progress.tally.reasons.top(REASONS_SHOWN),
+        failed_mostly: progress.tally.reasons.most_frequent(Outcome::Failed),
         requested_at: progress.push.requested_at,
         completed_at: progress.push.completed_at,
         waiting_for: wait.reason,
