@@ -128,7 +128,6 @@ const tag = language => /^[a-z0-9-]+$/i.exec(language)?.[0] ?? "";
 async function show() {
   const id = chosen();
   const before = shown;
-  drawKind();
   const mail = id && (await ask({ limit: 1, before: id + 1 })).find(mail => mail.id === id);
   if (id !== chosen() || showsTexts()) return;
   shown = mail || null;

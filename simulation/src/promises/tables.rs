@@ -112,19 +112,15 @@ fn add_slice(push: &mut Push, slice: &Value) {
     // What a deferred batch has reported so far is in an attribute of its own.
     let partials = slice["partials"].as_array().into_iter().flatten().filter(|batch| open.contains(batch));
     let partials: Vec<_> = partials.map(|batch| &slice[format!("partial#{batch}")]).collect();
-    for name in OUTCOMES {
-        let counts = partials.iter().copied().chain([slice]);
-        let count: u64 = counts.filter_map(|counts| counts[name].as_u64()).sum();
+    let add = |counts: &mut BTreeMap<String, u64>, key: &str, name: &str| {
+        let count: u64 = partials.iter().copied().chain([slice]).filter_map(|counts| counts[name].as_u64()).sum();
         if count > 0 {
-            *push.outcomes.entry(name.to_owned()).or_default() += count;
+            *counts.entry(key.to_owned()).or_default() += count;
         }
-    }
-    for (code, name) in ReasonCode::ALL.iter().zip(ReasonCounts::names()) {
-        let counts = partials.iter().copied().chain([slice]);
-        let count: u64 = counts.filter_map(|counts| counts[name].as_u64()).sum();
-        if count > 0 {
-            *push.reasons.entry(code.to_string()).or_default() += count;
-        }
+    };
+    OUTCOMES.into_iter().for_each(|name| add(&mut push.outcomes, name, name));
+    for (code, name) in ReasonCode::ALL.into_iter().zip(ReasonCounts::names()) {
+        add(&mut push.reasons, code.as_str(), name);
     }
 }
 

@@ -38,7 +38,7 @@ impl FromStr for Colour {
 /// As CSS and HTML write it: `#rrggbb`.
 impl fmt::Display for Colour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // An e-mail has some sixty colours: formatting three numbers for each would take longer than the rest of its layout.
+        // An e-mail has some forty colours, and to format three numbers takes longer than to look their digits up.
         let mut digits = [0; 6];
         HEXLOWER.encode_mut(&self.0, &mut digits);
         f.write_str("#")?;

@@ -72,10 +72,14 @@ impl KnownDeliveries {
 }
 
 impl DeliveryItem {
+    /// Why it was not sent, or not yet. `None` if a later release stored a code that is unknown here.
+    pub(super) fn reason_code(&self) -> Option<ReasonCode> {
+        self.code.as_ref()?.parse().ok()
+    }
+
     /// What there is to know of a delivery that has this outcome.
     pub(super) fn final_delivery(&self, outcome: Outcome) -> FinalDelivery {
-        let code = self.code.as_ref().and_then(|code| code.parse().ok());
-        FinalDelivery { push: self.push, outcome, code }
+        FinalDelivery { push: self.push, outcome, code: self.reason_code() }
     }
 
     /// The last refusal. The delivery may have been tried again since, without one.

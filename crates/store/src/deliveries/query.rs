@@ -156,7 +156,7 @@ impl Deliveries {
             state: item.state.parse().map_err(|_| malformed())?,
             push: item.push,
             attempts: item.attempts,
-            code: item.code.and_then(|code| code.parse().ok()),
+            code: item.reason_code(),
             reason: item.reason.filter(|reason| !reason.is_empty()),
             provider_message_id: item.provider_message_id,
             updated_at: item.updated_at,

@@ -7,11 +7,12 @@
 //! | attribute | |
 //! |---|---|
 //! | `partials` | the numbers of these batches |
-//! | `partial#` and the batch's number | its counts so far, by outcome and by reason, without those that are 0; `refused`: how many of its recipients are refused for now |
+//! | `partial#` and the batch's number | its counts so far, by outcome and by reason, if not 0; `refused`: recipients refused for now |
 //! | `refusal` | the last refusal for now: `transport`, `at`, `reason` |
 //!
 //! An entry takes some 60 bytes, and 25 for each reason that the batch has met, of which there are seldom two. DynamoDB charges
-//! each write of a slice by the slice's size. So a slice has at most `MAX_PARTIALS`. Further batches count as pending as a whole, as all did before.
+//! each write of a slice by the slice's size. So a slice has at most `MAX_PARTIALS`. Further batches count as pending as a
+//! whole, as all did before.
 
 use std::collections::HashMap;
 
