@@ -37,7 +37,7 @@ pub(super) async fn perform(world: &Arc<World>, number: usize, action: &Action) 
         Action::Unsubscribe { customer } => doing.unsubscribe(customer).await,
         Action::AnswerStop { customer } => {
             if let Some(number) = world.people.customer(customer).and_then(|person| person.mobile) {
-                world.sns.opt_out(&number);
+                doing.switch(What::Stop { customer: customer.clone() }, || world.sns.opt_out(&number));
             }
         }
         Action::LiftSuppression { customer, channel } => doing.lift(customer, *channel).await,

@@ -77,6 +77,10 @@ pub enum What {
         customer: String,
         address: String,
     },
+    /// The customer answered a text message with STOP: the provider sends no more to their number.
+    Stop {
+        customer: String,
+    },
     /// The suppression of an address was lifted, which this customer had.
     Lift {
         customer: String,

@@ -51,7 +51,7 @@ fn untrue(facts: &Facts, notification: &Notification, record: &Record) -> Option
         }),
         ("optedOut", "optedOut") => {
             has_event(facts, notification, until, &["customer.unsubscribed", "customer.complained"])
-                || may_have_unsubscribed(facts, notification, until)
+                || may_have_opted_out(facts, notification, until)
         }
         ("suppressed", "addressBounced") => has_event(facts, notification, until, &["customer.bounced"]),
         ("suppressed", "addressComplained") => has_event(facts, notification, until, &["customer.complained"]),
@@ -120,18 +120,24 @@ fn shares_address(facts: &Facts, notification: &Notification, other: &str) -> bo
     other == notification.customer || addresses(other).iter().any(|address| own.contains(address))
 }
 
-fn may_have_unsubscribed(facts: &Facts, notification: &Notification, until: Timestamp) -> bool {
-    notification.channel == Channel::Email
-        && facts.told.iter().any(|told| {
-            let is_it = |customer: &String| shares_address(facts, notification, customer) && told.begun <= until;
-            matches!(&told.what, Confirmed::Unsubscribed { customer } if is_it(customer))
-        })
+/// Whether the customer, or another one of the address, opted out by then, as far as they know. No event says so where the answer
+/// was lost, or where an operator lifted suppressions at the same time.
+fn may_have_opted_out(facts: &Facts, notification: &Notification, until: Timestamp) -> bool {
+    facts.told.iter().filter(|told| told.begun <= until).any(|told| {
+        let customer = match (&told.what, notification.channel) {
+            (Confirmed::Unsubscribed { customer }, Channel::Email)
+            | (Confirmed::Stopped { customer }, Channel::Sms) => customer,
+            _ => return false,
+        };
+        shares_address(facts, notification, customer)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::facts::CustomerEvent;
     use super::super::samples::{self, OFFER, at, notification};
+    use super::super::told::Told;
     use super::*;
 
     fn found(state: &str, code: &str, change: impl FnOnce(&mut Facts)) -> Vec<Violation> {
@@ -197,6 +203,30 @@ mod tests {
             assert_eq!(found(state, code, |facts| facts.customer_events.push(event(kind, 9))), [], "{code}");
         }
         assert_eq!(found("suppressed", "optedOut", |_| {}).len(), 1);
+    }
+
+    #[test]
+    fn who_answered_stop_opted_out_of_text_messages() {
+        let stop = |facts: &mut Facts, seconds: i64| {
+            let what = Confirmed::Stopped { customer: "c-1".to_owned() };
+            facts.told.push(Told { what, begun: at(seconds * 1_000), at: at(seconds * 1_000) });
+        };
+        let by_sms = |facts: &mut Facts| {
+            let record = facts.records.remove(&notification()).unwrap();
+            let by_sms = Notification { channel: Channel::Sms, ..notification() };
+            facts.writes.iter_mut().for_each(|write| write.notification.channel = Channel::Sms);
+            facts.records.insert(by_sms, record);
+        };
+        let found = |seconds: i64, is_sms: bool| {
+            found("optedOut", "optedOut", |facts| {
+                stop(facts, seconds);
+                if is_sms {
+                    by_sms(facts);
+                }
+            })
+            .len()
+        };
+        assert_eq!((found(9, true), found(20, true), found(9, false)), (0, 1, 1));
     }
 
     #[test]

@@ -31,6 +31,10 @@ pub enum Confirmed {
     Unsubscribed {
         customer: String,
     },
+    /// By an answer to a text message, as the provider knows it.
+    Stopped {
+        customer: String,
+    },
     Cancelled {
         offer: String,
         push: u32,
@@ -70,6 +74,7 @@ impl Told {
     pub fn of(entry: &Entry) -> Option<Self> {
         let what = match &entry.what {
             What::Unsubscribe { customer, .. } => Confirmed::Unsubscribed { customer: customer.clone() },
+            What::Stop { customer } => Confirmed::Stopped { customer: customer.clone() },
             What::Cancel { offer, push, .. } => Confirmed::Cancelled { offer: offer.clone(), push: *push },
             What::PushAgain { offer, push, .. } => Confirmed::PushedAgain { offer: offer.clone(), push: (*push)? },
             What::Put { after, .. } => Confirmed::Customer { id: after.id.clone(), record: Some(Reachable::of(after)) },
@@ -139,6 +144,8 @@ fn untrue(facts: &Facts, told: &Told) -> Option<String> {
             };
             (!facts.customer_events.iter().any(is_event)).then(|| format!("{customer} is not stored as unsubscribed"))
         }
+        // The provider's to keep: nothing is stored until a message to the number is refused.
+        Confirmed::Stopped { .. } => None,
         Confirmed::Cancelled { offer, push: number } => {
             let push = facts.pushes.iter().find(|push| push.offer == *offer && push.number == *number);
             push.is_none_or(|push| push.state != "cancelled")

@@ -229,7 +229,8 @@ pub const POINTS: &[Point] = &[
 ];
 
 /// Points that only few runs pass: after another fault or an outage, or when people do certain things.
-pub const SELDOM: [&str; 8] = [
+pub const SELDOM: [&str; 9] = [
+    "push DynamoDB.TransactWriteItems Pushes",
     "audience SQS.SendMessage AudienceQueue",
     "audience SQS.GetQueueAttributes AudienceQueue",
     "email SQS.GetQueueAttributes EmailQueue",
