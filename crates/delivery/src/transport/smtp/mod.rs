@@ -6,6 +6,7 @@
 //! | an attempt, its time, and what its failures mean | this file |
 //! | what a refusing reply means | `classify` |
 //! | the URL of the server, and connecting to it | `server` |
+//! | when its settings are read again | `settings` |
 //! | reuse of connections | `pool` |
 //! | our name in `EHLO` | `hello` |
 //! | which certificates are trusted | [`tls`] |
@@ -18,22 +19,24 @@ use domain::{Sources, TransportId};
 use jiff::Timestamp;
 use runtime::settings::SettingError;
 use smtp::{ErrorKind, Message, Reply, Stage};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use self::classify::{Verdict, classify};
 use self::pool::{Connection, Connections};
 use self::server::{CONNECT_TIMEOUT, InvalidSmtpUrl, Server, redacted};
+use self::settings::CurrentServer;
 use crate::compose::mime::Email;
 use crate::transport::{Accepted, RefusalKind, SendError, Transport};
 
 pub use self::hello::{HelloName, InvalidHelloName};
-pub use self::pool::{ServerSettings, SettingsError, SettingsSource};
 pub use self::server::{Connect, Stream};
+pub use self::settings::{ServerSettings, SettingsError, SettingsSource};
 
 mod classify;
 mod hello;
 mod pool;
 mod server;
+mod settings;
 pub mod tls;
 
 /// Connections of one function instance.
@@ -54,9 +57,6 @@ const TIMER_SLACK: Duration = Duration::from_millis(100);
 /// The timeout of taking leave, which waits for no reply.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The timeout of reading the settings when a function starts, for which Lambda gives it ten seconds.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(4);
-
 /// Sends e-mail through one SMTP server.
 pub struct SmtpTransport {
     pool: managed::Pool<Connections>,
@@ -74,7 +74,7 @@ enum Failure {
 impl SmtpTransport {
     /// Uses the server that `settings` returns, at `smtps://user:password@host:465`, `smtp+starttls://host:587` or
     /// `smtp://host:25`. Credentials are sent unencrypted to this machine only. The settings are read for the first
-    /// message, and again after the server could not be used. `hello` is our name in `EHLO`.
+    /// message, again after a minute, and after the server could not be used. `hello` is our name in `EHLO`.
     pub fn new(settings: SettingsSource, hello: HelloName, sources: Sources) -> Self {
         Self::over(settings, hello, sources, server::tcp())
     }
@@ -82,10 +82,9 @@ impl SmtpTransport {
     /// As [`SmtpTransport::new`], over connections that `connect` opens: for a network that is simulated.
     pub fn over(settings: SettingsSource, hello: HelloName, sources: Sources, connect: Connect) -> Self {
         let connections = Connections {
-            settings,
+            server: CurrentServer::new(settings, sources.clone()),
             hello,
             connect,
-            server: Mutex::default(),
             sources: sources.clone(),
             closed_until: Mutex::default(),
         };
@@ -105,13 +104,13 @@ impl SmtpTransport {
     /// # Errors
     /// If a parameter cannot be used.
     pub async fn check(&self) -> Result<(), SettingError> {
-        match timeout(CHECK_TIMEOUT, (self.pool.manager().settings)()).await {
-            Ok(Ok(settings)) => match Server::of(&settings) {
+        match self.pool.manager().server.read().await {
+            Ok(settings) => match Server::of(&settings) {
                 Err(error @ InvalidSmtpUrl::Port25) => Err(SettingError::parameter("SmtpUrl", error)),
                 _ => Ok(()),
             },
-            Ok(Err(SettingsError::Invalid(error))) => Err(error),
-            Ok(Err(SettingsError::Unavailable(_))) | Err(_) => Ok(()),
+            Err(SettingsError::Invalid(error)) => Err(error),
+            Err(SettingsError::Unavailable(_)) => Ok(()),
         }
     }
 
@@ -151,7 +150,7 @@ impl SmtpTransport {
         if let SendError::Unreachable(_) = error {
             // The server refuses us. The password in the URL may have changed, so all connections, which used the same
             // one, are replaced.
-            self.pool.manager().forget_server();
+            self.pool.manager().server.suspect().await;
             self.pool.retain(|_, _| false);
             discard(connection).await;
         } else if connection.session.is_usable() {
