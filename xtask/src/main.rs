@@ -1,5 +1,5 @@
-//! `cargo xtask`: parses its arguments, checks the machine's requirements, builds, and runs `local/stack`, `operator/offercast` or
-//! `simulation`.
+//! `cargo xtask`: parses its arguments, checks the machine's requirements, builds, and runs `local/stack`, `local/package`,
+//! `operator/offercast` or `simulation`.
 //!
 //! # Layout
 //! | to change | open |
@@ -9,6 +9,7 @@
 //! | the commands and their arguments | `local/commands` |
 //! | what the commands do | `local/stack`; of operators, `operator/offercast` |
 //! | the command `simulate` | `simulation` |
+//! | the command `release` | `local/package` |
 //!
 //! With few dependencies, it builds in seconds, so missing requirements are reported before a long build.
 
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
 use clap::Parser;
-use commands::{Arguments, Command, OF_OFFERCAST, Options, SIMULATE};
+use commands::{Arguments, Command, OF_OFFERCAST, Options, RELEASE, SIMULATE};
 use requirements::{Missing, missing, python};
 
 fn main() -> ExitCode {
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     match arguments.first().map(String::as_str) {
         Some(SIMULATE) => simulate(&arguments[1..]),
         Some(command) if OF_OFFERCAST.contains(&command) => hand_on(&arguments),
+        Some(RELEASE) => release(&arguments),
         // Before anything is built.
         _ => develop(&Arguments::parse().command, &arguments),
     }
@@ -39,7 +41,7 @@ fn develop(parsed: &Command, arguments: &[String]) -> ExitCode {
     let options = match parsed {
         Command::Up { options, .. } | Command::Demo { options } | Command::Test { options, .. } => Some(options),
         Command::Bench { .. } => Some(&Options::default()),
-        Command::Down => None,
+        Command::Down | Command::Release { .. } => None,
     };
     let Some(tool) = beside("stack") else { return ExitCode::FAILURE };
     let mut run = process(&tool);
@@ -58,6 +60,13 @@ fn develop(parsed: &Command, arguments: &[String]) -> ExitCode {
     }
     let is_built = (options.is_none() && tool.exists()) || build(&["--bins"]);
     if is_built { replace_by(run.args(arguments)) } else { ExitCode::FAILURE }
+}
+
+/// Builds a release. Its arguments are parsed before anything is built.
+fn release(arguments: &[String]) -> ExitCode {
+    Arguments::parse();
+    let Some(tool) = beside("release") else { return ExitCode::FAILURE };
+    if build(&["--bin", "release"]) { replace_by(process(&tool).args(arguments)) } else { ExitCode::FAILURE }
 }
 
 /// Runs a command of `offercast`, which is built if it is missing.

@@ -17,6 +17,8 @@ pub const OF_OFFERCAST: [&str; 12] = [
     "doctor",
     "env",
 ];
+/// The command that `cargo xtask` hands on to `local/package`.
+pub const RELEASE: &str = "release";
 /// The command that `cargo xtask` hands on to `simulation`.
 pub const SIMULATE: &str = "simulate";
 
@@ -75,6 +77,15 @@ pub enum Command {
         /// The benchmarks to run. Default: all.
         parts: Vec<Part>,
     },
+    /// Build what can be deployed without compiling: packages of the functions with their template, and `offercast`.
+    Release {
+        /// For these processors. Default: both.
+        #[arg(long = "architecture", value_name = "ARCHITECTURE", default_values = ["arm64", "x86_64"])]
+        architectures: Vec<Architecture>,
+        /// To try the packages: without optimisation, without bills of materials, and from a working tree with changes.
+        #[arg(long)]
+        trial: bool,
+    },
     /// Run all tests on a separate stack.
     Test {
         #[command(flatten)]
@@ -104,6 +115,33 @@ pub struct Options {
     /// Override a parameter of template.yaml, for example --set BrandName=Acme.
     #[arg(long = "set", value_name = "PARAMETER=VALUE", value_parser = parse_setting)]
     pub set: Vec<(String, String)>,
+}
+
+/// A processor architecture of Lambda.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Architecture {
+    #[value(name = "arm64")]
+    Arm64,
+    #[value(name = "x86_64")]
+    X86_64,
+}
+
+impl Architecture {
+    /// Lambda's name for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Arm64 => "arm64",
+            Self::X86_64 => "x86_64",
+        }
+    }
+
+    /// Rust's name for it.
+    pub const fn of_rust(self) -> &'static str {
+        match self {
+            Self::Arm64 => "aarch64",
+            Self::X86_64 => "x86_64",
+        }
+    }
 }
 
 /// A benchmark.

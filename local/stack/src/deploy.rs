@@ -9,7 +9,7 @@ use aws_sdk_cloudformation::types::{Capability, Output, Parameter, StackStatus};
 use client::{Call, Outputs, Signer, sdk_config, sentence};
 use offercast::output;
 
-use crate::package::Package;
+use crate::packages::Package;
 use crate::settings::Settings;
 use crate::stack_dir::{REGION, StackDir};
 

@@ -12,7 +12,7 @@
 //! | files that hold keys | `private_file` |
 //! | the commands and their arguments | `local/commands` |
 //! | how a stack is set up | `options` |
-//! | packaging functions and deploying `template.yaml` | `package`, `deploy` |
+//! | packaging functions and deploying `template.yaml` | the crate `package`, `packages`; `deploy` |
 //! | the sample customers and the sample offer | `sample` |
 //! | the benchmarks | `bench` |
 //! | Ctrl-C | `shutdown` |
@@ -25,8 +25,9 @@ mod bench;
 mod demo;
 mod deploy;
 mod emulator;
+mod mail_server;
 mod options;
-mod package;
+mod packages;
 mod private_file;
 mod process;
 mod running_stack;
@@ -72,6 +73,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Down => up::down(&dir)?,
         Command::Demo { options } => demo::demo(&options.into()).await?,
         Command::Bench { parts } => bench::bench(&parts).await?,
+        Command::Release { .. } => anyhow::bail!("`release`, a program of local/package, builds releases"),
         Command::Test { options, arguments } => return test::test(&options.into(), &arguments).await,
     }
     Ok(ExitCode::SUCCESS)

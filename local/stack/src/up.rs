@@ -12,7 +12,7 @@ use crate::running_stack::{Chosen, RunningStack};
 use crate::settings::{check_names, settings};
 use crate::shutdown::{Interrupted, ShutdownSignal};
 use crate::stack_dir::{REGION, StackDir};
-use crate::{package, private_file, sample, services};
+use crate::{mail_server, packages, private_file, sample, services};
 
 /// Preferred ports of AWS, the inbox's SMTP server, the inbox and the status page; any free port is used instead of one that is
 /// taken.
@@ -56,7 +56,8 @@ pub(crate) async fn up(dir: &StackDir, up: Up) -> Result<()> {
             return Err(error);
         }
     };
-    print_endpoints(&stack);
+    print_endpoints(&stack, chosen.smtp.as_deref());
+    warn_about_mail(&chosen, was_up.then_some(&before.chosen)).await;
     if up.detach {
         println!("\n  Stop it with: cargo xtask down");
         return Ok(());
@@ -95,7 +96,7 @@ async fn deploy(dir: &StackDir, options: &Options, chosen: &Chosen, ports: [u16;
     let mut running = RunningStack::load(&dir.processes_file());
     let emulator = options.stack.clone().unwrap_or_else(|| running.emulator.clone());
     emulator.install(dir)?;
-    let packages = package::all(dir)?;
+    let packages = packages::all(dir)?;
     let before = Stack::read(&dir.stack_file()).ok().filter(|_| running.is_up());
     if before.is_none() {
         running = start(dir, emulator, ports).await?;
@@ -205,9 +206,30 @@ pub(crate) fn stop(dir: &StackDir) -> Result<usize> {
     Ok(ended)
 }
 
-fn print_endpoints(stack: &Stack) {
+/// Says what someone who just changed the mail server would otherwise find out by a missing e-mail.
+async fn warn_about_mail(chosen: &Chosen, before: Option<&Chosen>) {
+    if let Some(url) = &chosen.smtp
+        && let Some(refusal) = mail_server::refusal(url).await
+    {
+        output::warning(&format!(
+            "the mail server does not accept a connection ({refusal}). E-mails wait until it does; cargo xtask status shows it. \
+             Back to the inbox: cargo xtask up --reset"
+        ));
+    }
+    if before.is_some_and(|before| before.smtp != chosen.smtp) {
+        println!("\n  Running functions send e-mail to the new server within a minute.");
+    }
+}
+
+fn print_endpoints(stack: &Stack, smtp: Option<&str>) {
     println!("\n  Status   {}", stack.status_url.as_deref().unwrap_or_default());
-    println!("  Inbox    {}", stack.inbox_url);
+    match smtp {
+        None => println!("  Inbox    {}", stack.inbox_url),
+        Some(url) => {
+            let server = mail_server::shown(url).unwrap_or_else(|| "the server of --smtp".to_owned());
+            println!("  E-mail   goes to {server}, not to the inbox at {}", stack.inbox_url);
+        }
+    }
     println!("  API      {}", stack.api_url);
     println!("  Details  target/stack/stack.json\n");
     println!("  Try it:");

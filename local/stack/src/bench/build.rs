@@ -7,7 +7,6 @@ use anyhow::{Context, Result, ensure};
 use offercast::output;
 use tokio::process::Command;
 
-use crate::package;
 use crate::stack_dir::StackDir;
 
 /// The folder of release builds: beside the one that this program is in.
@@ -20,7 +19,7 @@ pub(super) fn release(dir: &StackDir) -> Result<PathBuf> {
 /// Builds the functions with the release profile for this machine's processor, and the empty function.
 pub(super) async fn build(dir: &StackDir) -> Result<()> {
     let step = output::step("Building the functions with the release profile (the first time takes many minutes)");
-    let functions = package::functions(dir)?;
+    let functions = package::functions(dir.workspace())?;
     let mut cargo = cargo(dir.workspace());
     cargo.args(["build", "--release", "--bins", "--package", "empty"]);
     cargo.args(functions.iter().flat_map(|function| ["--package", function]));

@@ -12,7 +12,6 @@ use offercast::output;
 
 use super::table::median;
 use crate::emulator::install_awslambdaric;
-use crate::package;
 use crate::process::run;
 use crate::stack_dir::StackDir;
 
@@ -54,7 +53,7 @@ impl Handler {
 pub(super) async fn functions(dir: &StackDir, stack: &Stack) -> Result<Vec<Handler>> {
     let lambda = aws_sdk_lambda::Client::new(&stack.sdk_config());
     let mut handlers = Vec::new();
-    for function in package::functions(dir)? {
+    for function in package::functions(dir.workspace())? {
         let deployed = stack.functions.get(&function).with_context(|| format!("{function} is not deployed"))?;
         let response = lambda.get_function_configuration().function_name(deployed).send().await?;
         let variables = response.environment.and_then(|environment| environment.variables).unwrap_or_default();
