@@ -81,6 +81,14 @@ async fn an_offer_is_previewed_followed_and_exported() {
     let customer = bank.xtask(&["customer", &bank.id("c0")]);
     assert!(customer.contains("\"channels\"") && customer.contains(&format!("sent       TOOL ({id})")), "{customer}");
 
+    bank.put_customers(&[bank.customer("silent", &json!({"channels": []}))]).await;
+    let silent = bank.xtask(&["customer", &bank.id("silent")]);
+    assert!(silent.contains("No offer reaches this customer: they consented to no channel"), "{silent}");
+    for (customer, why) in [("c0", "sent       TOOL"), ("silent", "TOOL was not sent to this customer: ")] {
+        let explained = bank.xtask(&["customer", &bank.id(customer), "--offer", id]);
+        assert!(explained.contains(why), "{explained}");
+    }
+
     assert!(bank.xtask(&["push", id]).contains("push 2 of"));
     wait_for("the second push to be cancelled or completed", async || {
         let cancelled = bank.try_tool(&["cancel", id, "2"]);

@@ -5,6 +5,7 @@
 
 use domain::PushId;
 use domain::event::{Counts, Event, EventKind, PushDetail};
+use domain::notification::Outcome;
 use runtime::EventBus;
 use runtime::bus::{BusError, BusEvent};
 use runtime::metrics::{self, Unit};
@@ -105,7 +106,10 @@ fn report_failures(progress: &Progress) {
         let Push { id, .. } = &progress.push;
         metrics::emit(&[], &[("PushesFailed", Unit::Count, 1)]);
         let failed = outcomes.failed;
-        tracing::warn!(offer.id = %id.offer, push.number = id.number, failed, eligible, "over 5 % of the push failed");
+        let mostly = progress.tally.reasons.most_frequent(Outcome::Failed).map(|counted| counted.reason);
+        tracing::warn!(
+            offer.id = %id.offer, push.number = id.number, failed, eligible, mostly, "over 5 % of the push failed"
+        );
     }
 }
 

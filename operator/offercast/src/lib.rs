@@ -10,11 +10,13 @@
 //! | `logs` | [`logs`] |
 //! | `redrive` | [`redrive`] |
 //! | `load` | [`load`] |
-//! | `call`, `push`, `cancel`, `customer`, `deliveries` | [`offers`] |
+//! | `call`, `push`, `cancel`, `deliveries` | [`offers`] |
+//! | `customer` | [`customers`] |
 //! | `preview` | [`preview`] |
 //! | `env` | [`environment`] |
 //! | `doctor` | the crate `doctor` |
 
+pub mod customers;
 pub mod environment;
 pub mod load;
 pub mod logs;
@@ -112,10 +114,13 @@ enum Command {
         /// The push's number; the first has number 1.
         number: u32,
     },
-    /// Show a customer, and what they were sent.
+    /// Show a customer, and what they were sent; or why they did or did not get an offer.
     Customer {
         /// The customer's id.
         id: String,
+        /// The id of an offer: say whether they got it, and why not.
+        #[arg(long)]
+        offer: Option<String>,
     },
     /// List the outcome of each notification of an offer, one a line.
     Deliveries {
@@ -167,7 +172,10 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Preview { offer, json } => preview::preview(&target.resolve().await?.api()?, &offer, json).await?,
         Command::Push { offer } => offers::push(&target.resolve().await?.api()?, &offer).await?,
         Command::Cancel { offer, number } => offers::cancel(&target.resolve().await?.api()?, &offer, number).await?,
-        Command::Customer { id } => offers::customer(&target.resolve().await?.api()?, &id).await?,
+        Command::Customer { id, offer: None } => customers::show(&target.resolve().await?.api()?, &id).await?,
+        Command::Customer { id, offer: Some(offer) } => {
+            customers::explain(&target.resolve().await?.api()?, &id, &offer).await?;
+        }
         Command::Deliveries { offer, state, csv } => {
             offers::deliveries(&target.resolve().await?.api()?, &offer, state.as_deref(), csv).await?;
         }

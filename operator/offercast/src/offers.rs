@@ -1,4 +1,4 @@
-//! Calls of the API about offers and customers, and their results for people.
+//! Calls of the API about offers, and their results for people.
 
 use std::fs;
 use std::io;
@@ -38,7 +38,7 @@ fn read_body(body: Option<&str>) -> Result<Vec<u8>> {
     }
 }
 
-fn print(response: &Response) -> Result<()> {
+pub(crate) fn print(response: &Response) -> Result<()> {
     match response.json() {
         Value::Null => output::line(&response.text),
         json => output::line(&format!("{json:#}")),
@@ -90,45 +90,6 @@ impl Offers {
 /// How many entries a page of a list has.
 const PAGE: usize = 100;
 
-/// Prints what a customer is, and what they were sent.
-///
-/// # Errors
-/// If there is no such customer, or the API does not respond.
-pub async fn customer(api: &Api, id: &str) -> Result<()> {
-    let path = format!("/customers/{}", encoded(id));
-    let customer = api.call("GET", &path, &[], b"").await?;
-    match customer.status {
-        200 => print(&customer)?,
-        // Their deliveries are kept.
-        404 => output::note("There is no customer with this id now"),
-        _ => bail!("{}", customer.problem()),
-    }
-    let mut deliveries = Pages::new(api, format!("{path}/deliveries"));
-    let mut is_first = true;
-    while let Some(delivery) = deliveries.next().await? {
-        if is_first {
-            output::line("\nSent to this customer, the newest offer first:")?;
-            is_first = false;
-        }
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let (offer, code) = (text(&delivery["offer"]["id"]), text(&delivery["offer"]["code"]));
-        let mut line = format!(
-            "  {} {:6} {:10} {code} ({offer})",
-            text(&delivery["updatedAt"]),
-            text(&delivery["channel"]),
-            text(&delivery["state"])
-        );
-        if let Some(reason) = delivery["reason"].as_str() {
-            line += &format!("\n      {reason}");
-        }
-        output::line(&line)?;
-    }
-    if is_first {
-        output::line("\nNothing was sent to this customer.")?;
-    }
-    Ok(())
-}
-
 /// The columns of deliveries as CSV: fields of the API.
 const DELIVERY_COLUMNS: [&str; 9] =
     ["customer", "channel", "state", "reasonCode", "reason", "attempts", "providerMessageId", "push", "updatedAt"];
@@ -164,14 +125,14 @@ fn cell(value: &Value) -> String {
 }
 
 /// Percent-encoded, for a path or a query.
-fn encoded(text: &str) -> PercentEncode<'_> {
+pub(crate) fn encoded(text: &str) -> PercentEncode<'_> {
     /// All but the unreserved characters (RFC 3986, 2.3).
     const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     utf8_percent_encode(text, RESERVED)
 }
 
 /// The entries of a list of deliveries, page by page.
-struct Pages<'a> {
+pub(crate) struct Pages<'a> {
     api: &'a Api,
     path: String,
     /// `None`: there is no other page.
@@ -180,11 +141,11 @@ struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    fn new(api: &'a Api, path: String) -> Self {
+    pub(crate) fn new(api: &'a Api, path: String) -> Self {
         Self { api, path, cursor: Some(String::new()), page: Vec::new().into_iter() }
     }
 
-    async fn next(&mut self) -> Result<Option<Value>> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Value>> {
         loop {
             if let Some(entry) = self.page.next() {
                 return Ok(Some(entry));

@@ -94,7 +94,7 @@ pub(super) enum Gate {
 
 impl LimitsItem {
     /// Since when it has been unreachable. Releases that do not store that still store when the last block began.
-    fn since(&self) -> Option<Timestamp> {
+    pub(super) fn since(&self) -> Option<Timestamp> {
         self.blocked_since.or(self.opened_at)
     }
 

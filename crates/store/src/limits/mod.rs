@@ -39,6 +39,7 @@ pub use domain::push::waiting::Delay;
 pub use hold::{Checked, Evidence, RUN_LENGTH, scope_of};
 pub use line::Line;
 pub use rate::{Reservation, ReservedSlots};
+pub use status::Outage;
 
 /// Maximum length of a stored reason, in characters.
 const REASON_LIMIT: usize = 500;

@@ -4,7 +4,7 @@ use domain::push::waiting::WaitingFor;
 use domain::push::{CountedReason, PushState};
 use serde::Serialize;
 
-use super::view::{Queue, Status};
+use super::view::{Outage, Push, Queue, Status, Transport};
 use crate::output::{age, count, grouped, tool};
 
 /// How bad something is.
@@ -29,6 +29,9 @@ pub(super) struct Concern {
     pub(super) remedy: String,
 }
 
+/// What is done about a provider that accepts no messages.
+const RESUMES: &str = "They are sent by themselves once it accepts messages again";
+
 /// What an operator should look at, the worst first. Empty if all is well.
 pub(super) fn concerns(status: &Status) -> Vec<Concern> {
     let stack = status.on_aws.as_ref().map(|name| format!(" --stack {name}")).unwrap_or_default();
@@ -37,13 +40,18 @@ pub(super) fn concerns(status: &Status) -> Vec<Concern> {
     for queue in status.queues.iter().filter(|queue| queue.is_dead_letters && queue.depth() > 0) {
         add(Level::Bad, dead_letters(queue), format!("{} redrive{stack}", tool()));
     }
+    for transport in &status.transports {
+        if let Some(outage) = &transport.outage {
+            add(Level::Bad, down(transport, outage, status), RESUMES.to_owned());
+        }
+    }
     for push in &status.pushes {
         let name = format!("{} #{}", push.code, push.number);
-        if push.state == PushState::Running && push.waiting_for == Some(WaitingFor::Provider) {
+        if waits_for_provider(push) && !status.transports.iter().any(|transport| explains(transport, push)) {
             let error = push.last_error.as_deref().unwrap_or("it does not say why");
             let what =
                 format!("{name} waits for the provider: {error}. {} are pending", count(push.pending, "notification"));
-            add(Level::Bad, what, "They are sent by themselves once it accepts messages again".to_owned());
+            add(Level::Bad, what, RESUMES.to_owned());
         }
         // The alarm `push-failed` says the same.
         if push.outcomes.has_many_failures(push.eligible) {
@@ -82,6 +90,35 @@ pub(super) fn concerns(status: &Status) -> Vec<Concern> {
     concerns
 }
 
+fn waits_for_provider(push: &Push) -> bool {
+    push.state == PushState::Running && push.waiting_for == Some(WaitingFor::Provider)
+}
+
+/// Whether a push waits because the transport is down.
+fn explains(transport: &Transport, push: &Push) -> bool {
+    let error = push.last_error.as_deref().unwrap_or_default();
+    transport.outage.is_some() && error.contains(&format!("{}: ", transport.transport))
+}
+
+fn down(transport: &Transport, Outage { since, next_probe, last_error }: &Outage, status: &Status) -> String {
+    let seconds = |time: jiff::SignedDuration| age(u64::try_from(time.as_secs()).unwrap_or_default());
+    let since = seconds(status.at.duration_since(*since));
+    let next = next_probe.duration_since(status.at);
+    let next = if next.is_positive() { format!("in {}", seconds(next)) } else { "with the next batch".to_owned() };
+    let error = last_error.as_deref().unwrap_or("it does not say why");
+    let waiting = status.pushes.iter().filter(|push| waits_for_provider(push) && explains(transport, push));
+    let (pushes, pending) = waiting.fold((0_u64, 0), |(pushes, pending), push| (pushes + 1, pending + push.pending));
+    let pending = match pushes {
+        0 => String::new(),
+        1 => format!("; {} of 1 push are pending", count(pending, "notification")),
+        _ => format!("; {} of {} pushes are pending", count(pending, "notification"), grouped(pushes)),
+    };
+    format!(
+        "The provider of {} has been down for {since}: {error}. It is tried again {next}{pending}",
+        transport.name()
+    )
+}
+
 fn dead_letters(queue: &Queue) -> String {
     let name = queue.name.trim_end_matches(super::DEAD_LETTERS);
     let count = count(queue.depth(), "dead letter");
@@ -98,6 +135,8 @@ fn of(part: u64, all: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use domain::TransportId;
+    use domain::channel::Channel;
     use domain::notification::ReasonCode;
     use domain::push::OutcomeCounts;
     use jiff::Timestamp;
@@ -114,6 +153,8 @@ mod tests {
             percent: 10,
             eligible: 1_000,
             pending: 900,
+            customers_read: 500,
+            customers_unevaluable: 0,
             outcomes: OutcomeCounts { sent: 100, ..OutcomeCounts::default() },
             reasons: Vec::new(),
             failed_mostly: None,
@@ -146,6 +187,7 @@ mod tests {
             at: Timestamp::UNIX_EPOCH,
             on_aws: None,
             pushes: vec![push()],
+            transports: vec![Transport { channel: Channel::Email, transport: TransportId::Smtp, outage: None }],
             functions: vec![function("email"), function("sms")],
             queues: vec![queue("email", false), queue("emailDeadLetters", true)],
             tables: Vec::new(),
@@ -164,7 +206,7 @@ mod tests {
     fn each_concern_has_its_level_and_what_to_do() {
         let fails = |failed| OutcomeCounts { failed, ..OutcomeCounts::default() };
         type Change = Box<dyn Fn(&mut Status)>;
-        let cases: [(Change, Level, &str, &str); 7] = [
+        let cases: [(Change, Level, &str, &str); 8] = [
             (
                 Box::new(|status| status.queues[1].waiting = 2),
                 Level::Bad,
@@ -178,6 +220,24 @@ mod tests {
                 }),
                 Level::Bad,
                 "A #1 waits for the provider: smtp: connection refused. 900 notifications are pending",
+                "sent by themselves",
+            ),
+            // One line for all pushes that wait for the same.
+            (
+                Box::new(|status| {
+                    status.at = Timestamp::from_second(800).unwrap();
+                    status.transports[0].outage = Some(Outage {
+                        since: Timestamp::from_second(80).unwrap(),
+                        next_probe: Timestamp::from_second(840).unwrap(),
+                        last_error: Some("connection refused".to_owned()),
+                    });
+                    status.pushes[0].waiting_for = Some(WaitingFor::Provider);
+                    status.pushes[0].last_error = Some("smtp: connection refused".to_owned());
+                    status.pushes.push(status.pushes[0].clone());
+                }),
+                Level::Bad,
+                "The provider of e-mail (smtp) has been down for 12 min: connection refused. It is tried again in 40 s; \
+                 1,800 notifications of 2 pushes are pending",
                 "sent by themselves",
             ),
             (

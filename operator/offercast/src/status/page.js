@@ -8,6 +8,7 @@ const counted = (n, one, many) => `${number(n)} ${n === 1 ? one : many}`;
 const cell = (n, className = "") => el("td", { className: `n ${n ? className : "zero"}`, textContent: number(n) });
 
 const WAITS = { validFrom: "the offer to be valid", rate: "the rate limit", provider: "the provider", deadLetters: "dead letters to be handled" };
+const CHANNELS = { email: "e-mail", sms: "text messages" };
 const LEFT_OUT = [["suppressed", "suppressed"], ["optedOut", "opted out"], ["expired", "expired"], ["cancelled", "cancelled"], ["alreadyServed", "already served"]];
 
 // Keeps existing elements, so that bars are animated and opened details stay open.
@@ -104,7 +105,8 @@ function fillPush(e, p) {
   const pace = p.state === "running" && p.perSecond !== null ? [`${p.perSecond.toLocaleString("en", { maximumFractionDigits: 1 })}/s`] : [];
   if (p.secondsLeft !== null) pace.push(`about ${age(p.secondsLeft)} left`);
   counts.replaceChildren(...(said.length ? [`${counted(p.eligible, "notification", "notifications")}: ${said.join(", ")}`] : []));
-  if (pace.length) counts.append(said.length ? " · " : "", pace.join(", "));
+  if (p.customersUnevaluable) counts.append(said.length ? " · " : "", `the rule cannot be evaluated for ${number(p.customersUnevaluable)} of ${number(p.customersRead)} customers`);
+  if (pace.length) counts.append(counts.textContent ? " · " : "", pace.join(", "));
   if (p.waitingFor) counts.append(counts.textContent ? " · " : "", el("span", { className: "wait", textContent: `waits for ${WAITS[p.waitingFor]}${p.lastError ? `: ${p.lastError}` : ""}` }));
 }
 
@@ -121,6 +123,11 @@ function draw(status) {
   } else {
     $("pushes").replaceChildren(el("p", { className: "empty", textContent: "No offers yet. Post one and watch its push here." }));
   }
+  $("channels").replaceChildren(...status.transports.map(t => {
+    const queue = status.queues.find(q => q.name === t.channel);
+    const state = t.outage ? el("td", { className: "bad", textContent: `down since ${new Date(t.outage.since).toLocaleTimeString()}` }) : el("td", { className: "good", textContent: "accepts messages" });
+    return el("tr", {}, el("td", { textContent: CHANNELS[t.channel] || t.channel }), el("td", { textContent: t.transport }), state, cell(queue ? queue.waiting + queue.inFlight + queue.delayed : 0));
+  }));
   $("functions").replaceChildren(...status.functions.map(f => el("tr", { title: f.function }, el("td", { textContent: f.name }),
     el("td", { className: f.state === "Active" ? "good" : "wait", textContent: f.state.toLowerCase() }), cell(f.invocations), cell(f.errors, "bad"))));
   const [dead, queues] = [true, false].map(wanted => status.queues.filter(q => q.isDeadLetters === wanted));

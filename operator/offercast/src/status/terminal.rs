@@ -1,4 +1,4 @@
-//! The terminal output: what to look at first, then pushes, queues, functions and tables.
+//! The terminal output: what to look at first, then pushes, channels, queues, functions and tables.
 
 use std::io::Write as _;
 
@@ -9,7 +9,7 @@ use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
 
 use super::concerns::{Concern, Level};
-use super::view::{Function, Push, Queue, Status};
+use super::view::{Function, Push, Queue, Status, Transport};
 use crate::output::{age, count, grouped};
 
 /// Width of a progress bar in characters.
@@ -57,6 +57,9 @@ pub(super) fn lines(status: &Status) -> Vec<Line<'static>> {
     }
     lines.extend(status.pushes.iter().flat_map(push));
     lines.push(Line::default());
+    lines.push(heading("Channels"));
+    lines.extend(status.transports.iter().map(transport));
+    lines.push(Line::default());
     lines.extend(queues(status));
     lines.push(Line::default());
     lines.push(heading(&format!(
@@ -65,7 +68,7 @@ pub(super) fn lines(status: &Status) -> Vec<Line<'static>> {
     )));
     lines.extend(status.functions.iter().map(function));
     lines.push(Line::default());
-    lines.push(heading(&format!("{:14} {:>9}", "Tables", "items")));
+    lines.push(heading(&format!("{:14} {:>9}  (an offer or a push has several)", "Tables", "items")));
     lines.extend(
         status.tables.iter().map(|table| Line::from(format!("  {:12} {:>9}", table.name, grouped(table.items)))),
     );
@@ -134,6 +137,11 @@ fn push(push: &Push) -> Vec<Line<'static>> {
     if !rest.is_empty() {
         lines.push(Line::from(format!("      {}", rest.join(", "))).dark_gray());
     }
+    if push.customers_unevaluable > 0 {
+        let (unevaluable, read) = (grouped(push.customers_unevaluable), grouped(push.customers_read));
+        let line = format!("      the rule cannot be evaluated for {unevaluable} of {read} customers");
+        lines.push(Line::from(line).dark_gray());
+    }
     if !push.reasons.is_empty() {
         let reasons: Vec<_> =
             push.reasons.iter().map(|counted| format!("{}: {}", grouped(counted.count), counted.reason)).collect();
@@ -149,6 +157,14 @@ fn words(waiting_for: WaitingFor) -> &'static str {
         WaitingFor::Provider => "the provider",
         WaitingFor::DeadLetters => "dead letters to be handled",
     }
+}
+
+fn transport(transport: &Transport) -> Line<'static> {
+    let state = match transport.outage {
+        None => Span::from("accepts messages"),
+        Some(_) => Span::from("down").red(),
+    };
+    Line::from(vec![Span::from(format!("  {:21} ", transport.name())), state])
 }
 
 fn queues(status: &Status) -> Vec<Line<'static>> {

@@ -1,5 +1,7 @@
 //! The facts that are shown. Serialised, they are the output of `status --json` and of the page's API.
 
+use domain::TransportId;
+use domain::channel::Channel;
 use domain::push::waiting::WaitingFor;
 use domain::push::{CountedReason, OutcomeCounts, PushState};
 use jiff::Timestamp;
@@ -17,6 +19,8 @@ pub(crate) struct Status {
     pub(super) on_aws: Option<String>,
     /// Open pushes and the newest others, newest first.
     pub(super) pushes: Vec<Push>,
+    /// Those that carry messages, by channel.
+    pub(super) transports: Vec<Transport>,
     pub(super) functions: Vec<Function>,
     /// Queues and their dead letters.
     pub(super) queues: Vec<Queue>,
@@ -43,6 +47,9 @@ pub(super) struct Push {
     pub(super) percent: u8,
     pub(super) eligible: u64,
     pub(super) pending: u64,
+    pub(super) customers_read: u64,
+    /// Customers for whom the rule could not be evaluated.
+    pub(super) customers_unevaluable: u64,
     #[serde(flatten)]
     pub(super) outcomes: OutcomeCounts,
     /// The most frequent reasons of those that were not sent, the most frequent first.
@@ -57,6 +64,36 @@ pub(super) struct Push {
     pub(super) per_second: Option<f64>,
     /// Until all that is pending is done at this pace. `None` if it is not known, as while customers are still being scanned.
     pub(super) seconds_left: Option<u64>,
+}
+
+/// A transport, and whether its provider accepts messages.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Transport {
+    pub(super) channel: Channel,
+    pub(super) transport: TransportId,
+    /// `None`: it accepts them, as far as is known.
+    pub(super) outage: Option<Outage>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Outage {
+    pub(super) since: Timestamp,
+    /// The first batch that comes after this tries again.
+    pub(super) next_probe: Timestamp,
+    pub(super) last_error: Option<String>,
+}
+
+impl Transport {
+    /// The channel and the transport, for people.
+    pub(super) fn name(&self) -> String {
+        let channel = match self.channel {
+            Channel::Email => "e-mail",
+            Channel::Sms => "text messages",
+        };
+        format!("{channel} ({})", self.transport)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]

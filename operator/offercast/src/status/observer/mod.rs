@@ -4,7 +4,7 @@
 //!
 //! | to change | open |
 //! |---|---|
-//! | pushes and their progress | `pushes` |
+//! | pushes and their progress; outages of providers | `pushes` |
 //! | how fast they go | `pace` |
 //! | functions, their invocations and errors | `functions` |
 //! | queues, dead letters and their age | `queues` |
@@ -99,10 +99,13 @@ impl Observer {
         let customers = tables.iter().find(|table| table.name == "customers").map_or(0, |table| table.items);
         let pushes = self.pushes.observe(customers, &transports, &queues).await;
         let pushes = or_record_error(pushes, "pushes", &mut read_errors);
+        let transports = self.pushes.transports(&transports).await;
+        let transports = or_record_error(transports, "circuit breakers", &mut read_errors);
         let mut status = Status {
             at: Timestamp::now(),
             on_aws: self.on_aws.clone(),
             pushes,
+            transports,
             functions,
             queues,
             tables,

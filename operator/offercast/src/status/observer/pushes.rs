@@ -17,7 +17,7 @@ use store::{Offers, Pushes, StoreError, TransportLimits};
 
 use super::pace::{Paces, seconds_left};
 use crate::redrive::DEAD_LETTERS;
-use crate::status::view::{Push, Queue};
+use crate::status::view::{Outage, Push, Queue, Transport};
 
 /// Newest offers whose last push is shown.
 const MAX_OFFERS: u16 = 8;
@@ -90,6 +90,22 @@ impl PushObserver {
         Ok(pushes)
     }
 
+    /// The transports, and their outages.
+    pub(super) async fn transports(&self, transports: &BTreeSet<TransportId>) -> Result<Vec<Transport>> {
+        let observed = transports.iter().map(|transport| async move {
+            let outage = self.limits.outage(*transport).await?;
+            let outage = outage.map(|store::limits::Outage { since, next_probe, last_error }| Outage {
+                since,
+                next_probe,
+                last_error,
+            });
+            Ok::<_, StoreError>(Transport { channel: transport.channel(), transport: *transport, outage })
+        });
+        let mut transports = try_join_all(observed).await?;
+        transports.sort_by_key(|transport| transport.channel);
+        Ok(transports)
+    }
+
     /// The pushes to show, with their offers' codes.
     async fn shown(&self) -> Result<HashMap<PushId, String>> {
         let (open, newest) =
@@ -134,6 +150,8 @@ fn push_view(progress: &Progress, code: String, customers: u64, delays: &Delays,
         percent: percent(progress, customers),
         eligible: progress.scan.notifications,
         pending: progress.pending(),
+        customers_read: progress.scan.customers_read,
+        customers_unevaluable: progress.scan.customers_unevaluable,
         outcomes: progress.tally.outcomes,
         reasons: progress.tally.reasons.top(REASONS_SHOWN),
         failed_mostly: progress.tally.reasons.most_frequent(Outcome::Failed),
