@@ -1,5 +1,7 @@
 //! `docs/openapi.yaml` describes the API exactly.
 
+mod examples;
+
 use std::collections::BTreeSet;
 
 use client::Response;

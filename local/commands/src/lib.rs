@@ -61,6 +61,9 @@ pub enum Command {
         /// that are taken. Default: 4566,1025,8025,8030.
         #[arg(long, value_name = "AWS,SMTP,INBOX,STATUS", value_parser = parse_ports)]
         ports: Option<[u16; 4]>,
+        /// Deploy this archive of `cargo xtask release` instead of the working tree.
+        #[arg(long, value_name = "FILE")]
+        package: Option<std::path::PathBuf>,
         #[command(flatten)]
         options: Options,
     },
@@ -82,7 +85,8 @@ pub enum Command {
         /// For these processors. Default: both.
         #[arg(long = "architecture", value_name = "ARCHITECTURE", default_values = ["arm64", "x86_64"])]
         architectures: Vec<Architecture>,
-        /// To try the packages: without optimisation, without bills of materials, and from a working tree with changes.
+        /// To try the functions' packages: without optimisation, bills of materials and `offercast`, and from a working tree with
+        /// changes.
         #[arg(long)]
         trial: bool,
     },

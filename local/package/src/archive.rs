@@ -1,6 +1,6 @@
 //! Zip archives that are the same for the same files.
 
-use std::io::{Cursor, Write};
+use std::io::{Cursor, Read, Write};
 use std::path::Path;
 use std::{fs, io};
 
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipWriter};
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 /// A file of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +65,23 @@ pub fn zip(entries: &[Entry], compression: Compression) -> Result<Vec<u8>> {
     Ok(archive.finish()?.into_inner())
 }
 
+/// The files of an archive, in their order.
+///
+/// # Errors
+/// If it is none.
+pub fn unzip(archive: &[u8]) -> Result<Vec<Entry>> {
+    let mut archive = ZipArchive::new(Cursor::new(archive))?;
+    (0..archive.len())
+        .map(|index| {
+            let mut file = archive.by_index(index)?;
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            let is_program = file.unix_mode().is_some_and(|mode| mode & 0o100 != 0);
+            Ok(Entry { path: file.name()?.into_owned(), bytes, is_program })
+        })
+        .collect()
+}
+
 /// The package of a function: its program under the name that Lambda looks for.
 ///
 /// # Errors
@@ -91,9 +108,6 @@ mod tests {
         let archive = zip(&entries(), Compression::Deflate).unwrap();
         assert_eq!(archive, zip(&entries(), Compression::Deflate).unwrap());
         assert!(archive.len() < 1000, "it is compressed");
-        let mut read = zip::ZipArchive::new(Cursor::new(archive)).unwrap();
-        let modes: Vec<_> = (0..2).map(|index| read.by_index(index).unwrap().unix_mode().unwrap() & 0o777).collect();
-        assert_eq!(modes, [0o644, 0o755]);
-        assert_eq!(read.by_name("README.md").unwrap().size(), 5);
+        assert_eq!(unzip(&archive).unwrap(), entries());
     }
 }

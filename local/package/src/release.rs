@@ -25,7 +25,7 @@ const FILES: [&str; 5] =
 pub struct Release {
     /// For which processors.
     pub architectures: Vec<Architecture>,
-    /// To try the packages: without optimisation and bills of materials, and from any working tree.
+    /// To try the functions' packages: without optimisation, bills of materials and `offercast`, and from any working tree.
     pub is_trial: bool,
 }
 
@@ -66,12 +66,14 @@ impl Release {
                 entries.push(Entry::file(file, read(file)?));
             }
             archives.push((format!("offercast-{VERSION}-{name}.zip"), zip(&entries, Compression::None)?));
-            let tool = [
-                Entry::program("offercast", &builder.offercast(architecture)?)?,
-                Entry::file("LICENSE-APACHE", read("LICENSE-APACHE")?),
-                Entry::file("LICENSE-MIT", read("LICENSE-MIT")?),
-            ];
-            archives.push((format!("offercast-cli-{VERSION}-linux-{name}.zip"), zip(&tool, Compression::Deflate)?));
+            if !self.is_trial {
+                let tool = [
+                    Entry::program("offercast", &builder.offercast(architecture)?)?,
+                    Entry::file("LICENSE-APACHE", read("LICENSE-APACHE")?),
+                    Entry::file("LICENSE-MIT", read("LICENSE-MIT")?),
+                ];
+                archives.push((format!("offercast-cli-{VERSION}-linux-{name}.zip"), zip(&tool, Compression::Deflate)?));
+            }
         }
         let sums: Vec<_> = archives.iter().map(|(name, bytes)| (name.as_str(), sha256(bytes))).collect();
         let lines: String = sums.iter().map(|(name, sum)| format!("{sum}  {name}\n")).collect();

@@ -9,9 +9,9 @@ use aws_sdk_cloudformation::types::{Capability, Output, Parameter, StackStatus};
 use client::{Call, Outputs, Signer, sdk_config, sentence};
 use offercast::output;
 
-use crate::packages::Package;
+use crate::packages::{Deployable, Package};
 use crate::settings::Settings;
-use crate::stack_dir::{REGION, StackDir};
+use crate::stack_dir::REGION;
 
 /// The CloudFormation stack's name.
 const STACK: &str = "offercast";
@@ -41,20 +41,20 @@ impl Aws {
     }
 
     /// Creates the CloudFormation stack, or updates it and keeps its data. Returns its outputs.
-    pub(crate) async fn deploy(&self, dir: &StackDir, packages: &[Package], settings: &Settings) -> Result<Outputs> {
+    pub(crate) async fn deploy(&self, deployable: &Deployable, settings: &Settings) -> Result<Outputs> {
         let mut step = output::step("Deploying template.yaml");
         let location = format!(
             "<CreateBucketConfiguration><LocationConstraint>{REGION}</LocationConstraint></CreateBucketConfiguration>"
         );
         self.put(&format!("/{BUCKET}"), location.as_bytes()).await?;
-        let mut template = std::fs::read_to_string(dir.workspace().join("template.yaml"))?;
-        for Package { function, hash, zip } in packages {
+        let mut template = deployable.template.clone();
+        for Package { function, code_uri, hash, zip } in &deployable.packages {
             step.update(&format!("uploading {function}, {} MB", zip.len() >> 20));
             let key = format!("{function}-{hash}.zip");
             if !self.exists(&format!("/{BUCKET}/{key}")).await? {
                 self.put(&format!("/{BUCKET}/{key}"), zip).await?;
             }
-            let line = format!("CodeUri: functions/{function}\n");
+            let line = format!("CodeUri: {code_uri}\n");
             if !template.contains(&line) {
                 bail!("template.yaml has no line `{}`", line.trim_end());
             }

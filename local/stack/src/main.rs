@@ -12,7 +12,7 @@
 //! | files that hold keys | `private_file` |
 //! | the commands and their arguments | `local/commands` |
 //! | how a stack is set up | `options` |
-//! | packaging functions and deploying `template.yaml` | the crate `package`, `packages`; `deploy` |
+//! | what is deployed, and how | `packages`, and the crate `package`; `deploy` |
 //! | the sample customers and the sample offer | `sample` |
 //! | the benchmarks | `bench` |
 //! | Ctrl-C | `shutdown` |
@@ -67,8 +67,8 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> Result<ExitCode> {
     let dir = StackDir::in_workspace(stack_dir::DEFAULT)?;
     match command {
-        Command::Up { detach, reset, ports, options } => {
-            up::up(&dir, Up { options: options.into(), detach, reset, ports }).await?;
+        Command::Up { detach, reset, ports, package, options } => {
+            up::up(&dir, Up { options: options.into(), detach, reset, ports, package }).await?;
         }
         Command::Down => up::down(&dir)?,
         Command::Demo { options } => demo::demo(&options.into()).await?,

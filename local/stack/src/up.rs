@@ -1,5 +1,7 @@
 //! `up` and `down`.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context, Result, bail};
 use client::{Deployment, Stack};
 use offercast::{logs, output};
@@ -7,12 +9,13 @@ use offercast::{logs, output};
 use crate::deploy::Aws;
 use crate::emulator::Emulator;
 use crate::options::Options;
+use crate::packages::Deployable;
 use crate::process::Running;
 use crate::running_stack::{Chosen, RunningStack};
 use crate::settings::{check_names, settings};
 use crate::shutdown::{Interrupted, ShutdownSignal};
 use crate::stack_dir::{REGION, StackDir};
-use crate::{mail_server, packages, private_file, sample, services};
+use crate::{mail_server, private_file, sample, services};
 
 /// Preferred ports of AWS, the inbox's SMTP server, the inbox and the status page; any free port is used instead of one that is
 /// taken.
@@ -26,6 +29,8 @@ pub(crate) struct Up {
     /// Forget the settings of the last `up`.
     pub(crate) reset: bool,
     pub(crate) ports: Option<[u16; 4]>,
+    /// Deploy this archive of a release.
+    pub(crate) package: Option<PathBuf>,
 }
 
 /// Starts the stack, or updates the one that is up.
@@ -38,7 +43,7 @@ pub(crate) async fn up(dir: &StackDir, up: Up) -> Result<()> {
         bail!("--ports is for a stack that is not up yet; stop this one first with: cargo xtask down");
     }
     let bring_up = async {
-        let stack = deploy(dir, &up.options, &chosen, up.ports.unwrap_or(PORTS)).await?;
+        let stack = deploy(dir, &up.options, &chosen, up.ports.unwrap_or(PORTS), up.package.as_deref()).await?;
         sample::show(&stack, chosen.smtp.is_none()).await?;
         Ok(stack)
     };
@@ -87,16 +92,21 @@ impl Chosen {
 
 /// Starts the services unless they are running, and deploys the current build with these settings alone.
 pub(crate) async fn prepare(dir: &StackDir, options: &Options) -> Result<Stack> {
-    deploy(dir, options, &Chosen::now(options, None), PORTS).await
+    deploy(dir, options, &Chosen::now(options, None), PORTS, None).await
 }
 
-async fn deploy(dir: &StackDir, options: &Options, chosen: &Chosen, ports: [u16; 4]) -> Result<Stack> {
-    let template = std::fs::read_to_string(dir.workspace().join("template.yaml"))?;
-    check_names(&template, chosen.set.keys())?;
+async fn deploy(
+    dir: &StackDir,
+    options: &Options,
+    chosen: &Chosen,
+    ports: [u16; 4],
+    release: Option<&Path>,
+) -> Result<Stack> {
+    let deployable = release.map_or_else(|| Deployable::of_workspace(dir), Deployable::of_release)?;
+    check_names(&deployable.template, chosen.set.keys())?;
     let mut running = RunningStack::load(&dir.processes_file());
     let emulator = options.stack.clone().unwrap_or_else(|| running.emulator.clone());
     emulator.install(dir)?;
-    let packages = packages::all(dir)?;
     let before = Stack::read(&dir.stack_file()).ok().filter(|_| running.is_up());
     if before.is_none() {
         running = start(dir, emulator, ports).await?;
@@ -108,7 +118,7 @@ async fn deploy(dir: &StackDir, options: &Options, chosen: &Chosen, ports: [u16;
 
     let aws = Aws::at(&endpoint, running.administrator.credentials());
     let settings = settings(&running.emulator, &endpoint, &smtp_url, &chosen.set);
-    let outputs = aws.deploy(dir, &packages, &settings).await?;
+    let outputs = aws.deploy(&deployable, &settings).await?;
     // Now that they are accepted: else the next `up` would fail because of them as well.
     running.chosen = chosen.clone();
     running.save(&dir.processes_file())?;
