@@ -30,7 +30,6 @@ const STATE = { failed: "failed", suppressed: "suppressed", optedOut: "opted out
 // What a push opens to. It is read when it is opened, and stays as it is until it is opened again.
 async function openPush(more, p) {
   const box = more.lastChild;
-  box.replaceChildren("looking …");
   const parts = [el("p", {}, "Offer ", el("code", { textContent: p.offer }))];
   if (p.isOnAws) {
     parts.push(el("p", {}, "To cancel it, or to push again: ", el("code", { textContent: `offercast cancel ${p.offer} ${p.number} --stack ${p.isOnAws}` }), ", ", el("code", { textContent: `offercast push ${p.offer} --stack ${p.isOnAws}` })));
@@ -55,22 +54,25 @@ async function openPush(more, p) {
     const rows = p.reasons.map(r => el("tr", {}, el("td", { textContent: STATE[r.outcome] || r.outcome }), el("td", { textContent: r.reason }), cell(r.count)));
     parts.push(el("table", {}, el("thead", {}, el("tr", {}, el("th", { textContent: "not sent by this push" }), el("th", { textContent: "mostly because" }), el("th", { className: "n", textContent: "count" }))), el("tbody", {}, ...rows)));
   }
+  // What is known already, and what can be done, before an API that may be slow.
+  const waits = el("p", { className: "empty", textContent: "looking why some were not sent …" }), found = [];
+  box.replaceChildren(...parts, waits);
   try {
     const response = await fetch(`api/offers/${p.offer}/unsent`), unsent = await response.json();
     if (!response.ok) throw new Error(unsent.detail);
     if (!unsent.reasons.length) {
-      parts.push(el("p", { className: "empty", textContent: "No notification failed or was suppressed." }));
+      found.push(el("p", { className: "empty", textContent: "No notification failed or was suppressed." }));
     } else {
       const rows = unsent.reasons.map(r => el("tr", {}, el("td", { textContent: STATE[r.state] || r.state }), el("td", { textContent: r.reason }), cell(r.count)));
-      parts.push(el("table", {}, el("thead", {}, el("tr", {}, el("th", { textContent: "not sent" }), el("th", { textContent: "because" }), el("th", { className: "n", textContent: unsent.more ? `of the first ${number(unsent.reasons.reduce((sum, r) => sum + r.count, 0))}` : "count" }))), el("tbody", {}, ...rows)));
+      found.push(el("table", {}, el("thead", {}, el("tr", {}, el("th", { textContent: "not sent" }), el("th", { textContent: "because" }), el("th", { className: "n", textContent: unsent.more ? `of the first ${number(unsent.reasons.reduce((sum, r) => sum + r.count, 0))}` : "count" }))), el("tbody", {}, ...rows)));
       const some = unsent.deliveries.map(d => el("tr", {}, el("td", { textContent: d.customer }), el("td", { textContent: d.channel }), el("td", { textContent: d.reason || "" })));
-      parts.push(el("table", {}, el("thead", {}, el("tr", {}, el("th", { textContent: "customer" }), el("th", { textContent: "channel" }), el("th", { textContent: "reason" }))), el("tbody", {}, ...some)));
-      parts.push(el("p", {}, "All of them: ", el("code", { textContent: `${p.isOnAws ? "offercast" : TOOL} deliveries ${p.offer} --csv${p.isOnAws ? ` --stack ${p.isOnAws}` : ""}` })));
+      found.push(el("table", {}, el("thead", {}, el("tr", {}, el("th", { textContent: "customer" }), el("th", { textContent: "channel" }), el("th", { textContent: "reason" }))), el("tbody", {}, ...some)));
+      found.push(el("p", {}, "All of them: ", el("code", { textContent: `${p.isOnAws ? "offercast" : TOOL} deliveries ${p.offer} --csv${p.isOnAws ? ` --stack ${p.isOnAws}` : ""}` })));
     }
   } catch (error) {
-    parts.push(el("p", { className: "bad", textContent: error.message }));
+    found.push(el("p", { className: "bad", textContent: error.message }));
   }
-  box.replaceChildren(...parts);
+  waits.replaceWith(...found);
 }
 
 function makePush(p) {
@@ -118,7 +120,7 @@ function draw(status) {
     e.lastChild.replaceChildren(...(command ? ["See ", el("code", { textContent: c.remedy })] : [c.remedy]));
   });
   if (status.pushes.length) {
-    $("pushes").querySelector(".empty")?.remove();
+    $("pushes").querySelector(":scope > .empty")?.remove();
     keyed($("pushes"), status.pushes.map(p => ({ ...p, isOnAws: status.onAws })), p => `${p.offer}#${p.number}`, makePush, fillPush);
   } else {
     $("pushes").replaceChildren(el("p", { className: "empty", textContent: "No offers yet. Post one and watch its push here." }));
