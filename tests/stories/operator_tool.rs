@@ -84,7 +84,7 @@ async fn an_offer_is_previewed_followed_and_exported() {
     bank.put_customers(&[bank.customer("silent", &json!({"channels": []}))]).await;
     let silent = bank.xtask(&["customer", &bank.id("silent")]);
     assert!(silent.contains("No offer reaches this customer: they consented to no channel"), "{silent}");
-    for (customer, why) in [("c0", "sent       TOOL"), ("silent", "TOOL was not sent to this customer: ")] {
+    for (customer, why) in [("c0", "sent       TOOL"), ("silent", "TOOL was not sent to this customer by ")] {
         let explained = bank.xtask(&["customer", &bank.id(customer), "--offer", id]);
         assert!(explained.contains(why), "{explained}");
     }

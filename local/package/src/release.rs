@@ -17,8 +17,14 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// What a release says of itself.
 const README: &str = include_str!("release-readme.md");
 /// What is the same in every archive of what is deployed.
-const FILES: [&str; 5] =
-    ["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "docs/openapi.yaml", "docs/events/subscriber.yaml"];
+const FILES: [&str; 6] = [
+    "CHANGELOG.md",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "docs/configuration.md",
+    "docs/openapi.yaml",
+    "docs/events/subscriber.yaml",
+];
 
 /// What to build.
 #[derive(Debug)]
@@ -30,7 +36,7 @@ pub struct Release {
 }
 
 impl Release {
-    /// Builds the release into `target/release-VERSION`, and returns the folder.
+    /// Builds the release into `target/release-VERSION`, a trial into `target/release-VERSION-trial`, and returns the folder.
     ///
     /// # Errors
     /// If the working tree is not that of a commit, the changelog lacks the version, or something cannot be built.
@@ -38,7 +44,9 @@ impl Release {
         let commit = self.commit(workspace)?;
         let read = |file: &str| fs::read(workspace.join(file)).with_context(|| format!("cannot read {file}"));
         let (functions, source) = (functions(workspace)?, fs::read_to_string(workspace.join("template.yaml"))?);
-        let folder = workspace.join(format!("target/release-{VERSION}"));
+        // No archive of a trial is taken for one of a release.
+        let version = if self.is_trial { format!("{VERSION}-trial") } else { VERSION.to_owned() };
+        let folder = workspace.join(format!("target/release-{version}"));
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
         }
@@ -49,7 +57,7 @@ impl Release {
             let name = architecture.name();
             let programs = builder.functions(architecture, &functions)?;
             let mut entries = vec![
-                Entry::file("README.md", README.replace("{{version}}", VERSION)),
+                Entry::file("README.md", README.replace("{{version}}", &version)),
                 Entry::file("template.yaml", template::packaged(&source, &functions, architecture)?),
                 Entry::file("samconfig.toml", without_build(&fs::read_to_string(workspace.join("samconfig.toml"))?)),
             ];
@@ -65,14 +73,14 @@ impl Release {
             for file in FILES {
                 entries.push(Entry::file(file, read(file)?));
             }
-            archives.push((format!("offercast-{VERSION}-{name}.zip"), zip(&entries, Compression::None)?));
+            archives.push((format!("offercast-{version}-{name}.zip"), zip(&entries, Compression::None)?));
             if !self.is_trial {
                 let tool = [
                     Entry::program("offercast", &builder.offercast(architecture)?)?,
                     Entry::file("LICENSE-APACHE", read("LICENSE-APACHE")?),
                     Entry::file("LICENSE-MIT", read("LICENSE-MIT")?),
                 ];
-                archives.push((format!("offercast-cli-{VERSION}-linux-{name}.zip"), zip(&tool, Compression::Deflate)?));
+                archives.push((format!("offercast-cli-{version}-linux-{name}.zip"), zip(&tool, Compression::Deflate)?));
             }
         }
         let sums: Vec<_> = archives.iter().map(|(name, bytes)| (name.as_str(), sha256(bytes))).collect();
@@ -114,8 +122,8 @@ fn without_build(settings: &str) -> String {
     sections.collect::<String>().replace("# sam build && sam deploy", "# sam deploy")
 }
 
-/// A statement about where the archives come from: in-toto v1 with SLSA's provenance v1. It is not signed; whoever publishes the
-/// release signs it.
+/// A statement about where the archives come from: in-toto v1 with SLSA's provenance v1. It is not signed; the workflow that
+/// publishes a release signs its own.
 fn provenance(sums: &[(&str, String)], commit: &str, lock: &str, release: &Release) -> Value {
     let subject: Vec<_> = sums.iter().map(|(name, sum)| json!({"name": name, "digest": {"sha256": sum}})).collect();
     let architectures: Vec<_> = release.architectures.iter().map(|architecture| architecture.name()).collect();

@@ -61,7 +61,8 @@ pub(crate) async fn up(dir: &StackDir, up: Up) -> Result<()> {
             return Err(error);
         }
     };
-    print_endpoints(&stack, chosen.smtp.as_deref());
+    let inbox = RunningStack::load(&dir.processes_file()).inbox_smtp_url;
+    print_endpoints(&stack, chosen.smtp.as_deref().filter(|url| url.trim_end_matches('/') != inbox));
     warn_about_mail(&chosen, was_up.then_some(&before.chosen)).await;
     if up.detach {
         println!("\n  Stop it with: cargo xtask down");
@@ -216,7 +217,7 @@ pub(crate) fn stop(dir: &StackDir) -> Result<usize> {
     Ok(ended)
 }
 
-/// Says what someone who just changed the mail server would otherwise find out by a missing e-mail.
+/// Says what would otherwise be found out by a missing e-mail.
 async fn warn_about_mail(chosen: &Chosen, before: Option<&Chosen>) {
     if let Some(url) = &chosen.smtp
         && let Some(refusal) = mail_server::refusal(url).await

@@ -4,27 +4,28 @@ use anyhow::{Context, Result, bail};
 use client::Api;
 use domain::channel::{Channel, Channels};
 use domain::customer::{Customer, Projection};
-use domain::eligibility::{RuleText, Verdict};
+use domain::eligibility::Verdict;
 use domain::offer::Offer;
-use serde_json::Value;
+use domain::push::PushState;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::offers::{Pages, accepted, encoded, print};
 use crate::output::{self, tool};
 
-/// Prints what a customer is, and what they were sent.
+/// Prints what a customer is, and what they were sent. `stack` is the argument that names the stack, for commands that are proposed.
 ///
 /// # Errors
 /// If the API does not respond.
-pub async fn show(api: &Api, id: &str) -> Result<()> {
-    if let Some(body) = stored(api, id).await? {
-        // A record of an earlier release may be none now.
-        if let Ok(customer) = Customer::parse(id, body)
-            && let Err(why) = reached(&customer, &Channels::from([Channel::Email, Channel::Sms]))
-        {
-            output::line(&format!("\nNo offer reaches this customer: {why}."))?;
-        }
+pub async fn show(api: &Api, id: &str, stack: &str) -> Result<()> {
+    // A record of an earlier release may be none now.
+    if let Some(Ok(customer)) = stored(api, id).await?.map(|body| Customer::parse(id, body))
+        && let Some(why) = unreachable(&customer, &Channels::from(Channel::ALL))
+    {
+        output::line(&format!("\nNo offer reaches this customer: {why}."))?;
     }
-    let mut deliveries = deliveries(api, id);
+    let mut deliveries = Pages::new(api, format!("/customers/{}/deliveries", encoded(id)));
     let mut is_first = true;
     while let Some(delivery) = deliveries.next().await? {
         if is_first {
@@ -37,37 +38,59 @@ pub async fn show(api: &Api, id: &str) -> Result<()> {
         output::line("\nNothing was sent to this customer.")?;
     }
     let tool = tool();
-    output::note(&format!("Why they did or did not get one offer: {tool} customer {id} --offer OFFER"));
+    output::note(&format!("Why they did or did not get one offer: {tool} customer {id} --offer OFFER{stack}"));
     Ok(())
 }
 
-/// Prints whether a customer got an offer, and why.
+/// Prints whether a customer got an offer, and why, for each of its channels.
 ///
 /// # Errors
 /// If there is no such offer, or the API does not respond.
-pub async fn explain(api: &Api, id: &str, offer: &str) -> Result<()> {
-    let offer: Offer = serde_json::from_value(accepted(api, "GET", &format!("/offers/{}", encoded(offer)), b"").await?)
+pub async fn explain(api: &Api, id: &str, offer: &str, stack: &str) -> Result<()> {
+    let path = format!("/offers/{}", encoded(offer));
+    let offer: Offer = serde_json::from_value(accepted(api, "GET", &path, b"").await?)
         .context("the API responded with an offer that this release cannot read")?;
-    let Some(body) = stored(api, id).await? else { return Ok(()) };
-    let mut deliveries = deliveries(api, id);
-    let mut is_first = true;
-    while let Some(delivery) = deliveries.next().await? {
-        if delivery["offer"]["id"] == offer.id.to_string() {
-            if is_first {
-                output::line("")?;
-            }
-            is_first = false;
-            output::line(&line(&delivery))?;
-        }
+    let body = stored(api, id).await?;
+    output::line("")?;
+    let mut deliveries = Pages::new(api, format!("{path}/deliveries?customer={}", encoded(id)));
+    let mut without = offer.channels.clone();
+    while let Some(mut delivery) = deliveries.next().await? {
+        without.retain(|channel| delivery["channel"] != channel.to_string());
+        delivery["offer"] = json!({"id": offer.id, "code": offer.code});
+        output::line(&line(&delivery))?;
     }
-    if is_first {
+    if let Some(body) = body.filter(|_| !without.is_empty()) {
+        let push = last_push(api, &path).await?;
         let why = match Customer::parse(id, body) {
-            Ok(customer) => why_nothing(&customer, &offer)?,
+            Ok(customer) => why_nothing(&customer, &offer, &without, &push, Timestamp::now(), stack)?,
             Err(faults) => format!("their record, which an earlier release stored, cannot be read now: {faults}"),
         };
-        output::line(&format!("\n{} was not sent to this customer: {why}.", offer.code))?;
+        let channels = without.iter().map(|channel| name(*channel)).collect::<Vec<_>>().join(" and ");
+        output::line(&format!("{} was not sent to this customer by {channels}: {why}.", offer.code))?;
     }
     Ok(())
+}
+
+/// The offer's newest push.
+async fn last_push(api: &Api, offer: &str) -> Result<LastPush> {
+    let mut last = LastPush::default();
+    for number in 1.. {
+        let response = api.call("GET", &format!("{offer}/pushes/{number}"), &[], b"").await?;
+        match response.status {
+            200 => last = serde_json::from_value(response.json()).context("the API responded with no push")?,
+            404 => break,
+            _ => bail!("{}", response.problem()),
+        }
+    }
+    Ok(last)
+}
+
+/// What is asked of a push.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LastPush {
+    number: u32,
+    state: Option<PushState>,
 }
 
 /// Prints the customer's record, and returns it.
@@ -87,10 +110,6 @@ async fn stored(api: &Api, id: &str) -> Result<Option<Value>> {
     }
 }
 
-fn deliveries<'a>(api: &'a Api, customer: &str) -> Pages<'a> {
-    Pages::new(api, format!("/customers/{}/deliveries", encoded(customer)))
-}
-
 fn line(delivery: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (offer, code) = (text(&delivery["offer"]["id"]), text(&delivery["offer"]["code"]));
@@ -99,29 +118,53 @@ fn line(delivery: &Value) -> String {
     format!("  {at} {channel:6} {state:10} {code} ({offer}){reason}")
 }
 
-/// Why a customer who is stored now has no delivery of an offer. The rule comes first, as in a push.
-fn why_nothing(customer: &Customer, offer: &Offer) -> Result<String> {
-    let rule = offer.eligibility.as_ref();
-    let compiled = rule.map(RuleText::compile).transpose().context("this release cannot read the offer's rule")?;
-    let source = rule.map_or("", RuleText::source);
-    let verdict = compiled.as_ref().map_or(Verdict::Eligible, |rule| rule.verdict(customer));
-    Ok(match (verdict, compiled) {
-        (Verdict::NotEligible, _) => format!("they are not eligible, since the rule is false for them: {source}"),
-        (Verdict::Unevaluable, Some(rule)) => match lacking(customer, &rule.projection()) {
+/// Why a customer who is stored now has no delivery of an offer on these channels. All reasons that hold, since one may be mended
+/// in vain.
+fn why_nothing(
+    customer: &Customer,
+    offer: &Offer,
+    channels: &Channels,
+    push: &LastPush,
+    now: Timestamp,
+    stack: &str,
+) -> Result<String> {
+    let reasons: Vec<_> = not_eligible(customer, offer)?.into_iter().chain(unreachable(customer, channels)).collect();
+    if !reasons.is_empty() {
+        return Ok(reasons.join("; and "));
+    }
+    let (number, tool, id) = (push.number, tool(), offer.id);
+    Ok(match push.state {
+        Some(PushState::Scheduled) => format!("push {number} has not begun; they get it then"),
+        Some(PushState::Running) => {
+            format!("push {number} is not done; if it read them as they are now, they get it yet")
+        }
+        _ if offer.has_expired(now) => {
+            "the offer has expired. What was sent of it is not kept longer than 30 days after its last push date"
+                .to_owned()
+        }
+        Some(PushState::Cancelled) => {
+            format!("push {number} was cancelled. {tool} push {id}{stack} begins another one")
+        }
+        Some(PushState::Completed) | None => format!(
+            "they were not as they are now when push {number} read them. {tool} push {id}{stack} sends it to all who did not \
+             get it yet"
+        ),
+    })
+}
+
+/// Why the offer is not for a customer, if it is not.
+fn not_eligible(customer: &Customer, offer: &Offer) -> Result<Option<String>> {
+    let Some(text) = &offer.eligibility else { return Ok(None) };
+    let (rule, source) = (text.compile().context("this release cannot read the offer's rule")?, text.source());
+    Ok(match rule.verdict(customer) {
+        Verdict::Eligible => None,
+        Verdict::NotEligible => Some(format!("they are not eligible, since the rule is false for them: {source}")),
+        Verdict::Unevaluable => Some(match lacking(customer, &rule.projection()) {
             lacking if lacking.is_empty() => {
                 format!("the rule has no result for their attributes, so they are not eligible: {source}")
             }
             lacking => format!("the rule cannot be evaluated, since they have no {}: {source}", lacking.join(", no ")),
-        },
-        _ => match reached(customer, &offer.channels) {
-            Err(why) => why,
-            Ok(()) => format!(
-                "they would get it now. When the push read them they were not as they are now, or it has not read them \
-                 yet. {} push {} sends it to all who did not get it yet",
-                tool(),
-                offer.id
-            ),
-        },
+        }),
     })
 }
 
@@ -133,42 +176,46 @@ fn lacking(customer: &Customer, read: &Projection) -> Vec<String> {
     }
 }
 
-/// Whether at least one of the channels reaches a customer.
-///
-/// # Errors
-/// Why none does.
-fn reached(customer: &Customer, channels: &Channels) -> Result<(), String> {
+/// Why none of the channels reaches a customer, if none does.
+fn unreachable(customer: &Customer, channels: &Channels) -> Option<String> {
     if channels.iter().any(|channel| customer.reachable_by(*channel)) {
-        return Ok(());
+        return None;
     }
     if customer.channels.is_empty() {
-        return Err("they consented to no channel (\"channels\": [])".to_owned());
+        return Some("they consented to no channel (\"channels\": [])".to_owned());
     }
     let why = |channel: &Channel| {
-        let (name, missing) = match channel {
-            Channel::Email => ("e-mail", "address (\"email\")"),
-            Channel::Sms => ("text messages", "number (\"mobile\")"),
+        let missing = match channel {
+            Channel::Email => "address (\"email\")",
+            Channel::Sms => "number (\"mobile\")",
         };
         if customer.channels.contains(channel) {
-            format!("they consented to {name}, but have no {missing}")
+            format!("they consented to {}, but have no {missing}", name(*channel))
         } else {
-            format!("they did not consent to {name}")
+            format!("they did not consent to {}", name(*channel))
         }
     };
-    Err(channels.iter().map(why).collect::<Vec<_>>().join("; "))
+    Some(channels.iter().map(why).collect::<Vec<_>>().join("; "))
+}
+
+fn name(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Email => "e-mail",
+        Channel::Sms => "text messages",
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     const GOLD: &str = "customer.tier == 'gold'";
+    /// A day after the offer was posted.
+    const NOW: Timestamp = Timestamp::constant(1_780_401_600, 0);
 
     fn offer(channels: &[&str], rule: Option<&str>) -> Offer {
         serde_json::from_value(json!({
-            "id": "01980000-0000-7000-8000-000000000001", "code": "A", "description": "B", "language": "en",
+            "id": "01980000-0000-7000-8000-000000000001", "code": "A", "subject": "S", "description": "B", "language": "en",
             "markup": "commonmark", "channels": channels, "eligibility": rule,
             "createdAt": "2026-06-01T12:00:00Z", "createdBy": "bank"
         }))
@@ -199,12 +246,12 @@ mod tests {
                 Some(GOLD),
                 "they are not eligible, since the rule is false for them: customer.tier == 'gold'",
             ),
-            // Also of one whom nothing reaches.
+            // Both, since one would be mended in vain.
             (
                 json!({"attributes": {}, "channels": []}),
                 &["email"],
                 Some(GOLD),
-                "the rule cannot be evaluated, since they have no tier: customer.tier == 'gold'",
+                "the rule cannot be evaluated, since they have no tier: customer.tier == 'gold'; and they consented to no channel",
             ),
             (
                 json!({"attributes": {"tier": "gold", "children": 0}}),
@@ -212,9 +259,22 @@ mod tests {
                 Some("customer.tier / customer.children > 2"),
                 "the rule has no result for their attributes, so they are not eligible: customer.tier / customer.children > 2",
             ),
-            (json!({}), &["email"], Some(GOLD), "they would get it now."),
+            (json!({}), &["email"], Some(GOLD), "they were not as they are now when push 1 read them."),
         ] {
-            let said = why_nothing(&with(changes), &offer(channels, rule)).unwrap();
+            let (offer, push) = (offer(channels, rule), LastPush { number: 1, state: Some(PushState::Completed) });
+            let said = why_nothing(&with(changes), &offer, &offer.channels, &push, NOW, "").unwrap();
+            assert!(said.starts_with(why), "{said}");
+        }
+        for (state, valid_until, why) in [
+            (PushState::Scheduled, None, "push 2 has not begun"),
+            (PushState::Running, None, "push 2 is not done"),
+            (PushState::Cancelled, None, "push 2 was cancelled"),
+            (PushState::Completed, Some(Timestamp::UNIX_EPOCH), "the offer has expired"),
+        ] {
+            let offer = Offer { valid_until, ..offer(&["email"], Some(GOLD)) };
+            let push = LastPush { number: 2, state: Some(state) };
+            let said =
+                why_nothing(&with(json!({})), &offer, &offer.channels, &push, NOW, " --stack production").unwrap();
             assert!(said.starts_with(why), "{said}");
         }
     }

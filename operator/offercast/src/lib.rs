@@ -172,9 +172,13 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Preview { offer, json } => preview::preview(&target.resolve().await?.api()?, &offer, json).await?,
         Command::Push { offer } => offers::push(&target.resolve().await?.api()?, &offer).await?,
         Command::Cancel { offer, number } => offers::cancel(&target.resolve().await?.api()?, &offer, number).await?,
-        Command::Customer { id, offer: None } => customers::show(&target.resolve().await?.api()?, &id).await?,
-        Command::Customer { id, offer: Some(offer) } => {
-            customers::explain(&target.resolve().await?.api()?, &id, &offer).await?;
+        Command::Customer { id, offer } => {
+            let stack = target.on_aws().map(|name| format!(" --stack {name}")).unwrap_or_default();
+            let api = target.resolve().await?.api()?;
+            match offer {
+                Some(offer) => customers::explain(&api, &id, &offer, &stack).await?,
+                None => customers::show(&api, &id, &stack).await?,
+            }
         }
         Command::Deliveries { offer, state, csv } => {
             offers::deliveries(&target.resolve().await?.api()?, &offer, state.as_deref(), csv).await?;

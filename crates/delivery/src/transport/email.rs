@@ -100,11 +100,14 @@ fn server(aws: &Aws) -> Result<SettingsSource, SettingError> {
         async move {
             let read =
                 async |arn: &str| aws.secret(arn).await.map_err(|error| SettingsError::Unavailable(error.to_string()));
-            let authority = match authority {
-                Some(arn) => Some(authority_in(&read(&arn).await?)?),
-                None => None,
+            let authority = async {
+                match authority {
+                    Some(arn) => Ok(Some(authority_in(&read(&arn).await?)?)),
+                    None => Ok(None),
+                }
             };
-            Ok(ServerSettings { url: read(&url).await?, authority, is_port_25_closed: !is_in_vpc })
+            let (url, authority) = futures::try_join!(read(&url), authority)?;
+            Ok(ServerSettings { url, authority, is_port_25_closed: !is_in_vpc })
         }
         .boxed()
     }))

@@ -30,7 +30,7 @@ pub(super) struct Concern {
 }
 
 /// What is done about a provider that accepts no messages.
-const RESUMES: &str = "They are sent by themselves once it accepts messages again";
+const RESUMES: &str = "They are sent by themselves once it accepts messages again, if its address is right";
 
 /// What an operator should look at, the worst first. Empty if all is well.
 pub(super) fn concerns(status: &Status) -> Vec<Concern> {
@@ -42,7 +42,8 @@ pub(super) fn concerns(status: &Status) -> Vec<Concern> {
     }
     for transport in &status.transports {
         if let Some(outage) = &transport.outage {
-            add(Level::Bad, down(transport, outage, status), RESUMES.to_owned());
+            let (level, what, remedy) = down(transport, outage, status);
+            add(level, what, remedy);
         }
     }
     for push in &status.pushes {
@@ -96,27 +97,42 @@ fn waits_for_provider(push: &Push) -> bool {
 
 /// Whether a push waits because the transport is down.
 fn explains(transport: &Transport, push: &Push) -> bool {
-    let error = push.last_error.as_deref().unwrap_or_default();
-    transport.outage.is_some() && error.contains(&format!("{}: ", transport.transport))
+    let mut errors = push.last_error.as_deref().unwrap_or_default().split("; ");
+    let own = format!("{}: ", transport.transport);
+    transport.outage.is_some() && errors.any(|error| error.starts_with(&own))
 }
 
-fn down(transport: &Transport, Outage { since, next_probe, last_error }: &Outage, status: &Status) -> String {
+fn down(transport: &Transport, outage: &Outage, status: &Status) -> (Level, String, String) {
+    let Outage { since, next_probe, last_error } = outage;
     let seconds = |time: jiff::SignedDuration| age(u64::try_from(time.as_secs()).unwrap_or_default());
-    let since = seconds(status.at.duration_since(*since));
-    let next = next_probe.duration_since(status.at);
-    let next = if next.is_positive() { format!("in {}", seconds(next)) } else { "with the next batch".to_owned() };
-    let error = last_error.as_deref().unwrap_or("it does not say why");
+    let (name, error) = (transport.name(), last_error.as_deref().unwrap_or("it does not say why"));
     let waiting = status.pushes.iter().filter(|push| waits_for_provider(push) && explains(transport, push));
     let (pushes, pending) = waiting.fold((0_u64, 0), |(pushes, pending), push| (pushes + 1, pending + push.pending));
-    let pending = match pushes {
-        0 => String::new(),
-        1 => format!("; {} of 1 push are pending", count(pending, "notification")),
-        _ => format!("; {} of {} pushes are pending", count(pending, "notification"), grouped(pushes)),
-    };
-    format!(
-        "The provider of {} has been down for {since}: {error}. It is tried again {next}{pending}",
-        transport.name()
-    )
+    let is_other = |other: &&Transport| other.channel == transport.channel && other.outage.is_none();
+    if let Some(other) = status.transports.iter().find(is_other) {
+        let what = format!(
+            "The provider of {name} has been unreachable for {}: {error}",
+            seconds(status.at.duration_since(*since))
+        );
+        return (Level::Notice, what, format!("Meanwhile {} carries its messages", other.transport));
+    }
+    // Nothing is sent, so nothing finds out whether it is there again.
+    if pushes == 0 {
+        let what = format!(
+            "The provider of {name} was unreachable {} ago: {error}",
+            seconds(status.at.duration_since(*next_probe))
+        );
+        return (Level::Notice, what, "The next message tries it again".to_owned());
+    }
+    let next = next_probe.duration_since(status.at);
+    let next = if next.is_positive() { format!("in {}", seconds(next)) } else { "with the next batch".to_owned() };
+    let of = if pushes == 1 { "1 push".to_owned() } else { format!("{} pushes", grouped(pushes)) };
+    let what = format!(
+        "The provider of {name} has been unreachable for {}: {error}. It is tried again {next}; {} of {of} are pending",
+        seconds(status.at.duration_since(*since)),
+        count(pending, "notification"),
+    );
+    (Level::Bad, what, RESUMES.to_owned())
 }
 
 fn dead_letters(queue: &Queue) -> String {
@@ -206,7 +222,7 @@ mod tests {
     fn each_concern_has_its_level_and_what_to_do() {
         let fails = |failed| OutcomeCounts { failed, ..OutcomeCounts::default() };
         type Change = Box<dyn Fn(&mut Status)>;
-        let cases: [(Change, Level, &str, &str); 8] = [
+        let cases: [(Change, Level, &str, &str); 10] = [
             (
                 Box::new(|status| status.queues[1].waiting = 2),
                 Level::Bad,
@@ -236,9 +252,31 @@ mod tests {
                     status.pushes.push(status.pushes[0].clone());
                 }),
                 Level::Bad,
-                "The provider of e-mail (smtp) has been down for 12 min: connection refused. It is tried again in 40 s; \
+                "The provider of e-mail (smtp) has been unreachable for 12 min: connection refused. It is tried again in 40 s; \
                  1,800 notifications of 2 pushes are pending",
                 "sent by themselves",
+            ),
+            // Nothing waits for it, so nothing has tried it since.
+            (
+                Box::new(|status| {
+                    status.at = Timestamp::from_second(7_280).unwrap();
+                    let (since, next_probe) = (Timestamp::UNIX_EPOCH, Timestamp::from_second(80).unwrap());
+                    status.transports[0].outage = Some(Outage { since, next_probe, last_error: None });
+                }),
+                Level::Notice,
+                "The provider of e-mail (smtp) was unreachable 2 h ago",
+                "The next message tries it",
+            ),
+            (
+                Box::new(|status| {
+                    let outage = Outage { since: status.at, next_probe: status.at, last_error: None };
+                    status.transports[0].outage = Some(outage);
+                    let fallback = Transport { channel: Channel::Email, transport: TransportId::Ses, outage: None };
+                    status.transports.push(fallback);
+                }),
+                Level::Notice,
+                "The provider of e-mail (smtp) has been unreachable",
+                "Meanwhile ses carries its messages",
             ),
             (
                 Box::new(move |status| {

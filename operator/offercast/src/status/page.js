@@ -127,7 +127,7 @@ function draw(status) {
   }
   $("channels").replaceChildren(...status.transports.map(t => {
     const queue = status.queues.find(q => q.name === t.channel);
-    const state = t.outage ? el("td", { className: "bad", textContent: `down since ${new Date(t.outage.since).toLocaleTimeString()}` }) : el("td", { className: "good", textContent: "accepts messages" });
+    const state = t.outage ? el("td", { className: "bad", textContent: `unreachable since ${new Date(t.outage.since).toLocaleString()}` }) : el("td", { className: "good", textContent: "accepts messages" });
     return el("tr", {}, el("td", { textContent: CHANNELS[t.channel] || t.channel }), el("td", { textContent: t.transport }), state, cell(queue ? queue.waiting + queue.inFlight + queue.delayed : 0));
   }));
   $("functions").replaceChildren(...status.functions.map(f => el("tr", { title: f.function }, el("td", { textContent: f.name }),

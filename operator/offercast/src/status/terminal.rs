@@ -68,7 +68,7 @@ pub(super) fn lines(status: &Status) -> Vec<Line<'static>> {
     )));
     lines.extend(status.functions.iter().map(function));
     lines.push(Line::default());
-    lines.push(heading(&format!("{:14} {:>9}  (an offer or a push has several)", "Tables", "items")));
+    lines.push(heading(&format!("{:14} {:>9}  (several for each offer and each push)", "Tables", "items")));
     lines.extend(
         status.tables.iter().map(|table| Line::from(format!("  {:12} {:>9}", table.name, grouped(table.items)))),
     );
@@ -162,13 +162,14 @@ fn words(waiting_for: WaitingFor) -> &'static str {
 fn transport(transport: &Transport) -> Line<'static> {
     let state = match transport.outage {
         None => Span::from("accepts messages"),
-        Some(_) => Span::from("down").red(),
+        Some(_) => Span::from("unreachable when last tried").red(),
     };
     Line::from(vec![Span::from(format!("  {:21} ", transport.name())), state])
 }
 
 fn queues(status: &Status) -> Vec<Line<'static>> {
-    let head = format!("{:22} {:>9} {:>11} {:>9} {:>8}", "Queues", "waiting", "in flight", "delayed", "oldest");
+    let head =
+        format!("{:22} {:>9} {:>11} {:>9} {:>8}", "Queues (messages)", "waiting", "in flight", "delayed", "oldest");
     let mut lines = vec![heading(&head)];
     let is_shown = |queue: &&Queue| !queue.is_dead_letters || queue.depth() > 0;
     for queue in status.queues.iter().filter(is_shown) {

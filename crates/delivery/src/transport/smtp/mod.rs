@@ -11,7 +11,7 @@
 //! | our name in `EHLO` | `hello` |
 //! | which certificates are trusted | [`tls`] |
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use deadpool::managed::{self, Object, QueueMode};
@@ -104,7 +104,7 @@ impl SmtpTransport {
     /// # Errors
     /// If a parameter cannot be used.
     pub async fn check(&self) -> Result<(), SettingError> {
-        match self.pool.manager().server.read().await {
+        match self.pool.manager().server.read_in_time().await {
             Ok(settings) => match Server::of(&settings) {
                 Err(error @ InvalidSmtpUrl::Port25) => Err(SettingError::parameter("SmtpUrl", error)),
                 _ => Ok(()),
@@ -148,10 +148,11 @@ impl SmtpTransport {
     /// Keeps the connection after a failure if it can be used for another message.
     async fn after_failure(&self, mut connection: Object<Connections>, error: &SendError) {
         if let SendError::Unreachable(_) = error {
-            // The server refuses us. The password in the URL may have changed, so all connections, which used the same
-            // one, are replaced.
-            self.pool.manager().server.suspect().await;
-            self.pool.retain(|_, _| false);
+            // The server refuses us. The password in the URL may have changed, so all connections that used the same one are
+            // replaced.
+            let refused = connection.server.clone();
+            self.pool.manager().server.suspect(&refused);
+            self.pool.retain(|pooled, _| !Arc::ptr_eq(&pooled.server, &refused));
             discard(connection).await;
         } else if connection.session.is_usable() {
             self.exchange_completed(&mut connection);

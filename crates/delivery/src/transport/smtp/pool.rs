@@ -22,7 +22,7 @@ const IDLE_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Connection {
     pub(super) session: Conversation,
     /// The one it leads to.
-    server: Arc<Server>,
+    pub(super) server: Arc<Server>,
     /// When a reply last arrived, in wall-clock time: a server closes idle connections of a frozen process as well.
     pub(super) used_at: Timestamp,
     /// Whether it came from the pool.
@@ -59,7 +59,7 @@ impl managed::Manager for Connections {
         match server.connect(&self.connect, &self.hello).await {
             Ok(session) => Ok(Connection { session, server, used_at: self.sources.now(), reused: false }),
             Err(error) => {
-                self.server.suspect().await;
+                self.server.suspect(&server);
                 Err(error)
             }
         }

@@ -122,7 +122,11 @@ impl Server {
         let deadline = Instant::now() + CONNECT_TIMEOUT;
         match timeout_at(deadline, self.try_connect(connect, hello, deadline)).await {
             Ok(connected) => connected.map_err(SendError::Unreachable),
-            Err(_) => Err(SendError::Unreachable(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()))),
+            Err(_) => {
+                let Self { host, port, .. } = self;
+                let seconds = CONNECT_TIMEOUT.as_secs();
+                Err(SendError::Unreachable(format!("no connection to {host}:{port} within {seconds} s")))
+            }
         }
     }
 
@@ -134,7 +138,9 @@ impl Server {
     ) -> Result<Conversation, String> {
         let authority = self.authority.as_ref();
         let hello = hello.to_string();
-        let stream = connect(&self.host, self.port).await.map_err(|error| format!("no connection: {error}"))?;
+        let stream = connect(&self.host, self.port)
+            .await
+            .map_err(|error| format!("no connection to {}:{}: {error}", self.host, self.port))?;
         let stream: Box<dyn Stream> = match self.security {
             Security::Implicit => Box::new(tls::connect(stream, &self.host, authority).await?),
             Security::None | Security::StartTls => stream,

@@ -1,13 +1,12 @@
 //! The settings of the SMTP server, and reading them again.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use domain::Sources;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use runtime::settings::SettingError;
-use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::server::Server;
@@ -17,8 +16,11 @@ use crate::transport::SendError;
 /// How long settings are used before they are read again: a new server or password is used by every function after this.
 /// A read costs 0.000005 USD.
 const MAX_AGE: Duration = Duration::from_secs(60);
-/// The timeout of reading. Also when a function starts, for which Lambda gives it ten seconds.
+/// The timeout of reading while a server is known, and when a function starts, for which Lambda gives it ten seconds. The SDK's own
+/// timeouts are longer.
 const READ_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long a failure to read is remembered while no server is known, so that messages that wait for it fail together.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Reads the server's settings.
 pub type SettingsSource = Box<dyn Fn() -> BoxFuture<'static, Result<ServerSettings, SettingsError>> + Send + Sync>;
@@ -63,31 +65,67 @@ struct Known {
     is_suspect: bool,
 }
 
+#[derive(Default)]
+struct State {
+    known: Option<Known>,
+    /// When and why the settings could last not be read, where that left no server to use.
+    failure: Option<(Timestamp, String)>,
+}
+
 /// The server to send to now.
 pub(super) struct CurrentServer {
     source: SettingsSource,
     sources: Sources,
-    known: Mutex<Option<Known>>,
+    state: Mutex<State>,
+    /// Held by the one who reads, while others wait for the result.
+    reading: tokio::sync::Mutex<()>,
 }
 
 impl CurrentServer {
     pub(super) fn new(source: SettingsSource, sources: Sources) -> Self {
-        Self { source, sources, known: Mutex::default() }
+        Self { source, sources, state: Mutex::default(), reading: tokio::sync::Mutex::default() }
     }
 
-    /// The server, by settings that were read within [`MAX_AGE`] and since the server could last not be used. The same one as
-    /// before unless they have changed. If they cannot be read again, a server that works stays in use.
+    /// The server, by settings that were read within [`MAX_AGE`] and since it could last not be used. The same one as before
+    /// unless they have changed. While they cannot be read, the known server stays in use.
     pub(super) async fn get(&self) -> Result<Arc<Server>, SendError> {
-        let mut known = self.known.lock().await;
-        if let Some(known) = &*known
-            && !known.is_suspect
-            && self.sources.age_of(known.tried_at) < MAX_AGE
-        {
-            return Ok(known.server.clone());
+        if let Some(known) = self.recent() {
+            return known;
         }
-        let read = self.read_server().await;
+        let _reading = self.reading.lock().await;
+        // Another message may have waited for the same.
+        if let Some(known) = self.recent() {
+            return known;
+        }
+        let is_known = self.state().known.is_some();
+        let read = if is_known { self.read_in_time().await } else { (self.source)().await };
+        self.note(read)
+    }
+
+    /// The result of the last read, if it need not be repeated yet.
+    fn recent(&self) -> Option<Result<Arc<Server>, SendError>> {
+        let state = self.state();
+        let is_within = |time: Timestamp, age| self.sources.age_of(time) < age;
+        match (&state.known, &state.failure) {
+            (_, Some((at, error))) if is_within(*at, RETRY_AFTER) => Some(Err(SendError::Unreachable(error.clone()))),
+            (Some(known), _) if !known.is_suspect && is_within(known.tried_at, MAX_AGE) => {
+                Some(Ok(known.server.clone()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Notes what was read, and returns the server to use.
+    fn note(&self, read: Result<ServerSettings, SettingsError>) -> Result<Arc<Server>, SendError> {
         let tried_at = self.sources.now();
-        match (read, &mut *known) {
+        let is_unavailable = matches!(read, Err(SettingsError::Unavailable(_)));
+        let read = read.map_err(|error| error.to_string()).and_then(|settings| match Server::of(&settings) {
+            Ok(server) => Ok((settings, server)),
+            Err(error) => Err(error.to_string()),
+        });
+        let mut state = self.state();
+        state.failure = None;
+        match (read, &mut state.known) {
             (Ok((settings, _)), Some(known)) if known.settings == settings => {
                 (known.tried_at, known.is_suspect) = (tried_at, false);
                 Ok(known.server.clone())
@@ -97,34 +135,36 @@ impl CurrentServer {
                 *known = Some(Known { settings, server: server.clone(), tried_at, is_suspect: false });
                 Ok(server)
             }
-            (Err(error), Some(known)) if !known.is_suspect => {
+            // Whether a server that failed works again is found out by sending, which needs no settings.
+            (Err(error), Some(known)) if is_unavailable || !known.is_suspect => {
                 // So that the next message does not wait for the same failure.
-                known.tried_at = tried_at;
+                (known.tried_at, known.is_suspect) = (tried_at, false);
                 tracing::warn!(error, "the SMTP server's settings could not be read again; the known ones stay in use");
                 Ok(known.server.clone())
             }
             // An error of our configuration: messages wait until an operator has fixed it.
-            (Err(error), _) => Err(SendError::Unreachable(error)),
+            (Err(error), _) => {
+                state.failure = Some((tried_at, error.clone()));
+                Err(SendError::Unreachable(error))
+            }
         }
     }
 
-    async fn read_server(&self) -> Result<(ServerSettings, Server), String> {
-        let settings = self.read().await.map_err(|error| error.to_string())?;
-        let server = Server::of(&settings).map_err(|error| error.to_string())?;
-        Ok((settings, server))
-    }
-
-    /// The settings as they are now.
-    pub(super) async fn read(&self) -> Result<ServerSettings, SettingsError> {
+    /// The settings as they are now, or an error within [`READ_TIMEOUT`].
+    pub(super) async fn read_in_time(&self) -> Result<ServerSettings, SettingsError> {
         timeout(READ_TIMEOUT, (self.source)()).await.unwrap_or_else(|_| {
             Err(SettingsError::Unavailable(format!("not read within {} s", READ_TIMEOUT.as_secs())))
         })
     }
 
-    /// Notes that the server could not be used: its address or password may have changed.
-    pub(super) async fn suspect(&self) {
-        if let Some(known) = &mut *self.known.lock().await {
+    /// Notes that a server could not be used: its address or password may have changed.
+    pub(super) fn suspect(&self, server: &Arc<Server>) {
+        if let Some(known) = self.state().known.as_mut().filter(|known| Arc::ptr_eq(&known.server, server)) {
             known.is_suspect = true;
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics while holding the lock")
     }
 }
