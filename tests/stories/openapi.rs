@@ -43,14 +43,19 @@ impl Description {
             return;
         };
         let content_type = response.headers["content-type"].split(';').next().unwrap();
-        let mut schema =
-            content.get(content_type).unwrap_or_else(|| panic!("{content_type}: {what}"))["schema"].clone();
+        let content = content.get(content_type).unwrap_or_else(|| panic!("{content_type}: {what}"));
         if content_type.ends_with("json") {
-            schema["components"] = self.0["components"].clone();
-            let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
-            let faults: Vec<_> = validator.iter_errors(&response.json()).map(|fault| fault.to_string()).collect();
-            assert!(faults.is_empty(), "{faults:?} in {what}");
+            self.check_value(content, &response.json(), &what);
         }
+    }
+
+    /// Checks a value against the schema of some content.
+    fn check_value(&self, content: &Value, value: &Value, what: &str) {
+        let mut schema = content["schema"].clone();
+        schema["components"] = self.0["components"].clone();
+        let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+        let faults: Vec<_> = validator.iter_errors(value).map(|fault| fault.to_string()).collect();
+        assert!(faults.is_empty(), "{faults:?} in {what}");
     }
 }
 

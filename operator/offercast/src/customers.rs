@@ -65,7 +65,7 @@ pub async fn explain(api: &Api, id: &str, offer: &str, stack: &str) -> Result<()
             Ok(customer) => why_nothing(&customer, &offer, &without, &push, Timestamp::now(), stack)?,
             Err(faults) => format!("their record, which an earlier release stored, cannot be read now: {faults}"),
         };
-        let channels = without.iter().map(|channel| name(*channel)).collect::<Vec<_>>().join(" and ");
+        let channels = without.iter().map(|channel| output::channel(*channel)).collect::<Vec<_>>().join(" and ");
         output::line(&format!("{} was not sent to this customer by {channels}: {why}.", offer.code))?;
     }
     Ok(())
@@ -190,19 +190,12 @@ fn unreachable(customer: &Customer, channels: &Channels) -> Option<String> {
             Channel::Sms => "number (\"mobile\")",
         };
         if customer.channels.contains(channel) {
-            format!("they consented to {}, but have no {missing}", name(*channel))
+            format!("they consented to {}, but have no {missing}", output::channel(*channel))
         } else {
-            format!("they did not consent to {}", name(*channel))
+            format!("they did not consent to {}", output::channel(*channel))
         }
     };
     Some(channels.iter().map(why).collect::<Vec<_>>().join("; "))
-}
-
-fn name(channel: Channel) -> &'static str {
-    match channel {
-        Channel::Email => "e-mail",
-        Channel::Sms => "text messages",
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anstream::eprintln;
 use anyhow::Result;
+use domain::channel::Channel;
 
 const BOLD: &str = "\x1b[1m";
 const RED: &str = "\x1b[1;31m";
@@ -116,6 +117,14 @@ pub fn count(number: impl TryInto<u64>, what: impl Display) -> String {
     let number = number.try_into().unwrap_or(u64::MAX);
     let ending = if number == 1 { "" } else { "s" };
     format!("{} {what}{ending}", grouped(number))
+}
+
+/// What a channel carries, for people.
+pub const fn channel(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Email => "e-mail",
+        Channel::Sms => "text messages",
+    }
 }
 
 /// A time that has passed, in its largest unit.

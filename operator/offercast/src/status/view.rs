@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::concerns::Concern;
+use crate::output;
 
 /// A snapshot of a deployment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -88,11 +89,7 @@ pub(super) struct Outage {
 impl Transport {
     /// The channel and the transport, for people.
     pub(super) fn name(&self) -> String {
-        let channel = match self.channel {
-            Channel::Email => "e-mail",
-            Channel::Sms => "text messages",
-        };
-        format!("{channel} ({})", self.transport)
+        format!("{} ({})", output::channel(self.channel), self.transport)
     }
 }
 
