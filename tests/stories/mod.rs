@@ -10,6 +10,7 @@ mod dead_letters;
 mod developer_machine;
 mod event_bus;
 mod event_sources;
+mod examples;
 mod forged_messages;
 mod frozen_functions;
 mod fuzz;

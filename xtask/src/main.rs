@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 /// Runs a command for development. Those that start a stack build the working tree first.
 fn develop(parsed: &Command, arguments: &[String]) -> ExitCode {
     let options = match parsed {
-        Command::Up { options, .. } | Command::Demo { options } | Command::Test { options, .. } => Some(options),
+        Command::Up { options, .. } | Command::Demo { options, .. } | Command::Test { options, .. } => Some(options),
         Command::Bench { .. } => Some(&Options::default()),
         Command::Down | Command::Release { .. } => None,
     };

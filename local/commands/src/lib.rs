@@ -72,6 +72,10 @@ pub enum Command {
     /// Stop the SMTP server and kill functions during a push to 1,800 of 2,000 customers, then count lost and duplicate
     /// e-mails.
     Demo {
+        /// Instead, deploy the release TO during two pushes of the release FROM, take it back, and count as well. Both are archives
+        /// of `cargo xtask release`.
+        #[arg(long, num_args = 2, value_names = ["FROM", "TO"])]
+        update: Option<Vec<std::path::PathBuf>>,
         #[command(flatten)]
         options: Options,
     },
@@ -131,6 +135,11 @@ pub enum Architecture {
 }
 
 impl Architecture {
+    /// That of this machine, if Lambda has it.
+    pub fn of_this_machine() -> Option<Self> {
+        [Self::Arm64, Self::X86_64].into_iter().find(|architecture| architecture.of_rust() == std::env::consts::ARCH)
+    }
+
     /// Lambda's name for it.
     pub const fn name(self) -> &'static str {
         match self {

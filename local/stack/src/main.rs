@@ -71,7 +71,9 @@ async fn run(command: Command) -> Result<ExitCode> {
             up::up(&dir, Up { options: options.into(), detach, reset, ports, package }).await?;
         }
         Command::Down => up::down(&dir)?,
-        Command::Demo { options } => demo::demo(&options.into()).await?,
+        Command::Demo { update, options } => {
+            demo::demo(&options.into(), update.as_deref()).await?;
+        }
         Command::Bench { parts } => bench::bench(&parts).await?,
         Command::Release { .. } => anyhow::bail!("`release`, a program of local/package, builds releases"),
         Command::Test { options, arguments } => return test::test(&options.into(), &arguments).await,

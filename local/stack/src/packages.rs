@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use package::archive::{self, Compression, Entry};
+use package::build::Architecture;
 
 use crate::stack_dir::StackDir;
 
@@ -51,10 +52,44 @@ impl Deployable {
         let template = entries.iter().find(|entry| entry.path == "template.yaml");
         let template = template.with_context(|| format!("{shown} has no template.yaml"))?;
         let template = String::from_utf8(template.bytes.clone()).context("template.yaml is not UTF-8")?;
+        refuse_other_processor(&template, file)?;
         let packages = entries.into_iter().filter_map(|Entry { path, bytes, .. }| {
             let function = path.strip_prefix("functions/")?.strip_suffix(".zip")?.to_owned();
             Some(Package::new(function, path, bytes))
         });
         Ok(Self { template, packages: packages.collect() })
+    }
+}
+
+/// An emulator runs the functions as programs of this machine.
+fn refuse_other_processor(template: &str, release: &Path) -> Result<()> {
+    let is_for = |architecture: &Architecture| template.contains(&format!("Architectures: [{}]", architecture.name()));
+    let own = Architecture::of_this_machine().context("Lambda has no processor of this machine's architecture")?;
+    ensure!(
+        is_for(&own),
+        "{} is not for this machine's processor; build one with: cargo xtask release --trial --architecture {}",
+        release.display(),
+        own.name()
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use package::template::packaged;
+
+    use super::*;
+
+    #[test]
+    fn a_release_for_another_processor_is_refused() {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let functions = package::functions(&workspace).unwrap();
+        let template = fs::read_to_string(workspace.join("template.yaml")).unwrap();
+        let refused = [Architecture::Arm64, Architecture::X86_64].into_iter().filter_map(|architecture| {
+            let template = packaged(&template, &functions, architecture).unwrap();
+            refuse_other_processor(&template, Path::new("offercast.zip")).err()
+        });
+        let refused: Vec<_> = refused.map(|error| error.to_string()).collect();
+        assert!(refused.len() == 1 && refused[0].contains("cargo xtask release --trial --architecture"), "{refused:?}");
     }
 }

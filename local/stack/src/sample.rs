@@ -49,14 +49,13 @@ pub(crate) async fn show(stack: &Stack, has_inbox: bool) -> Result<()> {
     };
     if response.headers.contains_key("idempotent-replayed") {
         step.done("already present");
-    } else {
-        step.done(&format!("offer {id} sent {sent} messages"));
+        return Ok(());
     }
+    step.done(&format!("offer {id} sent {sent} messages"));
     if !has_inbox {
         return Ok(());
     }
     let mails: Vec<Value> = reqwest::get(format!("{}api/messages", stack.inbox_url)).await?.json().await?;
-    // The inbox may have been emptied since the first `up`.
     if let Some(mail) = mails.iter().find(|mail| mail["to"] == ADDRESS && mail["subject"] == offer["subject"]) {
         let field = |name: &str| mail[name].as_str().unwrap_or_default();
         println!();

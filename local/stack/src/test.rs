@@ -23,9 +23,10 @@ use crate::stack_dir::StackDir;
 use crate::up::{prepare, stop};
 
 /// Modules of stories that are skipped on LocalStack. It enforces no roles, evaluates alarms once a minute, and is too
-/// slow to reach a rate limit. Pages in a browser and functions in containers are tested once, on MiniStack.
-const SKIPPED_ON_LOCALSTACK: [&str; 5] =
-    ["alarms", "enforced_roles", "concurrent_functions", "in_a_browser", "in_a_container"];
+/// slow to reach a rate limit. Pages in a browser and functions in containers are tested once, on MiniStack, and with its libraries the
+/// example in Python.
+const SKIPPED_ON_LOCALSTACK: [&str; 6] =
+    ["alarms", "enforced_roles", "concurrent_functions", "in_a_browser", "in_a_container", "in_python"];
 
 /// Runs all tests of the workspace.
 pub(crate) async fn test(options: &Options, arguments: &[String]) -> Result<ExitCode> {
@@ -49,7 +50,7 @@ pub(crate) async fn test(options: &Options, arguments: &[String]) -> Result<Exit
 async fn run(dir: &StackDir, options: &Options, arguments: &[String]) -> Result<bool> {
     let moto = install_moto(dir)?;
     let schemathesis = install_schemathesis(dir)?;
-    prepare(dir, options).await?;
+    prepare(dir, options, None).await?;
     output::step("Running the tests");
     let enforces_roles = options.stack.clone().unwrap_or_default().enforces_roles().await;
     let arguments = Arguments::new(arguments, &skipped_modules(enforces_roles))?;
@@ -132,6 +133,12 @@ fn skipped_modules(enforces_roles: bool) -> Vec<&'static str> {
     if !skipped.contains(&"in_a_browser") && Command::new("npm").arg("--version").output().is_err() {
         println!("    Skipping the tests of accessibility: npm is not installed (Debian: apt-get install npm)");
         skipped.push("with_axe");
+    }
+    if Command::new("java").arg("--version").output().is_err() {
+        println!(
+            "    Skipping the example in Java: java is not installed (Debian: apt-get install default-jdk-headless)"
+        );
+        skipped.push("in_java");
     }
     if !skipped.contains(&"in_a_container")
         && let Err(reason) = containers()

@@ -91,9 +91,10 @@ impl Chosen {
     }
 }
 
-/// Starts the services unless they are running, and deploys the current build with these settings alone.
-pub(crate) async fn prepare(dir: &StackDir, options: &Options) -> Result<Stack> {
-    deploy(dir, options, &Chosen::now(options, None), PORTS, None).await
+/// Starts the services unless they are running, and deploys the current build, or an archive of a release, with these settings
+/// alone.
+pub(crate) async fn prepare(dir: &StackDir, options: &Options, release: Option<&Path>) -> Result<Stack> {
+    deploy(dir, options, &Chosen::now(options, None), PORTS, release).await
 }
 
 async fn deploy(

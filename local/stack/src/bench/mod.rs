@@ -76,7 +76,7 @@ async fn on_stack(dir: &StackDir, wanted: &impl Fn(Part) -> bool, figures: &mut 
     let sink = sink::Sink::start(dir)?;
     let smtp = sink.as_ref().map(sink::Sink::url);
     let options = Options { stack: Some(Emulator::default()), smtp, set: Vec::new() };
-    let stack = prepare(dir, &options).await?;
+    let stack = prepare(dir, &options, None).await?;
     // First, while the stack is idle and its tables are small.
     if wanted(Part::Functions) {
         figures.add("Functions", &cold_start::measure(dir, &stack).await?);

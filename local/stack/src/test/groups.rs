@@ -39,6 +39,7 @@ const STAGES: &[&[&str]] = &[
         "offers",
         "accessibility",
         "openapi",
+        "examples",
         "languages",
         "unsubscribe_page",
     ],
