@@ -133,7 +133,7 @@ enum Command {
         #[arg(long)]
         csv: bool,
     },
-    /// Check, read-only, what an AWS account must have before the first push.
+    /// Check, read-only, what an AWS account must have before the first push of a stack: --stack NAME is required.
     ///
     /// The stack and its public URL; Lambda's concurrency; who hears the alarms; the KMS key and its policy. E-mail: SES's
     /// sandbox, quota, identity, DKIM, SPF, DMARC, configuration set and events, or the SMTP server's port. Text messages: SNS's

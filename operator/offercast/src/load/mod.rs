@@ -20,13 +20,16 @@ mod generated;
 mod rejected;
 mod store;
 
+use std::collections::BTreeMap;
 use std::mem;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use client::Api;
+use domain::channel::Channel;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use serde_json::Value;
 
 pub use self::columns::ColumnArgs;
 use self::columns::Columns;
@@ -82,7 +85,9 @@ pub async fn load(api: Option<&Api>, args: &LoadArgs) -> Result<bool> {
     };
     let rejected = Rejected::new(rejected, file.delimiter, contents.header());
     let api = api.filter(|_| !args.dry_run);
-    Loading { contents: &contents, api, rejected, printed: Vec::new(), stored: 0 }.run(&file).await
+    Loading { contents: &contents, api, rejected, printed: Vec::new(), stored: 0, unreached: BTreeMap::new() }
+        .run(&file)
+        .await
 }
 
 /// Stores customers that are made up.
@@ -113,6 +118,8 @@ struct Loading<'a> {
     /// What is wrong with the first rejected rows.
     printed: Vec<String>,
     stored: usize,
+    /// The rows with consent to a channel, but without an address for it.
+    unreached: BTreeMap<Channel, usize>,
 }
 
 impl Loading<'_> {
@@ -136,6 +143,9 @@ impl Loading<'_> {
                 None => {}
                 Some(Err(rejection)) => self.reject(&rejection)?,
                 Some(Ok(loaded)) => {
+                    for channel in unreached(&loaded.json) {
+                        *self.unreached.entry(channel).or_default() += 1;
+                    }
                     let size = loaded.json.to_string().len();
                     if batch.len() == CUSTOMERS_PER_CALL || bytes + size > BYTES_PER_CALL {
                         calls.push(store(self.api, mem::take(&mut batch)));
@@ -185,6 +195,14 @@ impl Loading<'_> {
             Some(_) => format!("{stored} stored"),
             None => format!("{stored} can be stored; nothing was"),
         });
+        for (channel, rows) in &self.unreached {
+            output::note(&format!(
+                "{} with consent to {} and no {}: nothing is sent there",
+                output::count(*rows, "row"),
+                output::channel(*channel),
+                address(*channel)
+            ));
+        }
         if rejected == 0 {
             return Ok(true);
         }
@@ -202,6 +220,23 @@ impl Loading<'_> {
         }
         Ok(false)
     }
+}
+
+/// The field of a customer that holds the address for a channel.
+const fn address(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Email => "email",
+        Channel::Sms => "mobile",
+    }
+}
+
+/// The channels that a customer consented to, but has no address for.
+fn unreached(customer: &Value) -> impl Iterator<Item = Channel> {
+    let is_unreached = |channel: &Channel| {
+        let consented = customer["channels"].as_array().is_some_and(|own| own.contains(&channel.as_str().into()));
+        consented && customer[address(*channel)].is_null()
+    };
+    Channel::ALL.into_iter().filter(is_unreached)
 }
 
 #[cfg(test)]

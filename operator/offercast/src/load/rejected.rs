@@ -12,6 +12,8 @@ use super::file::Row;
 
 /// The columns that stand before those of the file.
 pub(super) const COLUMNS: [&str; 3] = ["line", "field", "reason"];
+/// Says that a file is in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// The end of the file's name.
 const ENDING: &str = ".rejected.csv";
 
@@ -77,7 +79,9 @@ impl Rejected {
                 options.write(true).create_new(true).mode(0o600);
                 // Of a load that was ended.
                 let _ = std::fs::remove_file(&self.unfinished);
-                let file = options.open(&self.unfinished).with_context(unwritable)?;
+                let mut file = options.open(&self.unfinished).with_context(unwritable)?;
+                // Excel takes a file without it for one in the machine's own encoding.
+                file.write_all(BYTE_ORDER_MARK).with_context(unwritable)?;
                 let mut out = WriterBuilder::new().delimiter(self.delimiter).flexible(true).from_writer(file);
                 write(&mut out, COLUMNS, &self.header).with_context(unwritable)?;
                 none.insert(out)

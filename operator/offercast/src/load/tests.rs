@@ -151,3 +151,15 @@ fn a_file_without_customers_or_without_columns_is_refused() {
         assert!(error.contains(expected), "{error}");
     }
 }
+
+#[test]
+fn consent_without_an_address_is_noticed() {
+    for (customer, expected) in [
+        (json!({"channels": ["email", "sms"], "email": "a@b.example", "mobile": "+351912345678"}), &[][..]),
+        (json!({"channels": ["email", "sms"], "email": "a@b.example"}), &[Channel::Sms]),
+        (json!({"channels": ["email"], "mobile": "+351912345678"}), &[Channel::Email]),
+        (json!({"channels": []}), &[]),
+    ] {
+        assert_eq!(unreached(&customer).collect::<Vec<_>>(), expected, "{customer}");
+    }
+}

@@ -109,8 +109,8 @@ impl Line {
         for (i, (name, value)) in self.fields.iter().enumerate() {
             // What counts nothing says nothing, and spans repeat what their event has.
             let is_of_use = value != "0" && !OF_LAMBDA.contains(&name.as_str());
-            let is_repeated = self.fields[..i].iter().any(|(own, _)| own == name);
-            if shows_all || (is_of_use && !is_repeated) {
+            let is_repeated = |(own, said): &(String, String)| own == name && (!shows_all || said == value);
+            if (shows_all || is_of_use) && !self.fields[..i].iter().any(is_repeated) {
                 let _ = write!(text, " {name}={value}");
             }
         }

@@ -66,8 +66,8 @@ fn no_audience(draft: &Draft<'_>) -> Vec<Finding> {
     let unreached = draft.offer.channels.iter().filter(is_unreached);
     let finding = |channel: &Channel| {
         let detail = format!(
-            "None of the eligible customers agreed to {0} and has an address for it: leave {0} out of `channels`, or store \
-             their consent.",
+            "None of the eligible customers agreed to {} and has an address for it: store their consent, or name only the other \
+             channel in `channels`.",
             channel.as_str()
         );
         Finding::new(Code::NoAudience, detail).on(*channel)
