@@ -119,7 +119,7 @@ async fn deploy(
     let smtp_url = chosen.smtp.clone().unwrap_or_else(|| running.inbox_smtp_url.clone());
 
     let aws = Aws::at(&endpoint, running.administrator.credentials());
-    let settings = settings(&running.emulator, &endpoint, &smtp_url, &chosen.set);
+    let settings = settings(&deployable.template, &running.emulator, &endpoint, &smtp_url, &chosen.set);
     let outputs = aws.deploy(&deployable, &settings).await?;
     // Now that they are accepted: else the next `up` would fail because of them as well.
     running.chosen = chosen.clone();
