@@ -12,6 +12,7 @@
 //! | to change | open |
 //! |---|---|
 //! | the commands, and which replies they accept | [`session`] |
+//! | a server's URL | `server_url` |
 //! | how a password is sent | `auth` |
 //! | what a server says it can do | [`capabilities`] |
 //! | how a reply is read from bytes | [`reply`] |
@@ -24,6 +25,7 @@ pub mod capabilities;
 pub mod error;
 pub mod message;
 pub mod reply;
+mod server_url;
 pub mod session;
 pub mod status;
 
@@ -32,6 +34,7 @@ pub use capabilities::Capabilities;
 pub use error::{Error, ErrorKind};
 pub use message::{InvalidAddress, Message};
 pub use reply::{Replies, Reply};
+pub use server_url::{InvalidServerUrl, Security, ServerUrl};
 pub use session::Session;
 pub use status::EnhancedStatus;
 

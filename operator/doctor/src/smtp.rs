@@ -1,6 +1,6 @@
 //! E-mail over SMTP: whether a function can reach the server.
 
-use url::Url;
+use smtp::ServerUrl;
 
 use crate::finding::{Answer, Finding, read};
 use crate::stack::Stack;
@@ -13,15 +13,16 @@ pub(crate) fn port(stack: &Stack, answer: &Answer<String>) -> Finding {
         Ok(url) => url,
         Err(finding) => return finding,
     };
-    let Some((host, port)) = host_and_port(url) else {
-        return Finding::failed(
-            CHECK,
-            "the secret of SmtpUrl holds no SMTP URL",
-            "deploy with SmtpUrl, or correct the secret",
-        );
+    let server: ServerUrl = match url.trim().parse() {
+        Ok(server) => server,
+        Err(error) => {
+            let fault = format!("the URL in the secret of SmtpUrl {error}");
+            return Finding::failed(CHECK, fault, "deploy with SmtpUrl, or correct the secret");
+        }
     };
-    let at = format!("port {port} of {host}");
-    if is_loopback(&host) {
+    let port = server.port;
+    let at = format!("port {port} of {}", server.host);
+    if server.is_loopback() {
         return Finding::failed(CHECK, format!("{at} is the function itself"), "deploy with the SmtpUrl of a server");
     }
     match (port, stack.parameter("VpcSubnetIds").is_empty()) {
@@ -37,40 +38,5 @@ pub(crate) fn port(stack: &Stack, answer: &Answer<String>) -> Finding {
         ),
         (_, true) => Finding::ok(CHECK, format!("{at} is not closed to functions")),
         (_, false) => Finding::ok(CHECK, format!("{at}, from a VPC; its routes are not checked")),
-    }
-}
-
-fn host_and_port(url: &str) -> Option<(String, u16)> {
-    let url = Url::parse(url.trim()).ok()?;
-    let default = match url.scheme() {
-        "smtp" => 25,
-        "smtp+starttls" => 587,
-        "smtps" => 465,
-        _ => return None,
-    };
-    Some((url.host_str().filter(|host| !host.is_empty())?.to_owned(), url.port().unwrap_or(default)))
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host == "[::1]" || host.starts_with("127.")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_names_its_port_or_has_that_of_its_scheme() {
-        for (url, expected) in [
-            ("smtp://mail.bank.example", Some(("mail.bank.example", 25))),
-            ("smtps://u:p%40ss@mail.bank.example/", Some(("mail.bank.example", 465))),
-            ("smtp+starttls://u:p@mail.bank.example", Some(("mail.bank.example", 587))),
-            ("smtp+starttls://u:p@[2001:db8::1]:25", Some(("[2001:db8::1]", 25))),
-            ("https://mail.bank.example", None),
-            ("mail.bank.example:25", None),
-            ("", None),
-        ] {
-            assert_eq!(host_and_port(url), expected.map(|(host, port)| (host.to_owned(), port)), "{url}");
-        }
     }
 }

@@ -125,7 +125,7 @@ pub(crate) const SICK: &[Sick] = &[
     sick(
         "SMTP server",
         Failed,
-        "holds no SMTP URL",
+        "the URL in the secret of SmtpUrl is not a URL",
         "SmtpUrl",
         answer(&[("secretsmanager:GetSecretValue", 200, "secretsmanager-GetSecretValue-nourl")]),
     ),
