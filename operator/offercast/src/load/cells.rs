@@ -141,6 +141,17 @@ fn exact_number(cell: &str) -> Option<Number> {
     Number::from_f64(number)
 }
 
+/// A phone number without what people write between its digits, as in `+44 (0)20 7946-0018`. One without a country's code stays as
+/// it is.
+pub(super) fn number_of_phone(cell: &str) -> String {
+    if !cell.starts_with('+') {
+        return cell.to_owned();
+    }
+    let is_between = |c: char| c.is_whitespace() || matches!(c, '-' | '\u{2010}'..='\u{2013}' | '/' | '.' | '(' | ')');
+    // What is dialled within the country only.
+    cell.replace("(0)", "").chars().filter(|c| !is_between(*c)).collect()
+}
+
 fn is_finite(cell: &str) -> bool {
     cell.parse::<f64>().is_ok_and(f64::is_finite)
 }
@@ -183,6 +194,20 @@ mod tests {
             let kind = survey(cells).kind();
             let values: Vec<_> = cells.iter().map(|cell| value(cell, kind)).collect();
             assert_eq!(json!(values), expected);
+        }
+    }
+
+    #[test]
+    fn a_phone_number_loses_what_stands_between_its_digits() {
+        for (cell, expected) in [
+            ("+351912345678", "+351912345678"),
+            ("+351 912 345 678", "+351912345678"),
+            ("+49\u{a0}151/234-567.80", "+4915123456780"),
+            ("+44 (0)20 7946\u{2013}0018", "+442079460018"),
+            ("0151 2345678", "0151 2345678"),
+            ("+351 91x", "+35191x"),
+        ] {
+            assert_eq!(number_of_phone(cell), expected);
         }
     }
 

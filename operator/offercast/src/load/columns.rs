@@ -27,6 +27,12 @@ pub struct ColumnArgs {
     /// All customers of the file consented to these channels: for a file that has no column about consent.
     #[arg(long, value_name = "email|sms", value_delimiter = ',', value_parser = parse_channel)]
     pub consent: Vec<Channel>,
+    /// Words that mean consent, besides true, yes, y and 1: --yes ja.
+    #[arg(long, value_name = "WORD", value_delimiter = ',')]
+    pub yes: Vec<String>,
+    /// Words that mean no consent, besides false, no, n, 0 and nothing: --no nein.
+    #[arg(long, value_name = "WORD", value_delimiter = ',')]
+    pub no: Vec<String>,
     /// This column has numbers, however they are written: 2.50 becomes 2.5, and 1E5 becomes 100000.
     #[arg(long = "number", value_name = "COLUMN")]
     pub numbers: Vec<String>,
@@ -144,6 +150,8 @@ pub(super) struct Columns {
     pub(super) all: Vec<Column>,
     /// The consent of all customers, if no column says it.
     pub(super) consent: Option<Channels>,
+    /// Words of this file that mean yes or no, in lower case.
+    words: Vec<(String, bool)>,
 }
 
 /// Why a file cannot be loaded as it is: a sentence for each thing that is wrong.
@@ -157,7 +165,10 @@ impl Columns {
         let names: Vec<_> = header.iter().map(str::trim).collect();
         let mut wrong = unknown_columns(&names.iter().map(|name| without_kind(name)).collect::<Vec<_>>(), args);
         let all: Vec<_> = names.iter().map(|name| column(name, args, &mut wrong)).collect();
-        let columns = Self { all, consent: None };
+        let words =
+            |words: &[String], meaning| words.iter().map(move |word| (word.trim().to_lowercase(), meaning)).collect();
+        let words: [Vec<_>; 2] = [words(&args.yes, true), words(&args.no, false)];
+        let columns = Self { all, consent: None, words: words.concat() };
         wrong.extend(columns.named_twice());
         wrong.extend(columns.missing(args));
         if !wrong.is_empty() {
@@ -165,6 +176,16 @@ impl Columns {
         }
         let consent = Some(args.consent.iter().copied().collect()).filter(|_| !args.consent.is_empty());
         Ok(Self { consent, ..columns })
+    }
+
+    /// Whether a cell says yes. No answer is no consent.
+    pub(super) fn consent(&self, cell: &str) -> Option<bool> {
+        let cell = cell.to_lowercase();
+        match cell.as_str() {
+            "true" | "yes" | "y" | "1" => Some(true),
+            "false" | "no" | "n" | "0" | "" => Some(false),
+            _ => self.words.iter().find(|(word, _)| *word == cell).map(|(_, meaning)| *meaning),
+        }
     }
 
     fn has(&self, wanted: impl Fn(&Field) -> bool) -> bool {

@@ -187,11 +187,13 @@ impl<'a> Reading<'a> {
                 }
                 Some(Field::Consent(channel)) => {
                     let channels = channels.get_or_insert_default();
-                    match consent(cell) {
+                    match columns.consent(cell) {
                         Some(true) => channels.push(*channel),
                         Some(false) => {}
                         None => {
-                            faults.push((column.name.clone(), "is neither yes nor no (true, false, 1, 0)".to_owned()));
+                            let detail =
+                                format!("is neither yes nor no: {cell}. If it means one: --yes {cell}, or --no {cell}");
+                            faults.push((column.name.clone(), detail));
                         }
                     }
                 }
@@ -208,6 +210,9 @@ impl<'a> Reading<'a> {
                         attributes.insert(name.clone(), cells::value(cell, *kind));
                     }
                 },
+                Some(Field::Mobile) => {
+                    customer.insert(Field::Mobile.name(), cells::number_of_phone(cell).into());
+                }
                 Some(field) => {
                     customer.insert(field.name(), cell.into());
                 }
@@ -252,13 +257,4 @@ fn hash(id: &str) -> [u8; 16] {
 
 fn is_empty(cells: &StringRecord) -> bool {
     cells.iter().all(|cell| cell.trim().is_empty())
-}
-
-/// Whether a cell says yes. No answer is no consent.
-fn consent(cell: &str) -> Option<bool> {
-    match cell.to_lowercase().as_str() {
-        "true" | "yes" | "y" | "1" => Some(true),
-        "false" | "no" | "n" | "0" | "" => Some(false),
-        _ => None,
-    }
 }

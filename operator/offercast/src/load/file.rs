@@ -1,7 +1,7 @@
 //! A CSV file as banks have them: its encoding, what separates its cells, and its rows.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -121,7 +121,7 @@ impl CsvFile {
         if self.names_delimiter {
             first_line(&mut text).with_context(|| unreadable(&self.path))?;
         }
-        let text: Box<dyn Read> = Box::new(text);
+        let text: Box<dyn Read> = Box::new(LineFeeds { text, is_after_return: false });
         let reader = ReaderBuilder::new().delimiter(self.delimiter).flexible(true).has_headers(false).from_reader(text);
         let lines_before = u64::from(self.names_delimiter);
         Ok(Rows { path: self.path.clone(), reader, lines_before, reasons: self.reasons })
@@ -132,6 +132,33 @@ impl CsvFile {
         let mut decode = DecodeReaderBytesBuilder::new();
         decode.encoding(Some(self.encoding)).bom_override(true).strip_bom(true);
         Ok(decode.build(bytes(&self.path)?))
+    }
+}
+
+/// A text whose lines all end in a line feed: the CSV reader counts the lines of a file with CRLF by one too few.
+struct LineFeeds<R> {
+    text: R,
+    is_after_return: bool,
+}
+
+impl<R: Read> Read for LineFeeds<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.text.read(buffer)?;
+            let mut kept = 0;
+            for i in 0..count {
+                let byte = buffer[i];
+                let is_second_half = byte == b'\n' && self.is_after_return;
+                self.is_after_return = byte == b'\r';
+                if !is_second_half {
+                    buffer[kept] = if byte == b'\r' { b'\n' } else { byte };
+                    kept += 1;
+                }
+            }
+            if kept > 0 || count == 0 {
+                return Ok(kept);
+            }
+        }
     }
 }
 
@@ -192,7 +219,7 @@ enum Utf8 {
 }
 
 impl Utf8 {
-    fn of(mut bytes: impl Read) -> std::io::Result<Self> {
+    fn of(mut bytes: impl Read) -> io::Result<Self> {
         let mut chunk = vec![0; 1 << 16];
         // Of a character that the chunk before ended in.
         let mut begun = 0;
@@ -222,7 +249,7 @@ impl Utf8 {
 }
 
 /// Reads to the end of the first line that is not within quotation marks.
-fn first_line(text: &mut impl BufRead) -> std::io::Result<String> {
+fn first_line(text: &mut impl BufRead) -> io::Result<String> {
     let mut line = Vec::new();
     while text.read_until(b'\n', &mut line)? > 0 {
         if line.iter().filter(|byte| **byte == b'"').count().is_multiple_of(2) {

@@ -118,8 +118,8 @@ struct Loading<'a> {
     /// What is wrong with the first rejected rows.
     printed: Vec<String>,
     stored: usize,
-    /// The rows with consent to a channel, but without an address for it.
-    unreached: BTreeMap<Channel, usize>,
+    /// The lines of the rows with consent to a channel, but without an address for it.
+    unreached: BTreeMap<Channel, Vec<u64>>,
 }
 
 impl Loading<'_> {
@@ -144,7 +144,7 @@ impl Loading<'_> {
                 Some(Err(rejection)) => self.reject(&rejection)?,
                 Some(Ok(loaded)) => {
                     for channel in unreached(&loaded.json) {
-                        *self.unreached.entry(channel).or_default() += 1;
+                        self.unreached.entry(channel).or_default().push(loaded.row.line);
                     }
                     let size = loaded.json.to_string().len();
                     if batch.len() == CUSTOMERS_PER_CALL || bytes + size > BYTES_PER_CALL {
@@ -178,7 +178,8 @@ impl Loading<'_> {
     }
 
     fn reject(&mut self, rejection: &Rejection) -> Result<()> {
-        if self.rejected.count < PRINTED {
+        // A check shows all, since it writes no file of them.
+        if self.rejected.count < PRINTED || self.api.is_none() {
             let faults = rejection.faults.iter().map(|(column, reason)| format!("{column} {reason}"));
             self.printed.push(format!("line {}: {}", rejection.row.line, faults.collect::<Vec<_>>().join("; ")));
         }
@@ -195,12 +196,13 @@ impl Loading<'_> {
             Some(_) => format!("{stored} stored"),
             None => format!("{stored} can be stored; nothing was"),
         });
-        for (channel, rows) in &self.unreached {
+        for (channel, lines) in &self.unreached {
+            let (channel, address) = (output::channel(*channel), address(*channel));
+            let rows = output::count(lines.len(), "row");
+            let first = lines.iter().take(PRINTED).map(u64::to_string).collect::<Vec<_>>().join(", ");
+            let more = if lines.len() > PRINTED { ", …" } else { "" };
             output::note(&format!(
-                "{} with consent to {} and no {}: nothing is sent there",
-                output::count(*rows, "row"),
-                output::channel(*channel),
-                address(*channel)
+                "{rows} with consent to {channel} and no {address}, so nothing is sent there: line {first}{more}"
             ));
         }
         if rejected == 0 {
