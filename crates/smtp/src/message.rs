@@ -36,7 +36,7 @@ impl Message {
             return Err(InvalidAddress);
         }
         let (encoded, size) = encode(raw);
-        let headers = raw.windows(4).position(|end| end == b"\r\n\r\n").map_or(raw, |end| &raw[..end]);
+        let headers = memchr::memmem::find(raw, b"\r\n\r\n").map_or(raw, |end| &raw[..end]);
         Ok(Self {
             from: from.to_owned(),
             to: to.to_owned(),
@@ -84,7 +84,7 @@ fn encode(raw: &[u8]) -> (Vec<u8>, u64) {
             encoded.push(b'.');
             doubled += 1;
         }
-        let end = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(rest.len());
+        let end = memchr::memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
         encoded.extend_from_slice(&rest[..end]);
         encoded.extend_from_slice(b"\r\n");
         let line_end = if rest[end..].starts_with(b"\r\n") { 2 } else { 1 };
