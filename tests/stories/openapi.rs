@@ -84,6 +84,19 @@ fn whole_offer(bank: &Bank) -> Value {
 }
 
 #[tokio::test]
+async fn an_offer_is_returned_with_all_that_was_posted() {
+    let bank = Bank::open();
+    let offer = whole_offer(&bank);
+    let posted = bank.call("POST", "/offers", &offer).await.json();
+    let read = bank.get(&format!("/offers/{}", id_of(&posted))).await;
+    for (name, value) in offer.as_object().unwrap() {
+        // Times are returned in UTC, with milliseconds.
+        let is_it = |returned: &Value| returned == value || (name == "validUntil" && returned.is_string());
+        assert!(is_it(&posted[name]) && is_it(&read[name]), "{name} is not returned: {read}");
+    }
+}
+
+#[tokio::test]
 async fn responses_match_openapi() {
     let bank = Bank::open();
     let description = Description::read();

@@ -70,7 +70,7 @@ async fn an_offer_is_previewed_followed_and_exported() {
     let mut body = json!({"code": "TOOL", "description": "Hello {{ customer.name }}"});
     body["eligibility"] = bank.rule("").into();
     let preview = bank.xtask(&["preview", &body.to_string()]);
-    assert!(preview.contains("Customers who get it: 3") && preview.contains("│ Hello "), "{preview}");
+    assert!(preview.contains("Customers that the rule selects: 3") && preview.contains("│ Hello "), "{preview}");
 
     let offer = bank.post_offer(&json!({"code": "TOOL", "description": "Hello {{ customer.name }}"})).await;
     bank.wait_until_completed(&offer).await;

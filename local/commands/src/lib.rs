@@ -101,7 +101,7 @@ pub enum Command {
         /// A group (--test consent), part of a test's name, or arguments for cargo test.
         ///
         /// One group: cargo xtask test -- --test consent
-        /// One test: cargo xtask test -- unsubscribe_links_survive_key_rotation
+        /// One story: cargo xtask test -- --test consent unsubscribe_links_survive_key_rotation
         #[arg(last = true, verbatim_doc_comment)]
         arguments: Vec<String>,
     },

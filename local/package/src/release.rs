@@ -16,15 +16,9 @@ use crate::{archive, functions, template};
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// What a release says of itself.
 const README: &str = include_str!("release-readme.md");
-/// What is the same in every archive of what is deployed.
-const FILES: [&str; 6] = [
-    "CHANGELOG.md",
-    "LICENSE-APACHE",
-    "LICENSE-MIT",
-    "docs/configuration.md",
-    "docs/openapi.yaml",
-    "docs/events/subscriber.yaml",
-];
+/// What is the same in every archive of what is deployed, besides the documents.
+const FILES: [&str; 5] =
+    ["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "docs/openapi.yaml", "docs/events/subscriber.yaml"];
 
 /// What to build.
 #[derive(Debug)]
@@ -57,7 +51,7 @@ impl Release {
             let name = architecture.name();
             let programs = builder.functions(architecture, &functions)?;
             let mut entries = vec![
-                Entry::file("README.md", README.replace("{{version}}", &version)),
+                Entry::file("README.md", readme(&version, self.is_trial)),
                 Entry::file("template.yaml", template::packaged(&source, &functions, architecture)?),
                 Entry::file("samconfig.toml", without_build(&fs::read_to_string(workspace.join("samconfig.toml"))?)),
             ];
@@ -70,8 +64,9 @@ impl Release {
                     entries.push(Entry::file(format!("sbom/{function}.cdx.json"), fs::read(file)?));
                 }
             }
-            for file in FILES {
-                entries.push(Entry::file(file, read(file)?));
+            for file in FILES.into_iter().map(str::to_owned).chain(documents(workspace)?) {
+                let bytes = read(&file)?;
+                entries.push(Entry::file(file, bytes));
             }
             archives.push((format!("offercast-{version}-{name}.zip"), zip(&entries, Compression::None)?));
             if !self.is_trial {
@@ -114,6 +109,21 @@ impl Release {
         }
         git(&["rev-parse", "HEAD"])
     }
+}
+
+/// The documents, by their paths.
+fn documents(workspace: &Path) -> Result<Vec<String>> {
+    let names = fs::read_dir(workspace.join("docs"))?.map(|entry| Ok(entry?.file_name().into_string().ok()));
+    let names: Vec<_> = names.collect::<Result<_>>()?;
+    let mut documents: Vec<_> = names.into_iter().flatten().filter(|name| name.ends_with(".md")).collect();
+    documents.sort();
+    Ok(documents.into_iter().map(|name| format!("docs/{name}")).collect())
+}
+
+/// What an archive says of itself.
+fn readme(version: &str, is_trial: bool) -> String {
+    let trial = "**A trial:** built without optimisation, to be tried on a local stack. It has neither `sbom/` nor `offercast`.\n\n";
+    README.replace("{{version}}", version).replace("{{trial}}", if is_trial { trial } else { "" })
 }
 
 /// The settings of SAM without those of `sam build`, which has nothing to do.

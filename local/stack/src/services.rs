@@ -13,18 +13,22 @@ use crate::stack_dir::{REGION, StackDir};
 /// How long a service may take to respond.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The names of these services.
+pub(crate) const INBOX: &str = "the inbox";
+pub(crate) const STATUS_PAGE: &str = "the status page";
+
 pub(crate) fn start_inbox(dir: &StackDir, smtp_port: u16, web_port: u16, endpoint_url: &str) -> Result<Running> {
     let mut command = Command::new(dir.program("inbox")?);
     command.args(["--smtp-port", &smtp_port.to_string(), "--web-port", &web_port.to_string()]);
     command.args(["--endpoint-url", endpoint_url, "--region", REGION]);
-    Running::start("the inbox", command, &dir.path().join("inbox.log"))
+    Running::start(INBOX, command, &dir.path().join("inbox.log"))
 }
 
 pub(crate) fn start_status(dir: &StackDir, port: u16) -> Result<Running> {
     let mut command = Command::new(dir.program("offercast")?);
     command.env(offercast::output::TOOL_VARIABLE, "cargo xtask");
     command.arg("serve-status").arg(dir.stack_file()).args(["--port", &port.to_string()]);
-    Running::start("the status page", command, &dir.path().join("status.log"))
+    Running::start(STATUS_PAGE, command, &dir.path().join("status.log"))
 }
 
 /// Waits until `url` responds with success.

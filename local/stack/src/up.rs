@@ -12,6 +12,7 @@ use crate::options::Options;
 use crate::packages::Deployable;
 use crate::process::Running;
 use crate::running_stack::{Chosen, RunningStack};
+use crate::services::{INBOX, STATUS_PAGE};
 use crate::settings::{check_names, settings};
 use crate::shutdown::{Interrupted, ShutdownSignal};
 use crate::stack_dir::{REGION, StackDir};
@@ -36,7 +37,8 @@ pub(crate) struct Up {
 /// Starts the stack, or updates the one that is up.
 pub(crate) async fn up(dir: &StackDir, up: Up) -> Result<()> {
     let shutdown = ShutdownSignal::listen()?;
-    let before = RunningStack::load(&dir.processes_file());
+    let mut before = RunningStack::load(&dir.processes_file());
+    restart_ended(dir, &mut before).await?;
     let was_up = before.is_up();
     let chosen = Chosen::now(&up.options, Some(&before.chosen).filter(|_| was_up && !up.reset));
     if was_up && up.ports.is_some() {
@@ -105,6 +107,9 @@ async fn deploy(
     release: Option<&Path>,
 ) -> Result<Stack> {
     let deployable = release.map_or_else(|| Deployable::of_workspace(dir), Deployable::of_release)?;
+    if let Some(release) = release {
+        output::note(&format!("The functions and template.yaml are those of {}", release.display()));
+    }
     check_names(&deployable.template, chosen.set.keys())?;
     let mut running = RunningStack::load(&dir.processes_file());
     let emulator = options.stack.clone().unwrap_or_else(|| running.emulator.clone());
@@ -178,6 +183,39 @@ async fn start(dir: &StackDir, emulator: Emulator, ports: [u16; 4]) -> Result<Ru
     record_and_wait(dir, &mut running, status, &status_url, "status.log").await?;
     step.done("ready");
     Ok(running)
+}
+
+/// Starts again what has ended of a stack whose emulator runs, which has its data. Without that, the stack begins anew.
+async fn restart_ended(dir: &StackDir, running: &mut RunningStack) -> Result<()> {
+    let (alive, ended): (Vec<_>, Vec<_>) = running.processes.drain(..).partition(Running::is_alive);
+    if alive.is_empty() || ended.iter().any(|process| ![INBOX, STATUS_PAGE].contains(&process.name.as_str())) {
+        let is_lost = !ended.is_empty();
+        running.processes = [alive, ended].concat();
+        if is_lost {
+            output::warning("the stack's AWS emulator has ended, and its data with it: the stack begins anew");
+        }
+        return Ok(());
+    }
+    running.processes = alive;
+    for Running { name, .. } in ended {
+        output::note(&format!("{name} has ended, and is started again"));
+        if name == INBOX {
+            let [smtp, web] = [&running.inbox_smtp_url, &running.inbox_url].map(|url| port_of(url));
+            let inbox = services::start_inbox(dir, smtp?, web?, &running.endpoint_url)?;
+            let url = running.inbox_url.clone();
+            record_and_wait(dir, running, inbox, &url, "inbox.log").await?;
+        } else {
+            let status = services::start_status(dir, port_of(&running.status_url)?)?;
+            let url = running.status_url.clone();
+            record_and_wait(dir, running, status, &url, "status.log").await?;
+        }
+    }
+    Ok(())
+}
+
+fn port_of(url: &str) -> Result<u16> {
+    let url = reqwest::Url::parse(url).with_context(|| format!("{url} is no URL"))?;
+    url.port().with_context(|| format!("{url} has no port"))
 }
 
 /// Records a started process before anything can fail, so that `down` finds it; then waits until it is ready.

@@ -65,7 +65,7 @@ pub async fn explain(api: &Api, id: &str, offer: &str, stack: &str) -> Result<()
             Ok(customer) => why_nothing(&customer, &offer, &without, &push, Timestamp::now(), stack)?,
             Err(faults) => format!("their record, which an earlier release stored, cannot be read now: {faults}"),
         };
-        let channels = without.iter().map(|channel| output::channel(*channel)).collect::<Vec<_>>().join(" and ");
+        let channels = without.iter().map(|channel| output::channel(*channel)).collect::<Vec<_>>().join(" or ");
         output::line(&format!("{} was not sent to this customer by {channels}: {why}.", offer.code))?;
     }
     Ok(())

@@ -38,7 +38,11 @@ fn write(text: &mut String, preview: &Value) -> std::fmt::Result {
     let audience = &preview["audience"];
     let count = |value: &Value| grouped(value.as_u64().unwrap_or_default());
     let estimated = if audience["exact"] == true { "" } else { ", estimated" };
-    writeln!(text, "Customers who get it: {}{estimated}", count(&audience["customers"]))?;
+    writeln!(
+        text,
+        "Customers that the rule selects: {}{estimated}. Messages, to those with consent and an address:",
+        count(&audience["customers"])
+    )?;
     for (channel, notifications) in audience["notifications"].as_object().into_iter().flatten() {
         write!(text, "  {channel:6} {:>12}", count(notifications))?;
         let unwritable = &audience["unwritable"][channel];
@@ -48,7 +52,11 @@ fn write(text: &mut String, preview: &Value) -> std::fmt::Result {
         writeln!(text)?;
     }
     if audience["unevaluable"].as_u64().unwrap_or_default() > 0 {
-        writeln!(text, "  The rule cannot be evaluated for {} customers.", count(&audience["unevaluable"]))?;
+        writeln!(
+            text,
+            "  The rule cannot be evaluated for {} customers: they lack an attribute that it reads (has(customer.NAME) asks), or have another type.",
+            count(&audience["unevaluable"])
+        )?;
     }
     let lists = ["warnings", "findings"].map(|name| preview[name].as_array().map_or(&[][..], Vec::as_slice));
     let findings = lists[1].iter().chain(lists[0].iter().filter(|warning| !lists[1].contains(warning)));
@@ -84,9 +92,9 @@ mod tests {
             "messages": {"email": {"customer": "c-1", "subject": "Hi", "text": "Dear Asha,\n\nhello"}},
         });
         let expected = "\
-Customers who get it: 2,000, estimated
+Customers that the rule selects: 2,000, estimated. Messages, to those with consent and an address:
   email         1,800, of whom 12 cannot be written to
-  The rule cannot be evaluated for 3 customers.
+  The rule cannot be evaluated for 3 customers: they lack an attribute that it reads (has(customer.NAME) asks), or have another type.
 ! 12 customers lack card_name
 
 email, as c-1 would get it:

@@ -147,10 +147,22 @@ impl Offer {
     /// # Errors
     /// The name of the first field that has one, and the character.
     pub fn check_characters(&self) -> Result<(), (String, Forbidden)> {
-        let rule = self.eligibility.as_ref().map_or("", RuleText::source);
-        [("code".to_owned(), self.code.as_str()), ("eligibility".to_owned(), rule)]
+        // Each field is named, so that a new text is not forgotten.
+        let Self {
+            id: _,
+            code,
+            announcement,
+            eligibility,
+            channels: _,
+            valid_from: _,
+            valid_until: _,
+            created_at: _,
+            created_by: _,
+        } = self;
+        let rule = eligibility.as_ref().map_or("", RuleText::source);
+        [("code".to_owned(), code.as_str()), ("eligibility".to_owned(), rule)]
             .into_iter()
-            .chain(self.announcement.texts())
+            .chain(announcement.texts())
             .try_for_each(|(field, text)| characters::check(text, Lines::Many).map_err(|found| (field, found)))
     }
 

@@ -29,16 +29,19 @@ pub(super) struct OfferView<'a> {
 
 impl<'a> From<&'a Offer> for OfferView<'a> {
     fn from(offer: &'a Offer) -> Self {
+        // Each field is named, so that a new one is not forgotten.
+        let Offer { id, code, announcement, eligibility, channels, valid_from, valid_until, created_at, created_by } =
+            offer;
         Self {
-            id: offer.id,
-            code: &offer.code,
-            announcement: &offer.announcement,
-            eligibility: offer.eligibility.as_ref().map(RuleText::source),
-            channels: &offer.channels,
-            valid_from: offer.valid_from,
-            valid_until: offer.valid_until,
-            created_at: offer.created_at,
-            created_by: &offer.created_by,
+            id: *id,
+            code,
+            announcement,
+            eligibility: eligibility.as_ref().map(RuleText::source),
+            channels,
+            valid_from: *valid_from,
+            valid_until: *valid_until,
+            created_at: *created_at,
+            created_by,
         }
     }
 }

@@ -73,7 +73,8 @@ pub(super) fn concerns(status: &Status) -> Vec<Concern> {
         .collect();
     if !held.is_empty() {
         let what = format!("Sending is switched off: what comes to {} waits in its queue", held.join(", "));
-        add(Level::Bad, what, "Deploy with SendingEnabled=true".to_owned());
+        let remedy = "Deploy with SendingEnabled=true. If it is true, enable their event sources (docs/operations.md, email-age)";
+        add(Level::Bad, what, remedy.to_owned());
     }
     let inactive = status.functions.iter().filter(|function| !["Active", "Held"].contains(&function.state.as_str()));
     for function in inactive {
@@ -85,7 +86,9 @@ pub(super) fn concerns(status: &Status) -> Vec<Concern> {
         add(Level::Notice, format!("The function {name} reported {errors} in the last hour"), remedy);
     }
     for error in &status.read_errors {
-        add(Level::Unknown, error.clone(), String::new());
+        let is_of_inbox = error.starts_with("Cannot read the inbox");
+        let remedy = if is_of_inbox { format!("{} up starts it again if it has ended", tool()) } else { String::new() };
+        add(Level::Unknown, error.clone(), remedy);
     }
     concerns.sort_by_key(|concern| std::cmp::Reverse(concern.level));
     concerns
