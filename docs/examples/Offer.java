@@ -11,6 +11,7 @@ import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
 import java.util.HexFormat;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.UUID;
 import java.util.regex.Pattern;
@@ -47,7 +48,7 @@ public class Offer {
         System.out.println("Posted offer " + offer);
 
         String push = call("GET", "/offers/" + offer + "/pushes/1", "", Map.of());
-        while (!text(push, "state").equals("completed")) {
+        while (Set.of("scheduled", "running").contains(text(push, "state"))) {
             Thread.sleep(1000);
             push = call("GET", "/offers/" + offer + "/pushes/1", "", Map.of());
         }
@@ -69,7 +70,7 @@ public class Offer {
         return response.body();
     }
 
-    /** The headers that sign a call: AWS Signature Version 4. */
+    /** The headers that sign a call without a query: AWS Signature Version 4. */
     static Map<String, String> sign(String method, URI url, String body) throws GeneralSecurityException {
         String time = DateTimeFormatter.ofPattern("yyyyMMdd'T'HHmmss'Z'").withZone(ZoneOffset.UTC).format(Instant.now());
         String scope = time.substring(0, 8) + "/" + ENVIRONMENT.get("AWS_REGION") + "/execute-api/aws4_request";

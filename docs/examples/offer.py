@@ -43,6 +43,6 @@ offer = {
 posted = call("POST", "/offers", offer, **{"Idempotency-Key": str(uuid.uuid4())})
 print("Posted offer", posted["id"])
 
-while (push := call("GET", f"/offers/{posted['id']}/pushes/1"))["state"] != "completed":
+while (push := call("GET", f"/offers/{posted['id']}/pushes/1"))["state"] in ("scheduled", "running"):
     time.sleep(1)
 print({name: push[name] for name in ("sent", "failed", "optedOut", "reasons")})

@@ -17,8 +17,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// What a release says of itself.
 const README: &str = include_str!("release-readme.md");
 /// What is the same in every archive of what is deployed, besides the documents.
-const FILES: [&str; 5] =
-    ["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "docs/openapi.yaml", "docs/events/subscriber.yaml"];
+const FILES: [&str; 4] = ["ARCHITECTURE.md", "CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT"];
 
 /// What to build.
 #[derive(Debug)]
@@ -111,13 +110,19 @@ impl Release {
     }
 }
 
-/// The documents, by their paths.
+/// The documents, with what they show and refer to, by their paths.
 fn documents(workspace: &Path) -> Result<Vec<String>> {
-    let names = fs::read_dir(workspace.join("docs"))?.map(|entry| Ok(entry?.file_name().into_string().ok()));
-    let names: Vec<_> = names.collect::<Result<_>>()?;
-    let mut documents: Vec<_> = names.into_iter().flatten().filter(|name| name.ends_with(".md")).collect();
-    documents.sort();
-    Ok(documents.into_iter().map(|name| format!("docs/{name}")).collect())
+    let mut found = Vec::new();
+    for folder in ["docs", "docs/design", "docs/events", "docs/examples"] {
+        for entry in fs::read_dir(workspace.join(folder))? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                found.push(format!("{folder}/{}", entry.file_name().display()));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// What an archive says of itself.
@@ -164,6 +169,28 @@ mod tests {
         let settings = without_build(include_str!("../../../samconfig.toml"));
         assert!(!settings.contains("build"), "{settings}");
         assert!(settings.contains("[production.deploy.parameters]") && settings.contains("DeletionProtection=true"));
+    }
+
+    /// But for those to the source, which an archive does not have.
+    #[test]
+    fn links_of_documents_lead_to_what_is_in_the_archive() {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+        let documents = documents(&workspace).unwrap();
+        let packed: Vec<_> = FILES.into_iter().map(str::to_owned).chain(documents.iter().cloned()).collect();
+        let sources = ["crates", "events", "functions", "fuzz", "local", "operator", "simulation", "tests"];
+        for document in documents.iter().filter(|path| path.ends_with(".md")) {
+            let text = fs::read_to_string(workspace.join(document)).unwrap();
+            let links = text.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0));
+            for link in links.filter(|link| !link.contains("://") && !link.starts_with('#')) {
+                let path = link.split('#').next().unwrap();
+                let target = workspace.join(document).parent().unwrap().join(path).canonicalize();
+                let target = target.unwrap_or_else(|error| panic!("{document}: {link}: {error}"));
+                let target = target.strip_prefix(&workspace).unwrap();
+                let is_packed = packed.iter().any(|file| Path::new(file).starts_with(target));
+                let is_source = sources.iter().any(|folder| target.starts_with(folder));
+                assert!(is_packed || is_source, "{document}: {link} is not in the archive");
+            }
+        }
     }
 
     #[test]

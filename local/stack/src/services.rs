@@ -35,7 +35,8 @@ pub(crate) fn start_status(dir: &StackDir, port: u16) -> Result<Running> {
 pub(crate) async fn wait_until_ready(running: &Running, url: &str, log: &Path) -> Result<()> {
     let began = Instant::now();
     loop {
-        if reqwest::get(url).await.is_ok_and(|response| response.status().is_success()) {
+        // Another program at its port may respond as well.
+        if reqwest::get(url).await.is_ok_and(|response| response.status().is_success()) && running.is_alive() {
             return Ok(());
         }
         if !running.is_alive() {

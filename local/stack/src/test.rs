@@ -134,9 +134,9 @@ fn skipped_modules(enforces_roles: bool) -> Vec<&'static str> {
         println!("    Skipping the tests of accessibility: npm is not installed (Debian: apt-get install npm)");
         skipped.push("with_axe");
     }
-    if Command::new("java").arg("--version").output().is_err() {
+    if !has_java() {
         println!(
-            "    Skipping the example in Java: java is not installed (Debian: apt-get install default-jdk-headless)"
+            "    Skipping the example in Java: Java 17 is not installed (Debian: apt-get install default-jdk-headless)"
         );
         skipped.push("in_java");
     }
@@ -147,6 +147,15 @@ fn skipped_modules(enforces_roles: bool) -> Vec<&'static str> {
         skipped.push("in_a_container");
     }
     skipped
+}
+
+/// Whether Java 17 or newer can compile: the example is one file.
+fn has_java() -> bool {
+    let version = Command::new("javac").arg("-version").output().ok().filter(|output| output.status.success());
+    // As in `javac 17.0.15`.
+    let version = version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let major = version.trim().strip_prefix("javac ").and_then(|version| version.split('.').next());
+    major.and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major >= 17)
 }
 
 /// Options of `cargo test` that select other tests than the stories.

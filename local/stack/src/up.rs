@@ -38,7 +38,10 @@ pub(crate) struct Up {
 pub(crate) async fn up(dir: &StackDir, up: Up) -> Result<()> {
     let shutdown = ShutdownSignal::listen()?;
     let mut before = RunningStack::load(&dir.processes_file());
-    restart_ended(dir, &mut before).await?;
+    tokio::select! {
+        restarted = restart_ended(dir, &mut before) => restarted?,
+        () = shutdown.wait() => return Err(Interrupted.into()),
+    }
     let was_up = before.is_up();
     let chosen = Chosen::now(&up.options, Some(&before.chosen).filter(|_| was_up && !up.reset));
     if was_up && up.ports.is_some() {
@@ -187,28 +190,26 @@ async fn start(dir: &StackDir, emulator: Emulator, ports: [u16; 4]) -> Result<Ru
 
 /// Starts again what has ended of a stack whose emulator runs, which has its data. Without that, the stack begins anew.
 async fn restart_ended(dir: &StackDir, running: &mut RunningStack) -> Result<()> {
-    let (alive, ended): (Vec<_>, Vec<_>) = running.processes.drain(..).partition(Running::is_alive);
-    if alive.is_empty() || ended.iter().any(|process| ![INBOX, STATUS_PAGE].contains(&process.name.as_str())) {
-        let is_lost = !ended.is_empty();
-        running.processes = [alive, ended].concat();
-        if is_lost {
-            output::warning("the stack's AWS emulator has ended, and its data with it: the stack begins anew");
-        }
+    let is_service = |process: &Running| [INBOX, STATUS_PAGE].contains(&process.name.as_str());
+    let ended: Vec<_> = running.processes.iter().filter(|process| !process.is_alive()).cloned().collect();
+    if ended.iter().any(|process| !is_service(process)) {
+        output::warning("the stack's AWS emulator has ended, and its data with it: the stack begins anew");
         return Ok(());
     }
-    running.processes = alive;
     for Running { name, .. } in ended {
         output::note(&format!("{name} has ended, and is started again"));
-        if name == INBOX {
+        let (started, url, log) = if name == INBOX {
             let [smtp, web] = [&running.inbox_smtp_url, &running.inbox_url].map(|url| port_of(url));
             let inbox = services::start_inbox(dir, smtp?, web?, &running.endpoint_url)?;
-            let url = running.inbox_url.clone();
-            record_and_wait(dir, running, inbox, &url, "inbox.log").await?;
+            (inbox, running.inbox_url.clone(), "inbox.log")
         } else {
-            let status = services::start_status(dir, port_of(&running.status_url)?)?;
-            let url = running.status_url.clone();
-            record_and_wait(dir, running, status, &url, "status.log").await?;
-        }
+            let page = services::start_status(dir, port_of(&running.status_url)?)?;
+            (page, running.status_url.clone(), "status.log")
+        };
+        services::wait_until_ready(&started, &url, &dir.path().join(log)).await?;
+        running.processes.retain(|process| process.name != name);
+        running.processes.push(started);
+        running.save(&dir.processes_file())?;
     }
     Ok(())
 }

@@ -24,6 +24,9 @@ pub fn print(target: &Target) -> Result<()> {
             variables.extend(region.map(|region| ("AWS_REGION", region)));
         }
     }
+    // Of the shell that another deployment was used in.
+    let unset = if target.is_local() { "AWS_SESSION_TOKEN" } else { "AWS_ENDPOINT_URL" };
+    output::line(&format!("unset {unset}"))?;
     for (name, value) in variables {
         output::line(&format!("export {name}={}", quoted(&value)))?;
     }

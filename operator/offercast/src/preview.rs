@@ -54,7 +54,7 @@ fn write(text: &mut String, preview: &Value) -> std::fmt::Result {
     if audience["unevaluable"].as_u64().unwrap_or_default() > 0 {
         writeln!(
             text,
-            "  The rule cannot be evaluated for {} customers: they lack an attribute that it reads (has(customer.NAME) asks), or have another type.",
+            "  The rule cannot be evaluated for {} customers: they lack an attribute that it reads (has(customer.NAME) asks), or it has another type.",
             count(&audience["unevaluable"])
         )?;
     }
@@ -94,7 +94,7 @@ mod tests {
         let expected = "\
 Customers that the rule selects: 2,000, estimated. Messages, to those with consent and an address:
   email         1,800, of whom 12 cannot be written to
-  The rule cannot be evaluated for 3 customers: they lack an attribute that it reads (has(customer.NAME) asks), or have another type.
+  The rule cannot be evaluated for 3 customers: they lack an attribute that it reads (has(customer.NAME) asks), or it has another type.
 ! 12 customers lack card_name
 
 email, as c-1 would get it:

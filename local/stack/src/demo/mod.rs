@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use client::{Api, Stack};
+use client::{Api, Response, Stack};
 use offercast::output::{self, Step};
 use serde_json::{Value, json};
 
@@ -30,6 +30,8 @@ use crate::up::stop;
 const MESSAGE_DELAY_MS: u64 = 60;
 /// Timeout of a push.
 const TIMEOUT: Duration = Duration::from_secs(15 * 60);
+/// How long a call may fail because its function is killed or replaced.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Runs the demo on a separate stack: of faults, or of an update from an archive of a release to that of another.
 pub(crate) async fn demo(options: &Options, update: Option<&[PathBuf]>) -> Result<()> {
@@ -128,13 +130,12 @@ impl Demo {
         let offer = json!({
             "code": code, "subject": code, "description": "Hello {{ customer.name }}, get 5% cashback", "channels": ["email"],
         });
-        let response = self.api.call("POST", "/offers", &[], offer.to_string().as_bytes()).await?;
-        ensure!(response.status == 201, "the API refused the offer: {}", response.problem());
+        let response = self.call("POST", "/offers", offer.to_string().as_bytes()).await?;
         Ok(response.json()["id"].as_str().context("the created offer has no id")?.to_owned())
     }
 
-    async fn progress(&self, push: Push<'_>) -> Result<Progress> {
-        let push = self.read(push).await?;
+    async fn progress(&self, (offer, number): Push<'_>) -> Result<Progress> {
+        let push = self.call("GET", &format!("/offers/{offer}/pushes/{number}"), b"").await?.json();
         let count = |name: &str| push[name].as_u64().with_context(|| format!("{name} is missing from {push}"));
         Ok(Progress {
             is_completed: push["state"] == "completed",
@@ -144,15 +145,18 @@ impl Demo {
         })
     }
 
-    async fn read(&self, (offer, number): Push<'_>) -> Result<Value> {
-        let path = format!("/offers/{offer}/pushes/{number}");
-        let mut response = self.api.call("GET", &path, &[], b"").await?;
-        // The function behind the API is killed or replaced too.
-        while response.status >= 500 {
+    /// The response to a call. The function behind the API may be killed or replaced just then, so it is made again for a while.
+    async fn call(&self, method: &str, path: &str, body: &[u8]) -> Result<Response> {
+        let began = Instant::now();
+        loop {
+            let response = self.api.call(method, path, &[], body).await?;
+            if response.status < 300 {
+                return Ok(response);
+            }
+            let is_over = response.status < 500 || began.elapsed() > CALL_TIMEOUT;
+            ensure!(!is_over, "{method} {path}: {}", response.problem());
             tokio::time::sleep(Duration::from_millis(100)).await;
-            response = self.api.call("GET", &path, &[], b"").await?;
         }
-        Ok(response.json())
     }
 
     /// Waits until a push has sent at least `sent`, or is completed.

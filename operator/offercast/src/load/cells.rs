@@ -143,8 +143,10 @@ fn exact_number(cell: &str) -> Option<Number> {
 
 /// A phone number without what people write between its digits, as in `+44 (0)20 7946-0018`. One without a country's code stays as
 /// it is.
-pub(super) fn number_of_phone(cell: &str) -> String {
-    if !cell.starts_with('+') {
+pub(super) fn without_separators(cell: &str) -> String {
+    // What follows a slash may be the end of another number.
+    let is_one = cell.rsplit_once('/').is_none_or(|(_, end)| end.chars().filter(char::is_ascii_digit).count() >= 4);
+    if !cell.starts_with('+') || !is_one {
         return cell.to_owned();
     }
     let is_between = |c: char| c.is_whitespace() || matches!(c, '-' | '\u{2010}'..='\u{2013}' | '/' | '.' | '(' | ')');
@@ -205,9 +207,10 @@ mod tests {
             ("+49\u{a0}151/234-567.80", "+4915123456780"),
             ("+44 (0)20 7946\u{2013}0018", "+442079460018"),
             ("0151 2345678", "0151 2345678"),
+            ("+49 151 2345678/9", "+49 151 2345678/9"),
             ("+351 91x", "+35191x"),
         ] {
-            assert_eq!(number_of_phone(cell), expected);
+            assert_eq!(without_separators(cell), expected);
         }
     }
 

@@ -170,6 +170,7 @@ impl Columns {
         let words: [Vec<_>; 2] = [words(&args.yes, true), words(&args.no, false)];
         let columns = Self { all, consent: None, words: words.concat() };
         wrong.extend(columns.named_twice());
+        wrong.extend(columns.wrong_words());
         wrong.extend(columns.missing(args));
         if !wrong.is_empty() {
             return Err(WrongColumns(wrong));
@@ -181,11 +182,24 @@ impl Columns {
     /// Whether a cell says yes. No answer is no consent.
     pub(super) fn consent(&self, cell: &str) -> Option<bool> {
         let cell = cell.to_lowercase();
-        match cell.as_str() {
-            "true" | "yes" | "y" | "1" => Some(true),
-            "false" | "no" | "n" | "0" | "" => Some(false),
-            _ => self.words.iter().find(|(word, _)| *word == cell).map(|(_, meaning)| *meaning),
+        usual_consent(&cell).or_else(|| self.words.iter().find(|(word, _)| *word == cell).map(|(_, meaning)| *meaning))
+    }
+
+    /// Words of --yes and --no that mean both, or that nothing is asked about.
+    fn wrong_words(&self) -> Vec<String> {
+        if !self.words.is_empty() && !self.has(|field| matches!(field, Field::Consent(_))) {
+            return vec!["--yes and --no are for columns of consent, and no column is one. Say which is: --map COLUMN=emailConsent".to_owned()];
         }
+        let means_both = |(word, meaning): &&(String, bool)| {
+            usual_consent(word) == Some(!meaning) || self.words.contains(&(word.clone(), !meaning))
+        };
+        let wrong: BTreeSet<_> = self.words.iter().filter(means_both).map(|(word, _)| word).collect();
+        wrong
+            .into_iter()
+            .map(|word| {
+                format!("`{word}` would mean both yes and no. Leave it out of --yes or --no, or change it in the file")
+            })
+            .collect()
     }
 
     fn has(&self, wanted: impl Fn(&Field) -> bool) -> bool {
@@ -250,6 +264,15 @@ impl Columns {
             _ => {}
         }
         wrong
+    }
+}
+
+/// What a word says of consent in any file, in lower case.
+fn usual_consent(word: &str) -> Option<bool> {
+    match word {
+        "true" | "yes" | "y" | "1" => Some(true),
+        "false" | "no" | "n" | "0" | "" => Some(false),
+        _ => None,
     }
 }
 

@@ -191,9 +191,7 @@ impl<'a> Reading<'a> {
                         Some(true) => channels.push(*channel),
                         Some(false) => {}
                         None => {
-                            let detail =
-                                format!("is neither yes nor no: {cell}. If it means one: --yes {cell}, or --no {cell}");
-                            faults.push((column.name.clone(), detail));
+                            faults.push((column.name.clone(), unknown_word(cell)));
                         }
                     }
                 }
@@ -211,7 +209,7 @@ impl<'a> Reading<'a> {
                     }
                 },
                 Some(Field::Mobile) => {
-                    customer.insert(Field::Mobile.name(), cells::number_of_phone(cell).into());
+                    customer.insert(Field::Mobile.name(), cells::without_separators(cell).into());
                 }
                 Some(field) => {
                     customer.insert(field.name(), cell.into());
@@ -235,6 +233,18 @@ impl<'a> Reading<'a> {
             ),
         }
         if faults.is_empty() { Ok(json) } else { Err(faults) }
+    }
+}
+
+/// Letters of a word that is repeated to people at most. A longer cell may be of another column, and name a person.
+const WORD: usize = 12;
+
+/// What is wrong with a cell that is to say yes or no.
+fn unknown_word(cell: &str) -> String {
+    if cell.chars().count() <= WORD && cell.chars().all(char::is_alphanumeric) {
+        format!("is neither yes nor no: {cell}. If it means one: --yes {cell}, or --no {cell}")
+    } else {
+        "is neither yes nor no (true, false, 1, 0; other words: --yes and --no)".to_owned()
     }
 }
 

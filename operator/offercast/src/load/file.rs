@@ -62,7 +62,9 @@ impl CsvFile {
         bytes(path)?.take(START as u64).read_to_end(&mut start).with_context(|| unreadable(path))?;
         let (encoding, is_guessed) = match encoding.or_else(|| encoding_of_start(&start)) {
             Some(encoding) => (encoding, false),
-            None => match Utf8::of(bytes(path)?).with_context(|| unreadable(path))? {
+            None => match Utf8::of(LineFeeds { text: bytes(path)?, is_after_return: false })
+                .with_context(|| unreadable(path))?
+            {
                 Utf8::Valid => (UTF_8, false),
                 Utf8::Foreign => (WINDOWS_1252, true),
                 Utf8::Broken(line) => bail!(
@@ -121,17 +123,17 @@ impl CsvFile {
         if self.names_delimiter {
             first_line(&mut text).with_context(|| unreadable(&self.path))?;
         }
-        let text: Box<dyn Read> = Box::new(LineFeeds { text, is_after_return: false });
+        let text: Box<dyn Read> = Box::new(text);
         let reader = ReaderBuilder::new().delimiter(self.delimiter).flexible(true).has_headers(false).from_reader(text);
         let lines_before = u64::from(self.names_delimiter);
         Ok(Rows { path: self.path.clone(), reader, lines_before, reasons: self.reasons })
     }
 
-    /// The file's characters as UTF-8, without a byte order mark.
+    /// The file's characters as UTF-8, without a byte order mark, in lines that end in a line feed.
     fn text(&self) -> Result<impl Read + use<>> {
         let mut decode = DecodeReaderBytesBuilder::new();
         decode.encoding(Some(self.encoding)).bom_override(true).strip_bom(true);
-        Ok(decode.build(bytes(&self.path)?))
+        Ok(LineFeeds { text: decode.build(bytes(&self.path)?), is_after_return: false })
     }
 }
 

@@ -115,11 +115,11 @@ struct Loading<'a> {
     /// `None`: nothing is stored, nor is a file of rejected rows written.
     api: Option<&'a Api>,
     rejected: Rejected,
-    /// What is wrong with the first rejected rows.
+    /// What is wrong with the first rejected rows; of a check, with all.
     printed: Vec<String>,
     stored: usize,
-    /// The lines of the rows with consent to a channel, but without an address for it.
-    unreached: BTreeMap<Channel, Vec<u64>>,
+    /// How many rows have consent to a channel, but no address for it, and the lines of the first.
+    unreached: BTreeMap<Channel, (usize, Vec<u64>)>,
 }
 
 impl Loading<'_> {
@@ -144,7 +144,11 @@ impl Loading<'_> {
                 Some(Err(rejection)) => self.reject(&rejection)?,
                 Some(Ok(loaded)) => {
                     for channel in unreached(&loaded.json) {
-                        self.unreached.entry(channel).or_default().push(loaded.row.line);
+                        let (count, lines) = self.unreached.entry(channel).or_default();
+                        *count += 1;
+                        if lines.len() < PRINTED {
+                            lines.push(loaded.row.line);
+                        }
                     }
                     let size = loaded.json.to_string().len();
                     if batch.len() == CUSTOMERS_PER_CALL || bytes + size > BYTES_PER_CALL {
@@ -196,11 +200,11 @@ impl Loading<'_> {
             Some(_) => format!("{stored} stored"),
             None => format!("{stored} can be stored; nothing was"),
         });
-        for (channel, lines) in &self.unreached {
+        for (channel, (count, lines)) in &self.unreached {
             let (channel, address) = (output::channel(*channel), address(*channel));
-            let rows = output::count(lines.len(), "row");
-            let first = lines.iter().take(PRINTED).map(u64::to_string).collect::<Vec<_>>().join(", ");
-            let more = if lines.len() > PRINTED { ", …" } else { "" };
+            let rows = output::count(*count, "row");
+            let first = lines.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+            let more = if *count > lines.len() { ", …" } else { "" };
             output::note(&format!(
                 "{rows} with consent to {channel} and no {address}, so nothing is sent there: line {first}{more}"
             ));

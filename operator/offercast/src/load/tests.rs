@@ -92,6 +92,8 @@ fn consent_is_a_list_or_a_column_for_each_channel_or_given_for_all() {
             "emailConsent is neither yes nor no: perhaps. If it means one: --yes perhaps, or --no perhaps".to_owned()
         )]
     );
+    let longer = of("emailConsent", "asha@example.com", &[]).unwrap_err();
+    assert!(longer[0].1.contains("--yes") && !longer[0].1.contains("asha"), "{longer:?}");
     assert!(of("channels", "fax", &[]).unwrap_err()[0].1.starts_with("channels"));
 }
 
@@ -169,5 +171,34 @@ fn consent_without_an_address_is_noticed() {
         (json!({"channels": []}), &[]),
     ] {
         assert_eq!(unreached(&customer).collect::<Vec<_>>(), expected, "{customer}");
+    }
+}
+
+#[test]
+fn a_word_that_would_mean_yes_and_no_is_refused() {
+    let path = file("words", "id,name,email,emailConsent\nc,C,c@example.com,j\n");
+    for (line, expected) in [
+        (&["--yes", "J,n", "--no", "N"][..], "`n` would mean both"),
+        (&["--yes", "j", "--no", "J"], "`j` would mean both"),
+        (&["--no", "1"], "`1` would mean both"),
+    ] {
+        let error = format!("{:#}", read(&path, line).unwrap_err());
+        assert!(error.contains(expected), "{error}");
+    }
+    let unasked = file("unasked", "id,name,email,channels\nc,C,c@example.com,email\n");
+    assert!(format!("{:#}", read(&unasked, &["--yes", "ja"]).unwrap_err()).contains("no column is one"));
+}
+
+#[test]
+fn separators_are_found_whatever_ends_the_lines() {
+    let (quoted, named) = (
+        "id;name;email;channels\nc-1;\"A, B, C, D\";a@example.com;email\n",
+        "sep=;\nid;name;email;channels\nc-1;A;a@example.com;email\n",
+    );
+    for line_end in ["\n", "\r\n", "\r"] {
+        for content in [quoted, named] {
+            let (customers, rejected, _) = read(&file("separators", &content.replace('\n', line_end)), &[]).unwrap();
+            assert_eq!((customers.len(), rejected.len()), (1, 0), "{content:?} {line_end:?}");
+        }
     }
 }
