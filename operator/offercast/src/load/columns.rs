@@ -10,6 +10,7 @@ use domain::channel::Channels;
 use domain::customer::{OWN_FIELDS, is_attribute_name};
 
 use super::cells::Notation;
+use super::consent::Words;
 
 /// What a column's name in the file may end in: what its values are.
 pub(super) const NUMBER: &str = ":number";
@@ -150,8 +151,7 @@ pub(super) struct Columns {
     pub(super) all: Vec<Column>,
     /// The consent of all customers, if no column says it.
     pub(super) consent: Option<Channels>,
-    /// Words of this file that mean yes or no, in lower case.
-    words: Vec<(String, bool)>,
+    pub(super) words: Words,
 }
 
 /// Why a file cannot be loaded as it is: a sentence for each thing that is wrong.
@@ -165,10 +165,7 @@ impl Columns {
         let names: Vec<_> = header.iter().map(str::trim).collect();
         let mut wrong = unknown_columns(&names.iter().map(|name| without_kind(name)).collect::<Vec<_>>(), args);
         let all: Vec<_> = names.iter().map(|name| column(name, args, &mut wrong)).collect();
-        let words =
-            |words: &[String], meaning| words.iter().map(move |word| (word.trim().to_lowercase(), meaning)).collect();
-        let words: [Vec<_>; 2] = [words(&args.yes, true), words(&args.no, false)];
-        let columns = Self { all, consent: None, words: words.concat() };
+        let columns = Self { all, consent: None, words: Words::new(&args.yes, &args.no) };
         wrong.extend(columns.named_twice());
         wrong.extend(columns.wrong_words());
         wrong.extend(columns.missing(args));
@@ -179,27 +176,15 @@ impl Columns {
         Ok(Self { consent, ..columns })
     }
 
-    /// Whether a cell says yes. No answer is no consent.
-    pub(super) fn consent(&self, cell: &str) -> Option<bool> {
-        let cell = cell.to_lowercase();
-        usual_consent(&cell).or_else(|| self.words.iter().find(|(word, _)| *word == cell).map(|(_, meaning)| *meaning))
-    }
-
-    /// Words of --yes and --no that mean both, or that nothing is asked about.
+    /// Words that contradict each other, or that nothing is asked about.
     fn wrong_words(&self) -> Vec<String> {
         if !self.words.is_empty() && !self.has(|field| matches!(field, Field::Consent(_))) {
-            return vec!["--yes and --no are for columns of consent, and no column is one. Say which is: --map COLUMN=emailConsent".to_owned()];
+            return vec![
+                "--yes and --no are for columns of consent, and no column is one. Say which is: --map COLUMN=emailConsent"
+                    .to_owned(),
+            ];
         }
-        let means_both = |(word, meaning): &&(String, bool)| {
-            usual_consent(word) == Some(!meaning) || self.words.contains(&(word.clone(), !meaning))
-        };
-        let wrong: BTreeSet<_> = self.words.iter().filter(means_both).map(|(word, _)| word).collect();
-        wrong
-            .into_iter()
-            .map(|word| {
-                format!("`{word}` would mean both yes and no. Leave it out of --yes or --no, or change it in the file")
-            })
-            .collect()
+        self.words.contradictions()
     }
 
     fn has(&self, wanted: impl Fn(&Field) -> bool) -> bool {
@@ -264,15 +249,6 @@ impl Columns {
             _ => {}
         }
         wrong
-    }
-}
-
-/// What a word says of consent in any file, in lower case.
-fn usual_consent(word: &str) -> Option<bool> {
-    match word {
-        "true" | "yes" | "y" | "1" => Some(true),
-        "false" | "no" | "n" | "0" | "" => Some(false),
-        _ => None,
     }
 }
 

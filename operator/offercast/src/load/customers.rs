@@ -187,12 +187,10 @@ impl<'a> Reading<'a> {
                 }
                 Some(Field::Consent(channel)) => {
                     let channels = channels.get_or_insert_default();
-                    match columns.consent(cell) {
-                        Some(true) => channels.push(*channel),
-                        Some(false) => {}
-                        None => {
-                            faults.push((column.name.clone(), unknown_word(cell)));
-                        }
+                    match columns.words.consent(cell) {
+                        Ok(true) => channels.push(*channel),
+                        Ok(false) => {}
+                        Err(detail) => faults.push((column.name.clone(), detail)),
                     }
                 }
                 // Absent.
@@ -233,18 +231,6 @@ impl<'a> Reading<'a> {
             ),
         }
         if faults.is_empty() { Ok(json) } else { Err(faults) }
-    }
-}
-
-/// Letters of a word that is repeated to people at most. A longer cell may be of another column, and name a person.
-const WORD: usize = 12;
-
-/// What is wrong with a cell that is to say yes or no.
-fn unknown_word(cell: &str) -> String {
-    if cell.chars().count() <= WORD && cell.chars().all(char::is_alphanumeric) {
-        format!("is neither yes nor no: {cell}. If it means one: --yes {cell}, or --no {cell}")
-    } else {
-        "is neither yes nor no (true, false, 1, 0; other words: --yes and --no)".to_owned()
     }
 }
 

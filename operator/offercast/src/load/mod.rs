@@ -6,7 +6,8 @@
 //! | the steps, and what is printed | this file |
 //! | encodings, delimiters, lines | [`file`] |
 //! | what a column is of a customer, and its arguments | [`columns`] |
-//! | when a cell is a number | [`cells`] |
+//! | when a cell is a number; phone numbers | [`cells`] |
+//! | which words mean consent | [`consent`] |
 //! | a row as a customer | [`customers`] |
 //! | calls of the API | [`store`] |
 //! | the file of rows that were not stored | [`rejected`] |
@@ -14,6 +15,7 @@
 
 mod cells;
 mod columns;
+mod consent;
 mod customers;
 mod file;
 mod generated;
