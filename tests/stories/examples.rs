@@ -43,9 +43,11 @@ async fn check(command: &str, address: &str) {
     }
 }
 
-#[tokio::test]
-async fn curl_posts_an_offer() {
-    check("sh docs/examples/offer.sh", "asha@curl.example").await;
+mod in_curl {
+    #[tokio::test]
+    async fn curl_posts_an_offer() {
+        super::check("sh docs/examples/offer.sh", "asha@curl.example").await;
+    }
 }
 
 mod in_python {

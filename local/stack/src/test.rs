@@ -134,6 +134,10 @@ fn skipped_modules(enforces_roles: bool) -> Vec<&'static str> {
         println!("    Skipping the tests of accessibility: npm is not installed (Debian: apt-get install npm)");
         skipped.push("with_axe");
     }
+    if Command::new("jq").arg("--version").output().is_err() {
+        println!("    Skipping the example in curl: jq is not installed (Debian: apt-get install jq)");
+        skipped.push("in_curl");
+    }
     if !has_java() {
         println!(
             "    Skipping the example in Java: Java 17 is not installed (Debian: apt-get install default-jdk-headless)"
