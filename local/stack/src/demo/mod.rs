@@ -130,12 +130,14 @@ impl Demo {
         let offer = json!({
             "code": code, "subject": code, "description": "Hello {{ customer.name }}, get 5% cashback", "channels": ["email"],
         });
-        let response = self.call("POST", "/offers", offer.to_string().as_bytes()).await?;
+        // The call may be made again although the offer was stored.
+        let once = [("idempotency-key", code)];
+        let response = self.call("POST", "/offers", &once, offer.to_string().as_bytes()).await?;
         Ok(response.json()["id"].as_str().context("the created offer has no id")?.to_owned())
     }
 
     async fn progress(&self, (offer, number): Push<'_>) -> Result<Progress> {
-        let push = self.call("GET", &format!("/offers/{offer}/pushes/{number}"), b"").await?.json();
+        let push = self.call("GET", &format!("/offers/{offer}/pushes/{number}"), &[], b"").await?.json();
         let count = |name: &str| push[name].as_u64().with_context(|| format!("{name} is missing from {push}"));
         Ok(Progress {
             is_completed: push["state"] == "completed",
@@ -146,10 +148,10 @@ impl Demo {
     }
 
     /// The response to a call. The function behind the API may be killed or replaced just then, so it is made again for a while.
-    async fn call(&self, method: &str, path: &str, body: &[u8]) -> Result<Response> {
+    async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Response> {
         let began = Instant::now();
         loop {
-            let response = self.api.call(method, path, &[], body).await?;
+            let response = self.api.call(method, path, headers, body).await?;
             if response.status < 300 {
                 return Ok(response);
             }

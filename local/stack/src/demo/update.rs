@@ -57,7 +57,7 @@ pub(super) async fn run(dir: &StackDir, options: &Options, from: &Path, to: &Pat
     replace(dir, options, to).await?;
     for (offer, code) in [&before, &after].into_iter().zip(OFFERS) {
         let mut step = output::step(&format!("Pushing {code} again, to customers it was not sent to yet"));
-        demo.call("POST", &format!("/offers/{offer}/pushes"), b"").await?;
+        demo.call("POST", &format!("/offers/{offer}/pushes"), &[], b"").await?;
         let push = demo.wait_for_end((offer, 2), &mut step).await?;
         step.done(&format!("{} sent", push.sent));
     }
