@@ -4,7 +4,6 @@ use std::path::Path;
 
 use client::Response;
 use end_to_end::{Bank, in_repository};
-use serde_json::Value;
 use tokio::process::Command;
 
 /// Runs an example by a command for a shell, and returns what it printed. It must succeed.
@@ -23,23 +22,15 @@ async fn run(bank: &Bank, command: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The subjects and texts of the e-mails to an address, the newest first.
-async fn mails(bank: &Bank, address: &str) -> Vec<(String, String)> {
-    let url = format!("{}api/messages?to={address}", bank.stack.inbox_url);
-    let mails: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
-    let text = |mail: &Value, part: &str| mail[part].as_str().unwrap().to_owned();
-    mails.as_array().unwrap().iter().map(|mail| (text(mail, "subject"), text(mail, "text"))).collect()
-}
-
 /// Runs a program twice, and checks that each run sent one e-mail and said so.
 async fn check(command: &str, address: &str) {
     let bank = Bank::open();
     for times in 1..=2 {
         let said = run(&bank, command).await;
         assert!(said.contains("Posted offer ") && said.replace(['"', '\'', ' '], "").contains("sent:1,"), "{said}");
-        let mails = mails(&bank, address).await;
+        let mails = bank.mail_to(address).await;
         assert_eq!(mails.len(), times, "{mails:?}");
-        assert!(mails[0].1.starts_with("Dear Asha Rao, get 5% cashback"), "{mails:?}");
+        assert!(mails[times - 1].text.starts_with("Dear Asha Rao, get 5% cashback"), "{mails:?}");
     }
 }
 
@@ -96,5 +87,5 @@ async fn each_call_of_the_http_file_is_accepted() {
             bank.wait_until_completed(&posted).await;
         }
     }
-    assert!(offer.is_some() && mails(&bank, "asha@http.example").await.len() == 1);
+    assert!(offer.is_some() && bank.mail_to("asha@http.example").await.len() == 1);
 }

@@ -172,18 +172,11 @@ async fn start(dir: &StackDir, emulator: Emulator, ports: [u16; 4]) -> Result<Ru
     if let Some((aws, ready)) = running.emulator.start(dir, aws_port, &running.administrator)? {
         record_and_wait(dir, &mut running, aws, &ready, "aws.log").await?;
     }
-    let smtp_port = port(smtp_port)?;
-    let inbox_port = port(inbox_port)?;
-    let inbox = services::start_inbox(dir, smtp_port, inbox_port, &running.endpoint_url)?;
-    running.inbox_smtp_url = format!("smtp://127.0.0.1:{smtp_port}");
-    let inbox_url = format!("http://127.0.0.1:{inbox_port}/");
-    running.inbox_url.clone_from(&inbox_url);
-    record_and_wait(dir, &mut running, inbox, &inbox_url, "inbox.log").await?;
-    let status_port = port(status_port)?;
-    let status = services::start_status(dir, status_port)?;
-    let status_url = format!("http://127.0.0.1:{status_port}/");
-    running.status_url.clone_from(&status_url);
-    record_and_wait(dir, &mut running, status, &status_url, "status.log").await?;
+    running.inbox_smtp_url = format!("smtp://127.0.0.1:{}", port(smtp_port)?);
+    running.inbox_url = format!("http://127.0.0.1:{}/", port(inbox_port)?);
+    start_inbox(dir, &mut running).await?;
+    running.status_url = format!("http://127.0.0.1:{}/", port(status_port)?);
+    start_status_page(dir, &mut running).await?;
     step.done("ready");
     Ok(running)
 }
@@ -198,20 +191,28 @@ async fn restart_ended(dir: &StackDir, running: &mut RunningStack) -> Result<()>
     }
     for Running { name, .. } in ended {
         output::note(&format!("{name} has ended, and is started again"));
-        let (started, url, log) = if name == INBOX {
-            let [smtp, web] = [&running.inbox_smtp_url, &running.inbox_url].map(|url| port_of(url));
-            let inbox = services::start_inbox(dir, smtp?, web?, &running.endpoint_url)?;
-            (inbox, running.inbox_url.clone(), "inbox.log")
+        if name == INBOX {
+            start_inbox(dir, running).await?;
         } else {
-            let page = services::start_status(dir, port_of(&running.status_url)?)?;
-            (page, running.status_url.clone(), "status.log")
-        };
-        services::wait_until_ready(&started, &url, &dir.path().join(log)).await?;
-        running.processes.retain(|process| process.name != name);
-        running.processes.push(started);
-        running.save(&dir.processes_file())?;
+            start_status_page(dir, running).await?;
+        }
     }
     Ok(())
+}
+
+/// Starts the inbox at the ports that its URLs name.
+async fn start_inbox(dir: &StackDir, running: &mut RunningStack) -> Result<()> {
+    let [smtp, web] = [&running.inbox_smtp_url, &running.inbox_url].map(|url| port_of(url));
+    let inbox = services::start_inbox(dir, smtp?, web?, &running.endpoint_url)?;
+    let url = running.inbox_url.clone();
+    record_and_wait(dir, running, inbox, &url, "inbox.log").await
+}
+
+/// Starts the status page at the port that its URL names.
+async fn start_status_page(dir: &StackDir, running: &mut RunningStack) -> Result<()> {
+    let page = services::start_status(dir, port_of(&running.status_url)?)?;
+    let url = running.status_url.clone();
+    record_and_wait(dir, running, page, &url, "status.log").await
 }
 
 fn port_of(url: &str) -> Result<u16> {
@@ -219,7 +220,8 @@ fn port_of(url: &str) -> Result<u16> {
     url.port().with_context(|| format!("{url} has no port"))
 }
 
-/// Records a started process before anything can fail, so that `down` finds it; then waits until it is ready.
+/// Records a started process before anything can fail, so that `down` finds it, in place of one that has ended; then waits until it
+/// is ready.
 async fn record_and_wait(
     dir: &StackDir,
     running: &mut RunningStack,
@@ -227,6 +229,7 @@ async fn record_and_wait(
     url: &str,
     log: &str,
 ) -> Result<()> {
+    running.processes.retain(|process| process.name != started.name);
     running.processes.push(started.clone());
     running.save(&dir.processes_file())?;
     services::wait_until_ready(&started, url, &dir.path().join(log)).await

@@ -64,7 +64,12 @@ impl Mail {
 impl Bank {
     /// The e-mail of its own customers, oldest first.
     pub async fn mail(&self) -> Vec<Mail> {
-        let url = format!("{}api/messages?to=@{}", self.stack.inbox_url, self.domain());
+        self.mail_to(&format!("@{}", self.domain())).await
+    }
+
+    /// The e-mail to an address, or to all addresses that contain this, oldest first.
+    pub async fn mail_to(&self, address: &str) -> Vec<Mail> {
+        let url = format!("{}api/messages?to={address}", self.stack.inbox_url);
         let response = reqwest::get(url).await.expect("the inbox responds");
         let mails: Vec<Mail> = response.json().await.expect("the inbox responds with messages");
         mails.into_iter().rev().collect()

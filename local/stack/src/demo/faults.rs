@@ -26,11 +26,8 @@ pub(super) async fn run(dir: &StackDir, options: &Options) -> Result<()> {
     let running = RunningStack::load(&dir.processes_file());
     let demo = Demo::begin(&stack).await?;
 
-    let mut step = output::step("Posting an offer to all customers by e-mail, which one in ten of them does not want");
-    let offer = demo.post(OFFER).await?;
+    let offer = demo.begin_push(OFFER).await?;
     let offer = (offer.as_str(), 1);
-    demo.wait_for_sent(offer, 200, &mut step).await?;
-    step.done("sending has started");
 
     let mut step = output::step(&format!("Stopping the SMTP server for {} seconds", OUTAGE.as_secs()));
     demo.set_smtp_faults(&json!([{"at": "connection", "do": "close"}])).await?;

@@ -28,6 +28,8 @@ use crate::up::stop;
 
 /// The SMTP server's delay per message, so that things happen during sends.
 const MESSAGE_DELAY_MS: u64 = 60;
+/// E-mails that have been sent when a push counts as begun.
+const BEGUN: u64 = 200;
 /// Timeout of a push.
 const TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// How long a call may fail because its function is killed or replaced.
@@ -125,15 +127,21 @@ impl Demo {
         Ok(())
     }
 
-    /// Posts an offer by e-mail to all customers, and returns its id. Its code is its subject as well.
-    async fn post(&self, code: &str) -> Result<String> {
+    /// Posts an offer by e-mail to all customers, and returns its id once [`BEGUN`] of them have it. Its code is its subject as well.
+    async fn begin_push(&self, code: &str) -> Result<String> {
+        let mut step = output::step(&format!(
+            "Posting {code}, an offer to all customers by e-mail, which one in ten of them does not want"
+        ));
         let offer = json!({
             "code": code, "subject": code, "description": "Hello {{ customer.name }}, get 5% cashback", "channels": ["email"],
         });
         // The call may be made again although the offer was stored.
         let once = [("idempotency-key", code)];
         let response = self.call("POST", "/offers", &once, offer.to_string().as_bytes()).await?;
-        Ok(response.json()["id"].as_str().context("the created offer has no id")?.to_owned())
+        let id = response.json()["id"].as_str().context("the created offer has no id")?.to_owned();
+        self.wait_for_sent((&id, 1), BEGUN, &mut step).await?;
+        step.done("sending has started");
+        Ok(id)
     }
 
     async fn progress(&self, (offer, number): Push<'_>) -> Result<Progress> {

@@ -18,8 +18,6 @@ use crate::up::prepare;
 
 /// Code and subject of the offer that the first release begins to push, and of the one that the second does.
 const OFFERS: [&str; 2] = ["BEFORE", "AFTER"];
-/// E-mails that a release has sent of a push when the other one is deployed.
-const SENT: u64 = 200;
 /// The queues of a push by e-mail, and the functions that handle their messages.
 const QUEUES: [&str; 2] = ["audience", "email"];
 /// How often in a row no message is being handled, at looks 200 ms apart, before the functions count as done.
@@ -29,17 +27,11 @@ pub(super) async fn run(dir: &StackDir, options: &Options, from: &Path, to: &Pat
     println!("\n  Begins with {}", name(from));
     let demo = Demo::begin(&prepare(dir, options, Some(from)).await?).await?;
 
-    let mut step = output::step("Posting an offer");
-    let before = demo.post(OFFERS[0]).await?;
-    demo.wait_for_sent((&before, 1), SENT, &mut step).await?;
-    step.done("sending has started");
+    let before = demo.begin_push(OFFERS[0]).await?;
 
     println!("\n  Deploys {} while it is sent", name(to));
     replace(dir, options, to).await?;
-    let mut step = output::step("Posting another offer");
-    let after = demo.post(OFFERS[1]).await?;
-    demo.wait_for_sent((&after, 1), SENT, &mut step).await?;
-    step.done("sending has started");
+    let after = demo.begin_push(OFFERS[1]).await?;
 
     println!("\n  Goes back to {} while both are sent", name(from));
     replace(dir, options, from).await?;

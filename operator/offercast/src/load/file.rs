@@ -62,9 +62,7 @@ impl CsvFile {
         bytes(path)?.take(START as u64).read_to_end(&mut start).with_context(|| unreadable(path))?;
         let (encoding, is_guessed) = match encoding.or_else(|| encoding_of_start(&start)) {
             Some(encoding) => (encoding, false),
-            None => match Utf8::of(LineFeeds { text: bytes(path)?, is_after_return: false })
-                .with_context(|| unreadable(path))?
-            {
+            None => match Utf8::of(LineFeeds::of(bytes(path)?)).with_context(|| unreadable(path))? {
                 Utf8::Valid => (UTF_8, false),
                 Utf8::Foreign => (WINDOWS_1252, true),
                 Utf8::Broken(line) => bail!(
@@ -133,7 +131,7 @@ impl CsvFile {
     fn text(&self) -> Result<impl Read + use<>> {
         let mut decode = DecodeReaderBytesBuilder::new();
         decode.encoding(Some(self.encoding)).bom_override(true).strip_bom(true);
-        Ok(LineFeeds { text: decode.build(bytes(&self.path)?), is_after_return: false })
+        Ok(LineFeeds::of(decode.build(bytes(&self.path)?)))
     }
 }
 
@@ -141,6 +139,12 @@ impl CsvFile {
 struct LineFeeds<R> {
     text: R,
     is_after_return: bool,
+}
+
+impl<R> LineFeeds<R> {
+    fn of(text: R) -> Self {
+        Self { text, is_after_return: false }
+    }
 }
 
 impl<R: Read> Read for LineFeeds<R> {
