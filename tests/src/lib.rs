@@ -29,8 +29,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 pub use bank::{
-    Aws, Bank, Header, MOBILE_PREFIX, Mail, Processes, Queues, Tables, TextMessage, check_sum, counts, each_once,
-    email_batch, id_of, push_stream_event, sqs_event, unsubscribe_page,
+    Aws, Bank, Header, MOBILE_PREFIX, Mail, Queues, Tables, TextMessage, check_sum, counts, each_once, email_batch,
+    id_of, push_stream_event, sqs_event, unsubscribe_page,
 };
 pub use routes::{Route, routes};
 pub use unsubscribe_page::one_click;

@@ -29,7 +29,7 @@ async fn repeatedly_killed_functions_lose_no_notification() {
         // Email, audience, email and push in turn, if they run. The offer is sent by e-mail only, so there is no sms
         // function to kill.
         let function = ["email", "audience", "email", "push"][round % 4];
-        let count = bank.processes().kill(function).await;
+        let count = bank.processes().kill(function).await.expect("processes can be killed");
         killed += count;
         if function == "email" {
             email_killed += count;

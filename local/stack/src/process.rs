@@ -43,11 +43,6 @@ impl Running {
         Ok(Self { name: name.to_owned(), pid, started })
     }
 
-    /// The process group's id.
-    pub(crate) fn group(&self) -> i32 {
-        self.pid
-    }
-
     /// Whether the process is still running.
     pub(crate) fn is_alive(&self) -> bool {
         start_time(self.pid).is_some_and(|started| started == self.started)

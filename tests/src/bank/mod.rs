@@ -24,7 +24,6 @@ mod faults;
 mod inbox;
 mod messages;
 mod offers;
-mod processes;
 mod queues;
 mod tables;
 pub mod unsubscribe_page;
@@ -35,6 +34,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use client::{Api, Response, STACK_VARIABLE, Stack, logged};
+use processes::Processes;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -43,7 +43,6 @@ pub use customers::{MOBILE_PREFIX, counts, each_once};
 pub use inbox::{Header, Mail, TextMessage};
 pub use messages::{email_batch, push_stream_event, sqs_event};
 pub use offers::{check_sum, id_of};
-pub use processes::Processes;
 pub use queues::Queues;
 pub use tables::Tables;
 

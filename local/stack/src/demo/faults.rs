@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use offercast::output;
+use processes::Processes;
 use serde_json::json;
 
 use super::Demo;
 use crate::options::Options;
-use crate::running_stack::RunningStack;
 use crate::stack_dir::StackDir;
 use crate::up::prepare;
 
@@ -23,7 +23,7 @@ const OFFER: &str = "DEMO";
 
 pub(super) async fn run(dir: &StackDir, options: &Options) -> Result<()> {
     let stack = prepare(dir, options, None).await?;
-    let running = RunningStack::load(&dir.processes_file());
+    let processes = Processes::new(&stack);
     let demo = Demo::begin(&stack).await?;
 
     let offer = demo.begin_push(OFFER).await?;
@@ -49,9 +49,9 @@ pub(super) async fn run(dir: &StackDir, options: &Options) -> Result<()> {
             break;
         }
         sent = progress.sent;
-        let sending = running.kill_functions(&stack.functions["email"])?;
+        let sending = processes.kill("email").await?;
         killed_sending += sending as u64;
-        killed += sending + running.kill_functions(&stack.functions["audience"])?;
+        killed += sending + processes.kill("audience").await?;
     }
     step.done(&format!("{killed} killed"));
 
