@@ -54,6 +54,11 @@ impl<'o> Audience<'o> {
             Verdict::Unevaluable => Selection::Unevaluable,
         }
     }
+
+    /// What the rule reads, and a customer does not have: see [`Rule::lacking`].
+    pub fn lacking<'a>(&'a self, customer: &'a Customer) -> impl Iterator<Item = &'a str> {
+        self.rule.iter().flat_map(|rule| rule.lacking(customer))
+    }
 }
 
 impl ScanCounts {

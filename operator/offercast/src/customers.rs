@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use client::Api;
 use domain::channel::{Channel, Channels};
-use domain::customer::{Customer, Projection};
+use domain::customer::Customer;
 use domain::eligibility::Verdict;
 use domain::offer::Offer;
 use domain::push::PushState;
@@ -159,21 +159,11 @@ fn not_eligible(customer: &Customer, offer: &Offer) -> Result<Option<String>> {
     Ok(match rule.verdict(customer) {
         Verdict::Eligible => None,
         Verdict::NotEligible => Some(format!("they are not eligible, since the rule is false for them: {source}")),
-        Verdict::Unevaluable => Some(match lacking(customer, &rule.projection()) {
-            lacking if lacking.is_empty() => {
-                format!("the rule has no result for their attributes, so they are not eligible: {source}")
-            }
+        Verdict::Unevaluable => Some(match rule.lacking(customer).collect::<Vec<_>>().as_slice() {
+            [] => format!("the rule has no result for their attributes, so they are not eligible: {source}"),
             lacking => format!("the rule cannot be evaluated, since they have no {}: {source}", lacking.join(", no ")),
         }),
     })
-}
-
-/// The attributes that a rule reads and a customer lacks.
-fn lacking(customer: &Customer, read: &Projection) -> Vec<String> {
-    match read {
-        Projection::Whole => Vec::new(),
-        Projection::Attributes(names) => names.iter().filter(|name| customer.field(name).is_none()).cloned().collect(),
-    }
 }
 
 /// Why none of the channels reaches a customer, if none does.

@@ -51,13 +51,6 @@ fn write(text: &mut String, preview: &Value) -> std::fmt::Result {
         }
         writeln!(text)?;
     }
-    if audience["unevaluable"].as_u64().unwrap_or_default() > 0 {
-        writeln!(
-            text,
-            "  The rule cannot be evaluated for {} customers: they lack an attribute that it reads (has(customer.NAME) asks), or it has another type.",
-            count(&audience["unevaluable"])
-        )?;
-    }
     let lists = ["warnings", "findings"].map(|name| preview[name].as_array().map_or(&[][..], Vec::as_slice));
     let findings = lists[1].iter().chain(lists[0].iter().filter(|warning| !lists[1].contains(warning)));
     for finding in findings {
@@ -86,7 +79,7 @@ mod tests {
     #[test]
     fn what_is_wrong_comes_before_the_messages() {
         let preview = json!({
-            "audience": {"customers": 2_000, "exact": false, "unevaluable": 3, "notifications": {"email": 1_800},
+            "audience": {"customers": 2_000, "exact": false, "notifications": {"email": 1_800},
                          "unwritable": {"email": {"customers": 12}}},
             "findings": [{"code": "unwritable", "detail": "12 customers lack card_name"}],
             "messages": {"email": {"customer": "c-1", "subject": "Hi", "text": "Dear Asha,\n\nhello"}},
@@ -94,7 +87,6 @@ mod tests {
         let expected = "\
 Customers that the rule selects: 2,000, estimated. Messages, to those with consent and an address:
   email         1,800, of whom 12 cannot be written to
-  The rule cannot be evaluated for 3 customers: they lack an attribute that it reads (has(customer.NAME) asks), or it has another type.
 ! 12 customers lack card_name
 
 email, as c-1 would get it:

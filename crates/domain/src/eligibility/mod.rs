@@ -113,6 +113,12 @@ impl Rule {
         if *computes_names { Projection::Whole } else { values.iter().chain(presence).map(String::as_str).collect() }
     }
 
+    /// The fields and attributes whose values the rule reads, and which a customer does not have. Where it computes their names,
+    /// those are not known.
+    pub fn lacking<'r>(&'r self, customer: &'r Customer) -> impl Iterator<Item = &'r str> {
+        self.reads.values.iter().map(String::as_str).filter(|name| customer.field(name).is_none())
+    }
+
     /// Evaluates the rule for one customer.
     pub fn verdict(&self, customer: &Customer) -> Verdict {
         let values = CustomerValues::new(customer, &self.reads.values);
@@ -212,6 +218,15 @@ mod tests {
         {
             assert_eq!(verdict(rule, attributes.clone()), Verdict::Unevaluable, "{rule}");
         }
+    }
+
+    #[test]
+    fn what_a_customer_lacks_is_what_the_rule_reads_and_not_what_it_asks_for() {
+        let rule =
+            Rule::parse("has(customer.card) || customer.tier == 'gold' && customer.name != '' && customer.spend > 1");
+        let (rule, person) = (rule.unwrap(), customer(json!({"tier": "gold"})));
+        assert_eq!(rule.lacking(&person).collect::<Vec<_>>(), ["spend"]);
+        assert_eq!(rule.lacking(&customer(json!({}))).collect::<Vec<_>>(), ["tier", "spend"]);
     }
 
     #[test]

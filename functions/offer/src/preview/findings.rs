@@ -35,6 +35,7 @@ pub(crate) struct Finding {
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Code {
     NoAudience,
+    Unevaluable,
     Unwritable,
     ExpiresSoon,
     LanguageMissing,

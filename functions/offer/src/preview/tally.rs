@@ -59,6 +59,8 @@ impl<'o> Survey<'o> {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) scan: ScanCounts,
+    /// What those customers lack for whom the rule could not be evaluated.
+    pub(super) lacking: Ranking,
     pub(super) channels: BTreeMap<Channel, ChannelTally>,
     /// Of the eligible customers.
     pub(super) languages: Languages,
@@ -96,7 +98,14 @@ impl Tally {
         let evaluated = Instant::now();
         self.evaluating += evaluated - began;
         self.scan.count(&selection);
-        let Selection::Eligible(channels) = selection else { return };
+        let channels = match selection {
+            Selection::Eligible(channels) => channels,
+            Selection::NotEligible => return,
+            Selection::Unevaluable => {
+                survey.audience.lacking(customer).for_each(|name| self.lacking.add(name, 1));
+                return;
+            }
+        };
         let announcement = &survey.offer.announcement;
         let default_language = &survey.composer.default_language;
         let language = self.languages.count(announcement, default_language, customer.locale.as_deref());
@@ -148,6 +157,7 @@ impl Tally {
 
     pub(super) fn merge(&mut self, other: Self) {
         self.scan += other.scan;
+        self.lacking.merge(&other.lacking);
         self.evaluating += other.evaluating;
         self.composing += other.composing;
         self.languages.merge(other.languages);

@@ -4,18 +4,23 @@ use domain::Channel;
 use domain::offer::parse_language;
 use jiff::SignedDuration;
 
-use super::super::tally::ChannelTally;
+use super::super::tally::{ChannelTally, Tally};
 use super::super::texts::TextCounts;
 use super::{Code, Draft, Finding, listed};
 use crate::preview::sample::Message;
 
 /// An offer that may be pushed for less than this is probably a mistake.
 const SOON: SignedDuration = SignedDuration::from_hours(24);
+/// How many attributes are named that a rule reads, and customers lack.
+const ATTRIBUTES_NAMED: usize = 5;
 /// How many languages are named that an offer lacks.
 const LANGUAGES_NAMED: usize = 5;
 
 pub(super) fn findings(draft: &Draft<'_>) -> Vec<Finding> {
     let mut findings = no_audience(draft);
+    if findings.is_empty() {
+        findings.extend(unevaluable(draft));
+    }
     findings.extend(draft.offer.channels.iter().filter_map(|channel| unwritable(draft, *channel)));
     findings.extend(expires_soon(draft));
     findings.extend(language_missing(draft));
@@ -51,14 +56,9 @@ fn no_audience(draft: &Draft<'_>) -> Vec<Finding> {
         )];
     }
     if scan.customers_eligible == 0 {
-        let detail = if scan.customers_unevaluable > 0 {
-            format!(
-                "The rule holds for no customer, and it cannot be evaluated for {}: check the names and types of the \
-                 attributes in `eligibility`.",
-                draft.customers(scan.customers_unevaluable)
-            )
-        } else {
-            "The rule holds for no customer: check the values in `eligibility`.".to_owned()
+        let detail = match unevaluable(draft) {
+            Some(finding) => format!("The rule holds for no customer. {}", finding.detail),
+            None => "The rule holds for no customer: check the values in `eligibility`.".to_owned(),
         };
         return vec![Finding::new(Code::NoAudience, detail)];
     }
@@ -73,6 +73,28 @@ fn no_audience(draft: &Draft<'_>) -> Vec<Finding> {
         Finding::new(Code::NoAudience, detail).on(*channel)
     };
     unreached.map(finding).collect()
+}
+
+/// Customers for whom the rule has no result.
+fn unevaluable(draft: &Draft<'_>) -> Option<Finding> {
+    let Tally { scan, lacking, .. } = &draft.count.tally;
+    if scan.customers_unevaluable == 0 {
+        return None;
+    }
+    let lacking = listed(lacking.top(ATTRIBUTES_NAMED).into_iter().map(|(name, _)| format!("customer.{name}")));
+    let customers = draft.customers(scan.customers_unevaluable);
+    let detail = if lacking.is_empty() {
+        format!(
+            "The rule cannot be evaluated for {customers}, so they do not get the offer: check the types of the attributes in \
+             `eligibility`."
+        )
+    } else {
+        format!(
+            "The rule cannot be evaluated for {customers}, so they do not get the offer. What they lack, the most frequent first: \
+             {lacking}. Check the names in `eligibility`; has(customer.NAME) asks whether a customer has an attribute."
+        )
+    };
+    Some(Finding::new(Code::Unevaluable, detail))
 }
 
 fn unwritable(draft: &Draft<'_>, channel: Channel) -> Option<Finding> {

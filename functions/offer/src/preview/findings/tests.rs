@@ -129,6 +129,41 @@ fn each_fault_of_an_audience_is_found_and_no_other() {
     }
 }
 
+#[test]
+fn what_customers_lack_that_the_rule_reads_is_named() {
+    let (gold, empty) = (json!({}), json!({"attributes": {}}));
+    for (rule, customers, expected) in [
+        ("customer.tier == 'gold'", vec![gold.clone()], None),
+        (
+            "customer.tier == 'gold'",
+            vec![gold.clone(), empty.clone()],
+            Some(
+                "unevaluable: The rule cannot be evaluated for 1 customer, so they do not get the offer. What they lack, the most frequent first: customer.tier.",
+            ),
+        ),
+        (
+            "customer.tear == 'gold' && customer.tier == 'gold'",
+            vec![gold.clone(), empty],
+            Some(
+                "noAudience: The rule holds for no customer. The rule cannot be evaluated for 2 customers, so they do not get the offer. \
+                  What they lack, the most frequent first: customer.tear, customer.tier.",
+            ),
+        ),
+        (
+            "customer.tier > 5",
+            vec![gold],
+            Some(
+                "noAudience: The rule holds for no customer. The rule cannot be evaluated for 1 customer, so they do not get the offer: check the types",
+            ),
+        ),
+    ] {
+        let findings = found(&offer(&json!({"eligibility": rule})), &customers);
+        let said: Vec<_> = findings.iter().map(|finding| format!("{}: {}", named(finding), finding.detail)).collect();
+        assert_eq!(said.len(), usize::from(expected.is_some()), "{rule}: {said:?}");
+        assert!(expected.is_none_or(|expected| said[0].starts_with(expected)), "{rule}: {said:?}");
+    }
+}
+
 /// A finding as code, language and channel.
 fn named(finding: &Finding) -> String {
     let json = json!(finding);
