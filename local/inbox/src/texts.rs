@@ -49,7 +49,7 @@ impl Texts {
     }
 
     /// The number of all of them, and those whose number or text contains `find`, in upper or lower case: at most `limit`, by phone
-    /// number, and of each number the oldest first. The emulator keeps no times.
+    /// number, and of each number the newest first. The emulator keeps no times.
     ///
     /// # Errors
     /// If the emulator does not list them.
@@ -67,7 +67,7 @@ impl Texts {
             let response = self.http.get(list).header("accept", "application/json").send().await?;
             if response.status().is_success() {
                 let recorded: Recorded = response.json().await.context("cannot read the text messages")?;
-                let texts = recorded.sms_messages.into_values().flatten();
+                let texts = recorded.sms_messages.into_values().flat_map(|texts| texts.into_iter().rev());
                 return Ok(texts.map(|sent| SentText { to: sent.phone_number, text: sent.message }).collect());
             }
         }

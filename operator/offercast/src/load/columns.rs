@@ -197,6 +197,11 @@ impl Columns {
         self.all.iter().find(is_it).map_or(field, |column| &column.name)
     }
 
+    /// Which column a field is in, from 0.
+    pub(super) fn position(&self, field: &Field) -> Option<usize> {
+        self.all.iter().position(|column| column.field.as_ref() == Some(field))
+    }
+
     fn named_twice(&self) -> Vec<String> {
         let mut seen: Vec<(&Field, &str)> = Vec::new();
         let mut wrong = Vec::new();

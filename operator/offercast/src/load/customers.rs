@@ -1,6 +1,6 @@
 //! The customers of a file, row by row.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::{Result, ensure};
 use csv::StringRecord;
@@ -128,11 +128,15 @@ impl Padded {
 }
 
 /// A customer of the file.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub(super) row: Row,
     /// As the API takes it.
     pub(super) json: Value,
+    /// The channels that the customer consented to, but has no address for.
+    pub(super) unreached: Vec<Channel>,
+    /// The line of a row before this one that has the same id, and was rejected.
+    pub(super) rejected_before: Option<u64>,
 }
 
 /// Turns rows into customers.
@@ -140,11 +144,13 @@ pub(super) struct Reading<'a> {
     contents: &'a Contents,
     /// Hashes of the ids so far, since ten million of them would take a gigabyte.
     seen: HashSet<[u8; 16]>,
+    /// The same of rejected rows, with their lines.
+    rejected: HashMap<[u8; 16], u64>,
 }
 
 impl<'a> Reading<'a> {
     pub(super) fn new(contents: &'a Contents) -> Self {
-        Self { contents, seen: HashSet::new() }
+        Self { contents, seen: HashSet::new(), rejected: HashMap::new() }
     }
 
     /// The customer of a row, or what is wrong with it. `None` if all its cells are empty.
@@ -152,13 +158,34 @@ impl<'a> Reading<'a> {
         if is_empty(&row.cells) {
             return None;
         }
+        let id = self.contents.columns.position(&Field::Id).and_then(|column| row.cells.get(column));
+        let id = hash(id.unwrap_or_default().trim());
         Some(match self.parse(&row.cells) {
-            Ok(json) => Ok(Loaded { row, json }),
-            Err(faults) => Err(Rejection { row, faults }),
+            Ok(_) if self.seen.contains(&id) => {
+                let column = self.contents.columns.named("id").to_owned();
+                Err(Rejection { row, faults: vec![(column, "is in an earlier row already".to_owned())] })
+            }
+            Ok((customer, json)) => {
+                self.seen.insert(id);
+                let unreached = Channel::ALL
+                    .into_iter()
+                    .filter(|channel| customer.channels.contains(channel) && !customer.reachable_by(*channel));
+                Ok(Loaded {
+                    row,
+                    json,
+                    unreached: unreached.collect(),
+                    rejected_before: self.rejected.get(&id).copied(),
+                })
+            }
+            // A row that is rejected anyway does not stand in the way of a right one.
+            Err(faults) => {
+                self.rejected.entry(id).or_insert(row.line);
+                Err(Rejection { row, faults })
+            }
         })
     }
 
-    fn parse(&mut self, cells: &StringRecord) -> Result<Value, Vec<(String, String)>> {
+    fn parse(&self, cells: &StringRecord) -> Result<(Customer, Value), Vec<(String, String)>> {
         let Contents { columns, kinds, .. } = self.contents;
         if cells.len() != columns.all.len() {
             let detail = format!(
@@ -221,16 +248,13 @@ impl<'a> Reading<'a> {
         customer.insert("attributes".to_owned(), attributes.into());
         let json = Value::Object(customer);
         match Customer::parse_with_id(json.clone()) {
-            // A row that is rejected anyway does not stand in the way of a right one.
-            Ok(customer) if faults.is_empty() && !self.seen.insert(hash(customer.id.as_str())) => {
-                faults.push((columns.named("id").to_owned(), "is in an earlier row already".to_owned()));
-            }
+            Ok(customer) if faults.is_empty() => return Ok((customer, json)),
             Ok(_) => {}
             Err(invalid) => faults.extend(
                 invalid.into_vec().into_iter().map(|fault| (columns.named(&fault.field).to_owned(), fault.detail)),
             ),
         }
-        if faults.is_empty() { Ok(json) } else { Err(faults) }
+        Err(faults)
     }
 }
 

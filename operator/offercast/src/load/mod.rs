@@ -31,7 +31,6 @@ use client::Api;
 use domain::channel::Channel;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use serde_json::Value;
 
 pub use self::columns::ColumnArgs;
 use self::columns::Columns;
@@ -87,9 +86,16 @@ pub async fn load(api: Option<&Api>, args: &LoadArgs) -> Result<bool> {
     };
     let rejected = Rejected::new(rejected, file.delimiter, contents.header());
     let api = api.filter(|_| !args.dry_run);
-    Loading { contents: &contents, api, rejected, printed: Vec::new(), stored: 0, unreached: BTreeMap::new() }
-        .run(&file)
-        .await
+    let loading = Loading {
+        contents: &contents,
+        api,
+        rejected,
+        printed: Vec::new(),
+        stored: 0,
+        unreached: BTreeMap::new(),
+        rejected_before: Lines::default(),
+    };
+    loading.run(&file).await
 }
 
 /// Stores customers that are made up.
@@ -120,8 +126,31 @@ struct Loading<'a> {
     /// What is wrong with the first rejected rows; of a check, with all.
     printed: Vec<String>,
     stored: usize,
-    /// How many rows have consent to a channel, but no address for it, and the lines of the first.
-    unreached: BTreeMap<Channel, (usize, Vec<u64>)>,
+    /// Rows with consent to a channel, but no address for it.
+    unreached: BTreeMap<Channel, Lines>,
+    /// Rows with the id of a rejected row before them.
+    rejected_before: Lines,
+}
+
+/// How many rows have something in common, and the lines of the first of them.
+#[derive(Debug, Default)]
+struct Lines {
+    count: usize,
+    first: Vec<String>,
+}
+
+impl Lines {
+    fn add(&mut self, line: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.first.len() < PRINTED {
+            self.first.push(line());
+        }
+    }
+
+    fn shown(&self) -> String {
+        let more = if self.count > self.first.len() { ", …" } else { "" };
+        format!("line {}{more}", self.first.join(", "))
+    }
 }
 
 impl Loading<'_> {
@@ -145,12 +174,12 @@ impl Loading<'_> {
                 None => {}
                 Some(Err(rejection)) => self.reject(&rejection)?,
                 Some(Ok(loaded)) => {
-                    for channel in unreached(&loaded.json) {
-                        let (count, lines) = self.unreached.entry(channel).or_default();
-                        *count += 1;
-                        if lines.len() < PRINTED {
-                            lines.push(loaded.row.line);
-                        }
+                    let line = loaded.row.line.to_string();
+                    for channel in &loaded.unreached {
+                        self.unreached.entry(*channel).or_default().add(|| line.clone());
+                    }
+                    if let Some(before) = loaded.rejected_before {
+                        self.rejected_before.add(|| format!("{line} (line {before})"));
                     }
                     let size = loaded.json.to_string().len();
                     if batch.len() == CUSTOMERS_PER_CALL || bytes + size > BYTES_PER_CALL {
@@ -202,13 +231,17 @@ impl Loading<'_> {
             Some(_) => format!("{stored} stored"),
             None => format!("{stored} can be stored; nothing was"),
         });
-        for (channel, (count, lines)) in &self.unreached {
+        for (channel, lines) in &self.unreached {
             let (channel, address) = (output::channel(*channel), address(*channel));
-            let rows = output::count(*count, "row");
-            let first = lines.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
-            let more = if *count > lines.len() { ", …" } else { "" };
+            let (rows, lines) = (output::count(lines.count, "row"), lines.shown());
             output::note(&format!(
-                "{rows} with consent to {channel} and no {address}, so nothing is sent there: line {first}{more}"
+                "{rows} with consent to {channel} and no {address}, so nothing is sent there: {lines}"
+            ));
+        }
+        if self.rejected_before.count > 0 {
+            let (rows, lines) = (output::count(self.rejected_before.count, "row"), self.rejected_before.shown());
+            output::note(&format!(
+                "{rows} with the id of a rejected row before. The rejected one replaces it if you correct and load it: {lines}"
             ));
         }
         if rejected == 0 {
@@ -236,15 +269,6 @@ const fn address(channel: Channel) -> &'static str {
         Channel::Email => "email",
         Channel::Sms => "mobile",
     }
-}
-
-/// The channels that a customer consented to, but has no address for.
-fn unreached(customer: &Value) -> impl Iterator<Item = Channel> {
-    let is_unreached = |channel: &Channel| {
-        let consented = customer["channels"].as_array().is_some_and(|own| own.contains(&channel.as_str().into()));
-        consented && customer[address(*channel)].is_null()
-    };
-    Channel::ALL.into_iter().filter(is_unreached)
 }
 
 #[cfg(test)]

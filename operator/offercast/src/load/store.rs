@@ -95,7 +95,7 @@ fn faults(result: &Value) -> Vec<(String, String)> {
 pub async fn store_all(api: &Api, customers: &[Value]) -> Result<()> {
     let mut step = output::step(&format!("Storing {}", output::count(customers.len(), "customer")));
     let calls = customers.chunks(CUSTOMERS_PER_CALL).map(|chunk| {
-        let chunk = chunk.iter().map(|json| Loaded { row: Row::default(), json: json.clone() }).collect();
+        let chunk = chunk.iter().map(|json| Loaded { json: json.clone(), ..Loaded::default() }).collect();
         store(Some(api), chunk)
     });
     let mut calls = stream::iter(calls).buffer_unordered(CONCURRENCY);
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn each_result_belongs_to_the_row_at_its_place() {
-        let loaded = |line| Loaded { row: Row { line, cells: StringRecord::new() }, json: json!({}) };
+        let loaded = |line| Loaded { row: Row { line, cells: StringRecord::new() }, ..Loaded::default() };
         let text = json!({"results": [
             {"id": "a", "status": "stored"},
             {"id": "b", "status": "invalid", "errors": [{"field": "mobile", "detail": "is not a number"}]},

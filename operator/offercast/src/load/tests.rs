@@ -3,6 +3,7 @@
 use clap::Parser;
 use serde_json::{Value, json};
 
+use super::customers::Loaded;
 use super::*;
 
 #[derive(Parser)]
@@ -40,6 +41,13 @@ fn read(path: &Path, line: &[&str]) -> Result<Read> {
         }
     }
     Ok((customers, rejected, contents.notes.clone()))
+}
+
+/// The rows of a file that are no faults.
+fn loaded(path: &Path) -> Vec<Loaded> {
+    let (file, contents) = survey(path, None, &args(&[])).unwrap();
+    let mut reading = Reading::new(&contents);
+    file.rows().unwrap().filter_map(|row| reading.read(row.unwrap())?.ok()).collect()
 }
 
 #[test]
@@ -164,14 +172,28 @@ fn a_file_without_customers_or_without_columns_is_refused() {
 
 #[test]
 fn consent_without_an_address_is_noticed() {
-    for (customer, expected) in [
-        (json!({"channels": ["email", "sms"], "email": "a@b.example", "mobile": "+351912345678"}), &[][..]),
-        (json!({"channels": ["email", "sms"], "email": "a@b.example"}), &[Channel::Sms]),
-        (json!({"channels": ["email"], "mobile": "+351912345678"}), &[Channel::Email]),
-        (json!({"channels": []}), &[]),
+    for (cells, expected) in [
+        ("a@b.example,+351912345678,email;sms", &[][..]),
+        ("a@b.example,,email;sms", &[Channel::Sms]),
+        (",+351912345678,email", &[Channel::Email]),
+        (",,", &[]),
     ] {
-        assert_eq!(unreached(&customer).collect::<Vec<_>>(), expected, "{customer}");
+        let path = file("unreached", &format!("id,name,email,mobile,channels\nc-1,A,{cells}\n"));
+        assert_eq!(loaded(&path)[0].unreached, expected, "{cells}");
     }
+}
+
+#[test]
+fn a_row_that_a_rejected_one_would_replace_is_noticed() {
+    let path = file(
+        "replaced",
+        "id,name,email,channels\nc-1,A,nobody,email\nc-2,B,b@example.com,email\n c-1,C,c@example.com,email\nc-1,D,d@example.com,email\n",
+    );
+    let before: Vec<_> = loaded(&path).iter().map(|loaded| (loaded.row.line, loaded.rejected_before)).collect();
+    assert_eq!(before, [(3, None), (4, Some(2))]);
+    let mut lines = Lines::default();
+    (0..=PRINTED).for_each(|line| lines.add(|| line.to_string()));
+    assert_eq!(lines.shown(), "line 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, …");
 }
 
 #[test]

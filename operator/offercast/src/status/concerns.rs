@@ -4,7 +4,7 @@ use domain::push::waiting::WaitingFor;
 use domain::push::{CountedReason, PushState};
 use serde::Serialize;
 
-use super::view::{Outage, Push, Queue, Status, Transport};
+use super::view::{Outage, Part, Push, Queue, Status, Transport};
 use crate::output::{age, count, grouped, tool};
 
 /// How bad something is.
@@ -86,9 +86,11 @@ pub(super) fn concerns(status: &Status) -> Vec<Concern> {
         add(Level::Notice, format!("The function {name} reported {errors} in the last hour"), remedy);
     }
     for error in &status.read_errors {
-        let is_of_inbox = error.starts_with("Cannot read the inbox");
-        let remedy = if is_of_inbox { format!("{} up starts it again if it has ended", tool()) } else { String::new() };
-        add(Level::Unknown, error.clone(), remedy);
+        let remedy = match error.part {
+            Part::Inbox => format!("{} up starts it again if it has ended", tool()),
+            _ => String::new(),
+        };
+        add(Level::Unknown, error.to_string(), remedy);
     }
     concerns.sort_by_key(|concern| std::cmp::Reverse(concern.level));
     concerns
@@ -153,14 +155,14 @@ fn of(part: u64, all: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use domain::TransportId;
     use domain::channel::Channel;
     use domain::notification::ReasonCode;
     use domain::push::OutcomeCounts;
     use jiff::Timestamp;
 
-    use super::super::view::{Function, Push};
+    use super::super::view::{Function, Push, ReadError};
     use super::*;
 
     fn push() -> Push {
@@ -186,7 +188,11 @@ mod tests {
         }
     }
 
-    fn status() -> Status {
+    fn unread(part: Part) -> ReadError {
+        ReadError { part, error: "timeout".to_owned() }
+    }
+
+    pub(in crate::status) fn status() -> Status {
         let function = |name: &str| Function {
             name: name.to_owned(),
             full_name: String::new(),
@@ -239,7 +245,7 @@ mod tests {
     #[test]
     fn each_concern_has_its_level_and_what_to_do() {
         let fails = |failed| OutcomeCounts { failed, ..OutcomeCounts::default() };
-        let cases: [Case; 7] = [
+        let cases: [Case; 8] = [
             (
                 Box::new(|status| status.queues[1].waiting = 2),
                 Level::Bad,
@@ -283,10 +289,16 @@ mod tests {
                 "logs sms --level error",
             ),
             (
-                Box::new(|status| status.read_errors.push("Cannot read the queues".to_owned())),
+                Box::new(|status| status.read_errors.push(unread(Part::Queues))),
                 Level::Unknown,
-                "Cannot read the queues",
+                "Cannot read the queues: timeout",
                 "",
+            ),
+            (
+                Box::new(|status| status.read_errors.push(unread(Part::Inbox))),
+                Level::Unknown,
+                "Cannot read the inbox: timeout",
+                "up starts it again",
             ),
         ];
         check(cases);
@@ -363,7 +375,7 @@ mod tests {
     fn the_worst_comes_first() {
         let mut status = status();
         status.functions[1].errors = 1;
-        status.read_errors.push("Cannot read the tables".to_owned());
+        status.read_errors.push(unread(Part::Tables));
         status.queues[1].waiting = 1;
         let levels: Vec<_> = concerns(&status).iter().map(|concern| concern.level).collect();
         assert_eq!(levels, [Level::Bad, Level::Unknown, Level::Notice]);

@@ -55,7 +55,10 @@ pub(super) fn lines(status: &Status) -> Vec<Line<'static>> {
     if status.pushes.is_empty() {
         lines.push(Line::from("  none yet"));
     }
-    lines.extend(status.pushes.iter().flat_map(push));
+    for push in &status.pushes {
+        let is_ambiguous = status.pushes.iter().any(|other| other.code == push.code && other.offer != push.offer);
+        lines.extend(self::push(push, is_ambiguous));
+    }
     lines.push(Line::default());
     lines.push(heading("Channels"));
     lines.extend(status.transports.iter().map(transport));
@@ -94,7 +97,8 @@ fn concern(concern: &Concern) -> Vec<Line<'static>> {
     [line].into_iter().chain(remedy.map(|remedy| Line::from(format!("    {remedy}")))).collect()
 }
 
-fn push(push: &Push) -> Vec<Line<'static>> {
+/// A push, with its offer's id if another offer has the same code.
+fn push(push: &Push, is_ambiguous: bool) -> Vec<Line<'static>> {
     let filled = usize::from(push.percent) * BAR / 100;
     let bar = "█".repeat(filled) + &"░".repeat(BAR - filled);
     let done = push.eligible - push.pending;
@@ -123,6 +127,10 @@ fn push(push: &Push) -> Vec<Line<'static>> {
         line.push(Span::from(format!("  {}", push.state)).dark_gray());
     }
     let mut lines = vec![Line::from(line)];
+    if is_ambiguous {
+        let at = push.requested_at.strftime("%Y-%m-%d %H:%M:%SZ");
+        lines.push(Line::from(format!("      offer {}, pushed {at}", push.offer)).dark_gray());
+    }
     let mut rest = Vec::new();
     if let Some(per_second) = push.per_second.filter(|_| push.state == PushState::Running) {
         rest.push(format!("{per_second:.1} a second"));
@@ -204,7 +212,18 @@ fn cut(text: &str, most: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::concerns::tests::status;
     use super::*;
+
+    #[test]
+    fn offers_with_the_same_code_are_told_apart() {
+        let mut status = status();
+        let shown = |status: &Status| lines(status).iter().any(|line| line.to_string().contains("offer 01890000-"));
+        status.pushes.push(Push { number: 2, ..status.pushes[0].clone() });
+        assert!(!shown(&status), "they are pushes of one offer");
+        status.pushes[1].offer = "01890000-0000-7000-8000-000000000001".to_owned();
+        assert!(shown(&status));
+    }
 
     #[test]
     fn long_codes_are_cut_so_that_columns_stay_in_line() {

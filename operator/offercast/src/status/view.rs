@@ -1,11 +1,13 @@
 //! The facts that are shown. Serialised, they are the output of `status --json` and of the page's API.
 
+use std::fmt;
+
 use domain::TransportId;
 use domain::channel::Channel;
 use domain::push::waiting::WaitingFor;
 use domain::push::{CountedReason, OutcomeCounts, PushState};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::concerns::Concern;
 use crate::output;
@@ -30,9 +32,47 @@ pub(crate) struct Status {
     pub(super) inbox: Option<Inbox>,
     /// The parts that could not be read, and why.
     #[serde(rename = "faults")]
-    pub(super) read_errors: Vec<String>,
+    pub(super) read_errors: Vec<ReadError>,
     /// What to look at, the worst first.
     pub(super) concerns: Vec<Concern>,
+}
+
+/// A part of the snapshot that could not be read. Serialised, it is a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ReadError {
+    pub(super) part: Part,
+    pub(super) error: String,
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = match self.part {
+            Part::Pushes => "pushes",
+            Part::Transports => "circuit breakers",
+            Part::Functions => "functions",
+            Part::Queues => "queues",
+            Part::Tables => "tables",
+            Part::Inbox => "inbox",
+        };
+        write!(f, "Cannot read the {part}: {}", self.error)
+    }
+}
+
+impl Serialize for ReadError {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A part of a snapshot that is read by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Pushes,
+    Transports,
+    Functions,
+    Queues,
+    Tables,
+    Inbox,
 }
 
 /// A push and its progress. The counts are those of `GET /offers/{id}/pushes/{n}`.

@@ -31,7 +31,7 @@ use domain::TransportId;
 use jiff::Timestamp;
 
 use super::concerns::concerns;
-use super::view::{Function, Inbox, Status, Table};
+use super::view::{Function, Inbox, Part, ReadError, Status, Table};
 use crate::target::Target;
 use functions::FunctionObserver;
 use pushes::PushObserver;
@@ -61,7 +61,7 @@ struct SlowFacts {
     tables: Vec<Table>,
     /// The transports of all channels.
     transports: BTreeSet<TransportId>,
-    read_errors: Vec<String>,
+    read_errors: Vec<ReadError>,
 }
 
 impl Observer {
@@ -94,13 +94,13 @@ impl Observer {
         let SlowFacts { functions, tables, transports, mut read_errors } = slow.1.clone();
         self.slow = Some(slow);
         let (queues, inbox) = tokio::join!(self.queues.observe(), self.inbox());
-        let queues = or_record_error(queues, "queues", &mut read_errors);
-        let inbox = or_record_error(inbox, "inbox", &mut read_errors);
+        let queues = or_record_error(queues, Part::Queues, &mut read_errors);
+        let inbox = or_record_error(inbox, Part::Inbox, &mut read_errors);
         let customers = tables.iter().find(|table| table.name == "customers").map_or(0, |table| table.items);
         let pushes = self.pushes.observe(customers, &transports, &queues).await;
-        let pushes = or_record_error(pushes, "pushes", &mut read_errors);
+        let pushes = or_record_error(pushes, Part::Pushes, &mut read_errors);
         let transports = self.pushes.transports(&transports).await;
-        let transports = or_record_error(transports, "circuit breakers", &mut read_errors);
+        let transports = or_record_error(transports, Part::Transports, &mut read_errors);
         let mut status = Status {
             at: Timestamp::now(),
             on_aws: self.on_aws.clone(),
@@ -123,8 +123,9 @@ impl Observer {
         if let Ok((_, transports)) = &functions {
             slow.transports.clone_from(transports);
         }
-        slow.functions = or_record_error(functions.map(|(functions, _)| functions), "functions", &mut slow.read_errors);
-        slow.tables = or_record_error(tables, "tables", &mut slow.read_errors);
+        slow.functions =
+            or_record_error(functions.map(|(functions, _)| functions), Part::Functions, &mut slow.read_errors);
+        slow.tables = or_record_error(tables, Part::Tables, &mut slow.read_errors);
         slow
     }
 
@@ -136,9 +137,9 @@ impl Observer {
     }
 }
 
-fn or_record_error<T: Default>(observed: Result<T>, what: &str, read_errors: &mut Vec<String>) -> T {
+fn or_record_error<T: Default>(observed: Result<T>, part: Part, read_errors: &mut Vec<ReadError>) -> T {
     observed.unwrap_or_else(|error| {
-        read_errors.push(format!("Cannot read the {what}: {error:#}"));
+        read_errors.push(ReadError { part, error: format!("{error:#}") });
         T::default()
     })
 }
