@@ -8,7 +8,6 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
 use super::customers::Loaded;
-use super::file::Row;
 use super::rejected::Rejection;
 use crate::output;
 
@@ -120,6 +119,7 @@ mod tests {
     use csv::StringRecord;
     use serde_json::json;
 
+    use super::super::file::Row;
     use super::*;
 
     #[test]
