@@ -122,6 +122,15 @@ async fn an_offer_that_would_fail_for_many_is_posted_with_a_warning_or_refused()
             "{name}: {text}"
         );
     }
+    let misspelt_rule = |code: &str| {
+        let rule = bank.rule("customer.tire_of_no_customer == 'gold'");
+        json!({"code": code, "description": "Hello", "eligibility": rule})
+    };
+    for (query, status) in [("?strict=true", 422), ("", 201)] {
+        let response = bank.call("POST", &format!("/offers{query}"), &misspelt_rule(&code("rule"))).await;
+        let (seen, text) = (response.status, response.text);
+        assert!(seen == status && text.contains("customer.tire_of_no_customer, which the rule reads"), "{text}");
+    }
     let (status, _, text) = post("?strict=true", &code("name"), "Dear {{ customer.name }}, once more").await;
     assert!(status == 422 && text.contains("Another offer with the code"), "{text}");
     assert_eq!(post("?strict=yes", &code("x"), "Hello").await.0, 400);

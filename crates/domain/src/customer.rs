@@ -145,6 +145,11 @@ impl Customer {
             }
     }
 
+    /// Whether there is a value that a rule or a text reads as `customer.<field>`.
+    pub fn has(&self, field: &str) -> bool {
+        self.own_field(field).is_some() || self.attributes.contains_key(field)
+    }
+
     /// The value that a rule or a text reads as `customer.<field>`.
     pub fn field(&self, field: &str) -> Option<Value> {
         self.own_field(field).map(Into::into).or_else(|| self.attributes.get(field).cloned())

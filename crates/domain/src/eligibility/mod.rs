@@ -113,10 +113,12 @@ impl Rule {
         if *computes_names { Projection::Whole } else { values.iter().chain(presence).map(String::as_str).collect() }
     }
 
-    /// The fields and attributes whose values the rule reads, and which a customer does not have. Where it computes their names,
-    /// those are not known.
+    /// The fields and attributes that a customer does not have, and whose values the rule reads without asking for them by `has`.
+    /// Where it computes their names, those are not known.
     pub fn lacking<'r>(&'r self, customer: &'r Customer) -> impl Iterator<Item = &'r str> {
-        self.reads.values.iter().map(String::as_str).filter(|name| customer.field(name).is_none())
+        let NamesRead { values, presence, .. } = &self.reads;
+        let unasked = values.iter().filter(|name| !presence.contains(name));
+        unasked.map(String::as_str).filter(|name| !customer.has(name))
     }
 
     /// Evaluates the rule for one customer.
@@ -222,8 +224,9 @@ mod tests {
 
     #[test]
     fn what_a_customer_lacks_is_what_the_rule_reads_and_not_what_it_asks_for() {
-        let rule =
-            Rule::parse("has(customer.card) || customer.tier == 'gold' && customer.name != '' && customer.spend > 1");
+        let rule = Rule::parse(
+            "has(customer.card) && customer.card != '' || customer.tier == 'gold' && customer.name != '' && customer.spend > 1",
+        );
         let (rule, person) = (rule.unwrap(), customer(json!({"tier": "gold"})));
         assert_eq!(rule.lacking(&person).collect::<Vec<_>>(), ["spend"]);
         assert_eq!(rule.lacking(&customer(json!({}))).collect::<Vec<_>>(), ["tier", "spend"]);

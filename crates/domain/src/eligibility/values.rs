@@ -88,10 +88,6 @@ impl<'c> CustomerValues<'c> {
         self.steps.were_enough()
     }
 
-    fn has(&self, field: &str) -> bool {
-        self.customer.own_field(field).is_some() || self.customer.attributes.contains_key(field)
-    }
-
     fn field(&self, field: &str) -> Option<&ReadValue<'c>> {
         let (field, value) = self.read.iter().find(|(name, _)| *name == field)?;
         value.get_or_init(|| self.read_field(field)).as_ref()
@@ -127,7 +123,7 @@ impl VariableResolver for CustomerValues<'_> {
     /// The value of a variable that a rule reads, if the rule has steps left to read it.
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
         let read = if let Some(field) = variable.strip_prefix(HAS) {
-            return Some(CowVal::owned(CelBool::from(self.has(field))));
+            return Some(CowVal::owned(CelBool::from(self.customer.has(field))));
         } else if let Some(field) = variable.strip_prefix(READ) {
             self.field(field)?
         } else if variable == CUSTOMER {

@@ -14,7 +14,6 @@ use serde::Serialize;
 
 use super::audience::AudienceCount;
 use super::samples::CaseSample;
-use super::warnings::depends_on_customers;
 
 /// Something that will probably go wrong, or could be better.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -109,7 +108,7 @@ pub(super) fn of(draft: &Draft<'_>) -> Vec<Finding> {
 
 /// Findings that are worth a warning when the offer is posted: most of its messages may fail, or be in the wrong language.
 pub(super) fn warnings(draft: &Draft<'_>) -> Vec<Finding> {
-    if depends_on_customers(draft.offer, draft.policy) { audience::warnings(draft) } else { Vec::new() }
+    audience::warnings(draft)
 }
 
 impl Finding {

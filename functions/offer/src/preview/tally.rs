@@ -59,7 +59,7 @@ impl<'o> Survey<'o> {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) scan: ScanCounts,
-    /// What those customers lack for whom the rule could not be evaluated.
+    /// What customers lack that the rule reads.
     pub(super) lacking: Ranking,
     pub(super) channels: BTreeMap<Channel, ChannelTally>,
     /// Of the eligible customers.
@@ -98,14 +98,8 @@ impl Tally {
         let evaluated = Instant::now();
         self.evaluating += evaluated - began;
         self.scan.count(&selection);
-        let channels = match selection {
-            Selection::Eligible(channels) => channels,
-            Selection::NotEligible => return,
-            Selection::Unevaluable => {
-                survey.audience.lacking(customer).for_each(|name| self.lacking.add(name, 1));
-                return;
-            }
-        };
+        survey.audience.lacking(customer).for_each(|name| self.lacking.add(name, 1));
+        let Selection::Eligible(channels) = selection else { return };
         let announcement = &survey.offer.announcement;
         let default_language = &survey.composer.default_language;
         let language = self.languages.count(announcement, default_language, customer.locale.as_deref());

@@ -18,6 +18,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(3);
 const MARGIN: Duration = Duration::from_millis(200);
 /// Customers who are read at most.
 const MOST_CUSTOMERS: u64 = 10_000;
+/// The same where only the rule depends on them, so that it takes one call: what all of so many lack is hardly an attribute.
+const MOST_FOR_RULE: u64 = 400;
 /// Another offer with the same code is probably the same one if it was posted this shortly before.
 const SAME_CODE_WITHIN: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// The newest offers, among which one with the same code is looked for: a page.
@@ -37,19 +39,21 @@ pub(crate) async fn strict(app: &App, offer: &Offer) -> Vec<Finding> {
 
 /// `None` if nothing can be found in time.
 async fn of_audience(app: &App, offer: &Offer, until: Instant) -> Option<Vec<Finding>> {
-    if !depends_on_customers(offer, &app.policy) {
-        return None;
-    }
+    let most = match depends_on_customers(offer, &app.policy) {
+        true => MOST_CUSTOMERS,
+        false if offer.eligibility.is_some() => MOST_FOR_RULE,
+        false => return None,
+    };
     let counted_until = until - MARGIN;
     let audience = Audience::of(offer).ok()?;
-    let survey = Survey::new(offer, audience, &app.sample_composer, counted_until).of_at_most(MOST_CUSTOMERS);
+    let survey = Survey::new(offer, audience, &app.sample_composer, counted_until).of_at_most(most);
     let counted = audience::count(&app.customers, &survey, counted_until).await;
     let count = counted.inspect_err(|error| tracing::info!(?error, "no warnings: customers cannot be counted")).ok()?;
     let draft = Draft { offer, policy: &app.policy, now: app.sources.now(), count: &count, samples: &[] };
     Some(findings::warnings(&draft))
 }
 
-/// Whether customers may lack something for it: a value that a text names without a default, or their language.
+/// Whether customers may lack something for its texts: a value that a text names without a default, or their language.
 pub(super) fn depends_on_customers(offer: &Offer, policy: &Policy) -> bool {
     let announcement = &offer.announcement;
     let languages = announcement.languages(&policy.default_language);

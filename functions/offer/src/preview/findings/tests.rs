@@ -131,32 +131,48 @@ fn each_fault_of_an_audience_is_found_and_no_other() {
 
 #[test]
 fn what_customers_lack_that_the_rule_reads_is_named() {
-    let (gold, empty) = (json!({}), json!({"attributes": {}}));
+    let (gold, without) = (json!({}), json!({"attributes": {}}));
     for (rule, customers, expected) in [
-        ("customer.tier == 'gold'", vec![gold.clone()], None),
+        ("customer.tier == 'gold'", vec![&gold], None),
         (
             "customer.tier == 'gold'",
-            vec![gold.clone(), empty.clone()],
+            vec![&gold, &without],
             Some(
-                "unevaluable: The rule cannot be evaluated for 1 customer, so they do not get the offer. What they lack, the most frequent first: customer.tier.",
+                "unevaluable: The rule cannot be evaluated for 1 customer, so they do not get the offer: some lack customer.tier.",
             ),
         ),
         (
             "customer.tear == 'gold' && customer.tier == 'gold'",
-            vec![gold.clone(), empty],
+            vec![&gold, &without],
             Some(
-                "noAudience: The rule holds for no customer. The rule cannot be evaluated for 2 customers, so they do not get the offer. \
-                  What they lack, the most frequent first: customer.tear, customer.tier.",
+                "noAudience: The rule holds for no customer. No customer has customer.tear, which the rule reads: check the names in",
             ),
         ),
         (
-            "customer.tier > 5",
-            vec![gold],
+            "customer.tier == 'gold' || customer.tear == 'gold'",
+            vec![&gold, &without],
+            Some("unevaluable: No customer has customer.tear, which the rule reads"),
+        ),
+        // Without a customer for whom it cannot be evaluated.
+        (
+            "customer.tier == 'gold' || customer.tear == 'gold'",
+            vec![&gold],
             Some(
-                "noAudience: The rule holds for no customer. The rule cannot be evaluated for 1 customer, so they do not get the offer: check the types",
+                "unevaluable: No customer has customer.tear, which the rule reads: check the names in `eligibility`, or ask with \
+                  has(customer.NAME) for what only a few have.",
+            ),
+        ),
+        ("customer.tier == 'gold' || has(customer.tear) && customer.tear == 'gold'", vec![&gold], None),
+        (
+            "customer.tier > 5",
+            vec![&gold],
+            Some(
+                "noAudience: The rule holds for no customer. The rule cannot be evaluated for 1 customer, so they do not get the \
+                  offer: check the types",
             ),
         ),
     ] {
+        let customers: Vec<_> = customers.into_iter().cloned().collect();
         let findings = found(&offer(&json!({"eligibility": rule})), &customers);
         let said: Vec<_> = findings.iter().map(|finding| format!("{}: {}", named(finding), finding.detail)).collect();
         assert_eq!(said.len(), usize::from(expected.is_some()), "{rule}: {said:?}");
