@@ -190,6 +190,8 @@ impl From<Arc<Entry>> for Mail {
 
 /// How many characters of a message a list shows.
 const START: usize = 140;
+/// So many invisible characters between two words are there to keep the second out of lists.
+const PADDING: usize = 20;
 /// What begins another line, where words end as well.
 const BLOCKS: [&str; 6] = ["<p", "<div", "<td", "<li", "<h", "<br"];
 
@@ -198,16 +200,29 @@ impl From<Arc<Entry>> for Listed {
         let parsed = MessageParser::default().parse(&*entry.raw);
         let language = parsed.as_ref().and_then(|mail| Some(mail.header_raw("Content-Language")?.trim().to_owned()));
         let html = parsed.as_ref().and_then(|mail| mail.body_html(0)).unwrap_or_default();
-        // Without the invisible characters that keep the text after a preheader out of lists.
-        let is_space = |c: char| {
-            c.is_whitespace() || matches!(c, '\u{34f}' | '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')
-        };
         let text =
             html_to_text(&BLOCKS.iter().fold(html.into_owned(), |html, tag| html.replace(tag, &format!(" {tag}"))));
-        let words: Vec<_> = text.split(is_space).filter(|word| !word.is_empty()).collect();
-        let start = words.join(" ").chars().take(START).collect();
-        Self { start, language: language.unwrap_or_default(), entry }
+        Self { start: start(&text), language: language.unwrap_or_default(), entry }
     }
+}
+
+/// The first words of a text, to where invisible characters keep the rest of it out of lists, as after a preheader.
+fn start(text: &str) -> String {
+    let is_invisible = |c: char| matches!(c, '\u{34f}' | '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}');
+    let is_space = |c: char| c.is_whitespace() || is_invisible(c);
+    let mut words = Vec::new();
+    let mut rest = text.trim_start_matches(is_space);
+    while !rest.is_empty() {
+        let end = rest.find(is_space).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        words.push(word);
+        rest = after.trim_start_matches(is_space);
+        let gap = &after[..after.len() - rest.len()];
+        if gap.chars().filter(|c| is_invisible(*c)).count() >= PADDING {
+            break;
+        }
+    }
+    words.join(" ").chars().take(START).collect()
 }
 
 #[cfg(test)]
@@ -254,7 +269,10 @@ mod tests {
     #[test]
     fn a_list_shows_the_first_words_as_mail_programs_do() {
         let messages = Messages::default();
+        let padded =
+            format!("Content-Type: text/html\r\n\r\n<div>Only now{}</div><p>Bank</p>", "&#847;&zwnj;&nbsp;".repeat(20));
         for body in [
+            &padded,
             "Content-Type: text/html\r\nContent-Language: de\r\n\r\n<head><title>no</title><style>p{}</style></head>\
              <div>Only&#847;&zwnj;&nbsp;now</div><p>Get <b>5%</b></p><!-- no -->",
             "\r\nOnly now\r\n\r\nGet 5%\r\n",
@@ -265,7 +283,7 @@ mod tests {
         let all = Wanted { limit: 9, before: None, find: String::new(), to: String::new() };
         let listed: Vec<_> = messages.newest(&all).1.into_iter().map(Listed::from).collect();
         let starts: Vec<_> = listed.iter().map(|mail| (mail.start.as_str(), mail.language.as_str())).collect();
-        assert_eq!(starts, [("Only now Get 5%", ""), ("Only now Get 5%", "de")]);
+        assert_eq!(starts, [("Only now Get 5%", ""), ("Only now Get 5%", "de"), ("Only now", "")]);
     }
 
     #[test]

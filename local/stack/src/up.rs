@@ -190,7 +190,9 @@ async fn restart_ended(dir: &StackDir, running: &mut RunningStack) -> Result<()>
         return Ok(());
     }
     for Running { name, .. } in ended {
-        output::note(&format!("{name} has ended, and is started again"));
+        let lost =
+            if name == INBOX { ", without the e-mails that it had; who got them is still in the tables" } else { "" };
+        output::note(&format!("{name} has ended, and is started again{lost}"));
         if name == INBOX {
             start_inbox(dir, running).await?;
         } else {

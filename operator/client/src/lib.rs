@@ -20,6 +20,6 @@ mod stack;
 pub use api::Api;
 pub use deployment::{Deployment, Outputs};
 pub use logs::logged;
-pub use sentence::sentence;
+pub use sentence::{cause_of, sentence};
 pub use signer::{Call, Response, Signer};
 pub use stack::{MOTO_VARIABLE, SCHEMATHESIS_VARIABLE, STACK_VARIABLE, Stack, sdk_config};

@@ -27,7 +27,7 @@ where
 }
 
 /// The last of an error's causes, such as `Connection refused`.
-pub(crate) fn cause_of(error: &(dyn std::error::Error + 'static)) -> String {
+pub fn cause_of(error: &(dyn std::error::Error + 'static)) -> String {
     let mut last = error;
     while let Some(cause) = last.source() {
         last = cause;

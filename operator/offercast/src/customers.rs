@@ -2,8 +2,9 @@
 
 use anyhow::{Context, Result, bail};
 use client::Api;
+use domain::OfferId;
 use domain::channel::{Channel, Channels};
-use domain::customer::Customer;
+use domain::customer::{Customer, Projection};
 use domain::eligibility::Verdict;
 use domain::offer::Offer;
 use domain::push::PushState;
@@ -13,6 +14,9 @@ use serde_json::{Value, json};
 
 use crate::offers::{Pages, accepted, encoded, print};
 use crate::output::{self, tool};
+
+/// How many values are shown of those that a rule reads.
+const VALUES_SHOWN: usize = 5;
 
 /// Prints what a customer is, and what they were sent. `stack` is the argument that names the stack, for commands that are proposed.
 ///
@@ -46,8 +50,8 @@ pub async fn show(api: &Api, id: &str, stack: &str) -> Result<()> {
 ///
 /// # Errors
 /// If there is no such offer, or the API does not respond.
-pub async fn explain(api: &Api, id: &str, offer: &str, stack: &str) -> Result<()> {
-    let path = format!("/offers/{}", encoded(offer));
+pub async fn explain(api: &Api, id: &str, offer: OfferId, stack: &str) -> Result<()> {
+    let path = format!("/offers/{offer}");
     let offer: Offer = serde_json::from_value(accepted(api, "GET", &path, b"").await?)
         .context("the API responded with an offer that this release cannot read")?;
     let body = stored(api, id).await?;
@@ -146,8 +150,8 @@ fn why_nothing(
             format!("push {number} was cancelled. {tool} push {id}{stack} begins another one")
         }
         Some(PushState::Completed) | None => format!(
-            "they were not as they are now when push {number} read them. {tool} push {id}{stack} sends it to all who did not \
-             get it yet"
+            "they were stored or changed after push {number} had read the customers. {tool} push {id}{stack} sends it to all who \
+             did not get it yet"
         ),
     })
 }
@@ -158,12 +162,23 @@ fn not_eligible(customer: &Customer, offer: &Offer) -> Result<Option<String>> {
     let (rule, source) = (text.compile().context("this release cannot read the offer's rule")?, text.source());
     Ok(match rule.verdict(customer) {
         Verdict::Eligible => None,
-        Verdict::NotEligible => Some(format!("they are not eligible, since the rule is false for them: {source}")),
+        Verdict::NotEligible => {
+            let values = values(customer, &rule.projection());
+            Some(format!("they are not eligible, since the rule is false for them{values}: {source}"))
+        }
         Verdict::Unevaluable => Some(match rule.lacking(customer).collect::<Vec<_>>().as_slice() {
             [] => format!("the rule has no result for their attributes, so they are not eligible: {source}"),
             lacking => format!("the rule cannot be evaluated, since they have no {}: {source}", lacking.join(", no ")),
         }),
     })
+}
+
+/// What a customer has of the attributes that a rule reads.
+fn values(customer: &Customer, read: &Projection) -> String {
+    let Projection::Attributes(names) = read else { return String::new() };
+    let value = |name: &String| Some(format!("{name} is {}", customer.attributes.get(name)?));
+    let values: Vec<_> = names.iter().filter_map(value).take(VALUES_SHOWN).collect();
+    if values.is_empty() { String::new() } else { format!(" ({})", values.join(", ")) }
 }
 
 /// Why none of the channels reaches a customer, if none does.
@@ -227,7 +242,7 @@ mod tests {
                 json!({"attributes": {"tier": "basic"}}),
                 &["email"],
                 Some(GOLD),
-                "they are not eligible, since the rule is false for them: customer.tier == 'gold'",
+                "they are not eligible, since the rule is false for them (tier is \"basic\"): customer.tier == 'gold'",
             ),
             // Both, since one would be mended in vain.
             (
@@ -242,7 +257,7 @@ mod tests {
                 Some("customer.tier / customer.children > 2"),
                 "the rule has no result for their attributes, so they are not eligible: customer.tier / customer.children > 2",
             ),
-            (json!({}), &["email"], Some(GOLD), "they were not as they are now when push 1 read them."),
+            (json!({}), &["email"], Some(GOLD), "they were stored or changed after push 1 had read the customers."),
         ] {
             let (offer, push) = (offer(channels, rule), LastPush { number: 1, state: Some(PushState::Completed) });
             let said = why_nothing(&with(changes), &offer, &offer.channels, &push, NOW, "").unwrap();

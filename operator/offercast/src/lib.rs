@@ -104,12 +104,12 @@ enum Command {
     },
     /// Push an offer again: to customers that it was not sent to yet.
     Push {
-        /// The offer's id.
+        /// The offer's id, or its code.
         offer: String,
     },
     /// Cancel a push.
     Cancel {
-        /// The offer's id.
+        /// The offer's id, or its code.
         offer: String,
         /// The push's number; the first has number 1.
         number: u32,
@@ -118,13 +118,13 @@ enum Command {
     Customer {
         /// The customer's id.
         id: String,
-        /// The id of an offer: say whether they got it, and why not.
+        /// An offer's id or code: say whether they got it, and why not.
         #[arg(long)]
         offer: Option<String>,
     },
     /// List the outcome of each notification of an offer, one a line.
     Deliveries {
-        /// The offer's id.
+        /// The offer's id, or its code.
         offer: String,
         /// Only those in this state, such as failed.
         #[arg(long)]
@@ -170,18 +170,25 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
             return Ok(success(offers::call(&api, &method, &path, body.as_deref()).await?));
         }
         Command::Preview { offer, json } => preview::preview(&target.resolve().await?.api()?, &offer, json).await?,
-        Command::Push { offer } => offers::push(&target.resolve().await?.api()?, &offer).await?,
-        Command::Cancel { offer, number } => offers::cancel(&target.resolve().await?.api()?, &offer, number).await?,
+        Command::Push { offer } => {
+            let api = target.resolve().await?.api()?;
+            offers::push(&api, offers::id_of(&api, &offer).await?).await?;
+        }
+        Command::Cancel { offer, number } => {
+            let api = target.resolve().await?.api()?;
+            offers::cancel(&api, offers::id_of(&api, &offer).await?, number).await?;
+        }
         Command::Customer { id, offer } => {
             let stack = target.on_aws().map(|name| format!(" --stack {name}")).unwrap_or_default();
             let api = target.resolve().await?.api()?;
             match offer {
-                Some(offer) => customers::explain(&api, &id, &offer, &stack).await?,
+                Some(offer) => customers::explain(&api, &id, offers::id_of(&api, &offer).await?, &stack).await?,
                 None => customers::show(&api, &id, &stack).await?,
             }
         }
         Command::Deliveries { offer, state, csv } => {
-            offers::deliveries(&target.resolve().await?.api()?, &offer, state.as_deref(), csv).await?;
+            let api = target.resolve().await?.api()?;
+            offers::deliveries(&api, offers::id_of(&api, &offer).await?, state.as_deref(), csv).await?;
         }
         Command::Doctor { channel } => return examine(&target, channel).await,
         Command::Env => environment::print(&target.resolve().await?)?,

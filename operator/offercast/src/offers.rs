@@ -6,11 +6,13 @@ use std::io;
 use anyhow::{Context, Result, bail};
 use client::{Api, Deployment, Response};
 use domain::OfferId;
+use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use runtime::sources::system;
+use serde::Deserialize;
 use serde_json::Value;
 
-use crate::output;
+use crate::output::{self, tool};
 
 /// Makes any call, and prints its response. `true` if it was accepted.
 ///
@@ -54,11 +56,52 @@ pub(crate) async fn accepted(api: &Api, method: &str, path: &str, body: &[u8]) -
     Ok(response.json())
 }
 
+/// How many of the newest offers are looked at for one with a code.
+const NEWEST: usize = 100;
+
+/// The id of an offer that is named by its id, or by its code if it is one of the newest offers.
+///
+/// # Errors
+/// If none has the code, or several have it, or the API does not respond.
+pub async fn id_of(api: &Api, offer: &str) -> Result<OfferId> {
+    if let Ok(id) = offer.parse() {
+        return Ok(id);
+    }
+    let newest = accepted(api, "GET", &format!("/offers?limit={NEWEST}"), b"").await?;
+    let newest: Vec<Listed> = serde_json::from_value(newest["offers"].clone()).context("the API listed no offers")?;
+    with_code(offer, &newest)
+}
+
+/// What is asked of an offer in a list.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed {
+    id: OfferId,
+    code: String,
+    created_at: Timestamp,
+}
+
+fn with_code(code: &str, newest: &[Listed]) -> Result<OfferId> {
+    let found: Vec<_> = newest.iter().filter(|offer| offer.code == code).collect();
+    match found.as_slice() {
+        [] => bail!(
+            "None of the newest offers has the code {code}. {} call GET /offers lists them with their ids",
+            tool()
+        ),
+        [offer] => Ok(offer.id),
+        several => {
+            let named = several.iter().map(|offer| format!("{}, posted {:.0}", offer.id, offer.created_at));
+            let named = named.collect::<Vec<_>>().join("; ");
+            bail!("{} offers have the code {code}. Name one by its id: {named}", several.len())
+        }
+    }
+}
+
 /// Pushes an offer again.
 ///
 /// # Errors
 /// If it cannot be pushed, or the API does not respond.
-pub async fn push(api: &Api, offer: &str) -> Result<()> {
+pub async fn push(api: &Api, offer: OfferId) -> Result<()> {
     let push = accepted(api, "POST", &format!("/offers/{offer}/pushes"), b"").await?;
     output::line(&format!("push {} of {offer} is requested", push["number"]))
 }
@@ -67,7 +110,7 @@ pub async fn push(api: &Api, offer: &str) -> Result<()> {
 ///
 /// # Errors
 /// If it cannot be cancelled, or the API does not respond.
-pub async fn cancel(api: &Api, offer: &str, number: u32) -> Result<()> {
+pub async fn cancel(api: &Api, offer: OfferId, number: u32) -> Result<()> {
     accepted(api, "POST", &format!("/offers/{offer}/pushes/{number}/cancel"), b"").await?;
     output::line(&format!("push {number} of {offer} is cancelled; no send starts more than five seconds from now"))
 }
@@ -98,7 +141,7 @@ const DELIVERY_COLUMNS: [&str; 9] =
 ///
 /// # Errors
 /// If there is no such offer, or the API does not respond.
-pub async fn deliveries(api: &Api, offer: &str, state: Option<&str>, as_csv: bool) -> Result<()> {
+pub async fn deliveries(api: &Api, offer: OfferId, state: Option<&str>, as_csv: bool) -> Result<()> {
     let filter = state.map(|state| format!("?state={}", encoded(state))).unwrap_or_default();
     let mut deliveries = Pages::new(api, format!("/offers/{offer}/deliveries{filter}"));
     let mut csv = csv::Writer::from_writer(io::stdout());
@@ -163,5 +206,26 @@ impl<'a> Pages<'a> {
             };
             self.page = entries.into_iter();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_names_the_only_offer_that_has_it() {
+        let listed = |id: &str, code: &str| Listed {
+            id: id.parse().unwrap(),
+            code: code.to_owned(),
+            created_at: Timestamp::UNIX_EPOCH,
+        };
+        let [first, second, third] = [1, 2, 3].map(|number| format!("01980000-0000-7000-8000-00000000000{number}"));
+        let newest = [listed(&first, "SPRING"), listed(&second, "AUTUMN"), listed(&third, "SPRING")];
+        assert_eq!(with_code("AUTUMN", &newest).unwrap().to_string(), second);
+        let several = with_code("SPRING", &newest).unwrap_err().to_string();
+        assert!(several.starts_with("2 offers have the code SPRING") && several.contains(&third), "{several}");
+        assert!(several.contains("posted 1970-01-01T00:00:00Z"), "{several}");
+        assert!(with_code("WINTER", &newest).unwrap_err().to_string().contains("call GET /offers"));
     }
 }

@@ -3,13 +3,18 @@ const EVERY = 1000;
 const $ = id => document.getElementById(id);
 const el = (tag, props = {}, ...children) => { const e = Object.assign(document.createElement(tag), props); e.append(...children); return e; };
 const number = n => n.toLocaleString("en");
+// A time of today, or with its day.
+const moment = at => {
+  const time = new Date(at);
+  return time.toDateString() === new Date().toDateString() ? time.toLocaleTimeString() : time.toLocaleString();
+};
 const age = s => s === null ? "" : s < 120 ? `${s} s` : s < 7200 ? `${Math.floor(s / 60)} min` : s < 172800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} days`;
 const counted = (n, one, many) => `${number(n)} ${n === 1 ? one : many}`;
 const cell = (n, className = "") => el("td", { className: `n ${n ? className : "zero"}`, textContent: number(n) });
 
 const WAITS = { validFrom: "the offer to be valid", rate: "the rate limit", provider: "the provider", deadLetters: "dead letters to be handled" };
 const CHANNELS = { email: "e-mail", sms: "text messages" };
-const LEFT_OUT = [["suppressed", "suppressed"], ["optedOut", "opted out"], ["expired", "expired"], ["cancelled", "cancelled"], ["alreadyServed", "already served"]];
+const LEFT_OUT = [["suppressed", "suppressed"], ["optedOut", "opted out"], ["expired", "expired"], ["cancelled", "cancelled"], ["alreadyServed", "by an earlier push"]];
 
 // Keeps existing elements, so that bars are animated and opened details stay open.
 function keyed(list, items, key, make, fill) {
@@ -99,7 +104,7 @@ function fillPush(e, p) {
   bar.setAttribute("aria-valuenow", p.percent);
   bar.setAttribute("aria-label", `Push ${p.number} of ${p.code}`);
   percent.textContent = `${p.percent} %`;
-  when.textContent = p.state === "running" ? `since ${new Date(p.requestedAt).toLocaleTimeString()}` : p.completedAt ? `${p.state} ${new Date(p.completedAt).toLocaleTimeString()}` : p.state;
+  when.textContent = p.state === "running" ? `since ${moment(p.requestedAt)}` : p.completedAt ? `${p.state} ${moment(p.completedAt)}` : p.state;
   const said = p.eligible ? [`${number(p.sent)} sent`] : [];
   if (p.failed) said.push(`${number(p.failed)} failed`);
   for (const [name, words] of LEFT_OUT) if (p[name]) said.push(`${number(p[name])} ${words}`);
@@ -127,7 +132,7 @@ function draw(status) {
   }
   $("channels").replaceChildren(...status.transports.map(t => {
     const queue = status.queues.find(q => q.name === t.channel);
-    const state = t.outage ? el("td", { className: "bad", textContent: `unreachable since ${new Date(t.outage.since).toLocaleString()}` }) : el("td", { className: "good", textContent: "accepts messages" });
+    const state = t.outage ? el("td", { className: "bad", textContent: `unreachable since ${moment(t.outage.since)}` }) : el("td", { className: "good", textContent: "accepts messages" });
     return el("tr", {}, el("td", { textContent: CHANNELS[t.channel] || t.channel }), el("td", { textContent: t.transport }), state, cell(queue ? queue.waiting + queue.inFlight + queue.delayed : 0));
   }));
   $("functions").replaceChildren(...status.functions.map(f => el("tr", { title: f.function }, el("td", { textContent: f.name }),

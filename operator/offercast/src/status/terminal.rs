@@ -117,7 +117,7 @@ fn push(push: &Push, is_ambiguous: bool) -> Vec<Line<'static>> {
         ("opted out", outcomes.opted_out),
         ("expired", outcomes.expired),
         ("cancelled", outcomes.cancelled),
-        ("already served", outcomes.already_served),
+        ("by an earlier push", outcomes.already_served),
     ];
     for (name, count) in named.into_iter().filter(|(_, count)| *count > 0) {
         let span = Span::from(format!(", {} {name}", grouped(count)));

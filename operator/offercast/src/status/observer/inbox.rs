@@ -1,7 +1,7 @@
 //! E-mails and text messages in the inbox.
 
-use anyhow::{Context, Result};
-use client::Stack;
+use anyhow::{Context, Error, Result, anyhow};
+use client::{Stack, cause_of};
 
 use crate::status::view::{Email, Inbox, TextMessage};
 
@@ -11,7 +11,7 @@ const MAX_MESSAGES: usize = 6;
 /// The e-mails and text messages of a local stack.
 pub(super) async fn observe(http: &reqwest::Client, stack: &Stack) -> Result<Inbox> {
     let url = format!("{}api/messages?limit={MAX_MESSAGES}", stack.inbox_url);
-    let response = http.get(url).send().await?.error_for_status()?;
+    let response = http.get(url).send().await.map_err(|error| no_response(stack, &error))?.error_for_status()?;
     let emails = total(&response);
     let newest_emails: Vec<Email> = response.json().await?;
     let response = http.get(format!("{}api/texts?limit={MAX_MESSAGES}", stack.inbox_url)).send().await?;
@@ -25,6 +25,11 @@ pub(super) async fn observe(http: &reqwest::Client, stack: &Stack) -> Result<Inb
         texts: texts.context("the inbox's response has no x-total-count")?,
         some_texts,
     })
+}
+
+/// Without the URL and the layers of a client that the error goes through.
+fn no_response(stack: &Stack, error: &reqwest::Error) -> Error {
+    anyhow!("{} does not respond: {}", stack.inbox_url, cause_of(error))
 }
 
 /// How many messages there are in all.
