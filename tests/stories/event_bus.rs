@@ -153,13 +153,15 @@ async fn events_report_offers_and_the_outcome_of_their_pushes() {
     assert_eq!(heard["offer.created"].len(), 1);
     assert_eq!(heard["push.completed"][1]["push"]["counts"]["alreadyServed"], 32);
 
-    // A push that is cancelled before its start.
-    let later = json!({"code": "LATER", "description": "Hello", "validFrom": bank.in_seconds(3600)});
+    // A push that is cancelled before its start, of an offer with all that an offer can have.
+    let mut later = bank.whole_offer();
+    later["validFrom"] = bank.in_seconds(3_000).into();
+    later["eligibility"] = "".into();
     let later = bank.post_offer(&later).await;
     let cancelled = bank.call("POST", &format!("/offers/{}/pushes/1/cancel", id_of(&later)), &json!({})).await;
     assert_eq!(cancelled.status, 202, "{}", cancelled.text);
     let heard = subscriber.wait_for_events(id_of(&later), 2).await;
-    assert_eq!(once(&heard, "offer.created")["offer"]["validFrom"], later["validFrom"]);
+    assert_eq!(once(&heard, "offer.created")["offer"], later);
     let event = once(&heard, "push.cancelled");
     assert_eq!(event["push"]["cancelledBy"], cancelled.json()["cancelledBy"]);
     assert_eq!(event["push"]["counts"]["eligible"], 0);

@@ -72,21 +72,10 @@ fn openapi_describes_exactly_the_routes() {
     assert_eq!(described, routes());
 }
 
-/// An offer with all that one can have.
-fn whole_offer(bank: &Bank) -> Value {
-    json!({
-        "code": "API", "description": "Hello {{ customer.name }}", "eligibility": bank.rule(""),
-        "validUntil": bank.in_seconds(3_600), "language": "en", "preheader": "P", "terms": "T",
-        "link": {"url": "https://bank.example/?c={{ customer.id }}", "label": "L"},
-        "image": {"url": "https://bank.example/a.png", "alt": "A"},
-        "translations": {"pt-PT": {"subject": "S", "link": {"label": "L"}}}, "sms": {"cut": false, "dltTemplateId": "1"},
-    })
-}
-
 #[tokio::test]
 async fn an_offer_is_returned_with_all_that_was_posted() {
     let bank = Bank::open();
-    let offer = whole_offer(&bank);
+    let offer = bank.whole_offer();
     let posted = bank.call("POST", "/offers", &offer).await.json();
     let read = bank.get(&format!("/offers/{}", id_of(&posted))).await;
     for (name, value) in offer.as_object().unwrap() {
@@ -125,7 +114,7 @@ async fn responses_match_openapi() {
     assert_eq!(call("GET", "/customers/{id}", &[&id], "", none).await.status, 200);
     assert_eq!(call("GET", "/customers/{id}", &["nobody"], "", none).await.status, 404);
 
-    let offer = whole_offer(&bank);
+    let offer = bank.whole_offer();
     let mut tested = offer.clone();
     tested["testRecipients"] = json!([bank.address("tester"), "nonsense@"]);
     assert_eq!(call("POST", "/offers/preview", &[], "", &tested).await.status, 400);

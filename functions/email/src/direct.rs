@@ -7,7 +7,7 @@ use delivery::{CommonHeaders, DirectError, Email, EmailDraft, Mailbox, Transport
 use domain::characters::with_plain_breaks;
 use domain::faults::Faults;
 use domain::fields::{Fields, Lines};
-use domain::offer::{RENDERED_DESCRIPTION_LIMIT, RENDERED_SUBJECT_LIMIT, RENDERED_TERMS_LIMIT};
+use domain::offer::{RENDERED_DESCRIPTION_LIMIT, RENDERED_LINE_LIMIT, RENDERED_TERMS_LIMIT};
 use domain::{AllowedRecipients, AllowedSenders};
 use language::Language;
 use runtime::Invocation;
@@ -75,7 +75,7 @@ impl Request {
         let from = fields.required("emailFromAddress", |f| f.parsed("emailFromAddress", |string| rules.sender(string)));
         let reply_to =
             fields.required("emailReplyToAddress", |f| f.parsed("emailReplyToAddress", str::parse::<Mailbox>));
-        let subject = fields.required("subject", |f| f.text("subject", RENDERED_SUBJECT_LIMIT, Lines::One));
+        let subject = fields.required("subject", |f| f.text("subject", RENDERED_LINE_LIMIT, Lines::One));
         let html = fields.parsed("html", parse_html);
         let limit = if html.is_some() { TEXT_LIMIT } else { RENDERED_DESCRIPTION_LIMIT };
         let content = fields.required("content", |f| f.text("content", limit, Lines::Many));

@@ -11,7 +11,7 @@ use crate::emulator::Emulator;
 use crate::options::Options;
 use crate::packages::Deployable;
 use crate::process::Running;
-use crate::running_stack::{Chosen, RunningStack};
+use crate::running_stack::{Chosen, RunningStack, port_of};
 use crate::services::{INBOX, STATUS_PAGE};
 use crate::settings::{check_names, settings};
 use crate::shutdown::{Interrupted, ShutdownSignal};
@@ -44,8 +44,11 @@ pub(crate) async fn up(dir: &StackDir, up: Up) -> Result<()> {
     }
     let was_up = before.is_up();
     let chosen = Chosen::now(&up.options, Some(&before.chosen).filter(|_| was_up && !up.reset));
-    if was_up && up.ports.is_some() {
-        bail!("--ports is for a stack that is not up yet; stop this one first with: cargo xtask down");
+    if let Some(ports) = up.ports
+        && was_up
+        && ports != before.ports()?
+    {
+        bail!("other --ports are for a stack that is not up yet; stop this one first with: cargo xtask down");
     }
     let bring_up = async {
         let stack = deploy(dir, &up.options, &chosen, up.ports.unwrap_or(PORTS), up.package.as_deref()).await?;
@@ -215,11 +218,6 @@ async fn start_status_page(dir: &StackDir, running: &mut RunningStack) -> Result
     let page = services::start_status(dir, port_of(&running.status_url)?)?;
     let url = running.status_url.clone();
     record_and_wait(dir, running, page, &url, "status.log").await
-}
-
-fn port_of(url: &str) -> Result<u16> {
-    let url = reqwest::Url::parse(url).with_context(|| format!("{url} is no URL"))?;
-    url.port().with_context(|| format!("{url} has no port"))
 }
 
 /// Records a started process before anything can fail, so that `down` finds it, in place of one that has ended; then waits until it

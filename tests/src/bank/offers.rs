@@ -19,6 +19,22 @@ impl Bank {
         if and.is_empty() { own } else { format!("{own} && ({and})") }
     }
 
+    /// An offer with all that an offer can have, in words that say nothing, for its own customers.
+    pub fn whole_offer(&self) -> Value {
+        json!({
+            "code": "API", "description": "Hello {{ customer.name }}", "eligibility": self.rule(""),
+            "validUntil": self.in_seconds(3_600), "language": "en", "preheader": "P", "terms": "T",
+            "link": {"url": "https://bank.example/?c={{ customer.id }}", "label": "L"},
+            "image": {"url": "https://bank.example/a.png", "alt": "A"},
+            "sms": {"cut": false, "dltEntityId": "1", "dltTemplateId": "1"},
+            "translations": {"pt-PT": {
+                "subject": "S", "description": "D", "preheader": "P", "terms": "T",
+                "link": {"url": "https://bank.example/pt?c={{ customer.id }}", "label": "L"},
+                "image": {"url": "https://bank.example/pt.png", "alt": "A"}, "sms": {"dltTemplateId": "2"},
+            }},
+        })
+    }
+
     /// Posts an offer for its own customers, which must be accepted, and returns it as it was stored.
     pub async fn post_offer(&self, offer: &Value) -> Value {
         let mut offer = offer.clone();
@@ -26,7 +42,10 @@ impl Bank {
         offer["eligibility"] = rule.into();
         let response = self.call("POST", "/offers", &offer).await;
         assert_eq!(response.status, 201, "{}", response.text);
-        response.json()
+        let mut offer = response.json();
+        // They are about the customers there are, and not stored.
+        offer.as_object_mut().expect("the API returns an offer").remove("warnings");
+        offer
     }
 
     /// The progress of an offer's first push.

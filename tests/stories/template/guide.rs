@@ -16,8 +16,9 @@ const INTRODUCTION: &str = "\
 
 <!-- Written from template.yaml: `WRITE_GUIDE=1 cargo test -p end-to-end --test template configuration`. -->
 
-The parameters of the stack: `parameter_overrides` in `samconfig.toml`, or `cargo xtask up --set NAME=VALUE` on this machine, where
-the rates and the concurrency are larger and e-mail goes to the inbox. CloudFormation refuses a value that cannot be right. The few
+The parameters of the stack. `sam deploy --guided` asks for them, and [one can be changed](operations.md#change-a-parameter) at any
+time. On this machine, `cargo xtask up --set NAME=VALUE` sets them; there the rates and the concurrency are larger, and e-mail goes to
+the inbox. CloudFormation refuses a value that cannot be right. The few
 mistakes that only a function can find stop it when it starts, with
 [a log line that names the parameter](operations.md#a-parameter-that-cannot-be-used).
 ";

@@ -29,6 +29,8 @@ use serde_json::{Value, json};
 use seen::Seen;
 
 const MESSAGES: u64 = 400;
+/// How many of them must be right.
+const LEAST: usize = 80;
 
 /// What texts are made of: what encoders, parsers and servers are known to stumble over.
 const PIECES: &[&str] = &[
@@ -337,7 +339,8 @@ fn any_text_is_refused_with_its_field_or_arrives_as_it_was_meant() {
             }
         }
     }
-    assert!(cases.len() as u64 > MESSAGES / 4, "only {} are not refused", cases.len());
+    // Each field that may be wrong leaves fewer. These suffice to see what arrives.
+    assert!(cases.len() >= LEAST, "only {} of {MESSAGES} are not refused: raise MESSAGES", cases.len());
     let mut by_python = read_by_python("arrival", cases.iter().map(|(seed, case)| (seed, &case.raw)));
     for (seed, Case { raw, expected }) in cases {
         assert!(raw.is_ascii(), "seed {seed}");

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use language::{Catalogue, Language};
+use language::Language;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::Policy;
 use super::rendered::{RENDERED_DESCRIPTION_LIMIT, RENDERED_TERMS_LIMIT};
+use super::sms_options::SmsOptions;
+use super::translation::{Translation, parse_language, read_translations};
 use crate::characters::Lines;
 use crate::fields::{self, Fields};
 use crate::link::{LinkDomains, LinkUrl};
@@ -27,10 +28,8 @@ pub const LABEL_LIMIT: usize = 60;
 /// Maximum length of the text in place of an image, in characters.
 pub const ALT_LIMIT: usize = 200;
 /// Before and after placeholders are replaced.
-const DESCRIPTION_LIMITS: (usize, usize) = (DESCRIPTION_LIMIT, RENDERED_DESCRIPTION_LIMIT);
-const TERMS_LIMITS: (usize, usize) = (TERMS_LIMIT, RENDERED_TERMS_LIMIT);
-/// Maximum number of translations of an offer.
-pub const TRANSLATIONS_LIMIT: usize = 40;
+pub(super) const DESCRIPTION_LIMITS: (usize, usize) = (DESCRIPTION_LIMIT, RENDERED_DESCRIPTION_LIMIT);
+pub(super) const TERMS_LIMITS: (usize, usize) = (TERMS_LIMIT, RENDERED_TERMS_LIMIT);
 /// Maximum size of all that an offer says, in bytes as JSON: with its rule it fits into an event (EventBridge: 256 KB), into
 /// an item (DynamoDB: 400 KB), and into the queue messages of the release before (SQS: 256 KiB), which had it inside.
 pub const ANNOUNCEMENT_BYTES_LIMIT: usize = 128 * 1024;
@@ -101,106 +100,6 @@ pub struct Image {
     pub alt: Text,
 }
 
-/// What an offer says in another language. What is absent is as in the offer's own.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Translation {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subject: Option<Text>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<Text>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub link: Option<TranslatedLink>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub preheader: Option<Text>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub terms: Option<Text>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<TranslatedImage>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sms: Option<TranslatedSms>,
-}
-
-/// What holds for the text messages in another language.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TranslatedSms {
-    /// The id under which this translation is registered in India (DLT).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dlt_template_id: Option<String>,
-}
-
-/// A link in another language.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TranslatedLink {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<LinkUrl>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub label: Option<Text>,
-}
-
-/// An image in another language.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TranslatedImage {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<LinkUrl>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub alt: Option<Text>,
-}
-
-/// What holds for an offer's text messages only.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SmsOptions {
-    /// Whether a text that takes more segments than allowed is cut. If not, it is not sent.
-    #[serde(default = "yes", skip_serializing_if = "is_yes")]
-    pub cut: bool,
-    /// The id under which the bank is registered for text messages in India (DLT). `None`: the stack's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dlt_entity_id: Option<String>,
-    /// The id under which this text is registered there. `None`: the stack's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dlt_template_id: Option<String>,
-}
-
-impl Default for SmsOptions {
-    fn default() -> Self {
-        Self { cut: true, dlt_entity_id: None, dlt_template_id: None }
-    }
-}
-
-impl SmsOptions {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-
-    fn read(fields: &mut Fields) -> Self {
-        let read = |f: &mut Fields| Self {
-            cut: f.boolean("cut").unwrap_or(true),
-            dlt_entity_id: f.parsed("dltEntityId", parse_dlt_id),
-            dlt_template_id: f.parsed("dltTemplateId", parse_dlt_id),
-        };
-        fields.nested("sms", &["cut", "dltEntityId", "dltTemplateId"], read).unwrap_or_default()
-    }
-}
-
-fn yes() -> bool {
-    true
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_yes(value: &bool) -> bool {
-    *value
-}
-
-/// Reads an id of DLT. Operators issue numbers of 19 digits; SNS takes up to 50 letters and digits.
-///
-/// # Errors
-/// What is wrong, to follow the field's name.
-pub fn parse_dlt_id(id: &str) -> Result<String, String> {
-    let is_valid = (1..=50).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
-    is_valid.then(|| id.to_owned()).ok_or_else(|| "must have 1 to 50 letters and digits".to_owned())
-}
-
 impl Announcement {
     /// The fields of a call that it reads.
     pub(super) const FIELDS: [&'static str; 9] =
@@ -246,7 +145,8 @@ impl Announcement {
 
     /// Its texts, each with its name.
     pub(super) fn texts(&self) -> impl Iterator<Item = (String, &str)> {
-        let Self { subject, description, link, preheader, terms, image, .. } = self;
+        let Self { subject, description, markup: _, link, preheader, terms, image, language: _, translations, sms: _ } =
+            self;
         let own = [
             ("subject", Some(subject.source())),
             ("description", Some(description.source())),
@@ -258,52 +158,11 @@ impl Announcement {
             ("image.alt", image.as_ref().map(|image| image.alt.source())),
         ];
         let own = own.into_iter().map(|(name, text)| (name.to_owned(), text));
-        let translated = self.translations.iter().flat_map(|(language, translation)| {
+        let translated = translations.iter().flat_map(|(language, translation)| {
             let named = move |(name, text): (&str, _)| (format!("translations.{language}.{name}"), text);
             translation.texts().map(named)
         });
         own.chain(translated).filter_map(|(name, text)| Some((name, text?)))
-    }
-}
-
-impl Translation {
-    fn texts(&self) -> impl Iterator<Item = (&'static str, Option<&str>)> {
-        let Self { subject, description, link, preheader, terms, image, sms: _ } = self;
-        let (link_url, label) = link.as_ref().map_or((None, None), |link| (link.url.as_ref(), link.label.as_ref()));
-        let (image_url, alt) = image.as_ref().map_or((None, None), |image| (image.url.as_ref(), image.alt.as_ref()));
-        [
-            ("subject", subject.as_ref().map(Text::source)),
-            ("description", description.as_ref().map(Text::source)),
-            ("link.url", link_url.map(LinkUrl::source)),
-            ("link.label", label.map(Text::source)),
-            ("preheader", preheader.as_ref().map(Text::source)),
-            ("terms", terms.as_ref().map(Text::source)),
-            ("image.url", image_url.map(LinkUrl::source)),
-            ("image.alt", alt.map(Text::source)),
-        ]
-        .into_iter()
-    }
-
-    fn read(fields: &mut Fields, domains: &LinkDomains) -> Self {
-        let one_line = |limit| move |string: &str| parse_text(string, limit, Lines::One);
-        let url = |f: &mut Fields| f.parsed("url", |string| LinkUrl::parse(string, domains));
-        Self {
-            subject: fields.parsed("subject", one_line(SUBJECT_LIMIT)),
-            description: fields.parsed("description", |string| parse_markup(string, DESCRIPTION_LIMITS, domains)),
-            link: fields.nested("link", &["url", "label"], |f| TranslatedLink {
-                url: url(f),
-                label: f.parsed("label", one_line(LABEL_LIMIT)),
-            }),
-            preheader: fields.parsed("preheader", one_line(PREHEADER_LIMIT)),
-            terms: fields.parsed("terms", |string| parse_markup(string, TERMS_LIMITS, domains)),
-            image: fields.nested("image", &["url", "alt"], |f| TranslatedImage {
-                url: url(f),
-                alt: f.parsed("alt", one_line(ALT_LIMIT)),
-            }),
-            sms: fields.nested("sms", &["dltTemplateId"], |f| TranslatedSms {
-                dlt_template_id: f.parsed("dltTemplateId", parse_dlt_id),
-            }),
-        }
     }
 }
 
@@ -319,73 +178,17 @@ fn read_image(fields: &mut Fields, domains: &LinkDomains) -> Option<Image> {
     Some(Image { url: url?, alt: alt? })
 }
 
-/// Reads the translations of an offer with this language, and with a link and an image or not.
-fn read_translations(
-    fields: &mut Fields,
-    translations: Map<String, Value>,
-    (own, has_link, has_image): (&Language, bool, bool),
-    policy: &Policy,
-) -> BTreeMap<Language, Translation> {
-    const FIELDS: [&str; 7] = ["subject", "description", "link", "preheader", "terms", "image", "sms"];
-    if translations.len() > TRANSLATIONS_LIMIT {
-        let detail = format!("must have at most {TRANSLATIONS_LIMIT} languages, not {}", translations.len());
-        fields.fault("translations", detail);
-        return BTreeMap::new();
-    }
-    let mut read: BTreeMap<Language, Translation> = BTreeMap::new();
-    for (tag, translation) in translations {
-        let field = format!("translations.{tag}");
-        let language = match parse_language(&tag) {
-            Ok(language) => Some(language),
-            Err(detail) => {
-                fields.fault(&field, detail);
-                None
-            }
-        };
-        fields.put(&field, translation);
-        let translation = fields.nested(&field, &FIELDS, |f| Translation::read(f, &policy.link_domains));
-        let (Some(language), Some(translation)) = (language, translation) else { continue };
-        if language.is_same_as(own) || read.keys().any(|other| other.is_same_as(&language)) {
-            fields.fault(&field, "is a language that the offer has already, in the field language or as a translation");
-        }
-        for (is_there, has, what) in
-            [(translation.link.is_some(), has_link, "link"), (translation.image.is_some(), has_image, "image")]
-        {
-            if is_there && !has {
-                fields.fault(
-                    &format!("{field}.{what}"),
-                    format!("translates the offer's {what}, but the offer has none"),
-                );
-            }
-        }
-        read.insert(language, translation);
-    }
-    read
-}
-
-/// Reads the tag of a language that messages can be in: one with a catalogue.
-///
-/// # Errors
-/// What is wrong, to follow the field's name.
-pub fn parse_language(tag: &str) -> Result<Language, String> {
-    let language: Language = tag.parse().map_err(|error: language::tag::InvalidLanguage| error.to_string())?;
-    if Catalogue::of(&language).is_some() {
-        return Ok(language);
-    }
-    let known: Vec<_> = Catalogue::languages().iter().map(ToString::to_string).collect();
-    Err(format!(
-        "is a language that has no catalogue of fixed texts, such as the unsubscribe link's; there are {}",
-        known.join(", ")
-    ))
-}
-
-fn parse_text(string: &str, limit: usize, lines: Lines) -> Result<Text, String> {
+pub(super) fn parse_text(string: &str, limit: usize, lines: Lines) -> Result<Text, String> {
     let text = fields::parse_text(string, limit, lines)?;
     Text::parse(&text).map_err(|error| error.to_string())
 }
 
 /// A formatted text of at most `limit` characters, which will have at most `rendered_limit` when it is sent.
-fn parse_markup(string: &str, (limit, rendered_limit): (usize, usize), domains: &LinkDomains) -> Result<Text, String> {
+pub(super) fn parse_markup(
+    string: &str,
+    (limit, rendered_limit): (usize, usize),
+    domains: &LinkDomains,
+) -> Result<Text, String> {
     let text = parse_text(string, limit, Lines::Many)?;
     markup::check(&text, domains, rendered_limit)?;
     Ok(text)

@@ -2,7 +2,8 @@
 
 use language::Language;
 
-use super::announcement::{Announcement, Translation};
+use super::announcement::Announcement;
+use super::translation::Translation;
 use crate::link::LinkUrl;
 use crate::text::Text;
 

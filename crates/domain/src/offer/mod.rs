@@ -5,12 +5,16 @@
 //! |---|---|
 //! | what an offer holds, and how it is posted | this file |
 //! | what an offer says, how long its texts may be, and how they are posted | `announcement` |
+//! | the same in other languages | `translation` |
+//! | what holds for its text messages only | `sms_options` |
 //! | which language of an offer a customer gets, and its texts in that language | `languages` |
 //! | an offer as one customer gets it | `rendered` |
 
 mod announcement;
 mod languages;
 mod rendered;
+mod sms_options;
+mod translation;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -31,14 +35,14 @@ use crate::time::parse_time;
 
 pub use announcement::{
     ALT_LIMIT, ANNOUNCEMENT_BYTES_LIMIT, Announcement, DESCRIPTION_LIMIT, Image, LABEL_LIMIT, Link, Markup,
-    PREHEADER_LIMIT, SUBJECT_LIMIT, SmsOptions, TERMS_LIMIT, TRANSLATIONS_LIMIT, Translation, parse_dlt_id,
-    parse_language,
+    PREHEADER_LIMIT, SUBJECT_LIMIT, TERMS_LIMIT,
 };
 pub use languages::{ImageTexts, InLanguage, LinkTexts, Texts};
 pub use rendered::{
-    Body, RENDERED_DESCRIPTION_LIMIT, RENDERED_SUBJECT_LIMIT, RENDERED_TERMS_LIMIT, Rendered, RenderedImage,
-    RenderedLink,
+    Body, RENDERED_DESCRIPTION_LIMIT, RENDERED_LINE_LIMIT, RENDERED_TERMS_LIMIT, Rendered, RenderedImage, RenderedLink,
 };
+pub use sms_options::{SmsOptions, parse_dlt_id};
+pub use translation::{TRANSLATIONS_LIMIT, Translation, parse_language};
 
 /// Maximum length of a code, in characters.
 pub const CODE_LIMIT: usize = 64;

@@ -13,8 +13,9 @@ use crate::locale::time_zone;
 use crate::markup::{self, Block};
 use crate::text::{RenderError, Text, Values};
 
-/// Maximum length of a subject as it is sent, in characters: with a name (200 characters) in a subject of full length.
-pub const RENDERED_SUBJECT_LIMIT: usize = 400;
+/// Maximum length of a line as it is sent (a subject, a preheader, the words on a button or in place of an image), in characters:
+/// a subject of full length with a name in it (200 characters each).
+pub const RENDERED_LINE_LIMIT: usize = 400;
 /// Maximum length of a description as it is sent, in characters. With letterhead and HTML, the e-mail stays below
 /// 5 MB; receivers accept 25 MB, SES 40 MB, and Lambda a preview of 6 MB.
 pub const RENDERED_DESCRIPTION_LIMIT: usize = 100_000;
@@ -26,7 +27,7 @@ pub const RENDERED_TERMS_LIMIT: usize = 20_000;
 pub struct Rendered {
     /// The language of the texts.
     pub language: Language,
-    /// At most [`RENDERED_SUBJECT_LIMIT`] characters.
+    /// At most [`RENDERED_LINE_LIMIT`] characters.
     pub subject: String,
     pub preheader: Option<String>,
     /// At most [`RENDERED_DESCRIPTION_LIMIT`] characters.
@@ -112,7 +113,7 @@ struct Renderer<'v> {
 
 impl Renderer<'_> {
     fn line(&self, field: &str, text: &Text) -> Result<String, String> {
-        let line = text.render(&self.values, RENDERED_SUBJECT_LIMIT).map_err(in_field(field))?;
+        let line = text.render(&self.values, RENDERED_LINE_LIMIT).map_err(in_field(field))?;
         Ok(plain_spaces(&line))
     }
 
