@@ -51,7 +51,7 @@ pub(super) fn lines(status: &Status) -> Vec<Line<'static>> {
         lines.push(Line::from("All is well").green());
     }
     lines.push(Line::default());
-    lines.push(heading("Pushes"));
+    lines.push(heading("Pushes  (those that run, and the last of each of the newest offers)"));
     if status.pushes.is_empty() {
         lines.push(Line::from("  none yet"));
     }
