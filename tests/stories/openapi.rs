@@ -76,11 +76,15 @@ fn openapi_describes_exactly_the_routes() {
 async fn an_offer_is_returned_with_all_that_was_posted() {
     let bank = Bank::open();
     let offer = bank.whole_offer();
+    let described = &Description::read().0["components"]["schemas"]["OfferFields"]["properties"];
+    let names = |fields: &Value| fields.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(names(&offer), names(described), "all that an offer can have");
     let posted = bank.call("POST", "/offers", &offer).await.json();
     let read = bank.get(&format!("/offers/{}", id_of(&posted))).await;
     for (name, value) in offer.as_object().unwrap() {
         // Times are returned in UTC, with milliseconds.
-        let is_it = |returned: &Value| returned == value || (name == "validUntil" && returned.is_string());
+        let is_time = ["validFrom", "validUntil"].contains(&name.as_str());
+        let is_it = |returned: &Value| returned == value || (is_time && returned.is_string());
         assert!(is_it(&posted[name]) && is_it(&read[name]), "{name} is not returned: {read}");
     }
 }

@@ -57,23 +57,23 @@ impl Builder {
             let settings = [("OPT_LEVEL", "0"), ("LTO", "off"), ("CODEGEN_UNITS", "16")];
             cargo.envs(settings.map(|(name, value)| (format!("CARGO_PROFILE_RELEASE_{name}"), value)));
         } else {
-            cargo.env("RUSTFLAGS", self.without_paths());
+            cargo.args(["--config", &self.without_paths()]);
         }
         run(cargo.current_dir(&self.workspace))?;
         Ok(programs.iter().map(|program| built.join(program).join("bootstrap")).collect())
     }
 
-    /// Flags with which messages of panics name no folder of this machine, so that another one builds the same.
+    /// A setting of cargo with which messages of panics name no folder of this machine, so that another one builds the same. Not
+    /// `RUSTFLAGS`, which would replace the processor's flags of cargo-lambda.
     fn without_paths(&self) -> String {
         let home = |name| env::var_os(name).map(PathBuf::from);
         let cargo = home("CARGO_HOME").or_else(|| Some(home("HOME")?.join(".cargo")));
         let renamed = [(Some(self.workspace.clone()), "offercast"), (cargo, "cargo")];
-        let flag = |(folder, name): (Option<PathBuf>, &str)| {
-            let folder = folder?.into_os_string().into_string().ok()?;
-            // RUSTFLAGS are separated by blanks.
-            (!folder.contains(' ')).then(|| format!("--remap-path-prefix={folder}=/{name}"))
+        let flag = |(folder, name): (Option<PathBuf>, _)| {
+            Some(format!("{:?}", format!("--remap-path-prefix={}=/{name}", folder?.display())))
         };
-        renamed.into_iter().filter_map(flag).collect::<Vec<_>>().join(" ")
+        let flags: Vec<_> = renamed.into_iter().filter_map(flag).collect();
+        format!("build.rustflags=[{}]", flags.join(", "))
     }
 
     /// What the functions are made of: a CycloneDX file for each, by its path.

@@ -10,6 +10,7 @@ use client::Stack;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Deserialize;
+use tokio::time::timeout;
 
 /// The program of every function, as Lambda has it.
 const PROGRAM: &str = "bootstrap";
@@ -54,20 +55,14 @@ impl<'a> Processes<'a> {
         let began = Instant::now();
         loop {
             // They begin nothing while the messages are looked at.
-            let processes = self.of(function)?;
-            signalled(&processes, Signal::SIGSTOP);
-            match self.hidden_for_minutes(function).await {
-                Ok(0) => return Ok(signalled(&processes, Signal::SIGKILL)),
-                Ok(hidden) => {
-                    signalled(&processes, Signal::SIGCONT);
-                    let is_over = began.elapsed() > TIMEOUT;
-                    ensure!(!is_over, "{function} cannot be killed: {hidden} of its messages are hidden for minutes");
-                }
-                Err(error) => {
-                    signalled(&processes, Signal::SIGCONT);
-                    return Err(error);
-                }
+            let stopped = Stopped::all(self.of(function)?);
+            let hidden = timeout(TIMEOUT, self.hidden_for_minutes(function)).await.context("MiniStack hangs")??;
+            if hidden == 0 {
+                return Ok(signalled(&stopped.0, Signal::SIGKILL));
             }
+            drop(stopped);
+            let is_over = began.elapsed() > TIMEOUT;
+            ensure!(!is_over, "{function} cannot be killed: {hidden} of its messages are hidden for minutes");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -98,7 +93,8 @@ impl<'a> Processes<'a> {
             self.stack.functions.get(function).with_context(|| format!("the stack has no function {function}"))?;
         let name = format!("AWS_LAMBDA_FUNCTION_NAME={name}");
         let endpoint = format!("AWS_ENDPOINT_URL={}", self.stack.endpoint_url);
-        let listed = Command::new("ps").args(["-A", "-o", "pid=,comm="]).output().context("cannot run ps")?;
+        let listed = Command::new("ps").args(["-A", "-ww", "-o", "pid=,comm="]).output().context("cannot run ps")?;
+        ensure!(listed.status.success(), "ps lists no processes: {}", String::from_utf8_lossy(&listed.stderr).trim());
         let is_ours = |line: &str| {
             let (pid, program) = line.trim().split_once(' ')?;
             let pid = Pid::from_raw(pid.parse().ok()?);
@@ -107,6 +103,22 @@ impl<'a> Processes<'a> {
             (environment.contains(&name) && environment.contains(&endpoint)).then_some(pid)
         };
         Ok(String::from_utf8_lossy(&listed.stdout).lines().filter_map(is_ours).collect())
+    }
+}
+
+/// Processes that stand still until this is dropped.
+struct Stopped(Vec<Pid>);
+
+impl Stopped {
+    fn all(processes: Vec<Pid>) -> Self {
+        signalled(&processes, Signal::SIGSTOP);
+        Self(processes)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        signalled(&self.0, Signal::SIGCONT);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::administrator::Administrator;
@@ -28,6 +28,9 @@ pub(crate) struct RunningStack {
     /// What the last `up` set.
     #[serde(default)]
     pub(crate) chosen: Chosen,
+    /// The ports that it was to have, of which taken ones were replaced: of AWS, the inbox's SMTP server, the inbox and the status page.
+    #[serde(default)]
+    pub(crate) ports: Option<[u16; 4]>,
     /// The processes that were started.
     pub(crate) processes: Vec<Running>,
 }
@@ -56,12 +59,6 @@ impl RunningStack {
         !self.processes.is_empty() && self.processes.iter().all(Running::is_alive)
     }
 
-    /// The ports of AWS, the inbox's SMTP server, the inbox and the status page.
-    pub(crate) fn ports(&self) -> Result<[u16; 4]> {
-        let Self { endpoint_url, inbox_smtp_url, inbox_url, status_url, .. } = self;
-        Ok([port_of(endpoint_url)?, port_of(inbox_smtp_url)?, port_of(inbox_url)?, port_of(status_url)?])
-    }
-
     /// Stops all process groups and returns how many were still running.
     pub(crate) fn stop(&self) -> usize {
         let alive = self.processes.iter().filter(|running| running.is_alive()).count();
@@ -69,10 +66,4 @@ impl RunningStack {
         self.processes.iter().for_each(Running::stop);
         alive
     }
-}
-
-/// The port that a URL names.
-pub(crate) fn port_of(url: &str) -> Result<u16> {
-    let url = reqwest::Url::parse(url).with_context(|| format!("{url} is no URL"))?;
-    url.port().with_context(|| format!("{url} has no port"))
 }

@@ -11,7 +11,7 @@ use crate::emulator::Emulator;
 use crate::options::Options;
 use crate::packages::Deployable;
 use crate::process::Running;
-use crate::running_stack::{Chosen, RunningStack, port_of};
+use crate::running_stack::{Chosen, RunningStack};
 use crate::services::{INBOX, STATUS_PAGE};
 use crate::settings::{check_names, settings};
 use crate::shutdown::{Interrupted, ShutdownSignal};
@@ -44,10 +44,7 @@ pub(crate) async fn up(dir: &StackDir, up: Up) -> Result<()> {
     }
     let was_up = before.is_up();
     let chosen = Chosen::now(&up.options, Some(&before.chosen).filter(|_| was_up && !up.reset));
-    if let Some(ports) = up.ports
-        && was_up
-        && ports != before.ports()?
-    {
+    if was_up && up.ports.is_some_and(|ports| before.ports != Some(ports)) {
         bail!("other --ports are for a stack that is not up yet; stop this one first with: cargo xtask down");
     }
     let bring_up = async {
@@ -164,7 +161,7 @@ async fn start(dir: &StackDir, emulator: Emulator, ports: [u16; 4]) -> Result<Ru
     // Stop the remaining processes of a partly stopped stack.
     stop(dir)?;
     let step = output::step("Starting the AWS emulator, the inbox and the status page");
-    let mut running = RunningStack::default();
+    let mut running = RunningStack { ports: Some(ports), ..RunningStack::default() };
     // Fixed ports for the stack that people use; any free port for the others, since several may start at the same
     // time.
     let port = |usual| services::free_port(if dir.is_default() { usual } else { 0 });
@@ -218,6 +215,12 @@ async fn start_status_page(dir: &StackDir, running: &mut RunningStack) -> Result
     let page = services::start_status(dir, port_of(&running.status_url)?)?;
     let url = running.status_url.clone();
     record_and_wait(dir, running, page, &url, "status.log").await
+}
+
+/// The port that a URL names.
+fn port_of(url: &str) -> Result<u16> {
+    let url = reqwest::Url::parse(url).with_context(|| format!("{url} is no URL"))?;
+    url.port().with_context(|| format!("{url} has no port"))
 }
 
 /// Records a started process before anything can fail, so that `down` finds it, in place of one that has ended; then waits until it

@@ -4,8 +4,8 @@ use anyhow::{Context, Result, bail};
 use client::Api;
 use domain::OfferId;
 use domain::channel::{Channel, Channels};
-use domain::customer::{Customer, Projection};
-use domain::eligibility::Verdict;
+use domain::customer::Customer;
+use domain::eligibility::{Rule, Verdict};
 use domain::offer::Offer;
 use domain::push::PushState;
 use jiff::Timestamp;
@@ -29,7 +29,7 @@ pub async fn show(api: &Api, id: &str, stack: &str) -> Result<()> {
     {
         output::line(&format!("\nNo offer reaches this customer: {why}."))?;
     }
-    let mut deliveries = Pages::new(api, format!("/customers/{}/deliveries", encoded(id)));
+    let mut deliveries = Pages::new(api, "deliveries", format!("/customers/{}/deliveries", encoded(id)));
     let mut is_first = true;
     while let Some(delivery) = deliveries.next().await? {
         if is_first {
@@ -56,7 +56,7 @@ pub async fn explain(api: &Api, id: &str, offer: OfferId, stack: &str) -> Result
         .context("the API responded with an offer that this release cannot read")?;
     let body = stored(api, id).await?;
     output::line("")?;
-    let mut deliveries = Pages::new(api, format!("{path}/deliveries?customer={}", encoded(id)));
+    let mut deliveries = Pages::new(api, "deliveries", format!("{path}/deliveries?customer={}", encoded(id)));
     let mut without = offer.channels.clone();
     while let Some(mut delivery) = deliveries.next().await? {
         without.retain(|channel| delivery["channel"] != channel.to_string());
@@ -163,7 +163,7 @@ fn not_eligible(customer: &Customer, offer: &Offer) -> Result<Option<String>> {
     Ok(match rule.verdict(customer) {
         Verdict::Eligible => None,
         Verdict::NotEligible => {
-            let values = values(customer, &rule.projection());
+            let values = values(customer, &rule);
             Some(format!("they are not eligible, since the rule is false for them{values}: {source}"))
         }
         Verdict::Unevaluable => Some(match rule.lacking(customer).collect::<Vec<_>>().as_slice() {
@@ -173,11 +173,10 @@ fn not_eligible(customer: &Customer, offer: &Offer) -> Result<Option<String>> {
     })
 }
 
-/// What a customer has of the attributes that a rule reads.
-fn values(customer: &Customer, read: &Projection) -> String {
-    let Projection::Attributes(names) = read else { return String::new() };
-    let value = |name: &String| Some(format!("{name} is {}", customer.attributes.get(name)?));
-    let values: Vec<_> = names.iter().filter_map(value).take(VALUES_SHOWN).collect();
+/// What a customer has of what a rule reads.
+fn values(customer: &Customer, rule: &Rule) -> String {
+    let value = |name: &str| Some(format!("{name} is {}", customer.field(name)?));
+    let values: Vec<_> = rule.reads().filter_map(value).take(VALUES_SHOWN).collect();
     if values.is_empty() { String::new() } else { format!(" ({})", values.join(", ")) }
 }
 

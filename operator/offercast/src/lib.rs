@@ -154,6 +154,7 @@ enum Command {
 /// If it could not be done. What it found is in the code.
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let Arguments { command, target } = arguments;
+    let stack = target.on_aws().map(|name| format!(" --stack {name}")).unwrap_or_default();
     let success = |is_fine: bool| if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     match command {
         Command::Status { page: Some(port), .. } => serve(target, port).await?,
@@ -172,23 +173,24 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Preview { offer, json } => preview::preview(&target.resolve().await?.api()?, &offer, json).await?,
         Command::Push { offer } => {
             let api = target.resolve().await?.api()?;
-            offers::push(&api, offers::id_of(&api, &offer).await?).await?;
+            offers::push(&api, offers::id_of(&api, &offer, &stack).await?).await?;
         }
         Command::Cancel { offer, number } => {
             let api = target.resolve().await?.api()?;
-            offers::cancel(&api, offers::id_of(&api, &offer).await?, number).await?;
+            offers::cancel(&api, offers::id_of(&api, &offer, &stack).await?, number).await?;
         }
         Command::Customer { id, offer } => {
-            let stack = target.on_aws().map(|name| format!(" --stack {name}")).unwrap_or_default();
             let api = target.resolve().await?.api()?;
             match offer {
-                Some(offer) => customers::explain(&api, &id, offers::id_of(&api, &offer).await?, &stack).await?,
+                Some(offer) => {
+                    customers::explain(&api, &id, offers::id_of(&api, &offer, &stack).await?, &stack).await?
+                }
                 None => customers::show(&api, &id, &stack).await?,
             }
         }
         Command::Deliveries { offer, state, csv } => {
             let api = target.resolve().await?.api()?;
-            offers::deliveries(&api, offers::id_of(&api, &offer).await?, state.as_deref(), csv).await?;
+            offers::deliveries(&api, offers::id_of(&api, &offer, &stack).await?, state.as_deref(), csv).await?;
         }
         Command::Doctor { channel } => return examine(&target, channel).await,
         Command::Env => environment::print(&target.resolve().await?)?,

@@ -59,17 +59,23 @@ pub(crate) async fn accepted(api: &Api, method: &str, path: &str, body: &[u8]) -
 /// How many of the newest offers are looked at for one with a code.
 const NEWEST: usize = 100;
 
-/// The id of an offer that is named by its id, or by its code if it is one of the newest offers.
+/// The id of an offer that is named by its id, or by its code if it is one of the newest offers. `stack` is the argument that names the
+/// stack, for commands that are proposed.
 ///
 /// # Errors
 /// If none has the code, or several have it, or the API does not respond.
-pub async fn id_of(api: &Api, offer: &str) -> Result<OfferId> {
+pub async fn id_of(api: &Api, offer: &str, stack: &str) -> Result<OfferId> {
     if let Ok(id) = offer.parse() {
         return Ok(id);
     }
-    let newest = accepted(api, "GET", &format!("/offers?limit={NEWEST}"), b"").await?;
-    let newest: Vec<Listed> = serde_json::from_value(newest["offers"].clone()).context("the API listed no offers")?;
-    with_code(offer, &newest)
+    let mut offers = Pages::new(api, "offers", "/offers".to_owned());
+    let mut newest = Vec::new();
+    while newest.len() < NEWEST
+        && let Some(listed) = offers.next().await?
+    {
+        newest.push(serde_json::from_value(listed).context("the API listed what is no offer")?);
+    }
+    with_code(offer, &newest, stack)
 }
 
 /// What is asked of an offer in a list.
@@ -81,11 +87,11 @@ struct Listed {
     created_at: Timestamp,
 }
 
-fn with_code(code: &str, newest: &[Listed]) -> Result<OfferId> {
+fn with_code(code: &str, newest: &[Listed], stack: &str) -> Result<OfferId> {
     let found: Vec<_> = newest.iter().filter(|offer| offer.code == code).collect();
     match found.as_slice() {
         [] => bail!(
-            "None of the newest offers has the code {code}. {} call GET /offers lists them with their ids",
+            "None of the {NEWEST} newest offers has the code or id {code}. {} call GET '/offers?limit={NEWEST}'{stack} lists them",
             tool()
         ),
         [offer] => Ok(offer.id),
@@ -143,7 +149,7 @@ const DELIVERY_COLUMNS: [&str; 9] =
 /// If there is no such offer, or the API does not respond.
 pub async fn deliveries(api: &Api, offer: OfferId, state: Option<&str>, as_csv: bool) -> Result<()> {
     let filter = state.map(|state| format!("?state={}", encoded(state))).unwrap_or_default();
-    let mut deliveries = Pages::new(api, format!("/offers/{offer}/deliveries{filter}"));
+    let mut deliveries = Pages::new(api, "deliveries", format!("/offers/{offer}/deliveries{filter}"));
     let mut csv = csv::Writer::from_writer(io::stdout());
     if as_csv {
         csv.write_record(DELIVERY_COLUMNS).map_err(io::Error::from)?;
@@ -174,9 +180,11 @@ pub(crate) fn encoded(text: &str) -> PercentEncode<'_> {
     utf8_percent_encode(text, RESERVED)
 }
 
-/// The entries of a list of deliveries, page by page.
+/// The entries of a list, page by page.
 pub(crate) struct Pages<'a> {
     api: &'a Api,
+    /// The field of a page that has its entries.
+    name: &'static str,
     path: String,
     /// `None`: there is no other page.
     cursor: Option<String>,
@@ -184,8 +192,8 @@ pub(crate) struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    pub(crate) fn new(api: &'a Api, path: String) -> Self {
-        Self { api, path, cursor: Some(String::new()), page: Vec::new().into_iter() }
+    pub(crate) fn new(api: &'a Api, name: &'static str, path: String) -> Self {
+        Self { api, name, path, cursor: Some(String::new()), page: Vec::new().into_iter() }
     }
 
     pub(crate) async fn next(&mut self) -> Result<Option<Value>> {
@@ -201,8 +209,8 @@ impl<'a> Pages<'a> {
             }
             let mut page = accepted(self.api, "GET", &path, b"").await?;
             self.cursor = page["cursor"].as_str().map(str::to_owned);
-            let Value::Array(entries) = page["deliveries"].take() else {
-                bail!("the API responded without deliveries")
+            let Value::Array(entries) = page[self.name].take() else {
+                bail!("the API responded without {}", self.name)
             };
             self.page = entries.into_iter();
         }
@@ -222,10 +230,11 @@ mod tests {
         };
         let [first, second, third] = [1, 2, 3].map(|number| format!("01980000-0000-7000-8000-00000000000{number}"));
         let newest = [listed(&first, "SPRING"), listed(&second, "AUTUMN"), listed(&third, "SPRING")];
-        assert_eq!(with_code("AUTUMN", &newest).unwrap().to_string(), second);
-        let several = with_code("SPRING", &newest).unwrap_err().to_string();
+        assert_eq!(with_code("AUTUMN", &newest, "").unwrap().to_string(), second);
+        let several = with_code("SPRING", &newest, "").unwrap_err().to_string();
         assert!(several.starts_with("2 offers have the code SPRING") && several.contains(&third), "{several}");
         assert!(several.contains("posted 1970-01-01T00:00:00Z"), "{several}");
-        assert!(with_code("WINTER", &newest).unwrap_err().to_string().contains("call GET /offers"));
+        let none = with_code("WINTER", &newest, " --stack bank").unwrap_err().to_string();
+        assert!(none.contains("limit=100' --stack bank"), "{none}");
     }
 }

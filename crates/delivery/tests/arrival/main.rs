@@ -29,8 +29,8 @@ use serde_json::{Value, json};
 use seen::Seen;
 
 const MESSAGES: u64 = 400;
-/// How many of them must be right.
-const LEAST: usize = 80;
+/// How many of them are not refused, at least.
+const LEAST: usize = 100;
 
 /// What texts are made of: what encoders, parsers and servers are known to stumble over.
 const PIECES: &[&str] = &[
@@ -339,8 +339,11 @@ fn any_text_is_refused_with_its_field_or_arrives_as_it_was_meant() {
             }
         }
     }
-    // Each field that may be wrong leaves fewer. These suffice to see what arrives.
-    assert!(cases.len() >= LEAST, "only {} of {MESSAGES} are not refused: raise MESSAGES", cases.len());
+    let not_refused = cases.len();
+    assert!(
+        not_refused >= LEAST,
+        "{not_refused} of {MESSAGES} are not refused. A new field leaves fewer: raise MESSAGES"
+    );
     let mut by_python = read_by_python("arrival", cases.iter().map(|(seed, case)| (seed, &case.raw)));
     for (seed, Case { raw, expected }) in cases {
         assert!(raw.is_ascii(), "seed {seed}");

@@ -113,12 +113,16 @@ impl Rule {
         if *computes_names { Projection::Whole } else { values.iter().chain(presence).map(String::as_str).collect() }
     }
 
+    /// The fields and attributes whose values it reads. Where it computes their names, those are not known.
+    pub fn reads(&self) -> impl Iterator<Item = &str> {
+        self.reads.values.iter().map(String::as_str)
+    }
+
     /// The fields and attributes that a customer does not have, and whose values the rule reads without asking for them by `has`.
     /// Where it computes their names, those are not known.
     pub fn lacking<'r>(&'r self, customer: &'r Customer) -> impl Iterator<Item = &'r str> {
-        let NamesRead { values, presence, .. } = &self.reads;
-        let unasked = values.iter().filter(|name| !presence.contains(name));
-        unasked.map(String::as_str).filter(|name| !customer.has(name))
+        let is_asked = |name: &str| self.reads.presence.iter().any(|asked| asked == name);
+        self.reads().filter(move |name| !is_asked(name) && !customer.has(name))
     }
 
     /// Evaluates the rule for one customer.

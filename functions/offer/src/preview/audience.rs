@@ -45,7 +45,7 @@ impl AudienceCount {
         self.tally.scan.count_unreadable(page.unreadable.len());
         let mut yielded = Instant::now();
         for customer in &page.customers {
-            let is_enough = self.tally.scan.customers_read >= survey.most_customers / u64::from(segments(survey));
+            let is_enough = self.tally.scan.customers_read >= survey.most_customers / u64::from(SEGMENTS);
             if is_enough || Instant::now() >= until {
                 self.timed_out = true;
                 return;
@@ -137,14 +137,8 @@ pub(super) async fn count(
     until: Instant,
 ) -> Result<AudienceCount, CountError> {
     let projection = survey.projection();
-    let of = segments(survey);
-    let segments = (0..of).map(|number| pages(customers, Segment { number, of }, &projection));
+    let segments = (0..SEGMENTS).map(|number| pages(customers, Segment { number, of: SEGMENTS }, &projection));
     count_segments(segments, customers.estimate_count(), survey, until).await
-}
-
-/// In how many segments the customers are read. Those of one page are read in one call.
-fn segments(survey: &Survey<'_>) -> u32 {
-    if survey.most_customers < u64::from(PAGE_SIZE) { 1 } else { SEGMENTS }
 }
 
 /// The pages of a segment, each read when the one before is counted.

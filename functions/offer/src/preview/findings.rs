@@ -13,7 +13,12 @@ use language::Language;
 use serde::Serialize;
 
 use super::audience::AudienceCount;
+use super::lacking::Lacking;
 use super::samples::CaseSample;
+use super::warnings::depends_on_customers;
+
+/// How many attributes are named that a rule reads, and customers lack.
+const ATTRIBUTES_NAMED: usize = 5;
 
 /// Something that will probably go wrong, or could be better.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -34,6 +39,7 @@ pub(crate) struct Finding {
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Code {
     NoAudience,
+    UnknownAttribute,
     Unevaluable,
     Unwritable,
     ExpiresSoon,
@@ -106,15 +112,30 @@ pub(super) fn of(draft: &Draft<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Findings that are worth a warning when the offer is posted: most of its messages may fail, or be in the wrong language.
+/// Findings that are worth a warning when the offer is posted: many of its messages may fail, or be in another language. Only where
+/// that depends on customers: for another offer, they are not read.
 pub(super) fn warnings(draft: &Draft<'_>) -> Vec<Finding> {
-    audience::warnings(draft)
+    if depends_on_customers(draft.offer, draft.policy) { audience::warnings(draft) } else { Vec::new() }
 }
 
 impl Finding {
     /// What it is, and what to do.
     pub(crate) fn detail(&self) -> &str {
         &self.detail
+    }
+
+    /// The rule reads what no customer has.
+    pub(super) fn unknown_attribute(lacking: &Lacking) -> Option<Self> {
+        let unknown = lacking.unknown(ATTRIBUTES_NAMED);
+        if unknown.is_empty() {
+            return None;
+        }
+        let (names, read) = (attributes(&unknown, " or "), in_words(lacking.customers, false));
+        let detail = format!(
+            "No customer has {names}, which the rule reads ({read} looked at): check the names in `eligibility`. For what only a few \
+             customers have, ask first: has(customer.NAME)."
+        );
+        Some(Self::new(Code::UnknownAttribute, detail))
     }
 
     /// This other offer has the same code, and was posted this long before.
@@ -135,6 +156,11 @@ impl Finding {
 }
 
 /// Words with commas between them.
+/// Attributes as a rule names them.
+fn attributes(names: &[&str], between: &str) -> String {
+    names.iter().map(|name| format!("customer.{name}")).collect::<Vec<_>>().join(between)
+}
+
 fn listed(words: impl IntoIterator<Item = impl Display>) -> String {
     words.into_iter().map(|word| word.to_string()).collect::<Vec<_>>().join(", ")
 }

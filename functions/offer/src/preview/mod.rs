@@ -12,6 +12,7 @@
 //! | the length and the alphabet of text messages | [`texts`] |
 //! | whose messages are shown | [`sample_customers`], then [`samples`] |
 //! | how the sample messages are composed | [`sample`] |
+//! | what the rule reads that customers lack | [`lacking`] |
 //! | what the author of the offer should know | [`findings`] |
 //! | what the caller is warned of who posts an offer | [`warnings`] |
 //! | who may get test messages, and of which customer | [`test_request`] |
@@ -22,6 +23,7 @@
 mod audience;
 mod example_customer;
 pub(crate) mod findings;
+mod lacking;
 mod languages;
 mod ranking;
 pub(crate) mod sample;
@@ -46,7 +48,7 @@ use domain::{Audience, Faults, Offer, OfferId};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use findings::Draft;
+use findings::{Draft, Finding};
 use tally::Survey;
 use test_request::TestRequest;
 use test_send::{RECORD_TIMEOUT, RESERVE_TIMEOUT, TEST_TIMEOUT, Tests};
@@ -109,9 +111,11 @@ pub(crate) async fn preview(
         samples: Vec::new(),
         samples_omitted: 0,
         findings: findings::of(&draft),
-        warnings: findings::warnings(&draft),
+        warnings: Vec::new(),
         tests: Vec::new(),
     };
+    view.warnings.extend(Finding::unknown_attribute(&count.tally.lacking));
+    view.warnings.extend(findings::warnings(&draft));
     view.warnings.extend(repeated);
     (view.samples, view.samples_omitted) = fitting(&samples, SIZE_LIMIT.saturating_sub(size(&view)));
     // Last, because a caller retries after an error, and a retry would count the test messages or send them again. Once

@@ -10,6 +10,7 @@ use domain::push::ScanCounts;
 use domain::{Channel, Customer, CustomerId, Offer, Text};
 use tokio::time::Instant;
 
+use super::lacking::Lacking;
 use super::languages::Languages;
 use super::ranking::Ranking;
 use super::sample::SampleComposer;
@@ -59,8 +60,7 @@ impl<'o> Survey<'o> {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) scan: ScanCounts,
-    /// What customers lack that the rule reads.
-    pub(super) lacking: Ranking,
+    pub(super) lacking: Lacking,
     pub(super) channels: BTreeMap<Channel, ChannelTally>,
     /// Of the eligible customers.
     pub(super) languages: Languages,
@@ -98,7 +98,7 @@ impl Tally {
         let evaluated = Instant::now();
         self.evaluating += evaluated - began;
         self.scan.count(&selection);
-        survey.audience.lacking(customer).for_each(|name| self.lacking.add(name, 1));
+        self.lacking.add(&survey.audience, customer, selection == Selection::Unevaluable);
         let Selection::Eligible(channels) = selection else { return };
         let announcement = &survey.offer.announcement;
         let default_language = &survey.composer.default_language;

@@ -5,10 +5,12 @@ use std::time::Duration;
 use domain::offer::Policy;
 use domain::{Audience, Offer, Text, customer::OWN_FIELDS};
 use jiff::SignedDuration;
+use store::customers::Segment;
 use tokio::time::{Instant, timeout_at};
 
 use super::audience;
 use super::findings::{self, Draft, Finding};
+use super::lacking::Lacking;
 use super::tally::Survey;
 use crate::app::App;
 
@@ -18,8 +20,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(3);
 const MARGIN: Duration = Duration::from_millis(200);
 /// Customers who are read at most.
 const MOST_CUSTOMERS: u64 = 10_000;
-/// The same where only the rule depends on them, so that it takes one call: what all of so many lack is hardly an attribute.
-const MOST_FOR_RULE: u64 = 400;
+/// Customers who are read for the rule: a page. An attribute that all of them lack is probably misspelt.
+const MOST_FOR_RULE: u16 = 1_000;
 /// Another offer with the same code is probably the same one if it was posted this shortly before.
 const SAME_CODE_WITHIN: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// The newest offers, among which one with the same code is looked for: a page.
@@ -27,7 +29,9 @@ const OFFERS_READ: u16 = 50;
 
 /// The warnings about an offer. None of what cannot be found in three seconds: that must not keep an offer from being stored.
 pub(crate) async fn of(app: &App, offer: &Offer) -> Vec<Finding> {
-    of_audience(app, offer, Instant::now() + TIME_LIMIT).await.unwrap_or_default()
+    let until = Instant::now() + TIME_LIMIT;
+    let (of_rule, of_audience) = tokio::join!(of_rule(app, offer, until), of_audience(app, offer, until));
+    of_rule.into_iter().chain(of_audience.unwrap_or_default()).collect()
 }
 
 /// The same, and whether there is another offer with its code: for a caller who wants no offer with warnings.
@@ -37,23 +41,34 @@ pub(crate) async fn strict(app: &App, offer: &Offer) -> Vec<Finding> {
     warnings
 }
 
+/// Whether the rule reads what no customer has.
+async fn of_rule(app: &App, offer: &Offer, until: Instant) -> Option<Finding> {
+    offer.eligibility.as_ref()?;
+    let audience = Audience::of(offer).ok()?;
+    let (whole, projection) = (Segment { number: 0, of: 1 }, audience.projection());
+    let page = timeout_at(until, app.customers.scan(whole, &projection, None, MOST_FOR_RULE)).await.ok()?;
+    let page = page.inspect_err(|error| tracing::info!(%error, "no warnings: customers cannot be read")).ok()?;
+    let mut lacking = Lacking::default();
+    // Without evaluating it, which may take long.
+    page.customers.iter().for_each(|customer| lacking.add(&audience, customer, false));
+    Finding::unknown_attribute(&lacking)
+}
+
 /// `None` if nothing can be found in time.
 async fn of_audience(app: &App, offer: &Offer, until: Instant) -> Option<Vec<Finding>> {
-    let most = match depends_on_customers(offer, &app.policy) {
-        true => MOST_CUSTOMERS,
-        false if offer.eligibility.is_some() => MOST_FOR_RULE,
-        false => return None,
-    };
+    if !depends_on_customers(offer, &app.policy) {
+        return None;
+    }
     let counted_until = until - MARGIN;
     let audience = Audience::of(offer).ok()?;
-    let survey = Survey::new(offer, audience, &app.sample_composer, counted_until).of_at_most(most);
+    let survey = Survey::new(offer, audience, &app.sample_composer, counted_until).of_at_most(MOST_CUSTOMERS);
     let counted = audience::count(&app.customers, &survey, counted_until).await;
     let count = counted.inspect_err(|error| tracing::info!(?error, "no warnings: customers cannot be counted")).ok()?;
     let draft = Draft { offer, policy: &app.policy, now: app.sources.now(), count: &count, samples: &[] };
     Some(findings::warnings(&draft))
 }
 
-/// Whether customers may lack something for its texts: a value that a text names without a default, or their language.
+/// Whether customers may lack something for it: a value that a text names without a default, or their language.
 pub(super) fn depends_on_customers(offer: &Offer, policy: &Policy) -> bool {
     let announcement = &offer.announcement;
     let languages = announcement.languages(&policy.default_language);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use offercast::output;
 use processes::Processes;
 use serde_json::json;
@@ -53,6 +53,7 @@ pub(super) async fn run(dir: &StackDir, options: &Options) -> Result<()> {
         killed_sending += sending as u64;
         killed += sending + processes.kill("audience").await?;
     }
+    ensure!(killed_sending > 0, "no function was killed while it sent, so nothing was shown: the push ended too soon");
     step.done(&format!("{killed} killed"));
 
     let mut step =

@@ -179,7 +179,10 @@ impl<'a> Reading<'a> {
             }
             // A row that is rejected anyway does not stand in the way of a right one.
             Err(faults) => {
-                self.rejected.entry(id).or_insert(row.line);
+                // In a row of another shape, its id may be in another column.
+                if row.cells.len() == self.contents.columns.all.len() {
+                    self.rejected.entry(id).or_insert(row.line);
+                }
                 Err(Rejection { row, faults })
             }
         })

@@ -179,7 +179,7 @@ impl Loading<'_> {
                         self.unreached.entry(*channel).or_default().add(|| line.clone());
                     }
                     if let Some(before) = loaded.rejected_before {
-                        self.rejected_before.add(|| format!("{line} (line {before})"));
+                        self.rejected_before.add(|| format!("{line} (rejected: line {before})"));
                     }
                     let size = loaded.json.to_string().len();
                     if batch.len() == CUSTOMERS_PER_CALL || bytes + size > BYTES_PER_CALL {
@@ -241,7 +241,8 @@ impl Loading<'_> {
         if self.rejected_before.count > 0 {
             let (rows, lines) = (output::count(self.rejected_before.count, "row"), self.rejected_before.shown());
             output::note(&format!(
-                "{rows} with the id of a rejected row before. The rejected one replaces it if you correct and load it: {lines}"
+                "{rows} with the id of an earlier row that is rejected. If that one is corrected and loaded, it replaces the customer: \
+                 {lines}"
             ));
         }
         if rejected == 0 {

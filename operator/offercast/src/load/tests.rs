@@ -43,7 +43,7 @@ fn read(path: &Path, line: &[&str]) -> Result<Read> {
     Ok((customers, rejected, contents.notes.clone()))
 }
 
-/// The rows of a file that are no faults.
+/// The rows of a file that are accepted.
 fn loaded(path: &Path) -> Vec<Loaded> {
     let (file, contents) = survey(path, None, &args(&[])).unwrap();
     let mut reading = Reading::new(&contents);

@@ -129,7 +129,7 @@ fn push(push: &Push, is_ambiguous: bool) -> Vec<Line<'static>> {
     let mut lines = vec![Line::from(line)];
     if is_ambiguous {
         let at = push.requested_at.strftime("%Y-%m-%d %H:%M:%SZ");
-        lines.push(Line::from(format!("      offer {}, pushed {at}", push.offer)).dark_gray());
+        lines.push(Line::from(format!("      offer {}, requested {at}", push.offer)).dark_gray());
     }
     let mut rest = Vec::new();
     if let Some(per_second) = push.per_second.filter(|_| push.state == PushState::Running) {

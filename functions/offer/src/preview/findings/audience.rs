@@ -6,21 +6,20 @@ use jiff::SignedDuration;
 
 use super::super::tally::{ChannelTally, Tally};
 use super::super::texts::TextCounts;
-use super::{Code, Draft, Finding, listed};
+use super::{ATTRIBUTES_NAMED, Code, Draft, Finding, attributes, listed};
 use crate::preview::sample::Message;
-use crate::preview::warnings::depends_on_customers;
 
 /// An offer that may be pushed for less than this is probably a mistake.
 const SOON: SignedDuration = SignedDuration::from_hours(24);
-/// How many attributes are named that a rule reads, and customers lack.
-const ATTRIBUTES_NAMED: usize = 5;
 /// How many languages are named that an offer lacks.
 const LANGUAGES_NAMED: usize = 5;
 
 pub(super) fn findings(draft: &Draft<'_>) -> Vec<Finding> {
     let mut findings = no_audience(draft);
-    if findings.is_empty() {
-        findings.extend(unevaluable(draft));
+    findings.extend(Finding::unknown_attribute(&draft.count.tally.lacking));
+    // If the rule holds for no customer, the finding above says so.
+    if draft.count.tally.scan.customers_eligible > 0 {
+        findings.extend(unevaluable(draft).map(|detail| Finding::new(Code::Unevaluable, detail)));
     }
     findings.extend(draft.offer.channels.iter().filter_map(|channel| unwritable(draft, *channel)));
     findings.extend(expires_soon(draft));
@@ -34,7 +33,7 @@ pub(super) fn findings(draft: &Draft<'_>) -> Vec<Finding> {
 /// One in so many messages that cannot be composed, or is in another language, is more than a few customers with unusual records.
 const MANY: u64 = 20;
 
-/// What makes a posted offer reach no customer, fail for many, or reach them in another language.
+/// What makes a posted offer fail for many, or reach them in another language.
 pub(super) fn warnings(draft: &Draft<'_>) -> Vec<Finding> {
     let channels = &draft.count.tally.channels;
     let is_many =
@@ -44,10 +43,7 @@ pub(super) fn warnings(draft: &Draft<'_>) -> Vec<Finding> {
     // An offer in one language is meant to be.
     let is_translated = draft.languages().len() > 1;
     let is_foreign = is_translated && draft.count.tally.languages.fallen_back * MANY >= scan.customers_eligible;
-    let of_texts = unwritable.chain(language_missing(draft).filter(|_| is_foreign));
-    let of_texts = of_texts.filter(|_| depends_on_customers(draft.offer, draft.policy));
-    // What only some customers lack may be meant.
-    unevaluable(draft).filter(|_| !unknown(draft).is_empty()).into_iter().chain(of_texts).collect()
+    unwritable.chain(language_missing(draft).filter(|_| is_foreign)).collect()
 }
 
 fn no_audience(draft: &Draft<'_>) -> Vec<Finding> {
@@ -61,7 +57,7 @@ fn no_audience(draft: &Draft<'_>) -> Vec<Finding> {
     }
     if scan.customers_eligible == 0 {
         let detail = match unevaluable(draft) {
-            Some(finding) => format!("The rule holds for no customer. {}", finding.detail),
+            Some(unevaluable) => format!("The rule holds for no customer. {unevaluable}"),
             None => "The rule holds for no customer: check the values in `eligibility`.".to_owned(),
         };
         return vec![Finding::new(Code::NoAudience, detail)];
@@ -79,51 +75,32 @@ fn no_audience(draft: &Draft<'_>) -> Vec<Finding> {
     unreached.map(finding).collect()
 }
 
-/// What the rule reads that no customer has, and customers for whom it has no result.
-fn unevaluable(draft: &Draft<'_>) -> Option<Finding> {
+/// Customers who do not get the offer because the rule has no result for them, or their records cannot be read; and why.
+fn unevaluable(draft: &Draft<'_>) -> Option<String> {
     let Tally { scan, lacking, .. } = &draft.count.tally;
-    let unknown = unknown(draft);
-    let cannot = format!(
-        "The rule cannot be evaluated for {}, so they do not get the offer",
-        draft.customers(scan.customers_unevaluable)
-    );
-    let detail = if !unknown.is_empty() {
-        let none = match draft.count.timed_out {
-            false => "No customer has".to_owned(),
-            true => format!("None of the {} customers who were read has", scan.customers_read),
-        };
-        let cannot = if scan.customers_unevaluable > 0 { format!(" {cannot}.") } else { String::new() };
-        format!(
-            "{none} {}, which the rule reads: check the names in `eligibility`, or ask with has(customer.NAME) for what only a few \
-             have.{cannot}",
-            named(unknown)
-        )
-    } else if scan.customers_unevaluable == 0 {
-        return None;
-    } else {
-        let lacking = lacking.top(ATTRIBUTES_NAMED).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-        let cause = match lacking.as_slice() {
-            [] => "check the types of the attributes in `eligibility`".to_owned(),
-            lacking => format!(
-                "some lack {}. has(customer.NAME) asks whether a customer has an attribute",
-                named(lacking.iter().copied())
+    let mut said = Vec::new();
+    if lacking.unevaluable > 0 {
+        let customers = draft.customers(lacking.unevaluable);
+        said.push(match lacking.by_unevaluable(ATTRIBUTES_NAMED).as_slice() {
+            [] => format!(
+                "The rule cannot be evaluated for {customers}, so they do not get the offer: check the names, types and values in \
+                 `eligibility`."
             ),
-        };
-        format!("{cannot}: {cause}.")
-    };
-    Some(Finding::new(Code::Unevaluable, detail))
-}
-
-/// What the rule reads and no customer who was read has: probably its name is misspelt.
-fn unknown<'a>(draft: &Draft<'a>) -> Vec<&'a str> {
-    let Tally { scan, lacking, .. } = &draft.count.tally;
-    let all = lacking.top(ATTRIBUTES_NAMED).into_iter().take_while(|(_, customers)| *customers == scan.customers_read);
-    all.map(|(name, _)| name).collect()
-}
-
-/// Attributes as a rule names them.
-fn named<'a>(attributes: impl IntoIterator<Item = &'a str>) -> String {
-    listed(attributes.into_iter().map(|name| format!("customer.{name}")))
+            lacking => format!(
+                "The rule cannot be evaluated for {customers}, so they do not get the offer. Some of them lack {}: \
+                 has(customer.NAME) asks whether a customer has an attribute.",
+                attributes(lacking, ", ")
+            ),
+        });
+    }
+    let unreadable = scan.customers_read - lacking.customers;
+    if unreadable > 0 {
+        let customers = draft.customers(unreadable);
+        said.push(format!(
+            "The records of {customers} cannot be read, so they do not get the offer: store them again."
+        ));
+    }
+    (!said.is_empty()).then(|| said.join(" "))
 }
 
 fn unwritable(draft: &Draft<'_>, channel: Channel) -> Option<Finding> {

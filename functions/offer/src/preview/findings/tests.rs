@@ -101,7 +101,7 @@ fn each_fault_of_an_offer_is_found_and_no_other() {
         (json!({"validUntil": "2026-06-02T12:00:00Z"}), vec![]),
         (json!({"validFrom": "2026-07-01T00:00:00Z", "validUntil": "2026-07-01T01:30:00Z"}), vec!["expiresSoon"]),
         (json!({"eligibility": "customer.tier == 'silver'"}), vec!["noAudience"]),
-        (json!({"eligibility": "customer.tear == 'gold'"}), vec!["noAudience"]),
+        (json!({"eligibility": "customer.tear == 'gold'"}), vec!["noAudience", "unknownAttribute"]),
     ] {
         let found: Vec<_> = found(&offer(&changes), &[json!({})]).iter().map(named).collect();
         assert_eq!(found, expected, "{changes}");
@@ -132,52 +132,72 @@ fn each_fault_of_an_audience_is_found_and_no_other() {
 #[test]
 fn what_customers_lack_that_the_rule_reads_is_named() {
     let (gold, without) = (json!({}), json!({"attributes": {}}));
+    let silent = json!({"channels": ["email"]});
+    let lacks_tier = "unevaluable: The rule cannot be evaluated for 1 customer, so they do not get the offer. Some of them lack customer.tier:";
+    let misspelt = "unknownAttribute: No customer has customer.tear, which the rule reads (2 customers looked at): check the names";
     for (rule, customers, expected) in [
-        ("customer.tier == 'gold'", vec![&gold], None),
+        ("customer.tier == 'gold'", vec![&gold], vec![]),
+        ("customer.tier == 'gold'", vec![&gold, &without], vec![lacks_tier]),
+        // Although another finding is that a channel reaches nobody.
         (
             "customer.tier == 'gold'",
-            vec![&gold, &without],
-            Some(
-                "unevaluable: The rule cannot be evaluated for 1 customer, so they do not get the offer: some lack customer.tier.",
-            ),
+            vec![&silent, &without],
+            vec!["noAudience sms: None of the eligible customers agreed to sms", lacks_tier],
         ),
         (
             "customer.tear == 'gold' && customer.tier == 'gold'",
             vec![&gold, &without],
-            Some(
-                "noAudience: The rule holds for no customer. No customer has customer.tear, which the rule reads: check the names in",
-            ),
+            vec![
+                "noAudience: The rule holds for no customer. The rule cannot be evaluated for 2 customers, so they do not get the offer. \
+                 Some of them lack customer.tier",
+                misspelt,
+            ],
         ),
-        (
-            "customer.tier == 'gold' || customer.tear == 'gold'",
-            vec![&gold, &without],
-            Some("unevaluable: No customer has customer.tear, which the rule reads"),
-        ),
-        // Without a customer for whom it cannot be evaluated.
-        (
-            "customer.tier == 'gold' || customer.tear == 'gold'",
-            vec![&gold],
-            Some(
-                "unevaluable: No customer has customer.tear, which the rule reads: check the names in `eligibility`, or ask with \
-                  has(customer.NAME) for what only a few have.",
-            ),
-        ),
-        ("customer.tier == 'gold' || has(customer.tear) && customer.tear == 'gold'", vec![&gold], None),
+        ("customer.tier == 'gold' || customer.tear == 'gold'", vec![&gold, &gold], vec![misspelt]),
+        ("customer.tier == 'gold' || has(customer.tear) && customer.tear == 'gold'", vec![&gold], vec![]),
+        // Nothing is lacking.
         (
             "customer.tier > 5",
             vec![&gold],
-            Some(
-                "noAudience: The rule holds for no customer. The rule cannot be evaluated for 1 customer, so they do not get the \
-                  offer: check the types",
-            ),
+            vec![
+                "noAudience: The rule holds for no customer. The rule cannot be evaluated for 1 customer, so they do not get the offer: \
+                 check the names, types and values",
+            ],
+        ),
+        // Who lacks something and is evaluated all the same is not the reason.
+        (
+            "customer.name == 'Ben' || customer.tier > 5",
+            vec![&json!({"name": "Ben", "attributes": {}}), &gold],
+            vec![
+                "unevaluable: The rule cannot be evaluated for 1 customer, so they do not get the offer: check the names, types",
+            ],
         ),
     ] {
         let customers: Vec<_> = customers.into_iter().cloned().collect();
         let findings = found(&offer(&json!({"eligibility": rule})), &customers);
         let said: Vec<_> = findings.iter().map(|finding| format!("{}: {}", named(finding), finding.detail)).collect();
-        assert_eq!(said.len(), usize::from(expected.is_some()), "{rule}: {said:?}");
-        assert!(expected.is_none_or(|expected| said[0].starts_with(expected)), "{rule}: {said:?}");
+        assert_eq!(said.len(), expected.len(), "{rule}: {said:?}");
+        assert!(said.iter().zip(expected).all(|(said, begins)| said.starts_with(begins)), "{rule}: {said:?}");
     }
+}
+
+#[test]
+fn records_that_cannot_be_read_do_not_hide_a_misspelt_attribute() {
+    let offer = testing::offer(offer(&json!({"eligibility": "customer.tear == 'gold'"})));
+    let composer = composer();
+    let survey =
+        Survey::new(&offer, Audience::of(&offer).unwrap(), &composer, Instant::now() + Duration::from_secs(600));
+    let mut count = AudienceCount::default();
+    count.tally.scan.count_unreadable(2);
+    count.tally.add(&survey, &customer(1, &json!({})));
+    let policy = testing::policy();
+    let draft = Draft { offer: &offer, policy: &policy, now: offer.created_at, count: &count, samples: &[] };
+    let said: Vec<_> = of(&draft).iter().map(|finding| finding.detail.clone()).collect();
+    assert!(
+        said[0].contains("for 1 customer, so") && said[0].contains("The records of 2 customers cannot be read"),
+        "{said:?}"
+    );
+    assert!(said[1].starts_with("No customer has customer.tear"), "{said:?}");
 }
 
 /// A finding as code, language and channel.
