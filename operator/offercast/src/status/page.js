@@ -96,16 +96,18 @@ function makeMore() {
 function fillPush(e, p) {
   const [code, bar, percent, when, counts, more] = e.children;
   more.push = p;
-  more.firstChild.setAttribute("aria-label", `Details of push ${p.number} of ${p.code}`);
+  const name = p.isAmbiguous ? `${p.code} (offer ${p.offer})` : p.code;
+  more.firstChild.setAttribute("aria-label", `Details of push ${p.number} of ${name}`);
   code.replaceChildren(p.code, el("small", { textContent: ` #${p.number}` }));
   code.title = p.offer;
   const done = p.eligible - p.pending, leftOut = LEFT_OUT.reduce((sum, [name]) => sum + p[name], 0);
   [p.sent, p.failed, leftOut].forEach((n, i) => { bar.children[i].style.width = `${done ? p.percent * n / done : 0}%`; });
   bar.setAttribute("aria-valuenow", p.percent);
-  bar.setAttribute("aria-label", `Push ${p.number} of ${p.code}`);
+  bar.setAttribute("aria-label", `Push ${p.number} of ${name}`);
   percent.textContent = `${p.percent} %`;
   when.textContent = p.state === "running" ? `since ${moment(p.requestedAt)}` : p.completedAt ? `${p.state} ${moment(p.completedAt)}` : p.state;
-  const said = p.eligible ? [`${number(p.sent)} sent`] : [];
+  if (p.isAmbiguous) when.append(el("br"), `offer ${p.offer}`);
+  const said = p.eligible || p.state === "completed" ? [`${number(p.sent)} sent`] : [];
   if (p.failed) said.push(`${number(p.failed)} failed`);
   for (const [name, words] of LEFT_OUT) if (p[name]) said.push(`${number(p[name])} ${words}`);
   if (p.pending) said.push(`${number(p.pending)} pending`);
@@ -126,7 +128,8 @@ function draw(status) {
   });
   if (status.pushes.length) {
     $("pushes").querySelector(":scope > .empty")?.remove();
-    keyed($("pushes"), status.pushes.map(p => ({ ...p, isOnAws: status.onAws })), p => `${p.offer}#${p.number}`, makePush, fillPush);
+    const isAmbiguous = p => status.pushes.some(other => other.code === p.code && other.offer !== p.offer);
+    keyed($("pushes"), status.pushes.map(p => ({ ...p, isOnAws: status.onAws, isAmbiguous: isAmbiguous(p) })), p => `${p.offer}#${p.number}`, makePush, fillPush);
   } else {
     $("pushes").replaceChildren(el("p", { className: "empty", textContent: "No offers yet. Post one and watch its push here." }));
   }
