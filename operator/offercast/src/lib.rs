@@ -183,7 +183,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
             let api = target.resolve().await?.api()?;
             match offer {
                 Some(offer) => {
-                    customers::explain(&api, &id, offers::id_of(&api, &offer, &stack).await?, &stack).await?
+                    customers::explain(&api, &id, offers::id_of(&api, &offer, &stack).await?, &stack).await?;
                 }
                 None => customers::show(&api, &id, &stack).await?,
             }
