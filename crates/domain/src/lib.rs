@@ -64,7 +64,7 @@ pub use email_address::EmailAddress;
 pub use faults::{Fault, Faults};
 pub use hash::{AddressHash, CustomerHash, HashKey};
 pub use ids::{CustomerId, OfferId, PushId};
-pub use mobile::Mobile;
+pub use mobile::{Country, Mobile};
 pub use offer::Offer;
 pub use return_path::ReturnPath;
 pub use sources::Sources;

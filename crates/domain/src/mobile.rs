@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, ParseError, PhoneNumberFormat, PhoneNumberType};
+use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, ParseError, PhoneNumberFormat, PhoneNumberType, Region};
 
 /// The country codes that the ITU assigns to services instead of countries (E.164 list of assigned country codes):
 /// freephone, shared cost, satellites, international networks, universal personal and premium-rate numbers, relief.
@@ -78,6 +78,30 @@ impl FromStr for Mobile {
     }
 }
 
+/// A country, whose numbers are written there without its code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Country(Region);
+
+impl Country {
+    /// A number as it is written in this country, in E.164's form. `None` if it is none by the country's numbering plan.
+    pub fn international(self, written: &str) -> Option<String> {
+        let number = PHONE_NUMBER_UTIL.parse(written, Some(self.0)).ok()?;
+        let is_valid = PHONE_NUMBER_UTIL.is_valid_number(&number);
+        is_valid.then(|| PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164).into_owned())
+    }
+}
+
+impl FromStr for Country {
+    type Err = &'static str;
+
+    fn from_str(code: &str) -> Result<Self, Self::Err> {
+        let region = code.to_uppercase().parse().ok();
+        // The library has some, such as ZZ, that are no countries.
+        let country = region.filter(|region| PHONE_NUMBER_UTIL.get_country_code_for_region(*region).is_some());
+        country.map(Self).ok_or("expected the two letters of a country (ISO 3166), such as PT")
+    }
+}
+
 /// The digits of a number in E.164's form.
 fn check_form(string: &str) -> Result<&str, InvalidMobile> {
     let digits = string.strip_prefix('+').ok_or(InvalidMobile::Form)?;
@@ -126,6 +150,29 @@ pub enum InvalidMobile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn national_numbers_are_read_by_the_rules_of_their_country() {
+        for (country, written, expected) in [
+            ("DE", "0151 23456789", Some("+4915123456789")),
+            ("de", "0049 151 23456789", Some("+4915123456789")),
+            ("DE", "+351 912 345 678", Some("+351912345678")),
+            ("PT", "912 345 678", Some("+351912345678")),
+            // Their zero stays.
+            ("IT", "347 123 4567", Some("+393471234567")),
+            // Their trunk prefix is 06.
+            ("HU", "06 20 123 4567", Some("+36201234567")),
+            ("US", "(212) 555-2368", Some("+12125552368")),
+            ("PT", "12", None),
+            ("PT", "nobody", None),
+        ] {
+            let country: Country = country.parse().unwrap();
+            assert_eq!(country.international(written).as_deref(), expected, "{written}");
+        }
+        for code in ["", "P", "Portugal", "351", "ZZ"] {
+            assert!(code.parse::<Country>().is_err(), "{code}");
+        }
+    }
     use InvalidMobile as Invalid;
 
     #[test]

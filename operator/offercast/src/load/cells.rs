@@ -1,5 +1,6 @@
 //! The values of attributes: of which kind those of a column are, so that nothing of any of them is lost.
 
+use domain::Country;
 use serde_json::{Number, Value};
 
 /// As many digits as every double keeps (IEEE 754).
@@ -141,17 +142,23 @@ fn exact_number(cell: &str) -> Option<Number> {
     Number::from_f64(number)
 }
 
-/// A phone number without what people write between its digits, as in `+44 (0)20 7946-0018`. One without a country's code stays as
-/// it is.
-pub(super) fn without_separators(cell: &str) -> String {
+/// A phone number without what people write between its digits, as in `+44 (0)20 7946-0018`, and with a country's code if the numbers
+/// without one are those of a country that is known. What is no number stays as it is.
+pub(super) fn mobile(cell: &str, country: Option<Country>) -> String {
+    let is_between = |c: char| c.is_whitespace() || matches!(c, '-' | '\u{2010}'..='\u{2013}' | '/' | '.' | '(' | ')');
     // What follows a slash may be the end of another number.
     let is_one = cell.rsplit_once('/').is_none_or(|(_, end)| end.chars().filter(char::is_ascii_digit).count() >= 4);
-    if !cell.starts_with('+') || !is_one {
+    if !is_one {
         return cell.to_owned();
     }
-    let is_between = |c: char| c.is_whitespace() || matches!(c, '-' | '\u{2010}'..='\u{2013}' | '/' | '.' | '(' | ')');
-    // What is dialled within the country only.
-    cell.replace("(0)", "").chars().filter(|c| !is_between(*c)).collect()
+    if cell.starts_with('+') {
+        // What is dialled within the country only.
+        return cell.replace("(0)", "").chars().filter(|c| !is_between(*c)).collect();
+    }
+    let digits: String = cell.chars().filter(|c| !is_between(*c)).collect();
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let international = country.filter(|_| is_number).and_then(|country| country.international(&digits));
+    international.unwrap_or_else(|| cell.to_owned())
 }
 
 fn is_finite(cell: &str) -> bool {
@@ -210,7 +217,23 @@ mod tests {
             ("+49 151 2345678/9", "+49 151 2345678/9"),
             ("+351 91x", "+35191x"),
         ] {
-            assert_eq!(without_separators(cell), expected);
+            assert_eq!(mobile(cell, None), expected);
+        }
+    }
+
+    #[test]
+    fn phone_numbers_without_a_code_are_those_of_the_country() {
+        let germany = Some("DE".parse().unwrap());
+        for (cell, expected) in [
+            ("0151 2345-6789", "+4915123456789"),
+            ("0151/23456789", "+4915123456789"),
+            ("+351 912 345 678", "+351912345678"),
+            // Two numbers, no number, and one that cannot be.
+            ("0151 2345678/9", "0151 2345678/9"),
+            ("n/a 0151", "n/a 0151"),
+            ("12", "12"),
+        ] {
+            assert_eq!(mobile(cell, germany), expected);
         }
     }
 

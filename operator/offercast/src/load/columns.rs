@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use clap::Args;
 use csv::StringRecord;
-use domain::Channel;
 use domain::channel::Channels;
 use domain::customer::{OWN_FIELDS, is_attribute_name};
+use domain::{Channel, Country};
 
 use super::cells::Notation;
 use super::consent::Words;
@@ -34,6 +34,9 @@ pub struct ColumnArgs {
     /// Words that mean no consent, besides false, no, n, 0 and nothing: --no nein.
     #[arg(long, value_name = "WORD", value_delimiter = ',')]
     pub no: Vec<String>,
+    /// Mobile numbers without a country's code are those of this country, as in --country PT.
+    #[arg(long, value_name = "CODE")]
+    pub country: Option<Country>,
     /// This column has numbers, however they are written: 2.50 becomes 2.5, and 1E5 becomes 100000.
     #[arg(long = "number", value_name = "COLUMN")]
     pub numbers: Vec<String>,
@@ -152,6 +155,8 @@ pub(super) struct Columns {
     /// The consent of all customers, if no column says it.
     pub(super) consent: Option<Channels>,
     pub(super) words: Words,
+    /// Whose numbers those without a country's code are.
+    pub(super) country: Option<Country>,
 }
 
 /// Why a file cannot be loaded as it is: a sentence for each thing that is wrong.
@@ -165,7 +170,7 @@ impl Columns {
         let names: Vec<_> = header.iter().map(str::trim).collect();
         let mut wrong = unknown_columns(&names.iter().map(|name| without_kind(name)).collect::<Vec<_>>(), args);
         let all: Vec<_> = names.iter().map(|name| column(name, args, &mut wrong)).collect();
-        let columns = Self { all, consent: None, words: Words::new(&args.yes, &args.no) };
+        let columns = Self { all, consent: None, words: Words::new(&args.yes, &args.no), country: args.country };
         wrong.extend(columns.named_twice());
         wrong.extend(columns.wrong_words());
         wrong.extend(columns.missing(args));

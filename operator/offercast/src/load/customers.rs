@@ -237,7 +237,7 @@ impl<'a> Reading<'a> {
                     }
                 },
                 Some(Field::Mobile) => {
-                    customer.insert(Field::Mobile.name(), cells::without_separators(cell).into());
+                    customer.insert(Field::Mobile.name(), cells::mobile(cell, columns.country).into());
                 }
                 Some(field) => {
                     customer.insert(field.name(), cell.into());
@@ -253,13 +253,19 @@ impl<'a> Reading<'a> {
         match Customer::parse_with_id(json.clone()) {
             Ok(customer) if faults.is_empty() => return Ok((customer, json)),
             Ok(_) => {}
-            Err(invalid) => faults.extend(
-                invalid.into_vec().into_iter().map(|fault| (columns.named(&fault.field).to_owned(), fault.detail)),
-            ),
+            Err(invalid) => faults.extend(invalid.into_vec().into_iter().map(|fault| {
+                let is_national =
+                    fault.field == "mobile" && !json["mobile"].as_str().is_some_and(|to| to.starts_with('+'));
+                let hint = if is_national && columns.country.is_none() { COUNTRY_HINT } else { "" };
+                (columns.named(&fault.field).to_owned(), fault.detail + hint)
+            })),
         }
         Err(faults)
     }
 }
+
+/// Follows what is wrong with a number without a country's code.
+const COUNTRY_HINT: &str = "; if such numbers are those of one country, name it: --country PT";
 
 /// Lines of a cell at most. More are rows that a stray quotation mark has swallowed.
 const MOST_LINES: usize = 20;

@@ -184,6 +184,16 @@ fn consent_without_an_address_is_noticed() {
 }
 
 #[test]
+fn numbers_of_a_country_are_written_as_there() {
+    let path = file("national", "id,name,mobile,channels\nc-1,A,0151 2345 6789,sms\nc-2,B,12,sms\n");
+    let (customers, rejected, _) = read(&path, &["--country", "de"]).unwrap();
+    assert_eq!(customers[0]["mobile"], "+4915123456789");
+    assert!(rejected[0].0 == 3 && !rejected[0].1.contains("--country"), "{rejected:?}");
+    let (customers, rejected, _) = read(&path, &[]).unwrap();
+    assert!(customers.is_empty() && rejected[0].1.ends_with("name it: --country PT"), "{rejected:?}");
+}
+
+#[test]
 fn a_row_that_a_rejected_one_would_replace_is_noticed() {
     let path = file(
         "replaced",
