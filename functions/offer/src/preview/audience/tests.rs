@@ -56,6 +56,7 @@ fn complete() -> Pages {
     stream::iter([page(), page()]).boxed()
 }
 
+/// On a clock that stands still while customers are counted, and goes on when all wait.
 fn soon() -> Instant {
     Instant::now() + Duration::from_millis(20)
 }
@@ -72,7 +73,7 @@ async fn count_is_exact_and_does_not_wait_for_the_approximate_one() {
     assert_eq!(view.notifications, BTreeMap::from([(Channel::Email, 4), (Channel::Sms, 0)]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn pages_that_do_not_come_in_time_leave_an_estimate() {
     let offer = offer();
     let composer = composer();
@@ -85,7 +86,7 @@ async fn pages_that_do_not_come_in_time_leave_an_estimate() {
     assert!(count.tally.sample_customers.first(Channel::Email).is_some());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn estimate_is_never_less_than_what_was_counted() {
     let offer = offer();
     let composer = composer();
@@ -94,7 +95,7 @@ async fn estimate_is_never_less_than_what_was_counted() {
     assert_eq!(AudienceView::new(&count, &offer).customers, 3);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn too_little_in_time_is_an_error_that_permits_a_retry() {
     let offer = offer();
     let composer = composer();
@@ -112,7 +113,7 @@ async fn too_little_in_time_is_an_error_that_permits_a_retry() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn failed_page_is_an_error() {
     let failed = || StoreError::Unreadable { table: "customers".to_owned(), reason: "for a test".to_owned() };
     let segments = [complete(), stream::iter([page(), Err(failed())]).boxed()];
@@ -236,7 +237,7 @@ async fn messages_that_cannot_be_composed_are_counted_with_their_reasons() {
     assert_eq!((&sms["cut"], &sms["ucs2"], &sms["transliterated"]), (&json!(0), &json!(0), &json!(1)));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn counts_of_a_part_are_scaled_alike() {
     let (offer, customers) = mixed();
     let composer = composer();
