@@ -23,7 +23,8 @@ impl Bank {
     pub fn whole_offer(&self) -> Value {
         json!({
             "code": "API", "subject": "S", "description": "Hello {{ customer.name }}", "channels": ["email", "sms"],
-            "eligibility": self.rule(""), "validFrom": self.in_seconds(-60), "validUntil": self.in_seconds(3_600), "language": "en", "preheader": "P", "terms": "T",
+            "eligibility": self.rule(""), "validFrom": self.in_seconds(-60), "validUntil": self.in_seconds(3_600),
+            "language": "en", "preheader": "P", "terms": "T",
             "link": {"url": "https://bank.example/?c={{ customer.id }}", "label": "L"},
             "image": {"url": "https://bank.example/a.png", "alt": "A"},
             "sms": {"cut": false, "dltEntityId": "1", "dltTemplateId": "1"},

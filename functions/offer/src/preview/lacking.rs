@@ -10,16 +10,16 @@ use super::ranking::Ranking;
 pub(super) struct Lacking {
     /// How many customers were read. Those whose records cannot be read are not among them.
     pub(super) customers: u64,
-    /// For how many of them the rule could not be evaluated.
+    /// How often the rule could not be evaluated.
     pub(super) unevaluable: u64,
     /// What any of them lack.
     any: Ranking,
-    /// What those lack for whom the rule could not be evaluated.
+    /// What is lacking where the rule could not be evaluated.
     of_unevaluable: Ranking,
 }
 
 impl Lacking {
-    /// Looks at a customer, for whom the rule could be evaluated or not.
+    /// Looks at a customer. `is_unevaluable`: the rule has no result for them.
     pub(super) fn add(&mut self, audience: &Audience<'_>, customer: &Customer, is_unevaluable: bool) {
         self.customers += 1;
         self.unevaluable += u64::from(is_unevaluable);
@@ -44,7 +44,7 @@ impl Lacking {
         lacked_by_all.map(|(name, _)| name).collect()
     }
 
-    /// What those lack for whom the rule could not be evaluated, the most frequent first, without what no customer has.
+    /// What is lacking where the rule could not be evaluated, the most frequent first, without what no customer has.
     pub(super) fn by_unevaluable(&self, most: usize) -> Vec<&str> {
         let unknown = self.unknown(usize::MAX);
         let named = self.of_unevaluable.top(usize::MAX).into_iter().map(|(name, _)| name);

@@ -158,34 +158,35 @@ impl<'a> Reading<'a> {
         if is_empty(&row.cells) {
             return None;
         }
-        let id = self.contents.columns.position(&Field::Id).and_then(|column| row.cells.get(column));
-        let id = hash(id.unwrap_or_default().trim());
         Some(match self.parse(&row.cells) {
-            Ok(_) if self.seen.contains(&id) => {
-                let column = self.contents.columns.named("id").to_owned();
-                Err(Rejection { row, faults: vec![(column, "is in an earlier row already".to_owned())] })
-            }
-            Ok((customer, json)) => {
-                self.seen.insert(id);
-                let unreached = Channel::ALL
-                    .into_iter()
-                    .filter(|channel| customer.channels.contains(channel) && !customer.reachable_by(*channel));
-                Ok(Loaded {
-                    row,
-                    json,
-                    unreached: unreached.collect(),
-                    rejected_before: self.rejected.get(&id).copied(),
-                })
-            }
+            Ok((customer, json)) => self.accept(row, &customer, json),
             // A row that is rejected anyway does not stand in the way of a right one.
             Err(faults) => {
-                // In a row of another shape, its id may be in another column.
-                if row.cells.len() == self.contents.columns.all.len() {
-                    self.rejected.entry(id).or_insert(row.line);
+                if let Some(id) = self.id_in(&row.cells) {
+                    self.rejected.entry(hash(id)).or_insert(row.line);
                 }
                 Err(Rejection { row, faults })
             }
         })
+    }
+
+    /// Takes a customer who is valid, unless an earlier row had their id.
+    fn accept(&mut self, row: Row, customer: &Customer, json: Value) -> Result<Loaded, Rejection> {
+        let id = hash(customer.id.as_str());
+        if !self.seen.insert(id) {
+            let column = self.contents.columns.named("id").to_owned();
+            return Err(Rejection { row, faults: vec![(column, "is in an earlier row already".to_owned())] });
+        }
+        let is_unreached = |channel: &Channel| customer.channels.contains(channel) && !customer.reachable_by(*channel);
+        let unreached = Channel::ALL.into_iter().filter(is_unreached).collect();
+        Ok(Loaded { row, json, unreached, rejected_before: self.rejected.get(&id).copied() })
+    }
+
+    /// The id in a row. `None` in one of another shape, where it may be in another column.
+    fn id_in<'c>(&self, cells: &'c StringRecord) -> Option<&'c str> {
+        let columns = &self.contents.columns;
+        let has_all = cells.len() == columns.all.len();
+        cells.get(columns.position(&Field::Id)?).map(str::trim).filter(|_| has_all)
     }
 
     fn parse(&self, cells: &StringRecord) -> Result<(Customer, Value), Vec<(String, String)>> {

@@ -174,9 +174,9 @@ impl Loading<'_> {
                 None => {}
                 Some(Err(rejection)) => self.reject(&rejection)?,
                 Some(Ok(loaded)) => {
-                    let line = loaded.row.line.to_string();
+                    let line = loaded.row.line;
                     for channel in &loaded.unreached {
-                        self.unreached.entry(*channel).or_default().add(|| line.clone());
+                        self.unreached.entry(*channel).or_default().add(|| line.to_string());
                     }
                     if let Some(before) = loaded.rejected_before {
                         self.rejected_before.add(|| format!("{line} (rejected: line {before})"));

@@ -138,7 +138,7 @@ fn what_customers_lack_that_the_rule_reads_is_named() {
     for (rule, customers, expected) in [
         ("customer.tier == 'gold'", vec![&gold], vec![]),
         ("customer.tier == 'gold'", vec![&gold, &without], vec![lacks_tier]),
-        // Although another finding is that a channel reaches nobody.
+        // Although another finding is that a channel reaches no customer.
         (
             "customer.tier == 'gold'",
             vec![&silent, &without],
